@@ -1,0 +1,162 @@
+"""Where the GPT-2 comes from: the hub, a local folder, or random weights of the same shape."""
+
+import contextlib
+import os
+import threading
+from pathlib import Path
+
+import torch
+from huggingface_hub import HfApi
+from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
+from transformers import GPT2Config, GPT2Model
+from transformers.utils import logging as transformers_logging
+
+from utils.errors import UserError
+
+# The published GPT-2s differ in these numbers alone, so that random weights need no network.
+KNOWN_SHAPES = {
+    "distilgpt2": {"n_layer": 6},
+    "gpt2": {},
+    "gpt2-medium": {"n_embd": 1024, "n_layer": 24, "n_head": 16},
+    "gpt2-large": {"n_embd": 1280, "n_layer": 36, "n_head": 20},
+    "gpt2-xl": {"n_embd": 1600, "n_layer": 48, "n_head": 25},
+}
+HUB_TIMEOUT = 10  # seconds
+
+
+def load_backbone(llm: str, weights: str = "pretrained", seed: int = 2021) -> GPT2Model:
+    """Load a GPT-2, or build one with random weights from its configuration alone.
+
+    Args:
+        llm: a hub id, or a folder in Hugging Face's format.
+        weights: "pretrained" or "random".
+        seed: what random weights are drawn with; the global random state is left alone.
+
+    Raises:
+        UserError: the hub can't be reached and nothing is cached, the folder is incomplete or
+            damaged, or the model is not a GPT-2.
+    """
+    with _quiet_transformers():
+        if weights == "random":
+            config = _load_config(llm)
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(seed)
+                return GPT2Model(config)
+        return _from_pretrained(GPT2Model, llm)
+
+
+def check_backbone(config: GPT2Config, llm: str, d_model: int, gpt_layers: int) -> None:
+    """Refuse a width or depth that the backbone does not have.
+
+    Raises:
+        UserError: with both widths, or with the number of blocks that there are.
+    """
+    if config.n_embd != d_model:
+        raise UserError(
+            f"--d_model is {d_model}, but the backbone {llm} is {config.n_embd} wide: "
+            f"pass --d_model {config.n_embd}"
+        )
+    if gpt_layers > config.n_layer:
+        raise UserError(
+            f"--gpt_layers is {gpt_layers}, but the backbone {llm} has {config.n_layer} blocks"
+        )
+
+
+def _load_config(llm: str) -> GPT2Config:
+    name = llm.removeprefix("openai-community/").removeprefix("distilbert/")
+    if name in KNOWN_SHAPES and not Path(llm).is_dir():
+        return GPT2Config(**KNOWN_SHAPES[name])
+    return _from_pretrained(GPT2Config, llm)
+
+
+def _from_pretrained(kind: type, llm: str):
+    """`kind.from_pretrained(llm)`: from a folder, else the cache, else the hub within a time."""
+    if Path(llm).is_dir():
+        return _read(kind, llm, f"the folder {llm}")
+    if Path(llm).is_absolute() or llm.startswith((".", "~")) or llm.count("/") > 1:
+        raise UserError(f"--llm {llm}: no such folder")
+    try:
+        return _read(kind, llm, f"the cached copy of {llm}")
+    except _NotThereError:
+        _check_hub(llm)
+    return _read(kind, llm, llm, local_files_only=False)
+
+
+class _NotThereError(UserError):
+    """A file of the model is missing where it was looked for."""
+
+
+def _read(kind: type, llm: str, where: str, local_files_only: bool = True):
+    try:
+        described, _ = GPT2Config.get_config_dict(llm, local_files_only=local_files_only)
+        if not described:
+            raise _NotThereError(f"--llm: {where} has no config.json")
+        if described.get("model_type") != "gpt2":
+            raise UserError(f"--llm: {where} is a {described.get('model_type')} model, not a GPT-2")
+        if kind is GPT2Config:
+            return GPT2Config.from_dict(described)
+        model, report = kind.from_pretrained(
+            llm, local_files_only=local_files_only, output_loading_info=True
+        )
+    except UserError:
+        raise
+    except Exception as error:
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        missing = isinstance(error, OSError) and not isinstance(error, PermissionError)
+        raise (_NotThereError if missing else UserError)(
+            f"--llm: can't load a GPT-2 from {where}: {reason}"
+        ) from error
+    absent = sorted(report["missing_keys"]) + sorted(map(str, report["mismatched_keys"]))
+    if absent:
+        raise UserError(f"--llm: {where} lacks {len(absent)} of GPT-2's weights, as {absent[0]}")
+    return model.float()
+
+
+def _check_hub(llm: str) -> None:
+    """One bounded request, since the libraries' own retries take most of a minute.
+
+    Raises:
+        UserError: the hub can't be reached, or it has no such model.
+    """
+    ways_out = (
+        "cache the model or set HF_ENDPOINT to a mirror, give --llm a local folder, "
+        "or pass --llm_weights random"
+    )
+    answer: list[Exception | None] = []
+
+    def ask() -> None:
+        try:
+            HfApi().model_info(llm, timeout=HUB_TIMEOUT)
+            answer.append(None)
+        except Exception as error:
+            answer.append(error)
+
+    offline = os.environ.get("HF_HUB_OFFLINE", "0").upper() in ("1", "TRUE", "YES", "ON")
+    if not offline:
+        # a thread, since looking up a host name knows no time limit
+        thread = threading.Thread(target=ask, daemon=True)
+        thread.start()
+        thread.join(HUB_TIMEOUT + 2)
+    error = answer[0] if answer else TimeoutError()
+    if isinstance(error, RepositoryNotFoundError) and not isinstance(error, GatedRepoError):
+        raise UserError(f"--llm {llm}: neither a local folder nor a model on the hub")
+    if isinstance(error, HfHubHTTPError):
+        raise UserError(f"--llm {llm}: the hub refused: {str(error).splitlines()[0]}; {ways_out}")
+    if error is not None:
+        why = "HF_HUB_OFFLINE is set" if offline else "the hub can't be reached"
+        raise UserError(f"{llm} is not cached and {why}: {ways_out}")
+
+
+@contextlib.contextmanager
+def _quiet_transformers():
+    """Keep notes about token ids and loading bars, which concern no user of CALF, off the screen."""
+    verbosity = transformers_logging.get_verbosity()
+    bars = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(verbosity)
+        if bars:
+            transformers_logging.enable_progress_bar()

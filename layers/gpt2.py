@@ -1,0 +1,141 @@
+"""The two GPT-2 branches: blocks of a pre-trained GPT-2 fed with embeddings.
+
+The modules keep the names of Hugging Face's GPT-2 (`wpe`, `h.0.attn.c_attn`, `ln_f`, ...), so that
+its weights, and checkpoints of the authors' code, load by name.
+"""
+
+from copy import deepcopy
+
+import torch.nn.functional as F
+from einops import rearrange
+from peft import LoraConfig, PeftModel, get_peft_model
+from torch import Tensor, nn
+from transformers import GPT2Config, GPT2Model
+from transformers.activations import ACT2FN
+
+
+class CausalSelfAttention(nn.Module):
+    """GPT-2's attention over `[batch, channels, d_model]`, by PyTorch's fused kernel."""
+
+    def __init__(self, attn: nn.Module, config: GPT2Config, index: int):
+        super().__init__()
+        self.c_attn = attn.c_attn
+        self.c_proj = attn.c_proj
+        self.n_head = config.n_head
+        self.attn_dropout = config.attn_pdrop
+        self.resid_dropout = nn.Dropout(config.resid_pdrop)
+        self.scale = (config.n_embd // config.n_head) ** -0.5 if config.scale_attn_weights else 1.0
+        if config.scale_attn_by_inverse_layer_idx:
+            self.scale /= index + 1
+
+    def forward(self, x: Tensor) -> Tensor:
+        q, k, v = rearrange(self.c_attn(x), "b c (n h k) -> n b h c k", n=3, h=self.n_head)
+        dropout = self.attn_dropout if self.training else 0.0
+        y = F.scaled_dot_product_attention(
+            q, k, v, dropout_p=dropout, is_causal=True, scale=self.scale
+        )
+        return self.resid_dropout(self.c_proj(rearrange(y, "b h c k -> b c (h k)")))
+
+
+class MLP(nn.Module):
+    """GPT-2's feed-forward part."""
+
+    def __init__(self, mlp: nn.Module, config: GPT2Config):
+        super().__init__()
+        self.c_fc = mlp.c_fc
+        self.c_proj = mlp.c_proj
+        # "gelu_new" is the tanh approximation, which PyTorch has as one kernel
+        fused = config.activation_function in ("gelu_new", "gelu_fast", "gelu_pytorch_tanh")
+        self.act = nn.GELU("tanh") if fused else ACT2FN[config.activation_function]
+        self.dropout = nn.Dropout(config.resid_pdrop)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.dropout(self.c_proj(self.act(self.c_fc(x))))
+
+
+class Block(nn.Module):
+    """One pre-norm transformer block of GPT-2."""
+
+    def __init__(self, block: nn.Module, config: GPT2Config, index: int):
+        super().__init__()
+        self.ln_1 = block.ln_1
+        self.attn = CausalSelfAttention(block.attn, config, index)
+        self.ln_2 = block.ln_2
+        self.mlp = MLP(block.mlp, config)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + self.attn(self.ln_1(x))
+        return x + self.mlp(self.ln_2(x))
+
+
+class GPT2Branch(nn.Module):
+    """The first blocks of a GPT-2, with a residual around the whole.
+
+    Args:
+        backbone: the GPT-2 whose modules this branch takes over; its token table is left behind.
+        n_layer: number of blocks used.
+
+    Source: paper section "Two branches" (method section 3).
+    """
+
+    def __init__(self, backbone: GPT2Model, n_layer: int):
+        super().__init__()
+        config = backbone.config
+        self.wpe = backbone.wpe
+        self.drop = nn.Dropout(config.embd_pdrop)
+        self.h = nn.ModuleList(Block(backbone.h[i], config, i) for i in range(n_layer))
+        self.ln_f = backbone.ln_f
+
+    def forward(self, x: Tensor, keep_hidden: bool = False) -> tuple[Tensor, list[Tensor]]:
+        """Run the branch on tokens `[batch, channels, d_model]`.
+
+        Returns:
+            The output `ln_f(blocks(x + positions)) + x`, and, if `keep_hidden`, the n_layer + 1
+            hidden states: the embedding output, the output of every block but the last, and the
+            branch's output itself (else an empty list).
+        """
+        state = self.drop(x + self.wpe.weight[: x.shape[1]])
+        hidden = []
+        for block in self.h:
+            if keep_hidden:
+                hidden.append(state)
+            state = block(state)
+        output = self.ln_f(state) + x
+        if keep_hidden:
+            hidden.append(output)
+        return output, hidden
+
+
+def build_branches(
+    backbone: GPT2Model, n_layer: int, r: int, lora_alpha: int, lora_dropout: float
+) -> tuple[PeftModel, GPT2Branch]:
+    """Make the temporal and the textual branch of one GPT-2.
+
+    Temporal: LoRA on every `c_attn`; layer norms and position embeddings are trained too.
+    Textual: only the position embeddings are trained. The frozen projections are the same tensors
+    in both branches; what either branch trains it has for itself.
+
+    Returns:
+        `(temporal, textual)`.
+    """
+    temporal = GPT2Branch(backbone, n_layer)
+    linear = {
+        id(parameter): parameter
+        for name, parameter in temporal.named_parameters()
+        if name.rpartition(".")[0].endswith(("c_attn", "c_proj", "c_fc"))
+    }
+    textual = deepcopy(temporal, memo=linear)
+    for name, parameter in textual.named_parameters():
+        parameter.requires_grad_(name.startswith("wpe."))
+
+    lora = LoraConfig(
+        r=r,
+        lora_alpha=lora_alpha,
+        lora_dropout=lora_dropout,
+        target_modules=["c_attn"],
+        fan_in_fan_out=True,  # GPT-2 stores its projections as [in, out]
+    )
+    temporal = get_peft_model(temporal, lora)
+    for name, parameter in temporal.named_parameters():
+        parameter.requires_grad_("lora_" in name or "ln_" in name or "wpe" in name)
+    return temporal, textual

@@ -1,0 +1,62 @@
+"""Files of principal word embeddings, as `pca.py` and the authors' script write them."""
+
+import _codecs
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from utils.errors import UserError
+
+# What a NumPy array pickled by NumPy 1 or 2 is made of: the only names a file may call.
+_NUMPY_GLOBALS = [
+    np.ndarray,
+    np.dtype,
+    type(np.dtype(np.float32)),
+    type(np.dtype(np.float64)),
+    _codecs.encode,
+    (np.ndarray.__reduce__(np.empty(0))[0], "numpy.core.multiarray._reconstruct"),
+    (np.ndarray.__reduce__(np.empty(0))[0], "numpy._core.multiarray._reconstruct"),
+]
+
+
+def load_word_embeddings(path: str | Path, d_model: int) -> Tensor:
+    """Read principal word embeddings; nothing but a tensor or a NumPy array is unpickled.
+
+    Args:
+        path: a `.pt` file with a tensor or with a pickled NumPy array (as existing users have it),
+            or a `.npy` file.
+        d_model: the backbone's width.
+
+    Returns:
+        `[d_model, components]`, float32.
+
+    Raises:
+        UserError: the file is missing, holds anything else, or has another shape.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"--word_embedding_path {path}: no such file; python pca.py makes it")
+    try:
+        if path.suffix == ".npy":
+            words = np.load(path, allow_pickle=False)
+        else:
+            with torch.serialization.safe_globals(_NUMPY_GLOBALS):
+                words = torch.load(path, map_location="cpu", weights_only=True)
+        words = torch.as_tensor(words)
+    except OSError:
+        raise
+    except Exception as error:
+        raise UserError(
+            f"{path}: refused, since it holds no plain tensor or NumPy array of word embeddings; "
+            "python pca.py makes one"
+        ) from error
+    if words.ndim != 2 or words.shape[0] != d_model or not words.is_floating_point():
+        raise UserError(
+            f"{path} has shape {tuple(words.shape)} ({words.dtype}), but the backbone needs "
+            f"({d_model}, components): make the file with python pca.py and the same --llm"
+        )
+    if not torch.isfinite(words).all():
+        raise UserError(f"{path} holds values that are not finite: make it anew with python pca.py")
+    return words.float()

@@ -149,7 +149,7 @@ def _check_hub(llm: str) -> None:
 
 @contextlib.contextmanager
 def _quiet_transformers():
-    """Keep notes about token ids and loading bars, which concern no user of CALF, off the screen."""
+    """Keep loading bars and notes about token ids, which concern no user, off the screen."""
     verbosity = transformers_logging.get_verbosity()
     bars = transformers_logging.is_progress_bar_enabled()
     transformers_logging.set_verbosity_error()

@@ -12,7 +12,7 @@ from layers.gpt2 import build_branches
 from layers.instance_norm import restore, standardise
 from layers.match import CrossModalMatch
 from utils.errors import UserError
-from utils.word_embeddings import load_word_embeddings
+from utils.word_embeddings import DEFAULT_PATH, load_word_embeddings
 
 FORECASTING = ("long_term_forecast", "short_term_forecast")
 
@@ -43,7 +43,7 @@ class CALFConfig:
     llm: str = "gpt2"
     llm_weights: str = "pretrained"
     seed: int = 2021
-    word_embedding_path: str = "wte_pca_500.pt"
+    word_embedding_path: str = DEFAULT_PATH
     n_channels: int = 0
     num_class: int = 0
     match_heads: int = 12
@@ -102,7 +102,9 @@ class Model(nn.Module):
         if words is None:
             words = load_word_embeddings(config.word_embedding_path, config.d_model)
         d_model, n_layer = config.d_model, config.gpt_layers
-        n_heads = config.match_heads if d_model % config.match_heads == 0 else backbone.config.n_head
+        n_heads = (
+            config.match_heads if d_model % config.match_heads == 0 else backbone.config.n_head
+        )
         self.in_layer = CrossModalMatch(config.seq_len, words, n_heads)
         self.gpt2, self.gpt2_text = build_branches(
             backbone, n_layer, config.r, config.lora_alpha, config.lora_dropout
@@ -186,6 +188,4 @@ class Model(nn.Module):
 
 
 def _project(projections: nn.ModuleList, hidden: list[Tensor]) -> tuple[Tensor, ...]:
-    return tuple(
-        project(state) for project, state in zip(projections, hidden, strict=True)
-    )
+    return tuple(project(state) for project, state in zip(projections, hidden, strict=True))

@@ -9,6 +9,8 @@ from torch import Tensor
 
 from utils.errors import UserError
 
+DEFAULT_PATH = "wte_pca_500.pt"
+
 # What a NumPy array pickled by NumPy 1 or 2 is made of: the only names a file may call.
 _NUMPY_GLOBALS = [
     np.ndarray,

@@ -1,0 +1,193 @@
+"""From arguments to the windows of each split."""
+
+from argparse import Namespace
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from sklearn.preprocessing import StandardScaler
+
+from data_provider.csv_file import SeriesTable, read_series
+from data_provider.windows import WindowDataset
+from utils.errors import UserError
+from utils.timefeatures import frequency_unit
+
+MONTH = 30  # days
+# data set: rows a day; their splits are 12, 4 and 4 months
+ETT_ROWS_A_DAY = {"ETTh1": 24, "ETTh2": 24, "ETTm1": 96, "ETTm2": 96}
+ETT_MONTHS = (12, 4, 4)
+CUSTOM_SHARES = (0.7, 0.2)  # training and test; validation is the rest
+ETT_MINUTE_FREQ = "15min"
+
+
+class NoWindowError(UserError):
+    """A split holds no window."""
+
+
+@dataclass(frozen=True)
+class Border:
+    """Rows `[start, stop)` of a split, its look-back included."""
+
+    start: int
+    stop: int
+
+
+def split_borders(data: str, rows: int, seq_len: int, percent: int = 100) -> dict[str, Border]:
+    """Compute the borders of the three splits (protocol, "Splits and windows").
+
+    Args:
+        data: `ETTh1`, `ETTh2`, `ETTm1`, `ETTm2`, or `custom` for 70 / 10 / 20 %.
+        rows: rows in the file. seq_len: look-back, which validation and test borrow.
+        percent: share of the training rows to train on, the first ones.
+
+    Returns:
+        Borders by split; on a file too short for an ETT set they reach past its end.
+    """
+    if data in ETT_ROWS_A_DAY:
+        train, val, test = (months * MONTH * ETT_ROWS_A_DAY[data] for months in ETT_MONTHS)
+    else:
+        train, test = (int(rows * share) for share in CUSTOM_SHARES)
+        val = rows - train - test
+    few = (train - seq_len) * percent // 100 + seq_len
+    return {
+        "train": Border(0, few),
+        "val": Border(train - seq_len, train + val),
+        "test": Border(train + val - seq_len, train + val + test),
+    }
+
+
+class SeriesSource:
+    """One file, read once, and the windows of its splits.
+
+    Args:
+        args: parsed arguments; `root_path`, `data_path`, `data`, `features`, `target`, `freq`,
+            `embed`, `seq_len`, `label_len`, `pred_len` and `percent` are read.
+
+    Raises:
+        UserError: the file is not as it should be (see `read_series`), the target column is
+            missing, or the data set is not known.
+    """
+
+    def __init__(self, args: Namespace):
+        if args.data not in ETT_ROWS_A_DAY and args.data != "custom":
+            known = ", ".join([*ETT_ROWS_A_DAY, "custom"])
+            raise UserError(f"--data {args.data} is not known here: use one of {known}")
+        frequency_unit(args.freq)
+        self.args = args
+        self.table = read_series(Path(args.root_path) / args.data_path)
+        self._arrange(self._columns())
+
+    def _arrange(self, columns: list[str]) -> None:
+        order = [self.table.columns.index(column) for column in columns]
+        self.columns = columns
+        self.values = self.table.values[:, order]
+        self.target = columns.index(self.args.target) if self.args.features == "MS" else None
+
+    def order_like(self, columns: list[str] | None) -> None:
+        """Put the channels in the order that a model was trained with, if they are the same."""
+        if columns is not None and sorted(columns) == sorted(self.columns):
+            self._arrange(columns)
+
+    def _columns(self) -> list[str]:
+        """Choose and order the channels: in a custom CSV the target comes last."""
+        args, names = self.args, self.table.columns
+        if args.target not in names:
+            raise UserError(
+                f"{self.table.path}: no column named {args.target}; "
+                f"choose the --target among {', '.join(names[:12])}"
+                + (" …" if len(names) > 12 else "")
+            )
+        if args.features == "S":
+            return [args.target]
+        if args.data == "custom":
+            return [name for name in names if name != args.target] + [args.target]
+        return list(names)
+
+    def borders(self) -> dict[str, Border]:
+        """Borders of the three splits in this file.
+
+        Raises:
+            NoWindowError: the file has fewer rows than the splits of an ETT set take up.
+        """
+        args, rows = self.args, len(self.values)
+        borders = split_borders(args.data, rows, args.seq_len, args.percent)
+        needed = borders["test"].stop
+        if needed > rows:
+            raise NoWindowError(
+                f"{self.table.path}: too few rows for the splits of {args.data}: it has {rows}, "
+                f"{needed - rows} fewer than the {needed} needed; --data custom splits any file"
+            )
+        return borders
+
+    @cached_property
+    def scaler(self) -> StandardScaler:
+        """Fitted on all training rows, also where `percent` keeps fewer of them for training."""
+        args = self.args
+        train = split_borders(args.data, len(self.values), args.seq_len)["train"]
+        return StandardScaler().fit(self.values[train.start : max(train.stop, 1)])
+
+    def split(self, flag: str) -> WindowDataset:
+        """Make the windows of the split `train`, `val` or `test`.
+
+        Raises:
+            NoWindowError: the split holds no window; the message says how many rows are missing.
+        """
+        args, border = self.args, self.borders()[flag]
+        window = args.seq_len + args.pred_len
+        have = border.stop - max(border.start, 0)
+        if border.start < 0 or have < window:
+            missing = -border.start if border.start < 0 else window - have
+            raise NoWindowError(
+                f"{self.table.path}: no window in the {flag} split: {missing} rows are missing "
+                f"(--seq_len {args.seq_len} + --pred_len {args.pred_len} rows are needed, "
+                f"{have} are there" + (f" at --percent {args.percent})" if flag == "train" else ")")
+            )
+        rows = slice(border.start, border.stop)
+        return self._windows(rows, self.scaler)
+
+    def tail(self, scaler: StandardScaler | None = None) -> WindowDataset:
+        """Give the last `seq_len` rows of the file, to forecast what follows it.
+
+        Args:
+            scaler: what to scale with; by default one fitted on the file's training rows.
+
+        Raises:
+            UserError: the file has fewer rows than that.
+        """
+        rows, seq_len = len(self.values), self.args.seq_len
+        if rows < seq_len:
+            raise UserError(
+                f"{self.table.path}: {seq_len - rows} rows are missing to forecast from: "
+                f"--seq_len is {seq_len}, the file has {rows}"
+            )
+        return self._windows(slice(rows - seq_len, rows), scaler or self.scaler)
+
+    def _windows(self, rows: slice, scaler: StandardScaler) -> WindowDataset:
+        args = self.args
+        return WindowDataset(
+            scaler.transform(self.values[rows]),
+            self.table.dates[rows],
+            scaler,
+            self.columns,
+            args.seq_len,
+            args.label_len,
+            args.pred_len,
+            self.target,
+            args.freq,
+            args.embed,
+        )
+
+
+def target_args(args: Namespace) -> Namespace:
+    """Arguments for the data set that a zero-shot run is tested on.
+
+    `--target_data` is an ETT name, whose file lies in `root_path` as NAME.csv, or the name of any
+    other CSV there (with or without its ending), which is split as `custom`.
+    """
+    name = args.target_data
+    path = name if name.endswith(".csv") else f"{name}.csv"
+    data = name if name in ETT_ROWS_A_DAY else "custom"
+    freq = args.freq
+    if data in ETT_ROWS_A_DAY:
+        freq = "h" if ETT_ROWS_A_DAY[data] == 24 else ETT_MINUTE_FREQ
+    return Namespace(**{**vars(args), "data": data, "data_path": path, "freq": freq})

@@ -1,0 +1,106 @@
+"""Sliding windows over one scaled array: the one data set class of the forecasting tasks."""
+
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+import torch
+from sklearn.preprocessing import StandardScaler
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from utils.timefeatures import time_features
+
+
+class WindowDataset(Dataset):
+    """Windows of `seq_len + pred_len` rows, one step apart, over the rows of one split.
+
+    Args:
+        values: scaled rows of the split, its look-back included, `[rows, channels]`.
+        dates: their timestamps.
+        scaler: the scaler, fitted on the training rows, that made `values`.
+        columns: names of the channels.
+        seq_len: look-back L. label_len: rows of look-back that an item's target repeats.
+            pred_len: horizon P.
+        target: channel that is scored alone; None scores all.
+        freq, embed: see `utils.timefeatures.time_features`.
+
+    `dataset[i]` gives what the neighbouring libraries' data sets give; `batch` is the fast way.
+    """
+
+    def __init__(
+        self,
+        values: np.ndarray,
+        dates: pd.DatetimeIndex,
+        scaler: StandardScaler,
+        columns: list[str],
+        seq_len: int,
+        label_len: int,
+        pred_len: int,
+        target: int | None = None,
+        freq: str = "h",
+        embed: str = "timeF",
+    ):
+        self.values = torch.tensor(values, dtype=torch.float32)
+        self.dates = dates
+        self.scaler = scaler
+        self.columns = columns
+        self.seq_len, self.label_len, self.pred_len = seq_len, min(label_len, seq_len), pred_len
+        self.target = target
+        self.freq, self.embed = freq, embed
+
+    def __len__(self) -> int:
+        return max(0, len(self.values) - self.seq_len - self.pred_len + 1)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return `(x, y, x_mark, y_mark)` of one window.
+
+        Shapes: `[seq_len, channels]`, `[label_len + pred_len, channels]`, and the time marks
+        `[.., features]` of the same rows.
+
+        Raises:
+            IndexError: there is no such window.
+        """
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"window {index} of {len(self)}")
+        start = index % len(self)
+        cut = start + self.seq_len
+        x = slice(start, cut)
+        y = slice(cut - self.label_len, cut + self.pred_len)
+        return self.values[x], self.values[y], self.marks[x], self.marks[y]
+
+    @cached_property
+    def marks(self) -> Tensor:
+        """Time marks of the rows, `[rows, features]`. CALF does not look at them."""
+        return torch.tensor(time_features(self.dates, self.freq, self.embed), dtype=torch.float32)
+
+    @property
+    def n_channels(self) -> int:
+        return self.values.shape[1]
+
+    def to(self, device: torch.device | str) -> "WindowDataset":
+        """Keep the rows on `device`, so that batches are cut there."""
+        self.values = self.values.to(device)
+        return self
+
+    def batch(self, index: Tensor) -> tuple[Tensor, Tensor]:
+        """Gather windows: `x` `[batch, seq_len, channels]`, `y` `[batch, pred_len, channels]`.
+
+        Args:
+            index: numbers of the windows, `[batch]`, on the device of the rows.
+        """
+        windows = self.values.unfold(0, self.seq_len + self.pred_len, 1)
+        x, y = windows[index].transpose(1, 2).split([self.seq_len, self.pred_len], dim=1)
+        return x, y
+
+    def scored(self, y: Tensor) -> Tensor:
+        """Keep of `y` `[batch, steps, channels]` the channels that are scored."""
+        return y if self.target is None else y[..., self.target : self.target + 1]
+
+    def inverse_transform(self, y: Tensor) -> Tensor:
+        """Bring values `[.., channels]`, all or the scored ones, back to original units."""
+        scale = torch.as_tensor(self.scaler.scale_, dtype=y.dtype, device=y.device)
+        mean = torch.as_tensor(self.scaler.mean_, dtype=y.dtype, device=y.device)
+        if self.target is not None and y.shape[-1] == 1:
+            scale, mean = scale[self.target], mean[self.target]
+        return y * scale + mean

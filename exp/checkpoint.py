@@ -1,0 +1,126 @@
+"""Checkpoints: our own trained parameters, and the state dicts of the authors' code."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from models.CALF import Model
+from utils.errors import UserError
+from utils.files import whole_file
+
+METADATA_KEY = "calf"
+# what a state dict of the authors' code holds beside ours: token tables and causal masks
+_LEFT_BEHIND = (".wte.weight", ".attn.bias", ".attn.masked_bias")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A state dict and what was noted beside it (empty for one of the authors' code)."""
+
+    path: Path
+    state: dict[str, Tensor]
+    metadata: dict
+
+
+def trained_state(model: Model) -> dict[str, Tensor]:
+    """Select the trained parameters by name, as contiguous tensors on the CPU."""
+    return {
+        name: parameter.detach().cpu().contiguous()
+        for name, parameter in model.named_parameters()
+        if parameter.requires_grad
+    }
+
+
+def backbone_fingerprint(model: Model) -> str:
+    """Hash the frozen weights: equal for the same GPT-2, so that a checkpoint finds its own."""
+    digest = hashlib.sha256()
+    for name, parameter in sorted(model.gpt2.named_parameters()):
+        if not parameter.requires_grad:
+            digest.update(name.encode())
+            digest.update(parameter.detach().cpu().contiguous().numpy().data)
+    return digest.hexdigest()
+
+
+def save_checkpoint(path: str | Path, model: Model, metadata: dict) -> None:
+    """Write the trained parameters, whole or not at all."""
+    with whole_file(path) as part:
+        save_file(trained_state(model), part, {METADATA_KEY: json.dumps(metadata)})
+
+
+def read_checkpoint(path: str | Path) -> Checkpoint:
+    """Read one of our files, or a state dict of the authors' code (`.pth` or safetensors).
+
+    Raises:
+        UserError: no such file, it is damaged, or it holds anything but tensors; nothing else is
+            unpickled.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"{path}: no such checkpoint; train first, or name one by --checkpoint")
+    try:
+        with path.open("rb") as file:
+            ours = file.read(9)[8:] == b"{"  # safetensors: a length, then JSON
+        if not ours:
+            state, metadata = torch.load(path, map_location="cpu", weights_only=True), {}
+        else:
+            with safe_open(path, "pt") as file:
+                state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+                metadata = json.loads((file.metadata() or {}).get(METADATA_KEY, "{}"))
+    except OSError:
+        raise
+    except (SafetensorError, ValueError, RuntimeError, EOFError, KeyError) as error:
+        raise UserError(f"{path}: the checkpoint is damaged or not one of a model") from error
+    except Exception as error:
+        raise UserError(f"{path}: refused, since it holds more than tensors") from error
+    if not isinstance(state, dict) or not all(torch.is_tensor(v) for v in state.values()):
+        raise UserError(f"{path}: refused, since it is not a state dict of tensors")
+    state = {name.removeprefix("module."): value for name, value in state.items()}
+    return Checkpoint(path, state, metadata)
+
+
+def restore_model(model: Model, checkpoint: Checkpoint) -> None:
+    """Load a checkpoint into a model of the same configuration.
+
+    A file of trained parameters needs the backbone it was trained on; a whole state dict brings
+    its own.
+
+    Raises:
+        UserError: parameters are missing, too many or of another shape, or the backbone is
+            another one.
+    """
+    path = checkpoint.path
+    state = {
+        name: value for name, value in checkpoint.state.items() if not name.endswith(_LEFT_BEHIND)
+    }
+    own = model.state_dict()
+    other = [name for name in state if name in own and state[name].shape != own[name].shape]
+    if other:
+        name = other[0]
+        raise UserError(
+            f"{path} does not fit: {name} is {tuple(state[name].shape)} there and "
+            f"{tuple(own[name].shape)} here; give the --seq_len, --pred_len, --d_model and --r "
+            "that it was trained with"
+        )
+    whole = state.keys() >= own.keys()
+    missing = sorted({n for n, p in model.named_parameters() if p.requires_grad} - state.keys())
+    extra = sorted(state.keys() - own.keys())
+    if missing or extra:
+        what = f"lacks {missing[0]}" if missing else f"holds {extra[0]}"
+        raise UserError(
+            f"{path} does not fit: it {what} ({len(missing)} missing, {len(extra)} unknown); "
+            "give the --model and --gpt_layers that it was trained with"
+        )
+    noted = checkpoint.metadata.get("backbone", {})
+    if not whole and noted.get("fingerprint") != backbone_fingerprint(model):
+        raise UserError(
+            f"{path} was trained on another backbone: {noted.get('llm', 'unknown')}, "
+            f"{noted.get('llm_weights', 'unknown')} weights, seed {noted.get('seed', 'unknown')}; "
+            "give the same --llm, --llm_weights and --seed"
+        )
+    model.load_state_dict(state, strict=False)

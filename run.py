@@ -1,0 +1,320 @@
+"""Command line of CALF: train, test and forecast. `python run.py --help` lists the options."""
+
+import argparse
+import signal
+import sys
+import traceback
+
+from utils.errors import UserError
+
+TASKS = ("long_term_forecast",)
+MODELS = ("CALF", "LLaTA")
+
+# Options of the published command lines that this model does not use: (name, settings).
+UNUSED_OPTIONS = [
+    ("--num_workers", {"type": int, "default": 10}),
+    ("--top_k", {"type": int, "default": 5}),
+    ("--num_kernels", {"type": int, "default": 6}),
+    ("--enc_in", {"type": int, "default": 7}),
+    ("--dec_in", {"type": int, "default": 7}),
+    ("--c_out", {"type": int, "default": 7}),
+    ("--n_heads", {"type": int, "default": 8}),
+    ("--e_layers", {"type": int, "default": 2}),
+    ("--d_layers", {"type": int, "default": 1}),
+    ("--d_ff", {"type": int, "default": 2048}),
+    ("--moving_avg", {"type": int, "default": 25}),
+    ("--factor", {"type": int, "default": 1}),
+    ("--distil", {"action": "store_false", "default": True}),
+    ("--dropout", {"type": float, "default": 0.1}),
+    ("--activation", {"type": str, "default": "gelu"}),
+    ("--output_attention", {"action": "store_true", "default": None}),
+    ("--use_amp", {"action": "store_true", "default": False}),
+    ("--p_hidden_dims", {"type": int, "nargs": "+", "default": [128, 128]}),
+    ("--p_hidden_layers", {"type": int, "default": 2}),
+]
+
+
+def positive(text: str) -> int:
+    """Parse a whole number above 0."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not above 0")
+    return number
+
+
+def natural(text: str) -> int:
+    """Parse a whole number from 0 on."""
+    number = int(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError(f"{text} is below 0")
+    return number
+
+
+def percentage(text: str) -> int:
+    """Parse a whole number of per cent, 1 to 100."""
+    number = int(text)
+    if not 1 <= number <= 100:
+        raise argparse.ArgumentTypeError(f"{text} is not within 1 to 100")
+    return number
+
+
+def positive_real(text: str) -> float:
+    """Parse a finite number above 0."""
+    number = float(text)
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not a finite number above 0")
+    return number
+
+
+def weight(text: str) -> float:
+    """Parse a finite number from 0 on."""
+    number = float(text)
+    if not 0 <= number < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not a finite number from 0 on")
+    return number
+
+
+def share(text: str) -> float:
+    """Parse a number from 0 up to, but not including, 1."""
+    number = float(text)
+    if not 0 <= number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not within 0 to 1")
+    return number
+
+
+def switch(text: str) -> bool:
+    """Parse a truth value: 1 / 0, true / false, yes / no, on / off."""
+    word = text.lower()
+    if word in ("1", "true", "yes", "on"):
+        return True
+    if word in ("0", "false", "no", "off"):
+        return False
+    raise argparse.ArgumentTypeError(f"{text} is neither true nor false")
+
+
+class Formatter(argparse.ArgumentDefaultsHelpFormatter):
+    """Help that names a default where there is one."""
+
+    def _get_help_string(self, action: argparse.Action) -> str:
+        silent = action.default is None or action.default is False
+        return action.help if silent else super()._get_help_string(action)
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line."""
+
+    def error(self, message: str):
+        self.exit(2, f"error: {message}; python run.py --help lists the options\n")
+
+
+def add_published_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the published scripts, with their names, defaults and meanings."""
+    run = parser.add_argument_group("what to run")
+    run.add_argument("--task_name", required=True, choices=TASKS, help="kind of experiment")
+    run.add_argument(
+        "--is_training", type=int, required=True, choices=(0, 1), help="1 train and test, 0 test"
+    )
+    run.add_argument("--model_id", required=True, help="name of the run, part of its folder")
+    run.add_argument("--model", required=True, choices=MODELS, help="LLaTA is CALF's first name")
+    run.add_argument("--des", default="test", help="description, part of the folder's name")
+    run.add_argument("--itr", type=positive, default=1, help="repetitions, seeded seed, seed+1, …")
+
+    data = parser.add_argument_group("data")
+    data.add_argument("--data", required=True, help="ETTh1, ETTh2, ETTm1, ETTm2 or custom")
+    data.add_argument("--root_path", default="./data/ETT/", help="folder of the data")
+    data.add_argument("--data_path", default="ETTh1.csv", help="file in that folder")
+    data.add_argument(
+        "--features",
+        default="M",
+        choices=("M", "S", "MS"),
+        help="M all channels to all, S the target alone, MS all channels in, target scored",
+    )
+    data.add_argument("--target", default="OT", help="target column of S and MS")
+    data.add_argument("--freq", default="h", help="sampling: s, t, h, d, b, w, m, 15min, …")
+    data.add_argument("--embed", default="timeF", help="time marks: timeF, or else integers")
+    data.add_argument("--seq_len", type=positive, default=96, help="look-back L, in steps")
+    data.add_argument(
+        "--label_len", type=natural, default=48, help="steps of look-back in a data set's target"
+    )
+    data.add_argument("--pred_len", type=positive, default=96, help="horizon P, in steps")
+    data.add_argument("--percent", type=percentage, default=100, help="share of training rows used")
+    data.add_argument("--zero_shot", type=int, default=0, choices=(0, 1), help="1: test elsewhere")
+    data.add_argument("--target_data", default="ETTm1", help="where a zero-shot run is tested")
+    data.add_argument("--inverse", action="store_true", help="results in original units")
+
+    model = parser.add_argument_group("model")
+    model.add_argument("--d_model", type=positive, default=512, help="width of the backbone")
+    model.add_argument("--gpt_layers", type=positive, default=6, help="GPT-2 blocks used")
+    model.add_argument("--r", type=positive, default=8, help="rank of LoRA")
+    model.add_argument("--lora_alpha", type=positive, default=32, help="scale of LoRA, times r")
+    model.add_argument("--lora_dropout", type=share, default=0.1, help="dropout of LoRA")
+    model.add_argument(
+        "--word_embedding_path", default="wte_pca_500.pt", help="file that pca.py wrote"
+    )
+
+    loss = parser.add_argument_group("losses (l1, smooth_l1, mse)")
+    loss.add_argument("--task_loss", default="l1", help="prediction against truth")
+    loss.add_argument("--feature_loss", default="l1", help="branch against branch, hidden states")
+    loss.add_argument("--output_loss", default="l1", help="branch against branch, outputs")
+    loss.add_argument("--task_w", type=weight, default=1.0, help="weight of the task loss")
+    loss.add_argument("--feature_w", type=weight, default=0.01, help="weight of the feature loss")
+    loss.add_argument("--output_w", type=weight, default=1.0, help="weight of the output loss")
+
+    training = parser.add_argument_group("training")
+    training.add_argument("--train_epochs", type=positive, default=10, help="most epochs")
+    training.add_argument("--batch_size", type=positive, default=32, help="windows a step")
+    training.add_argument(
+        "--patience", type=positive, default=3, help="epochs without a better validation error"
+    )
+    training.add_argument(
+        "--learning_rate", type=positive_real, default=0.0001, help="of the main optimiser"
+    )
+    training.add_argument(
+        "--cos", type=int, default=1, choices=(0, 1), help="1: cosine schedule, 0: --lradj"
+    )
+    training.add_argument("--tmax", type=positive, default=20, help="half period of the cosine")
+    training.add_argument(
+        "--lradj", default="type1", help="with --cos 0: type1, type2 or type3 decay"
+    )
+    training.add_argument("--checkpoints", default="./checkpoints/", help="folder of checkpoints")
+
+    device = parser.add_argument_group("device")
+    device.add_argument("--use_gpu", type=switch, default=True, help="use CUDA where there is any")
+    device.add_argument("--gpu", type=natural, default=0, help="number of the GPU")
+    device.add_argument("--use_multi_gpu", action="store_true", help="not supported yet: refused")
+    device.add_argument("--devices", default="0,1,2,3", help="GPUs of --use_multi_gpu")
+
+    tasks = parser.add_argument_group(
+        "options of other tasks (accepted, not used by the task here)"
+    )
+    tasks.add_argument("--seasonal_patterns", default="Monthly", help="M4 frequency")
+    tasks.add_argument("--mask_rate", type=float, default=0.25, help="imputation")
+    tasks.add_argument("--anomaly_ratio", type=float, default=0.25, help="anomaly detection")
+
+    unused = parser.add_argument_group(
+        "options of other models (accepted, named in a warning, not used; some name the folder)"
+    )
+    for name, settings in UNUSED_OPTIONS:
+        unused.add_argument(name, help=argparse.SUPPRESS, **settings)
+    unused.description = " ".join(name for name, _ in UNUSED_OPTIONS)
+
+
+def add_own_options(parser: argparse.ArgumentParser) -> None:
+    """Add what the published code does not have."""
+    own = parser.add_argument_group("options that the published code does not have")
+    own.add_argument("--llm", default="gpt2", help="GPT-2: hub id or local folder")
+    own.add_argument(
+        "--llm_weights",
+        choices=("pretrained", "random"),
+        default="pretrained",
+        help="random: the same architecture, untrained",
+    )
+    own.add_argument("--seed", type=natural, default=2021, help="of every random choice")
+    own.add_argument(
+        "--reference_validation",
+        action="store_true",
+        help="validate as published: dropouts of GPT-2 on, shuffled, last batch dropped",
+    )
+    own.add_argument(
+        "--decay_fac", type=positive_real, default=0.75, help="factor of --lradj type2"
+    )
+    own.add_argument(
+        "--do_predict", action="store_true", help="forecast what follows the file: forecast.csv"
+    )
+    own.add_argument("--checkpoint", metavar="FILE", help="with --is_training 0: the model to test")
+    own.add_argument("--debug", action="store_true", help="show where an error comes from")
+
+
+def expand_abbreviations(argv: list[str], published: list[str], own: list[str]) -> list[str]:
+    """Write out abbreviated options as argparse would if there were only the published ones.
+
+    So no new option makes an abbreviation ambiguous that published command lines use.
+    """
+    expanded = []
+    for word in argv:
+        name, sign, value = word.partition("=")
+        if name.startswith("--") and name not in published and name not in own:
+            candidates = [option for option in published if option.startswith(name)]
+            candidates = candidates or [option for option in own if option.startswith(name)]
+            if len(candidates) == 1:
+                word = candidates[0] + sign + value
+        expanded.append(word)
+    return expanded
+
+
+def given_options(parser: argparse.ArgumentParser, argv: list[str]) -> set[str]:
+    """Tell which options stand on the command line, whatever their values."""
+    words = {word.partition("=")[0] for word in argv}
+    return {action.dest for action in parser._actions if words.intersection(action.option_strings)}
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    """Parse a command line; `given` in the result names the options that stand on it."""
+    parser = Parser(
+        prog="run.py",
+        usage="python run.py --task_name TASK --is_training 1 --model_id NAME --model CALF "
+        "--data DATA [options]",
+        description="CALF: cross-modal fine-tuning of GPT-2 for time series.",
+        formatter_class=Formatter,
+        allow_abbrev=False,
+    )
+    add_published_options(parser)
+    published = [name for action in parser._actions for name in action.option_strings]
+    add_own_options(parser)
+    everything = [name for action in parser._actions for name in action.option_strings]
+    own = [name for name in everything if name not in published]
+    argv = expand_abbreviations(sys.argv[1:] if argv is None else argv, published, own)
+    args = parser.parse_args(argv)
+    args.given = sorted(given_options(parser, argv))
+    if args.checkpoint and args.is_training:
+        parser.error("--checkpoint is for --is_training 0 (the folder is --checkpoints)")
+    if args.use_multi_gpu:
+        parser.error("--use_multi_gpu is not supported yet: leave it out to train on one device")
+    return args
+
+
+def warn_unused(args: argparse.Namespace) -> None:
+    """Name in one line the options given that this model does not use."""
+    unused = [name for name, _ in UNUSED_OPTIONS if name[2:] in args.given]
+    if unused:
+        print(f"warning: CALF does not use {' '.join(unused)}", file=sys.stderr)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Run the experiment that `args` describe, `itr` times."""
+    from exp.exp_long_term_forecasting import ExpLongTermForecasting
+
+    experiments = {"long_term_forecast": ExpLongTermForecasting}
+    for iteration in range(args.itr if args.is_training else 1):
+        experiment = experiments[args.task_name](args, iteration)
+        if args.is_training:
+            experiment.train()
+        experiment.test()
+        if args.do_predict:
+            experiment.predict()
+
+
+def _terminate(*_: object) -> None:
+    raise SystemExit(143)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Parse, run, and turn what a person can mend into one line and exit code 2."""
+    args = parse_args(argv)
+    warn_unused(args)
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        run(args)
+    except (UserError, OSError) as error:
+        if args.debug:
+            traceback.print_exc()
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted: the best checkpoint so far is kept", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

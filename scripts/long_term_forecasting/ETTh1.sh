@@ -1,0 +1,13 @@
+#!/bin/sh
+# CALF, long-term forecasting on ETTh1: the published settings, all four horizons.
+# From the root: sh scripts/long_term_forecasting/ETTh1.sh [more options of run.py]
+# HORIZONS="96 192" runs some of the horizons only.
+set -e
+. scripts/common.sh
+
+for pred_len in ${HORIZONS:-96 192 336 720}; do
+    calf --task_name long_term_forecast --data ETTh1 \
+        --root_path ./datasets/ETT-small/ --data_path ETTh1.csv --freq h \
+        --model_id "ETTh1_96_$pred_len" --seq_len 96 --pred_len "$pred_len" \
+        --batch_size 256 --learning_rate 0.0005 --train_epochs 100 --tmax 20 --patience 10 "$@"
+done

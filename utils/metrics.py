@@ -1,0 +1,39 @@
+"""Errors of forecasts, summed up batch by batch."""
+
+import torch
+from torch import Tensor
+
+
+class ErrorSums:
+    """Sums of errors over batches; memory does not grow with the data.
+
+    The sums are kept in float64 on the device of the batches, and read once, by `metrics`.
+    """
+
+    NAMES = ("mae", "mse", "rmse", "mape", "mspe")
+
+    def __init__(self) -> None:
+        self._sums: Tensor | None = None
+        self._count = 0
+
+    def add(self, pred: Tensor, true: Tensor) -> None:
+        """Add a batch of predictions and truths of the same shape."""
+        error = pred - true
+        relative = error / true
+        sums = torch.stack(
+            [
+                error.abs().sum(dtype=torch.float64),
+                error.square().sum(dtype=torch.float64),
+                relative.abs().sum(dtype=torch.float64),
+                relative.square().sum(dtype=torch.float64),
+            ]
+        )
+        self._sums = sums if self._sums is None else self._sums + sums
+        self._count += error.numel()
+
+    def metrics(self) -> dict[str, float]:
+        """Return mae, mse, rmse, mape and mspe (fractions, infinite where a truth is 0)."""
+        if self._sums is None:
+            return dict.fromkeys(self.NAMES, float("nan"))
+        mae, mse, mape, mspe = (self._sums / self._count).tolist()
+        return {"mae": mae, "mse": mse, "rmse": mse**0.5, "mape": mape, "mspe": mspe}

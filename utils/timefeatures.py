@@ -1,0 +1,82 @@
+"""Calendar features of timestamps, as the neighbouring libraries compute them."""
+
+import re
+
+import numpy as np
+import pandas as pd
+
+from utils.errors import UserError
+
+# Each feature maps a DatetimeIndex to values in [-0.5, 0.5].
+_SCALED = {
+    "second": lambda t: t.second / 59.0 - 0.5,
+    "minute": lambda t: t.minute / 59.0 - 0.5,
+    "hour": lambda t: t.hour / 23.0 - 0.5,
+    "day_of_week": lambda t: t.dayofweek / 6.0 - 0.5,
+    "day_of_month": lambda t: (t.day - 1) / 30.0 - 0.5,
+    "day_of_year": lambda t: (t.dayofyear - 1) / 365.0 - 0.5,
+    "week_of_year": lambda t: (t.isocalendar().week.to_numpy(float) - 1) / 52.0 - 0.5,
+    "month": lambda t: (t.month - 1) / 11.0 - 0.5,
+}
+_DAILY = ("day_of_week", "day_of_month", "day_of_year")
+_FEATURES = {
+    "year": (),
+    "quarter": ("month",),
+    "month": ("month",),
+    "week": ("day_of_month", "week_of_year"),
+    "day": _DAILY,
+    "hour": ("hour", *_DAILY),
+    "minute": ("minute", "hour", *_DAILY),
+    "second": ("second", "minute", "hour", *_DAILY),
+}
+# pandas' spellings, old and new; letter case counts where pandas' own once did (M month, min minute)
+_UNITS = {
+    **dict.fromkeys(("A", "Y", "y", "a", "AS", "YS", "YE", "BA", "BY", "BYE", "BYS"), "year"),
+    **dict.fromkeys(("Q", "q", "QS", "QE", "BQ", "BQE", "BQS"), "quarter"),
+    **dict.fromkeys(("M", "m", "MS", "ME", "BM", "BME", "BMS"), "month"),
+    **dict.fromkeys(("W", "w"), "week"),
+    **dict.fromkeys(("D", "d", "B", "b", "C"), "day"),
+    **dict.fromkeys(("H", "h", "BH", "bh"), "hour"),
+    **dict.fromkeys(("T", "t", "min"), "minute"),
+    **dict.fromkeys(("S", "s"), "second"),
+}
+
+
+def frequency_unit(freq: str) -> str:
+    """Name the unit of a frequency such as `h`, `H`, `15min`, `t`, `W-SUN` or `QE-DEC`.
+
+    Raises:
+        UserError: the frequency is not known.
+    """
+    match = re.fullmatch(r"\d*\s*([A-Za-z]+)(-[A-Za-z]+)?", freq)
+    unit = _UNITS.get(match.group(1)) if match else None
+    if unit is None:
+        raise UserError(
+            f"--freq {freq} is not a frequency: use s, t, h, d, b, w, m, q or y, "
+            "with a count in front where needed, as in 15min"
+        )
+    return unit
+
+
+def time_features(dates: pd.DatetimeIndex, freq: str, embed: str = "timeF") -> np.ndarray:
+    """Compute time marks.
+
+    Args:
+        dates: timestamps of the rows.
+        freq: sampling frequency; decides which features there are.
+        embed: "timeF" for features scaled to [-0.5, 0.5]; anything else for the integers
+            month, day, weekday, hour, and for minute data the quarter of an hour.
+
+    Returns:
+        `[rows, features]`.
+    """
+    unit = frequency_unit(freq)
+    if embed == "timeF":
+        columns = [_SCALED[name](dates) for name in _FEATURES[unit]]
+    else:
+        columns = [dates.month, dates.day, dates.dayofweek, dates.hour]
+        if unit == "minute":
+            columns.append(dates.minute // 15)
+    if not columns:
+        return np.empty((len(dates), 0))
+    return np.stack([np.asarray(column, dtype=float) for column in columns], axis=1)

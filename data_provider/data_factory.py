@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sklearn.preprocessing import StandardScaler
 
-from data_provider.csv_file import SeriesTable, read_series
+from data_provider.csv_file import read_series
 from data_provider.windows import WindowDataset
 from utils.errors import UserError
 from utils.timefeatures import frequency_unit

@@ -189,7 +189,7 @@ class ExpLongTermForecasting(ExpBasic):
                 self.folders.plots / f"{place}.png",
                 x.cpu().numpy(),
                 y.cpu().numpy(),
-                pred.cpu().numpy(),
+                {"CALF": pred.cpu().numpy()},
                 f"{windows.columns[column]}, test window {place}",
             )
 

@@ -1,6 +1,7 @@
 """CALF: cross-modal fine-tuning of GPT-2 for time series (arXiv 2403.07300, Figure 2)."""
 
 from argparse import Namespace
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 
 from einops import rearrange
@@ -102,9 +103,8 @@ class Model(nn.Module):
         if words is None:
             words = load_word_embeddings(config.word_embedding_path, config.d_model)
         d_model, n_layer = config.d_model, config.gpt_layers
-        n_heads = (
-            config.match_heads if d_model % config.match_heads == 0 else backbone.config.n_head
-        )
+        divides = d_model % config.match_heads == 0
+        n_heads = config.match_heads if divides else backbone.config.n_head
         self.in_layer = CrossModalMatch(config.seq_len, words, n_heads)
         self.gpt2, self.gpt2_text = build_branches(
             backbone, n_layer, config.r, config.lora_alpha, config.lora_dropout
@@ -178,13 +178,19 @@ class Model(nn.Module):
             )
 
     def projection_parameters(self) -> list[nn.Parameter]:
-        """The feature projections, which have an optimiser of their own."""
-        return [*self.time_proj.parameters(), *self.text_proj.parameters()]
+        """What the second optimiser trains: every trained parameter with `_proj` in its name.
+
+        These are the feature projections and, since the authors' code selects by name, the match
+        module's attention projections too.
+        """
+        return [p for name, p in self._trained() if "_proj" in name]
 
     def main_parameters(self) -> list[nn.Parameter]:
         """Everything else that is trained."""
-        projections = {id(parameter) for parameter in self.projection_parameters()}
-        return [p for p in self.parameters() if p.requires_grad and id(p) not in projections]
+        return [p for name, p in self._trained() if "_proj" not in name]
+
+    def _trained(self) -> Iterator[tuple[str, nn.Parameter]]:
+        return ((name, p) for name, p in self.named_parameters() if p.requires_grad)
 
 
 def _project(projections: nn.ModuleList, hidden: list[Tensor]) -> tuple[Tensor, ...]:

@@ -10,26 +10,34 @@ from matplotlib import pyplot as plt
 
 from utils.files import whole_file
 
-TRUTH, FORECAST = "#4d4d4d", "#d1495b"
+TRUTH = "#4d4d4d"
+FORECASTS = ("#d1495b", "#3d7ea6", "#8fb339")
 
 
 def plot_forecast(
-    path: str | Path, history: np.ndarray, true: np.ndarray, pred: np.ndarray, title: str
+    path: str | Path,
+    history: np.ndarray,
+    true: np.ndarray,
+    forecasts: dict[str, np.ndarray],
+    title: str,
 ) -> None:
-    """Draw one channel of one window: look-back and truth in one line, the forecast over it.
+    """Draw one channel of one window: look-back and truth in one line, forecasts over it.
 
     Args:
         path: picture to write; its ending is the format.
-        history: look-back values `[seq_len]`. true, pred: the horizon `[pred_len]`.
+        history: look-back values `[seq_len]`. true: the horizon `[pred_len]`.
+        forecasts: forecasts of the horizon `[pred_len]` by name, the main one first.
         title: what window and channel this is.
     """
     cut = len(history)
     figure, axes = plt.subplots(figsize=(9, 3.2), layout="constrained")
     axes.plot(np.arange(cut + len(true)), [*history, *true], color=TRUTH, lw=1.3, label="truth")
-    axes.plot(cut + np.arange(len(pred)), pred, color=FORECAST, lw=1.6, label="forecast")
+    for rank, (name, values) in enumerate(forecasts.items()):
+        style = {"color": FORECASTS[rank % len(FORECASTS)], "lw": 1.6 - 0.4 * rank}
+        axes.plot(cut + np.arange(len(values)), values, label=name, **style)
     axes.axvline(cut - 0.5, color="#b0b0b0", lw=0.8, ls=":")
     axes.set(title=title, xlabel="step", ylabel="value", xlim=(0, cut + len(true) - 1))
-    axes.legend(loc="upper left", frameon=False, ncols=2)
+    figure.legend(loc="outside lower center", frameon=False, ncols=1 + len(forecasts))
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     save_figure(figure, path)

@@ -12,9 +12,9 @@ _SCALED = {
     "second": lambda t: t.second / 59.0 - 0.5,
     "minute": lambda t: t.minute / 59.0 - 0.5,
     "hour": lambda t: t.hour / 23.0 - 0.5,
-    "day_of_week": lambda t: t.dayofweek / 6.0 - 0.5,
+    "day_of_week": lambda t: t.day_of_week / 6.0 - 0.5,
     "day_of_month": lambda t: (t.day - 1) / 30.0 - 0.5,
-    "day_of_year": lambda t: (t.dayofyear - 1) / 365.0 - 0.5,
+    "day_of_year": lambda t: (t.day_of_year - 1) / 365.0 - 0.5,
     "week_of_year": lambda t: (t.isocalendar().week.to_numpy(float) - 1) / 52.0 - 0.5,
     "month": lambda t: (t.month - 1) / 11.0 - 0.5,
 }
@@ -29,7 +29,7 @@ _FEATURES = {
     "minute": ("minute", "hour", *_DAILY),
     "second": ("second", "minute", "hour", *_DAILY),
 }
-# pandas' spellings, old and new; letter case counts where pandas' own once did (M month, min minute)
+# pandas' spellings, old and new
 _UNITS = {
     **dict.fromkeys(("A", "Y", "y", "a", "AS", "YS", "YE", "BA", "BY", "BYE", "BYS"), "year"),
     **dict.fromkeys(("Q", "q", "QS", "QE", "BQ", "BQE", "BQS"), "quarter"),
@@ -74,7 +74,7 @@ def time_features(dates: pd.DatetimeIndex, freq: str, embed: str = "timeF") -> n
     if embed == "timeF":
         columns = [_SCALED[name](dates) for name in _FEATURES[unit]]
     else:
-        columns = [dates.month, dates.day, dates.dayofweek, dates.hour]
+        columns = [dates.month, dates.day, dates.day_of_week, dates.hour]
         if unit == "minute":
             columns.append(dates.minute // 15)
     if not columns:

@@ -1,0 +1,115 @@
+"""The main job on made-up data, as `scripts/demo.sh` runs it : train CALF, compare, plot."""
+
+import json
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import GPT2Config, GPT2Model
+
+from data_provider.batches import index_batches
+from data_provider.data_factory import SeriesSource
+from data_provider.windows import WindowDataset
+from run import parse_args
+from utils.baselines import last_value, seasonal_naive
+from utils.metrics import ErrorSums
+from utils.plots import plot_forecast
+from utils.results import RunFolders, settings_string
+
+DEMO = Path("datasets/demo")
+DATA, GPT2, WORDS = DEMO / "ETT_like.csv", DEMO / "gpt2", DEMO / "wte_pca_64.pt"
+WIDTH, DAY = 96, 24
+RUN = (
+    "--task_name long_term_forecast --is_training 1 --model_id demo --model CALF "
+    f"--data custom --root_path {DEMO} --data_path {DATA.name} "
+    "--seq_len 96 --label_len 0 --pred_len 96 --batch_size 64 --learning_rate 0.001 "
+    f"--train_epochs 6 --llm {GPT2} --d_model {WIDTH} --gpt_layers 3 "
+    f"--word_embedding_path {WORDS} --do_predict"
+).split()
+
+
+def show_and_run(*command: str) -> None:
+    """Run one of the project's own commands, showing it as a user would type it."""
+    print(f"\n$ python {shlex.join(command)}", flush=True)
+    subprocess.run([sys.executable, *command], check=True)
+
+
+def prepare() -> None:
+    """Make data, GPT-2 and word embeddings, or say that they are there."""
+    if DATA.exists():
+        print(f"{DATA} is there from an earlier run")
+    else:
+        show_and_run("datasets/synthetic.py", "--output", str(DATA))
+    if (GPT2 / "model.safetensors").exists():
+        print(f"{GPT2} is there from an earlier run")
+    else:
+        torch.manual_seed(2021)
+        config = GPT2Config(
+            n_embd=WIDTH, n_layer=4, n_head=12, n_positions=64, vocab_size=2000,
+            bos_token_id=0, eos_token_id=0,
+        )  # fmt: skip
+        GPT2Model(config).save_pretrained(GPT2)
+        print(f"{GPT2}: a small GPT-2 with random weights, {WIDTH} wide, 4 blocks")
+    if WORDS.exists():
+        print(f"{WORDS} is there from an earlier run")
+    else:
+        show_and_run("pca.py", "--llm", str(GPT2), "--n_components", "64", "--output", str(WORDS))
+
+
+def score(windows: WindowDataset, forecast: Callable[[Tensor], Tensor]) -> dict[str, float]:
+    """Score a forecast of `x` on all test windows."""
+    errors = ErrorSums()
+    for index in index_batches(len(windows), 512, windows.values.device):
+        x, y = windows.batch(index)
+        errors.add(forecast(x), y)
+    return errors.metrics()
+
+
+def main() -> int:
+    """Run the demo; returns 1 if CALF does not beat the baselines."""
+    prepare()
+    show_and_run("run.py", *RUN)
+
+    args = parse_args(RUN)
+    folders = RunFolders(settings_string(args, 0), args.checkpoints)
+    windows = SeriesSource(args).split("test")
+    rows = {
+        "CALF": json.loads((folders.results / "run.json").read_text())["scores"],
+        "seasonal naive": score(windows, lambda x: seasonal_naive(x, args.pred_len, DAY)),
+        "last value": score(windows, lambda x: last_value(x, args.pred_len)),
+    }
+    print(f"\n{len(windows)} test windows, horizon {args.pred_len}, standardised data")
+    print(f"{'':16}{'MSE':>8}{'MAE':>8}")
+    for name, scores in rows.items():
+        print(f"{name:16}{scores['mse']:8.3f}{scores['mae']:8.3f}")
+
+    place = len(windows) // 2
+    x, y = windows.batch(torch.tensor([place]))
+    pred = np.load(folders.results / "pred.npy", mmap_mode="r")[place]
+    picture = folders.plots / "demo.png"
+    channel = windows.columns.index("OT")
+    plot_forecast(
+        picture,
+        x[0, :, channel].numpy(),
+        y[0, :, channel].numpy(),
+        {
+            "CALF": pred[:, channel],
+            "seasonal naive": seasonal_naive(x, args.pred_len, DAY)[0, :, channel].numpy(),
+        },
+        f"OT, test window {place}",
+    )
+    print(f"\nplot: {picture}\nforecast beyond the data: {folders.results / 'forecast.csv'}")
+    best = min(rows, key=lambda name: rows[name]["mse"])
+    if best != "CALF":
+        print(f"CALF did not win: {best} did", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,119 @@
+# ruff: noqa: E402 - OpenMP reads its settings when torch is imported
+"""Fixtures: recordings and real data where they are, a small GPT-2 and a CSV made on the spot."""
+
+import os
+from pathlib import Path
+
+from run import share_processor
+
+share_processor()
+
+import numpy as np
+import pytest
+import torch
+from transformers import GPT2Config, GPT2Model
+
+from datasets.synthetic import synthetic_ett
+from pca import principal_word_embeddings
+from run import main
+
+ROOT = Path(__file__).resolve().parent.parent
+GOLDEN = Path(os.environ.get("CALF_GOLDEN", ROOT.parent / "shared" / "golden"))
+DATA = Path(os.environ.get("CALF_DATA", ROOT.parent / "shared" / "data"))
+WIDTH = 24
+
+
+@pytest.fixture(scope="session")
+def golden() -> Path:
+    if not GOLDEN.is_dir():
+        pytest.skip(f"no recordings of the reference at {GOLDEN}: set CALF_GOLDEN")
+    return GOLDEN
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    if not DATA.is_dir():
+        pytest.skip(f"no real data at {DATA}: set CALF_DATA")
+    return DATA
+
+
+@pytest.fixture(scope="session")
+def small_gpt2(tmp_path_factory) -> Path:
+    """A folder with a GPT-2 of 3 blocks and its word embeddings, `words.pt`."""
+    folder = tmp_path_factory.mktemp("gpt2")
+    torch.manual_seed(7)
+    config = GPT2Config(
+        n_embd=WIDTH, n_layer=3, n_head=4, n_positions=32, vocab_size=50,
+        bos_token_id=0, eos_token_id=0,
+    )  # fmt: skip
+    model = GPT2Model(config)
+    model.save_pretrained(folder)
+    torch.save(principal_word_embeddings(model.wte.weight, 12), folder / "words.pt")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def synthetic_csv(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("data") / "made_up.csv"
+    synthetic_ett(rows=600, channels=3, seed=1).to_csv(path, index=False)
+    return path
+
+
+@pytest.fixture
+def workdir(tmp_path, monkeypatch) -> Path:
+    """An empty working folder, where runs leave their results."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def command(small_gpt2, synthetic_csv):
+    """A command line of a run that takes a second, with more options behind it."""
+
+    def build(*more: str) -> list[str]:
+        return [
+            *"--task_name long_term_forecast --is_training 1 --model_id t --model CALF".split(),
+            *f"--data custom --root_path {synthetic_csv.parent}".split(),
+            *f"--data_path {synthetic_csv.name} --seq_len 24 --label_len 0 --pred_len 8".split(),
+            *"--batch_size 64 --learning_rate 0.005 --train_epochs 2".split(),
+            *f"--llm {small_gpt2} --d_model {WIDTH} --gpt_layers 2".split(),
+            *f"--word_embedding_path {small_gpt2 / 'words.pt'} --use_gpu 0".split(),
+            *more,
+        ]
+
+    return build
+
+
+@pytest.fixture
+def refused(workdir, capsys):
+    """Run a command line that must fail, and return its one line on the error stream."""
+
+    def run(argv: list[str]) -> str:
+        capsys.readouterr()
+        try:
+            code = main(argv)
+        except SystemExit as error:
+            code = error.code
+        message = capsys.readouterr().err
+        assert code == 2, message
+        assert message.count("\n") == 1, message
+        assert message.startswith("error: "), message
+        assert "Traceback" not in message
+        return message
+
+    return run
+
+
+@pytest.fixture
+def results():
+    """The results folder of the only run in the working folder."""
+
+    def find() -> Path:
+        (folder,) = Path("results").iterdir()
+        return folder
+
+    return find
+
+
+def load(path: Path) -> np.ndarray:
+    return np.load(path, allow_pickle=False)

@@ -1,0 +1,67 @@
+"""The reference's recordings of a task, and our model in the same state."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from exp.checkpoint import Checkpoint, restore_model
+from layers.backbone import load_backbone
+from models.CALF import CALFConfig, Model
+
+
+class Recording:
+    """One task's file and its entry in `golden.json`."""
+
+    def __init__(self, folder: Path, task: str):
+        tiny = folder / "tiny"
+        everything = json.loads((tiny / "golden.json").read_text())
+        self.task = task
+        self.tiny = tiny
+        self.config = everything["config"]
+        self.trainable = everything["trainable"]
+        self.notes = everything[task]
+        self.tensors = load_file(tiny / f"{task}.safetensors")
+
+    def group(self, prefix: str) -> dict[str, Tensor]:
+        """Tensors whose name starts with `prefix.`, without it."""
+        start = prefix + "."
+        return {
+            name.removeprefix(start): value
+            for name, value in self.tensors.items()
+            if name.startswith(start)
+        }
+
+    def model(self) -> Model:
+        """Our model with the recorded state, every dropout off."""
+        config = self.config
+        model = Model(
+            CALFConfig(
+                task_name=self.task,
+                seq_len=config["seq_len"],
+                pred_len=config["pred_len"],
+                d_model=config["d_model"],
+                gpt_layers=config["gpt_layers"],
+                r=config["r"],
+                lora_alpha=config["lora_alpha"],
+                lora_dropout=config["lora_dropout"],
+                n_channels=config["channels"],
+                num_class=config.get("num_class", 0),
+                match_heads=config.get("encoder_heads", 12),
+            ),
+            load_backbone(str(self.tiny / "gpt2_tiny")),
+            torch.from_numpy(np.load(self.tiny / "words.npy")),
+        )
+        restore_model(model, Checkpoint(self.tiny, self.group("state"), {}))
+        return model.eval()
+
+
+def assert_agree(ours: Tensor, theirs: Tensor, relative: float, what: str) -> None:
+    """Compare to a tolerance relative to the largest entry."""
+    assert ours.shape == theirs.shape, what
+    error = (ours - theirs).abs().max().item()
+    scale = theirs.abs().max().item()
+    assert error <= relative * max(scale, 1e-6), f"{what}: off by {error} at a scale of {scale}"

@@ -1,0 +1,68 @@
+"""Every recorded row of the reference's data loaders."""
+
+import json
+import re
+from argparse import Namespace
+
+import numpy as np
+import pytest
+
+from data_provider.data_factory import NoWindowError, SeriesSource
+from tests.conftest import GOLDEN
+
+ROWS = json.loads((GOLDEN / "loaders.json").read_text()) if GOLDEN.is_dir() else []
+
+
+def full_rows() -> list[dict]:
+    """Rows that failed in the reference name less; the sets' other rows have the rest."""
+    known = {row["root"]: row for row in ROWS if "file" in row}
+    keys = ("file", "freq", "target", "seq_len")
+    return [{**{key: known[row["root"]][key] for key in keys}, **row} for row in ROWS]
+
+
+def name(row: dict) -> str:
+    file = row["file"].removesuffix(".csv")
+    return f"{file}-{row['features']}-{row['percent']}-{row['flag']}-{row['pred_len']}"
+
+
+@pytest.mark.skipif(not ROWS, reason=f"no recordings of the reference at {GOLDEN}")
+@pytest.mark.parametrize("row", full_rows(), ids=name)
+def test_row(row, real_data):
+    source = SeriesSource(
+        Namespace(
+            data=row["data"],
+            root_path=real_data / row["root"],
+            data_path=row["file"],
+            features=row["features"],
+            target=row["target"],
+            freq=row["freq"],
+            embed="timeF",
+            seq_len=row["seq_len"],
+            label_len=0,
+            pred_len=row["pred_len"],
+            percent=row["percent"],
+        )
+    )
+    if "error" in row:
+        with pytest.raises(NoWindowError) as caught:
+            source.split(row["flag"])
+        assert re.search(r"\d+ rows are missing", str(caught.value))
+        return
+    windows = source.split(row["flag"])
+    assert len(windows) == row["windows"]
+    assert windows.n_channels == row["channels"]
+    np.testing.assert_allclose(windows.scaler.mean_, row["scaler_mean"], rtol=1e-9)
+    np.testing.assert_allclose(windows.scaler.scale_, row["scaler_scale"], rtol=1e-9)
+    for which, index in (("first", 0), ("last", len(windows) - 1)):
+        if which not in row:
+            continue
+        theirs = row[which]
+        x, y, x_mark, _ = (part.double().numpy() for part in windows[index])
+        assert list(x.shape) == theirs["x_shape"]
+        assert list(y.shape) == theirs["y_shape"]
+        # sums cancel, so that rounding counts against the size of what is summed
+        for part, total in ((x, theirs["x_sum"]), (y, theirs["y_sum"])):
+            assert abs(part.sum() - total) <= 1e-5 * max(abs(total), np.abs(part).mean())
+        np.testing.assert_allclose(x[0], theirs["x_head"], rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(y[-1], theirs["y_tail"], rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(x_mark[0], theirs["x_mark_head"], atol=1e-6)

@@ -99,7 +99,10 @@ def _dates(path: Path, column: pd.Series) -> pd.DatetimeIndex:
     for options in ({}, {"format": "ISO8601"}, {"dayfirst": True}):
         with warnings.catch_warnings():  # that no format could be inferred is said below
             warnings.simplefilter("ignore", UserWarning)
-            attempt = pd.to_datetime(text, errors="coerce", **options)
+            try:
+                attempt = pd.to_datetime(text, errors="coerce", **options)
+            except ValueError:  # offsets that change, as with summer time
+                attempt = pd.to_datetime(text, errors="coerce", utc=True, **options)
         if parsed is None or attempt.isna().sum() < parsed.isna().sum():
             parsed = attempt
         if not parsed.isna().any():

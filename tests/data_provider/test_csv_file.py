@@ -1,0 +1,104 @@
+"""Files are validated at the door."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from data_provider.csv_file import future_dates, read_series
+from utils.errors import UserError
+
+GOOD = "date,a,b\n2020-01-01,1,2\n2020-01-02,3,4\n2020-01-03,5,6\n"
+
+
+def written(tmp_path, text: str, encoding: str = "utf-8"):
+    path = tmp_path / "x.csv"
+    path.write_bytes(text.encode(encoding))
+    return path
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        GOOD,
+        "\ufeff" + GOOD,
+        GOOD.replace("\n", "\r\n"),
+        GOOD.replace("date,a,b", "date, a , b"),
+        "a,date,b\n1,2020-01-01,2\n3,2020-01-02,4\n5,2020-01-03,6\n",
+        GOOD.replace("2020-01-0", "2020/1/").replace(",1,2", " 0:00,1,2"),
+        GOOD.replace("2020-01-02", "2020-01-02 00:00:00"),
+        GOOD.replace(",1,", "T00:00:00+00:00,1,").replace(",3,", "T02:00:00+02:00,3,"),
+    ],
+)
+def test_spellings(tmp_path, text):
+    table = read_series(written(tmp_path, text))
+    assert table.columns == ["a", "b"]
+    np.testing.assert_array_equal(table.values, [[1, 2], [3, 4], [5, 6]])
+    assert list(table.dates.day) == [1, 2, 3]
+
+
+def test_day_before_month(tmp_path):
+    text = "date,a\n" + "".join(f"{day:02}/01/2020,{day}\n" for day in range(1, 20))
+    dates = read_series(written(tmp_path, text)).dates
+    assert list(dates.day) == list(range(1, 20))
+    assert set(dates.month) == {1}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", ["empty"]),
+        ("date,a\n", ["no rows"]),
+        ("date\n2020-01-01\n", ["no column beside date"]),
+        (GOOD.replace("date", "time"), ["no column named date", "time, a, b"]),
+        (GOOD.replace(",4", ",four"), ["column b", "row 2", "line 3", "'four' is not a number"]),
+        (GOOD.replace(",4", ',"4,5"'), ["column b", "row 2", "'4,5'"]),
+        (GOOD.replace(",2\n", ",True\n").replace(",4", ",False").replace(",6", ",True"), ["True"]),
+        (GOOD.replace("3,4", "3,"), ["column b", "row 2", "missing value"]),
+        (GOOD.replace("3,4", ",").replace("5,6", "5,"), ["column a", "row 2", "2 more"]),
+        (GOOD.replace("5,6", "inf,6"), ["column a", "row 3", "infinite"]),
+        (GOOD.replace("2020-01-02", "yesterday"), ["column date", "row 2", "'yesterday'"]),
+        (GOOD.replace("2020-01-02", ""), ["column date", "row 2"]),
+        (GOOD.replace("2020-01-02", "2019-01-02"), ["column date", "row 2", "sort"]),
+        (GOOD.replace("3,4", "3,4,9,9"), ["not a CSV table"]),
+        (GOOD.replace(",2\n", ",2,7\n").replace(",4", ",4,7").replace(",6", ",6,7"), ["header"]),
+    ],
+)
+def test_refused(tmp_path, text, said):
+    path = written(tmp_path, text)
+    with pytest.raises(UserError) as caught:
+        read_series(path)
+    message = str(caught.value)
+    assert "\n" not in message
+    for part in [str(path), *said]:
+        assert part in message
+
+
+def test_no_file(tmp_path):
+    with pytest.raises(UserError, match="no such file"):
+        read_series(tmp_path / "none.csv")
+
+
+@pytest.mark.parametrize(
+    ("dates", "expected"),
+    [
+        (pd.date_range("2020-01-01", periods=50, freq="15min"), "2020-01-01 12:30"),
+        (pd.date_range("2019-01-31", periods=12, freq="ME"), "2020-01-31"),
+        (pd.date_range("2019-01-01", periods=12, freq="MS"), "2020-01-01"),
+        (pd.date_range("2020-01-06", periods=10, freq="B"), "2020-01-20"),
+        (pd.date_range("2020-01-01", periods=2, freq="h"), "2020-01-01 02:00"),
+    ],
+)
+def test_future_dates(dates, expected):
+    future = future_dates(dates, 3)
+    assert len(future) == 3
+    assert future[0] == pd.Timestamp(expected)
+
+
+def test_future_of_irregular_dates():
+    dates = pd.date_range("2020-01-01", periods=50, freq="h").delete([48]).insert(3, "2020-01-01")
+    assert future_dates(dates.sort_values(), 1)[0] == pd.Timestamp("2020-01-03 02:00")
+
+
+def test_future_needs_a_step():
+    with pytest.raises(UserError, match="two different"):
+        future_dates(pd.DatetimeIndex(["2020-01-01", "2020-01-01"]), 1)

@@ -1,0 +1,120 @@
+"""Checkpoints: the reference's, ours, and files that are neither."""
+
+import os
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from data_provider.data_factory import SeriesSource
+from exp.checkpoint import read_checkpoint
+from run import main, parse_args
+from tests.conftest import load
+from tests.parity.recordings import Recording
+from utils.errors import UserError
+
+
+@pytest.fixture
+def reference(golden, workdir, synthetic_csv):
+    """A checkpoint as the authors' code writes it, and the command line that tests it."""
+    recording = Recording(golden, "long_term_forecast")
+    torch.save(recording.group("state"), workdir / "checkpoint.pth")
+    config, tiny = recording.config, recording.tiny
+    argv = (
+        f"--task_name long_term_forecast --is_training 0 --model_id r --model LLaTA --data custom "
+        f"--root_path {synthetic_csv.parent} --data_path {synthetic_csv.name} "
+        f"--seq_len {config['seq_len']} --label_len 0 --pred_len {config['pred_len']} "
+        f"--d_model {config['d_model']} --gpt_layers {config['gpt_layers']} --r {config['r']} "
+        f"--lora_alpha {config['lora_alpha']} --llm {tiny / 'gpt2_tiny'} "
+        f"--word_embedding_path {tiny / 'words.npy'} --checkpoint checkpoint.pth --use_gpu 0"
+    ).split()
+    return recording, argv
+
+
+def test_reference_checkpoint(reference, results):
+    recording, argv = reference
+    assert main(argv) == 0
+    windows = SeriesSource(parse_args(argv)).split("test")
+    x, y = windows.batch(torch.arange(len(windows)))
+    with torch.no_grad():
+        expected = recording.model()(x).outputs_time
+    np.testing.assert_allclose(load(results() / "pred.npy"), expected, rtol=1e-4, atol=1e-4)
+    np.testing.assert_array_equal(load(results() / "true.npy"), y)
+
+
+def test_reference_checkpoint_brings_its_own_backbone(reference, results):
+    _, argv = reference
+    assert main(argv) == 0
+    expected = load(results() / "pred.npy")
+    assert main([*argv, "--llm_weights", "random"]) == 0
+    np.testing.assert_allclose(load(results() / "pred.npy"), expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["--pred_len", "7"], ["out_layer", "(7,", "--pred_len"]),
+        (["--r", "3"], ["lora_A", "--r"]),
+        (["--gpt_layers", "1"], ["unknown", "--gpt_layers"]),
+    ],
+)
+def test_reference_checkpoint_of_another_shape(refused, reference, more, said):
+    message = refused([*reference[1], *more])
+    for part in said:
+        assert part in message
+
+
+def test_checkpoint_of_another_backbone(workdir, command, refused):
+    assert main(command("--train_epochs", "1")) == 0
+    (ours,) = workdir.glob("checkpoints/*/checkpoint.safetensors")
+    argv = command("--checkpoint", str(ours), "--is_training", "0", "--llm_weights", "random")
+    message = refused(argv)
+    assert "another backbone" in message
+    assert "pretrained weights" in message
+
+
+def damaged(path, what: str) -> None:
+    state = {"a": torch.ones(3)}
+    if what == "cut short":
+        save_file({"a": torch.ones(3000)}, path)
+        path.write_bytes(path.read_bytes()[:500])
+    if what == "zip cut short":
+        torch.save({"a": torch.ones(3000)}, path)
+        path.write_bytes(path.read_bytes()[:500])
+    if what == "empty":
+        path.write_bytes(b"")
+    if what == "text":
+        path.write_text("hello, this is no checkpoint at all")
+    if what == "tensor":
+        torch.save(torch.ones(3), path)
+    if what == "another model":
+        save_file(state, path)
+
+
+@pytest.mark.parametrize(
+    "what", ["cut short", "zip cut short", "empty", "text", "tensor", "another model"]
+)
+def test_no_checkpoint_at_all(workdir, command, refused, what):
+    damaged(workdir / "x.pth", what)
+    message = refused(command("--checkpoint", "x.pth", "--is_training", "0"))
+    assert "x.pth" in message
+
+
+class Payload:
+    def __reduce__(self):
+        return os.mkdir, ("ran",)
+
+
+def test_hostile_checkpoint(workdir):
+    torch.save({"a": Payload()}, "x.pth")
+    with pytest.raises(UserError, match="refused"):
+        read_checkpoint("x.pth")
+    assert not (workdir / "ran").exists()
+
+
+def test_checkpoints_of_several_gpus(workdir, golden):
+    """DataParallel puts `module.` before every name."""
+    state = load_file(golden / "tiny" / "long_term_forecast.safetensors")
+    torch.save({f"module.{name}": value for name, value in state.items()}, "x.pth")
+    assert read_checkpoint("x.pth").state.keys() == state.keys()

@@ -1,0 +1,332 @@
+"""Training, testing and forecasting through the command line, on a small GPT-2."""
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from argparse import Namespace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from safetensors import safe_open
+from torch import nn
+from torch.optim import Adam
+
+from exp.exp_basic import learning_rate_schedule
+from exp.exp_long_term_forecasting import ExpLongTermForecasting
+from run import main, parse_args
+from tests.conftest import ROOT, load
+from utils.errors import UserError
+
+
+def test_a_run_leaves_everything_in_its_place(workdir, command, results, capsys):
+    assert main(command()) == 0
+    out = capsys.readouterr().out
+    folder = results()
+    setting = folder.name
+    pred, true = load(folder / "pred.npy"), load(folder / "true.npy")
+    metrics = load(folder / "metrics.npy")
+    assert pred.shape == true.shape == (120 - 8 + 1, 8, 3)
+    error = (pred - true).astype(np.float64)
+    mae, mse = np.abs(error).mean(), np.square(error).mean()
+    np.testing.assert_allclose(metrics[:3], [mae, mse, mse**0.5], rtol=1e-5)
+    np.testing.assert_allclose(metrics[3:], [np.abs(error / true).mean(),
+                               np.square(error / true).mean()], rtol=1e-4)  # fmt: skip
+    heading, scores, empty, end = (
+        (workdir / "results_long_term_forecast.txt").read_text().split("\n")
+    )
+    assert heading == setting
+    assert scores.startswith("mse:")
+    assert float(scores.split(", mae:")[1]) == pytest.approx(mae, rel=1e-6)
+    assert empty == end == ""
+    assert len(list((workdir / "test_results" / setting).glob("*.png"))) == 5
+    record = json.loads((folder / "run.json").read_text())
+    assert record["scores"]["mse"] == pytest.approx(mse, rel=1e-6)
+    assert record["backbone"]["llm_weights"] == "pretrained"
+    assert record["best_epoch"]["epoch"] in (1, 2)
+    assert len(record["epochs"]) == 2
+    assert record["arguments"]["seed"] == record["seed"] == 2021
+    assert record["versions"]["torch"] == torch.__version__
+    assert out.count("epoch ") == 2
+    with safe_open(workdir / "checkpoints" / setting / "checkpoint.safetensors", "pt") as file:
+        names = set(file.keys())
+    assert "out_layer.weight" in names
+    assert not [name for name in names if "base_layer" in name or "c_fc" in name]
+    # nothing temporary is left behind
+    assert not [path for path in workdir.rglob("*") if path.name.startswith(".")]
+
+
+def test_same_seed_same_numbers(workdir, command, results):
+    outcomes = []
+    for seed in ("1", "1", "2"):
+        assert main(command("--seed", seed)) == 0
+        outcomes.append(load(results() / "pred.npy"))
+    assert np.array_equal(outcomes[0], outcomes[1])
+    assert not np.array_equal(outcomes[0], outcomes[2])
+    headings = (workdir / "results_long_term_forecast.txt").read_text().split("\n\n")
+    assert len(headings) == 4
+
+
+def test_iterations(workdir, command):
+    assert main(command("--itr", "2", "--train_epochs", "1")) == 0
+    folders = sorted(path.name for path in (workdir / "results").iterdir())
+    assert [name[-2:] for name in folders] == ["_0", "_1"]
+    seeds = [
+        json.loads((workdir / "results" / name / "run.json").read_text())["seed"]
+        for name in folders
+    ]
+    assert seeds == [2021, 2022]
+
+
+def test_training_learns(workdir, command):
+    experiment = ExpLongTermForecasting(parse_args(command("--train_epochs", "8")))
+    untrained = experiment.test_score()
+    experiment.train()
+    assert experiment.history[-1].train < 0.8 * experiment.history[0].train
+    assert experiment.test_score() < 0.8 * untrained
+    # the best model is the one that is tested
+    best = min(experiment.history, key=lambda record: record.validation)
+    assert experiment.best == best
+    assert experiment.test_score() == pytest.approx(best.test, rel=1e-6)
+
+
+def test_testing_again_from_the_checkpoint(workdir, command, results):
+    assert main(command()) == 0
+    before = load(results() / "pred.npy")
+    checkpoint = next(workdir.glob("checkpoints/*/checkpoint.safetensors"))
+    again = command()
+    again[again.index("--is_training") + 1] = "0"
+    assert main(again) == 0
+    assert np.array_equal(load(results() / "pred.npy"), before)
+    shutil.move(checkpoint, workdir / "kept.safetensors")
+    assert main([*again, "--checkpoint", "kept.safetensors"]) == 0
+    assert np.array_equal(load(results() / "pred.npy"), before)
+    record = json.loads((results() / "run.json").read_text())
+    assert record["best_epoch"]["epoch"] >= 1
+
+
+@pytest.mark.parametrize("features", ["S", "MS"])
+def test_univariate(workdir, command, results, features):
+    more = ("--features", features, "--target", "HULL", "--do_predict")
+    assert main(command(*more)) == 0
+    assert load(results() / "pred.npy").shape[2] == 1
+    assert list(pd.read_csv(results() / "forecast.csv").columns) == ["date", "HULL"]
+
+
+def test_inverse(workdir, command, results, synthetic_csv):
+    assert main(command("--inverse", "--train_epochs", "1")) == 0
+    table = pd.read_csv(synthetic_csv)
+    expected = table.iloc[480:488, 1:].to_numpy()
+    np.testing.assert_allclose(load(results() / "true.npy")[0], expected, rtol=1e-4, atol=1e-4)
+
+
+def forecast(results) -> pd.DataFrame:
+    return pd.read_csv(results() / "forecast.csv", parse_dates=["date"])
+
+
+def test_forecast_beyond_the_file(workdir, command, results, synthetic_csv):
+    assert main(command("--do_predict")) == 0
+    table = pd.read_csv(synthetic_csv, parse_dates=["date"])
+    ahead = forecast(results)
+    assert list(ahead.columns) == list(table.columns)
+    assert len(ahead) == 8
+    steps = pd.date_range(table["date"].iloc[-1], periods=9, freq="h")[1:]
+    assert list(ahead["date"]) == list(steps)
+    # in original units: near the last values, whatever each channel's scale
+    recent = table.iloc[-24:, 1:]
+    assert (ahead.iloc[:, 1:] > recent.min() - 2 * recent.std()).all(axis=None)
+    assert (ahead.iloc[:, 1:] < recent.max() + 2 * recent.std()).all(axis=None)
+
+
+def test_forecast_from_a_newer_file(workdir, command, results, synthetic_csv):
+    assert main(command("--do_predict")) == 0
+    expected = forecast(results)
+    checkpoint = next(workdir.glob("checkpoints/*/checkpoint.safetensors"))
+    # the end of the same series alone, its columns in another order
+    table = pd.read_csv(synthetic_csv).iloc[-24:]
+    table = table[["OT", "date", "HULL", "HUFL"]]
+    table.to_csv(workdir / "newer.csv", index=False)
+    again = command("--do_predict", "--checkpoint", str(checkpoint), "--root_path", ".")
+    again = [*again, "--data_path", "newer.csv", "--is_training", "0"]
+    assert main(again) == 0
+    ahead = forecast(results)
+    assert list(ahead.columns) == ["date", "OT", "HULL", "HUFL"]
+    pd.testing.assert_frame_equal(ahead[expected.columns], expected, rtol=1e-4)
+
+
+def test_zero_shot(workdir, command, results, synthetic_csv):
+    table = pd.read_csv(synthetic_csv)
+    table.iloc[:, 1:] *= 100
+    table["date"] = pd.date_range("2020-01-01", periods=len(table), freq="15min")
+    shutil.copy(synthetic_csv, workdir / "made_up.csv")
+    table.to_csv(workdir / "other.csv", index=False)
+    zero_shot = ("--zero_shot", "1", "--target_data", "other", "--root_path", ".")
+    assert main(command()) == 0
+    plain = json.loads((results() / "run.json").read_text())
+    assert main(command(*zero_shot)) == 0
+    record = json.loads((results() / "run.json").read_text())
+    assert record["test"]["data"] == "other.csv"
+    # its own scaler makes the scaled copy the same data
+    assert record["scores"]["mse"] == pytest.approx(plain["scores"]["mse"], rel=1e-4)
+
+
+def test_fewer_windows_than_the_batch(workdir, command, capsys):
+    experiment = ExpLongTermForecasting(parse_args(command("--batch_size", "4096")))
+    assert "one batch of 389" in capsys.readouterr().out
+    batches = list(experiment.train_batches(1))
+    assert [len(x) for x, _ in batches] == [389]
+    experiment.train()
+    assert len(experiment.history) == 2
+
+
+def test_reference_validation(workdir, command):
+    plain = ExpLongTermForecasting(parse_args(command()))
+    noisy = ExpLongTermForecasting(parse_args(command("--reference_validation")))
+    assert plain.validation_score(1) == plain.validation_score(1)
+    assert noisy.validation_score(1) != noisy.validation_score(1)
+    assert noisy.validation_score(1) == pytest.approx(plain.validation_score(1), rel=0.2)
+    assert not noisy.model.in_layer.training
+    assert noisy.model.gpt2.training
+
+
+def test_early_stopping(workdir, command, capsys, monkeypatch):
+    errors = iter([3.0, 1.0, 2.0, float("nan"), 0.1])
+    monkeypatch.setattr(ExpLongTermForecasting, "validation_score", lambda *_: next(errors))
+    experiment = ExpLongTermForecasting(
+        parse_args(command("--train_epochs", "9", "--patience", "2"))
+    )
+    experiment.train()
+    assert len(experiment.history) == 4
+    assert experiment.best.epoch == 2
+    assert "stopped early" in capsys.readouterr().out
+
+
+def test_never_a_number(workdir, command, monkeypatch):
+    nan = float("nan")
+    monkeypatch.setattr(ExpLongTermForecasting, "validation_score", lambda *_: nan)
+    experiment = ExpLongTermForecasting(parse_args(command()))
+    with pytest.raises(UserError, match="--learning_rate"):
+        experiment.train()
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"lradj": "type1"}, [1e-3, 1e-3, 1e-3, 1e-3, 9e-4, 8.1e-4]),
+        ({"lradj": "type3"}, [1e-3, 1e-4, 1e-4, 1e-4, 9e-5, 8.1e-5]),
+        ({"lradj": "type2", "decay_fac": 0.5}, [1e-3, 1e-3, 5e-4, 2.5e-4, 1.25e-4, 6.25e-5]),
+    ],
+)
+def test_lradj(settings, expected):
+    optimiser = Adam([nn.Parameter(torch.zeros(1))], lr=1e-3)
+    args = Namespace(cos=0, learning_rate=1e-3, **settings)
+    scheduler = learning_rate_schedule(optimiser, args)
+    rates = []
+    for _ in expected:
+        rates.append(optimiser.param_groups[0]["lr"])
+        optimiser.step()
+        scheduler.step()
+    assert rates == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["--d_model", "512"], ["512", "24"]),
+        (["--gpt_layers", "9"], ["9", "3 blocks"]),
+        (["--llm", "./nowhere"], ["./nowhere", "no such folder"]),
+        (["--word_embedding_path", "none.pt"], ["none.pt", "pca.py"]),
+        (["--data_path", "none.csv"], ["none.csv", "no such file"]),
+        (["--target", "X"], ["column named X", "HUFL"]),
+        (["--data", "ETTh1"], ["made_up.csv", "too few rows", "13800"]),
+        (["--percent", "1"], ["train", "5 rows are missing"]),
+        (["--pred_len", "5000"], ["rows are missing"]),
+        (["--task_loss", "huber"], ["huber", "smooth_l1"]),
+        (["--lradj", "type9", "--cos", "0"], ["type9"]),
+        (["--model_id", "../../escape"], ["slashes"]),
+        (["--checkpoints", "/dev/null"], ["/dev/null"]),
+        (["--is_training", "0"], ["no such checkpoint"]),
+        (["--zero_shot", "1", "--target_data", "ETTm1"], ["ETTm1.csv"]),
+        (["--freq", "fortnight"], ["fortnight"]),
+    ],
+)
+def test_mistakes_get_one_line(refused, command, more, said):
+    message = refused(command("--train_epochs", "1", *more))
+    for part in said:
+        assert part in message
+
+
+def test_cuda_asked_for_and_absent(refused, command):
+    if torch.cuda.is_available():
+        pytest.skip("CUDA is there")
+    argv = command()
+    assert "--gpu 0" in refused([*argv, "--use_gpu", "1"])
+
+
+def test_a_hole_in_the_data(refused, command, synthetic_csv, workdir):
+    table = pd.read_csv(synthetic_csv)
+    table.loc[99, "HULL"] = np.nan
+    table.to_csv(workdir / "hole.csv", index=False)
+    message = refused(command("--root_path", ".", "--data_path", "hole.csv"))
+    for part in ("hole.csv", "column HULL", "row 100"):
+        assert part in message
+
+
+def test_words_of_another_width(refused, command, workdir):
+    torch.save(torch.randn(768, 500), workdir / "words.pt")
+    message = refused(command("--word_embedding_path", "words.pt"))
+    assert "(768, 500)" in message
+    assert "(24, components)" in message
+
+
+def test_words_computed_where_the_default_file_is_missing(workdir, command, capsys):
+    argv = command("--train_epochs", "1", "--word_embedding_path", "wte_pca_500.pt")
+    assert main(argv) == 0
+    assert "24 word embeddings computed" in capsys.readouterr().out
+    assert not (workdir / "wte_pca_500.pt").exists()
+
+
+def started(command, workdir, *more) -> subprocess.Popen:
+    argv = command("--train_epochs", "500", "--patience", "500", *more)
+    process = subprocess.Popen(
+        [sys.executable, ROOT / "run.py", *argv],
+        cwd=workdir, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    for line in process.stdout:
+        if line.startswith("epoch 1/"):
+            return process
+    raise AssertionError(process.stderr.read())
+
+
+@pytest.mark.parametrize(("sign", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_interrupted(workdir, command, sign, code):
+    process = started(command, workdir)
+    time.sleep(0.3)
+    process.send_signal(sign)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == code, errors
+    assert "Traceback" not in errors
+    left = [path.name for path in workdir.rglob("*") if path.is_file()]
+    assert left == ["checkpoint.safetensors"]
+
+
+def test_full_disk(workdir, command):
+    """A limit on file sizes stands in for a full disk: writes fail in the same way."""
+    code = (
+        "import resource, sys; sys.argv = sys.argv[1:]; import run;"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096));"
+        "sys.exit(run.main(sys.argv))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *["x", *command()][0:1], *command()],
+        cwd=workdir, env={"PYTHONPATH": str(ROOT), "PATH": ""}, capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.strip().splitlines()[-1].startswith("error: ")
+    assert "Traceback" not in done.stderr
+    assert not [path for path in workdir.rglob("*") if path.is_file()]

@@ -1,0 +1,91 @@
+"""The whole model: sizes, what runs when, and what it refuses."""
+
+import pytest
+import torch
+
+from layers.backbone import load_backbone
+from models.CALF import CALFConfig, Model
+from utils.errors import UserError
+
+
+@pytest.fixture
+def model(small_gpt2) -> Model:
+    torch.manual_seed(0)
+    return Model(
+        CALFConfig(
+            seq_len=16,
+            pred_len=5,
+            d_model=24,
+            gpt_layers=2,
+            llm=str(small_gpt2),
+            word_embedding_path=str(small_gpt2 / "words.pt"),
+        )
+    )
+
+
+def test_published_size():
+    model = Model(CALFConfig(llm_weights="random"), words=torch.randn(768, 500))
+    parameters = list(model.parameters())
+    assert sum(p.numel() for p in parameters if p.requires_grad) == 18_022_496
+    assert sum(p.numel() for p in parameters) < 65_000_000
+    assert not [name for name, _ in model.named_modules() if name.endswith("wte")]
+    optimised = [*model.main_parameters(), *model.projection_parameters()]
+    assert sum(p.numel() for p in optimised) == 18_022_496
+
+
+def count_text_runs(model: Model) -> list:
+    runs = []
+    model.gpt2_text.register_forward_hook(lambda *_: runs.append(1))
+    return runs
+
+
+def test_textual_branch_runs_only_where_asked_for(model):
+    x = torch.randn(2, 16, 3)
+    runs = count_text_runs(model)
+    model.eval()
+    output = model(x)
+    assert output.outputs_time.shape == (2, 5, 3)
+    assert output.outputs_text is None
+    assert output.features_time is None
+    model.train()
+    model(x, text_branch=False)
+    assert not runs
+    output = model(x)
+    assert len(runs) == 1
+    assert output.outputs_text.shape == (2, 5, 3)
+    assert len(output.features_time) == len(output.features_text) == 3
+
+
+def test_prediction_does_not_depend_on_the_textual_branch(model):
+    x = torch.randn(2, 16, 3)
+    model.eval()
+    assert torch.equal(model(x).outputs_time, model(x, text_branch=True).outputs_time)
+
+
+def test_predictions_follow_shift_and_scale(model):
+    model.eval()
+    x = torch.randn(2, 16, 3)
+    y = model(x).outputs_time
+    torch.testing.assert_close(model(x * 100 + 7).outputs_time, y * 100 + 7, rtol=1e-3, atol=1e-2)
+
+
+def test_no_attention_maps_are_kept(model):
+    model.train()
+    sizes = []
+    pack = lambda tensor: sizes.append(tuple(tensor.shape)) or tensor  # noqa: E731
+    model.eval()  # no dropout, so that the fused kernel serves here
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        model(torch.randn(2, 16, 31), text_branch=True).outputs_text.sum().backward()
+    assert not [size for size in sizes if size[-2:] == (31, 31)]
+
+
+def test_more_channels_than_positions(model):
+    with pytest.raises(UserError, match=r"33 channels.*32"):
+        model(torch.randn(1, 16, 33))
+
+
+def test_heads_of_a_width_that_twelve_does_not_divide(small_gpt2):
+    backbone = load_backbone(str(small_gpt2))
+    config = CALFConfig(d_model=24, gpt_layers=1, match_heads=7)
+    model = Model(config, backbone, torch.randn(24, 5))
+    assert model.in_layer.cross_attention.num_heads == backbone.config.n_head

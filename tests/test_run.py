@@ -1,0 +1,106 @@
+"""The command line: published names, abbreviations, one-line errors."""
+
+import re
+import shlex
+import subprocess
+import sys
+import time
+
+import pytest
+
+from run import UNUSED_OPTIONS, parse_args, warn_unused
+from tests.conftest import ROOT
+from utils.results import settings_string
+
+REQUIRED = "--task_name long_term_forecast --is_training 1 --model_id m --model CALF --data ETTh1"
+PUBLISHED = ROOT.parent / "shared" / "spec" / "protocol.md"
+
+
+def parse(more: str = ""):
+    return parse_args(shlex.split(f"{REQUIRED} {more}"))
+
+
+@pytest.mark.skipif(not PUBLISHED.exists(), reason=f"no list of published options at {PUBLISHED}")
+def test_every_published_option_and_default():
+    args = parse()
+    rows = re.findall(r"\| `--(\w+)`.*?\| [^|]+ \| ([^|]+) \|", PUBLISHED.read_text())
+    assert len(rows) > 60
+    required = {"task_name", "is_training", "model_id", "model", "data"}
+    for name, default in rows:
+        assert hasattr(args, name), name
+        if name not in required and name != "gpt_layers":
+            assert repr(getattr(args, name)) == default.strip(), name
+    assert args.gpt_layers == 6
+
+
+def test_abbreviations():
+    args = parse("--gpt_layer 4 --learning 0.1 --checkpoints ./c --patien=7 --word_e w.pt --see 5")
+    assert (args.gpt_layers, args.learning_rate, args.patience) == (4, 0.1, 7)
+    assert (args.checkpoints, args.word_embedding_path) == ("./c", "w.pt")
+    assert args.seed == 5
+    # no option of our own makes an abbreviation of a published one ambiguous
+    assert parse("--ch ./c").checkpoints == "./c"
+    assert parse("--des x --devi 3").devices == "3"
+
+
+def test_unused_options_are_named_in_one_line(capsys):
+    warn_unused(parse("--n_heads 4 --enc_in=7 --dropout 0.3"))
+    line = capsys.readouterr().err
+    assert line.count("\n") == 1
+    assert "--enc_in" in line
+    assert "--n_heads" in line
+    assert "--top_k" not in line
+    warn_unused(parse())
+    assert not capsys.readouterr().err
+    assert len(UNUSED_OPTIONS) > 15
+
+
+def test_settings_string():
+    args = parse("--n_heads 4 --d_ff 768 --d_model 768 --distil --des Exp --label_len 0")
+    assert settings_string(args, 2) == (
+        "long_term_forecast_m_CALF_ETTh1_ftM_sl96_ll0_pl96_dm768_nh4_el2_dl1_df768_fc1"
+        "_ebtimeF_dtFalse_Exp_gpt6_2"
+    )
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ("--seq_len 0", "--seq_len"),
+        ("--batch_size -3", "--batch_size"),
+        ("--batch_size many", "--batch_size"),
+        ("--percent 101", "--percent"),
+        ("--learning_rate nan", "--learning_rate"),
+        ("--features X", "--features"),
+        ("--model Autoformer", "CALF"),
+        ("--task_name dancing", "long_term_forecast"),
+        ("--use_gpu perhaps", "--use_gpu"),
+        ("--no_such_option 1", "--no_such_option"),
+        ("--checkpoint x.pth", "--is_training 0"),
+        ("--use_multi_gpu", "not supported"),
+    ],
+)
+def test_refused_in_one_line(more, said, capsys):
+    with pytest.raises(SystemExit) as caught:
+        parse(more)
+    assert caught.value.code == 2
+    message = capsys.readouterr().err
+    assert message.count("\n") == 1
+    assert said in message
+
+
+def test_help_is_quick_and_readable():
+    start = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, ROOT / "run.py", "--help"], capture_output=True, text=True, check=True
+    )
+    assert time.perf_counter() - start < 1
+    assert "what to run:" in done.stdout
+    assert "--gpt_layers" in done.stdout
+
+
+def test_arguments_need_no_torch():
+    code = (
+        f"import sys, run; run.parse_args({REQUIRED.split()!r}); assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)

@@ -1,0 +1,119 @@
+"""Metrics, whole files, streamed arrays, baselines, and files of word embeddings."""
+
+import os
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import (
+    mean_absolute_error,
+    mean_absolute_percentage_error,
+    mean_squared_error,
+)
+
+from utils.baselines import last_value, seasonal_naive
+from utils.errors import UserError
+from utils.files import NpyWriter, whole_file
+from utils.metrics import ErrorSums
+from utils.word_embeddings import load_word_embeddings
+
+
+def test_metrics_are_scikit_learns():
+    rng = np.random.default_rng(0)
+    true, pred = rng.standard_normal((2, 50, 6)) + 3
+    errors = ErrorSums()
+    for part in (slice(0, 20), slice(20, 50)):
+        errors.add(torch.tensor(pred[part]), torch.tensor(true[part]))
+    ours = errors.metrics()
+    true, pred = true.ravel(), pred.ravel()
+    assert ours["mae"] == pytest.approx(mean_absolute_error(true, pred))
+    assert ours["mse"] == pytest.approx(mean_squared_error(true, pred))
+    assert ours["rmse"] == pytest.approx(mean_squared_error(true, pred) ** 0.5)
+    assert ours["mape"] == pytest.approx(mean_absolute_percentage_error(true, pred))
+    assert ours["mspe"] == pytest.approx((((true - pred) / true) ** 2).mean())
+
+
+def test_whole_file_is_whole_or_as_before(tmp_path):
+    path = tmp_path / "a" / "x"
+    with whole_file(path) as part:
+        part.write_text("one")
+    with pytest.raises(RuntimeError), whole_file(path) as part:
+        part.write_text("tw")
+        raise RuntimeError
+    assert path.read_text() == "one"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_npy_writer(tmp_path):
+    array = np.random.default_rng(0).standard_normal((7, 3, 2)).astype(np.float32)
+    with (tmp_path / "x.npy").open("wb") as file:
+        writer = NpyWriter(file, array.shape)
+        for part in (array[:4], array[4:].transpose(0, 2, 1).copy().transpose(0, 2, 1)):
+            writer.write(part)
+    np.testing.assert_array_equal(np.load(tmp_path / "x.npy"), array)
+
+
+def test_baselines():
+    x = torch.arange(6.0).reshape(1, 6, 1)
+    assert last_value(x, 2).flatten().tolist() == [5, 5]
+    assert seasonal_naive(x, 5, 3).flatten().tolist() == [3, 4, 5, 3, 4]
+    with pytest.raises(ValueError, match="period"):
+        seasonal_naive(x, 5, 7)
+
+
+def test_word_files(tmp_path):
+    words = torch.randn(24, 5)
+    torch.save(words, tmp_path / "tensor.pt")
+    torch.save(words.double().numpy(), tmp_path / "array.pt")
+    np.save(tmp_path / "array.npy", words.numpy())
+    for path in tmp_path.iterdir():
+        loaded = load_word_embeddings(path, 24)
+        assert loaded.dtype == torch.float32
+        torch.testing.assert_close(loaded, words)
+
+
+def test_word_file_of_existing_users(real_data):
+    words = load_word_embeddings(real_data / "wte_pca_500_legacy.pt", 768)
+    np.testing.assert_array_equal(words.numpy(), np.load(real_data / "wte_pca_500.npy"))
+
+
+class Payload:
+    """Pickles into a call that makes a file."""
+
+    def __init__(self, marker: Path):
+        self.marker = marker
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.marker),)
+
+
+@pytest.mark.parametrize("kind", ["torch", "plain pickle", "array of objects"])
+def test_hostile_word_file(tmp_path, kind):
+    payload, path = Payload(tmp_path / "ran"), tmp_path / "w.pt"
+    if kind == "torch":
+        torch.save(payload, path)
+    elif kind == "plain pickle":
+        path.write_bytes(pickle.dumps(payload))
+    else:
+        torch.save(np.array([payload], dtype=object), path)
+    with pytest.raises(UserError, match="refused"):
+        load_word_embeddings(path, 24)
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (torch.randn(500, 768), r"\(500, 768\).*\(768, components\)"),
+        (torch.randn(768), r"\(768,\).*\(768, components\)"),
+        (torch.ones(768, 5, dtype=torch.long), "int64"),
+        (torch.full((768, 5), torch.nan), "not finite"),
+        ({"words": torch.randn(768, 5)}, "refused"),
+    ],
+)
+def test_wrong_word_file(tmp_path, words, said):
+    torch.save(words, tmp_path / "w.pt")
+    with pytest.raises(UserError, match=said):
+        load_word_embeddings(tmp_path / "w.pt", 768)

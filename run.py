@@ -299,6 +299,14 @@ def _terminate(*_: object) -> None:
     raise SystemExit(143)
 
 
+def one_line(error: Exception) -> str:
+    """Say what went wrong, for a person."""
+    if isinstance(error, OSError) and error.strerror:
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{where}{error.strerror}"
+    return " ".join(str(error).split())
+
+
 def share_processor() -> None:
     """Keep idle OpenMP threads from spinning for long; to be called before torch is imported.
 
@@ -319,7 +327,7 @@ def main(argv: list[str] | None = None) -> int:
     except (UserError, OSError) as error:
         if args.debug:
             traceback.print_exc()
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {one_line(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("interrupted: the best checkpoint so far is kept", file=sys.stderr)

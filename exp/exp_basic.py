@@ -163,6 +163,7 @@ class ExpBasic(ABC):
             UserError: the validation score was never a number.
         """
         args = self.args
+        self.folders.create()
         print(f">>> training {self.setting}")
         main = Adam(self.model.main_parameters(), lr=args.learning_rate)
         projections = Adam(self.model.projection_parameters(), lr=PROJECTION_LEARNING_RATE)

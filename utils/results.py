@@ -2,6 +2,7 @@
 
 import json
 import os
+import tempfile
 from argparse import Namespace
 from pathlib import Path
 
@@ -40,6 +41,20 @@ class RunFolders:
         self.checkpoint = Path(checkpoints) / setting / "checkpoint.safetensors"
         self.results = Path("results") / setting
         self.plots = Path("test_results") / setting
+
+    def create(self) -> None:
+        """Make the folders, so that one that can't be written to is found out before training.
+
+        Raises:
+            UserError: a folder can't be made or written to.
+        """
+        for folder in (self.checkpoint.parent, self.results, self.plots):
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                with tempfile.TemporaryFile(dir=folder):
+                    pass
+            except OSError as error:
+                raise UserError(f"{folder}: can't write there: {error.strerror}") from error
 
     def save_metrics(self, values: list[float]) -> None:
         """Write `metrics.npy` in the order given."""

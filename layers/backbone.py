@@ -21,7 +21,7 @@ KNOWN_SHAPES = {
     "gpt2-large": {"n_embd": 1280, "n_layer": 36, "n_head": 20},
     "gpt2-xl": {"n_embd": 1600, "n_layer": 48, "n_head": 25},
 }
-HUB_TIMEOUT = 10  # seconds
+HUB_TIMEOUT = 6  # seconds
 
 
 def load_backbone(llm: str, weights: str = "pretrained", seed: int = 2021) -> GPT2Model:

@@ -1,0 +1,97 @@
+"""Loading by hub id, from a server on this machine that speaks as the hub does."""
+
+import hashlib
+import os
+import subprocess
+import sys
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from tests.conftest import ROOT
+
+COMMIT = "0" * 40
+MODEL = "someone/small-gpt2"
+
+
+class Hub(BaseHTTPRequestHandler):
+    """Serves one model from a folder."""
+
+    folder = None
+
+    def do_GET(self):
+        self.answer(with_body=True)
+
+    def do_HEAD(self):
+        self.answer(with_body=False)
+
+    def answer(self, with_body: bool):
+        start = f"/{MODEL}/resolve/"
+        if self.path.startswith(f"/api/models/{MODEL}"):
+            body = b'{"id": "%s", "sha": "%s", "siblings": []}' % (MODEL.encode(), COMMIT.encode())
+        elif self.path.startswith(start) and (self.folder / self.path.rpartition("/")[2]).is_file():
+            body = (self.folder / self.path.rpartition("/")[2]).read_bytes()
+        else:
+            self.send_response(404)
+            known = MODEL in self.path
+            self.send_header("X-Error-Code", "EntryNotFound" if known else "RepoNotFound")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
+        self.send_response(200)
+        self.send_header("X-Repo-Commit", COMMIT)
+        self.send_header("ETag", f'"{hashlib.sha256(body).hexdigest()}"')
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if with_body:
+            self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def hub(small_gpt2):
+    Hub.folder = small_gpt2
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+def run_pca(workdir, address: str, model: str = MODEL) -> subprocess.CompletedProcess:
+    environment = {
+        **os.environ, "HF_ENDPOINT": address, "HF_HOME": str(workdir / "hf"),
+        "HF_HUB_OFFLINE": "0",
+    }  # fmt: skip
+    return subprocess.run(
+        [sys.executable, ROOT / "pca.py", "--llm", model, "--n_components", "12"],
+        cwd=workdir, env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+def test_download_then_cache_then_nothing(hub, workdir, small_gpt2):
+    address = f"http://127.0.0.1:{hub.server_port}"
+    done = run_pca(workdir, address)
+    assert done.returncode == 0, done.stderr
+    words = (workdir / "wte_pca_500.pt").read_bytes()
+
+    unknown = run_pca(workdir, address, "someone/else")
+    assert unknown.returncode == 2
+    assert "neither a local folder nor a model on the hub" in unknown.stderr
+
+    hub.shutdown()
+    hub.server_close()
+    cached = run_pca(workdir, address)
+    assert cached.returncode == 0, cached.stderr
+    assert (workdir / "wte_pca_500.pt").read_bytes() == words
+
+    start = time.perf_counter()
+    unreachable = run_pca(workdir, address, "gpt2")
+    assert time.perf_counter() - start < 20
+    assert unreachable.returncode == 2
+    assert unreachable.stderr.count("\n") == 1
+    assert "--llm_weights random" in unreachable.stderr

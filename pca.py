@@ -76,8 +76,9 @@ def main(argv: list[str] | None = None) -> int:
 
         table = load_backbone(args.llm, args.llm_weights, args.seed).wte.weight
         words = principal_word_embeddings(table, args.n_components)
-        with whole_file(args.output) as part:
-            torch.save(words, part)
+        # by way of an open file, since torch would note the temporary name in it
+        with whole_file(args.output) as part, part.open("wb") as file:
+            torch.save(words, file)
     except (UserError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

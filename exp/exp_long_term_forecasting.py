@@ -180,7 +180,9 @@ class ExpLongTermForecasting(ExpBasic):
             column = windows.columns.index(self.args.target)
         shown = 0 if windows.target is not None else column
         last = len(windows) - 1
-        for place in sorted({round(i * last / (PLOTTED_WINDOWS - 1)) for i in range(5)}):
+        for place in sorted(
+            {round(i * last / (PLOTTED_WINDOWS - 1)) for i in range(PLOTTED_WINDOWS)}
+        ):
             x, y = windows.batch(torch.tensor([place], device=self.device))
             pred = self._units(windows, self._predict(windows, x))[0, :, shown]
             y = self._units(windows, windows.scored(y))[0, :, shown]

@@ -71,7 +71,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         import torch
 
-        from layers.backbone import load_backbone
+        from layers.backbone import describe_backbone, load_backbone
         from utils.files import whole_file
 
         table = load_backbone(args.llm, args.llm_weights, args.seed).wte.weight
@@ -82,7 +82,8 @@ def main(argv: list[str] | None = None) -> int:
     except (UserError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    print(f"{args.output}: {tuple(words.shape)} from {args.llm} ({args.llm_weights} weights)")
+    backbone = describe_backbone(args.llm, args.llm_weights, args.seed)
+    print(f"{args.output}: {tuple(words.shape)} from {backbone}")
     return 0
 
 

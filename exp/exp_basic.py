@@ -26,7 +26,7 @@ from exp.checkpoint import (
     restore_model,
     save_checkpoint,
 )
-from layers.backbone import load_backbone
+from layers.backbone import describe_backbone, load_backbone
 from models.CALF import CALFConfig, Model
 from pca import principal_word_embeddings
 from utils.errors import UserError
@@ -129,8 +129,9 @@ class ExpBasic(ABC):
         if str(path) == DEFAULT_PATH and not path.exists():
             components = min(500, backbone.config.n_embd)
             words = principal_word_embeddings(backbone.wte.weight, components)
-            weights = "random " if args.llm_weights == "random" else ""
-            self.words_source = f"computed from the {weights}token table of {args.llm}"
+            self.words_source = (
+                f"computed from {describe_backbone(args.llm, args.llm_weights, args.seed)}"
+            )
             print(f"{path} is not there: {components} word embeddings {self.words_source}")
         else:
             words = load_word_embeddings(path, args.d_model)
@@ -148,7 +149,7 @@ class ExpBasic(ABC):
             "fingerprint": backbone_fingerprint(model),
         }
         print(
-            f"CALF on {args.llm} ({args.llm_weights} weights), {args.gpt_layers} blocks: "
+            f"CALF on {describe_backbone(args.llm, args.llm_weights, args.seed)}, {args.gpt_layers} blocks: "
             f"{self.parameters['trained']:,} trained of {self.parameters['in_memory']:,} "
             f"parameters, on {self.device}"
         )

@@ -45,6 +45,13 @@ def load_backbone(llm: str, weights: str = "pretrained", seed: int = 2021) -> GP
         return _from_pretrained(GPT2Model, llm)
 
 
+def describe_backbone(llm: str, weights: str, seed: int) -> str:
+    """Say which backbone this is and whose weights it has."""
+    return f"{llm} with " + (
+        f"random weights (seed {seed})" if weights == "random" else "its weights"
+    )
+
+
 def check_backbone(config: GPT2Config, llm: str, d_model: int, gpt_layers: int) -> None:
     """Refuse a width or depth that the backbone does not have.
 

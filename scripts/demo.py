@@ -27,8 +27,8 @@ WIDTH, DAY = 96, 24
 RUN = (
     "--task_name long_term_forecast --is_training 1 --model_id demo --model CALF "
     f"--data custom --root_path {DEMO} --data_path {DATA.name} "
-    "--seq_len 96 --label_len 0 --pred_len 96 --batch_size 64 --learning_rate 0.001 "
-    f"--train_epochs 6 --llm {GPT2} --d_model {WIDTH} --gpt_layers 3 "
+    "--seq_len 96 --label_len 0 --pred_len 96 --batch_size 32 --learning_rate 0.0005 "
+    f"--train_epochs 10 --patience 10 --llm {GPT2} --d_model {WIDTH} --gpt_layers 3 "
     f"--word_embedding_path {WORDS} --do_predict"
 ).split()
 

@@ -125,16 +125,15 @@ class ExpBasic(ABC):
     def _build_model(self) -> Model:
         args = self.args
         backbone = load_backbone(args.llm, args.llm_weights, args.seed)
+        described = describe_backbone(args.llm, args.llm_weights, args.seed)
         path = Path(args.word_embedding_path)
         if str(path) == DEFAULT_PATH and not path.exists():
             components = min(500, backbone.config.n_embd)
             words = principal_word_embeddings(backbone.wte.weight, components)
-            self.words_source = (
-                f"computed from {describe_backbone(args.llm, args.llm_weights, args.seed)}"
-            )
+            self.words_source = f"computed from {described}"
             print(f"{path} is not there: {components} word embeddings {self.words_source}")
         else:
-            words = load_word_embeddings(path, args.d_model)
+            words = load_word_embeddings(path, backbone.config.n_embd)
             self.words_source = str(path)
         model = Model(CALFConfig.of(args), backbone, words).to(self.device)
         self.parameters = {
@@ -149,7 +148,7 @@ class ExpBasic(ABC):
             "fingerprint": backbone_fingerprint(model),
         }
         print(
-            f"CALF on {describe_backbone(args.llm, args.llm_weights, args.seed)}, {args.gpt_layers} blocks: "
+            f"CALF on {described}, {args.gpt_layers} blocks: "
             f"{self.parameters['trained']:,} trained of {self.parameters['in_memory']:,} "
             f"parameters, on {self.device}"
         )

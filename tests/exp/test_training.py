@@ -236,7 +236,7 @@ def test_lradj(settings, expected):
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        (["--d_model", "512"], ["512", "24"]),
+        (["--d_model", "512"], ["--d_model is 512", "24 wide"]),
         (["--gpt_layers", "9"], ["9", "3 blocks"]),
         (["--llm", "./nowhere"], ["./nowhere", "no such folder"]),
         (["--word_embedding_path", "none.pt"], ["none.pt", "pca.py"]),

@@ -2,7 +2,7 @@
 
 from argparse import Namespace
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -18,6 +18,43 @@ POINT_LOSSES: dict[str, Loss] = {
     "smooth_l1": F.smooth_l1_loss,
     "mse": F.mse_loss,
     "ce": F.cross_entropy,
+}
+
+SeriesLoss = Callable[[Tensor, int, Tensor, Tensor, Tensor], Tensor]
+
+
+def _divide(numerator: Tensor, denominator: Tensor) -> Tensor:
+    """Divide, and put 0 where that is not finite."""
+    return torch.nan_to_num(numerator / denominator, nan=0.0, posinf=0.0, neginf=0.0)
+
+
+def mape_loss(insample: Tensor, period: int, forecast: Tensor, target: Tensor, mask: Tensor):
+    """Mean absolute percentage error, as a fraction; arguments as in `mase_loss`."""
+    return ((forecast - target) * _divide(mask, target)).abs().mean()
+
+
+def smape_loss(insample: Tensor, period: int, forecast: Tensor, target: Tensor, mask: Tensor):
+    """Symmetric percentage error, 0 to 200, its scale detached; arguments as in `mase_loss`."""
+    scale = forecast.detach().abs() + target.detach().abs()
+    return 200 * (_divide((forecast - target).abs(), scale) * mask).mean()
+
+
+def mase_loss(insample: Tensor, period: int, forecast: Tensor, target: Tensor, mask: Tensor):
+    """Error scaled by that of the seasonal naive forecast within the in-sample window.
+
+    Args:
+        insample: `[batch, length, 1]`. period: steps of a season.
+        forecast, target: `[batch, steps, 1]`.
+        mask: 1 where the target is known, shape of `target`.
+    """
+    naive = (insample[:, period:] - insample[:, :-period]).abs().mean(dim=1, keepdim=True)
+    return ((target - forecast).abs() * _divide(mask, naive)).mean()
+
+
+SERIES_LOSSES: dict[str, SeriesLoss] = {
+    "smape": smape_loss,
+    "mase": mase_loss,
+    "mape": mape_loss,
 }
 
 FEATURE_DECAY = 0.8
@@ -64,16 +101,35 @@ class CALFLoss:
         """Choose by the names and weights of the command line.
 
         Raises:
-            UserError: a loss is not known.
+            UserError: a loss is not known, or not for this task.
         """
+        usual = ("l1", "smooth_l1", "mse")
+        allowed = {"task_loss": usual, "output_loss": usual, "feature_loss": usual}
+        if args.task_name == "classification":
+            allowed["task_loss"] = ("ce",)
+        if args.task_name == "short_term_forecast":
+            allowed["task_loss"] = allowed["output_loss"] = (*SERIES_LOSSES, *usual)
         chosen = []
-        for option in ("task_loss", "output_loss", "feature_loss"):
+        for option, names in allowed.items():
             name = getattr(args, option)
-            if name not in POINT_LOSSES:
-                known = ", ".join(POINT_LOSSES)
-                raise UserError(f"--{option} {name} is not a loss: use one of {known}")
-            chosen.append(POINT_LOSSES[name])
-        return cls(*chosen, args.task_w, args.output_w, args.feature_w)
+            if name not in names:
+                raise UserError(
+                    f"--{option} {name} is not a loss of {args.task_name}: "
+                    f"use one of {', '.join(names)}"
+                )
+            chosen.append(POINT_LOSSES.get(name) or SERIES_LOSSES[name])
+        task, output, feature = chosen
+        return cls(task, output, feature, args.task_w, args.output_w, args.feature_w)
+
+    def of_series(self, insample: Tensor, period: int, mask: Tensor) -> "CALFLoss":
+        """Give the M4 losses what they need beside forecast and target; see `mase_loss`."""
+
+        def bound(loss: Loss | SeriesLoss) -> Loss:
+            if loss not in SERIES_LOSSES.values():
+                return loss
+            return lambda forecast, target: loss(insample, period, forecast, target, mask)
+
+        return replace(self, task=bound(self.task), output=bound(self.output))
 
     @property
     def needs_text_branch(self) -> bool:
@@ -96,11 +152,13 @@ class CALFLoss:
         Args:
             output: one pass of the model, with the branches and features that the weights need.
             target: the truth, in the shape of what `scored` leaves of `output.outputs_time`.
-            scored: selects what the supervised term looks at.
+            scored: selects of the outputs what the supervised and the output loss look at.
         """
-        total = self.task_w * self.task(scored(output.outputs_time), target)
+        outputs_time = scored(output.outputs_time)
+        total = self.task_w * self.task(outputs_time, target)
         if self.output_w != 0:
-            total = total + self.output_w * self.output(output.outputs_time, output.outputs_text)
+            consistency = self.output(outputs_time, scored(output.outputs_text))
+            total = total + self.output_w * consistency
         if self.feature_w != 0:
             total = total + self.feature_w * feature_regularisation(
                 self.feature, output.features_time, output.features_text

@@ -1,6 +1,7 @@
 """Command line of CALF: train, test and forecast. `python run.py --help` lists the options."""
 
 import argparse
+import importlib
 import os
 import signal
 import sys
@@ -8,7 +9,13 @@ import traceback
 
 from utils.errors import UserError
 
-TASKS = ("long_term_forecast",)
+EXPERIMENTS = {
+    "long_term_forecast": "exp_long_term_forecasting:ExpLongTermForecasting",
+    "short_term_forecast": "exp_short_term_forecasting:ExpShortTermForecasting",
+    "imputation": "exp_imputation:ExpImputation",
+    "anomaly_detection": "exp_anomaly_detection:ExpAnomalyDetection",
+    "classification": "exp_classification:ExpClassification",
+}
 MODELS = ("CALF", "LLaTA")
 
 # Options of the published command lines that this model does not use: (name, settings).
@@ -111,7 +118,9 @@ class Parser(argparse.ArgumentParser):
 def add_published_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the published scripts, with their names, defaults and meanings."""
     run = parser.add_argument_group("what to run")
-    run.add_argument("--task_name", required=True, choices=TASKS, help="kind of experiment")
+    run.add_argument(
+        "--task_name", required=True, choices=list(EXPERIMENTS), help="kind of experiment"
+    )
     run.add_argument(
         "--is_training", type=int, required=True, choices=(0, 1), help="1 train and test, 0 test"
     )
@@ -121,7 +130,11 @@ def add_published_options(parser: argparse.ArgumentParser) -> None:
     run.add_argument("--itr", type=positive, default=1, help="repetitions, seeded seed, seed+1, …")
 
     data = parser.add_argument_group("data")
-    data.add_argument("--data", required=True, help="ETTh1, ETTh2, ETTm1, ETTm2 or custom")
+    data.add_argument(
+        "--data",
+        required=True,
+        help="ETTh1, ETTh2, ETTm1, ETTm2, custom; m4; PSM, MSL, SMAP, SMD, SWaT; UEA",
+    )
     data.add_argument("--root_path", default="./data/ETT/", help="folder of the data")
     data.add_argument("--data_path", default="ETTh1.csv", help="file in that folder")
     data.add_argument(
@@ -137,7 +150,7 @@ def add_published_options(parser: argparse.ArgumentParser) -> None:
     data.add_argument(
         "--label_len", type=natural, default=48, help="steps of look-back in a data set's target"
     )
-    data.add_argument("--pred_len", type=positive, default=96, help="horizon P, in steps")
+    data.add_argument("--pred_len", type=natural, default=96, help="horizon P, in steps")
     data.add_argument("--percent", type=percentage, default=100, help="share of training rows used")
     data.add_argument("--zero_shot", type=int, default=0, choices=(0, 1), help="1: test elsewhere")
     data.add_argument("--target_data", default="ETTm1", help="where a zero-shot run is tested")
@@ -153,7 +166,9 @@ def add_published_options(parser: argparse.ArgumentParser) -> None:
         "--word_embedding_path", default="wte_pca_500.pt", help="file that pca.py wrote"
     )
 
-    loss = parser.add_argument_group("losses (l1, smooth_l1, mse)")
+    loss = parser.add_argument_group(
+        "losses (l1, smooth_l1, mse; M4 also smape, mase, mape; classification ce)"
+    )
     loss.add_argument("--task_loss", default="l1", help="prediction against truth")
     loss.add_argument("--feature_loss", default="l1", help="branch against branch, hidden states")
     loss.add_argument("--output_loss", default="l1", help="branch against branch, outputs")
@@ -223,6 +238,12 @@ def add_own_options(parser: argparse.ArgumentParser) -> None:
         "--do_predict", action="store_true", help="forecast what follows the file: forecast.csv"
     )
     own.add_argument("--checkpoint", metavar="FILE", help="with --is_training 0: the model to test")
+    own.add_argument(
+        "--m4_protocol",
+        choices=("clean", "reference"),
+        default="clean",
+        help="clean: choose the epoch on a held-out horizon; reference: on the test data",
+    )
     own.add_argument("--debug", action="store_true", help="show where an error comes from")
 
 
@@ -269,6 +290,10 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     args.given = sorted(given_options(parser, argv))
     if args.checkpoint and args.is_training:
         parser.error("--checkpoint is for --is_training 0 (the folder is --checkpoints)")
+    if args.task_name != "long_term_forecast" and (args.do_predict or args.zero_shot):
+        parser.error("--do_predict and --zero_shot are for long_term_forecast")
+    if args.task_name == "classification" and "task_loss" not in args.given:
+        args.task_loss = "ce"
     if args.use_multi_gpu:
         parser.error("--use_multi_gpu is not supported yet: leave it out to train on one device")
     return args
@@ -283,11 +308,10 @@ def warn_unused(args: argparse.Namespace) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Run the experiment that `args` describe, `itr` times."""
-    from exp.exp_long_term_forecasting import ExpLongTermForecasting
-
-    experiments = {"long_term_forecast": ExpLongTermForecasting}
+    module, name = EXPERIMENTS[args.task_name].split(":")
+    task = getattr(importlib.import_module(f"exp.{module}"), name)
     for iteration in range(args.itr if args.is_training else 1):
-        experiment = experiments[args.task_name](args, iteration)
+        experiment = task(args, iteration)
         if args.is_training:
             experiment.train()
         experiment.test()

@@ -1,6 +1,7 @@
 """From arguments to the windows of each split."""
 
 from argparse import Namespace
+from collections.abc import Sized
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -161,6 +162,18 @@ class SeriesSource:
                 f"--seq_len is {seq_len}, the file has {rows}"
             )
         return self._windows(slice(rows - seq_len, rows), scaler or self.scaler)
+
+    def describe(self, train: Sized, val: Sized, test: Sized) -> None:
+        """Print what the splits hold, and that a batch will be small."""
+        print(
+            f"{self.table.path}: {len(self.columns)} channels; windows: {len(train):,} train, "
+            f"{len(val):,} validation, {len(test):,} test"
+        )
+        if len(train) < self.args.batch_size:
+            print(
+                f"fewer training windows than --batch_size {self.args.batch_size}: "
+                f"one batch of {len(train)}"
+            )
 
     def _windows(self, rows: slice, scaler: StandardScaler) -> WindowDataset:
         args = self.args

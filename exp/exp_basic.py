@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ from torch.optim import Adam
 from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, LRScheduler
 from tqdm import tqdm
 
+from data_provider.batches import batch_count, index_batches
 from exp.checkpoint import (
     Checkpoint,
     backbone_fingerprint,
@@ -27,7 +29,7 @@ from exp.checkpoint import (
     save_checkpoint,
 )
 from layers.backbone import describe_backbone, load_backbone
-from models.CALF import CALFConfig, Model
+from models.CALF import CALFConfig, CALFOutput, Model
 from pca import principal_word_embeddings
 from utils.errors import UserError
 from utils.losses import CALFLoss
@@ -37,6 +39,15 @@ from utils.word_embeddings import DEFAULT_PATH, load_word_embeddings
 PROJECTION_LEARNING_RATE = 1e-4
 COSINE_FLOOR = 1e-8
 EVAL_TOKENS = 4096  # channels x windows of an evaluation batch
+
+
+class WindowSet(Protocol):
+    """A split: numbered windows, gathered by number."""
+
+    def __len__(self) -> int: ...
+
+    def batch(self, index: Tensor) -> tuple[Tensor, ...]:
+        """Gather the windows `index` `[batch]`; the first tensor is the model's input."""
 
 
 @dataclass(frozen=True)
@@ -54,8 +65,9 @@ class EpochRecord:
 class ExpBasic(ABC):
     """One run: data, model, training, test.
 
-    A task says what its batches are (`train_batches`), how one becomes a loss (`batch_loss`), how
-    a split is scored (`validation_score`, `test_score`) and what a test leaves behind (`test`).
+    A task makes its splits (`prepare_data`), and says how a batch becomes a loss (`batch_loss`),
+    how a split is scored (`validation_score`, `test_score`) and what a test leaves behind
+    (`test`).
 
     Args:
         args: parsed arguments of `run.py`.
@@ -65,10 +77,15 @@ class ExpBasic(ABC):
         UserError: data, backbone, word embeddings or checkpoint are not as they should be.
     """
 
-    higher_is_better = False
+    higher_is_better = False  # of the validation score
+    drop_last = True  # whether an incomplete last training batch is left out, as published
+
+    train_set: WindowSet
+    val_set: WindowSet
+    test_set: WindowSet
 
     def __init__(self, args: Namespace, iteration: int = 0):
-        self.args = args
+        self.args = args = self.adapt(args)
         self.setting = settings_string(args, iteration)
         self.folders = RunFolders(self.setting, args.checkpoints)
         self.seed = args.seed + iteration
@@ -88,17 +105,14 @@ class ExpBasic(ABC):
 
     # What a task says
 
+    @staticmethod
+    def adapt(args: Namespace) -> Namespace:
+        """Fill in the arguments that the task itself fixes."""
+        return args
+
     @abstractmethod
     def prepare_data(self) -> None:
-        """Read the files and make the splits."""
-
-    @abstractmethod
-    def train_batches(self, epoch: int) -> Iterator[tuple[Tensor, ...]]:
-        """Yield the batches of an epoch (1-based), in an order that depends on seed and epoch."""
-
-    @abstractmethod
-    def train_batch_count(self) -> int:
-        """Number of batches of an epoch."""
+        """Read the files and make `train_set`, `val_set` and `test_set`, on the device."""
 
     @abstractmethod
     def batch_loss(self, batch: tuple[Tensor, ...]) -> Tensor:
@@ -120,6 +134,10 @@ class ExpBasic(ABC):
         """What to note in a checkpoint beside model and training."""
         return {}
 
+    def model_config(self) -> CALFConfig:
+        """Configure the model; called once the data are there."""
+        return CALFConfig.of(self.args)
+
     # Building
 
     def _build_model(self) -> Model:
@@ -135,7 +153,7 @@ class ExpBasic(ABC):
         else:
             words = load_word_embeddings(path, backbone.config.n_embd)
             self.words_source = str(path)
-        model = Model(CALFConfig.of(args), backbone, words).to(self.device)
+        model = Model(self.model_config(), backbone, words).to(self.device)
         self.parameters = {
             "trained": sum(p.numel() for p in model.parameters() if p.requires_grad),
             "in_memory": sum(p.numel() for p in model.parameters()),
@@ -200,11 +218,32 @@ class ExpBasic(ABC):
             )
         restore_model(self.model, read_checkpoint(self.folders.checkpoint))
 
+    def training_pass(self, x: Tensor, mask: Tensor | None = None) -> CALFOutput:
+        """Run the model with the branches and features that the loss needs."""
+        return self.model(
+            x, mask, text_branch=self.loss.needs_text_branch, features=self.loss.needs_features
+        )
+
+    def epoch_seed(self, epoch: int) -> int:
+        """The seed of everything random about the batches of an epoch (1-based)."""
+        return self.seed * 100_003 + epoch
+
+    def train_batches(self, epoch: int) -> Iterator[tuple[Tensor, ...]]:
+        """Yield the batches of an epoch in an order that depends on seed and epoch alone."""
+        for index in index_batches(
+            len(self.train_set),
+            self.args.batch_size,
+            self.device,
+            self.epoch_seed(epoch),
+            self.drop_last,
+        ):
+            yield self.train_set.batch(index)
+
     def _train_epoch(self, epoch: int, optimisers: tuple[Adam, ...]) -> float:
         """Run one epoch and return the mean loss of its batches."""
         self.model.train()
         total = torch.zeros((), device=self.device)
-        steps = self.train_batch_count()
+        steps = batch_count(len(self.train_set), self.args.batch_size, self.drop_last)
         bar = progress(f"epoch {epoch}/{self.args.train_epochs}", steps)
         with bar:
             for step, batch in enumerate(self.train_batches(epoch), start=1):
@@ -248,11 +287,44 @@ class ExpBasic(ABC):
 
     # Testing
 
-    def eval_batch_size(self, channels: int) -> int:
-        """Windows of an evaluation batch: as many tokens for many channels as for few."""
-        return max(1, EVAL_TOKENS // channels)
+    def eval_indices(
+        self, windows: WindowSet, channels: int, label: str | None = None
+    ) -> Iterator[Tensor]:
+        """Go through all windows in order, in large batches with a progress bar if labelled.
 
-    def record(self, scores: dict[str, float], **more: object) -> dict:
+        Args:
+            windows: the split.
+            channels: its channels; many make fewer windows a batch, so that tokens stay as many.
+            label: what to write before the bar.
+
+        Yields:
+            Numbers of windows `[batch]` on the device.
+        """
+        size = max(1, EVAL_TOKENS // channels)
+        indices = index_batches(len(windows), size, self.device)
+        if label is None:
+            yield from indices
+            return
+        with progress(label, batch_count(len(windows), size)) as bar:
+            for index in indices:
+                yield index
+                bar.update()
+
+    def finish(self, metrics: dict[str, float], scores: dict[str, float], **notes: object) -> None:
+        """Write metrics, record and results file, and print the scores.
+
+        Args:
+            metrics: what goes into `metrics.npy`, in its order, and into the record.
+            scores: what goes into the results file.
+            notes: more for the record.
+        """
+        self.folders.save_metrics(list(metrics.values()))
+        self.folders.save_record(self._record({**metrics, **scores}, **notes))
+        self.folders.append_result(self.args.task_name, scores)
+        line = ", ".join(f"{name}:{value:.4f}" for name, value in scores.items())
+        print(f"{line}; results in {self.folders.results}")
+
+    def _record(self, scores: dict[str, float], **more: object) -> dict:
         """Give the account of the run that goes into `run.json`."""
         best = asdict(self.best) if self.best else None
         if best is None and self.checkpoint is not None:

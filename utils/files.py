@@ -8,6 +8,7 @@ from typing import BinaryIO
 
 import numpy as np
 from numpy.lib import format as npy
+from torch import Tensor
 
 
 @contextlib.contextmanager
@@ -37,6 +38,6 @@ class NpyWriter:
         header = {"descr": "<f4", "fortran_order": False, "shape": shape}
         npy.write_array_header_1_0(file, header)
 
-    def write(self, batch: np.ndarray) -> None:
+    def write(self, batch: Tensor) -> None:
         """Append `batch`, whose axes after the first are those of the array."""
-        self._file.write(np.ascontiguousarray(batch, dtype="<f4").data)
+        self._file.write(np.ascontiguousarray(batch.cpu().numpy(), dtype="<f4").data)

@@ -4,12 +4,14 @@ import json
 import os
 import tempfile
 from argparse import Namespace
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import numpy as np
 
 from utils.errors import UserError
-from utils.files import whole_file
+from utils.files import NpyWriter, whole_file
 
 
 def settings_string(args: Namespace, iteration: int) -> str:
@@ -55,6 +57,17 @@ class RunFolders:
                     pass
             except OSError as error:
                 raise UserError(f"{folder}: can't write there: {error.strerror}") from error
+
+    @contextmanager
+    def arrays(self, **shapes: tuple[int, ...]) -> Iterator[dict[str, NpyWriter]]:
+        """Open `NAME.npy` for each name and shape, to be written batch by batch, whole or not."""
+        with ExitStack() as stack:
+            writers = {}
+            for name, shape in shapes.items():
+                part = stack.enter_context(whole_file(self.results / f"{name}.npy"))
+                file = stack.enter_context(part.open("wb"))
+                writers[name] = NpyWriter(file, shape)
+            yield writers
 
     def save_metrics(self, values: list[float]) -> None:
         """Write `metrics.npy` in the order given."""

@@ -51,7 +51,7 @@ def test_npy_writer(tmp_path):
     with (tmp_path / "x.npy").open("wb") as file:
         writer = NpyWriter(file, array.shape)
         for part in (array[:4], array[4:].transpose(0, 2, 1).copy().transpose(0, 2, 1)):
-            writer.write(part)
+            writer.write(torch.from_numpy(part))
     np.testing.assert_array_equal(np.load(tmp_path / "x.npy"), array)
 
 

@@ -1,0 +1,126 @@
+"""Imputation: windows of a CSV with random entries missing."""
+
+import time
+from argparse import Namespace
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from data_provider.data_factory import SeriesSource
+from data_provider.windows import WindowDataset
+from exp.series import ExpSeries
+from utils.errors import UserError
+from utils.metrics import ErrorSums
+from utils.plots import plot_imputation
+
+MASK_SEED = 2021  # of validation and test, whatever --seed: all runs score the same entries
+
+
+class ExpImputation(ExpSeries):
+    """Reconstruct windows of `seq_len` steps; the masked entries alone are scored."""
+
+    @staticmethod
+    def adapt(args: Namespace) -> Namespace:
+        """A window is all look-back, all channels are imputed."""
+        if not 0 < args.mask_rate < 1:
+            raise UserError(f"--mask_rate {args.mask_rate} is not between 0 and 1")
+        if args.features == "MS":
+            raise UserError("--features MS is for forecasting: use M or S")
+        return Namespace(**{**vars(args), "pred_len": 0, "label_len": 0})
+
+    def prepare_data(self) -> None:
+        source = SeriesSource(self.args)
+        if self.checkpoint is not None:
+            source.order_like(self.checkpoint.metadata.get("columns"))
+        self.test_set = source.split("test").to(self.device)
+        if self.args.is_training:
+            self.train_set = source.split("train").to(self.device)
+            self.val_set = source.split("val").to(self.device)
+            source.describe(self.train_set, self.val_set, self.test_set)
+        self.path = str(source.table.path)
+
+    def batch_loss(self, batch: tuple[Tensor, ...]) -> Tensor:
+        x = batch[0]
+        mask = (torch.rand_like(x) > self.args.mask_rate).float()
+        masked = mask == 0
+        return self.loss(self.training_pass(x * mask, mask), x[masked], lambda y: y[masked])
+
+    def validation_score(self, epoch: int) -> float:
+        return self._mse(self.val_set)
+
+    def test_score(self) -> float:
+        return self._mse(self.test_set)
+
+    def _mse(self, windows: WindowDataset) -> float:
+        errors = ErrorSums()
+        for pred, true, mask in self._imputations(windows):
+            errors.add(pred[mask == 0], true[mask == 0])
+        return errors.metrics()["mse"]
+
+    def _masks(self, index: Tensor, shape: torch.Size) -> Tensor:
+        """Masks `[batch, length, channels]`, 1 where observed; a window's depends on its number
+        alone, so that neither batches nor runs change what is scored."""
+        masks = [
+            np.random.Generator(np.random.Philox(key=[MASK_SEED, number])).random(shape[1:])
+            for number in index.tolist()
+        ]
+        return torch.tensor(np.stack(masks) > self.args.mask_rate, dtype=torch.float32)
+
+    @torch.no_grad()
+    def _impute(self, x: Tensor, mask: Tensor) -> Tensor:
+        self.model.eval()
+        return self.model(x * mask, mask).outputs_time
+
+    def _imputations(
+        self, windows: WindowDataset, label: str | None = None
+    ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Yield `(pred, true, mask)` over all windows, in order."""
+        for index in self.eval_indices(windows, windows.n_channels, label):
+            x = windows.batch(index)[0]
+            mask = self._masks(index, x.shape).to(self.device)
+            yield self._impute(x, mask), x, mask
+
+    def test(self) -> dict[str, float]:
+        """Impute every test window once; arrays go to disk batch by batch."""
+        print(f">>> testing {self.setting}")
+        start = time.perf_counter()
+        windows = self.test_set
+        errors = ErrorSums()
+        shape = (len(windows), windows.seq_len, windows.n_channels)
+        with self.folders.arrays(pred=shape, true=shape, mask=shape) as files:
+            for pred, true, mask in self._imputations(windows, "testing"):
+                pred, true = self.units(windows, pred), self.units(windows, true)
+                errors.add(pred[mask == 0], true[mask == 0])
+                files["pred"].write(pred)
+                files["true"].write(true)
+                files["mask"].write(mask)
+        tested = {
+            "data": self.path,
+            "windows": len(windows),
+            "mask_rate": self.args.mask_rate,
+            "seconds": time.perf_counter() - start,
+        }
+        self._plot(windows)
+        metrics = errors.metrics()
+        self.finish(metrics, {name: metrics[name] for name in ("mse", "mae")}, test=tested)
+        return metrics
+
+    def _plot(self, windows: WindowDataset) -> None:
+        channel = self.shown_channel(windows)
+        for number in self.shown_windows(len(windows)):
+            x = windows.batch(self.one(number))[0]
+            mask = self._masks(self.one(number), x.shape).to(self.device)
+            pred = self.units(windows, self._impute(x, mask))
+            plot_imputation(
+                self.folders.plots / f"{number}.png",
+                self.units(windows, x)[0, :, channel].cpu().numpy(),
+                pred[0, :, channel].cpu().numpy(),
+                mask[0, :, channel].cpu().numpy() > 0,
+                f"{windows.columns[channel]}, test window {number}, "
+                f"{self.args.mask_rate:.1%} masked",
+            )
+
+    def checkpoint_notes(self) -> dict:
+        return {"columns": self.train_set.columns}

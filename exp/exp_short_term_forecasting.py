@@ -1,0 +1,204 @@
+"""Short-term forecasting: the M4 competition."""
+
+import time
+from argparse import Namespace
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from data_provider.m4 import (
+    NAIVE2_FILE,
+    PATTERNS,
+    M4Dataset,
+    align,
+    read_m4,
+    read_naive2,
+    read_pair,
+)
+from exp.exp_basic import ExpBasic
+from utils.errors import UserError
+from utils.files import whole_file
+from utils.m4_summary import (
+    PatternScores,
+    overall_weighted_average,
+    score_pattern,
+    summarise,
+    summarise_owa,
+)
+from utils.plots import plot_forecast
+
+PLOTTED_SERIES = 5
+
+
+class ExpShortTermForecasting(ExpBasic):
+    """Train on one M4 frequency and forecast the competition's test horizon.
+
+    With `--m4_protocol clean` the last horizon of every training series is held out to choose the
+    epoch by; with `reference` that is done on the test data, as published.
+    """
+
+    drop_last = False
+
+    @staticmethod
+    def adapt(args: Namespace) -> Namespace:
+        """Take look-back and horizon from the frequency, as the published code does."""
+        if args.data != "m4":
+            raise UserError(f"--data {args.data}: short_term_forecast knows m4 alone")
+        if args.seasonal_patterns not in PATTERNS:
+            raise UserError(
+                f"--seasonal_patterns {args.seasonal_patterns} is not a frequency of M4: "
+                f"use one of {', '.join(PATTERNS)}"
+            )
+        horizon = PATTERNS[args.seasonal_patterns].horizon
+        fixed = {"pred_len": horizon, "seq_len": 2 * horizon, "label_len": horizon}
+        return Namespace(**{**vars(args), **fixed, "features": "M"})
+
+    def prepare_data(self) -> None:
+        args = self.args
+        self.pattern = PATTERNS[args.seasonal_patterns]
+        self.train_file, self.targets = read_pair(args.root_path, args.seasonal_patterns)
+        self.series = self.train_file.series
+        horizon = args.pred_len
+        self.test_set = self._dataset(self.series)
+        if args.m4_protocol == "reference":
+            self.train_set, self.val_set = self._dataset(self.series), self.test_set
+            self.val_targets = self.targets
+        else:
+            shorter = [values[:-horizon] for values in self.series]
+            self.train_set = self.val_set = self._dataset(shorter)
+            self.val_targets = np.stack([values[-horizon:] for values in self.series])
+        print(
+            f"{self.train_file.path}: {len(self.series):,} series; look-back {args.seq_len}, "
+            f"horizon {horizon}; epochs chosen on the "
+            + ("test data" if args.m4_protocol == "reference" else "held-out last horizon")
+        )
+
+    def _dataset(self, series: list[np.ndarray]) -> M4Dataset:
+        args = self.args
+        shortest = min(range(len(series)), key=lambda i: len(series[i]))
+        if len(series[shortest]) < 2:
+            raise UserError(
+                f"{self.train_file.path}: series {self.train_file.ids[shortest]} is too short to "
+                f"train on with a horizon of {args.pred_len} steps held out"
+            )
+        dataset = M4Dataset(series, args.seq_len, args.pred_len, self.pattern.history)
+        return dataset.to(self.device)
+
+    def train_batches(self, epoch: int) -> Iterator[tuple[Tensor, ...]]:
+        self.train_set.reseed(self.epoch_seed(epoch))
+        yield from super().train_batches(epoch)
+
+    def batch_loss(self, batch: tuple[Tensor, ...]) -> Tensor:
+        x, y, mask = batch
+        loss = self.loss.of_series(x, self.pattern.period, mask)
+        return loss(self.training_pass(x), y)
+
+    def validation_score(self, epoch: int) -> float:
+        """sMAPE of the horizon that the epoch is chosen by."""
+        return self._score(self.val_set, self.val_targets).smape
+
+    def test_score(self) -> float:
+        return self._score(self.test_set, self.targets).smape
+
+    @torch.no_grad()
+    def _forecasts(self, dataset: M4Dataset) -> np.ndarray:
+        """Forecast what follows every series, `[series, horizon]`."""
+        self.model.eval()
+        forecasts = [
+            self.model(dataset.last_windows(index)).outputs_time[..., 0].cpu().numpy()
+            for index in self.eval_indices(dataset, channels=1)
+        ]
+        return np.concatenate(forecasts).astype(np.float64)
+
+    def _score(self, dataset: M4Dataset, targets: np.ndarray) -> PatternScores:
+        return score_pattern(self._forecasts(dataset), targets, self.series, self.pattern.period)
+
+    def test(self) -> dict[str, float]:
+        """Forecast, score against test data and Naive2, and sum up the frequencies so far."""
+        args = self.args
+        print(f">>> testing {self.setting}")
+        start = time.perf_counter()
+        forecasts = self._forecasts(self.test_set)
+        seconds = time.perf_counter() - start
+        folder = Path("m4_results") / "CALF"
+        path = folder / f"{args.seasonal_patterns}_forecast.csv"
+        table = pd.DataFrame(forecasts, columns=[f"V{i + 1}" for i in range(args.pred_len)])
+        table.insert(0, "id", self.train_file.ids)
+        with whole_file(path) as part:
+            table.to_csv(part, index=False)
+        self._plot(forecasts)
+        scores = summarise_folder(args.root_path, folder)
+        own = scores[args.seasonal_patterns]
+        metrics = {name: own[name] for name in ("smape", "mase", "mape")}
+        self.finish(
+            metrics,
+            {name: own[name] for name in ("smape", "mase", "owa") if name in own},
+            test={"series": len(self.series), "seconds": seconds, "forecasts": str(path)},
+            frequency=args.seasonal_patterns,
+            protocol=args.m4_protocol,
+            summary=scores,
+        )
+        return own
+
+    def _plot(self, forecasts: np.ndarray) -> None:
+        """Draw forecasts of series spread over the file, with some of what came before."""
+        count, back = len(self.series), 2 * self.args.seq_len
+        for number in np.unique(np.linspace(0, count - 1, PLOTTED_SERIES).astype(int)):
+            plot_forecast(
+                self.folders.plots / f"{self.train_file.ids[number]}.png",
+                self.series[number][-back:],
+                self.targets[number],
+                {"CALF": forecasts[number]},
+                f"M4 {self.args.seasonal_patterns}, series {self.train_file.ids[number]}",
+            )
+
+
+def summarise_folder(
+    root_path: str | Path, folder: Path, say: bool = True
+) -> dict[str, dict[str, float]]:
+    """Score all forecasts in a folder; print a line a frequency and, of all six, the summary.
+
+    Args:
+        root_path: folder of the competition's files.
+        folder: where the `PATTERN_forecast.csv` lie.
+        say: whether to print.
+
+    Returns:
+        Scores by frequency (smape, mase, mape and, with Naive2, owa), and where all six are
+        there, by score and group under "summary".
+    """
+    tell = print if say else (lambda *_: None)
+    naive2 = read_naive2(root_path)
+    if naive2 is None:
+        tell(f"{Path(root_path) / NAIVE2_FILE} is not there: no OWA, which compares with it")
+    ours, theirs, lines = {}, {}, {}
+    for pattern, about in PATTERNS.items():
+        path = folder / f"{pattern}_forecast.csv"
+        if not path.is_file():
+            continue
+        train, targets = read_pair(root_path, pattern)
+        forecasts = align(read_m4(path), train, about.horizon)
+        ours[pattern] = score_pattern(forecasts, targets, train.series, about.period)
+        lines[pattern] = {name: getattr(ours[pattern], name) for name in ("smape", "mase", "mape")}
+        if naive2 is not None:
+            forecasts = align(naive2, train, about.horizon)
+            theirs[pattern] = score_pattern(forecasts, targets, train.series, about.period)
+            naive = {name: getattr(theirs[pattern], name) for name in ("smape", "mase")}
+            lines[pattern]["owa"] = overall_weighted_average(lines[pattern], naive)
+        tell(_line(pattern, lines[pattern]))
+    if len(ours) < len(PATTERNS):
+        return lines
+    summary = summarise(ours)
+    if theirs:
+        summary["owa"] = summarise_owa(summary, summarise(theirs))
+    for group in summary["smape"]:
+        tell(_line(group, {name: values[group] for name, values in summary.items()}))
+    return {**lines, "summary": summary}
+
+
+def _line(name: str, scores: dict[str, float]) -> str:
+    return f"M4 {name:9} " + "  ".join(f"{score} {value:.3f}" for score, value in scores.items())

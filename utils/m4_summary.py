@@ -1,0 +1,85 @@
+"""Scores of the M4 competition: sMAPE, MASE, MAPE and OWA, by frequency and in its groups."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+OTHERS = ("Weekly", "Daily", "Hourly")
+GROUPS = ("Yearly", "Quarterly", "Monthly", "Others", "Average")
+SCORES = ("smape", "mase", "mape")
+
+
+@dataclass(frozen=True)
+class PatternScores:
+    """Means over the series of one frequency: sMAPE (0 to 200), MASE, MAPE (per cent)."""
+
+    series: int
+    smape: float
+    mase: float
+    mape: float
+
+
+def score_pattern(
+    forecasts: np.ndarray, targets: np.ndarray, insamples: Sequence[np.ndarray], period: int
+) -> PatternScores:
+    """Score the forecasts of one frequency as the competition does.
+
+    Args:
+        forecasts, targets: `[series, horizon]`.
+        insamples: the training values of each series.
+        period: MASE period m; a series is scaled by the mean of |y_t - y_(t-m)| over its
+            training values.
+    """
+    error = np.abs(forecasts - targets)
+    naive = np.array([np.abs(values[period:] - values[:-period]).mean() for values in insamples])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        symmetric = error / (np.abs(forecasts) + np.abs(targets))
+        relative = error / np.abs(targets)
+    return PatternScores(
+        series=len(forecasts),
+        smape=float(200 * np.nan_to_num(symmetric).mean()),
+        mase=float((error.mean(axis=1) / naive).mean()),
+        mape=float(100 * relative.mean()),
+    )
+
+
+def overall_weighted_average(ours: dict[str, float], naive2: dict[str, float]) -> float:
+    """OWA: the mean of sMAPE and MASE, each relative to that of Naive2."""
+    return (ours["smape"] / naive2["smape"] + ours["mase"] / naive2["mase"]) / 2
+
+
+def summarise(scores: dict[str, PatternScores]) -> dict[str, dict[str, float]]:
+    """Average the six frequencies by the competition's groups.
+
+    Args:
+        scores: scores of all six frequencies.
+
+    Returns:
+        For each score, its value by group; Others and Average weigh by the number of series.
+    """
+
+    def mean(patterns: Sequence[str], name: str) -> float:
+        series = [scores[pattern].series for pattern in patterns]
+        values = [getattr(scores[pattern], name) for pattern in patterns]
+        return float(np.average(values, weights=series))
+
+    members = {group: (group,) for group in GROUPS[:3]}
+    members |= {"Others": OTHERS, "Average": tuple(scores)}
+    return {
+        name: {group: mean(patterns, name) for group, patterns in members.items()}
+        for name in SCORES
+    }
+
+
+def summarise_owa(
+    ours: dict[str, dict[str, float]], naive2: dict[str, dict[str, float]]
+) -> dict[str, float]:
+    """OWA of every group, from two results of `summarise`."""
+    return {
+        group: overall_weighted_average(
+            {name: ours[name][group] for name in ("smape", "mase")},
+            {name: naive2[name][group] for name in ("smape", "mase")},
+        )
+        for group in GROUPS
+    }

@@ -1,0 +1,14 @@
+#!/bin/sh
+# CALF, few-shot forecasting on Electricity: 10 % of the training rows as in the paper.
+# From the root: sh scripts/few_shot_forecasting/electricity.sh [more options of run.py]
+# PERCENT=5 takes another share, HORIZONS="96 192" some of the horizons only.
+set -e
+. scripts/common.sh
+
+for pred_len in ${HORIZONS:-96 192 336 720}; do
+    calf --task_name long_term_forecast --data custom \
+        --root_path ./datasets/electricity/ --data_path electricity.csv --freq h --percent "${PERCENT:-10}" \
+        --model_id "electricity_few_${PERCENT:-10}_96_$pred_len" --seq_len 96 --pred_len "$pred_len" \
+        --batch_size 32 --learning_rate 0.0005 --train_epochs 20 --tmax 10 --patience 5 \
+        --task_loss smooth_l1 --output_loss smooth_l1 --feature_loss smooth_l1 "$@"
+done

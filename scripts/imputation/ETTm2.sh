@@ -1,0 +1,13 @@
+#!/bin/sh
+# CALF, imputation on ETTm2: windows of 96 steps, four mask rates; the set's long-term settings.
+# From the root: sh scripts/imputation/ETTm2.sh [more options of run.py]
+# MASK_RATES="0.25" runs some of the rates only.
+set -e
+. scripts/common.sh
+
+for mask_rate in ${MASK_RATES:-0.125 0.25 0.375 0.5}; do
+    calf --task_name imputation --data ETTm2 \
+        --root_path ./datasets/ETT-small/ --data_path ETTm2.csv --freq t --mask_rate "$mask_rate" \
+        --model_id "ETTm2_mask_$mask_rate" --seq_len 96 --pred_len 0 \
+        --batch_size 256 --learning_rate 0.0001 --train_epochs 100 --tmax 20 --patience 5 "$@"
+done

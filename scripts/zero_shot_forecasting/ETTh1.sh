@@ -1,0 +1,15 @@
+#!/bin/sh
+# CALF, zero-shot forecasting: trained on ETTh1, tested on the other ETT sets; the published settings.
+# From the root: sh scripts/zero_shot_forecasting/ETTh1.sh [more options of run.py]
+# TARGETS="ETTm1" and HORIZONS="96 192" run some only.
+set -e
+. scripts/common.sh
+
+for target in ${TARGETS:-ETTh2 ETTm1 ETTm2}; do
+    for pred_len in ${HORIZONS:-96 192 336 720}; do
+        calf --task_name long_term_forecast --data ETTh1 --zero_shot 1 --target_data "$target" \
+            --root_path ./datasets/ETT-small/ --data_path ETTh1.csv --freq h \
+            --model_id "ETTh1_to_${target}_96_$pred_len" --seq_len 96 --pred_len "$pred_len" \
+            --batch_size 256 --learning_rate 0.001 --train_epochs 5 --tmax 20 --patience 1 "$@"
+    done
+done

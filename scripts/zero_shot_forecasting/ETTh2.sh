@@ -1,0 +1,15 @@
+#!/bin/sh
+# CALF, zero-shot forecasting: trained on ETTh2, tested on the other ETT sets; the published settings.
+# From the root: sh scripts/zero_shot_forecasting/ETTh2.sh [more options of run.py]
+# TARGETS="ETTm1" and HORIZONS="96 192" run some only.
+set -e
+. scripts/common.sh
+
+for target in ${TARGETS:-ETTh1 ETTm1 ETTm2}; do
+    for pred_len in ${HORIZONS:-96 192 336 720}; do
+        calf --task_name long_term_forecast --data ETTh2 --zero_shot 1 --target_data "$target" \
+            --root_path ./datasets/ETT-small/ --data_path ETTh2.csv --freq h \
+            --model_id "ETTh2_to_${target}_96_$pred_len" --seq_len 96 --pred_len "$pred_len" \
+            --batch_size 256 --learning_rate 0.0001 --train_epochs 100 --tmax 20 --patience 1 "$@"
+    done
+done

@@ -164,7 +164,7 @@ class M4Dataset(Dataset):
     """Windows of M4 series, cut for all series of a batch at once.
 
     Args:
-        series: values of each series.
+        series: values of each series; one of a single value is cut after it.
         seq_len: look-back L. pred_len: horizon P.
         history: horizons back from the end within which windows are cut.
 
@@ -212,7 +212,7 @@ class M4Dataset(Dataset):
         """
         low, length = self.earliest[index], self.lengths[index]
         at = torch.rand(len(index), generator=self.generator, dtype=torch.float64).to(low.device)
-        cut = low + (at * (length - low)).long()
+        cut = low + (at * (length - low).clamp(min=0)).long()
         ahead = cut[:, None] + torch.arange(self.pred_len, device=cut.device)
         y, mask = self._take(index, ahead)
         return self._look_back(index, cut), y[..., None], mask[..., None].float()

@@ -23,9 +23,9 @@ from exp.exp_basic import ExpBasic
 from utils.errors import UserError
 from utils.files import whole_file
 from utils.m4_summary import (
-    PatternScores,
     overall_weighted_average,
     score_pattern,
+    smape,
     summarise,
     summarise_owa,
 )
@@ -62,29 +62,36 @@ class ExpShortTermForecasting(ExpBasic):
         self.pattern = PATTERNS[args.seasonal_patterns]
         self.train_file, self.targets = read_pair(args.root_path, args.seasonal_patterns)
         self.series = self.train_file.series
-        horizon = args.pred_len
         self.test_set = self._dataset(self.series)
         if args.m4_protocol == "reference":
             self.train_set, self.val_set = self._dataset(self.series), self.test_set
             self.val_targets = self.targets
         else:
-            shorter = [values[:-horizon] for values in self.series]
-            self.train_set = self.val_set = self._dataset(shorter)
-            self.val_targets = np.stack([values[-horizon:] for values in self.series])
+            self._hold_out(args.pred_len)
         print(
             f"{self.train_file.path}: {len(self.series):,} series; look-back {args.seq_len}, "
-            f"horizon {horizon}; epochs chosen on the "
-            + ("test data" if args.m4_protocol == "reference" else "held-out last horizon")
+            f"horizon {args.pred_len}; epochs chosen on "
+            + ("the test data" if args.m4_protocol == "reference" else "a held-out horizon")
         )
+
+    def _hold_out(self, horizon: int) -> None:
+        """Cut the last horizon off every series that stays long enough to be cut into windows."""
+        long = [values for values in self.series if len(values) >= horizon + 2]
+        short = [values for values in self.series if len(values) < horizon + 2]
+        if not long:
+            raise UserError(
+                f"{self.train_file.path}: no series is longer than a horizon of {horizon} steps, "
+                "so that none can be held out; --m4_protocol reference does without"
+            )
+        if short:
+            print(f"{len(short)} series are too short to hold a horizon out: trained on whole")
+        cut = [values[:-horizon] for values in long]
+        self.val_set = self._dataset(cut)
+        self.val_targets = np.stack([values[-horizon:] for values in long])
+        self.train_set = self._dataset([*cut, *short])
 
     def _dataset(self, series: list[np.ndarray]) -> M4Dataset:
         args = self.args
-        shortest = min(range(len(series)), key=lambda i: len(series[i]))
-        if len(series[shortest]) < 2:
-            raise UserError(
-                f"{self.train_file.path}: series {self.train_file.ids[shortest]} is too short to "
-                f"train on with a horizon of {args.pred_len} steps held out"
-            )
         dataset = M4Dataset(series, args.seq_len, args.pred_len, self.pattern.history)
         return dataset.to(self.device)
 
@@ -99,10 +106,10 @@ class ExpShortTermForecasting(ExpBasic):
 
     def validation_score(self, epoch: int) -> float:
         """sMAPE of the horizon that the epoch is chosen by."""
-        return self._score(self.val_set, self.val_targets).smape
+        return smape(self._forecasts(self.val_set), self.val_targets)
 
     def test_score(self) -> float:
-        return self._score(self.test_set, self.targets).smape
+        return smape(self._forecasts(self.test_set), self.targets)
 
     @torch.no_grad()
     def _forecasts(self, dataset: M4Dataset) -> np.ndarray:
@@ -113,9 +120,6 @@ class ExpShortTermForecasting(ExpBasic):
             for index in self.eval_indices(dataset, channels=1)
         ]
         return np.concatenate(forecasts).astype(np.float64)
-
-    def _score(self, dataset: M4Dataset, targets: np.ndarray) -> PatternScores:
-        return score_pattern(self._forecasts(dataset), targets, self.series, self.pattern.period)
 
     def test(self) -> dict[str, float]:
         """Forecast, score against test data and Naive2, and sum up the frequencies so far."""

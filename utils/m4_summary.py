@@ -20,6 +20,13 @@ class PatternScores:
     mape: float
 
 
+def smape(forecasts: np.ndarray, targets: np.ndarray) -> float:
+    """Symmetric mean absolute percentage error, 0 to 200, of arrays of the same shape."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        errors = np.abs(forecasts - targets) / (np.abs(forecasts) + np.abs(targets))
+    return float(200 * np.nan_to_num(errors).mean())
+
+
 def score_pattern(
     forecasts: np.ndarray, targets: np.ndarray, insamples: Sequence[np.ndarray], period: int
 ) -> PatternScores:
@@ -34,11 +41,10 @@ def score_pattern(
     error = np.abs(forecasts - targets)
     naive = np.array([np.abs(values[period:] - values[:-period]).mean() for values in insamples])
     with np.errstate(divide="ignore", invalid="ignore"):
-        symmetric = error / (np.abs(forecasts) + np.abs(targets))
         relative = error / np.abs(targets)
     return PatternScores(
         series=len(forecasts),
-        smape=float(200 * np.nan_to_num(symmetric).mean()),
+        smape=smape(forecasts, targets),
         mase=float((error.mean(axis=1) / naive).mean()),
         mape=float(100 * relative.mean()),
     )

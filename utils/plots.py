@@ -60,6 +60,59 @@ def plot_imputation(
     save_figure(figure, path)
 
 
+def plot_confusion(path: str | Path, counts: np.ndarray, names: list[str], title: str) -> None:
+    """Draw a confusion matrix.
+
+    Args:
+        path: picture to write; its ending is the format.
+        counts: samples `[true class, predicted class]`. names: of the classes.
+        title: what was classified.
+    """
+    side = max(3.5, 0.45 * len(names) + 2)
+    figure, axes = plt.subplots(figsize=(side, side), layout="constrained")
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    if len(names) <= 26:
+        for row, column in np.argwhere(counts > 0):
+            color = "white" if shares[row, column] > 0.5 else "black"
+            place = {"ha": "center", "va": "center", "fontsize": 8}
+            axes.text(column, row, str(counts[row, column]), color=color, **place)
+    ticks = range(len(names))
+    axes.set(title=title, xlabel="predicted", ylabel="true")
+    axes.set_xticks(ticks, names, rotation=90)
+    axes.set_yticks(ticks, names)
+    save_figure(figure, path)
+
+
+def plot_anomalies(
+    path: str | Path,
+    scores: np.ndarray,
+    limit: float,
+    segments: list[tuple[int, int]],
+    title: str,
+) -> None:
+    """Draw the scores of all points with the threshold and the labelled segments.
+
+    Args:
+        path: picture to write; its ending is the format.
+        scores: anomaly scores `[points]`; of many points, the largest of each stretch is drawn.
+        limit: threshold. segments: labelled stretches `[start, stop)`.
+        title: what was scored.
+    """
+    figure, axes = plt.subplots(figsize=(11, 3.4), layout="constrained")
+    for number, (start, stop) in enumerate(segments):
+        label = "labelled anomaly" if number == 0 else None
+        axes.axvspan(start, stop, color="#f2c14e", alpha=0.5, lw=0, label=label)
+    stretch = max(1, len(scores) // 4000)
+    starts = np.arange(0, len(scores), stretch)
+    largest = np.maximum.reduceat(scores, starts)
+    axes.plot(starts, largest, color=TRUTH, lw=0.7, label="score")
+    axes.axhline(limit, color=FORECASTS[0], lw=1.2, ls="--", label="threshold")
+    axes.set_yscale("log")
+    _finish(figure, axes, title, "squared error", len(scores))
+    save_figure(figure, path)
+
+
 def _finish(figure: plt.Figure, axes: plt.Axes, title: str, ylabel: str, steps: int) -> None:
     """Title, labels and a legend below a plot over time."""
     axes.set(title=title, xlabel="step", ylabel=ylabel, xlim=(0, steps - 1))

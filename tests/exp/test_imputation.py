@@ -1,0 +1,68 @@
+"""Imputation through the command line."""
+
+import numpy as np
+import pytest
+import torch
+
+from exp.exp_imputation import ExpImputation
+from run import main, parse_args
+from tests.conftest import load
+
+
+@pytest.fixture
+def impute(command):
+    def build(*more: str) -> list[str]:
+        return command("--task_name", "imputation", "--pred_len", "0", *more)
+
+    return build
+
+
+def test_masked_entries_alone_are_scored(impute, workdir, results):
+    assert main(impute("--mask_rate", "0.375")) == 0
+    pred, true, mask = (load(results() / f"{name}.npy") for name in ("pred", "true", "mask"))
+    assert pred.shape == (120 + 24 - 24 + 1, 24, 3)
+    assert (mask == 0).mean() == pytest.approx(0.375, abs=0.02)
+    error = (pred - true)[mask == 0].astype(np.float64)
+    metrics = load(results() / "metrics.npy")
+    np.testing.assert_allclose(metrics[:2], [np.abs(error).mean(), (error**2).mean()], rtol=1e-5)
+    line = (workdir / "results_imputation.txt").read_text().split("\n")[1]
+    assert line == f"mse:{float(line.split(',')[0][4:])}, mae:{float(line.split(':')[2])}"
+    assert len(list((workdir / "test_results").glob("*/*.png"))) == 5
+
+
+def test_runs_score_the_same_positions(impute, workdir, results):
+    masks = []
+    for seed in ("1", "2"):
+        assert main(impute("--train_epochs", "1", "--seed", seed)) == 0
+        masks.append(load(results() / "mask.npy"))
+    assert np.array_equal(*masks)
+
+
+def test_masks_do_not_depend_on_the_batch(impute):
+    experiment = ExpImputation(parse_args(impute()))
+    shape = torch.Size([3, 24, 3])
+    together = experiment._masks(torch.tensor([4, 9, 7]), shape)
+    alone = experiment._masks(torch.tensor([9]), torch.Size([1, 24, 3]))
+    assert torch.equal(together[1], alone[0])
+    assert not torch.equal(together[0], together[1])
+
+
+def test_imputing_beats_the_mean_of_what_is_seen(impute, results, workdir):
+    assert main(impute("--train_epochs", "10", "--patience", "10")) == 0
+    pred, true, mask = (load(results() / f"{name}.npy") for name in ("pred", "true", "mask"))
+    seen = (true * mask).sum(1, keepdims=True) / mask.sum(1, keepdims=True)
+    plain = ((seen - true)[mask == 0] ** 2).mean()
+    assert ((pred - true)[mask == 0] ** 2).mean() < plain
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["--mask_rate", "0"], "--mask_rate"),
+        (["--mask_rate", "1.5"], "--mask_rate"),
+        (["--features", "MS"], "MS"),
+        (["--seq_len", "500"], "rows are missing"),
+    ],
+)
+def test_mistakes(refused, impute, more, said):
+    assert said in refused(impute(*more))

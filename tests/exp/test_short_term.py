@@ -1,0 +1,108 @@
+"""M4 through the command line, on the small copy of the competition."""
+
+import json
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from data_provider.m4 import PATTERNS, read_m4
+from exp.exp_short_term_forecasting import ExpShortTermForecasting
+from run import main, parse_args
+from tests.conftest import WIDTH
+from utils.errors import UserError
+
+
+@pytest.fixture
+def m4(small_gpt2, golden, workdir):
+    shutil.copytree(golden / "m4_mini", workdir / "m4", ignore=shutil.ignore_patterns("forecasts"))
+
+    def build(pattern: str, *more: str) -> list[str]:
+        return [
+            *"--task_name short_term_forecast --is_training 1 --model CALF --data m4".split(),
+            *f"--root_path m4 --seasonal_patterns {pattern} --model_id {pattern}".split(),
+            *"--batch_size 4 --learning_rate 0.002 --train_epochs 2 --use_gpu 0".split(),
+            *"--task_loss smape --output_loss mase --feature_loss smooth_l1".split(),
+            *f"--llm {small_gpt2} --d_model {WIDTH} --gpt_layers 2".split(),
+            *f"--word_embedding_path {small_gpt2 / 'words.pt'}".split(),
+            *more,
+        ]
+
+    return build
+
+
+def test_all_six_and_the_summary(m4, workdir, capsys):
+    for pattern in PATTERNS:
+        assert main(m4(pattern, "--train_epochs", "1")) == 0
+    out = capsys.readouterr().out
+    assert out.count("M4 Average") == 1
+    for pattern, about in PATTERNS.items():
+        table = pd.read_csv(workdir / "m4_results" / "CALF" / f"{pattern}_forecast.csv")
+        train = read_m4(workdir / "m4" / "Train" / f"{pattern}-train.csv")
+        assert table["id"].tolist() == train.ids
+        assert table.shape == (len(train.ids), 1 + about.horizon)
+        assert np.isfinite(table.iloc[:, 1:]).all(axis=None)
+    lines = (workdir / "results_short_term_forecast.txt").read_text().split("\n")
+    assert len(lines) == 6 * 3 + 1
+    assert "_sl96_ll48_pl48_" in lines[15]
+    assert lines[16].startswith("smape:")
+    assert ", mase:" in lines[16]
+    assert ", owa:" in lines[16]
+    assert lines[17] == ""
+    record = json.loads(next((workdir / "results").glob("*Hourly*/run.json")).read_text())
+    assert set(record["summary"]["summary"]) == {"smape", "mase", "mape", "owa"}
+
+
+def test_without_naive2(m4, workdir, capsys):
+    (workdir / "m4" / "submission-Naive2.csv").unlink()
+    assert main(m4("Weekly", "--train_epochs", "1")) == 0
+    out = capsys.readouterr().out
+    assert out.count("submission-Naive2.csv is not there") == 1
+    line = (workdir / "results_short_term_forecast.txt").read_text().split("\n")[1]
+    assert "owa" not in line
+    assert "mase:" in line
+
+
+def test_protocols(m4):
+    clean = ExpShortTermForecasting(parse_args(m4("Hourly")))
+    published = ExpShortTermForecasting(parse_args(m4("Hourly", "--m4_protocol", "reference")))
+    assert published.validation_score(1) == published.test_score()
+    assert clean.validation_score(1) != clean.test_score()
+    # the held-out horizon is in neither training windows nor look-back
+    ends = np.stack([values[-48:] for values in clean.series])
+    np.testing.assert_array_equal(clean.val_targets, ends)
+    assert (published.train_set.lengths - clean.train_set.lengths).tolist() == [48] * 8
+
+
+def test_series_too_short_to_hold_out(m4, workdir, capsys):
+    experiment = ExpShortTermForecasting(parse_args(m4("Monthly")))
+    assert "too short" in capsys.readouterr().out
+    assert len(experiment.train_set) == 12
+    assert 0 < len(experiment.val_set) == len(experiment.val_targets) < 12
+    (workdir / "m4" / "Train" / "Monthly-train.csv").write_text("V1,V2\nM1,5\n")
+    (workdir / "m4" / "Test" / "Monthly-test.csv").write_text("V1" + ",1" * 18 + "\nM1" + ",1" * 18)
+    with pytest.raises(UserError, match="--m4_protocol reference"):
+        ExpShortTermForecasting(parse_args(m4("Monthly")))
+
+
+def test_batches_follow_seed_and_epoch(m4):
+    one, same = (ExpShortTermForecasting(parse_args(m4("Daily"))) for _ in range(2))
+    first, again = (next(e.train_batches(1))[0] for e in (one, same))
+    assert first.equal(again)
+    assert first.equal(next(one.train_batches(1))[0])
+    assert not first.equal(next(one.train_batches(2))[0])
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["--seasonal_patterns", "Fortnightly"], "Yearly, Quarterly"),
+        (["--data", "ETTh1"], "m4 alone"),
+        (["--root_path", "nowhere"], "Train/Hourly-train.csv"),
+        (["--task_loss", "ce"], "smape, mase, mape"),
+        (["--do_predict"], "--do_predict"),
+    ],
+)
+def test_mistakes(refused, m4, more, said):
+    assert said in refused(m4("Hourly", *more))

@@ -259,13 +259,14 @@ class ExpBasic(ABC):
         return total.item() / steps
 
     def _is_better(self, record: EpochRecord) -> bool:
+        """Whether an epoch is the best so far; of equals, the later one is, as published."""
         if not np.isfinite(record.validation):
             return False
         if self.best is None:
             return True
         if self.higher_is_better:
-            return record.validation > self.best.validation
-        return record.validation < self.best.validation
+            return record.validation >= self.best.validation
+        return record.validation <= self.best.validation
 
     def _print_epoch(self, record: EpochRecord, better: bool) -> None:
         print(

@@ -1,0 +1,98 @@
+"""Classification of whole series: UEA sets in `.ts` files."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import torch
+from sklearn.metrics import accuracy_score, confusion_matrix
+from torch import Tensor
+
+from data_provider.uea import ClassificationDataset, load_splits
+from exp.exp_basic import ExpBasic
+from models.CALF import CALFConfig
+from utils.errors import UserError
+from utils.plots import plot_confusion
+
+
+class ExpClassification(ExpBasic):
+    """Train on the `_TRAIN.ts` file of a folder and test on its `_TEST.ts` file.
+
+    A fifth of the training file is held out to choose the epoch by; with
+    `--reference_validation` that is done on the test file, as published.
+    """
+
+    higher_is_better = True
+    drop_last = False
+
+    def prepare_data(self) -> None:
+        args = self.args
+        if args.data != "UEA":
+            raise UserError(f"--data {args.data}: classification knows UEA alone")
+        self.splits = splits = load_splits(args.root_path, args.seed, args.reference_validation)
+        self.train_set = splits.train.to(self.device)
+        self.val_set = splits.val.to(self.device)
+        self.test_set = splits.test.to(self.device)
+        print(
+            f"{args.root_path}: {splits.n_channels} channels, {splits.length} steps, "
+            f"{len(splits.class_names)} classes; samples: {len(splits.train):,} train, "
+            f"{len(splits.val):,} validation, {len(splits.test):,} test"
+        )
+
+    def model_config(self) -> CALFConfig:
+        """Length, channels and classes come from the files."""
+        splits = self.splits
+        return replace(
+            super().model_config(),
+            seq_len=splits.length,
+            n_channels=splits.n_channels,
+            num_class=len(splits.class_names),
+        )
+
+    def batch_loss(self, batch: tuple[Tensor, ...]) -> Tensor:
+        x, y = batch
+        return self.loss(self.training_pass(x), y)
+
+    def validation_score(self, epoch: int) -> float:
+        """Accuracy on the samples that the epoch is chosen by."""
+        return self._accuracy(self.val_set)
+
+    def test_score(self) -> float:
+        return self._accuracy(self.test_set)
+
+    def _accuracy(self, samples: ClassificationDataset) -> float:
+        return float(accuracy_score(samples.y.cpu(), self._classes(samples)))
+
+    def _classes(self, samples: ClassificationDataset) -> np.ndarray:
+        """Predict the class of every sample `[samples]`."""
+        return np.concatenate([logits.argmax(1).cpu().numpy() for logits in self._logits(samples)])
+
+    @torch.no_grad()
+    def _logits(self, samples: ClassificationDataset) -> Iterator[Tensor]:
+        self.model.eval()
+        for index in self.eval_indices(samples, samples.n_channels):
+            yield self.model(samples.batch(index)[0]).outputs_time
+
+    def test(self) -> dict[str, float]:
+        """Classify the test file."""
+        print(f">>> testing {self.setting}")
+        start = time.perf_counter()
+        pred, true = self._classes(self.test_set), self.test_set.y.cpu().numpy()
+        seconds = time.perf_counter() - start
+        names = self.splits.class_names
+        counts = confusion_matrix(true, pred, labels=range(len(names)))
+        with self.folders.arrays(pred=pred.shape, true=true.shape) as files:
+            files["pred"].write(torch.from_numpy(pred))
+            files["true"].write(torch.from_numpy(true))
+        plot_confusion(self.folders.plots / "confusion.png", counts, names, self.args.model_id)
+        scores = {"accuracy": float(accuracy_score(true, pred))}
+        self.finish(
+            scores,
+            scores,
+            test={"data": str(self.args.root_path), "samples": len(true), "seconds": seconds},
+            validation="test file" if self.args.reference_validation else "held-out fifth",
+            classes=names,
+            confusion=counts.tolist(),
+        )
+        return scores

@@ -1,0 +1,351 @@
+"""`.ts` files are validated at the door, and become filled, scaled and padded series."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from data_provider.uea import ClassificationDataset, load_splits, read_ts
+from utils.errors import UserError
+
+GOOD = """# a comment
+@problemName Made Up
+@timeStamps false
+@dimensions 2
+@classLabel true up down
+@data
+1,2,3:4,5,6:up
+7,8,9:-1,.5,1e-1:down
+"""
+NAN = np.nan
+
+
+def written(path, text: str, encoding: str = "utf-8"):
+    path.write_bytes(text.encode(encoding))
+    return path
+
+
+def ts_text(series, labels, names) -> str:
+    """Spell series `[length, channels]` as a file, `?` where they are missing."""
+    rows = [
+        ":".join(",".join("?" if np.isnan(v) else repr(float(v)) for v in one) for one in sample.T)
+        for sample in series
+    ]
+    lines = [f"{row}:{names[label]}" for row, label in zip(rows, labels, strict=True)]
+    return "\n".join([f"@classLabel true {' '.join(names)}", "@data", *lines, ""])
+
+
+def made_up_series(rng, count: int) -> list[np.ndarray]:
+    """Series of 3 channels and 4 to 9 steps with holes: the first channel grows from sample to
+    sample, the second is constant."""
+    series = []
+    for i in range(count):
+        sample = rng.normal([10 * i, 0.1, -3], [1, 0, 0.01], size=(rng.integers(4, 10), 3))
+        sample[rng.random(sample.shape) < 0.2] = NAN
+        series.append(sample)
+    return series
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Write both files of a set and return their folder."""
+
+    def write(train: str = GOOD, test: str = GOOD):
+        written(tmp_path / "Made_TRAIN.ts", train)
+        written(tmp_path / "Made_TEST.ts", test)
+        return tmp_path
+
+    return write
+
+
+@pytest.fixture
+def made_up(folder):
+    """A folder with a set of 3 classes, and its series and labels: (training, test)."""
+    rng = np.random.default_rng(0)
+    names = ["a", "b", "c"]
+    parts = [
+        (made_up_series(rng, count), np.arange(count) * np.arange(count) % 3) for count in (40, 10)
+    ]
+    parts[1][0][2][:, 2] = NAN  # a channel that one test sample lacks
+    parts[1][0][3] = np.tile([-90.0, 0.1, -2.9], (13, 1))  # the longest series
+    return folder(*(ts_text(*part, names) for part in parts)), *parts
+
+
+@pytest.mark.parametrize(
+    ("name", "counts", "channels", "steps", "classes"),
+    [
+        ("JapaneseVowels", (270, 370), 12, (7, 29), [str(i) for i in range(1, 10)]),
+        ("BasicMotions", (40, 40), 6, (100, 100), ["Standing", "Running", "Walking", "Badminton"]),
+    ],
+)
+def test_real_files(real_data, name, counts, channels, steps, classes):
+    folder = real_data / "uea" / name
+    files = [read_ts(folder / f"{name}_{kind}.ts") for kind in ("TRAIN", "TEST")]
+    assert tuple(len(file.series) for file in files) == counts
+    for file in files:
+        assert file.class_names == classes
+        assert file.labels.dtype == np.int64
+        assert {sample.shape[1] for sample in file.series} == {channels} == {file.n_channels}
+        assert not any(np.isnan(sample).any() for sample in file.series)
+        for line, sample, label in zip(
+            file.path.read_text().splitlines()[-3:], file.series[-3:], file.labels[-3:], strict=True
+        ):
+            *texts, said = line.split(":")
+            numbers = [[float(value) for value in text.split(",")] for text in texts]
+            np.testing.assert_array_equal(sample.T, numbers)
+            assert said == classes[label]
+    lengths = [len(sample) for file in files for sample in file.series]
+    assert (min(lengths), max(lengths)) == steps
+    splits = load_splits(folder, seed=2021)
+    assert splits.train.x.shape == (counts[0] * 4 // 5, steps[1], channels)
+    assert splits.val.x.shape == (counts[0] // 5, steps[1], channels)
+    assert splits.test.x.shape == (counts[1], steps[1], channels)
+    assert (splits.length, splits.n_channels, splits.class_names) == (steps[1], channels, classes)
+    each = counts[0] // 5 // len(classes)
+    assert torch.bincount(splits.val.y).tolist() == [each] * len(classes)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        GOOD,
+        "\ufeff" + GOOD[GOOD.index("@classLabel") :],
+        GOOD.replace("\n", "\r\n"),
+        GOOD.rstrip("\n"),
+        GOOD.replace("\n", "\n\n# another: comment\n  \n"),
+        GOOD.replace("@dimensions", "@dimension").replace("@classLabel true", "@CLASSLABEL\tTrue"),
+        GOOD.replace("@dimensions 2\n", "").replace("@data", "@DATA"),
+        GOOD.replace("@data", "@targetLabel false\n@unheardOf 7 up\n@equalLength true\n@data"),
+        GOOD.replace(",", " ,\t").replace(":", " : ").replace("\n7", "\n  7 "),
+    ],
+)
+def test_spellings(tmp_path, text):
+    file = read_ts(written(tmp_path / "x.ts", text))
+    assert file.class_names == ["up", "down"]
+    assert file.labels.tolist() == [0, 1]
+    np.testing.assert_array_equal(file.series[0], [[1, 4], [2, 5], [3, 6]])
+    np.testing.assert_array_equal(file.series[1], [[7, -1], [8, 0.5], [9, 0.1]])
+    assert file.series[0].dtype == np.float64
+
+
+def test_latin_1_comment(tmp_path):
+    text = GOOD.replace("a comment", "Müller, Zürich").replace("@data\n", "@data\n# né\n")
+    assert len(read_ts(written(tmp_path / "x.ts", text, "latin-1")).series) == 2
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("1,?,3:4,5,6:up", [[1, 4], [NAN, 5], [3, 6]]),
+        ("1,NaN,nan: ? ,5,6:up", [[1, NAN], [NAN, 5], [NAN, 6]]),
+        ("1,2,3:4:up", [[1, 4], [2, NAN], [3, NAN]]),
+        ("1:4,?,6:up", [[1, 4], [NAN, NAN], [NAN, 6]]),
+        ("1,2::up", [[1, NAN], [2, NAN]]),
+        ("?:?:up", [[NAN, NAN]]),
+        ("1:2:up", [[1, 2]]),
+    ],
+)
+def test_missing_values_and_lengths(tmp_path, line, expected):
+    file = read_ts(written(tmp_path / "x.ts", f"{GOOD}{line}\n"))
+    np.testing.assert_array_equal(file.series[2], expected)
+    assert len(file.series[0]) == 3
+    assert file.longest == 3
+
+
+def test_univariate(tmp_path):
+    text = "@univariate true\n@classLabel true 1 -1\n@data\n1,2:-1\n3:1\n"
+    file = read_ts(written(tmp_path / "x.ts", text))
+    assert file.n_channels == 1
+    assert file.labels.tolist() == [1, 0]
+    np.testing.assert_array_equal(file.series[0], [[1], [2]])
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", ["line 1:", "@data"]),
+        (GOOD.replace("@data\n", ""), ["line 7:", "without @data"]),
+        (GOOD.replace("true up down", "false"), ["line 5:", "@classLabel true"]),
+        (GOOD.replace("true up down", "up down"), ["line 5:", "@classLabel true"]),
+        (GOOD.replace("true up down", "true"), ["line 5:", "@classLabel true"]),
+        (GOOD.replace("up down", "up down up"), ["line 5:", "twice"]),
+        (GOOD.replace("@classLabel", "@targetLabel"), ["line 6:", "no @classLabel"]),
+        (GOOD.replace("@timeStamps false", "@timestamps TRUE"), ["line 3:", "not supported"]),
+        (GOOD.replace("@dimensions 2", "@dimensions two"), ["line 4:", "'two'"]),
+        (GOOD.replace("@dimensions 2", "@dimensions 3"), ["line 7:", "2 here, 3 in @dim"]),
+        (GOOD.replace(":down", ":Down"), ["line 8:", "'Down'", "up, down"]),
+        (GOOD.replace(":down", ""), ["line 8:", "label '-1,.5,1e-1'"]),
+        (GOOD.replace(":down", ":"), ["line 8:", "label ''"]),
+        (GOOD.replace("7,8,9:", ""), ["line 8:", "1 here, 2 in"]),
+        (GOOD.replace("@dimensions 2\n", "") + "1:2:3:up", ["line 8:", "3 here, 2 in"]),
+        (GOOD.replace("5,6", "five,6"), ["line 7, channel 2, value 2: 'five'"]),
+        (GOOD.replace("1,2,3", "").replace("4,5", "NaN,1E3,?,5e"), ["channel 2, value 4: '5e'"]),
+        (GOOD.replace("5,6", "5 6"), ["line 7, channel 2, value 2: '5 6'"]),
+        (GOOD.replace("5,6", ",6"), ["line 7, channel 2, value 2: ''"]),
+        (GOOD.replace("5,6", "5,6,"), ["line 7, channel 2, value 4: ''"]),
+        (GOOD.replace("8,9", " ?, 8?"), ["line 8, channel 1, value 3: ' 8?'"]),
+        (GOOD.replace("5,6", "5,1_0"), ["line 7, channel 2, value 3: '1_0'"]),
+        (GOOD.replace("5,6", "5,-inf"), ["line 7, channel 2, value 3: '-inf'"]),
+        (GOOD.replace("5,6", "5,1e999"), ["line 7, channel 2, value 3: '1e999'"]),
+        (GOOD.replace("7,8,9", "(0,7),(1,8)"), ["line 8, channel 1, value 1: '(0'"]),
+        (GOOD.replace("7,8,9", "x" * 500), ["line 8, channel 1, value 1", "xxx…'"]),
+        (GOOD.replace("7,8,9:-1,.5,1e-1", " : "), ["line 8:", "empty sample"]),
+        (GOOD.replace("7,8,9:-1,.5,1e-1", ""), ["line 8:", "empty sample"]),
+        (GOOD.replace("1,2,3", "").replace("7,8,9", ""), ["line 8:", "channel 1 is empty"]),
+        (GOOD[: GOOD.index("1,2,3")], ["line 6:", "no sample"]),
+    ],
+)
+def test_refused(tmp_path, text, said):
+    path = written(tmp_path / "x.ts", text)
+    with pytest.raises(UserError) as caught:
+        read_ts(path)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert len(message) < len(str(path)) + 250
+    for part in [str(path), *said]:
+        assert part in message
+
+
+def test_no_file(tmp_path):
+    with pytest.raises(UserError, match=r"none\.ts: no such file"):
+        read_ts(tmp_path / "none.ts")
+
+
+def test_dataset():
+    x, y = np.arange(24.0).reshape(4, 3, 2), np.array([1, 0, 2, 0])
+    dataset = ClassificationDataset(x, y)
+    assert dataset.to("cpu") is dataset
+    assert (len(dataset), dataset.n_channels) == (4, 2)
+    assert (dataset.x.dtype, dataset.y.dtype) == (torch.float32, torch.int64)
+    batch_x, batch_y = dataset.batch(torch.tensor([3, 0]))
+    np.testing.assert_array_equal(batch_x, x[[3, 0]])
+    assert batch_y.tolist() == [0, 1]
+    item_x, item_y = dataset[-1]
+    assert torch.equal(item_x, batch_x[0])
+    assert item_y == 0
+    with pytest.raises(IndexError):
+        dataset[4]
+
+
+def expected_x(series, trained_on) -> np.ndarray:
+    """Interpolate, scale and pad the way pandas does it."""
+    rows = pd.DataFrame(np.concatenate(trained_on))
+    scale = rows.std(ddof=0).where(rows.max() > rows.min(), 1)
+    x = np.zeros((len(series), 13, 3))
+    for row, sample in zip(x, series, strict=True):
+        filled = pd.DataFrame(sample).interpolate(limit_direction="both")
+        row[: len(sample)] = ((filled - rows.mean()) / scale).fillna(0)
+    return x
+
+
+def test_published_splits(made_up):
+    root, (series, labels), (test_series, test_labels) = made_up
+    splits = load_splits(root, seed=1, validate_on_test=True)
+    assert splits.val is splits.test
+    assert (splits.length, splits.n_channels) == (13, 3)
+    assert splits.class_names == ["a", "b", "c"]
+    np.testing.assert_array_equal(splits.train.y, labels)
+    np.testing.assert_array_equal(splits.test.y, test_labels)
+    np.testing.assert_allclose(splits.train.x, expected_x(series, series), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(splits.test.x, expected_x(test_series, series), rtol=1e-5, atol=1e-6)
+    assert not splits.test.x[2, :, 2].any()
+    assert splits.test.x[3, 12, 0] < -1
+
+
+def test_held_out_validation(made_up):
+    root, (series, labels), (test_series, _) = made_up
+    splits = load_splits(root, seed=1)
+    # the first channel says which sample is which, however it is scaled
+    growing = torch.cat([splits.train.x, splits.val.x])[:, 0, 0]
+    numbers = growing.argsort().argsort().numpy()
+    kept, held = numbers[:32], numbers[32:]
+    assert sorted(kept) == list(kept)
+    assert sorted(held) == list(held)
+    trained_on = [series[i] for i in kept]
+    for part, samples in (
+        (splits.train, trained_on),
+        (splits.val, [series[i] for i in held]),
+        (splits.test, test_series),
+    ):
+        wanted = expected_x(samples, trained_on)
+        np.testing.assert_allclose(part.x, wanted, rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(splits.train.y, labels[kept])
+    np.testing.assert_array_equal(splits.val.y, labels[held])
+    assert (np.abs(np.bincount(labels[held]) - np.bincount(labels) / 5) < 1).all()
+
+
+def test_the_seed_decides(made_up):
+    root, *_ = made_up
+    first, again, other = (load_splits(root, seed=seed) for seed in (1, 1, 2))
+    for one, same in ((first.train, again.train), (first.val, again.val)):
+        assert torch.equal(one.x, same.x)
+        assert torch.equal(one.y, same.y)
+    assert not torch.equal(first.val.x, other.val.x)
+
+
+@pytest.mark.parametrize(
+    ("labels", "held"),
+    [
+        ([0, 0], [0]),
+        ([0, 0, 1], [0]),
+        ([0, 0, 1, 1, 2, 2], [0, 1, 2]),
+        ([0] * 20 + [1, 2, 2], [0] * 5),
+    ],
+)
+def test_classes_of_few_samples(folder, labels, held):
+    text = ts_text([np.full((1, 1), i) for i in range(len(labels))], labels, ["a", "b", "c"])
+    for seed in range(5):
+        splits = load_splits(folder(text, text), seed)
+        assert splits.val.y.tolist() == held
+        assert sorted(splits.train.y.tolist() + held) == labels
+        assert set(splits.train.y.tolist()) == set(labels)
+
+
+def test_unobserved_in_training(folder):
+    train = "@classLabel true a\n@data\n1:?:a\n3:?:a\n"
+    splits = load_splits(folder(train, train.replace("?", "7")), seed=0, validate_on_test=True)
+    np.testing.assert_array_equal(splits.train.x, [[[-1, 0]], [[1, 0]]])
+    assert torch.equal(splits.test.x, splits.train.x)
+
+
+def test_huge_constant(folder):
+    text = ts_text([np.full((3, 1), 0.1 + 1e9)] * 7, [0] * 7, ["a"])
+    assert load_splits(folder(text, text), seed=0).train.x.abs().max() < 1e-6
+
+
+def test_classes_in_another_order(folder):
+    swapped = GOOD.replace("true up down", "true down up")
+    splits = load_splits(folder(GOOD, swapped), seed=0, validate_on_test=True)
+    assert splits.class_names == ["up", "down"]
+    assert splits.test.y.tolist() == splits.train.y.tolist() == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("test", "said"),
+    [
+        (GOOD.replace("@dimensions 2\n", "").replace(":4,5,6", "").replace(":-1,.5,1e-1", ""),
+         ["1 channels", "Made_TRAIN.ts has 2"]),
+        (GOOD.replace("down", "left"), ["other classes", "'down'"]),
+        (GOOD.replace("up down", "up down left"), ["other classes", "'left'"]),
+        (GOOD, ["Made_TRAIN.ts: too small"]),
+    ],
+)  # fmt: skip
+def test_pairs_refused(folder, test, said):
+    with pytest.raises(UserError) as caught:
+        load_splits(folder(GOOD, test), seed=0)
+    for part in said:
+        assert part in str(caught.value)
+
+
+def test_files_to_find(folder):
+    root = folder()
+    written(root / "._Made_TRAIN.ts", "what some systems leave beside a file")
+    assert len(load_splits(root, seed=0, validate_on_test=True).train) == 2
+    written(root / "More_TEST.ts", GOOD)
+    with pytest.raises(UserError, match=r"2 files .*_TEST\.ts.*Made_TEST\.ts, More_TEST\.ts"):
+        load_splits(root, seed=0)
+    (root / "Made_TRAIN.ts").unlink()
+    with pytest.raises(UserError, match=r"no \*_TRAIN\.ts .*--root_path"):
+        load_splits(root, seed=0)
+    with pytest.raises(UserError, match=r"nowhere: no \*_TRAIN\.ts"):
+        load_splits(root / "nowhere", seed=0)

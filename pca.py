@@ -4,6 +4,8 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
+from utils.command_line import Parser, guarded, whole
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -50,12 +52,13 @@ def principal_word_embeddings(table: "Tensor", n_components: int = 500) -> "Tens
 
 def main(argv: list[str] | None = None) -> int:
     """Run the script; returns the exit code."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
+        prog="pca.py",
         description="Compute the principal word embeddings of a GPT-2.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("--llm", default="gpt2", help="hub id or local folder of a GPT-2")
-    parser.add_argument("--n_components", type=int, default=500, help="components to keep")
+    parser.add_argument("--n_components", type=whole(1), default=500, help="components to keep")
     parser.add_argument("--output", default="wte_pca_500.pt", help="file to write")
     parser.add_argument(
         "--llm_weights",
@@ -63,12 +66,10 @@ def main(argv: list[str] | None = None) -> int:
         default="pretrained",
         help="random: the token table of an untrained GPT-2, drawn with --seed",
     )
-    parser.add_argument("--seed", type=int, default=2021, help="seed of random weights")
+    parser.add_argument("--seed", type=whole(), default=2021, help="seed of random weights")
     args = parser.parse_args(argv)
 
-    from utils.errors import UserError
-
-    try:
+    def run() -> None:
         import torch
 
         from layers.backbone import describe_backbone, load_backbone
@@ -79,12 +80,10 @@ def main(argv: list[str] | None = None) -> int:
         # by way of an open file, since torch would note the temporary name in it
         with whole_file(args.output) as part, part.open("wb") as file:
             torch.save(words, file)
-    except (UserError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    backbone = describe_backbone(args.llm, args.llm_weights, args.seed)
-    print(f"{args.output}: {tuple(words.shape)} from {backbone}")
-    return 0
+        backbone = describe_backbone(args.llm, args.llm_weights, args.seed)
+        print(f"{args.output}: {tuple(words.shape)} from {backbone}")
+
+    return guarded(run)
 
 
 if __name__ == "__main__":

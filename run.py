@@ -5,9 +5,8 @@ import importlib
 import os
 import signal
 import sys
-import traceback
 
-from utils.errors import UserError
+from utils.command_line import Parser, guarded, real, switch, whole
 
 EXPERIMENTS = {
     "long_term_forecast": "exp_long_term_forecasting:ExpLongTermForecasting",
@@ -42,77 +41,12 @@ UNUSED_OPTIONS = [
 ]
 
 
-def positive(text: str) -> int:
-    """Parse a whole number above 0."""
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not above 0")
-    return number
-
-
-def natural(text: str) -> int:
-    """Parse a whole number from 0 on."""
-    number = int(text)
-    if number < 0:
-        raise argparse.ArgumentTypeError(f"{text} is below 0")
-    return number
-
-
-def percentage(text: str) -> int:
-    """Parse a whole number of per cent, 1 to 100."""
-    number = int(text)
-    if not 1 <= number <= 100:
-        raise argparse.ArgumentTypeError(f"{text} is not within 1 to 100")
-    return number
-
-
-def positive_real(text: str) -> float:
-    """Parse a finite number above 0."""
-    number = float(text)
-    if not 0 < number < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text} is not a finite number above 0")
-    return number
-
-
-def weight(text: str) -> float:
-    """Parse a finite number from 0 on."""
-    number = float(text)
-    if not 0 <= number < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text} is not a finite number from 0 on")
-    return number
-
-
-def share(text: str) -> float:
-    """Parse a number from 0 up to, but not including, 1."""
-    number = float(text)
-    if not 0 <= number < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not within 0 to 1")
-    return number
-
-
-def switch(text: str) -> bool:
-    """Parse a truth value: 1 / 0, true / false, yes / no, on / off."""
-    word = text.lower()
-    if word in ("1", "true", "yes", "on"):
-        return True
-    if word in ("0", "false", "no", "off"):
-        return False
-    raise argparse.ArgumentTypeError(f"{text} is neither true nor false")
-
-
 class Formatter(argparse.ArgumentDefaultsHelpFormatter):
     """Help that names a default where there is one."""
 
     def _get_help_string(self, action: argparse.Action) -> str:
         silent = action.default is None or action.default is False
         return action.help if silent else super()._get_help_string(action)
-
-
-class Parser(argparse.ArgumentParser):
-    """A parser whose errors are one line."""
-
-    def error(self, message: str):
-        self.exit(2, f"error: {message}; python run.py --help lists the options\n")
 
 
 def add_published_options(parser: argparse.ArgumentParser) -> None:
@@ -127,7 +61,7 @@ def add_published_options(parser: argparse.ArgumentParser) -> None:
     run.add_argument("--model_id", required=True, help="name of the run, part of its folder")
     run.add_argument("--model", required=True, choices=MODELS, help="LLaTA is CALF's first name")
     run.add_argument("--des", default="test", help="description, part of the folder's name")
-    run.add_argument("--itr", type=positive, default=1, help="repetitions, seeded seed, seed+1, …")
+    run.add_argument("--itr", type=whole(1), default=1, help="repetitions, seeded seed, seed+1, …")
 
     data = parser.add_argument_group("data")
     data.add_argument(
@@ -146,22 +80,24 @@ def add_published_options(parser: argparse.ArgumentParser) -> None:
     data.add_argument("--target", default="OT", help="target column of S and MS")
     data.add_argument("--freq", default="h", help="sampling: s, t, h, d, b, w, m, 15min, …")
     data.add_argument("--embed", default="timeF", help="time marks: timeF, or else integers")
-    data.add_argument("--seq_len", type=positive, default=96, help="look-back L, in steps")
+    data.add_argument("--seq_len", type=whole(1), default=96, help="look-back L, in steps")
     data.add_argument(
-        "--label_len", type=natural, default=48, help="steps of look-back in a data set's target"
+        "--label_len", type=whole(), default=48, help="steps of look-back in a data set's target"
     )
-    data.add_argument("--pred_len", type=natural, default=96, help="horizon P, in steps")
-    data.add_argument("--percent", type=percentage, default=100, help="share of training rows used")
+    data.add_argument("--pred_len", type=whole(), default=96, help="horizon P, in steps")
+    data.add_argument(
+        "--percent", type=whole(1, 100), default=100, help="share of training rows used"
+    )
     data.add_argument("--zero_shot", type=int, default=0, choices=(0, 1), help="1: test elsewhere")
     data.add_argument("--target_data", default="ETTm1", help="where a zero-shot run is tested")
     data.add_argument("--inverse", action="store_true", help="results in original units")
 
     model = parser.add_argument_group("model")
-    model.add_argument("--d_model", type=positive, default=512, help="width of the backbone")
-    model.add_argument("--gpt_layers", type=positive, default=6, help="GPT-2 blocks used")
-    model.add_argument("--r", type=positive, default=8, help="rank of LoRA")
-    model.add_argument("--lora_alpha", type=positive, default=32, help="scale of LoRA, times r")
-    model.add_argument("--lora_dropout", type=share, default=0.1, help="dropout of LoRA")
+    model.add_argument("--d_model", type=whole(1), default=512, help="width of the backbone")
+    model.add_argument("--gpt_layers", type=whole(1), default=6, help="GPT-2 blocks used")
+    model.add_argument("--r", type=whole(1), default=8, help="rank of LoRA")
+    model.add_argument("--lora_alpha", type=whole(1), default=32, help="scale of LoRA, times r")
+    model.add_argument("--lora_dropout", type=real(below=1), default=0.1, help="dropout of LoRA")
     model.add_argument(
         "--word_embedding_path", default="wte_pca_500.pt", help="file that pca.py wrote"
     )
@@ -172,23 +108,23 @@ def add_published_options(parser: argparse.ArgumentParser) -> None:
     loss.add_argument("--task_loss", default="l1", help="prediction against truth")
     loss.add_argument("--feature_loss", default="l1", help="branch against branch, hidden states")
     loss.add_argument("--output_loss", default="l1", help="branch against branch, outputs")
-    loss.add_argument("--task_w", type=weight, default=1.0, help="weight of the task loss")
-    loss.add_argument("--feature_w", type=weight, default=0.01, help="weight of the feature loss")
-    loss.add_argument("--output_w", type=weight, default=1.0, help="weight of the output loss")
+    loss.add_argument("--task_w", type=real(), default=1.0, help="weight of the task loss")
+    loss.add_argument("--feature_w", type=real(), default=0.01, help="weight of the feature loss")
+    loss.add_argument("--output_w", type=real(), default=1.0, help="weight of the output loss")
 
     training = parser.add_argument_group("training")
-    training.add_argument("--train_epochs", type=positive, default=10, help="most epochs")
-    training.add_argument("--batch_size", type=positive, default=32, help="windows a step")
+    training.add_argument("--train_epochs", type=whole(1), default=10, help="most epochs")
+    training.add_argument("--batch_size", type=whole(1), default=32, help="windows a step")
     training.add_argument(
-        "--patience", type=positive, default=3, help="epochs without a better validation error"
+        "--patience", type=whole(1), default=3, help="epochs without a better validation error"
     )
     training.add_argument(
-        "--learning_rate", type=positive_real, default=0.0001, help="of the main optimiser"
+        "--learning_rate", type=real(open_below=True), default=0.0001, help="of the main optimiser"
     )
     training.add_argument(
         "--cos", type=int, default=1, choices=(0, 1), help="1: cosine schedule, 0: --lradj"
     )
-    training.add_argument("--tmax", type=positive, default=20, help="half period of the cosine")
+    training.add_argument("--tmax", type=whole(1), default=20, help="half period of the cosine")
     training.add_argument(
         "--lradj", default="type1", help="with --cos 0: type1, type2 or type3 decay"
     )
@@ -196,7 +132,7 @@ def add_published_options(parser: argparse.ArgumentParser) -> None:
 
     device = parser.add_argument_group("device")
     device.add_argument("--use_gpu", type=switch, default=True, help="use CUDA where there is any")
-    device.add_argument("--gpu", type=natural, default=0, help="number of the GPU")
+    device.add_argument("--gpu", type=whole(), default=0, help="number of the GPU")
     device.add_argument("--use_multi_gpu", action="store_true", help="not supported yet: refused")
     device.add_argument("--devices", default="0,1,2,3", help="GPUs of --use_multi_gpu")
 
@@ -225,14 +161,14 @@ def add_own_options(parser: argparse.ArgumentParser) -> None:
         default="pretrained",
         help="random: the same architecture, untrained",
     )
-    own.add_argument("--seed", type=natural, default=2021, help="of every random choice")
+    own.add_argument("--seed", type=whole(0, 2**31), default=2021, help="of every random choice")
     own.add_argument(
         "--reference_validation",
         action="store_true",
         help="validate as published: dropouts of GPT-2 on, shuffled, last batch dropped",
     )
     own.add_argument(
-        "--decay_fac", type=positive_real, default=0.75, help="factor of --lradj type2"
+        "--decay_fac", type=real(open_below=True), default=0.75, help="factor of --lradj type2"
     )
     own.add_argument(
         "--do_predict", action="store_true", help="forecast what follows the file: forecast.csv"
@@ -247,7 +183,9 @@ def add_own_options(parser: argparse.ArgumentParser) -> None:
     own.add_argument("--debug", action="store_true", help="show where an error comes from")
 
 
-def expand_abbreviations(argv: list[str], published: list[str], own: list[str]) -> list[str]:
+def expand_abbreviations(
+    parser: Parser, argv: list[str], published: list[str], own: list[str]
+) -> list[str]:
     """Write out abbreviated options as argparse would if there were only the published ones.
 
     So no new option makes an abbreviation ambiguous that published command lines use.
@@ -258,7 +196,9 @@ def expand_abbreviations(argv: list[str], published: list[str], own: list[str]) 
         if name.startswith("--") and name not in published and name not in own:
             candidates = [option for option in published if option.startswith(name)]
             candidates = candidates or [option for option in own if option.startswith(name)]
-            if len(candidates) == 1:
+            if len(candidates) > 1:
+                parser.error(f"{name} could be any of {', '.join(candidates)}")
+            if candidates:
                 word = candidates[0] + sign + value
         expanded.append(word)
     return expanded
@@ -285,7 +225,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add_own_options(parser)
     everything = [name for action in parser._actions for name in action.option_strings]
     own = [name for name in everything if name not in published]
-    argv = expand_abbreviations(sys.argv[1:] if argv is None else argv, published, own)
+    argv = expand_abbreviations(parser, sys.argv[1:] if argv is None else argv, published, own)
     args = parser.parse_args(argv)
     args.given = sorted(given_options(parser, argv))
     if args.checkpoint and args.is_training:
@@ -294,6 +234,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         parser.error("--do_predict and --zero_shot are for long_term_forecast")
     if args.task_name == "classification" and "task_loss" not in args.given:
         args.task_loss = "ce"
+    if not args.cos and args.lradj not in ("type1", "type2", "type3"):
+        parser.error(f"--lradj {args.lradj} is not known: use type1, type2 or type3")
     if args.use_multi_gpu:
         parser.error("--use_multi_gpu is not supported yet: leave it out to train on one device")
     return args
@@ -313,7 +255,11 @@ def run(args: argparse.Namespace) -> None:
     for iteration in range(args.itr if args.is_training else 1):
         experiment = task(args, iteration)
         if args.is_training:
-            experiment.train()
+            try:
+                experiment.train()
+            except KeyboardInterrupt:
+                print(experiment.kept(), file=sys.stderr)
+                raise
         experiment.test()
         if args.do_predict:
             experiment.predict()
@@ -321,14 +267,6 @@ def run(args: argparse.Namespace) -> None:
 
 def _terminate(*_: object) -> None:
     raise SystemExit(143)
-
-
-def one_line(error: Exception) -> str:
-    """Say what went wrong, for a person."""
-    if isinstance(error, OSError) and error.strerror:
-        where = f"{error.filename}: " if error.filename else ""
-        return f"{where}{error.strerror}"
-    return " ".join(str(error).split())
 
 
 def share_processor() -> None:
@@ -346,17 +284,7 @@ def main(argv: list[str] | None = None) -> int:
     warn_unused(args)
     share_processor()
     signal.signal(signal.SIGTERM, _terminate)
-    try:
-        run(args)
-    except (UserError, OSError) as error:
-        if args.debug:
-            traceback.print_exc()
-        print(f"error: {one_line(error)}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("interrupted: the best checkpoint so far is kept", file=sys.stderr)
-        return 130
-    return 0
+    return guarded(lambda: run(args), args.debug)
 
 
 if __name__ == "__main__":

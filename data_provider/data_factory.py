@@ -84,10 +84,9 @@ class SeriesSource:
         self.values = self.table.values[:, order]
         self.target = columns.index(self.args.target) if self.args.features == "MS" else None
 
-    def order_like(self, columns: list[str] | None) -> None:
-        """Put the channels in the order that a model was trained with, if they are the same."""
-        if columns is not None and sorted(columns) == sorted(self.columns):
-            self._arrange(columns)
+    def order_like(self, columns: list[str]) -> None:
+        """Put the channels in the order of `columns`, which names the same ones."""
+        self._arrange(columns)
 
     def _columns(self) -> list[str]:
         """Choose and order the channels: in a custom CSV the target comes last."""

@@ -1,6 +1,5 @@
 """Fetch the ETT data sets: `python datasets/download.py`. The others have no plain address."""
 
-import argparse
 import hashlib
 import sys
 import urllib.error
@@ -10,6 +9,7 @@ from pathlib import Path
 if __package__ in (None, ""):
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from utils.command_line import Parser, guarded
 from utils.errors import UserError
 from utils.files import whole_file
 
@@ -53,18 +53,17 @@ def fetch(name: str, folder: Path, source: str = SOURCE) -> bool:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the script; returns the exit code."""
-    parser = argparse.ArgumentParser(description="Fetch ETTh1, ETTh2, ETTm1 and ETTm2.")
+    parser = Parser(prog="datasets/download.py", description="Fetch ETTh1, ETTh2, ETTm1 and ETTm2.")
     parser.add_argument("--output", default="datasets/ETT-small", help="folder to write to")
     parser.add_argument("--source", default=SOURCE, help="another address, such as a mirror")
     args = parser.parse_args(argv)
-    try:
+
+    def run() -> None:
         for name in ETT_FILES:
             fetched = fetch(name, Path(args.output), args.source)
             print(f"{Path(args.output) / name}: {'fetched' if fetched else 'already there'}")
-    except (UserError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+
+    return guarded(run)
 
 
 if __name__ == "__main__":

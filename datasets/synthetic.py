@@ -1,6 +1,5 @@
 """An ETT-like CSV made from nothing: `python -m datasets.synthetic --output FILE`."""
 
-import argparse
 import sys
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import pandas as pd
 if __package__ in (None, ""):
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from utils.command_line import Parser, guarded, whole
 from utils.files import whole_file
 
 LOADS = ("HUFL", "HULL", "MUFL", "MULL", "LUFL", "LULL")
@@ -67,22 +67,21 @@ def synthetic_ett(rows: int = 5000, channels: int = 7, seed: int = 2021) -> pd.D
 
 def main(argv: list[str] | None = None) -> int:
     """Run the script; returns the exit code."""
-    parser = argparse.ArgumentParser(description="Write an ETT-like CSV of synthetic series.")
+    parser = Parser(
+        prog="datasets/synthetic.py", description="Write an ETT-like CSV of synthetic series."
+    )
     parser.add_argument("--output", required=True, help="file to write")
-    parser.add_argument("--rows", type=int, default=5000, help="hours (default 5000)")
-    parser.add_argument("--channels", type=int, default=7, help="channels (default 7)")
-    parser.add_argument("--seed", type=int, default=2021, help="default 2021")
+    parser.add_argument("--rows", type=whole(1), default=5000, help="hours (default 5000)")
+    parser.add_argument("--channels", type=whole(1), default=7, help="channels (default 7)")
+    parser.add_argument("--seed", type=whole(), default=2021, help="default 2021")
     args = parser.parse_args(argv)
-    if args.rows < 1 or args.channels < 1:
-        parser.error("--rows and --channels are at least 1")
-    try:
+
+    def run() -> None:
         with whole_file(args.output) as part:
             synthetic_ett(args.rows, args.channels, args.seed).to_csv(part, index=False)
-    except OSError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    print(f"{args.output}: {args.rows} rows, {args.channels} channels")
-    return 0
+        print(f"{args.output}: {args.rows} rows, {args.channels} channels")
+
+    return guarded(run)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from models.CALF import Model
 from utils.errors import UserError
-from utils.files import whole_file
+from utils.files import load_tensors, require_file, whole_file
 
 METADATA_KEY = "calf"
 # what a state dict of the authors' code holds beside ours: token tables and causal masks
@@ -61,13 +61,12 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
             unpickled.
     """
     path = Path(path)
-    if not path.is_file():
-        raise UserError(f"{path}: no such checkpoint; train first, or name one by --checkpoint")
+    require_file(path, "train first, or name a checkpoint by --checkpoint")
     try:
         with path.open("rb") as file:
             ours = file.read(9)[8:] == b"{"  # safetensors: a length, then JSON
         if not ours:
-            state, metadata = torch.load(path, map_location="cpu", weights_only=True), {}
+            state, metadata = load_tensors(path), {}
         else:
             with safe_open(path, "pt") as file:
                 state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
@@ -77,9 +76,11 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     except (SafetensorError, ValueError, RuntimeError, EOFError, KeyError) as error:
         raise UserError(f"{path}: the checkpoint is damaged or not one of a model") from error
     except Exception as error:
-        raise UserError(f"{path}: refused, since it holds more than tensors") from error
+        raise UserError(
+            f"{path}: refused: no checkpoint, or one that holds more than tensors"
+        ) from error
     if not isinstance(state, dict) or not all(torch.is_tensor(v) for v in state.values()):
-        raise UserError(f"{path}: refused, since it is not a state dict of tensors")
+        raise UserError(f"{path}: refused: not a state dict of tensors")
     state = {name.removeprefix("module."): value for name, value in state.items()}
     return Checkpoint(path, state, metadata)
 
@@ -114,7 +115,7 @@ def restore_model(model: Model, checkpoint: Checkpoint) -> None:
         what = f"lacks {missing[0]}" if missing else f"holds {extra[0]}"
         raise UserError(
             f"{path} does not fit: it {what} ({len(missing)} missing, {len(extra)} unknown); "
-            "give the --model and --gpt_layers that it was trained with"
+            "is it a checkpoint of CALF? Then give the --gpt_layers that it was trained with"
         )
     noted = checkpoint.metadata.get("backbone", {})
     if not whole and noted.get("fingerprint") != backbone_fingerprint(model):

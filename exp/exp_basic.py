@@ -28,7 +28,7 @@ from exp.checkpoint import (
     restore_model,
     save_checkpoint,
 )
-from layers.backbone import describe_backbone, load_backbone
+from layers.backbone import check_backbone, describe_backbone, load_backbone
 from models.CALF import CALFConfig, CALFOutput, Model
 from pca import principal_word_embeddings
 from utils.errors import UserError
@@ -83,6 +83,7 @@ class ExpBasic(ABC):
     train_set: WindowSet
     val_set: WindowSet
     test_set: WindowSet
+    n_channels: int
 
     def __init__(self, args: Namespace, iteration: int = 0):
         self.args = args = self.adapt(args)
@@ -102,6 +103,7 @@ class ExpBasic(ABC):
             restore_model(self.model, self.checkpoint)
         self.history: list[EpochRecord] = []
         self.best: EpochRecord | None = None
+        self.folders.create(args.task_name)
 
     # What a task says
 
@@ -112,7 +114,8 @@ class ExpBasic(ABC):
 
     @abstractmethod
     def prepare_data(self) -> None:
-        """Read the files and make `train_set`, `val_set` and `test_set`, on the device."""
+        """Read the files and make `train_set`, `val_set` and `test_set`, on the device, and
+        tell `n_channels`."""
 
     @abstractmethod
     def batch_loss(self, batch: tuple[Tensor, ...]) -> Tensor:
@@ -143,6 +146,7 @@ class ExpBasic(ABC):
     def _build_model(self) -> Model:
         args = self.args
         backbone = load_backbone(args.llm, args.llm_weights, args.seed)
+        check_backbone(backbone.config, args.llm, args.d_model, args.gpt_layers)
         described = describe_backbone(args.llm, args.llm_weights, args.seed)
         path = Path(args.word_embedding_path)
         if str(path) == DEFAULT_PATH and not path.exists():
@@ -154,6 +158,7 @@ class ExpBasic(ABC):
             words = load_word_embeddings(path, backbone.config.n_embd)
             self.words_source = str(path)
         model = Model(self.model_config(), backbone, words).to(self.device)
+        model.check_channels(self.n_channels)
         self.parameters = {
             "trained": sum(p.numel() for p in model.parameters() if p.requires_grad),
             "in_memory": sum(p.numel() for p in model.parameters()),
@@ -181,7 +186,6 @@ class ExpBasic(ABC):
             UserError: the validation score was never a number.
         """
         args = self.args
-        self.folders.create()
         print(f">>> training {self.setting}")
         main = Adam(self.model.main_parameters(), lr=args.learning_rate)
         projections = Adam(self.model.projection_parameters(), lr=PROJECTION_LEARNING_RATE)
@@ -239,6 +243,12 @@ class ExpBasic(ABC):
         ):
             yield self.train_set.batch(index)
 
+    def kept(self) -> str:
+        """Say what an interrupted training leaves behind."""
+        if self.best is None:
+            return "no epoch was finished, so that no checkpoint is kept"
+        return f"the checkpoint of epoch {self.best.epoch} is kept: {self.folders.checkpoint}"
+
     def _train_epoch(self, epoch: int, optimisers: tuple[Adam, ...]) -> float:
         """Run one epoch and return the mean loss of its batches."""
         self.model.train()
@@ -282,26 +292,26 @@ class ExpBasic(ABC):
             "config": asdict(self.model.config),
             "backbone": self.backbone_notes,
             "epoch": asdict(self.best),
+            "epochs": [asdict(record) for record in self.history],
             **self.checkpoint_notes(),
         }
         save_checkpoint(self.folders.checkpoint, self.model, notes)
 
     # Testing
 
-    def eval_indices(
-        self, windows: WindowSet, channels: int, label: str | None = None
-    ) -> Iterator[Tensor]:
+    def eval_indices(self, windows: WindowSet, label: str | None = None) -> Iterator[Tensor]:
         """Go through all windows in order, in large batches with a progress bar if labelled.
+
+        Many channels make fewer windows a batch, so that tokens stay as many.
 
         Args:
             windows: the split.
-            channels: its channels; many make fewer windows a batch, so that tokens stay as many.
             label: what to write before the bar.
 
         Yields:
             Numbers of windows `[batch]` on the device.
         """
-        size = max(1, EVAL_TOKENS // channels)
+        size = max(1, EVAL_TOKENS // self.n_channels)
         indices = index_batches(len(windows), size, self.device)
         if label is None:
             yield from indices
@@ -320,24 +330,26 @@ class ExpBasic(ABC):
             notes: more for the record.
         """
         self.folders.save_metrics(list(metrics.values()))
-        self.folders.save_record(self._record({**metrics, **scores}, **notes))
-        self.folders.append_result(self.args.task_name, scores)
+        self.folders.save_record(self.record({**metrics, **scores}, **notes))
+        self.folders.append_result(scores)
         line = ", ".join(f"{name}:{value:.4f}" for name, value in scores.items())
         print(f"{line}; results in {self.folders.results}")
 
-    def _record(self, scores: dict[str, float], **more: object) -> dict:
+    def record(self, scores: dict[str, float], **more: object) -> dict:
         """Give the account of the run that goes into `run.json`."""
         best = asdict(self.best) if self.best else None
-        if best is None and self.checkpoint is not None:
+        epochs = [asdict(record) for record in self.history]
+        if self.checkpoint is not None:
             best = self.checkpoint.metadata.get("epoch")
+            epochs = self.checkpoint.metadata.get("epochs", [])
         packages = ("torch", "transformers", "peft", "numpy", "pandas", "scikit-learn")
         return {
             "setting": self.setting,
             "scores": scores,
             **more,
             "best_epoch": best,
-            "epochs": [asdict(record) for record in self.history],
-            "training_seconds": sum(record.seconds for record in self.history),
+            "epochs": epochs,
+            "training_seconds": sum(epoch["seconds"] for epoch in epochs),
             "seed": self.seed,
             "backbone": self.backbone_notes,
             "word_embeddings": self.words_source,
@@ -394,9 +406,6 @@ def learning_rate_schedule(optimiser: Adam, args: Namespace) -> LRScheduler:
     With `--cos 1` cosine annealing (periodic beyond `--tmax`); else what `--lradj` names: after
     epoch e (1-based) type1 and type3 set lr0 while e < 3, then lr0 * 0.9^(e-3), where type3 takes
     lr0 = 1e-4 whatever the learning rate; type2 sets lr0 * decay_fac^(e-1).
-
-    Raises:
-        UserError: `--lradj` is not known.
     """
     if args.cos:
         return CosineAnnealingLR(optimiser, T_max=args.tmax, eta_min=COSINE_FLOOR)
@@ -409,12 +418,12 @@ def learning_rate_schedule(optimiser: Adam, args: Namespace) -> LRScheduler:
             return args.decay_fac ** (after - 1)
         return start * (1.0 if after < 3 else 0.9 ** (after - 3))
 
-    if args.lradj not in ("type1", "type2", "type3"):
-        raise UserError(f"--lradj {args.lradj} is not known: use type1, type2 or type3")
     return LambdaLR(optimiser, factor)
 
 
 def progress(label: str, total: int) -> tqdm:
     """Make a progress bar with time left; into a file it writes a line only now and then."""
-    interval = 0.5 if sys.stderr.isatty() else 30.0
-    return tqdm(total=total, desc=label, leave=False, mininterval=interval, dynamic_ncols=True)
+    wait = 0.5 if sys.stderr.isatty() else 30.0
+    return tqdm(
+        total=total, desc=label, leave=False, mininterval=wait, delay=wait, dynamic_ncols=True
+    )

@@ -34,6 +34,7 @@ class ExpClassification(ExpBasic):
         self.train_set = splits.train.to(self.device)
         self.val_set = splits.val.to(self.device)
         self.test_set = splits.test.to(self.device)
+        self.n_channels = splits.n_channels
         print(
             f"{args.root_path}: {splits.n_channels} channels, {splits.length} steps, "
             f"{len(splits.class_names)} classes; samples: {len(splits.train):,} train, "
@@ -71,7 +72,7 @@ class ExpClassification(ExpBasic):
     @torch.no_grad()
     def _logits(self, samples: ClassificationDataset) -> Iterator[Tensor]:
         self.model.eval()
-        for index in self.eval_indices(samples, samples.n_channels):
+        for index in self.eval_indices(samples):
             yield self.model(samples.batch(index)[0]).outputs_time
 
     def test(self) -> dict[str, float]:

@@ -32,14 +32,16 @@ class ExpImputation(ExpSeries):
 
     def prepare_data(self) -> None:
         source = SeriesSource(self.args)
-        if self.checkpoint is not None:
-            source.order_like(self.checkpoint.metadata.get("columns"))
+        trained = self.checkpoint.metadata.get("columns") if self.checkpoint else None
+        if trained is not None and sorted(trained) == sorted(source.columns):
+            source.order_like(trained)
         self.test_set = source.split("test").to(self.device)
         if self.args.is_training:
             self.train_set = source.split("train").to(self.device)
             self.val_set = source.split("val").to(self.device)
             source.describe(self.train_set, self.val_set, self.test_set)
         self.path = str(source.table.path)
+        self.n_channels = len(source.columns)
 
     def batch_loss(self, batch: tuple[Tensor, ...]) -> Tensor:
         x = batch[0]
@@ -77,7 +79,7 @@ class ExpImputation(ExpSeries):
         self, windows: WindowDataset, label: str | None = None
     ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """Yield `(pred, true, mask)` over all windows, in order."""
-        for index in self.eval_indices(windows, windows.n_channels, label):
+        for index in self.eval_indices(windows, label):
             x = windows.batch(index)[0]
             mask = self._masks(index, x.shape).to(self.device)
             yield self._impute(x, mask), x, mask

@@ -1,5 +1,6 @@
 """Long-term forecasting: ETT, Weather, Electricity, Traffic and any CSV of that form."""
 
+import sys
 import time
 from argparse import Namespace
 from collections.abc import Iterator
@@ -33,23 +34,44 @@ class ExpLongTermForecasting(ExpSeries):
 
     def prepare_data(self) -> None:
         args = self.args
-        self.source = None
+        source = None
         if args.is_training or not args.zero_shot:
-            self.source = SeriesSource(args)
-        self.test_source = SeriesSource(target_args(args)) if args.zero_shot else self.source
+            source = SeriesSource(args)
+        self.source = test_source = SeriesSource(target_args(args)) if args.zero_shot else source
+        if self.checkpoint is not None:
+            self._compare_columns(self.checkpoint.metadata.get("columns"))
+        self.n_channels = len(test_source.columns)
+        if args.do_predict:
+            self.tail = test_source.tail(self._noted_scaler()).to(self.device)
+            self.future = future_dates(test_source.table, args.pred_len)
         if args.is_training:
-            self.train_set = self.source.split("train").to(self.device)
-            self.val_set = self.source.split("val").to(self.device)
-            self.test_set = self.test_source.split("test").to(self.device)
-            self.source.describe(self.train_set, self.val_set, self.test_set)
+            self.train_set = source.split("train").to(self.device)
+            self.val_set = source.split("val").to(self.device)
+            self.test_set = test_source.split("test").to(self.device)
+            source.describe(self.train_set, self.val_set, self.test_set)
             return
-        self.test_source.order_like(self.checkpoint.metadata.get("columns"))
         try:
-            self.test_set = self.test_source.split("test").to(self.device)
-        except NoWindowError:
+            self.test_set = test_source.split("test").to(self.device)
+        except NoWindowError as error:
             if not args.do_predict:
                 raise
+            print(f"forecast only: {error}")
             self.test_set = None  # a new stretch of data, to forecast from
+        else:
+            print(f"test errors are standardised by the training rows of {test_source.table.path}")
+
+    def _compare_columns(self, trained: list[str] | None) -> None:
+        """Put the channels in the order of training, or say that they are others."""
+        if trained is None:
+            return
+        if sorted(trained) == sorted(self.source.columns):
+            self.source.order_like(trained)
+        elif not self.args.zero_shot:
+            print(
+                f"warning: {self.source.table.path} has other columns than the model was trained "
+                f"on ({', '.join(trained[:12])}{' …' if len(trained) > 12 else ''})",
+                file=sys.stderr,
+            )
 
     def batch_loss(self, batch: tuple[Tensor, ...]) -> Tensor:
         x, y = batch
@@ -96,7 +118,7 @@ class ExpLongTermForecasting(ExpSeries):
         self, windows: WindowDataset, label: str | None = None
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield `(pred, true)` over all windows, in order, in large batches."""
-        for index in self.eval_indices(windows, windows.n_channels, label):
+        for index in self.eval_indices(windows, label):
             x, y = windows.batch(index)
             yield self._predict(windows, x), windows.scored(y)
 
@@ -104,7 +126,6 @@ class ExpLongTermForecasting(ExpSeries):
         """Test on every window; predictions go to disk batch by batch."""
         windows = self.test_set
         if windows is None:
-            print(f"{self.test_source.table.path} has no test split: forecast only")
             return {}
         print(f">>> testing {self.setting}")
         start = time.perf_counter()
@@ -118,7 +139,7 @@ class ExpLongTermForecasting(ExpSeries):
                 files["pred"].write(pred)
                 files["true"].write(true)
         tested = {
-            "data": str(self.test_source.table.path),
+            "data": str(self.source.table.path),
             "windows": len(windows),
             "channels": channels,
             "seconds": time.perf_counter() - start,
@@ -147,23 +168,24 @@ class ExpLongTermForecasting(ExpSeries):
 
     def predict(self) -> None:
         """Forecast what follows the file's last row, in original units, into `forecast.csv`."""
-        source = self.test_source
-        windows = source.tail(self._noted_scaler()).to(self.device)
+        windows, dates, given = self.tail, self.future, self.source.table
         pred = windows.inverse_transform(self._predict(windows, windows.values[None]))[0]
         columns = [self.args.target] if windows.target is not None else windows.columns
         table = pd.DataFrame(pred.cpu().numpy().astype(np.float64), columns=columns)
-        table = table[[name for name in source.table.columns if name in columns]]
-        dates = future_dates(source.table.dates, windows.pred_len)
-        table.insert(0, "date", dates.strftime("%Y-%m-%d %H:%M:%S"))
+        table = table[[name for name in given.columns if name in columns]]
+        parts = "%Y-%m-%d %H:%M:%S" + (".%f" if (dates.microsecond > 0).any() else "")
+        table.insert(0, "date", dates.strftime(parts) + given.offset)
         path = self.folders.results / "forecast.csv"
         with whole_file(path) as part:
             table.to_csv(part, index=False)
-        print(f"forecast of {dates[0]} to {dates[-1]} in {path}")
+        if self.test_set is None:
+            self.folders.save_record(self.record({}, forecast_from=str(given.path)))
+        print(f"forecast of {table['date'].iloc[0]} to {table['date'].iloc[-1]} in {path}")
 
     def _noted_scaler(self) -> StandardScaler | None:
         """The scaler of the training data, where a checkpoint noted it for these columns."""
         noted = self.checkpoint.metadata if self.checkpoint else {}
-        if self.args.zero_shot or noted.get("columns") != self.test_source.columns:
+        if self.args.zero_shot or noted.get("columns") != self.source.columns:
             return None
         scaler = StandardScaler()
         scaler.mean_ = np.array(noted["scaler"]["mean"])

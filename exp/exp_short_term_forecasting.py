@@ -42,6 +42,7 @@ class ExpShortTermForecasting(ExpBasic):
     """
 
     drop_last = False
+    n_channels = 1
 
     @staticmethod
     def adapt(args: Namespace) -> Namespace:
@@ -117,7 +118,7 @@ class ExpShortTermForecasting(ExpBasic):
         self.model.eval()
         forecasts = [
             self.model(dataset.last_windows(index)).outputs_time[..., 0].cpu().numpy()
-            for index in self.eval_indices(dataset, channels=1)
+            for index in self.eval_indices(dataset)
         ]
         return np.concatenate(forecasts).astype(np.float64)
 

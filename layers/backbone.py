@@ -36,7 +36,7 @@ def load_backbone(llm: str, weights: str = "pretrained", seed: int = 2021) -> GP
         UserError: the hub can't be reached and nothing is cached, the folder is incomplete or
             damaged, or the model is not a GPT-2.
     """
-    with _quiet_transformers():
+    with quiet_transformers():
         if weights == "random":
             config = _load_config(llm)
             with torch.random.fork_rng(devices=[]):
@@ -65,7 +65,8 @@ def check_backbone(config: GPT2Config, llm: str, d_model: int, gpt_layers: int) 
         )
     if gpt_layers > config.n_layer:
         raise UserError(
-            f"--gpt_layers is {gpt_layers}, but the backbone {llm} has {config.n_layer} blocks"
+            f"--gpt_layers is {gpt_layers}, but the backbone {llm} has {config.n_layer} blocks: "
+            "take as many at most"
         )
 
 
@@ -80,6 +81,8 @@ def _from_pretrained(kind: type, llm: str):
     """`kind.from_pretrained(llm)`: from a folder, else the cache, else the hub within a time."""
     if Path(llm).is_dir():
         return _read(kind, llm, f"the folder {llm}")
+    if Path(llm).is_file():
+        raise UserError(f"--llm {llm}: a file, where the folder that it lies in is wanted")
     if Path(llm).is_absolute() or llm.startswith((".", "~")) or llm.count("/") > 1:
         raise UserError(f"--llm {llm}: no such folder")
     try:
@@ -155,7 +158,7 @@ def _check_hub(llm: str) -> None:
 
 
 @contextlib.contextmanager
-def _quiet_transformers():
+def quiet_transformers():
     """Keep loading bars and notes about token ids, which concern no user, off the screen."""
     verbosity = transformers_logging.get_verbosity()
     bars = transformers_logging.is_progress_bar_enabled()

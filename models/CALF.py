@@ -144,7 +144,7 @@ class Model(nn.Module):
         """
         text_branch = self.training if text_branch is None else text_branch
         features = text_branch if features is None else features
-        self._check_channels(x.shape[2])
+        self.check_channels(x.shape[2])
 
         if self.config.task_name == "classification":
             mean = scale = None
@@ -169,7 +169,12 @@ class Model(nn.Module):
             return self.out_layer(rearrange(y, "b c d -> b (c d)"))
         return restore(rearrange(self.out_layer(y), "b c p -> b p c"), mean, scale)
 
-    def _check_channels(self, channels: int) -> None:
+    def check_channels(self, channels: int) -> None:
+        """Refuse more channels than the backbone has positions.
+
+        Raises:
+            UserError: with both numbers.
+        """
         positions = self.gpt2_text.wpe.num_embeddings
         if channels > positions:
             raise UserError(

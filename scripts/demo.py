@@ -15,6 +15,7 @@ from transformers import GPT2Config, GPT2Model
 from data_provider.batches import index_batches
 from data_provider.data_factory import SeriesSource
 from data_provider.windows import WindowDataset
+from layers.backbone import quiet_transformers
 from run import parse_args
 from utils.baselines import last_value, seasonal_naive
 from utils.metrics import ErrorSums
@@ -53,7 +54,8 @@ def prepare() -> None:
             n_embd=WIDTH, n_layer=4, n_head=12, n_positions=64, vocab_size=2000,
             bos_token_id=0, eos_token_id=0,
         )  # fmt: skip
-        GPT2Model(config).save_pretrained(GPT2)
+        with quiet_transformers():
+            GPT2Model(config).save_pretrained(GPT2)
         print(f"{GPT2}: a small GPT-2 with random weights, {WIDTH} wide, 4 blocks")
     if WORDS.exists():
         print(f"{WORDS} is there from an earlier run")

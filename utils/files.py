@@ -2,13 +2,17 @@
 
 import contextlib
 import os
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
+import torch
 from numpy.lib import format as npy
 from torch import Tensor
+
+from utils.errors import UserError
 
 
 @contextlib.contextmanager
@@ -21,9 +25,39 @@ def whole_file(path: str | Path) -> Iterator[Path]:
         yield part
         with part.open("rb+") as file:
             os.fsync(file.fileno())
+        part.chmod(0o666 & ~_umask())  # some libraries make files for the owner alone
         part.replace(path)
+    except OSError as error:
+        error.filename, error.filename2 = str(path), None
+        raise
     finally:
         part.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    """The process's mask of permissions, which can only be read by setting it."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def require_file(path: Path, what_to_do: str) -> None:
+    """Refuse a path that is no file.
+
+    Raises:
+        UserError: with `what_to_do` behind it.
+    """
+    if path.is_dir():
+        raise UserError(f"{path}: a folder, not a file; {what_to_do}")
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; {what_to_do}")
+
+
+def load_tensors(path: Path, safe_globals: list | None = None) -> object:
+    """Unpickle a file of PyTorch that may hold tensors and `safe_globals`, and nothing else."""
+    with warnings.catch_warnings(), torch.serialization.safe_globals(safe_globals or []):
+        warnings.simplefilter("ignore")  # notes about the pickle, which the caller refuses anyway
+        return torch.load(path, map_location="cpu", weights_only=True)
 
 
 class NpyWriter:

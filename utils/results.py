@@ -44,12 +44,23 @@ class RunFolders:
         self.results = Path("results") / setting
         self.plots = Path("test_results") / setting
 
-    def create(self) -> None:
-        """Make the folders, so that one that can't be written to is found out before training.
+    def create(self, task_name: str) -> None:
+        """Make the folders, so that what can't be written to is found out before training.
+
+        Plots of an earlier run of the same setting are removed.
 
         Raises:
-            UserError: a folder can't be made or written to.
+            UserError: a folder can't be made or written to, or the results file can't.
         """
+        self.results_file = Path(f"results_{task_name}.txt")
+        try:
+            existed = self.results_file.exists()
+            with self.results_file.open("ab"):
+                pass
+            if not existed:
+                self.results_file.unlink()
+        except OSError as error:
+            raise UserError(f"{self.results_file}: can't write there: {error.strerror}") from error
         for folder in (self.checkpoint.parent, self.results, self.plots):
             try:
                 folder.mkdir(parents=True, exist_ok=True)
@@ -57,6 +68,10 @@ class RunFolders:
                     pass
             except OSError as error:
                 raise UserError(f"{folder}: can't write there: {error.strerror}") from error
+        if (self.results / "run.json").exists():
+            print(f"{self.results} holds results of an earlier run, which this one replaces")
+        for plot in self.plots.glob("*.png"):
+            plot.unlink()
 
     @contextmanager
     def arrays(self, **shapes: tuple[int, ...]) -> Iterator[dict[str, NpyWriter]]:
@@ -79,12 +94,12 @@ class RunFolders:
         with whole_file(self.results / "run.json") as part:
             part.write_text(json.dumps(record, indent=2, default=str) + "\n")
 
-    def append_result(self, task_name: str, scores: dict[str, float]) -> None:
+    def append_result(self, scores: dict[str, float]) -> None:
         """Append the setting, a line of scores and an empty line to `results_<task>.txt`."""
         line = ", ".join(f"{name}:{value}" for name, value in scores.items())
         text = f"{self.setting}\n{line}\n\n".encode()
         # one write in append mode, so that runs side by side do not mix their lines
-        handle = os.open(f"results_{task_name}.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        handle = os.open(self.results_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         try:
             os.write(handle, text)
         finally:

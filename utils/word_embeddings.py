@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from utils.errors import UserError
+from utils.files import load_tensors, require_file
 
 DEFAULT_PATH = "wte_pca_500.pt"
 
@@ -38,15 +39,15 @@ def load_word_embeddings(path: str | Path, d_model: int) -> Tensor:
         UserError: the file is missing, holds anything else, or has another shape.
     """
     path = Path(path)
-    if not path.is_file():
-        raise UserError(f"--word_embedding_path {path}: no such file; python pca.py makes it")
+    require_file(path, "python pca.py makes word embeddings for --word_embedding_path")
     try:
         if path.suffix == ".npy":
             words = np.load(path, allow_pickle=False)
         else:
-            with torch.serialization.safe_globals(_NUMPY_GLOBALS):
-                words = torch.load(path, map_location="cpu", weights_only=True)
+            words = load_tensors(path, _NUMPY_GLOBALS)
         words = torch.as_tensor(words)
+        if words.layout != torch.strided or words.is_meta:
+            raise TypeError("not a plain tensor")
     except OSError:
         raise
     except Exception as error:
@@ -54,7 +55,8 @@ def load_word_embeddings(path: str | Path, d_model: int) -> Tensor:
             f"{path}: refused, since it holds no plain tensor or NumPy array of word embeddings; "
             "python pca.py makes one"
         ) from error
-    if words.ndim != 2 or words.shape[0] != d_model or not words.is_floating_point():
+    fits = words.ndim == 2 and words.shape[0] == d_model and words.shape[1] > 0
+    if not fits or not words.is_floating_point():
         raise UserError(
             f"{path} has shape {tuple(words.shape)} ({words.dtype}), but the backbone needs "
             f"({d_model}, components): make the file with python pca.py and the same --llm"

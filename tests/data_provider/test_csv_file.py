@@ -1,10 +1,12 @@
 """Files are validated at the door."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from data_provider.csv_file import future_dates, read_series
+from data_provider.csv_file import SeriesTable, future_dates, read_series
 from utils.errors import UserError
 
 GOOD = "date,a,b\n2020-01-01,1,2\n2020-01-02,3,4\n2020-01-03,5,6\n"
@@ -43,6 +45,37 @@ def test_day_before_month(tmp_path):
     assert set(dates.month) == {1}
 
 
+def test_months_of_a_day_first_file(tmp_path):
+    months = pd.date_range("1960-01-01", periods=30, freq="MS").strftime("%d/%m/%Y")
+    text = "date,a\n" + "".join(f"{month},1\n" for month in months)
+    dates = read_series(written(tmp_path, text)).dates
+    assert list(dates) == list(pd.date_range("1960-01-01", periods=30, freq="MS"))
+
+
+@pytest.mark.parametrize(
+    ("stamps", "offset", "last"),
+    [
+        (["2020-01-01 00:00", "2020-01-01 01:00"], "", "2020-01-01 01:00"),
+        (["2020-01-01 00:00+02:00", "2020-01-01 01:00+02:00"], "+02:00", "2020-01-01 01:00"),
+        (["2020-03-29 01:00+01:00", "2020-03-29 03:00+02:00"], "+00:00", "2020-03-29 01:00"),
+    ],
+)
+def test_offsets(tmp_path, stamps, offset, last):
+    text = "date,a\n" + "".join(f"{stamp},1\n" for stamp in stamps)
+    table = read_series(written(tmp_path, text))
+    assert table.offset == offset
+    assert table.dates[-1] == pd.Timestamp(last)
+
+
+def test_a_timestamp_twice_is_said(tmp_path, capsys):
+    text = "date,a\n2020-01-01,1\n2020-01-02,1\n2020-01-02,1\n2020-01-03,1\n"
+    read_series(written(tmp_path, text))
+    warning = capsys.readouterr().err
+    assert warning.startswith("warning: ")
+    assert "row 3 (line 4)" in warning
+    assert warning.count("\n") == 1
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -60,6 +93,13 @@ def test_day_before_month(tmp_path):
         (GOOD.replace("2020-01-02", ""), ["column date", "row 2"]),
         (GOOD.replace("2020-01-02", "2019-01-02"), ["column date", "row 2", "sort"]),
         (GOOD.replace("3,4", "3,4,9,9"), ["not a CSV table"]),
+        (GOOD.replace("2020-01-02", "\n2020-01-02").replace(",4", ",x"), ["row 2 (line 4)"]),
+        (GOOD.replace("3,4", "3,4e40"), ["column b", "row 2", "too large"]),
+        (GOOD.replace("a,b", "a, a"), ["2 columns are named a"]),
+        (GOOD.replace("date", ",date").replace("\n2", "\n0,2"), ["column 1 has no name"]),
+        (GOOD.replace(",", ";"), ["parted by ';'", "commas"]),
+        (GOOD.replace(",", "\t"), ["commas"]),
+        (GOOD.replace("a", "a\0"), ["not a text file"]),
         (GOOD.replace(",2\n", ",2,7\n").replace(",4", ",4,7").replace(",6", ",6,7"), ["header"]),
     ],
 )
@@ -78,6 +118,10 @@ def test_no_file(tmp_path):
         read_series(tmp_path / "none.csv")
 
 
+def table_of(dates) -> SeriesTable:
+    return SeriesTable(Path("x.csv"), pd.DatetimeIndex(dates), "", ["a"], np.zeros((len(dates), 1)))
+
+
 @pytest.mark.parametrize(
     ("dates", "expected"),
     [
@@ -89,16 +133,16 @@ def test_no_file(tmp_path):
     ],
 )
 def test_future_dates(dates, expected):
-    future = future_dates(dates, 3)
+    future = future_dates(table_of(dates), 3)
     assert len(future) == 3
     assert future[0] == pd.Timestamp(expected)
 
 
 def test_future_of_irregular_dates():
     dates = pd.date_range("2020-01-01", periods=50, freq="h").delete([48]).insert(3, "2020-01-01")
-    assert future_dates(dates.sort_values(), 1)[0] == pd.Timestamp("2020-01-03 02:00")
+    assert future_dates(table_of(dates.sort_values()), 1)[0] == pd.Timestamp("2020-01-03 02:00")
 
 
 def test_future_needs_a_step():
     with pytest.raises(UserError, match="two different"):
-        future_dates(pd.DatetimeIndex(["2020-01-01", "2020-01-01"]), 1)
+        future_dates(table_of(["2020-01-01", "2020-01-01"]), 1)

@@ -249,7 +249,7 @@ def test_lradj(settings, expected):
         (["--lradj", "type9", "--cos", "0"], ["type9"]),
         (["--model_id", "../../escape"], ["slashes"]),
         (["--checkpoints", "/dev/null"], ["/dev/null"]),
-        (["--is_training", "0"], ["no such checkpoint"]),
+        (["--is_training", "0"], ["no such file", "--checkpoint"]),
         (["--zero_shot", "1", "--target_data", "ETTm1"], ["ETTm1.csv"]),
         (["--freq", "fortnight"], ["fortnight"]),
     ],

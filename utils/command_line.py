@@ -1,0 +1,87 @@
+"""What the programs have in common: options that are checked, and errors of one line."""
+
+import argparse
+import math
+import sys
+import traceback
+from collections.abc import Callable
+from typing import NoReturn
+
+from utils.errors import UserError
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"error: {message}; python {self.prog} --help lists the options\n")
+
+
+def whole(least: int = 0, most: int | None = None) -> Callable[[str], int]:
+    """Make a type of option: whole numbers from `least` to `most`."""
+
+    def parse(text: str) -> int:
+        try:
+            number = int(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text} is not a whole number") from None
+        if number < least or (most is not None and number > most):
+            limits = f"below {least}" if most is None else f"not within {least} to {most}"
+            raise argparse.ArgumentTypeError(f"{text} is {limits}")
+        return number
+
+    return parse
+
+
+def real(least: float = 0.0, below: float = math.inf, open_below: bool = False):
+    """Make a type of option: finite numbers from `least` (or above it, if open) and `below`."""
+
+    def parse(text: str) -> float:
+        try:
+            number = float(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text} is not a number") from None
+        if not least <= number < below or (open_below and number == least):
+            start = "above" if open_below else "from"
+            end = "" if below == math.inf else f" and below {below:g}"
+            raise argparse.ArgumentTypeError(f"{text} is not a number {start} {least:g}{end}")
+        return number
+
+    return parse
+
+
+def switch(text: str) -> bool:
+    """Parse a truth value: 1 / 0, true / false, yes / no, on / off."""
+    word = text.lower()
+    if word in ("1", "true", "yes", "on"):
+        return True
+    if word in ("0", "false", "no", "off"):
+        return False
+    raise argparse.ArgumentTypeError(f"{text} is neither true nor false")
+
+
+def guarded(run: Callable[[], None], debug: bool = False) -> int:
+    """Run a program and return its exit code.
+
+    What a person can mend ends with one line on the error stream and code 2, an interruption
+    with code 130. `debug` shows where an error comes from.
+    """
+    try:
+        run()
+    except (UserError, OSError) as error:
+        if debug:
+            traceback.print_exc()
+        print(f"error: {_one_line(error)}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _one_line(error: Exception) -> str:
+    """Say what went wrong, for a person."""
+    if isinstance(error, OSError) and error.strerror:
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{where}{error.strerror}"
+    return " ".join(str(error).split())

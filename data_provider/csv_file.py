@@ -53,33 +53,47 @@ def read_series(path: str | Path) -> SeriesTable:
         "(datasets/README.md says where the data sets come from)",
     )
     names = _header(path)
-    try:
-        frame = pd.read_csv(path, encoding="utf-8-sig", encoding_errors="replace", low_memory=False)
-    except (pd.errors.ParserError, ValueError) as error:
-        raise UserError(f"{path}: not a CSV table: {str(error).strip()}") from error
-    if not isinstance(frame.index, pd.RangeIndex):
-        raise UserError(f"{path}: the rows have more fields than the header")
+    frame = read_frame(path)
     frame.columns = names
-    if frame.empty:
-        raise UserError(f"{path}: a header, but no rows")
     dates, offset = _dates(path, frame["date"])
     columns = [name for name in names if name != "date"]
     return SeriesTable(path, dates, offset, columns, _values(path, frame[columns]))
 
 
-def _header(path: Path) -> list[str]:
-    """Read the names of the columns, each of which there is once."""
+def read_frame(path: Path, **options: object) -> pd.DataFrame:
+    """Read a CSV of any columns; `options` are those of `pandas.read_csv`.
+
+    Raises:
+        UserError: the file is not text, empty, without rows or no table.
+    """
     with path.open("rb") as file:
         if b"\0" in file.read(4096):
             raise UserError(f"{path}: not a text file, or one in UTF-16: save it as UTF-8")
     try:
-        row = pd.read_csv(
-            path, encoding="utf-8-sig", encoding_errors="replace", header=None, nrows=1, dtype=str
-        )
+        with warnings.catch_warnings():  # without an index, more fields than names are a warning
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            frame = pd.read_csv(
+                path,
+                encoding="utf-8-sig",
+                encoding_errors="replace",
+                low_memory=False,
+                index_col=False,
+                **options,
+            )
+    except pd.errors.ParserWarning as error:
+        raise UserError(f"{path}: the rows have more fields than the header") from error
     except pd.errors.EmptyDataError as error:
         raise UserError(f"{path}: the file is empty") from error
     except (pd.errors.ParserError, ValueError) as error:
         raise UserError(f"{path}: not a CSV table: {str(error).strip()}") from error
+    if frame.empty:
+        raise UserError(f"{path}: a header, but no rows")
+    return frame
+
+
+def _header(path: Path) -> list[str]:
+    """Read the names of the columns, each of which there is once."""
+    row = read_frame(path, header=None, nrows=1, dtype=str)
     names = ["" if pd.isna(name) else str(name).strip() for name in row.iloc[0]]
     if len(names) == 1 and re.search(r"[;\t|]", names[0]):
         raise UserError(f"{path}: columns are parted by {names[0][4:5]!r}: part them by commas")
@@ -98,7 +112,7 @@ def _header(path: Path) -> list[str]:
     return names
 
 
-def _place(path: Path, column: str, row: int) -> str:
+def place(path: Path, column: object, row: int) -> str:
     """Name a cell by its row, which counts from 0 here, and by its line in the file."""
     seen = -2  # the header is row -1
     with path.open(encoding="utf-8", errors="replace") as file:
@@ -115,15 +129,23 @@ def _list(names) -> str:
     return shown if len(names) <= 12 else f"{shown}, … ({len(names)} in all)"
 
 
+def numbers(path: Path, frame: pd.DataFrame) -> np.ndarray:
+    """Take a table as `[rows, columns]`, float64, NaN where a cell is missing.
+
+    Raises:
+        UserError: text among the numbers.
+    """
+    for name, column in frame.items():
+        if pd.api.types.is_bool_dtype(column) or not pd.api.types.is_numeric_dtype(column):
+            parsed = pd.to_numeric(column.astype(object), errors="coerce")
+            text = (parsed.isna() & column.notna()).to_numpy()
+            row = int((text if text.any() else column.notna().to_numpy()).argmax())
+            raise UserError(f"{place(path, name, row)}: {str(column.iloc[row])!r} is not a number")
+    return frame.to_numpy(dtype=np.float64)
+
+
 def _values(path: Path, frame: pd.DataFrame) -> np.ndarray:
-    for column in frame.columns:
-        series = frame[column]
-        if pd.api.types.is_bool_dtype(series) or not pd.api.types.is_numeric_dtype(series):
-            numbers = pd.to_numeric(series.astype(object), errors="coerce")
-            text = numbers.isna() & series.notna()
-            row = int(text.to_numpy().argmax()) if text.any() else 0
-            raise UserError(f"{_place(path, column, row)}: {series.iloc[row]!r} is not a number")
-    values = frame.to_numpy(dtype=np.float64)
+    values = numbers(path, frame)
     bad = ~(np.abs(values) <= LARGEST)
     if bad.any():
         row, column = np.argwhere(bad)[0]
@@ -133,7 +155,7 @@ def _values(path: Path, frame: pd.DataFrame) -> np.ndarray:
             kind = "an infinite value"
         more = int(bad.sum()) - 1
         also = f" ({more} more in the file)" if more else ""
-        raise UserError(f"{_place(path, frame.columns[column], row)}: {kind}{also}")
+        raise UserError(f"{place(path, frame.columns[column], row)}: {kind}{also}")
     return values
 
 
@@ -141,12 +163,12 @@ def _dates(path: Path, column: pd.Series) -> tuple[pd.DatetimeIndex, str]:
     """Parse timestamps; returns them without their offset, and it."""
     if column.isna().any():
         row = int(column.isna().to_numpy().argmax())
-        raise UserError(f"{_place(path, 'date', row)}: a missing date")
+        raise UserError(f"{place(path, 'date', row)}: a missing date")
     text = column.astype(str)
     parsed = _parse(text)
     if parsed.isna().any():
         row = int(parsed.isna().to_numpy().argmax())
-        raise UserError(f"{_place(path, 'date', row)}: {text.iloc[row]!r} is not a date")
+        raise UserError(f"{place(path, 'date', row)}: {text.iloc[row]!r} is not a date")
     dates = pd.DatetimeIndex(parsed)
     offset = ""
     if dates.tz is not None:
@@ -156,14 +178,16 @@ def _dates(path: Path, column: pd.Series) -> tuple[pd.DatetimeIndex, str]:
     if (gaps < 0).any():
         row = int((gaps < 0).argmax()) + 1
         raise UserError(
-            f"{_place(path, 'date', row)}: {text.iloc[row]} comes before the row above it "
+            f"{place(path, 'date', row)}: {text.iloc[row]} comes before the row above it "
             f"({text.iloc[row - 1]}); sort the file by date"
         )
     if (gaps == 0).any():
         row, more = int((gaps == 0).argmax()) + 1, int((gaps == 0).sum()) - 1
         also = f" ({more} more such rows)" if more else ""
-        place = _place(path, "date", row)
-        print(f"warning: {place}: {text.iloc[row]} stands twice{also}", file=sys.stderr)
+        print(
+            f"warning: {place(path, 'date', row)}: {text.iloc[row]} stands twice{also}",
+            file=sys.stderr,
+        )
     return dates, offset
 
 

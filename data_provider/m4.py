@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from utils.errors import UserError
+from utils.files import require_file
 
 
 @dataclass(frozen=True)
@@ -71,8 +72,7 @@ def read_m4(path: str | Path) -> SeriesFile:
         UserError: the file is missing or empty, or a cell within a series is not a number.
     """
     path = Path(path)
-    if not path.is_file():
-        raise UserError(f"{path}: no such file")
+    require_file(path, "check --root_path")
     ids, series = [], []
     with path.open(encoding="utf-8-sig", errors="replace") as file:
         next(file, None)

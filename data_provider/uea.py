@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from utils.errors import UserError
+from utils.files import require_file
 
 HOLD_OUT_ONE_IN = 5  # training samples held out for validation: 20 %
 VALUE = re.compile(r"\?|nan|[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
@@ -116,11 +117,7 @@ def read_ts(path: str | Path) -> TsFile:
             channel or below `@data`. The message names the file and the line.
     """
     path = Path(path)
-    if not path.is_file():
-        raise UserError(
-            f"{path}: no such file; check --root_path "
-            "(datasets/README.md says where the data sets come from)"
-        )
+    require_file(path, "check --root_path (datasets/README.md says where the data sets come from)")
     series, labels, filled = [], [], set()
     with path.open(encoding="utf-8-sig", errors="replace") as file:
         stripped = ((number, line.strip()) for number, line in enumerate(file, start=1))

@@ -1,0 +1,100 @@
+"""Anomaly detection by reconstruction: PSM, MSL, SMAP, SMD and SWaT."""
+
+import time
+from argparse import Namespace
+
+import torch
+from torch import Tensor
+
+from data_provider.anomaly import WindowedSeries, make_splits, point_scores, read_anomaly
+from exp.exp_basic import ExpBasic
+from utils.detection import detection_scores, segments, threshold
+from utils.errors import UserError
+from utils.plots import plot_anomalies
+
+
+class ExpAnomalyDetection(ExpBasic):
+    """Reconstruct windows; points that are reconstructed badly are called anomalous.
+
+    Every test point is scored once. A fifth of the training rows, held out, chooses the epoch;
+    with `--reference_validation` that is done as published, on PSM and SWaT on the test rows.
+    """
+
+    drop_last = False
+
+    @staticmethod
+    def adapt(args: Namespace) -> Namespace:
+        """A window is all look-back."""
+        if not 0 < args.anomaly_ratio < 100:
+            raise UserError(f"--anomaly_ratio {args.anomaly_ratio} is not between 0 and 100 %")
+        return Namespace(**{**vars(args), "pred_len": 0, "label_len": 0})
+
+    def prepare_data(self) -> None:
+        args = self.args
+        tables = read_anomaly(args.data, args.root_path)
+        if tables.filled:
+            print(f"{args.root_path}: {tables.filled:,} missing values replaced by 0")
+        self.splits = splits = make_splits(
+            tables, args.data, args.seq_len, published=args.reference_validation
+        )
+        self.train_set = splits.train.to(self.device)
+        self.val_set = splits.val.to(self.device)
+        self.test_set = splits.test.to(self.device)
+        self.n_channels = tables.train.shape[1]
+        print(
+            f"{args.root_path}: {self.n_channels} channels; rows: {len(tables.train):,} train, "
+            f"{len(tables.test):,} test, {tables.labels.mean():.1%} of them anomalous"
+        )
+
+    def batch_loss(self, batch: tuple[Tensor, ...]) -> Tensor:
+        x = batch[0]
+        return self.loss(self.training_pass(x), x)
+
+    def validation_score(self, epoch: int) -> float:
+        """Mean squared error of the reconstruction."""
+        return self._errors(self.val_set).mean().item()
+
+    def test_score(self) -> float:
+        return self._errors(self.test_set).mean().item()
+
+    @torch.no_grad()
+    def _errors(self, windows: WindowedSeries, label: str | None = None) -> Tensor:
+        """Squared errors averaged over channels, `[windows, seq_len]`."""
+        self.model.eval()
+        errors = []
+        for index in self.eval_indices(windows, label):
+            x = windows.batch(index)[0]
+            errors.append((self.model(x).outputs_time - x).square().mean(dim=2))
+        return torch.cat(errors)
+
+    def test(self) -> dict[str, float]:
+        """Score the points of the training and test rows, and tell anomalies by a threshold."""
+        print(f">>> testing {self.setting}")
+        start = time.perf_counter()
+        splits = self.splits
+        reference = splits.train_scored.to(self.device)
+        train_points = point_scores(reference, self._errors(reference, "scoring the training rows"))
+        points = point_scores(splits.test, self._errors(splits.test, "scoring the test rows"))
+        limit = threshold(train_points, points, self.args.anomaly_ratio)
+        detected = points > limit
+        scores = detection_scores(detected, splits.labels)
+        seconds = time.perf_counter() - start
+        with self.folders.arrays(score=points.shape, pred=points.shape, true=points.shape) as files:
+            files["score"].write(torch.from_numpy(points))
+            files["pred"].write(torch.from_numpy(detected))
+            files["true"].write(torch.from_numpy(splits.labels))
+        plot_anomalies(
+            self.folders.plots / "anomalies.png",
+            points,
+            limit,
+            segments(splits.labels),
+            f"{self.args.data}: test scores, labelled segments shaded",
+        )
+        self.finish(
+            scores,
+            scores,
+            test={"data": str(self.args.root_path), "rows": len(points), "seconds": seconds},
+            threshold=limit,
+            anomaly_ratio=self.args.anomaly_ratio,
+        )
+        return scores

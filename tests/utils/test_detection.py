@@ -1,0 +1,112 @@
+"""Thresholds, point adjustment and scores of detections."""
+
+import warnings
+
+import numpy as np
+import pytest
+
+from utils.detection import detection_scores, point_adjust, segments, threshold
+
+
+def bits(text: str) -> np.ndarray:
+    return np.array([sign == "1" for sign in text])
+
+
+def looped(pred: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Point adjustment, one point after the other."""
+    adjusted = pred.copy()
+    for i in range(len(pred)):
+        if pred[i] and labels[i]:
+            for step in (-1, 1):
+                j = i
+                while 0 <= j < len(pred) and labels[j]:
+                    adjusted[j] = True
+                    j += step
+    return adjusted
+
+
+def test_threshold():
+    train, test = np.arange(60.0), np.arange(60.0, 101.0)
+    assert threshold(train, test, 10) == 90
+    assert threshold(test, train, 0.5) == 99.5
+
+
+@pytest.mark.parametrize(
+    ("labels", "expected"),
+    [
+        ("", []),
+        ("000", []),
+        ("111", [(0, 3)]),
+        ("0110100", [(1, 3), (4, 5)]),
+        ("1001", [(0, 1), (3, 4)]),
+    ],
+)
+def test_segments(labels, expected):
+    assert segments(bits(labels)) == expected
+    assert segments(bits(labels).astype(np.int64)) == expected
+
+
+@pytest.mark.parametrize(
+    ("pred", "labels", "expected"),
+    [
+        ("00100000", "01110110", "01110000"),
+        ("10000001", "01110110", "10000001"),  # outside the segments, next to them
+        ("10000001", "11000011", "11000011"),  # segments at both ends
+        ("11111111", "00000000", "11111111"),
+        ("00000000", "11111111", "00000000"),
+        ("", "", ""),
+    ],
+)
+def test_point_adjust(pred, labels, expected):
+    pred, labels = bits(pred), bits(labels)
+    before = pred.copy()
+    np.testing.assert_array_equal(point_adjust(pred, labels), bits(expected))
+    np.testing.assert_array_equal(
+        point_adjust(pred.astype(int), labels.astype(float)), bits(expected)
+    )
+    np.testing.assert_array_equal(pred, before)
+
+
+def test_point_adjust_is_the_loop():
+    rng = np.random.default_rng(0)
+    for _ in range(300):
+        points = rng.integers(1, 60)
+        labels = np.repeat(rng.random(points) < rng.random(), rng.integers(1, 6, size=points))
+        pred = rng.random(len(labels)) < rng.random() ** 2
+        np.testing.assert_array_equal(point_adjust(pred, labels), looped(pred, labels))
+
+
+def test_detection_scores():
+    scores = detection_scores(bits("1010000000"), bits("0011110110"))
+    assert scores == pytest.approx(
+        {
+            "precision": 4 / 5,
+            "recall": 4 / 6,
+            "f1": 8 / 11,
+            "accuracy": 7 / 10,
+            "precision_raw": 1 / 2,
+            "recall_raw": 1 / 6,
+            "f1_raw": 1 / 4,
+        }
+    )
+    assert all(type(score) is float for score in scores.values())
+
+
+@pytest.mark.parametrize(
+    ("pred", "labels", "accuracy"),
+    [("000", "000", 1), ("000", "011", 1 / 3), ("110", "000", 1 / 3)],
+)
+def test_undefined_scores_are_0(pred, labels, accuracy):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        scores = detection_scores(bits(pred), bits(labels))
+    assert scores.pop("accuracy") == pytest.approx(accuracy)
+    assert set(scores.values()) == {0}
+
+
+def test_point_adjustment_flatters():
+    rng = np.random.default_rng(0)
+    labels = np.repeat(rng.random(100) < 0.1, 100)
+    scores = detection_scores(rng.random(len(labels)) < 0.05, labels)
+    assert scores["f1"] > 0.6
+    assert scores["f1_raw"] < 0.15

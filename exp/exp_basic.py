@@ -332,8 +332,9 @@ class ExpBasic(ABC):
         self.folders.save_metrics(list(metrics.values()))
         self.folders.save_record(self.record({**metrics, **scores}, **notes))
         self.folders.append_result(scores)
-        line = ", ".join(f"{name}:{value:.4f}" for name, value in scores.items())
-        print(f"{line}; results in {self.folders.results}")
+        line = ", ".join(f"{name}:{value:.4g}" for name, value in scores.items())
+        units = " in original units" if self.args.inverse else ""
+        print(f"{line}{units}; results in {self.folders.results}")
 
     def record(self, scores: dict[str, float], **more: object) -> dict:
         """Give the account of the run that goes into `run.json`."""
@@ -385,10 +386,12 @@ def choose_device(args: Namespace) -> torch.device:
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if args.gpu < count:
         return torch.device("cuda", args.gpu)
-    if count or "use_gpu" in args.given:
+    if count:
+        raise UserError(f"--gpu {args.gpu}: there are {count} GPUs here, numbered from 0")
+    if "use_gpu" in args.given:
         raise UserError(
-            f"--gpu {args.gpu}: CUDA sees {count} GPUs here; choose another, "
-            "or pass --use_gpu 0 to run on the CPU"
+            "--use_gpu asks for CUDA, and no GPU is to be seen here: leave it out, or pass "
+            "--use_gpu 0, to run on the CPU"
         )
     return torch.device("cpu")
 

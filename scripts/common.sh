@@ -1,4 +1,4 @@
-# Shared by the experiment scripts, which source it from the repository's root.
+# Shared by the experiment scripts, which go to the repository's root and source it.
 # PYTHON: the interpreter to use; by default the active environment's, else .venv's.
 if [ -z "${PYTHON:-}" ]; then
     if [ -z "${VIRTUAL_ENV:-}${CONDA_PREFIX:-}" ] && [ -x .venv/bin/python ]; then

@@ -3,12 +3,12 @@
 from argparse import Namespace
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from models.CALF import CALFOutput
 from utils.errors import UserError
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -80,6 +80,15 @@ def feature_regularisation(
     return torch.stack(terms).sum()
 
 
+class BranchOutputs(Protocol):
+    """What a pass of the model gives; see `models.CALF.CALFOutput`."""
+
+    outputs_time: Tensor
+    outputs_text: Tensor | None
+    features_time: Sequence[Tensor] | None
+    features_text: Sequence[Tensor] | None
+
+
 @dataclass(frozen=True)
 class CALFLoss:
     """The total loss: supervised + output consistency + feature regularisation (method section 4).
@@ -143,7 +152,7 @@ class CALFLoss:
 
     def __call__(
         self,
-        output: CALFOutput,
+        output: BranchOutputs,
         target: Tensor,
         scored: Callable[[Tensor], Tensor] = lambda y: y,
     ) -> Tensor:

@@ -4,6 +4,7 @@
 # From the root: sh scripts/ablation/ETTm1.sh [more options of run.py]
 # HORIZONS="96 192" runs some of the horizons only.
 set -e
+cd "$(dirname "$0")/../.."
 . scripts/common.sh
 
 for feature_w in 0 0.01; do

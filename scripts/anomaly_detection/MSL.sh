@@ -2,6 +2,7 @@
 # CALF, anomaly detection on MSL: reconstruction of windows of 100 steps.
 # From the root: sh scripts/anomaly_detection/MSL.sh [more options of run.py]
 set -e
+cd "$(dirname "$0")/../.."
 . scripts/common.sh
 
 calf --task_name anomaly_detection --data MSL --root_path ./datasets/MSL/ \

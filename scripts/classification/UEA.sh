@@ -3,6 +3,7 @@
 # From the root: sh scripts/classification/UEA.sh [more options of run.py]
 # DATASETS="JapaneseVowels" runs some of the sets only.
 set -e
+cd "$(dirname "$0")/../.."
 . scripts/common.sh
 
 ALL="EthanolConcentration FaceDetection Handwriting Heartbeat JapaneseVowels PEMS-SF \

@@ -4,6 +4,7 @@
 # From the root: sh scripts/few_shot_forecasting/ETTh2.sh [more options of run.py]
 # PERCENT=5 takes another share, HORIZONS="96 192" some of the horizons only.
 set -e
+cd "$(dirname "$0")/../.."
 . scripts/common.sh
 
 for pred_len in ${HORIZONS:-96 192 336 720}; do

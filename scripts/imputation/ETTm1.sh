@@ -3,6 +3,7 @@
 # From the root: sh scripts/imputation/ETTm1.sh [more options of run.py]
 # MASK_RATES="0.25" runs some of the rates only.
 set -e
+cd "$(dirname "$0")/../.."
 . scripts/common.sh
 
 for mask_rate in ${MASK_RATES:-0.125 0.25 0.375 0.5}; do

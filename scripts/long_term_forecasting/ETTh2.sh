@@ -3,6 +3,7 @@
 # From the root: sh scripts/long_term_forecasting/ETTh2.sh [more options of run.py]
 # HORIZONS="96 192" runs some of the horizons only.
 set -e
+cd "$(dirname "$0")/../.."
 . scripts/common.sh
 
 for pred_len in ${HORIZONS:-96 192 336 720}; do

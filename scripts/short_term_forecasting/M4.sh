@@ -3,6 +3,7 @@
 # From the root: sh scripts/short_term_forecasting/M4.sh [more options of run.py]
 # PATTERNS="Hourly Weekly" runs some of the frequencies only.
 set -e
+cd "$(dirname "$0")/../.."
 . scripts/common.sh
 
 for pattern in ${PATTERNS:-Yearly Quarterly Monthly Weekly Daily Hourly}; do

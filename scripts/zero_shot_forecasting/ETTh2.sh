@@ -3,6 +3,7 @@
 # From the root: sh scripts/zero_shot_forecasting/ETTh2.sh [more options of run.py]
 # TARGETS="ETTm1" and HORIZONS="96 192" run some only.
 set -e
+cd "$(dirname "$0")/../.."
 . scripts/common.sh
 
 for target in ${TARGETS:-ETTh1 ETTm1 ETTm2}; do

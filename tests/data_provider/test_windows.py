@@ -1,8 +1,10 @@
 """Splits and windows, beside what the reference's loaders were recorded to give."""
 
+import time
 from argparse import Namespace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -114,6 +116,29 @@ def test_refused(arguments, more, said):
 def test_too_few_rows(arguments, more, flag, missing):
     with pytest.raises(NoWindowError, match=f"{missing} (rows are missing|fewer)"):
         SeriesSource(arguments(**more)).split(flag)
+
+
+@pytest.mark.parametrize(("rows", "channels"), [(26_304, 321), (17_544, 862)])
+def test_electricity_and_traffic_sizes_load_in_seconds(arguments, tmp_path, rows, channels):
+    """Made of a day's lines again and again, so that writing the file is quick."""
+    rng = np.random.default_rng(0)
+    day = [",".join(f"{value:.4f}" for value in row) for row in rng.random((24, channels))]
+    dates = pd.date_range("2016-07-01", periods=rows, freq="h").strftime("%Y-%m-%d %H:%M:%S")
+    names = [*map(str, range(channels - 1)), "OT"]
+    with (tmp_path / "large.csv").open("w") as file:
+        file.write(f"date,{','.join(names)}\n")
+        file.writelines(f"{date},{day[i % 24]}\n" for i, date in enumerate(dates))
+    start = time.perf_counter()
+    source = SeriesSource(
+        arguments(root_path=str(tmp_path), data_path="large.csv", seq_len=96, pred_len=720)
+    )
+    windows = [source.split(flag) for flag in ("train", "val", "test")]
+    x, y = windows[2].batch(torch.tensor([0, len(windows[2]) - 1]))
+    assert time.perf_counter() - start < 20
+    assert x.shape == (2, 96, channels)
+    assert y.shape == (2, 720, channels)
+    test = int(rows * 0.2)
+    assert [len(part) for part in windows][2] == test + 96 - 96 - 720 + 1
 
 
 def test_scaler_sees_all_training_rows_whatever_percent(arguments):

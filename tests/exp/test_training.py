@@ -264,7 +264,7 @@ def test_cuda_asked_for_and_absent(refused, command):
     if torch.cuda.is_available():
         pytest.skip("CUDA is there")
     argv = command()
-    assert "--gpu 0" in refused([*argv, "--use_gpu", "1"])
+    assert "--use_gpu 0" in refused([*argv, "--use_gpu", "1"])
 
 
 def test_a_hole_in_the_data(refused, command, synthetic_csv, workdir):

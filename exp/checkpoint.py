@@ -117,6 +117,9 @@ def restore_model(model: Model, checkpoint: Checkpoint) -> None:
             f"{path} does not fit: it {what} ({len(missing)} missing, {len(extra)} unknown); "
             "is it a checkpoint of CALF? Then give the --gpt_layers that it was trained with"
         )
+    alpha = checkpoint.metadata.get("config", {}).get("lora_alpha", model.config.lora_alpha)
+    if alpha != model.config.lora_alpha:
+        raise UserError(f"{path} was trained with --lora_alpha {alpha}: give the same")
     noted = checkpoint.metadata.get("backbone", {})
     if not whole and noted.get("fingerprint") != backbone_fingerprint(model):
         raise UserError(

@@ -74,6 +74,14 @@ def test_checkpoint_of_another_backbone(workdir, command, refused):
     assert "pretrained weights" in message
 
 
+def test_checkpoint_of_another_lora_alpha(workdir, command, refused):
+    """No shape tells it, so it is noted."""
+    assert main(command("--train_epochs", "1")) == 0
+    (ours,) = workdir.glob("checkpoints/*/checkpoint.safetensors")
+    argv = command("--checkpoint", str(ours), "--is_training", "0", "--lora_alpha", "16")
+    assert "--lora_alpha 32" in refused(argv)
+
+
 def damaged(path, what: str) -> None:
     state = {"a": torch.ones(3)}
     if what == "cut short":

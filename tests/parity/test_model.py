@@ -17,7 +17,7 @@ TASKS = [
     "anomaly_detection",
     "classification",
 ]
-PERIOD = 4  # of the recorded M4 losses
+PERIOD = 4  # of the recorded M4 losses, where the recording does not say
 
 
 def total_loss(recording: Recording, model, settings: dict) -> torch.Tensor:
@@ -26,7 +26,8 @@ def total_loss(recording: Recording, model, settings: dict) -> torch.Tensor:
     loss = CALFLoss.of(Namespace(task_name=recording.task, **settings))
     mask = tensors.get("mask")
     if recording.task == "short_term_forecast":
-        loss = loss.of_series(tensors["x"], PERIOD, tensors["y_mark"])
+        period = recording.config.get("period", PERIOD)
+        loss = loss.of_series(tensors["x"], period, tensors["y_mark"])
     output = model(
         tensors["x"], mask, text_branch=loss.needs_text_branch, features=loss.needs_features
     )

@@ -6,12 +6,13 @@ its weights, and checkpoints of the authors' code, load by name.
 
 from copy import deepcopy
 
-import torch.nn.functional as F
 from einops import rearrange
 from peft import LoraConfig, PeftModel, get_peft_model
 from torch import Tensor, nn
 from transformers import GPT2Config, GPT2Model
 from transformers.activations import ACT2FN
+
+from layers.attention import attend
 
 
 class CausalSelfAttention(nn.Module):
@@ -31,9 +32,7 @@ class CausalSelfAttention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         q, k, v = rearrange(self.c_attn(x), "b c (n h k) -> n b h c k", n=3, h=self.n_head)
         dropout = self.attn_dropout if self.training else 0.0
-        y = F.scaled_dot_product_attention(
-            q, k, v, dropout_p=dropout, is_causal=True, scale=self.scale
-        )
+        y = attend(q, k, v, dropout, is_causal=True, scale=self.scale)
         return self.resid_dropout(self.c_proj(rearrange(y, "b h c k -> b c (h k)")))
 
 

@@ -4,6 +4,8 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
+from layers.attention import attend
+
 
 class CrossModalMatch(nn.Module):
     """Temporal tokens by self-attention, textual tokens by attention to principal words.
@@ -32,7 +34,16 @@ class CrossModalMatch(nn.Module):
 
     def temporal_tokens(self, x: Tensor) -> Tensor:
         """Embed the channels of `x` `[batch, channels, length]` as X_time `[.., .., d_model]`."""
-        return self.transformer_encoder(self.linear(x))
+        x = self.linear(x)
+        layer = self.transformer_encoder.layers[0]
+        attention = layer.self_attn
+        qkv = F.linear(x, attention.in_proj_weight, attention.in_proj_bias)
+        q, k, v = rearrange(qkv, "b c (n h k) -> n b h c k", n=3, h=attention.num_heads)
+        mixed = attend(q, k, v, attention.dropout if self.training else 0.0)
+        mixed = attention.out_proj(rearrange(mixed, "b h c k -> b c (h k)"))
+        x = layer.norm1(x + layer.dropout1(mixed))
+        inner = layer.dropout(layer.activation(layer.linear1(x)))
+        return layer.norm2(x + layer.dropout2(layer.linear2(inner)))
 
     def textual_tokens(self, x_time: Tensor) -> Tensor:
         """Attend from X_time to the principal words: X_text `[batch, channels, d_model]`.
@@ -43,11 +54,9 @@ class CrossModalMatch(nn.Module):
         attention = self.cross_attention
         w_q, w_k, w_v = attention.in_proj_weight.chunk(3)
         b_q, b_k, b_v = attention.in_proj_bias.chunk(3)
-        batch = x_time.shape[0]
-        n_heads = attention.num_heads
-        query = F.linear(x_time, w_q, b_q)
-        query = rearrange(query, "b c (h k) -> 1 h (b c) k", h=n_heads)
-        key = rearrange(F.linear(self.word_embedding, w_k, b_k), "d (h k) -> 1 h d k", h=n_heads)
-        value = rearrange(F.linear(self.word_embedding, w_v, b_v), "d (h k) -> 1 h d k", h=n_heads)
-        mixed = F.scaled_dot_product_attention(query, key, value)
-        return attention.out_proj(rearrange(mixed, "1 h (b c) k -> b c (h k)", b=batch))
+        h = attention.num_heads
+        query = rearrange(F.linear(x_time, w_q, b_q), "b c (h k) -> 1 h (b c) k", h=h)
+        key = rearrange(F.linear(self.word_embedding, w_k, b_k), "d (h k) -> 1 h d k", h=h)
+        value = rearrange(F.linear(self.word_embedding, w_v, b_v), "d (h k) -> 1 h d k", h=h)
+        mixed = rearrange(attend(query, key, value), "1 h (b c) k -> b c (h k)", b=len(x_time))
+        return attention.out_proj(mixed)

@@ -16,6 +16,15 @@ def test_textual_tokens_are_multi_head_attention_to_every_samples_words():
     torch.testing.assert_close(match.textual_tokens(x_time), expected, rtol=1e-5, atol=1e-6)
 
 
+def test_temporal_tokens_are_pytorchs_encoder_layer():
+    torch.manual_seed(0)
+    match = CrossModalMatch(10, torch.randn(24, 9), n_heads=4).eval()
+    torch.nn.init.normal_(match.transformer_encoder.layers[0].self_attn.in_proj_bias)
+    x = torch.randn(3, 5, 10)
+    expected = match.transformer_encoder(match.linear(x))
+    torch.testing.assert_close(match.temporal_tokens(x), expected, rtol=1e-5, atol=1e-6)
+
+
 def test_word_table_is_a_buffer_and_not_in_checkpoints():
     match = CrossModalMatch(10, torch.randn(24, 9), n_heads=4)
     assert dict(match.named_buffers())["word_embedding"].shape == (9, 24)

@@ -252,7 +252,7 @@ def run(args: argparse.Namespace) -> None:
     """Run the experiment that `args` describe, `itr` times."""
     module, name = EXPERIMENTS[args.task_name].split(":")
     task = getattr(importlib.import_module(f"exp.{module}"), name)
-    for iteration in range(args.itr if args.is_training else 1):
+    for iteration in range(1 if args.checkpoint else args.itr):
         experiment = task(args, iteration)
         if args.is_training:
             try:

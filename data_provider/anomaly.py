@@ -144,7 +144,10 @@ def read_anomaly(data: str, root_path: str | Path) -> AnomalyTables:
         )
     train_path, test_path, label_path = paths
     if data == "PSM":
-        train, test, labels = (_read_after_timestamp(path) for path in paths)
+        frames = [_after_timestamp(path) for path in paths]
+        if set(frames[1].columns) == set(frames[0].columns):
+            frames[1] = frames[1][frames[0].columns]
+        train, test, labels = map(_numbers, paths, frames)
     elif data == "SWaT":
         train = _numbers(train_path, _read_csv(train_path).iloc[:, :-1])
         table = _numbers(test_path, _read_csv(test_path))
@@ -175,13 +178,14 @@ def _read_csv(path: Path) -> pd.DataFrame:
     return frame
 
 
-def _read_after_timestamp(path: Path) -> np.ndarray:
+def _after_timestamp(path: Path) -> pd.DataFrame:
+    """Read a table and leave out its first column, the timestamps."""
     frame = _read_csv(path)
     if not frame.columns[0].startswith("timestamp"):
         raise UserError(
             f"{path}: the first column is {frame.columns[0]}; it has to be timestamp_(min)"
         )
-    return _numbers(path, frame.iloc[:, 1:])
+    return frame.iloc[:, 1:]
 
 
 def _numbers(path: Path, frame: pd.DataFrame) -> np.ndarray:

@@ -165,7 +165,7 @@ class SeriesSource:
     def describe(self, train: Sized, val: Sized, test: Sized) -> None:
         """Print what the splits hold, and that a batch will be small."""
         print(
-            f"{self.table.path}: {len(self.columns)} channels; windows: {len(train):,} train, "
+            f"{self.table.path}: channels: {len(self.columns)}; windows: {len(train):,} train, "
             f"{len(val):,} validation, {len(test):,} test"
         )
         if len(train) < self.args.batch_size:

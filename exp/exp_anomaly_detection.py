@@ -1,5 +1,6 @@
 """Anomaly detection by reconstruction: PSM, MSL, SMAP, SMD and SWaT."""
 
+import sys
 import time
 from argparse import Namespace
 
@@ -33,7 +34,7 @@ class ExpAnomalyDetection(ExpBasic):
         args = self.args
         tables = read_anomaly(args.data, args.root_path)
         if tables.filled:
-            print(f"{args.root_path}: {tables.filled:,} missing values replaced by 0")
+            print(f"{args.root_path}: missing values replaced by 0: {tables.filled:,}")
         self.splits = splits = make_splits(
             tables, args.data, args.seq_len, published=args.reference_validation
         )
@@ -41,6 +42,12 @@ class ExpAnomalyDetection(ExpBasic):
         self.val_set = splits.val.to(self.device)
         self.test_set = splits.test.to(self.device)
         self.n_channels = tables.train.shape[1]
+        if not tables.labels.any():
+            print(
+                f"warning: {args.root_path}: no test row is labelled anomalous, so that precision, "
+                "recall and F1 mean nothing",
+                file=sys.stderr,
+            )
         print(
             f"{args.root_path}: {self.n_channels} channels; rows: {len(tables.train):,} train, "
             f"{len(tables.test):,} test, {tables.labels.mean():.1%} of them anomalous"

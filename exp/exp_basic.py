@@ -77,7 +77,8 @@ class ExpBasic(ABC):
         UserError: data, backbone, word embeddings or checkpoint are not as they should be.
     """
 
-    higher_is_better = False  # of the validation score
+    score_name = "mse"  # what the validation score is
+    higher_is_better = False
     drop_last = True  # whether an incomplete last training batch is left out, as published
 
     train_set: WindowSet
@@ -103,7 +104,7 @@ class ExpBasic(ABC):
             restore_model(self.model, self.checkpoint)
         self.history: list[EpochRecord] = []
         self.best: EpochRecord | None = None
-        self.folders.create(args.task_name)
+        self.folders.create(args.task_name, bool(args.is_training))
 
     # What a task says
 
@@ -280,8 +281,9 @@ class ExpBasic(ABC):
 
     def _print_epoch(self, record: EpochRecord, better: bool) -> None:
         print(
-            f"epoch {record.epoch}/{self.args.train_epochs} | train {record.train:.4f} | "
-            f"validation {record.validation:.4f} | test {record.test:.4f} | "
+            f"epoch {record.epoch}/{self.args.train_epochs} | train loss {record.train:.4f} | "
+            f"validation {self.score_name} {record.validation:.4f} | "
+            f"test {self.score_name} {record.test:.4f} | "
             f"lr {record.learning_rate:.2e} | {record.seconds:.1f} s{' | best' if better else ''}",
             flush=True,
         )

@@ -23,6 +23,7 @@ class ExpClassification(ExpBasic):
     `--reference_validation` that is done on the test file, as published.
     """
 
+    score_name = "accuracy"
     higher_is_better = True
     drop_last = False
 

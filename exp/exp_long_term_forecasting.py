@@ -49,6 +49,8 @@ class ExpLongTermForecasting(ExpSeries):
             self.val_set = source.split("val").to(self.device)
             self.test_set = test_source.split("test").to(self.device)
             source.describe(self.train_set, self.val_set, self.test_set)
+            if args.zero_shot:
+                print(f"zero-shot: tested on {test_source.table.path}")
             return
         try:
             self.test_set = test_source.split("test").to(self.device)

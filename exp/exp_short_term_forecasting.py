@@ -1,5 +1,6 @@
 """Short-term forecasting: the M4 competition."""
 
+import json
 import time
 from argparse import Namespace
 from collections.abc import Iterator
@@ -23,6 +24,7 @@ from exp.exp_basic import ExpBasic
 from utils.errors import UserError
 from utils.files import whole_file
 from utils.m4_summary import (
+    SCORES,
     overall_weighted_average,
     score_pattern,
     smape,
@@ -32,6 +34,7 @@ from utils.m4_summary import (
 from utils.plots import plot_forecast
 
 PLOTTED_SERIES = 5
+FORECASTS = Path("m4_results") / "CALF"
 
 
 class ExpShortTermForecasting(ExpBasic):
@@ -41,6 +44,7 @@ class ExpShortTermForecasting(ExpBasic):
     epoch by; with `reference` that is done on the test data, as published.
     """
 
+    score_name = "smape"
     drop_last = False
     n_channels = 1
 
@@ -63,6 +67,12 @@ class ExpShortTermForecasting(ExpBasic):
         self.pattern = PATTERNS[args.seasonal_patterns]
         self.train_file, self.targets = read_pair(args.root_path, args.seasonal_patterns)
         self.series = self.train_file.series
+        self.naive2 = None
+        naive2 = read_naive2(args.root_path)
+        if naive2 is None:
+            print(f"{Path(args.root_path) / NAIVE2_FILE} is not there: no OWA, which needs it")
+        else:
+            self.naive2 = align(naive2, self.train_file, args.pred_len)
         self.test_set = self._dataset(self.series)
         if args.m4_protocol == "reference":
             self.train_set, self.val_set = self._dataset(self.series), self.test_set
@@ -85,7 +95,7 @@ class ExpShortTermForecasting(ExpBasic):
                 "so that none can be held out; --m4_protocol reference does without"
             )
         if short:
-            print(f"{len(short)} series are too short to hold a horizon out: trained on whole")
+            print(f"series too short to hold a horizon out, trained on whole: {len(short)}")
         cut = [values[:-horizon] for values in long]
         self.val_set = self._dataset(cut)
         self.val_targets = np.stack([values[-horizon:] for values in long])
@@ -129,25 +139,39 @@ class ExpShortTermForecasting(ExpBasic):
         start = time.perf_counter()
         forecasts = self._forecasts(self.test_set)
         seconds = time.perf_counter() - start
-        folder = Path("m4_results") / "CALF"
-        path = folder / f"{args.seasonal_patterns}_forecast.csv"
-        table = pd.DataFrame(forecasts, columns=[f"V{i + 1}" for i in range(args.pred_len)])
-        table.insert(0, "id", self.train_file.ids)
-        with whole_file(path) as part:
-            table.to_csv(part, index=False)
         self._plot(forecasts)
-        scores = summarise_folder(args.root_path, folder)
-        own = scores[args.seasonal_patterns]
-        metrics = {name: own[name] for name in ("smape", "mase", "mape")}
+        ours = score_pattern(forecasts, self.targets, self.series, self.pattern.period)
+        metrics = {name: getattr(ours, name) for name in SCORES}
+        scores = {name: metrics[name] for name in ("smape", "mase")}
+        if self.naive2 is not None:
+            theirs = score_pattern(self.naive2, self.targets, self.series, self.pattern.period)
+            naive = {name: getattr(theirs, name) for name in ("smape", "mase")}
+            scores["owa"] = overall_weighted_average(scores, naive)
+        path = self._save(forecasts)
         self.finish(
             metrics,
-            {name: own[name] for name in ("smape", "mase", "owa") if name in own},
+            scores,
             test={"series": len(self.series), "seconds": seconds, "forecasts": str(path)},
             frequency=args.seasonal_patterns,
             protocol=args.m4_protocol,
-            summary=scores,
+            summary=summarise_folder(args.root_path, path.parent),
         )
-        return own
+        return metrics | scores
+
+    def _save(self, forecasts: np.ndarray) -> Path:
+        """Write the forecasts with the series' ids, and note which run they are of."""
+        pattern = self.args.seasonal_patterns
+        path = FORECASTS / f"{pattern}_forecast.csv"
+        table = pd.DataFrame(forecasts, columns=[f"V{i + 1}" for i in range(forecasts.shape[1])])
+        table.insert(0, "id", self.train_file.ids)
+        with whole_file(path) as part:
+            table.to_csv(part, index=False)
+        notes = FORECASTS / "runs.json"
+        runs = json.loads(notes.read_text()) if notes.is_file() else {}
+        runs[pattern] = {"setting": self.setting, "protocol": self.args.m4_protocol}
+        with whole_file(notes) as part:
+            part.write_text(json.dumps(runs, indent=2) + "\n")
+        return path
 
     def _plot(self, forecasts: np.ndarray) -> None:
         """Draw forecasts of series spread over the file, with some of what came before."""
@@ -162,46 +186,48 @@ class ExpShortTermForecasting(ExpBasic):
             )
 
 
-def summarise_folder(
-    root_path: str | Path, folder: Path, say: bool = True
-) -> dict[str, dict[str, float]]:
+def summarise_folder(root_path: str | Path, folder: Path) -> dict[str, dict[str, float]]:
     """Score all forecasts in a folder; print a line a frequency and, of all six, the summary.
+
+    A frequency whose forecasts do not belong to the data is left out, and a line says so.
 
     Args:
         root_path: folder of the competition's files.
         folder: where the `PATTERN_forecast.csv` lie.
-        say: whether to print.
 
     Returns:
         Scores by frequency (smape, mase, mape and, with Naive2, owa), and where all six are
         there, by score and group under "summary".
     """
-    tell = print if say else (lambda *_: None)
     naive2 = read_naive2(root_path)
-    if naive2 is None:
-        tell(f"{Path(root_path) / NAIVE2_FILE} is not there: no OWA, which compares with it")
     ours, theirs, lines = {}, {}, {}
+    print(f"forecasts so far in {folder}:")
     for pattern, about in PATTERNS.items():
         path = folder / f"{pattern}_forecast.csv"
         if not path.is_file():
             continue
-        train, targets = read_pair(root_path, pattern)
-        forecasts = align(read_m4(path), train, about.horizon)
+        try:
+            train, targets = read_pair(root_path, pattern)
+            forecasts = align(read_m4(path), train, about.horizon)
+            naive = None if naive2 is None else align(naive2, train, about.horizon)
+        except UserError as error:
+            print(f"M4 {pattern:9} left out, since {path} does not go with these data: {error}")
+            continue
         ours[pattern] = score_pattern(forecasts, targets, train.series, about.period)
-        lines[pattern] = {name: getattr(ours[pattern], name) for name in ("smape", "mase", "mape")}
-        if naive2 is not None:
-            forecasts = align(naive2, train, about.horizon)
-            theirs[pattern] = score_pattern(forecasts, targets, train.series, about.period)
-            naive = {name: getattr(theirs[pattern], name) for name in ("smape", "mase")}
-            lines[pattern]["owa"] = overall_weighted_average(lines[pattern], naive)
-        tell(_line(pattern, lines[pattern]))
+        lines[pattern] = {name: getattr(ours[pattern], name) for name in SCORES}
+        if naive is not None:
+            theirs[pattern] = score_pattern(naive, targets, train.series, about.period)
+            reference = {name: getattr(theirs[pattern], name) for name in ("smape", "mase")}
+            lines[pattern]["owa"] = overall_weighted_average(lines[pattern], reference)
+        print(_line(pattern, lines[pattern]))
     if len(ours) < len(PATTERNS):
         return lines
     summary = summarise(ours)
     if theirs:
         summary["owa"] = summarise_owa(summary, summarise(theirs))
+    print("summary of the six, as the competition groups them:")
     for group in summary["smape"]:
-        tell(_line(group, {name: values[group] for name, values in summary.items()}))
+        print(_line(group, {name: values[group] for name, values in summary.items()}))
     return {**lines, "summary": summary}
 
 

@@ -44,7 +44,7 @@ class RunFolders:
         self.results = Path("results") / setting
         self.plots = Path("test_results") / setting
 
-    def create(self, task_name: str) -> None:
+    def create(self, task_name: str, training: bool) -> None:
         """Make the folders, so that what can't be written to is found out before training.
 
         Plots of an earlier run of the same setting are removed.
@@ -61,7 +61,8 @@ class RunFolders:
                 self.results_file.unlink()
         except OSError as error:
             raise UserError(f"{self.results_file}: can't write there: {error.strerror}") from error
-        for folder in (self.checkpoint.parent, self.results, self.plots):
+        folders = [self.results, self.plots, *([self.checkpoint.parent] if training else [])]
+        for folder in folders:
             try:
                 folder.mkdir(parents=True, exist_ok=True)
                 with tempfile.TemporaryFile(dir=folder):

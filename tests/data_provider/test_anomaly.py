@@ -418,3 +418,10 @@ def test_too_few_rows(train, test, said):
     tables = AnomalyTables(numbered(train), numbered(test), np.zeros(test, dtype=bool), filled=0)
     with pytest.raises(UserError, match=said):
         make_splits(tables, "SMAP", seq_len=25)
+
+
+def test_psm_channels_go_by_their_names(tmp_path):
+    (tmp_path / "train.csv").write_text("timestamp_(min),a,b\n0,1,10\n1,2,20\n")
+    (tmp_path / "test.csv").write_text("timestamp_(min),b,a\n2,30,3\n3,40,4\n")
+    (tmp_path / "test_label.csv").write_text("timestamp_(min),label\n2,0\n3,1\n")
+    assert read_anomaly("PSM", tmp_path).test.tolist() == [[3, 30], [4, 40]]

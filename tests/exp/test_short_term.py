@@ -64,6 +64,23 @@ def test_without_naive2(m4, workdir, capsys):
     assert "mase:" in line
 
 
+def test_forecasts_of_other_data_are_left_out(m4, workdir, capsys):
+    folder = workdir / "m4_results" / "CALF"
+    folder.mkdir(parents=True)
+    (folder / "Yearly_forecast.csv").write_text("id,V1\nY7000,1\n")
+    assert main(m4("Weekly", "--train_epochs", "1")) == 0
+    out = capsys.readouterr().out
+    assert "M4 Yearly    left out" in out
+    assert "M4 Weekly    smape" in out
+    assert json.loads((folder / "runs.json").read_text())["Weekly"]["protocol"] == "clean"
+
+
+def test_a_damaged_naive2_is_found_before_training(refused, m4, workdir):
+    (workdir / "m4" / "submission-Naive2.csv").write_text("id,F1\nW1,3\n")
+    assert "submission-Naive2.csv" in refused(m4("Weekly"))
+    assert not (workdir / "results").exists()
+
+
 def test_protocols(m4):
     clean = ExpShortTermForecasting(parse_args(m4("Hourly")))
     published = ExpShortTermForecasting(parse_args(m4("Hourly", "--m4_protocol", "reference")))

@@ -82,6 +82,13 @@ def test_iterations(workdir, command):
     assert seeds == [2021, 2022]
 
 
+def test_testing_iterations_again(workdir, command):
+    assert main(command("--itr", "2", "--train_epochs", "1")) == 0
+    assert main(command("--itr", "2", "--is_training", "0")) == 0
+    lines = (workdir / "results_long_term_forecast.txt").read_text().split("\n")
+    assert lines[:6] == lines[6:12]
+
+
 def test_training_learns(workdir, command):
     experiment = ExpLongTermForecasting(parse_args(command("--train_epochs", "8")))
     untrained = experiment.test_score()

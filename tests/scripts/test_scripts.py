@@ -130,7 +130,7 @@ def test_m4():
 
 @pytest.mark.parametrize("script", ZERO_SHOT)
 def test_ablation(script):
-    runs = parsed(f"ablation/{script}")
+    runs = parsed("ablation/ETT", DATASETS=script)
     weights = {(args.task_w, args.feature_w, args.output_w) for args in runs}
     assert weights == {(1, 0, 0), (1, 0, 1), (1, 0.01, 0), (1, 0.01, 1)}
     assert len(runs) == 4 * 4

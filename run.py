@@ -17,6 +17,14 @@ EXPERIMENTS = {
 }
 MODELS = ("CALF", "LLaTA")
 
+# Options that would change nothing in other tasks than these, and are refused there.
+TASKS_OF_OPTION = {
+    "do_predict": ("long_term_forecast",),
+    "zero_shot": ("long_term_forecast",),
+    "m4_protocol": ("short_term_forecast",),
+    "reference_validation": ("long_term_forecast", "anomaly_detection", "classification"),
+}
+
 # Options of the published command lines that this model does not use: (name, settings).
 UNUSED_OPTIONS = [
     ("--num_workers", {"type": int, "default": 10}),
@@ -230,8 +238,10 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     args.given = sorted(given_options(parser, argv))
     if args.checkpoint and args.is_training:
         parser.error("--checkpoint is for --is_training 0 (the folder is --checkpoints)")
-    if args.task_name != "long_term_forecast" and (args.do_predict or args.zero_shot):
-        parser.error("--do_predict and --zero_shot are for long_term_forecast")
+    for option, tasks in TASKS_OF_OPTION.items():
+        asked = option in args.given and getattr(args, option)
+        if asked and args.task_name not in tasks:
+            parser.error(f"--{option} is for {', '.join(tasks)}")
     if args.task_name == "classification" and "task_loss" not in args.given:
         args.task_loss = "ce"
     if not args.cos and args.lradj not in ("type1", "type2", "type3"):
@@ -242,8 +252,10 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 def warn_unused(args: argparse.Namespace) -> None:
-    """Name in one line the options given that this model does not use."""
+    """Name in one line the options given that this model, or this task, does not use."""
     unused = [name for name, _ in UNUSED_OPTIONS if name[2:] in args.given]
+    if args.inverse and args.task_name not in ("long_term_forecast", "imputation"):
+        unused.append("--inverse")
     if unused:
         print(f"warning: CALF does not use {' '.join(unused)}", file=sys.stderr)
 

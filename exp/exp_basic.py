@@ -335,8 +335,7 @@ class ExpBasic(ABC):
         self.folders.save_record(self.record({**metrics, **scores}, **notes))
         self.folders.append_result(scores)
         line = ", ".join(f"{name}:{value:.4g}" for name, value in scores.items())
-        units = " in original units" if self.args.inverse else ""
-        print(f"{line}{units}; results in {self.folders.results}")
+        print(f"{line}; results in {self.folders.results}")
 
     def record(self, scores: dict[str, float], **more: object) -> dict:
         """Give the account of the run that goes into `run.json`."""

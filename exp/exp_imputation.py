@@ -32,9 +32,7 @@ class ExpImputation(ExpSeries):
 
     def prepare_data(self) -> None:
         source = SeriesSource(self.args)
-        trained = self.checkpoint.metadata.get("columns") if self.checkpoint else None
-        if trained is not None and sorted(trained) == sorted(source.columns):
-            source.order_like(trained)
+        self.match_columns(source)
         self.test_set = source.split("test").to(self.device)
         if self.args.is_training:
             self.train_set = source.split("train").to(self.device)
@@ -105,9 +103,7 @@ class ExpImputation(ExpSeries):
             "seconds": time.perf_counter() - start,
         }
         self._plot(windows)
-        metrics = errors.metrics()
-        self.finish(metrics, {name: metrics[name] for name in ("mse", "mae")}, test=tested)
-        return metrics
+        return self.report(errors, tested)
 
     def _plot(self, windows: WindowDataset) -> None:
         channel = self.shown_channel(windows)

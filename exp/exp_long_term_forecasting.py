@@ -1,6 +1,5 @@
 """Long-term forecasting: ETT, Weather, Electricity, Traffic and any CSV of that form."""
 
-import sys
 import time
 from argparse import Namespace
 from collections.abc import Iterator
@@ -38,8 +37,7 @@ class ExpLongTermForecasting(ExpSeries):
         if args.is_training or not args.zero_shot:
             source = SeriesSource(args)
         self.source = test_source = SeriesSource(target_args(args)) if args.zero_shot else source
-        if self.checkpoint is not None:
-            self._compare_columns(self.checkpoint.metadata.get("columns"))
+        self.match_columns(test_source)
         self.n_channels = len(test_source.columns)
         if args.do_predict:
             self.tail = test_source.tail(self._noted_scaler()).to(self.device)
@@ -61,19 +59,6 @@ class ExpLongTermForecasting(ExpSeries):
             self.test_set = None  # a new stretch of data, to forecast from
         else:
             print(f"test errors are standardised by the training rows of {test_source.table.path}")
-
-    def _compare_columns(self, trained: list[str] | None) -> None:
-        """Put the channels in the order of training, or say that they are others."""
-        if trained is None:
-            return
-        if sorted(trained) == sorted(self.source.columns):
-            self.source.order_like(trained)
-        elif not self.args.zero_shot:
-            print(
-                f"warning: {self.source.table.path} has other columns than the model was trained "
-                f"on ({', '.join(trained[:12])}{' …' if len(trained) > 12 else ''})",
-                file=sys.stderr,
-            )
 
     def batch_loss(self, batch: tuple[Tensor, ...]) -> Tensor:
         x, y = batch
@@ -145,12 +130,9 @@ class ExpLongTermForecasting(ExpSeries):
             "windows": len(windows),
             "channels": channels,
             "seconds": time.perf_counter() - start,
-            "original_units": self.args.inverse,
         }
         self._plot(windows)
-        metrics = errors.metrics()
-        self.finish(metrics, {name: metrics[name] for name in ("mse", "mae")}, test=tested)
-        return metrics
+        return self.report(errors, tested)
 
     def _plot(self, windows: WindowDataset) -> None:
         """Draw forecasts of the target, or the last channel, at windows spread over the test."""

@@ -1,16 +1,44 @@
 """What the tasks on sliding windows of a CSV have in common."""
 
+import sys
+
 import torch
 from torch import Tensor
 
+from data_provider.data_factory import SeriesSource
 from data_provider.windows import WindowDataset
 from exp.exp_basic import ExpBasic
+from utils.metrics import ErrorSums
 
 PLOTTED_WINDOWS = 5
 
 
 class ExpSeries(ExpBasic):
     """A task on windows of a CSV; its truths and predictions are `[batch, steps, channels]`."""
+
+    def match_columns(self, source: SeriesSource) -> None:
+        """Put the channels in the order that a checkpoint was trained with, or say that they are
+        others; a zero-shot test has others as a matter of course."""
+        trained = self.checkpoint.metadata.get("columns") if self.checkpoint else None
+        if trained is None:
+            return
+        if sorted(trained) == sorted(source.columns):
+            source.order_like(trained)
+        elif not self.args.zero_shot:
+            print(
+                f"warning: {source.table.path} has other columns than the model was trained on "
+                f"({', '.join(trained[:12])}{' …' if len(trained) > 12 else ''})",
+                file=sys.stderr,
+            )
+
+    def report(self, errors: ErrorSums, tested: dict) -> dict[str, float]:
+        """Leave the errors of a test, with notes on what was tested, in their places."""
+        metrics = errors.metrics()
+        scores = {name: metrics[name] for name in ("mse", "mae")}
+        self.finish(metrics, scores, test=tested | {"original_units": self.args.inverse})
+        if self.args.inverse:
+            print("errors are in original units")
+        return metrics
 
     def units(self, windows: WindowDataset, y: Tensor) -> Tensor:
         """Bring values to the units that the results are in: original ones with `--inverse`."""

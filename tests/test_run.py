@@ -50,7 +50,9 @@ def test_unused_options_are_named_in_one_line(capsys):
     assert "--enc_in" in line
     assert "--n_heads" in line
     assert "--top_k" not in line
-    warn_unused(parse())
+    warn_unused(parse("--task_name classification --inverse"))
+    assert "--inverse" in capsys.readouterr().err
+    warn_unused(parse("--inverse"))
     assert not capsys.readouterr().err
     assert len(UNUSED_OPTIONS) > 15
 
@@ -78,6 +80,9 @@ def test_settings_string():
         ("--no_such_option 1", "--no_such_option"),
         ("--checkpoint x.pth", "--is_training 0"),
         ("--use_multi_gpu", "not supported"),
+        ("--m4_protocol reference", "short_term_forecast"),
+        ("--task_name imputation --reference_validation", "classification"),
+        ("--task_name imputation --zero_shot 1", "long_term_forecast"),
     ],
 )
 def test_refused_in_one_line(more, said, capsys):

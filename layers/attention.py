@@ -1,127 +1,163 @@
-"""Attention that keeps no attention maps, with dropout on the CPU too."""
+"""Self-attention that keeps no attention maps, with dropout on the CPU too."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
+from einops import rearrange
 from torch import Tensor
-from torch.autograd.function import FunctionCtx
+from torch.autograd.function import FunctionCtx, once_differentiable
+
+from layers.dropout import LEVELS, draw_kept
+from layers.linear import linear
 
 CHUNK = 1 << 20  # entries of the attention maps that exist at a time: 4 MB, a processor's cache
+WIDE = 256  # from so many tokens on, heads are worked one by one, and causal ones in bands of rows
 
 
-def attend(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
+def self_attention(
+    qkv: Tensor,
+    heads: int,
     dropout: float = 0.0,
     is_causal: bool = False,
     scale: float | None = None,
 ) -> Tensor:
-    """Scaled dot-product attention over `[batch, heads, tokens, width]`.
+    """Scaled dot-product attention of every token to those of its sample.
 
     PyTorch's fused kernels serve wherever they can. On the CPU they know no dropout, and PyTorch
     would keep whole maps for the backward pass: there `DropoutAttention` works in parts.
 
     Args:
-        q, k, v: queries, keys and values; keys and values may have other tokens than queries.
+        qkv: queries, keys and values side by side, `[batch, tokens, 3 * d_model]`.
+        heads: into how many d_model is cut.
         dropout: probability that an entry of a map is dropped.
         is_causal: whether a token sees the ones before it, and itself, alone.
-        scale: factor of the products; by default width^-0.5.
+        scale: factor of the products; by default (d_model / heads)^-0.5.
+
+    Returns:
+        `[batch, tokens, d_model]`.
     """
-    if dropout == 0 or q.device.type != "cpu":
-        return F.scaled_dot_product_attention(
+    if scale is None:
+        scale = (qkv.shape[-1] // 3 // heads) ** -0.5
+    by_pytorch = dropout == 0 or dropout > 1 - 1 / LEVELS
+    if by_pytorch or qkv.device.type != "cpu" or torch.compiler.is_compiling():
+        q, k, v = rearrange(qkv, "b c (n h k) -> n b h c k", n=3, h=heads)
+        mixed = F.scaled_dot_product_attention(
             q, k, v, dropout_p=dropout, is_causal=is_causal, scale=scale
         )
-    scale = q.shape[-1] ** -0.5 if scale is None else scale
-    return DropoutAttention.apply(q, k, v, dropout, is_causal, scale)
+        return rearrange(mixed, "b h c k -> b c (h k)")
+    return DropoutAttention.apply(qkv, heads, dropout, is_causal, scale)
 
 
 class DropoutAttention(torch.autograd.Function):
     """Attention with dropout that computes its maps part by part, and again in the backward pass.
 
-    What is dropped follows from a seed drawn from PyTorch's random state, so that the backward pass
-    drops the same entries.
+    Only maps narrower than a head, which are smaller than the queries, are kept for it. What is
+    dropped follows from a seed drawn from PyTorch's random state, so that the backward pass drops
+    the same entries.
     """
 
     @staticmethod
     def forward(
-        ctx: FunctionCtx,
-        q: Tensor,
-        k: Tensor,
-        v: Tensor,
-        dropout: float,
-        is_causal: bool,
-        scale: float,
+        ctx: FunctionCtx, qkv: Tensor, heads: int, dropout: float, is_causal: bool, scale: float
     ) -> Tensor:
+        packed = rearrange(qkv, "b c (n h k) -> n (b h) c k", n=3, h=heads).contiguous()
+        q, k, v = packed
+        q *= scale
+        ctx.heads, ctx.dropout, ctx.is_causal, ctx.scale = heads, dropout, is_causal, scale
         ctx.seed = int(torch.randint(2**62, ()))
-        ctx.dropout, ctx.is_causal, ctx.scale = dropout, is_causal, scale
-        shape = q.shape
-        q, k, v = (part.flatten(0, 1) for part in (q, k, v))
-        q = q * scale
-        output = torch.empty(q.shape[:2] + v.shape[2:], dtype=q.dtype)
-        for part, attention, kept in _maps(ctx, q, k):
-            torch.bmm(attention.mul_(kept), v[part], out=output[part])
-        output *= _gain(dropout)
-        ctx.save_for_backward(q, k, v, output)
-        return output.unflatten(0, shape[:2])
+        ctx.maps = list(_maps(ctx, q, k)) if q.shape[1] < q.shape[2] else None
+        mixed = torch.empty_like(q)
+        for part in ctx.maps or _maps(ctx, q, k):
+            weights = (part.attention * part.kept).mul_(part.gain)
+            mixed[part.rows] = _times(weights, v[part.columns])
+        ctx.save_for_backward(packed, mixed)
+        return rearrange(mixed, "(b h) c k -> b c (h k)", h=heads)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: FunctionCtx, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        q, k, v, output = ctx.saved_tensors
-        shape = gradient.shape
-        gradient = gradient.flatten(0, 1)
-        of_q, of_k, of_v = (torch.empty_like(part) for part in (q, k, v))
+        packed, mixed = ctx.saved_tensors
+        q, k, v = packed
+        gradient = rearrange(gradient, "b c (h k) -> (b h) c k", h=ctx.heads).contiguous()
         # a row's share of the softmax gradient, the same whatever was dropped
-        share = (gradient * output).sum(dim=-1, keepdim=True)
-        gradient = gradient * _gain(ctx.dropout)
-        for part, attention, kept in _maps(ctx, q, k):
-            of_scores = torch.bmm(gradient[part], v[part].transpose(1, 2))
-            of_scores.mul_(kept).sub_(share[part]).mul_(attention)
-            torch.bmm(attention.mul_(kept).transpose(1, 2), gradient[part], out=of_v[part])
-            torch.bmm(of_scores, k[part], out=of_q[part])
-            torch.bmm(of_scores.transpose(1, 2), q[part], out=of_k[part])
+        share = (gradient * mixed).sum(dim=-1, keepdim=True)
+        of_packed = torch.zeros_like(packed)
+        of_q, of_k, of_v = of_packed
+        for rows, columns, attention, kept, gain in ctx.maps or _maps(ctx, q, k):
+            factor = kept.to(attention.dtype).mul_(gain)
+            of_scores = _by_transposed(gradient[rows], v[columns])
+            of_scores.mul_(factor).sub_(share[rows]).mul_(attention)
+            of_v[columns] += _transposed_times(factor.mul_(attention), gradient[rows])
+            of_q[rows] = _times(of_scores, k[columns])
+            of_k[columns] += _transposed_times(of_scores, q[rows])
         of_q *= ctx.scale
-        return (
-            of_q.unflatten(0, shape[:2]),
-            of_k.unflatten(0, shape[:2]),
-            of_v.unflatten(0, shape[:2]),
-            None,
-            None,
-            None,
-        )
+        of_qkv = rearrange(of_packed, "n (b h) c k -> b c (n h k)", h=ctx.heads)
+        return of_qkv, None, None, None, None
 
 
-def _maps(ctx: FunctionCtx, q: Tensor, k: Tensor) -> Iterator[tuple[slice, Tensor, Tensor]]:
-    """Yield which heads, their attention `[heads, queries, keys]` before dropout, and 1 where it is
-    kept, 0 where it is dropped. The same at every call for one context; `q` is scaled."""
-    heads, queries, keys = len(q), q.shape[1], k.shape[1]
+@dataclass
+class Part:
+    """Part of the attention maps.
+
+    Attributes:
+        rows, columns: which heads and queries, and which heads and keys.
+        attention: the softmax over them, `[.., queries, keys]`.
+        kept: True where an entry is kept. gain: what those are multiplied by.
+    """
+
+    rows: tuple
+    columns: tuple
+    attention: Tensor
+    kept: Tensor
+    gain: float
+
+    def __iter__(self) -> Iterator:
+        return iter((self.rows, self.columns, self.attention, self.kept, self.gain))
+
+
+def _maps(ctx: FunctionCtx, q: Tensor, k: Tensor) -> Iterator[Part]:
+    """Compute the maps part by part, the same at every call for one context; `q` is scaled."""
     generator = torch.Generator().manual_seed(ctx.seed)
     future = None
     if ctx.is_causal:
-        future = torch.full((queries, keys), float("-inf"), dtype=q.dtype).triu_(1)
-    size = max(1, CHUNK // (queries * keys))
-    for start in range(0, heads, size):
-        part = slice(start, min(start + size, heads))
-        scores = torch.bmm(q[part], k[part].transpose(1, 2))
+        length = q.shape[1]
+        future = torch.full((length, length), float("-inf"), dtype=q.dtype).triu_(1)
+    for rows, columns in _cut(*q.shape[:2], ctx.is_causal):
+        scores = _by_transposed(q[rows], k[columns])
         if future is not None:
-            scores += future
-        yield part, torch.softmax(scores, dim=-1), _kept(scores, ctx.dropout, generator)
+            scores += future[rows[1], columns[1]]
+        kept, gain = draw_kept(scores.shape, ctx.dropout, generator)
+        yield Part(rows, columns, torch.softmax(scores, dim=-1), kept, gain)
 
 
-def _kept(like: Tensor, dropout: float, generator: torch.Generator) -> Tensor:
-    """Draw 1 for entries that are kept and 0 for those dropped, in the shape of `like`.
+def _cut(heads: int, tokens: int, is_causal: bool) -> Iterator[tuple[tuple, tuple]]:
+    """Cut the maps of all heads: yield which heads and queries, and which heads and keys."""
+    if tokens < WIDE:
+        size = max(1, CHUNK // tokens**2)
+        for start in range(0, heads, size):
+            part = (slice(start, start + size), slice(None))
+            yield part, part
+        return
+    bands = -(-tokens // WIDE) if is_causal else 1
+    height = -(-tokens // bands)
+    for head in range(heads):
+        for start in range(0, tokens, height):
+            end = min(start + height, tokens)
+            yield (head, slice(start, end)), (head, slice(end if is_causal else tokens))
 
-    Four 16-bit numbers come from each draw, several times as fast as one number a draw; the
-    probability is rounded to a 65,536th.
-    """
-    count = like.numel()
-    draws = torch.empty(-(-count // 4), dtype=torch.int64)
-    draws.random_(-(2**63), None, generator=generator)
-    draws = draws.view(torch.int16)[:count].view_as(like)
-    return (draws >= round(dropout * 2**16) - 2**15).to(like.dtype)
+
+def _by_transposed(a: Tensor, b: Tensor) -> Tensor:
+    """Compute `a b^T` of matrices or of batches of them."""
+    return linear(a, b) if a.dim() == 2 else torch.bmm(a, b.transpose(1, 2))
 
 
-def _gain(dropout: float) -> float:
-    """What the entries that are not dropped are multiplied by, so that their mean stays."""
-    return 2**16 / (2**16 - round(dropout * 2**16))
+def _times(a: Tensor, b: Tensor) -> Tensor:
+    """Compute `a b`."""
+    return linear(a, b.t()) if a.dim() == 2 else torch.bmm(a, b)
+
+
+def _transposed_times(a: Tensor, b: Tensor) -> Tensor:
+    """Compute `a^T b`, where `b` is the smaller one."""
+    return linear(b.t(), a.t()).t() if a.dim() == 2 else torch.bmm(a.transpose(1, 2), b)

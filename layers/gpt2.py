@@ -6,34 +6,50 @@ its weights, and checkpoints of the authors' code, load by name.
 
 from copy import deepcopy
 
-from einops import rearrange
 from peft import LoraConfig, PeftModel, get_peft_model
 from torch import Tensor, nn
 from transformers import GPT2Config, GPT2Model
 from transformers.activations import ACT2FN
 
-from layers.attention import attend
+from layers.attention import self_attention
+from layers.dropout import dropout
+from layers.linear import conv1d, linear
+
+LORA = "default"  # peft's name for an only adapter
 
 
 class CausalSelfAttention(nn.Module):
-    """GPT-2's attention over `[batch, channels, d_model]`, by PyTorch's fused kernel."""
+    """GPT-2's attention over `[batch, channels, d_model]`."""
 
     def __init__(self, attn: nn.Module, config: GPT2Config, index: int):
         super().__init__()
         self.c_attn = attn.c_attn
         self.c_proj = attn.c_proj
         self.n_head = config.n_head
-        self.attn_dropout = config.attn_pdrop
-        self.resid_dropout = nn.Dropout(config.resid_pdrop)
+        self.attn_pdrop, self.resid_pdrop = config.attn_pdrop, config.resid_pdrop
         self.scale = (config.n_embd // config.n_head) ** -0.5 if config.scale_attn_weights else 1.0
         if config.scale_attn_by_inverse_layer_idx:
             self.scale /= index + 1
 
     def forward(self, x: Tensor) -> Tensor:
-        q, k, v = rearrange(self.c_attn(x), "b c (n h k) -> n b h c k", n=3, h=self.n_head)
-        dropout = self.attn_dropout if self.training else 0.0
-        y = attend(q, k, v, dropout, is_causal=True, scale=self.scale)
-        return self.resid_dropout(self.c_proj(rearrange(y, "b h c k -> b c (h k)")))
+        qkv = (
+            project_with_lora(x, self.c_attn) if _has_lora(self.c_attn) else conv1d(x, self.c_attn)
+        )
+        attn_pdrop = self.attn_pdrop if self.training else 0.0
+        y = self_attention(qkv, self.n_head, attn_pdrop, is_causal=True, scale=self.scale)
+        return dropout(conv1d(y, self.c_proj), self.resid_pdrop, self.training)
+
+
+def _has_lora(module: nn.Module) -> bool:
+    return hasattr(module, "lora_A")
+
+
+def project_with_lora(x: Tensor, layer: nn.Module) -> Tensor:
+    """Apply a projection of GPT-2 with its low-rank update, as peft does, to `x` `[.., in]`."""
+    a, b = layer.lora_A[LORA].weight, layer.lora_B[LORA].weight
+    dropped = dropout(x, getattr(layer.lora_dropout[LORA], "p", 0.0), layer.training)
+    update = linear(linear(dropped, a), b)
+    return conv1d(x, layer.base_layer).add(update, alpha=layer.scaling[LORA])
 
 
 class MLP(nn.Module):
@@ -44,12 +60,17 @@ class MLP(nn.Module):
         self.c_fc = mlp.c_fc
         self.c_proj = mlp.c_proj
         # "gelu_new" is the tanh approximation, which PyTorch has as one kernel
-        fused = config.activation_function in ("gelu_new", "gelu_fast", "gelu_pytorch_tanh")
-        self.act = nn.GELU("tanh") if fused else ACT2FN[config.activation_function]
-        self.dropout = nn.Dropout(config.resid_pdrop)
+        self.tanh_gelu = config.activation_function in (
+            "gelu_new",
+            "gelu_fast",
+            "gelu_pytorch_tanh",
+        )
+        self.act = nn.GELU("tanh") if self.tanh_gelu else ACT2FN[config.activation_function]
+        self.resid_pdrop = config.resid_pdrop
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.dropout(self.c_proj(self.act(self.c_fc(x))))
+        inner = self.act(conv1d(x, self.c_fc))
+        return dropout(conv1d(inner, self.c_proj), self.resid_pdrop, self.training)
 
 
 class Block(nn.Module):
@@ -81,7 +102,7 @@ class GPT2Branch(nn.Module):
         super().__init__()
         config = backbone.config
         self.wpe = backbone.wpe
-        self.drop = nn.Dropout(config.embd_pdrop)
+        self.embd_pdrop = config.embd_pdrop
         self.h = nn.ModuleList(Block(backbone.h[i], config, i) for i in range(n_layer))
         self.ln_f = backbone.ln_f
 
@@ -93,7 +114,7 @@ class GPT2Branch(nn.Module):
             hidden states: the embedding output, the output of every block but the last, and the
             branch's output itself (else an empty list).
         """
-        state = self.drop(x + self.wpe.weight[: x.shape[1]])
+        state = dropout(x + self.wpe.weight[: x.shape[1]], self.embd_pdrop, self.training)
         hidden = []
         for block in self.h:
             if keep_hidden:

@@ -4,7 +4,9 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from layers.attention import attend
+from layers.attention import self_attention
+from layers.dropout import dropout
+from layers.linear import Linear, linear
 
 
 class CrossModalMatch(nn.Module):
@@ -26,7 +28,7 @@ class CrossModalMatch(nn.Module):
     ):
         super().__init__()
         d_model = words.shape[0]
-        self.linear = nn.Linear(seq_len, d_model)
+        self.linear = Linear(seq_len, d_model)
         layer = nn.TransformerEncoderLayer(d_model, n_heads, d_ff, dropout, batch_first=True)
         self.transformer_encoder = nn.TransformerEncoder(layer, 1, enable_nested_tensor=False)
         self.cross_attention = nn.MultiheadAttention(d_model, n_heads, batch_first=True)
@@ -37,13 +39,14 @@ class CrossModalMatch(nn.Module):
         x = self.linear(x)
         layer = self.transformer_encoder.layers[0]
         attention = layer.self_attn
-        qkv = F.linear(x, attention.in_proj_weight, attention.in_proj_bias)
-        q, k, v = rearrange(qkv, "b c (n h k) -> n b h c k", n=3, h=attention.num_heads)
-        mixed = attend(q, k, v, attention.dropout if self.training else 0.0)
-        mixed = attention.out_proj(rearrange(mixed, "b h c k -> b c (h k)"))
-        x = layer.norm1(x + layer.dropout1(mixed))
-        inner = layer.dropout(layer.activation(layer.linear1(x)))
-        return layer.norm2(x + layer.dropout2(layer.linear2(inner)))
+        qkv = linear(x, attention.in_proj_weight, attention.in_proj_bias)
+        attn_dropout = attention.dropout if self.training else 0.0
+        mixed = _apply(attention.out_proj, self_attention(qkv, attention.num_heads, attn_dropout))
+        x = layer.norm1(x + dropout(mixed, layer.dropout1.p, self.training))
+        inner = layer.activation(_apply(layer.linear1, x))
+        inner = dropout(inner, layer.dropout.p, self.training)
+        outer = dropout(_apply(layer.linear2, inner), layer.dropout2.p, self.training)
+        return layer.norm2(x + outer)
 
     def textual_tokens(self, x_time: Tensor) -> Tensor:
         """Attend from X_time to the principal words: X_text `[batch, channels, d_model]`.
@@ -55,8 +58,14 @@ class CrossModalMatch(nn.Module):
         w_q, w_k, w_v = attention.in_proj_weight.chunk(3)
         b_q, b_k, b_v = attention.in_proj_bias.chunk(3)
         h = attention.num_heads
-        query = rearrange(F.linear(x_time, w_q, b_q), "b c (h k) -> 1 h (b c) k", h=h)
-        key = rearrange(F.linear(self.word_embedding, w_k, b_k), "d (h k) -> 1 h d k", h=h)
-        value = rearrange(F.linear(self.word_embedding, w_v, b_v), "d (h k) -> 1 h d k", h=h)
-        mixed = rearrange(attend(query, key, value), "1 h (b c) k -> b c (h k)", b=len(x_time))
-        return attention.out_proj(mixed)
+        query = rearrange(linear(x_time, w_q, b_q), "b c (h k) -> 1 h (b c) k", h=h)
+        key = rearrange(linear(self.word_embedding, w_k, b_k), "d (h k) -> 1 h d k", h=h)
+        value = rearrange(linear(self.word_embedding, w_v, b_v), "d (h k) -> 1 h d k", h=h)
+        mixed = F.scaled_dot_product_attention(query, key, value)
+        mixed = rearrange(mixed, "1 h (b c) k -> b c (h k)", b=len(x_time))
+        return _apply(attention.out_proj, mixed)
+
+
+def _apply(module: nn.Linear, x: Tensor) -> Tensor:
+    """Apply one of PyTorch's own linear modules by our product."""
+    return linear(x, module.weight, module.bias)

@@ -11,6 +11,7 @@ from transformers import GPT2Model
 from layers.backbone import check_backbone, load_backbone
 from layers.gpt2 import build_branches
 from layers.instance_norm import restore, standardise
+from layers.linear import Linear
 from layers.match import CrossModalMatch
 from utils.errors import UserError
 from utils.word_embeddings import DEFAULT_PATH, load_word_embeddings
@@ -110,16 +111,16 @@ class Model(nn.Module):
             backbone, n_layer, config.r, config.lora_alpha, config.lora_dropout
         )
         self.time_proj = nn.ModuleList(
-            nn.Linear(d_model, d_model, bias=False) for _ in range(n_layer + 1)
+            Linear(d_model, d_model, bias=False) for _ in range(n_layer + 1)
         )
         self.text_proj = nn.ModuleList(
-            nn.Linear(d_model, d_model, bias=False) for _ in range(n_layer + 1)
+            Linear(d_model, d_model, bias=False) for _ in range(n_layer + 1)
         )
         if config.task_name == "classification":
-            self.out_layer = nn.Linear(d_model * config.n_channels, config.num_class)
+            self.out_layer = Linear(d_model * config.n_channels, config.num_class)
         else:
             steps = config.pred_len if config.task_name in FORECASTING else config.seq_len
-            self.out_layer = nn.Linear(d_model, steps)
+            self.out_layer = Linear(d_model, steps)
 
     def forward(
         self,

@@ -4,82 +4,89 @@ import pytest
 import torch
 
 from layers import attention
-from layers.attention import DropoutAttention, attend
+from layers.attention import DropoutAttention, self_attention
 
 
-def plain(q, k, v, kept, is_causal, scale):
-    """softmax(q k^T) with dropout, whole maps and autograd."""
+def plain(qkv, heads, kept, is_causal, scale):
+    """softmax(q k^T) with dropout, whole maps and autograd, `[batch, tokens, heads * width]`."""
+    batch, tokens, width = qkv.shape
+    q, k, v = qkv.view(batch, tokens, 3, heads, -1).permute(2, 0, 3, 1, 4)
     scores = q @ k.transpose(-1, -2) * scale
     if is_causal:
-        future = torch.ones(scores.shape[-2:], dtype=torch.bool).triu(1)
+        future = torch.ones(tokens, tokens, dtype=torch.bool).triu(1)
         scores = scores.masked_fill(future, float("-inf"))
-    return (scores.softmax(-1) * kept) @ v
+    mixed = (scores.softmax(-1) * kept) @ v
+    return mixed.transpose(1, 2).reshape(batch, tokens, -1)
 
 
-@pytest.mark.parametrize("chunk", [1, 200, 1 << 20])
-@pytest.mark.parametrize(("is_causal", "keys"), [(True, 9), (False, 9), (False, 13)])
-def test_outputs_and_gradients(monkeypatch, chunk, is_causal, keys):
+def whole_maps(qkv, heads, dropout, is_causal, scale):
+    """The maps that `DropoutAttention` uses, seen by values that are the identity."""
+    batch, tokens, width = qkv.shape
+    q, k, v = qkv.detach().view(batch, tokens, 3, heads, -1).unbind(2)
+    if v.shape[-1] != tokens:  # pad the heads so that an identity fits into the values
+        pad = (0, max(tokens - v.shape[-1], 0))
+        q, k = (torch.nn.functional.pad(part, pad) for part in (q, k))
+    eye = torch.eye(tokens, q.shape[-1])[:, None].expand(tokens, heads, -1).expand_as(q)
+    packed = torch.stack((q, k, eye), dim=2).flatten(2)
+    maps = DropoutAttention.apply(packed, heads, dropout, is_causal, scale)
+    return maps.unflatten(2, (heads, -1))[..., :tokens].transpose(1, 2)
+
+
+@pytest.mark.parametrize(
+    ("tokens", "width", "chunk", "wide"),
+    [
+        (9, 5, 1, 256),  # a head at a time
+        (9, 5, 200, 256),  # some heads at a time
+        (9, 5, 1 << 20, 256),
+        (4, 5, 1 << 20, 256),  # maps narrower than a head are kept
+        (9, 5, 1 << 20, 4),  # bands of rows
+        (9, 5, 1 << 20, 9),
+    ],
+)
+@pytest.mark.parametrize("is_causal", [True, False])
+def test_outputs_and_gradients(monkeypatch, tokens, width, chunk, wide, is_causal):
     monkeypatch.setattr(attention, "CHUNK", chunk)
+    monkeypatch.setattr(attention, "WIDE", wide)
     torch.manual_seed(0)
-    q = torch.randn(2, 3, 9, 5, requires_grad=True)
-    k, v = (torch.randn(2, 3, keys, 5, requires_grad=True) for _ in range(2))
+    qkv = torch.randn(2, tokens, 3 * 3 * width, requires_grad=True)
+    options = (3, 0.3, is_causal, 0.4)
     torch.manual_seed(1)
-    ours = DropoutAttention.apply(q, k, v, 0.3, is_causal, 0.4)
-    # what was dropped shows in the values' Jacobian: run again on the identity as values
+    ours = DropoutAttention.apply(qkv, *options)
     torch.manual_seed(1)
-    eye = torch.eye(keys).expand(2, 3, keys, keys).contiguous()
-    maps = DropoutAttention.apply(q, k, eye, 0.3, is_causal, 0.4).detach()
-    full = plain(q, k, eye, 1.0, is_causal, 0.4).detach()
-    kept = torch.where(maps > 0, 1 / (1 - round(0.3 * 2**16) / 2**16), 0.0)
-    torch.testing.assert_close(maps, full * kept)
-    theirs = plain(q, k, v, kept, is_causal, 0.4)
+    maps = whole_maps(qkv, *options)
+    gain = 1 / (1 - round(0.3 * 2**16) / 2**16)
+    kept = torch.where(maps > 0, gain, 0.0)
+    if tokens >= 9:
+        assert 0.1 < (maps == 0).float().mean() < 0.9
+    theirs = plain(qkv, 3, kept, is_causal, 0.4)
     torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
     direction = torch.randn_like(ours)
-    for a, b in zip(
-        torch.autograd.grad(ours, (q, k, v), direction),
-        torch.autograd.grad(theirs, (q, k, v), direction),
-        strict=True,
-    ):
-        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
+    (of_ours,) = torch.autograd.grad(ours, qkv, direction)
+    (of_theirs,) = torch.autograd.grad(theirs, qkv, direction)
+    torch.testing.assert_close(of_ours, of_theirs, rtol=1e-5, atol=1e-5)
 
 
-def test_without_dropout_it_is_pytorchs():
-    q, k, v = torch.randn(3, 2, 3, 9, 5)
-    ours = DropoutAttention.apply(q, k, v, 0.0, True, 5**-0.5)
-    torch.testing.assert_close(ours, attend(q, k, v, is_causal=True), rtol=1e-5, atol=1e-6)
+@pytest.mark.parametrize("tokens", [3, 9, 300])
+@pytest.mark.parametrize("is_causal", [True, False])
+def test_without_dropout_it_is_pytorchs(tokens, is_causal):
+    torch.manual_seed(0)
+    qkv = torch.randn(2, tokens, 3 * 3 * 5, requires_grad=True)
+    ours = DropoutAttention.apply(qkv, 3, 0.0, is_causal, 5**-0.5)
+    theirs = self_attention(qkv, 3, is_causal=is_causal)
+    torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
+    direction = torch.randn_like(ours)
+    (of_ours,) = torch.autograd.grad(ours, qkv, direction)
+    (of_theirs,) = torch.autograd.grad(theirs, qkv, direction)
+    torch.testing.assert_close(of_ours, of_theirs, rtol=1e-5, atol=1e-5)
 
 
 def test_shares_of_dropped_entries():
     torch.manual_seed(0)
-    ones = torch.zeros(4, 8, 100, 4)
-    eye = torch.eye(100).expand(4, 8, 100, 100).contiguous()
-    maps = attend(ones, ones, eye, dropout=0.1) * 100
+    zeros = torch.zeros(4, 100, 3 * 8 * 100)
+    maps = whole_maps(zeros, 8, 0.1, False, 1.0) * 100
     assert (maps == 0).float().mean().item() == pytest.approx(0.1, abs=0.002)
     assert maps.mean().item() == pytest.approx(1.0, abs=0.002)
     # heads, rows and calls differ
     assert not torch.equal(maps[0, 0], maps[0, 1])
-    assert not torch.equal(maps, attend(ones, ones, eye, dropout=0.1) * 100)
-
-
-def test_dropout_follows_the_random_state():
-    q, k, v = torch.randn(3, 2, 3, 9, 5)
-    outputs = []
-    for seed in (3, 3, 4):
-        torch.manual_seed(seed)
-        outputs.append(attend(q, k, v, dropout=0.5))
-    assert torch.equal(outputs[0], outputs[1])
-    assert not torch.equal(outputs[0], outputs[2])
-
-
-def test_no_map_is_kept():
-    q, k, v = (torch.randn(2, 3, 40, 5, requires_grad=True) for _ in range(3))
-    sizes = []
-
-    def note(tensor):
-        sizes.append(tuple(tensor.shape))
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-        attend(q, k, v, dropout=0.1, is_causal=True).sum().backward()
-    assert sizes
-    assert not [size for size in sizes if size[-2:] == (40, 40)]
+    assert not torch.equal(maps[0, 0, 0], maps[0, 0, 1])
+    assert not torch.equal(maps, whole_maps(zeros, 8, 0.1, False, 1.0) * 100)

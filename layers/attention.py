@@ -62,9 +62,7 @@ class DropoutAttention(torch.autograd.Function):
     def forward(
         ctx: FunctionCtx, qkv: Tensor, heads: int, dropout: float, is_causal: bool, scale: float
     ) -> Tensor:
-        packed = rearrange(qkv, "b c (n h k) -> n (b h) c k", n=3, h=heads).contiguous()
-        q, k, v = packed
-        q *= scale
+        q, k, v = _unpack(qkv, heads, scale)
         ctx.heads, ctx.dropout, ctx.is_causal, ctx.scale = heads, dropout, is_causal, scale
         ctx.seed = int(torch.randint(2**62, ()))
         ctx.maps = list(_maps(ctx, q, k)) if q.shape[1] < q.shape[2] else None
@@ -72,23 +70,22 @@ class DropoutAttention(torch.autograd.Function):
         for part in ctx.maps or _maps(ctx, q, k):
             weights = (part.attention * part.kept).mul_(part.gain)
             mixed[part.rows] = _times(weights, v[part.columns])
-        ctx.save_for_backward(packed, mixed)
+        ctx.save_for_backward(qkv)
         return rearrange(mixed, "(b h) c k -> b c (h k)", h=heads)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: FunctionCtx, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        packed, mixed = ctx.saved_tensors
-        q, k, v = packed
+        (qkv,) = ctx.saved_tensors
+        q, k, v = _unpack(qkv, ctx.heads, ctx.scale)
         gradient = rearrange(gradient, "b c (h k) -> (b h) c k", h=ctx.heads).contiguous()
-        # a row's share of the softmax gradient, the same whatever was dropped
-        share = (gradient * mixed).sum(dim=-1, keepdim=True)
-        of_packed = torch.zeros_like(packed)
+        of_packed = q.new_zeros(3, *q.shape)
         of_q, of_k, of_v = of_packed
         for rows, columns, attention, kept, gain in ctx.maps or _maps(ctx, q, k):
             factor = kept.to(attention.dtype).mul_(gain)
             of_scores = _by_transposed(gradient[rows], v[columns])
-            of_scores.mul_(factor).sub_(share[rows]).mul_(attention)
+            of_scores.mul_(factor).mul_(attention)
+            of_scores.addcmul_(attention, of_scores.sum(dim=-1, keepdim=True), value=-1)
             of_v[columns] += _transposed_times(factor.mul_(attention), gradient[rows])
             of_q[rows] = _times(of_scores, k[columns])
             of_k[columns] += _transposed_times(of_scores, q[rows])
@@ -115,6 +112,14 @@ class Part:
 
     def __iter__(self) -> Iterator:
         return iter((self.rows, self.columns, self.attention, self.kept, self.gain))
+
+
+def _unpack(qkv: Tensor, heads: int, scale: float) -> Tensor:
+    """Split `[batch, tokens, 3 * d_model]` to scaled queries, keys and values, a head of a sample
+    after the other, `[3, batch * heads, tokens, width]`."""
+    parts = rearrange(qkv, "b c (n h k) -> n (b h) c k", n=3, h=heads).contiguous()
+    parts[0] *= scale
+    return parts
 
 
 def _maps(ctx: FunctionCtx, q: Tensor, k: Tensor) -> Iterator[Part]:

@@ -5,7 +5,9 @@ its weights, and checkpoints of the authors' code, load by name.
 """
 
 from copy import deepcopy
+from types import SimpleNamespace
 
+import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from torch import Tensor, nn
 from transformers import GPT2Config, GPT2Model
@@ -13,7 +15,7 @@ from transformers.activations import ACT2FN
 
 from layers.attention import self_attention
 from layers.dropout import dropout
-from layers.linear import conv1d, linear
+from layers.linear import Derived, conv1d, frozen_mlp, linear
 
 LORA = "default"  # peft's name for an only adapter
 
@@ -30,26 +32,35 @@ class CausalSelfAttention(nn.Module):
         self.scale = (config.n_embd // config.n_head) ** -0.5 if config.scale_attn_weights else 1.0
         if config.scale_attn_by_inverse_layer_idx:
             self.scale /= index + 1
+        self.folded = Derived(fold)
 
     def forward(self, x: Tensor) -> Tensor:
-        qkv = (
-            project_with_lora(x, self.c_attn) if _has_lora(self.c_attn) else conv1d(x, self.c_attn)
-        )
+        qkv = self.c_attn_with_lora(x) if hasattr(self.c_attn, "lora_A") else conv1d(x, self.c_attn)
         attn_pdrop = self.attn_pdrop if self.training else 0.0
         y = self_attention(qkv, self.n_head, attn_pdrop, is_causal=True, scale=self.scale)
         return dropout(conv1d(y, self.c_proj), self.resid_pdrop, self.training)
 
+    def c_attn_with_lora(self, x: Tensor) -> Tensor:
+        """Apply `c_attn` and peft's low-rank update of it to `x` `[.., in]`.
 
-def _has_lora(module: nn.Module) -> bool:
-    return hasattr(module, "lora_A")
+        Without gradients and dropout, the update is added to the weight and not to every product.
+        """
+        layer, base = self.c_attn, self.c_attn.base_layer
+        a, b, scaling = layer.lora_A[LORA].weight, layer.lora_B[LORA].weight, layer.scaling[LORA]
+        if not (layer.training or torch.is_grad_enabled()):
+            return conv1d(x, self.folded.of(base.weight, base.bias, a, b, scaling=scaling))
+        dropped = dropout(x, getattr(layer.lora_dropout[LORA], "p", 0.0), layer.training)
+        return conv1d(x, base).add(linear(linear(dropped, a), b), alpha=scaling)
+
+    def train(self, mode: bool = True) -> "CausalSelfAttention":
+        """Switch modes, and give back what only evaluation needs."""
+        self.folded.clear()
+        return super().train(mode)
 
 
-def project_with_lora(x: Tensor, layer: nn.Module) -> Tensor:
-    """Apply a projection of GPT-2 with its low-rank update, as peft does, to `x` `[.., in]`."""
-    a, b = layer.lora_A[LORA].weight, layer.lora_B[LORA].weight
-    dropped = dropout(x, getattr(layer.lora_dropout[LORA], "p", 0.0), layer.training)
-    update = linear(linear(dropped, a), b)
-    return conv1d(x, layer.base_layer).add(update, alpha=layer.scaling[LORA])
+def fold(weight: Tensor, bias: Tensor, a: Tensor, b: Tensor, scaling: float) -> SimpleNamespace:
+    """Make a projection of a weight `[in, out]` and its low-rank update `scaling b a`."""
+    return SimpleNamespace(weight=torch.addmm(weight, a.t(), b.t(), alpha=scaling), bias=bias)
 
 
 class MLP(nn.Module):
@@ -69,8 +80,11 @@ class MLP(nn.Module):
         self.resid_pdrop = config.resid_pdrop
 
     def forward(self, x: Tensor) -> Tensor:
-        inner = self.act(conv1d(x, self.c_fc))
-        return dropout(conv1d(inner, self.c_proj), self.resid_pdrop, self.training)
+        if self.tanh_gelu:
+            y = frozen_mlp(x, self.c_fc, self.c_proj)
+        else:
+            y = conv1d(self.act(conv1d(x, self.c_fc)), self.c_proj)
+        return dropout(y, self.resid_pdrop, self.training)
 
 
 class Block(nn.Module):
@@ -133,18 +147,18 @@ def build_branches(
 
     Temporal: LoRA on every `c_attn`; layer norms and position embeddings are trained too.
     Textual: only the position embeddings are trained. The frozen projections are the same tensors
-    in both branches; what either branch trains it has for itself.
+    in both branches (the same modules); what either branch trains it has for itself.
 
     Returns:
         `(temporal, textual)`.
     """
     temporal = GPT2Branch(backbone, n_layer)
-    linear = {
-        id(parameter): parameter
-        for name, parameter in temporal.named_parameters()
-        if name.rpartition(".")[0].endswith(("c_attn", "c_proj", "c_fc"))
+    projections = {
+        id(module): module
+        for name, module in temporal.named_modules()
+        if name.endswith(("c_attn", "c_proj", "c_fc"))
     }
-    textual = deepcopy(temporal, memo=linear)
+    textual = deepcopy(temporal, memo=projections)
     for name, parameter in textual.named_parameters():
         parameter.requires_grad_(name.startswith("wpe."))
 

@@ -1,6 +1,7 @@
 """Matrix products with the weights, by the faster of the processor's two libraries."""
 
 import platform
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -13,7 +14,9 @@ ONEDNN = (
     platform.machine().lower() in ("x86_64", "amd64")
     and torch.backends.mkldnn.is_available()
     and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+    and hasattr(torch.ops.mkldnn, "_reorder_linear_weight")
 )
+PACKED_FOR = 2048  # tokens of a typical product, for which oneDNN chooses its layout
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -25,16 +28,11 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     Args:
         x: `[.., in]`. weight: `[out, in]`; may be a transposed view. bias: `[out]`.
     """
-    if not _by_onednn(x, weight):
+    if not by_onednn(x, weight):
         return F.linear(x, weight, bias)
     if torch.is_grad_enabled():
         return OneDNNLinear.apply(x, weight, bias)
     return _product(x, weight, bias)
-
-
-def conv1d(x: Tensor, module: nn.Module) -> Tensor:
-    """Apply a projection of GPT-2, whose weight is stored as `[in, out]`, to `x` `[.., in]`."""
-    return linear(x, module.weight.t(), module.bias)
 
 
 class Linear(nn.Linear):
@@ -44,14 +42,44 @@ class Linear(nn.Linear):
         return linear(x, self.weight, self.bias)
 
 
+def conv1d(x: Tensor, module: nn.Module) -> Tensor:
+    """Apply a projection of GPT-2, whose weight is stored as `[in, out]`, to `x` `[.., in]`.
+
+    A frozen weight is laid out for oneDNN once, and not at every product.
+    """
+    if not by_onednn(x, module.weight) or module.weight.requires_grad:
+        return linear(x, module.weight.t(), module.bias)
+    packed = packed_weight(module)
+    if torch.is_grad_enabled():
+        return OneDNNLinear.apply(x, module.weight.t(), module.bias, packed)
+    return _product(x, packed, module.bias)
+
+
+def frozen_mlp(x: Tensor, c_fc: nn.Module, c_proj: nn.Module) -> Tensor:
+    """Compute `c_proj(gelu(c_fc(x)))` with GPT-2's tanh approximation; the weights are frozen."""
+    frozen = not (c_fc.weight.requires_grad or c_proj.weight.requires_grad)
+    if not by_onednn(x, c_fc.weight) or not frozen:
+        return conv1d(F.gelu(conv1d(x, c_fc), approximate="tanh"), c_proj)
+    if torch.is_grad_enabled():
+        return FrozenMLP.apply(x, c_fc, c_proj)
+    inner = _product(x, packed_weight(c_fc), c_fc.bias, "gelu", "tanh")
+    return _product(inner, packed_weight(c_proj), c_proj.bias)
+
+
 class OneDNNLinear(torch.autograd.Function):
     """The product by oneDNN, and its gradients."""
 
     @staticmethod
-    def forward(ctx: FunctionCtx, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        of_x, of_weight, _ = ctx.needs_input_grad
+    def forward(
+        ctx: FunctionCtx,
+        x: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        packed: Tensor | None = None,
+    ) -> Tensor:
+        of_x, of_weight = ctx.needs_input_grad[:2]
         ctx.save_for_backward(x if of_weight else None, weight if of_x else None)
-        return _product(x, weight, bias)
+        return _product(x, weight if packed is None else packed, bias)
 
     @staticmethod
     @once_differentiable
@@ -70,10 +98,71 @@ class OneDNNLinear(torch.autograd.Function):
                 of_weight = _product(rows_x, columns).t()
         if ctx.needs_input_grad[2]:
             of_bias = rows.sum(dim=0)
-        return of_x, of_weight, of_bias
+        return of_x, of_weight, of_bias, None
 
 
-def _by_onednn(x: Tensor, weight: Tensor) -> bool:
+class FrozenMLP(torch.autograd.Function):
+    """GPT-2's feed-forward part, whose widest gradient is computed in place."""
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, x: Tensor, c_fc: nn.Module, c_proj: nn.Module) -> Tensor:
+        inner = _product(x, packed_weight(c_fc), c_fc.bias)
+        ctx.save_for_backward(inner, c_fc.weight, c_proj.weight)
+        activated = F.gelu(inner, approximate="tanh")
+        return _product(activated, packed_weight(c_proj), c_proj.bias)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: FunctionCtx, gradient: Tensor) -> tuple[Tensor, None, None]:
+        inner, c_fc, c_proj = ctx.saved_tensors
+        of_inner = _product(gradient, c_proj)
+        torch.ops.aten.gelu_backward.grad_input(
+            of_inner, inner, approximate="tanh", grad_input=of_inner
+        )
+        return _product(of_inner, c_fc), None, None
+
+
+class Derived:
+    """What is computed from parameters, kept as long as they stay the same."""
+
+    def __init__(self, make: Callable):
+        self.make = make
+        self.clear()
+
+    def clear(self) -> None:
+        """Give the memory back."""
+        self._state = self._made = None
+
+    def of(self, *sources: Tensor, **options: object) -> object:
+        """Compute it from `sources`, or return what was computed last."""
+        state = [options, *((source.data_ptr(), source._version) for source in sources)]
+        if state != self._state:
+            with torch.inference_mode(False), torch.no_grad():
+                self._made = self.make(*sources, **options)
+            self._state = state
+        return self._made
+
+    def __deepcopy__(self, memo: dict) -> "Derived":
+        return Derived(self.make)
+
+    def __reduce__(self) -> tuple:
+        return Derived, (self.make,)
+
+
+def packed_weight(module: nn.Module) -> Tensor:
+    """The weight `[in, out]` of a projection of GPT-2, transposed, in oneDNN's layout."""
+    if not hasattr(module, "packed"):
+        module.packed = Derived(pack)
+    return module.packed.of(module.weight)
+
+
+def pack(weight: Tensor) -> Tensor:
+    """Bring the transpose of `weight` `[in, out]` into oneDNN's layout."""
+    return torch.ops.mkldnn._reorder_linear_weight(weight.detach().t(), PACKED_FOR)
+
+
+def by_onednn(x: Tensor, weight: Tensor) -> bool:
+    """Whether oneDNN multiplies these."""
     return (
         ONEDNN
         and x.device.type == weight.device.type == "cpu"
@@ -84,5 +173,11 @@ def _by_onednn(x: Tensor, weight: Tensor) -> bool:
     )
 
 
-def _product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
+def _product(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    activation: str = "none",
+    variant: str = "",
+) -> Tensor:
+    return torch.ops.mkldnn._linear_pointwise(x, weight, bias, activation, [], variant)

@@ -67,14 +67,33 @@ class CALFOutput:
         outputs_time: prediction of the temporal branch, `[batch, steps, channels]` or
             `[batch, classes]`.
         outputs_text: the same of the textual branch; None when it did not run.
-        features_time, features_text: projected hidden states i = 0..N, each
-            `[batch, channels, d_model]`; None when they were not asked for.
+        hidden_time, hidden_text: hidden states i = 0..N, each `[batch, channels, d_model]`; None
+            when they were not asked for.
+        time_proj, text_proj: their projections phi, applied when features are looked at.
     """
 
     outputs_time: Tensor
     outputs_text: Tensor | None = None
-    features_time: tuple[Tensor, ...] | None = None
-    features_text: tuple[Tensor, ...] | None = None
+    hidden_time: list[Tensor] | None = None
+    hidden_text: list[Tensor] | None = None
+    time_proj: nn.ModuleList | None = None
+    text_proj: nn.ModuleList | None = None
+
+    @property
+    def features_time(self) -> tuple[Tensor, ...] | None:
+        """The projected hidden states of the temporal branch; None when not asked for."""
+        return _project(self.time_proj, self.hidden_time)
+
+    @property
+    def features_text(self) -> tuple[Tensor, ...] | None:
+        """The projected hidden states of the textual branch; None when not asked for."""
+        return _project(self.text_proj, self.hidden_text)
+
+    def feature_gaps(self) -> Iterator[Tensor]:
+        """Yield `features_time[i] - features_text[i]` one by one, so that only these are kept."""
+        hidden = zip(self.hidden_time, self.hidden_text, strict=True)
+        for i, (time, text) in enumerate(hidden):
+            yield self.time_proj[i](time) - self.text_proj[i](text)
 
 
 class Model(nn.Module):
@@ -137,8 +156,8 @@ class Model(nn.Module):
             mask: for imputation, 1 where observed, shape of `x`.
             text_branch: whether to run the textual branch; by default in training only, since
                 the prediction does not need it.
-            features: whether to project the hidden states for the feature loss; by default
-                whenever the textual branch runs.
+            features: whether to keep the hidden states for the feature loss; by default whenever
+                the textual branch runs.
 
         Raises:
             UserError: more channels than GPT-2 has positions.
@@ -155,13 +174,13 @@ class Model(nn.Module):
         y_time, hidden_time = self.gpt2(x_time, keep_hidden=features)
         output = CALFOutput(self._head(y_time, mean, scale))
         if features:
-            output.features_time = _project(self.time_proj, hidden_time)
+            output.hidden_time, output.time_proj = hidden_time, self.time_proj
         if text_branch:
             x_text = self.in_layer.textual_tokens(x_time)
             y_text, hidden_text = self.gpt2_text(x_text, keep_hidden=features)
             output.outputs_text = self._head(y_text, mean, scale)
             if features:
-                output.features_text = _project(self.text_proj, hidden_text)
+                output.hidden_text, output.text_proj = hidden_text, self.text_proj
         return output
 
     def _head(self, y: Tensor, mean: Tensor | None, scale: Tensor | None) -> Tensor:
@@ -199,5 +218,7 @@ class Model(nn.Module):
         return ((name, p) for name, p in self.named_parameters() if p.requires_grad)
 
 
-def _project(projections: nn.ModuleList, hidden: list[Tensor]) -> tuple[Tensor, ...]:
+def _project(projections: nn.ModuleList, hidden: list[Tensor] | None) -> tuple[Tensor, ...] | None:
+    if hidden is None:
+        return None
     return tuple(project(state) for project, state in zip(projections, hidden, strict=True))

@@ -1,7 +1,7 @@
 """The losses of CALF: what a name on the command line means, and how they are added up."""
 
 from argparse import Namespace
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -18,6 +18,15 @@ POINT_LOSSES: dict[str, Loss] = {
     "smooth_l1": F.smooth_l1_loss,
     "mse": F.mse_loss,
     "ce": F.cross_entropy,
+}
+
+GapLoss = Callable[[Tensor], Tensor]
+
+# the same losses of what two features differ by
+GAP_LOSSES: dict[str, GapLoss] = {
+    "l1": lambda gap: gap.abs().mean(),
+    "smooth_l1": lambda gap: F.smooth_l1_loss(gap, torch.zeros_like(gap)),
+    "mse": lambda gap: gap.square().mean(),
 }
 
 SeriesLoss = Callable[[Tensor, int, Tensor, Tensor, Tensor], Tensor]
@@ -60,24 +69,19 @@ SERIES_LOSSES: dict[str, SeriesLoss] = {
 FEATURE_DECAY = 0.8
 
 
-def feature_regularisation(
-    loss: Loss, features_time: Sequence[Tensor], features_text: Sequence[Tensor]
-) -> Tensor:
-    """Align the branches layer by layer: sum over i of 0.8^(N-i) loss(time_i, text_i).
+def feature_regularisation(loss: GapLoss, gaps: Iterable[Tensor]) -> Tensor:
+    """Align the branches layer by layer: sum over i of 0.8^(N-i) loss(time_i - text_i).
 
     Args:
-        loss: what compares two features.
-        features_time, features_text: N + 1 features each, `[batch, channels, d_model]`, the
-            deepest last.
+        loss: mean of a function of the gap between two features.
+        gaps: N + 1 gaps between features, each `[batch, channels, d_model]`, the deepest last.
 
     Source: paper section "Feature Regularization Loss" (method section 4).
     """
-    deepest = len(features_time) - 1
-    terms = [
-        FEATURE_DECAY ** (deepest - i) * loss(time, text)
-        for i, (time, text) in enumerate(zip(features_time, features_text, strict=True))
-    ]
-    return torch.stack(terms).sum()
+    total = 0.0
+    for gap in gaps:
+        total = FEATURE_DECAY * total + loss(gap)
+    return total
 
 
 class BranchOutputs(Protocol):
@@ -85,8 +89,8 @@ class BranchOutputs(Protocol):
 
     outputs_time: Tensor
     outputs_text: Tensor | None
-    features_time: Sequence[Tensor] | None
-    features_text: Sequence[Tensor] | None
+
+    def feature_gaps(self) -> Iterable[Tensor]: ...
 
 
 @dataclass(frozen=True)
@@ -94,13 +98,14 @@ class CALFLoss:
     """The total loss: supervised + output consistency + feature regularisation (method section 4).
 
     Attributes:
-        task, output, feature: how predictions, branch outputs and features are compared.
+        task, output, feature: how predictions, branch outputs and features are compared (features
+            by their gap).
         task_w, output_w, feature_w: the weights of the three terms.
     """
 
     task: Loss
     output: Loss
-    feature: Loss
+    feature: GapLoss
     task_w: float = 1.0
     output_w: float = 1.0
     feature_w: float = 0.01
@@ -126,7 +131,8 @@ class CALFLoss:
                     f"--{option} {name} is not a loss of {args.task_name}: "
                     f"use one of {', '.join(names)}"
                 )
-            chosen.append(POINT_LOSSES.get(name) or SERIES_LOSSES[name])
+            known = GAP_LOSSES if option == "feature_loss" else POINT_LOSSES | SERIES_LOSSES
+            chosen.append(known[name])
         task, output, feature = chosen
         return cls(task, output, feature, args.task_w, args.output_w, args.feature_w)
 
@@ -170,6 +176,6 @@ class CALFLoss:
             total = total + self.output_w * consistency
         if self.feature_w != 0:
             total = total + self.feature_w * feature_regularisation(
-                self.feature, output.features_time, output.features_text
+                self.feature, output.feature_gaps()
             )
         return total

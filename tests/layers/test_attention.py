@@ -9,7 +9,7 @@ from layers.attention import DropoutAttention, self_attention
 
 def plain(qkv, heads, kept, is_causal, scale):
     """softmax(q k^T) with dropout, whole maps and autograd, `[batch, tokens, heads * width]`."""
-    batch, tokens, width = qkv.shape
+    batch, tokens, _ = qkv.shape
     q, k, v = qkv.view(batch, tokens, 3, heads, -1).permute(2, 0, 3, 1, 4)
     scores = q @ k.transpose(-1, -2) * scale
     if is_causal:
@@ -21,7 +21,7 @@ def plain(qkv, heads, kept, is_causal, scale):
 
 def whole_maps(qkv, heads, dropout, is_causal, scale):
     """The maps that `DropoutAttention` uses, seen by values that are the identity."""
-    batch, tokens, width = qkv.shape
+    batch, tokens, _ = qkv.shape
     q, k, v = qkv.detach().view(batch, tokens, 3, heads, -1).unbind(2)
     if v.shape[-1] != tokens:  # pad the heads so that an identity fits into the values
         pad = (0, max(tokens - v.shape[-1], 0))

@@ -117,7 +117,8 @@ class Part:
 def _unpack(qkv: Tensor, heads: int, scale: float) -> Tensor:
     """Split `[batch, tokens, 3 * d_model]` to scaled queries, keys and values, a head of a sample
     after the other, `[3, batch * heads, tokens, width]`."""
-    parts = rearrange(qkv, "b c (n h k) -> n (b h) c k", n=3, h=heads).contiguous()
+    parts = rearrange(qkv, "b c (n h k) -> n (b h) c k", n=3, h=heads)
+    parts = parts.clone(memory_format=torch.contiguous_format)  # never the caller's own memory
     parts[0] *= scale
     return parts
 

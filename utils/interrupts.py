@@ -1,0 +1,48 @@
+"""Interruption by signals: the first is obeyed at a good moment, the second at once."""
+
+import os
+import signal
+from types import FrameType, TracebackType
+
+SIGNALS = {signal.SIGINT: 130, signal.SIGTERM: 143}
+
+
+class Interrupted(Exception):
+    """A signal asked the run to stop. `code`: the exit code that says so."""
+
+    def __init__(self, code: int):
+        super().__init__(f"exit code {code}")
+        self.code = code
+
+
+class Interrupts:
+    """Within this context SIGINT and SIGTERM are noted; `check` raises where stopping is fine."""
+
+    def __init__(self):
+        self.code = 0
+
+    def __enter__(self) -> "Interrupts":
+        self._before = {number: signal.getsignal(number) for number in SIGNALS}
+        for number in SIGNALS:
+            signal.signal(number, self._note)
+        return self
+
+    def __exit__(
+        self, kind: type | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if self.code:
+            os._exit(SIGNALS[number])
+        self.code = SIGNALS[number]
+
+    def check(self) -> None:
+        """Stop here if a signal came.
+
+        Raises:
+            Interrupted: it did.
+        """
+        if self.code:
+            raise Interrupted(self.code)

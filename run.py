@@ -20,6 +20,7 @@ MODELS = ("CALF", "LLaTA")
 # Options that would change nothing in other tasks than these, and are refused there.
 TASKS_OF_OPTION = {
     "do_predict": ("long_term_forecast",),
+    "fill_missing": ("long_term_forecast", "imputation"),
     "zero_shot": ("long_term_forecast",),
     "m4_protocol": ("short_term_forecast",),
     "reference_validation": ("long_term_forecast", "anomaly_detection", "classification"),
@@ -27,25 +28,25 @@ TASKS_OF_OPTION = {
 
 # Options of the published command lines that this model does not use: (name, settings).
 UNUSED_OPTIONS = [
-    ("--num_workers", {"type": int, "default": 10}),
-    ("--top_k", {"type": int, "default": 5}),
-    ("--num_kernels", {"type": int, "default": 6}),
-    ("--enc_in", {"type": int, "default": 7}),
-    ("--dec_in", {"type": int, "default": 7}),
-    ("--c_out", {"type": int, "default": 7}),
-    ("--n_heads", {"type": int, "default": 8}),
-    ("--e_layers", {"type": int, "default": 2}),
-    ("--d_layers", {"type": int, "default": 1}),
-    ("--d_ff", {"type": int, "default": 2048}),
-    ("--moving_avg", {"type": int, "default": 25}),
-    ("--factor", {"type": int, "default": 1}),
+    ("--num_workers", {"type": whole(), "default": 10}),
+    ("--top_k", {"type": whole(1), "default": 5}),
+    ("--num_kernels", {"type": whole(1), "default": 6}),
+    ("--enc_in", {"type": whole(1), "default": 7}),
+    ("--dec_in", {"type": whole(1), "default": 7}),
+    ("--c_out", {"type": whole(1), "default": 7}),
+    ("--n_heads", {"type": whole(1), "default": 8}),
+    ("--e_layers", {"type": whole(), "default": 2}),
+    ("--d_layers", {"type": whole(), "default": 1}),
+    ("--d_ff", {"type": whole(1), "default": 2048}),
+    ("--moving_avg", {"type": whole(1), "default": 25}),
+    ("--factor", {"type": whole(1), "default": 1}),
     ("--distil", {"action": "store_false", "default": True}),
-    ("--dropout", {"type": float, "default": 0.1}),
+    ("--dropout", {"type": real(below=1), "default": 0.1}),
     ("--activation", {"type": str, "default": "gelu"}),
     ("--output_attention", {"action": "store_true", "default": None}),
     ("--use_amp", {"action": "store_true", "default": False}),
-    ("--p_hidden_dims", {"type": int, "nargs": "+", "default": [128, 128]}),
-    ("--p_hidden_layers", {"type": int, "default": 2}),
+    ("--p_hidden_dims", {"type": whole(1), "nargs": "+", "default": [128, 128]}),
+    ("--p_hidden_layers", {"type": whole(1), "default": 2}),
 ]
 
 
@@ -148,8 +149,15 @@ def add_published_options(parser: argparse.ArgumentParser) -> None:
         "options of other tasks (accepted, not used by the task here)"
     )
     tasks.add_argument("--seasonal_patterns", default="Monthly", help="M4 frequency")
-    tasks.add_argument("--mask_rate", type=float, default=0.25, help="imputation")
-    tasks.add_argument("--anomaly_ratio", type=float, default=0.25, help="anomaly detection")
+    tasks.add_argument(
+        "--mask_rate", type=real(below=1, open_below=True), default=0.25, help="imputation"
+    )
+    tasks.add_argument(
+        "--anomaly_ratio",
+        type=real(below=100, open_below=True),
+        default=0.25,
+        help="anomaly detection, in %%",
+    )
 
     unused = parser.add_argument_group(
         "options of other models (accepted, named in a warning, not used; some name the folder)"
@@ -187,6 +195,18 @@ def add_own_options(parser: argparse.ArgumentParser) -> None:
         choices=("clean", "reference"),
         default="clean",
         help="clean: choose the epoch on a held-out horizon; reference: on the test data",
+    )
+    own.add_argument(
+        "--fill_missing",
+        choices=("linear", "ffill"),
+        help="accept missing and infinite values of a CSV, and fill them. linear: interpolate by "
+        "row number, which looks at later values; ffill: the last value before, and in front of "
+        "the first one that one; without this they are an error",
+    )
+    own.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="replace the results of another configuration with the same folder name",
     )
     own.add_argument("--debug", action="store_true", help="show where an error comes from")
 
@@ -246,6 +266,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         args.task_loss = "ce"
     if not args.cos and args.lradj not in ("type1", "type2", "type3"):
         parser.error(f"--lradj {args.lradj} is not known: use type1, type2 or type3")
+    if args.is_training and not (args.task_w or args.output_w or args.feature_w):
+        parser.error("--task_w, --output_w and --feature_w are all 0: there is nothing to train by")
     if args.use_multi_gpu:
         parser.error("--use_multi_gpu is not supported yet: leave it out to train on one device")
     return args
@@ -266,15 +288,16 @@ def run(args: argparse.Namespace) -> None:
     task = getattr(importlib.import_module(f"exp.{module}"), name)
     for iteration in range(1 if args.checkpoint else args.itr):
         experiment = task(args, iteration)
-        if args.is_training:
-            try:
-                experiment.train()
-            except KeyboardInterrupt:
-                print(experiment.kept(), file=sys.stderr)
-                raise
-        experiment.test()
-        if args.do_predict:
-            experiment.predict()
+        with experiment.folders.hold():
+            if args.is_training:
+                try:
+                    experiment.train()
+                except KeyboardInterrupt:
+                    print(experiment.kept(), file=sys.stderr)
+                    raise
+            experiment.test()
+            if args.do_predict:
+                experiment.predict()
 
 
 def _terminate(*_: object) -> None:

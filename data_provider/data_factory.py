@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 from sklearn.preprocessing import StandardScaler
 
-from data_provider.csv_file import read_series
+from data_provider.csv_file import read_series, shortened
 from data_provider.windows import WindowDataset
 from utils.errors import UserError
 from utils.timefeatures import frequency_unit
@@ -62,7 +63,8 @@ class SeriesSource:
 
     Args:
         args: parsed arguments; `root_path`, `data_path`, `data`, `features`, `target`, `freq`,
-            `embed`, `seq_len`, `label_len`, `pred_len` and `percent` are read.
+            `embed`, `seq_len`, `label_len`, `pred_len`, `percent` and, where it is there,
+            `fill_missing` are read.
 
     Raises:
         UserError: the file is not as it should be (see `read_series`), the target column is
@@ -75,7 +77,8 @@ class SeriesSource:
             raise UserError(f"--data {args.data} is not known here: use one of {known}")
         frequency_unit(args.freq)
         self.args = args
-        self.table = read_series(Path(args.root_path) / args.data_path)
+        path = Path(args.root_path) / args.data_path
+        self.table = read_series(path, getattr(args, "fill_missing", None))
         self._arrange(self._columns())
 
     def _arrange(self, columns: list[str]) -> None:
@@ -94,8 +97,7 @@ class SeriesSource:
         if args.target not in names:
             raise UserError(
                 f"{self.table.path}: no column named {args.target}; "
-                f"choose the --target among {', '.join(names[:12])}"
-                + (" …" if len(names) > 12 else "")
+                f"choose the --target among {shortened(names)}"
             )
         if args.features == "S":
             return [args.target]
@@ -122,9 +124,12 @@ class SeriesSource:
     @cached_property
     def scaler(self) -> StandardScaler:
         """Fitted on all training rows, also where `percent` keeps fewer of them for training."""
+        return StandardScaler().fit(self._training_rows())
+
+    def _training_rows(self) -> np.ndarray:
         args = self.args
         train = split_borders(args.data, len(self.values), args.seq_len)["train"]
-        return StandardScaler().fit(self.values[train.start : max(train.stop, 1)])
+        return self.values[train.start : max(train.stop, 1)]
 
     def split(self, flag: str) -> WindowDataset:
         """Make the windows of the split `train`, `val` or `test`.
@@ -163,11 +168,16 @@ class SeriesSource:
         return self._windows(slice(rows - seq_len, rows), scaler or self.scaler)
 
     def describe(self, train: Sized, val: Sized, test: Sized) -> None:
-        """Print what the splits hold, and that a batch will be small."""
+        """Print what the splits hold, and what is odd about it."""
         print(
             f"{self.table.path}: channels: {len(self.columns)}; windows: {len(train):,} train, "
             f"{len(val):,} validation, {len(test):,} test"
         )
+        constant = [
+            self.columns[i] for i in np.flatnonzero(np.ptp(self._training_rows(), axis=0) == 0)
+        ]
+        if constant:
+            print(f"{self.table.path}: constant in the training rows: {shortened(constant)}")
         if len(train) < self.args.batch_size:
             print(
                 f"fewer training windows than --batch_size {self.args.batch_size}: "

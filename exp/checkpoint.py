@@ -12,9 +12,9 @@ from torch import Tensor
 
 from models.CALF import Model
 from utils.errors import UserError
-from utils.files import load_tensors, require_file, whole_file
+from utils.files import METADATA_KEY, load_tensors, require_file, whole_file
 
-METADATA_KEY = "calf"
+FORMAT = 1  # of our files; to be raised when an older program would misread newer ones
 # what a state dict of the authors' code holds beside ours: token tables and causal masks
 _LEFT_BEHIND = (".wte.weight", ".attn.bias", ".attn.masked_bias")
 
@@ -26,6 +26,16 @@ class Checkpoint:
     path: Path
     state: dict[str, Tensor]
     metadata: dict
+
+    def trained_with(self) -> dict:
+        """The arguments of its training where it notes them, else a digest of its tensors."""
+        if "arguments" in self.metadata:
+            return self.metadata["arguments"]
+        digest = hashlib.sha256()
+        for name, tensor in sorted(self.state.items()):
+            digest.update(name.encode())
+            digest.update(tensor.contiguous().flatten().view(torch.uint8).numpy().data)
+        return {"model_digest": digest.hexdigest()}
 
 
 def trained_state(model: Model) -> dict[str, Tensor]:
@@ -50,15 +60,16 @@ def backbone_fingerprint(model: Model) -> str:
 def save_checkpoint(path: str | Path, model: Model, metadata: dict) -> None:
     """Write the trained parameters, whole or not at all."""
     with whole_file(path) as part:
-        save_file(trained_state(model), part, {METADATA_KEY: json.dumps(metadata)})
+        notes = json.dumps({"format": FORMAT, **metadata})
+        save_file(trained_state(model), part, {METADATA_KEY: notes})
 
 
 def read_checkpoint(path: str | Path) -> Checkpoint:
     """Read one of our files, or a state dict of the authors' code (`.pth` or safetensors).
 
     Raises:
-        UserError: no such file, it is damaged, or it holds anything but tensors; nothing else is
-            unpickled.
+        UserError: no such file, it is damaged, of a format that is not known here, or it holds
+            anything but tensors; nothing else is unpickled.
     """
     path = Path(path)
     require_file(path, "train first, or name a checkpoint by --checkpoint")
@@ -79,6 +90,12 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
         raise UserError(
             f"{path}: refused: no checkpoint, or one that holds more than tensors"
         ) from error
+    if not isinstance(metadata, dict) or metadata.get("format", FORMAT) != FORMAT:
+        found = metadata.get("format") if isinstance(metadata, dict) else "unknown"
+        raise UserError(
+            f"{path}: a checkpoint of format {found}, and this version of the program reads "
+            f"format {FORMAT}: use the version that wrote it, or train again"
+        )
     if not isinstance(state, dict) or not all(torch.is_tensor(v) for v in state.values()):
         raise UserError(f"{path}: refused: not a state dict of tensors")
     state = {name.removeprefix("module."): value for name, value in state.items()}

@@ -10,7 +10,6 @@ from torch import Tensor
 from data_provider.anomaly import WindowedSeries, make_splits, point_scores, read_anomaly
 from exp.exp_basic import ExpBasic
 from utils.detection import detection_scores, segments, threshold
-from utils.errors import UserError
 from utils.plots import plot_anomalies
 
 
@@ -26,8 +25,6 @@ class ExpAnomalyDetection(ExpBasic):
     @staticmethod
     def adapt(args: Namespace) -> Namespace:
         """A window is all look-back."""
-        if not 0 < args.anomaly_ratio < 100:
-            raise UserError(f"--anomaly_ratio {args.anomaly_ratio} is not between 0 and 100 %")
         return Namespace(**{**vars(args), "pred_len": 0, "label_len": 0})
 
     def prepare_data(self) -> None:

@@ -104,7 +104,8 @@ class ExpBasic(ABC):
             restore_model(self.model, self.checkpoint)
         self.history: list[EpochRecord] = []
         self.best: EpochRecord | None = None
-        self.folders.create(args.task_name, bool(args.is_training))
+        self.trained_with = self.checkpoint.trained_with() if self.checkpoint else None
+        self.folders.create(args, self.trained_with)
 
     # What a task says
 
@@ -291,6 +292,7 @@ class ExpBasic(ABC):
     def _save_checkpoint(self) -> None:
         notes = {
             "setting": self.setting,
+            "arguments": vars(self.args),
             "config": asdict(self.model.config),
             "backbone": self.backbone_notes,
             "epoch": asdict(self.best),
@@ -366,6 +368,7 @@ class ExpBasic(ABC):
             "started": self.started,
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
             "arguments": vars(self.args),
+            "trained_with": self.trained_with,
         }
 
 
@@ -387,8 +390,8 @@ def choose_device(args: Namespace) -> torch.device:
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if args.gpu < count:
         return torch.device("cuda", args.gpu)
-    if count:
-        raise UserError(f"--gpu {args.gpu}: there are {count} GPUs here, numbered from 0")
+    if count or args.gpu:
+        raise UserError(f"--gpu {args.gpu}: GPUs to be seen here, numbered from 0: {count}")
     if "use_gpu" in args.given:
         raise UserError(
             "--use_gpu asks for CUDA, and no GPU is to be seen here: leave it out, or pass "

@@ -24,8 +24,6 @@ class ExpImputation(ExpSeries):
     @staticmethod
     def adapt(args: Namespace) -> Namespace:
         """A window is all look-back, all channels are imputed."""
-        if not 0 < args.mask_rate < 1:
-            raise UserError(f"--mask_rate {args.mask_rate} is not between 0 and 1")
         if args.features == "MS":
             raise UserError("--features MS is for forecasting: use M or S")
         return Namespace(**{**vars(args), "pred_len": 0, "label_len": 0})
@@ -33,6 +31,7 @@ class ExpImputation(ExpSeries):
     def prepare_data(self) -> None:
         source = SeriesSource(self.args)
         self.match_columns(source)
+        self.note_filled(source)
         self.test_set = source.split("test").to(self.device)
         if self.args.is_training:
             self.train_set = source.split("train").to(self.device)

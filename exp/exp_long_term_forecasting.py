@@ -38,6 +38,7 @@ class ExpLongTermForecasting(ExpSeries):
             source = SeriesSource(args)
         self.source = test_source = SeriesSource(target_args(args)) if args.zero_shot else source
         self.match_columns(test_source)
+        self.note_filled(source, test_source)
         self.n_channels = len(test_source.columns)
         if args.do_predict:
             self.tail = test_source.tail(self._noted_scaler()).to(self.device)
@@ -163,7 +164,9 @@ class ExpLongTermForecasting(ExpSeries):
         with whole_file(path) as part:
             table.to_csv(part, index=False)
         if self.test_set is None:
-            self.folders.save_record(self.record({}, forecast_from=str(given.path)))
+            self.folders.save_record(
+                self.record({}, forecast_from=str(given.path), filled=self.filled)
+            )
         print(f"forecast of {table['date'].iloc[0]} to {table['date'].iloc[-1]} in {path}")
 
     def _noted_scaler(self) -> StandardScaler | None:

@@ -23,6 +23,7 @@ from data_provider.m4 import (
 from exp.exp_basic import ExpBasic
 from utils.errors import UserError
 from utils.files import whole_file
+from utils.locks import held
 from utils.m4_summary import (
     SCORES,
     overall_weighted_average,
@@ -32,6 +33,7 @@ from utils.m4_summary import (
     summarise_owa,
 )
 from utils.plots import plot_forecast
+from utils.results import LOCK
 
 PLOTTED_SERIES = 5
 FORECASTS = Path("m4_results") / "CALF"
@@ -64,6 +66,7 @@ class ExpShortTermForecasting(ExpBasic):
 
     def prepare_data(self) -> None:
         args = self.args
+        self.folders.more = [FORECASTS]
         self.pattern = PATTERNS[args.seasonal_patterns]
         self.train_file, self.targets = read_pair(args.root_path, args.seasonal_patterns)
         self.series = self.train_file.series
@@ -164,13 +167,17 @@ class ExpShortTermForecasting(ExpBasic):
         path = FORECASTS / f"{pattern}_forecast.csv"
         table = pd.DataFrame(forecasts, columns=[f"V{i + 1}" for i in range(forecasts.shape[1])])
         table.insert(0, "id", self.train_file.ids)
-        with whole_file(path) as part:
-            table.to_csv(part, index=False)
         notes = FORECASTS / "runs.json"
-        runs = json.loads(notes.read_text()) if notes.is_file() else {}
-        runs[pattern] = {"setting": self.setting, "protocol": self.args.m4_protocol}
-        with whole_file(notes) as part:
-            part.write_text(json.dumps(runs, indent=2) + "\n")
+        with held(FORECASTS / LOCK, wait=True):
+            runs = _read_notes(notes)
+            earlier = runs.get(pattern, {}).get("setting", self.setting)
+            if earlier != self.setting:
+                print(f"{path} held the forecasts of {earlier}, which these replace")
+            with whole_file(path) as part:
+                table.to_csv(part, index=False)
+            runs[pattern] = {"setting": self.setting, "protocol": self.args.m4_protocol}
+            with whole_file(notes) as part:
+                part.write_text(json.dumps(runs, indent=2) + "\n")
         return path
 
     def _plot(self, forecasts: np.ndarray) -> None:
@@ -184,6 +191,15 @@ class ExpShortTermForecasting(ExpBasic):
                 {"CALF": forecasts[number]},
                 f"M4 {self.args.seasonal_patterns}, series {self.train_file.ids[number]}",
             )
+
+
+def _read_notes(path: Path) -> dict[str, dict]:
+    """Read which run made which forecasts; a damaged file tells nothing."""
+    try:
+        notes = json.loads(path.read_text())
+    except (FileNotFoundError, ValueError):
+        return {}
+    return notes if isinstance(notes, dict) else {}
 
 
 def summarise_folder(root_path: str | Path, folder: Path) -> dict[str, dict[str, float]]:

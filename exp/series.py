@@ -31,11 +31,16 @@ class ExpSeries(ExpBasic):
                 file=sys.stderr,
             )
 
+    def note_filled(self, *sources: SeriesSource | None) -> None:
+        """Keep for the record how many values of each file were filled."""
+        self.filled = {str(s.table.path): s.table.filled for s in sources if s is not None}
+
     def report(self, errors: ErrorSums, tested: dict) -> dict[str, float]:
         """Leave the errors of a test, with notes on what was tested, in their places."""
         metrics = errors.metrics()
         scores = {name: metrics[name] for name in ("mse", "mae")}
-        self.finish(metrics, scores, test=tested | {"original_units": self.args.inverse})
+        tested = tested | {"original_units": self.args.inverse}
+        self.finish(metrics, scores, test=tested, filled=self.filled)
         if self.args.inverse:
             print("errors are in original units")
         return metrics

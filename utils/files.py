@@ -14,6 +14,8 @@ from torch import Tensor
 
 from utils.errors import UserError
 
+METADATA_KEY = "calf"  # where our checkpoints keep their notes
+
 
 @contextlib.contextmanager
 def whole_file(path: str | Path) -> Iterator[Path]:

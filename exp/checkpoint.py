@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from models.CALF import Model
@@ -61,7 +61,8 @@ def save_checkpoint(path: str | Path, model: Model, metadata: dict) -> None:
     """Write the trained parameters, whole or not at all."""
     with whole_file(path) as part:
         notes = json.dumps({"format": FORMAT, **metadata})
-        save_file(trained_state(model), part, {METADATA_KEY: notes})
+        # by way of bytes, since on a full disk save_file raises an error that is no OSError
+        part.write_bytes(save(trained_state(model), {METADATA_KEY: notes}))
 
 
 def read_checkpoint(path: str | Path) -> Checkpoint:

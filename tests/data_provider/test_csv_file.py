@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from data_provider.csv_file import SeriesTable, future_dates, read_series
+from data_provider.csv_file import SeriesTable, future_dates, irregular_steps, read_series
 from utils.errors import UserError
 
 GOOD = "date,a,b\n2020-01-01,1,2\n2020-01-02,3,4\n2020-01-03,5,6\n"
@@ -24,6 +24,9 @@ def written(tmp_path, text: str, encoding: str = "utf-8"):
         GOOD,
         "\ufeff" + GOOD,
         GOOD.replace("\n", "\r\n"),
+        "\ufeff" + GOOD.replace("\n", "\r\n").replace(",", ";"),
+        GOOD.replace(",", "\t"),
+        GOOD.replace(",", ";").replace(";1;", ";1,0;").replace(";3;", ';"3,00";'),
         GOOD.replace("date,a,b", "date, a , b"),
         "a,date,b\n1,2020-01-01,2\n3,2020-01-02,4\n5,2020-01-03,6\n",
         GOOD.replace("2020-01-0", "2020/1/").replace(",1,2", " 0:00,1,2"),
@@ -97,8 +100,9 @@ def test_a_timestamp_twice_is_said(tmp_path, capsys):
         (GOOD.replace("3,4", "3,4e40"), ["column b", "row 2", "too large"]),
         (GOOD.replace("a,b", "a, a"), ["2 columns are named a"]),
         (GOOD.replace("date", ",date").replace("\n2", "\n0,2"), ["column 1 has no name"]),
-        (GOOD.replace(",", ";"), ["parted by ';'", "commas"]),
-        (GOOD.replace(",", "\t"), ["commas"]),
+        (GOOD.replace(",", "|"), ["parted by '|'", "commas"]),
+        (GOOD.replace(",", ";").replace(";1;", ";1.5;").replace(";2\n", ";2,5\n"), ["'2,5'"]),
+        (GOOD.replace(",", ";").replace(";1;", ";1.000,5;"), ["column a", "'1.000,5'"]),
         (GOOD.replace("a", "a\0"), ["not a text file"]),
         (GOOD.replace(",2\n", ",2,7\n").replace(",4", ",4,7").replace(",6", ",6,7"), ["header"]),
     ],
@@ -146,3 +150,72 @@ def test_future_of_irregular_dates():
 def test_future_needs_a_step():
     with pytest.raises(UserError, match="two different"):
         future_dates(table_of(["2020-01-01", "2020-01-01"]), 1)
+
+
+def test_decimal_commas_are_said(tmp_path, capsys):
+    text = 'date;"a,x";b\n01.01.2020;-1,5;2\n02.01.2020;3,25e1;4\n'
+    table = read_series(written(tmp_path, text))
+    assert table.columns == ["a,x", "b"]
+    np.testing.assert_array_equal(table.values, [[-1.5, 2], [32.5, 4]])
+    said = capsys.readouterr().out
+    assert said.endswith("parted by semicolons, numbers with decimal commas\n")
+
+
+HOLES = "date,a,b,c\n2020-01-01,,1,1\n2020-01-02,2,1,inf\n2020-01-03,NaN,1,-inf\n" + (
+    "2020-01-04,nan,1,4\n2020-01-05,5,1,\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("fill", "a", "c"),
+    [("linear", [2, 2, 3, 4, 5], [1, 2, 3, 4, 4]), ("ffill", [2, 2, 2, 2, 5], [1, 1, 1, 4, 4])],
+)
+def test_filled(tmp_path, capsys, fill, a, c):
+    table = read_series(written(tmp_path, HOLES), fill)
+    np.testing.assert_allclose(table.values, np.stack([a, [1] * 5, c], axis=1))
+    assert table.filled == 6
+    said = capsys.readouterr().out
+    assert said.count("\n") == 1
+    for part in ("filled: 6", "a 3, the first in row 1 (line 2)", "c 3, the first in row 2", fill):
+        assert part in said
+    assert "b " not in said.partition("(a")[2].partition(")")[0]
+
+
+def test_nothing_to_fill_says_nothing(tmp_path, capsys):
+    assert read_series(written(tmp_path, GOOD), "linear").filled == 0
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (GOOD.replace(",2\n", ",\n").replace(",4", ",inf").replace(",6", ","), "column b: not a"),
+        (GOOD.replace("3,4", ",4e40"), "too large"),
+        (GOOD.replace(",4", ",four"), "'four' is not a number"),
+        (GOOD.replace("2020-01-02", ""), "a missing date"),
+    ],
+)
+def test_what_no_filling_helps(tmp_path, text, said):
+    with pytest.raises(UserError, match=said):
+        read_series(written(tmp_path, text), "linear")
+
+
+FREQUENCIES = ["ME", "MS", "B", "YS", "QE", "BME", "BQE", "W", "15min", "h", "2D", "BYE"]
+
+
+@pytest.mark.parametrize("freq", FREQUENCIES)
+def test_irregular_steps(freq):
+    dates = pd.date_range("2000-01-03", periods=100, freq=freq)
+    assert not irregular_steps(dates)[0].any()
+    assert not irregular_steps(dates.insert(40, dates[40]))[0].any()
+    assert np.flatnonzero(irregular_steps(dates.delete([40]))[0]).tolist() == [39]
+
+
+def test_the_first_irregular_timestamp_is_said(tmp_path, capsys):
+    hours = pd.date_range("2020-01-01", periods=30, freq="h").delete([10, 20])
+    read_series(written(tmp_path, "date,a\n" + "".join(f"{hour},1\n" for hour in hours)))
+    warning = capsys.readouterr().err
+    assert warning.count("\n") == 1
+    assert "row 11 (line 12)" in warning
+    assert "2020-01-01 09:00:00 is followed by 2020-01-01 11:00:00" in warning
+    assert "(1 more such rows)" in warning

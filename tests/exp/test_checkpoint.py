@@ -1,11 +1,13 @@
 """Checkpoints: the reference's, ours, and files that are neither."""
 
+import json
 import os
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from transformers import GPT2Config, GPT2Model
 
 from data_provider.data_factory import SeriesSource
 from exp.checkpoint import read_checkpoint
@@ -47,7 +49,7 @@ def test_reference_checkpoint_brings_its_own_backbone(reference, results):
     _, argv = reference
     assert main(argv) == 0
     expected = load(results() / "pred.npy")
-    assert main([*argv, "--llm_weights", "random"]) == 0
+    assert main([*argv, "--llm_weights", "random", "--overwrite"]) == 0
     np.testing.assert_allclose(load(results() / "pred.npy"), expected, rtol=1e-5, atol=1e-5)
 
 
@@ -80,6 +82,24 @@ def test_checkpoint_of_another_lora_alpha(workdir, command, refused):
     (ours,) = workdir.glob("checkpoints/*/checkpoint.safetensors")
     argv = command("--checkpoint", str(ours), "--is_training", "0", "--lora_alpha", "16")
     assert "--lora_alpha 32" in refused(argv)
+
+
+def test_checkpoint_of_another_shape_width_or_version(workdir, command, refused, small_gpt2):
+    assert main(command("--train_epochs", "1")) == 0
+    (ours,) = workdir.glob("checkpoints/*/checkpoint.safetensors")
+
+    def tested(*more: str) -> str:
+        return refused(command("--checkpoint", str(ours), "--is_training", "0", *more))
+
+    assert "(24, 24) there and (24, 30) here" in tested("--seq_len", "30")
+    wide = GPT2Config(n_embd=48, n_layer=2, n_head=4, n_positions=32, vocab_size=50)
+    GPT2Model(wide).save_pretrained(workdir / "wide")
+    np.save("words.npy", np.ones((48, 12), dtype=np.float32))
+    another = ("--llm", "wide", "--d_model", "48", "--word_embedding_path", "words.npy")
+    assert "(8, 24) there and (8, 48) here" in tested(*another)
+    notes = {**read_checkpoint(ours).metadata, "format": 2}
+    save_file(load_file(ours), "newer.safetensors", {"calf": json.dumps(notes)})
+    assert "format 2" in tested("--checkpoint", "newer.safetensors")
 
 
 def damaged(path, what: str) -> None:

@@ -33,7 +33,7 @@ def test_masked_entries_alone_are_scored(impute, workdir, results):
 def test_runs_score_the_same_positions(impute, workdir, results):
     masks = []
     for seed in ("1", "2"):
-        assert main(impute("--train_epochs", "1", "--seed", seed)) == 0
+        assert main(impute("--train_epochs", "1", "--seed", seed, "--overwrite")) == 0
         masks.append(load(results() / "mask.npy"))
     assert np.array_equal(*masks)
 

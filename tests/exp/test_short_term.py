@@ -75,6 +75,18 @@ def test_forecasts_of_other_data_are_left_out(m4, workdir, capsys):
     assert json.loads((folder / "runs.json").read_text())["Weekly"]["protocol"] == "clean"
 
 
+def test_forecasts_of_another_run_are_replaced_with_a_line(m4, workdir, capsys):
+    for name in ("one", "two"):
+        assert main(m4("Weekly", "--train_epochs", "1", "--model_id", name)) == 0
+    assert "held the forecasts of short_term_forecast_one_" in capsys.readouterr().out
+
+
+def test_forecasts_that_cannot_be_written_are_found_before_training(refused, m4, workdir):
+    (workdir / "m4_results").touch()
+    assert "m4_results/CALF: can't write there" in refused(m4("Weekly"))
+    assert not list(workdir.glob("checkpoints/*/*"))
+
+
 def test_a_damaged_naive2_is_found_before_training(refused, m4, workdir):
     (workdir / "m4" / "submission-Naive2.csv").write_text("id,F1\nW1,3\n")
     assert "submission-Naive2.csv" in refused(m4("Weekly"))

@@ -13,14 +13,18 @@ import pandas as pd
 import pytest
 import torch
 from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import nn
 from torch.optim import Adam
 
+from exp.checkpoint import read_checkpoint
 from exp.exp_basic import learning_rate_schedule
 from exp.exp_long_term_forecasting import ExpLongTermForecasting
-from run import main, parse_args
+from run import UNUSED_OPTIONS, add_own_options, add_published_options, main, parse_args
 from tests.conftest import ROOT, load
+from utils.command_line import Parser
 from utils.errors import UserError
+from utils.results import TESTED, TRAINED
 
 
 def test_a_run_leaves_everything_in_its_place(workdir, command, results, capsys):
@@ -63,7 +67,7 @@ def test_a_run_leaves_everything_in_its_place(workdir, command, results, capsys)
 def test_same_seed_same_numbers(workdir, command, results):
     outcomes = []
     for seed in ("1", "1", "2"):
-        assert main(command("--seed", seed)) == 0
+        assert main(command("--seed", seed, "--overwrite")) == 0
         outcomes.append(load(results() / "pred.npy"))
     assert np.array_equal(outcomes[0], outcomes[1])
     assert not np.array_equal(outcomes[0], outcomes[2])
@@ -158,7 +162,7 @@ def test_forecast_from_a_newer_file(workdir, command, results, synthetic_csv):
     table = table[["OT", "date", "HULL", "HUFL"]]
     table.to_csv(workdir / "newer.csv", index=False)
     again = command("--do_predict", "--checkpoint", str(checkpoint), "--root_path", ".")
-    again = [*again, "--data_path", "newer.csv", "--is_training", "0"]
+    again = [*again, "--data_path", "newer.csv", "--is_training", "0", "--overwrite"]
     assert main(again) == 0
     ahead = forecast(results)
     assert list(ahead.columns) == ["date", "OT", "HULL", "HUFL"]
@@ -174,7 +178,7 @@ def test_zero_shot(workdir, command, results, synthetic_csv):
     zero_shot = ("--zero_shot", "1", "--target_data", "other", "--root_path", ".")
     assert main(command()) == 0
     plain = json.loads((results() / "run.json").read_text())
-    assert main(command(*zero_shot)) == 0
+    assert main(command(*zero_shot, "--overwrite")) == 0
     record = json.loads((results() / "run.json").read_text())
     assert record["test"]["data"] == "other.csv"
     # its own scaler makes the scaled copy the same data
@@ -259,6 +263,10 @@ def test_lradj(settings, expected):
         (["--is_training", "0"], ["no such file", "--checkpoint"]),
         (["--zero_shot", "1", "--target_data", "ETTm1"], ["ETTm1.csv"]),
         (["--freq", "fortnight"], ["fortnight"]),
+        (["--seq_len", "5000"], ["rows are missing", "--seq_len 5000"]),
+        (["--checkpoints", "/proc/x"], ["/proc/x", "can't write there"]),
+        (["--task_w", "0", "--output_w", "0", "--feature_w", "0"], ["all 0"]),
+        (["--task_name", "imputation", "--mask_rate", "nan"], ["--mask_rate"]),
     ],
 )
 def test_mistakes_get_one_line(refused, command, more, said):
@@ -272,6 +280,131 @@ def test_cuda_asked_for_and_absent(refused, command):
         pytest.skip("CUDA is there")
     argv = command()
     assert "--use_gpu 0" in refused([*argv, "--use_gpu", "1"])
+
+
+def test_a_gpu_by_number_and_absent(refused, command, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    argv = command("--gpu", "1", "--use_gpu", "1")
+    assert "--gpu 1" in refused(argv)
+
+
+PARSER = Parser(add_help=False)
+add_published_options(PARSER)
+add_own_options(PARSER)
+NUMERIC = [
+    action.option_strings[0]
+    for action in PARSER._actions
+    if action.type in (int, float) or getattr(action.type, "__name__", "") == "parse"
+]
+
+
+@pytest.mark.parametrize("option", NUMERIC)
+def test_negative_arguments(refused, command, option):
+    assert option in refused(command(option, "-1"))
+    assert option in refused(command(option, "x"))
+
+
+def test_debug_shows_where_an_error_comes_from(workdir, command, capsys):
+    assert main(command("--data_path", "none.csv", "--debug")) == 2
+    error = capsys.readouterr().err
+    assert "Traceback" in error
+    assert error.splitlines()[-1].startswith("error: ")
+
+
+def test_single_and_constant_channels(workdir, command, capsys, results, synthetic_csv):
+    table = pd.read_csv(synthetic_csv)[["OT", "date"]]
+    table.to_csv("one.csv", index=False)
+    one = ("--root_path", ".", "--train_epochs", "1", "--data_path")
+    assert main(command(*one, "one.csv")) == 0
+    assert load(results() / "pred.npy").shape[2] == 1
+    table["flat"] = 0.1
+    table.to_csv("flat.csv", index=False)
+    assert main(command(*one, "flat.csv", "--overwrite")) == 0
+    assert "constant in the training rows: flat" in capsys.readouterr().out
+    assert np.isfinite(load(results() / "pred.npy")).all()
+
+
+def test_filled_values_are_recorded(workdir, command, results, synthetic_csv, capsys):
+    table = pd.read_csv(synthetic_csv)
+    table.loc[[99, 150], "HULL"] = np.nan
+    table.to_csv("a.csv", index=False)
+    table.loc[3, "OT"] = np.inf
+    table.to_csv("b.csv", index=False)
+    argv = command("--root_path", ".", "--data_path", "a.csv", "--fill_missing", "ffill")
+    assert main([*argv, "--zero_shot", "1", "--target_data", "b", "--train_epochs", "1"]) == 0
+    record = json.loads((results() / "run.json").read_text())
+    assert record["filled"] == {"a.csv": 2, "b.csv": 3}
+    assert capsys.readouterr().out.count("values filled") == 2
+
+
+def test_filling_is_for_tasks_that_do_it(refused, command):
+    argv = command("--task_name", "anomaly_detection", "--fill_missing", "linear")
+    assert "--fill_missing is for long_term_forecast, imputation" in refused(argv)
+
+
+def contents(folder) -> dict:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize(
+    "more", [["--seed", "3"], ["--batch_size", "32"], ["--is_training", "0", "--inverse"]]
+)
+def test_results_of_another_configuration_are_kept(workdir, command, refused, more):
+    short = command("--train_epochs", "1")
+    assert main(short) == 0
+    before = contents(workdir)
+    assert more[-2 if more[0] != "--is_training" else -1] in refused([*short, *more])
+    assert contents(workdir) == before
+    assert main([*short, *more, "--overwrite"]) == 0
+    assert contents(workdir) != before
+    assert main([*short, *more]) == 0
+
+
+def test_a_checkpoint_of_another_configuration_is_kept(workdir, command, refused):
+    """What an interrupted run left: no results yet."""
+    short = command("--train_epochs", "1")
+    assert main(short) == 0
+    shutil.rmtree("results")
+    assert "--percent 100, not 90" in refused([*short, "--percent", "90"])
+    assert main(short) == 0
+
+
+def test_results_of_an_unknown_run_are_kept(workdir, command, refused, results):
+    short = command("--train_epochs", "1")
+    assert main(short) == 0
+    shutil.rmtree("checkpoints")
+    (results() / "run.json").unlink()
+    assert "unknown" in refused(short)
+
+
+def test_overwriting_leaves_nothing_of_the_other_run(workdir, command, results):
+    short = command("--train_epochs", "1")
+    assert main([*short, "--do_predict"]) == 0
+    assert main([*short, "--seed", "3", "--overwrite"]) == 0
+    assert not (results() / "forecast.csv").exists()
+
+
+def test_another_model_is_another_configuration(workdir, command, refused, results):
+    short = command("--train_epochs", "1")
+    assert main(short) == 0
+    (ours,) = workdir.glob("checkpoints/*/checkpoint.safetensors")
+    state = {name: value * 2 for name, value in read_checkpoint(ours).state.items()}
+    notes = {"backbone": read_checkpoint(ours).metadata["backbone"]}
+    save_file(state, "other.safetensors", {"calf": json.dumps(notes)})
+    message = refused([*short, "--is_training", "0", "--checkpoint", "other.safetensors"])
+    assert "another model" in message
+
+
+def test_every_option_is_sorted():
+    """Whether an option changes the results decides what may be replaced."""
+    neutral = (
+        "task_name is_training model_id model des itr data features freq seq_len label_len "
+        "pred_len embed d_model gpt_layers checkpoints checkpoint use_gpu gpu use_multi_gpu "
+        "devices do_predict overwrite debug"
+    ).split()
+    unused = [name.removeprefix("--") for name, _ in UNUSED_OPTIONS]
+    known = [*neutral, *unused, *TESTED, *TRAINED]
+    assert sorted(known) == sorted(action.dest for action in PARSER._actions)
 
 
 def test_a_hole_in_the_data(refused, command, synthetic_csv, workdir):
@@ -321,19 +454,34 @@ def test_interrupted(workdir, command, sign, code):
     assert left == ["checkpoint.safetensors"]
 
 
+def test_a_second_run_of_the_same_setting(workdir, command, refused):
+    process = started(command, workdir)
+    argv = command("--train_epochs", "500", "--patience", "500")
+    try:
+        assert "another run of the same setting" in refused(argv)
+        assert process.poll() is None
+    finally:
+        process.kill()
+        process.communicate()
+    # the lock of a process that was killed holds nobody up
+    assert list(workdir.rglob(".lock"))
+    assert main(command("--overwrite", "--train_epochs", "1")) == 0
+    assert not list(workdir.rglob(".lock"))
+
+
 def test_full_disk(workdir, command):
     """A limit on file sizes stands in for a full disk: writes fail in the same way."""
     code = (
-        "import resource, sys; sys.argv = sys.argv[1:]; import run;"
+        "import resource, sys; import run;"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096));"
-        "sys.exit(run.main(sys.argv))"
+        "sys.exit(run.main(sys.argv[1:]))"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code, *["x", *command()][0:1], *command()],
-        cwd=workdir, env={"PYTHONPATH": str(ROOT), "PATH": ""}, capture_output=True, text=True,
-        check=False,
+        [sys.executable, "-c", code, *command("--train_epochs", "1")],
+        cwd=workdir, env={"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"},  # cut short too
+        capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 2, done.stderr
-    assert done.stderr.strip().splitlines()[-1].startswith("error: ")
+    assert done.stderr.strip().splitlines()[-1].startswith("error: checkpoints/"), done.stderr
     assert "Traceback" not in done.stderr
     assert not [path for path in workdir.rglob("*") if path.is_file()]

@@ -254,6 +254,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     everything = [name for action in parser._actions for name in action.option_strings]
     own = [name for name in everything if name not in published]
     argv = expand_abbreviations(parser, sys.argv[1:] if argv is None else argv, published, own)
+    if any("\0" in word for word in argv):
+        parser.error("an option holds a null character")
     args = parser.parse_args(argv)
     args.given = sorted(given_options(parser, argv))
     if args.checkpoint and args.is_training:

@@ -12,7 +12,7 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from data_provider.csv_file import numbers, place, read_frame
+from data_provider.csv_file import LARGEST, numbers, place, read_frame
 from utils.errors import UserError
 from utils.files import require_file
 
@@ -131,9 +131,10 @@ def read_anomaly(data: str, root_path: str | Path) -> AnomalyTables:
 
     Raises:
         UserError: the set is not known, or a file is missing, damaged, empty or of another layout;
-            text or an infinite value among numbers, a missing value in a `.npy` file, training and
-            test rows with different numbers of channels, labels that are neither 0 nor 1 or not
-            one a test row. The message names the file, and column and row where there are any.
+            text, an infinite or a huge value among numbers, a missing value in a `.npy` file,
+            training and test rows with different numbers of channels, labels that are neither 0
+            nor 1 or not one a test row. The message names the file, and column and row where
+            there are any.
     """
     if data not in FILES:
         raise UserError(f"--data {data} is not known here: use one of {', '.join(FILES)}")
@@ -191,7 +192,7 @@ def _after_timestamp(path: Path) -> pd.DataFrame:
 def _numbers(path: Path, frame: pd.DataFrame) -> np.ndarray:
     """Take a table as float64, NaN where a cell is missing."""
     values = numbers(path, frame)
-    _refuse(path, values, np.isinf(values), frame.columns)
+    _refuse(path, values, np.abs(values) > LARGEST, frame.columns)
     return values
 
 
@@ -209,8 +210,8 @@ def _refuse(path: Path, values: np.ndarray, wrong: np.ndarray, columns) -> None:
         more = int(wrong.sum()) - 1
         also = f" ({more} more in the file)" if more else ""
         raise UserError(
-            f"{_place(path, columns[column], row)}: {values[row, column]} is not a finite number; "
-            f"replace it{also}"
+            f"{_place(path, columns[column], row)}: {values[row, column]} is not a number up to "
+            f"{LARGEST:g}; replace it{also}"
         )
 
 
@@ -233,7 +234,7 @@ def _read_npy_rows(path: Path) -> np.ndarray:
     if not array.size:
         raise UserError(f"{path}: no rows, or no channels: its shape is {array.shape}")
     values = np.array(array, dtype=np.float64)
-    _refuse(path, values, ~np.isfinite(values), range(1, values.shape[1] + 1))
+    _refuse(path, values, ~(np.abs(values) <= LARGEST), range(1, values.shape[1] + 1))
     return values
 
 

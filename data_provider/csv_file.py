@@ -15,7 +15,7 @@ import pandas as pd
 from utils.errors import UserError
 from utils.files import require_file
 
-LARGEST = 1e30  # beyond it squares leave float32 behind
+LARGEST = 1e30  # number that a file may hold: beyond it squares leave float32 behind
 DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 FILL_METHODS = ("linear", "ffill")
 LISTED = 12  # columns that a message names
@@ -166,6 +166,7 @@ def read_frame(path: Path, **options: object) -> pd.DataFrame:
                 encoding="utf-8-sig",
                 encoding_errors="replace",
                 low_memory=False,
+                compression=None,
                 index_col=False,
                 **options,
             )
@@ -182,7 +183,9 @@ def read_frame(path: Path, **options: object) -> pd.DataFrame:
 
 def _header(path: Path, delimiter: str) -> list[str]:
     """Read the names of the columns, each of which there is once."""
-    row = read_frame(path, header=None, nrows=1, dtype=str, sep=delimiter)
+    row = read_frame(
+        path, header=None, nrows=1, dtype=str, sep=delimiter, keep_default_na=False
+    )
     names = ["" if pd.isna(name) else str(name).strip() for name in row.iloc[0]]
     if len(names) == 1 and re.search(r"[;\t|]", names[0]):
         raise UserError(f"{path}: columns are parted by {names[0][4:5]!r}: part them by commas")
@@ -229,13 +232,19 @@ def numbers(path: Path, frame: pd.DataFrame) -> np.ndarray:
     Raises:
         UserError: text among the numbers.
     """
+    columns = []
     for name, column in frame.items():
         if pd.api.types.is_bool_dtype(column) or not pd.api.types.is_numeric_dtype(column):
             parsed = pd.to_numeric(column.astype(object), errors="coerce")
-            text = (parsed.isna() & column.notna()).to_numpy()
-            row = int((text if text.any() else column.notna().to_numpy()).argmax())
-            raise UserError(f"{place(path, name, row)}: {str(column.iloc[row])!r} is not a number")
-    return frame.to_numpy(dtype=np.float64)
+            logical = column.map(lambda cell: isinstance(cell, bool))
+            text = (column.notna() & (parsed.isna() | logical)).to_numpy()
+            if text.any():
+                row = int(text.argmax())
+                said = str(column.iloc[row])
+                raise UserError(f"{place(path, name, row)}: {said!r} is not a number")
+            column = parsed  # whole numbers beyond 64 bits
+        columns.append(column.to_numpy(dtype=np.float64))
+    return np.stack(columns, axis=1)
 
 
 def _refuse_values(

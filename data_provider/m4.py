@@ -1,6 +1,5 @@
 """The M4 competition's files, and windows cut from its series at random points."""
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from data_provider.csv_file import LARGEST
 from utils.errors import UserError
 from utils.files import require_file
 
@@ -69,11 +69,12 @@ def read_m4(path: str | Path) -> SeriesFile:
     Monthly file.
 
     Raises:
-        UserError: the file is missing or empty, or a cell within a series is not a number.
+        UserError: the file is missing or empty, a series stands twice, or a cell within one is
+            not a number.
     """
     path = Path(path)
     require_file(path, "check --root_path")
-    ids, series = [], []
+    ids, series, seen = [], [], set()
     with path.open(encoding="utf-8-sig", errors="replace") as file:
         next(file, None)
         for number, line in enumerate(file, start=2):
@@ -81,6 +82,9 @@ def read_m4(path: str | Path) -> SeriesFile:
             cells = _strip_empty(rest)
             if not name and not cells:
                 continue
+            if name in seen:
+                raise UserError(f"{path}: line {number}: series {name} stands twice")
+            seen.add(name)
             ids.append(name)
             series.append(_numbers(path, number, name, cells))
     if not ids:
@@ -101,7 +105,7 @@ def _strip_empty(text: str) -> str:
 def _numbers(path: Path, line: int, name: str, cells: str) -> np.ndarray:
     try:
         values = np.array(cells.split(","), dtype=np.float64)
-        if np.isfinite(values).all():
+        if (np.abs(values) <= LARGEST).all():
             return values
     except ValueError:
         pass
@@ -110,13 +114,13 @@ def _numbers(path: Path, line: int, name: str, cells: str) -> np.ndarray:
         for column, cell in enumerate(cells.split(","), start=2)
         if not _is_number(cell)
     )
-    what = f"{cell!r} is not a number" if cell else "a missing value"
+    what = f"{cell!r} is not a number up to {LARGEST:g}" if cell else "a missing value"
     raise UserError(f"{path}: line {line} (series {name}), column {column}: {what}")
 
 
 def _is_number(cell: str) -> bool:
     try:
-        return math.isfinite(float(cell))
+        return abs(float(cell)) <= LARGEST
     except ValueError:
         return False
 

@@ -13,6 +13,7 @@ from sklearn.model_selection import train_test_split
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from data_provider.csv_file import LARGEST
 from utils.errors import UserError
 from utils.files import require_file
 
@@ -112,9 +113,9 @@ def read_ts(path: str | Path) -> TsFile:
 
     Raises:
         UserError: no such file, a header without `@data` or `@classLabel true`, timestamps, a
-            label that the header doesn't name, text or an infinite value among the numbers, a
-            sample with more or fewer channels than the others, nothing at all in a sample, in a
-            channel or below `@data`. The message names the file and the line.
+            label that the header doesn't name, text, an infinite or a huge value among the
+            numbers, a sample with more or fewer channels than the others, nothing at all in a
+            sample, in a channel or below `@data`. The message names the file and the line.
     """
     path = Path(path)
     require_file(path, "check --root_path (datasets/README.md says where the data sets come from)")
@@ -193,7 +194,7 @@ def _sample(place: str, channels: list[str], n_channels: int) -> np.ndarray:
         values = np.fromstring(joined, sep=",")
     except ValueError:
         raise UserError(f"{place}, {_culprit(channels)}") from None
-    if len(values) != sum(lengths) or np.isinf(values).any():
+    if len(values) != sum(lengths) or (np.abs(values) > LARGEST).any():
         raise UserError(f"{place}, {_culprit(channels)}")
     if min(lengths) == longest:
         return values.reshape(n_channels, longest).T
@@ -213,13 +214,13 @@ def _culprit(channels: list[str]) -> str:
         if not _is_value(value.strip(string.whitespace))
     )
     return (
-        f"channel {channel}, value {step}: {_short(value)} is not a finite number; "
-        "write ? for a missing value"
+        f"channel {channel}, value {step}: {_short(value)} is not a number up to "
+        f"{LARGEST:g}; write ? for a missing value"
     )
 
 
 def _is_value(text: str) -> bool:
-    return bool(VALUE.fullmatch(text)) and not math.isinf(float(text.replace("?", "nan")))
+    return bool(VALUE.fullmatch(text)) and not abs(float(text.replace("?", "nan"))) > LARGEST
 
 
 def _short(text: str) -> str:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -82,7 +83,7 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
         else:
             with safe_open(path, "pt") as file:
                 state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-                metadata = json.loads((file.metadata() or {}).get(METADATA_KEY, "{}"))
+                metadata = _noted((file.metadata() or {}).get(METADATA_KEY, "{}"))
     except OSError:
         raise
     except (SafetensorError, ValueError, RuntimeError, EOFError, KeyError) as error:
@@ -97,10 +98,42 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
             f"{path}: a checkpoint of format {found}, and this version of the program reads "
             f"format {FORMAT}: use the version that wrote it, or train again"
         )
-    if not isinstance(state, dict) or not all(torch.is_tensor(v) for v in state.values()):
+    if not isinstance(state, dict) or not all(map(_is_entry, state.items())):
         raise UserError(f"{path}: refused: not a state dict of tensors")
     state = {name.removeprefix("module."): value for name, value in state.items()}
     return Checkpoint(path, state, metadata)
+
+
+def _is_entry(item: tuple[object, object]) -> bool:
+    """Whether this is a name and a tensor that can be copied into a parameter."""
+    name, value = item
+    plain = torch.is_tensor(value) and value.layout == torch.strided and not value.is_meta
+    return isinstance(name, str) and plain and not value.is_quantized
+
+
+def _noted(text: str) -> dict:
+    """Parse the notes of one of our files.
+
+    Raises:
+        ValueError: they are not of the form that experiments write.
+    """
+    notes = json.loads(text)
+    try:
+        columns, epochs = notes.get("columns", []), notes.get("epochs", [])
+        moments = [notes["scaler"][name] for name in ("mean", "scale")] if "scaler" in notes else []
+        as_written = (
+            all(isinstance(notes.get(name, {}), dict) for name in ("config", "backbone", "epoch"))
+            and isinstance(columns, list)
+            and all(isinstance(name, str) for name in columns)
+            and all(math.isfinite(epoch["seconds"]) for epoch in epochs)
+            and all(len(numbers) == len(columns) for numbers in moments)
+            and all(math.isfinite(number) for numbers in moments for number in numbers)
+        )
+    except (AttributeError, LookupError, TypeError) as error:
+        raise ValueError("notes of another form") from error
+    if not as_written:
+        raise ValueError("notes of another form")
+    return notes
 
 
 def restore_model(model: Model, checkpoint: Checkpoint) -> None:

@@ -172,7 +172,8 @@ class ExpLongTermForecasting(ExpSeries):
     def _noted_scaler(self) -> StandardScaler | None:
         """The scaler of the training data, where a checkpoint noted it for these columns."""
         noted = self.checkpoint.metadata if self.checkpoint else {}
-        if self.args.zero_shot or noted.get("columns") != self.source.columns:
+        known = "scaler" in noted and noted.get("columns") == self.source.columns
+        if self.args.zero_shot or not known:
             return None
         scaler = StandardScaler()
         scaler.mean_ = np.array(noted["scaler"]["mean"])

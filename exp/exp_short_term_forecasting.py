@@ -22,7 +22,7 @@ from data_provider.m4 import (
 )
 from exp.exp_basic import ExpBasic
 from utils.errors import UserError
-from utils.files import whole_file
+from utils.files import file_name, whole_file
 from utils.locks import held
 from utils.m4_summary import (
     SCORES,
@@ -185,7 +185,7 @@ class ExpShortTermForecasting(ExpBasic):
         count, back = len(self.series), 2 * self.args.seq_len
         for number in np.unique(np.linspace(0, count - 1, PLOTTED_SERIES).astype(int)):
             plot_forecast(
-                self.folders.plots / f"{self.train_file.ids[number]}.png",
+                self.folders.plots / f"{file_name(self.train_file.ids[number])}.png",
                 self.series[number][-back:],
                 self.targets[number],
                 {"CALF": forecasts[number]},

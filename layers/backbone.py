@@ -3,6 +3,7 @@
 import contextlib
 import os
 import threading
+import warnings
 from pathlib import Path
 
 import torch
@@ -159,13 +160,15 @@ def _check_hub(llm: str) -> None:
 
 @contextlib.contextmanager
 def quiet_transformers():
-    """Keep loading bars and notes about token ids, which concern no user, off the screen."""
+    """Keep loading bars and notes, which concern no user, off the screen."""
     verbosity = transformers_logging.get_verbosity()
     bars = transformers_logging.is_progress_bar_enabled()
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
     finally:
         transformers_logging.set_verbosity(verbosity)
         if bars:

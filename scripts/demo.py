@@ -92,7 +92,7 @@ def main() -> int:
 
     place = len(windows) // 2
     x, y = windows.batch(torch.tensor([place]))
-    pred = np.load(folders.results / "pred.npy", mmap_mode="r")[place]
+    pred = np.load(folders.results / "pred.npy", mmap_mode="r", allow_pickle=False)[place]
     picture = folders.plots / "demo.png"
     channel = windows.columns.index("OT")
     plot_forecast(

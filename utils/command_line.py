@@ -14,7 +14,7 @@ class Parser(argparse.ArgumentParser):
     """A parser whose errors are one line."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"error: {message}; python {self.prog} --help lists the options\n")
+        self.exit(2, f"error: {one_line(message)}; python {self.prog} --help lists the options\n")
 
 
 def whole(least: int = 0, most: int | None = None) -> Callable[[str], int]:
@@ -66,12 +66,14 @@ def guarded(run: Callable[[], None], debug: bool = False) -> int:
     What a person can mend ends with one line on the error stream and code 2, an interruption
     with code 130. `debug` shows where an error comes from.
     """
+    for stream in (sys.stdout, sys.stderr):  # names that a terminal can't show are no error
+        stream.reconfigure(errors="backslashreplace")
     try:
         run()
     except (UserError, OSError) as error:
         if debug:
             traceback.print_exc()
-        print(f"error: {_one_line(error)}", file=sys.stderr)
+        print(f"error: {_message(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
@@ -79,9 +81,15 @@ def guarded(run: Callable[[], None], debug: bool = False) -> int:
     return 0
 
 
-def _one_line(error: Exception) -> str:
+def _message(error: Exception) -> str:
     """Say what went wrong, for a person."""
     if isinstance(error, OSError) and error.strerror:
         where = f"{error.filename}: " if error.filename else ""
-        return f"{where}{error.strerror}"
-    return " ".join(str(error).split())
+        return one_line(f"{where}{error.strerror}")
+    return one_line(str(error))
+
+
+def one_line(text: str) -> str:
+    """Bring text onto one line, and spell out what would steer a terminal."""
+    words = " ".join(text.split())
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in words)

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from torch import Tensor
 from utils.errors import UserError
 
 METADATA_KEY = "calf"  # where our checkpoints keep their notes
+LONGEST_NAME = 255  # bytes, on all usual file systems
 
 
 @contextlib.contextmanager
@@ -41,6 +43,15 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+def file_name(text: str) -> str:
+    """Make a name that stays in its folder of what a data file calls something.
+
+    Letters, digits, `-`, `_`, `+` and dots within stay as they are, as all of M4's ids do.
+    """
+    safe = re.sub(r"[^\w.+-]|^\.", "_", text)
+    return safe.encode()[:100].decode(errors="ignore") or "_"
 
 
 def require_file(path: Path, what_to_do: str) -> None:

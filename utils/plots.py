@@ -78,9 +78,10 @@ def plot_confusion(path: str | Path, counts: np.ndarray, names: list[str], title
             place = {"ha": "center", "va": "center", "fontsize": 8}
             axes.text(column, row, str(counts[row, column]), color=color, **place)
     ticks = range(len(names))
-    axes.set(title=title, xlabel="predicted", ylabel="true")
-    axes.set_xticks(ticks, names, rotation=90)
-    axes.set_yticks(ticks, names)
+    axes.set(xlabel="predicted", ylabel="true")
+    axes.set_title(title, parse_math=False)
+    axes.set_xticks(ticks, names, rotation=90, parse_math=False)
+    axes.set_yticks(ticks, names, parse_math=False)
     save_figure(figure, path)
 
 
@@ -115,7 +116,8 @@ def plot_anomalies(
 
 def _finish(figure: plt.Figure, axes: plt.Axes, title: str, ylabel: str, steps: int) -> None:
     """Title, labels and a legend below a plot over time."""
-    axes.set(title=title, xlabel="step", ylabel=ylabel, xlim=(0, steps - 1))
+    axes.set(xlabel="step", ylabel=ylabel, xlim=(0, steps - 1))
+    axes.set_title(title, parse_math=False)  # a name from a file may hold dollar signs
     figure.legend(loc="outside lower center", frameon=False, ncols=4)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)

@@ -13,7 +13,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from utils.errors import UserError
-from utils.files import METADATA_KEY, NpyWriter, whole_file
+from utils.files import LONGEST_NAME, METADATA_KEY, NpyWriter, whole_file
 from utils.locks import held, lock
 
 # The options that decide what a run computes, beside those that its settings string names.
@@ -35,7 +35,8 @@ def settings_string(args: Namespace, iteration: int) -> str:
     """Name a run: its folders and its heading in the results file.
 
     Raises:
-        UserError: a part of the name would lead out of its folder.
+        UserError: a part of the name would lead out of its folder, forge a line of the results
+            file, or make the name longer than a folder's can be.
     """
     setting = (
         f"{args.task_name}_{args.model_id}_{args.model}_{args.data}_ft{args.features}"
@@ -43,8 +44,17 @@ def settings_string(args: Namespace, iteration: int) -> str:
         f"_nh{args.n_heads}_el{args.e_layers}_dl{args.d_layers}_df{args.d_ff}_fc{args.factor}"
         f"_eb{args.embed}_dt{args.distil}_{args.des}_gpt{args.gpt_layers}_{iteration}"
     )
-    if any(sign in setting for sign in "/\\\0\n"):
-        raise UserError("--model_id, --des and the like name a folder: no slashes, no line breaks")
+    if not setting.isprintable() or "/" in setting or "\\" in setting:
+        raise UserError(
+            "--model_id, --des and the like name a folder: no slashes, no line breaks, nothing "
+            "invisible"
+        )
+    length = len(setting.encode())
+    if length > LONGEST_NAME:
+        raise UserError(
+            f"--model_id, --des and the like name a folder: {length} bytes are more than the "
+            f"{LONGEST_NAME} that a name can have"
+        )
     return setting
 
 

@@ -1,0 +1,431 @@
+"""Files that would run code when unpickled, and names that would lead out of their folder."""
+
+import ast
+import csv
+import gzip
+import json
+import os
+import pickle
+import shutil
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import example, given
+from hypothesis import strategies as st
+from safetensors.torch import load_file, save_file
+
+from layers.backbone import load_backbone
+from run import main, parse_args
+from tests.conftest import ROOT, WIDTH
+from utils.errors import UserError
+from utils.files import file_name
+from utils.results import settings_string
+
+
+class Payload:
+    """Pickles into a call that makes a folder `ran` in the working folder."""
+
+    def __reduce__(self):
+        return os.mkdir, ("ran",)
+
+
+@pytest.fixture
+def unharmed(workdir):
+    """After the test, no payload must have run."""
+    yield
+    assert not (workdir / "ran").exists(), "the payload ran"
+
+
+def test_the_payload_would_run(workdir):
+    pickle.loads(pickle.dumps(Payload()))
+    assert (workdir / "ran").exists()
+
+
+def write_npy_of_objects(path: Path) -> None:
+    with path.open("wb") as file:
+        np.save(file, np.array([[Payload()]], dtype=object), allow_pickle=True)
+
+
+def write_npz_of_objects(path: Path) -> None:
+    with path.open("wb") as file:
+        np.savez(file, words=np.array([[Payload()]], dtype=object))
+
+
+def write_safetensors_lookalike(path: Path) -> None:
+    """A pickle whose ninth byte is that of a safetensors header: {."""
+    body = b"\x80\x04\x8c\x05aaaa{0" + pickle.dumps(Payload())[2:]
+    assert body[8:9] == b"{"
+    path.write_bytes(body)
+
+
+STATE = {"out_layer.bias": torch.ones(8), "extra": Payload()}
+HOSTILE = {
+    "zip": lambda path: torch.save(STATE, path),
+    "legacy": lambda path: torch.save(STATE, path, _use_new_zipfile_serialization=False),
+    "protocol 4": lambda path: torch.save(STATE, path, pickle_protocol=4),
+    "plain pickle": lambda path: path.write_bytes(pickle.dumps(STATE)),
+    "ASCII pickle": lambda path: path.write_bytes(pickle.dumps(STATE, protocol=0)),
+    "compressed pickle": lambda path: path.write_bytes(gzip.compress(pickle.dumps(STATE))),
+    "array of objects": lambda path: torch.save(np.array([Payload()], dtype=object), path),
+    "npy": write_npy_of_objects,
+    "npz": write_npz_of_objects,
+    "lookalike": write_safetensors_lookalike,
+}
+
+
+@pytest.mark.parametrize("ending", [".pt", ".npy", ".npz", ".safetensors"])
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_hostile_word_file(unharmed, command, refused, kind, ending):
+    path = Path(f"words{ending}")
+    HOSTILE[kind](path)
+    assert str(path) in refused(command("--word_embedding_path", str(path)))
+
+
+@pytest.mark.parametrize("ending", [".pth", ".safetensors"])
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_hostile_checkpoint(unharmed, command, refused, kind, ending):
+    path = Path(f"checkpoint{ending}")
+    HOSTILE[kind](path)
+    argv = command("--is_training", "0", "--checkpoint", str(path))
+    assert str(path) in refused(argv)
+
+
+def test_hostile_checkpoint_where_ours_would_be(unharmed, command, refused):
+    argv = command("--is_training", "0")
+    path = Path("checkpoints") / settings_string(parse_args(argv), 0) / "checkpoint.safetensors"
+    path.parent.mkdir(parents=True)
+    torch.save(STATE, path)
+    assert "checkpoint.safetensors" in refused(argv)
+
+
+@pytest.mark.parametrize("llm_weights", ["pretrained", "random"])
+@pytest.mark.parametrize("kind", HOSTILE)
+@pytest.mark.parametrize(
+    "name", ["pytorch_model.bin", "model.safetensors", "sharded", "adapter_model.bin"]
+)
+def test_hostile_backbone(unharmed, small_gpt2, recwarn, name, kind, llm_weights):
+    folder = Path("llm")
+    folder.mkdir()
+    shutil.copy(small_gpt2 / "config.json", folder)
+    if name == "sharded":
+        shards = dict.fromkeys(load_file(small_gpt2 / "model.safetensors"), "part.bin")
+        index = {"metadata": {"total_size": 1}, "weight_map": shards}
+        (folder / "pytorch_model.bin.index.json").write_text(json.dumps(index))
+        name = "part.bin"
+    if name == "adapter_model.bin":
+        shutil.copy(small_gpt2 / "model.safetensors", folder)
+        described = {"peft_type": "LORA", "base_model_name_or_path": str(folder.resolve())}
+        (folder / "adapter_config.json").write_text(json.dumps(described))
+    HOSTILE[kind](folder / name)
+    if llm_weights == "random":
+        load_backbone(str(folder), "random")  # from config.json alone
+        return
+    with pytest.raises(UserError) as caught:
+        load_backbone(str(folder))
+    assert "\n" not in str(caught.value)
+    assert not recwarn.list
+
+
+def test_code_in_a_backbone_is_not_run(unharmed, small_gpt2):
+    """A config.json may name a module beside it, which transformers runs if it is trusted."""
+    folder = Path(shutil.copytree(small_gpt2, "llm"))
+    described = json.loads((folder / "config.json").read_text())
+    described["auto_map"] = dict.fromkeys(("AutoConfig", "AutoModel", "GPT2Model"), "own.Own")
+    (folder / "config.json").write_text(json.dumps(described))
+    (folder / "own.py").write_text("import os\nos.mkdir('ran')\n")
+    (folder / "modeling_gpt2.py").write_text("import os\nos.mkdir('ran')\n")
+    assert load_backbone(str(folder)).config.n_embd == WIDTH
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+@pytest.mark.parametrize(
+    ("options", "files"),
+    [
+        ("--data custom --data_path x.csv", ["x.csv"]),
+        ("--data custom --data_path x.csv.gz", ["x.csv.gz"]),
+        ("--data custom --data_path x.pkl", ["x.pkl"]),
+        ("--data custom --data_path x.npy", ["x.npy"]),
+        (
+            "--task_name short_term_forecast --data m4 --seasonal_patterns Hourly",
+            ["Hourly-train.csv", "Hourly-test.csv"],
+        ),
+        ("--task_name classification --data UEA", ["X_TRAIN.ts", "X_TEST.ts"]),
+        (
+            "--task_name anomaly_detection --data MSL",
+            ["MSL_train.npy", "MSL_test.npy", "MSL_test_label.npy"],
+        ),
+        (
+            "--task_name anomaly_detection --data PSM",
+            ["train.csv", "test.csv", "test_label.csv"],
+        ),
+        ("--task_name anomaly_detection --data SWaT", ["swat_train2.csv", "swat2.csv"]),
+    ],
+)
+def test_hostile_data(unharmed, command, refused, options, files, kind):
+    for name in files:
+        HOSTILE[kind](Path(name))
+    assert files[0] in refused(command("--root_path", ".", *options.split()))
+
+
+@pytest.mark.parametrize("place", ["test", "test_label"])
+def test_hostile_later_file(unharmed, command, refused, place):
+    """The training rows are good, and what is read after them is not."""
+    for name in ("train", "test"):
+        np.save(f"MSL_{name}.npy", np.ones((300, 2)))
+    np.save("MSL_test_label.npy", np.zeros(300))
+    write_npy_of_objects(Path(f"MSL_{place}.npy"))
+    argv = command("--root_path", ".", "--task_name", "anomaly_detection", "--data", "MSL")
+    assert f"MSL_{place}.npy" in refused(argv)
+
+
+def notes(**more) -> str:
+    good = {"columns": ["a"], "scaler": {"mean": [0.0], "scale": [1.0]}, "epochs": []}
+    return json.dumps({**good, **more})
+
+
+@pytest.mark.parametrize(
+    "noted",
+    [
+        "", "{", "[]", "null", "7", "[" * 100_000, notes(config=[]), notes(backbone="x"),
+        notes(epoch=3), notes(columns=7), notes(columns=[1]), notes(columns=None),
+        notes(scaler=[]), notes(scaler={"mean": [0.0]}), notes(scaler={"mean": [], "scale": []}),
+        notes(scaler={"mean": ["x"], "scale": [1.0]}), notes(scaler={"mean": [None], "scale": [1]}),
+        notes(scaler={"mean": [float("nan")], "scale": [1.0]}), notes(epochs=7),
+        notes(epochs=[7]), notes(epochs=[{"seconds": "x"}]), notes(epochs=[{}]),
+        notes(scaler={"mean": [10**400], "scale": [1]}),
+    ],
+)  # fmt: skip
+def test_checkpoint_with_other_notes(command, refused, noted):
+    save_file({"out_layer.bias": torch.ones(8)}, "x.safetensors", {"calf": noted})
+    argv = command("--is_training", "0", "--checkpoint", "x.safetensors")
+    assert "x.safetensors: " in refused(argv)
+
+
+STRANGE = {
+    "a number for a name": lambda x: {1: x},
+    "sparse": lambda x: {"out_layer.bias": x.to_sparse()},
+    "without values": lambda x: {"out_layer.bias": x.to("meta")},
+    "quantised": lambda x: {"out_layer.bias": torch.quantize_per_tensor(x, 1.0, 0, torch.qint8)},
+}
+
+
+@pytest.mark.parametrize("what", STRANGE)
+@pytest.mark.filterwarnings("ignore:torch.quantize_per_tensor")
+def test_checkpoint_of_strange_tensors(command, refused, what):
+    torch.save(STRANGE[what](torch.ones(8)), "x.pth")
+    argv = command("--is_training", "0", "--checkpoint", "x.pth")
+    assert "x.pth: refused" in refused(argv)
+
+
+BAD_NAMES = {
+    "above": "../../x",
+    "absolute": "/etc/x",
+    "backslashes": "..\\..\\x",
+    "drive": "C:\\x",
+    "NUL": "a\0b",
+    "line break": "a\nresult\nmse:0, mae:0\n",
+    "carriage return": "a\rmse:0",
+    "vertical tab": "a\x0bb",
+    "form feed": "a\x0cb",
+    "file separator": "a\x1cb",
+    "next line": "a\x85b",
+    "line separator": "a\u2028b",
+    "paragraph separator": "a\u2029b",
+    "escape sequence": "a\x1b[2Jb",
+    "right to left": "a\u202eb",
+    "not text": "a\udcffb",
+    "too long": "x" * 256,
+    "too long in bytes": "\u00e4" * 120,
+}
+
+
+@pytest.mark.parametrize("option", ["--model_id", "--des", "--embed"])
+@pytest.mark.parametrize("name", BAD_NAMES.values(), ids=BAD_NAMES)
+def test_bad_name_of_a_run(refused, command, workdir, option, name):
+    assert refused(command(option, name)).rstrip("\n").isprintable()
+    assert not list(workdir.iterdir())
+
+
+@pytest.mark.parametrize("name", ["..", ".", "", "C:", "ETTh1_96_96", "a b", "it's", "Übung-1.5"])
+def test_good_name_of_a_run(name):
+    argv = f"--task_name imputation --is_training 1 --model CALF --data ETTh1 --model_id={name}"
+    args = parse_args([*argv.split(" --model_id")[0].split(), f"--model_id={name}", "--des", name])
+    setting = settings_string(args, 0)
+    assert setting.startswith(f"imputation_{name}_CALF_ETTh1_ftM_sl96_ll48_pl96_dm512_")
+    assert setting.endswith(f"_dtTrue_{name}_gpt6_0")
+    assert Path("x", setting).resolve().parent == Path("x").resolve()
+
+
+@pytest.mark.parametrize("option", ["--data", "--features", "--model", "--task_name"])
+def test_other_parts_of_the_name_are_chosen_from_a_list(refused, command, workdir, option):
+    refused(command(option, "../../x"))
+    assert not list(workdir.iterdir())
+
+
+@given(st.text())
+@example("../../x")
+@example("/etc/x")
+@example("..")
+@example("C:x")
+@example("a\0b")
+@example("\ud800")
+@example("\u00e4" * 200)
+def test_file_name_stays_in_its_folder(text):
+    name = file_name(text)
+    assert name
+    assert len(name.encode()) <= 100
+    assert name.isprintable()
+    assert not set(name) & set('/\\:\0*?"<>|')
+    assert name[0] != "."
+    assert Path("x", f"{name}.png").resolve().parent == Path("x").resolve()
+
+
+@pytest.mark.parametrize("name", ["H1", "Y23000", "M48000", "a-b_c.d+e", "Reihe_Ä"])
+def test_file_name_keeps_usual_names(name):
+    assert file_name(name) == name
+
+
+HOSTILE_NAMES = ["../../../evil", "/tmp/evil", "..", "$\\frac{$", "x" * 400]
+
+
+def inside(folder: Path) -> list[Path]:
+    """Files below the folder, once nothing lies beside it."""
+    assert list(folder.parent.iterdir()) == [folder]
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+@pytest.fixture
+def box(tmp_path, monkeypatch) -> Path:
+    """A working folder that is alone in its own."""
+    folder = tmp_path / "outer" / "work"
+    folder.mkdir(parents=True)
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def test_ids_of_m4_series(box, command):
+    rng = np.random.default_rng(0)
+    for part, length in (("train", 60), ("test", 13)):
+        rows = [[name, *rng.integers(1, 99, length)] for name in HOSTILE_NAMES]
+        lines = [",".join(map(str, row)) for row in [["id"], *rows]]
+        Path(f"Weekly-{part}.csv").write_text("\n".join(lines))
+    argv = command("--task_name", "short_term_forecast", "--data", "m4", "--root_path", ".")
+    assert main([*argv, "--seasonal_patterns", "Weekly", "--train_epochs", "1"]) == 0
+    plots = [path.parent.parent.name for path in inside(box) if path.suffix == ".png"]
+    assert plots == ["test_results"] * 5
+    with (box / "m4_results" / "CALF" / "Weekly_forecast.csv").open() as file:
+        assert [row[0] for row in csv.reader(file)] == ["id", *HOSTILE_NAMES]
+
+
+def test_names_of_columns(box, command):
+    names = [*HOSTILE_NAMES, "a\nb", 'quote"d', "=1+1"]
+    rng = np.random.default_rng(0)
+    with (box / "x.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["date", *names])
+        for i, row in enumerate(rng.standard_normal((200, len(names)))):
+            writer.writerow([f"2020-01-{1 + i // 24:02} {i % 24:02}:00", *row])
+    argv = command("--root_path", ".", "--data_path", "x.csv", "--train_epochs", "1")
+    for target in ("$\\frac{$", "../../../evil"):
+        assert main([*argv, "--target", target, "--do_predict"]) == 0
+    inside(box)
+    (path,) = box.glob("results/*/forecast.csv")
+    with path.open(newline="") as file:
+        assert next(csv.reader(file)) == ["date", *names]
+
+
+def test_names_of_classes(box, command):
+    lines = ["1,2,3:$\\frac{$", "3,2,1:../../evil"] * 4
+    text = "\n".join(["@classLabel true $\\frac{$ ../../evil", "@data", *lines])
+    for part in ("TRAIN", "TEST"):
+        Path(f"X_{part}.ts").write_text(text)
+    argv = command("--task_name", "classification", "--data", "UEA", "--root_path", ".")
+    assert main([*argv, "--train_epochs", "1"]) == 0
+    assert [path.name for path in inside(box) if path.suffix == ".png"] == ["confusion.png"]
+
+
+# Calls that unpickle, run text as code or start a shell, unless these arguments are given.
+DANGEROUS = {
+    "eval": {}, "exec": {}, "compile": {}, "__import__": {}, "input": {},
+    "torch.load": {"weights_only": True}, "torch.jit.load": {}, "torch.package": {},
+    "torch.hub.load": {}, "np.load": {"allow_pickle": False}, "numpy.load": {"allow_pickle": False},
+    "np.lib.format.read_array": {}, "npy.read_array": {}, "format.read_array": {},
+    "pd.read_pickle": {}, "pandas.read_pickle": {}, "pd.read_hdf": {}, "pd.eval": {},
+    "os.system": {}, "os.popen": {}, "yaml.load": {}, "yaml.unsafe_load": {},
+    "open_memmap": {"mode": "r"},
+}  # fmt: skip
+DANGEROUS_MODULES = {
+    "pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal",
+    "pickletools", "jsonpickle", "yaml",
+}  # fmt: skip
+DANGEROUS_FLAGS = {
+    "shell", "trust_remote_code", "allow_pickle", "allow_all_kernels", "use_kernels",
+}  # fmt: skip
+SOURCES = [path for path in sorted(ROOT.rglob("*.py")) if "tests" not in path.parts]
+
+
+def dangers(source: str) -> list[str]:
+    """Name what a source file should not do."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names = [f"{node.module}.{alias.name}" for alias in node.names] + [node.module or ""]
+        else:
+            names = []
+        found += [name for name in names if set(name.split(".")) & DANGEROUS_MODULES]
+        found += [name for name in names if name in DANGEROUS]
+        if not isinstance(node, ast.Call):
+            continue
+        given = {
+            word.arg: word.value.value if isinstance(word.value, ast.Constant) else "?"
+            for word in node.keywords
+        }
+        call = ast.unparse(node.func)
+        wanted = DANGEROUS.get(call)
+        if wanted is not None and not (wanted and wanted.items() <= given.items()):
+            found.append(call)
+        found += [f"{call}({flag})" for flag in DANGEROUS_FLAGS if given.get(flag, False)]
+    return found
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_source_unpickles_or_runs_text(path):
+    assert dangers(path.read_text(encoding="utf-8")) == []
+
+
+def test_every_source_is_looked_at():
+    assert {"run.py", "pca.py", "checkpoint.py", "anomaly.py"} <= {path.name for path in SOURCES}
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import pickle", "from pickle import loads", "import joblib", "from sklearn import joblib",
+        "torch.load(x)", "torch.load(x, weights_only=False)", "torch.load(x, weights_only=flag)",
+        "from torch import load", "np.load(x)", "np.load(x, allow_pickle=True)",
+        "f(x, allow_pickle=flag)", "eval(x)", "exec(x)", "yaml.load(x)", "import yaml",
+        "subprocess.run(x, shell=True)", "GPT2Model.from_pretrained(x, trust_remote_code=True)",
+        "os.system(x)", "pd.read_pickle(x)", "__import__(x)", "open_memmap(x)",
+    ],
+)  # fmt: skip
+def test_dangers_are_found(source):
+    assert dangers(source) or source == "from torch import load"
+
+
+def test_requirements_have_no_unpickler():
+    text = (ROOT / "requirements.txt").read_text()
+    assert not any(name in text for name in ("dill", "cloudpickle", "pyyaml", "jsonpickle"))
+
+
+def test_archive_of_a_checkpoint_with_foreign_members(unharmed, command, refused):
+    """A zip with a path out of its folder, as some archives have it."""
+    with zipfile.ZipFile("x.pth", "w") as archive:
+        archive.writestr("../../evil/data.pkl", pickle.dumps(Payload()))
+        archive.writestr("archive/data.pkl", pickle.dumps(Payload()))
+        archive.writestr("archive/version", "3")
+    assert "x.pth" in refused(command("--is_training", "0", "--checkpoint", "x.pth"))

@@ -1,0 +1,276 @@
+"""Any command line is parsed or refused in one line; any small run ends well or in one line."""
+
+import contextlib
+import io
+import re
+from argparse import Namespace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from datasets.synthetic import synthetic_ett
+from exp.exp_basic import choose_device
+from run import (
+    EXPERIMENTS,
+    TASKS_OF_OPTION,
+    Parser,
+    add_own_options,
+    add_published_options,
+    main,
+    parse_args,
+    warn_unused,
+)
+from tests.conftest import WIDTH
+from tests.fuzz import examples
+from utils.errors import UserError
+from utils.losses import CALFLoss
+from utils.results import settings_string
+
+
+def options() -> dict:
+    """Every option with its action."""
+    parser = Parser(prog="run.py", add_help=False)
+    add_published_options(parser)
+    add_own_options(parser)
+    return {action.option_strings[0]: action for action in parser._actions}
+
+
+OPTIONS = options()
+NASTY = st.one_of(
+    st.text(max_size=6),
+    st.sampled_from(
+        ["", " ", "0", "-1", "1", "7", "1.5", "nan", "inf", "-inf", "1e400", "1e-320", "9" * 30,
+         "9" * 5000, "0x10", "1_0", "٣", "../..", "/etc/x", "a\nb", "\0", "\ud800", "--", "-x",
+         "--model", "M", "MS", "true", "l1", "mse", "ce", "smape", "type2", "custom", "m4", "UEA"]
+    ),
+)  # fmt: skip
+
+
+def values_of(name: str):
+    """Values of an option, most of them good."""
+    action = OPTIONS[name]
+    if action.nargs == 0:
+        return st.just([])
+    if action.choices:
+        good = st.sampled_from([str(choice) for choice in action.choices])
+    else:
+        good = st.sampled_from([str(action.default or "x"), "1", "2", "l1", "0.5"])
+    return st.one_of(good, good, good, NASTY).map(lambda value: [value])
+
+
+@st.composite
+def command_lines(draw):
+    """Required options, some others, and now and then a prefix, `=`, a repetition or a stray."""
+    words = []
+    for name in ("--task_name", "--is_training", "--model_id", "--model", "--data"):
+        if draw(st.integers(0, 30)):
+            words.append([name, *draw(values_of(name))])
+    for name in draw(st.lists(st.sampled_from(sorted(OPTIONS)), max_size=6)):
+        given = draw(values_of(name))
+        if not draw(st.integers(0, 5)):
+            name = name[: draw(st.integers(1, len(name)))]
+        words.append([f"{name}={given[0]}"] if given and draw(st.booleans()) else [name, *given])
+    if not draw(st.integers(0, 9)):
+        words.append([draw(NASTY)])
+    return [word for group in draw(st.permutations(words)) for word in group]
+
+
+@contextlib.contextmanager
+def said():
+    """Collect what is written to the error stream."""
+    text = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", errors="backslashreplace")
+    with contextlib.redirect_stderr(text):
+        yield lambda: (text.flush(), text.buffer.getvalue().decode())[1]
+
+
+def one_line(message: str) -> None:
+    assert message.startswith("error: "), message
+    assert message.endswith("\n")
+    assert message[:-1].isprintable(), message
+
+
+@examples(150)
+@given(command_lines())
+@example(["--task_name", "a\nb"])
+@example(["--x\ny"])
+@example(["--model_id", "a\0b"])
+def test_parsed_or_refused(argv):
+    with said() as errors, contextlib.redirect_stdout(io.StringIO()):
+        try:
+            args = parse_args(argv)
+        except SystemExit as end:
+            if end.code == 0:  # --help
+                assert {"-h", "--h", "--he", "--hel", "--help"} & set(argv)
+                return
+            assert end.code == 2
+            one_line(errors())
+            return
+        assert errors() == ""
+        warn_unused(args)
+        assert errors().count("\n") <= 1
+    check_parsed(args)
+
+
+def check_parsed(args: Namespace) -> None:
+    """What every later step may rely on."""
+    assert args.task_name in EXPERIMENTS
+    assert args.seq_len > 0 <= args.pred_len
+    assert args.batch_size > 0 < args.train_epochs
+    assert 1 <= args.percent <= 100
+    assert 0 < args.learning_rate < np.inf
+    assert 0 <= args.lora_dropout < 1
+    assert not args.checkpoint or not args.is_training
+    for option, tasks in TASKS_OF_OPTION.items():
+        default = OPTIONS[f"--{option}"].default
+        assert args.task_name in tasks or getattr(args, option) == default
+    for check in (CALFLoss.of, choose_device, lambda args: settings_string(args, 0)):
+        try:
+            found = check(args)
+        except UserError as error:
+            assert str(error)
+            continue
+        if isinstance(found, str):
+            assert found.isprintable()
+            assert len(found.encode()) <= 255
+            assert Path("x", found).resolve().parent == Path("x").resolve()
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Path:
+    """A folder with small data of every task."""
+    folder = tmp_path_factory.mktemp("all")
+    synthetic_ett(rows=130, channels=3, seed=1).to_csv(folder / "x.csv", index=False)
+    synthetic_ett(rows=90, channels=2, seed=2).to_csv(folder / "other.csv", index=False)
+    rng = np.random.default_rng(0)
+    for part, length in (("train", 40), ("test", 13)):
+        rows = [f"W{i}," + ",".join(map(str, rng.integers(1, 99, length))) for i in range(4)]
+        (folder / f"Weekly-{part}.csv").write_text("\n".join(["id", *rows]))
+    for name, count in (("train", 120), ("test", 60)):
+        np.save(folder / f"MSL_{name}.npy", rng.standard_normal((count, 2)))
+    np.save(folder / "MSL_test_label.npy", rng.integers(0, 2, 60))
+    lines = [f"{i},2,{-i}:3,{i},1:{'ab'[i % 2]}" for i in range(12)]
+    for part in ("TRAIN", "TEST"):
+        (folder / f"X_{part}.ts").write_text("\n".join(["@classLabel true a b", "@data", *lines]))
+    return folder
+
+
+DATA_OF_TASK = {
+    "long_term_forecast": "custom",
+    "imputation": "custom",
+    "short_term_forecast": "m4",
+    "anomaly_detection": "MSL",
+    "classification": "UEA",
+}
+EXTREME_WEIGHTS = ["0", "1", "1e-30", "1e30", "1e300"]
+MORE = {
+    "--features": ["M", "S", "MS"],
+    "--target": ["OT", "HUFL", "none", ""],
+    "--freq": ["h", "15min", "m", "x"],
+    "--embed": ["timeF", "fixed", "a/b"],
+    "--seq_len": ["1", "2", "12", "24", "60", "5000", "9" * 18],
+    "--label_len": ["0", "3", "9" * 18],
+    "--pred_len": ["0", "1", "6", "12", "100", "9" * 18],
+    "--percent": ["1", "10", "50", "100"],
+    "--zero_shot": ["0", "1"],
+    "--target_data": ["other", "other.csv", "x", "ETTh1", "none", "../x", ""],
+    "--inverse": [None],
+    "--do_predict": [None],
+    "--reference_validation": [None],
+    "--m4_protocol": ["clean", "reference"],
+    "--seasonal_patterns": ["Weekly", "Hourly", "x"],
+    "--mask_rate": ["0", "1e-9", "0.125", "0.5", "0.999999", "1", "nan"],
+    "--anomaly_ratio": ["0", "0.001", "1", "99.9", "100", "nan"],
+    "--data": ["custom", "ETTh1", "m4", "UEA", "MSL", "PSM", "x"],
+    "--data_path": ["x.csv", "other.csv", "none.csv", "", "MSL_train.npy", "../x"],
+    "--root_path": ["", "none"],
+    "--d_model": ["24", "12"],
+    "--gpt_layers": ["1", "2", "3", "4"],
+    "--r": ["1", "8", "30"],
+    "--lora_alpha": ["1", "32", "9" * 18],
+    "--lora_dropout": ["0", "0.5", "0.999"],
+    "--word_embedding_path": ["none.pt", "wte_pca_500.pt", "", "."],
+    "--task_loss": ["l1", "smooth_l1", "mse", "ce", "smape", "mase", "mape", "x"],
+    "--output_loss": ["l1", "mse", "ce", "smape"],
+    "--feature_loss": ["l1", "mse", "ce"],
+    "--task_w": EXTREME_WEIGHTS,
+    "--output_w": EXTREME_WEIGHTS,
+    "--feature_w": EXTREME_WEIGHTS,
+    "--train_epochs": ["1", "4"],
+    "--batch_size": ["1", "7", "64", "100000", "9" * 18],
+    "--patience": ["1", "9" * 18],
+    "--learning_rate": ["1e-320", "1e-9", "1e-3", "1", "1e10", "1e38", "1e300"],
+    "--cos": ["0", "1"],
+    "--tmax": ["1", "2", "9" * 18],
+    "--lradj": ["type1", "type2", "type3", "x"],
+    "--decay_fac": ["1e-300", "0.5", "1", "2", "1e200"],
+    "--checkpoints": ["", "c", "/dev/null/c"],
+    "--llm_weights": ["random", "pretrained"],
+    "--llm": ["./none", ".", ""],
+    "--seed": ["0", "1", "2147483648"],
+    "--itr": ["1", "2"],
+    "--model_id": ["", "..", "a/b", "$x$", "ä"],
+    "--des": ["", "..", "x" * 300],
+    "--distil": [None],
+    "--d_ff": ["-1"],
+    "--gpu": ["0", "9" * 18],
+    "--use_gpu": ["0", "1", "x"],
+    "--is_training": ["1", "0"],
+    "--checkpoint": ["none.pth", "."],
+    "--use_multi_gpu": [None],
+}
+
+
+@st.composite
+def small_runs(draw):
+    """A task, and options beside those that make it small."""
+    task = draw(st.sampled_from(sorted(DATA_OF_TASK)))
+    more = []
+    for name in draw(st.lists(st.sampled_from(sorted(MORE)), max_size=5, unique=True)):
+        value = draw(st.sampled_from(MORE[name]))
+        more += [name] if value is None else [name, value]
+    return task, more
+
+
+@examples(12)
+@given(small_runs())
+def test_small_runs(tmp_path_factory, data, small_gpt2, run_of):
+    check_run(tmp_path_factory, data, small_gpt2, run_of)
+
+
+def check_run(factory, data: Path, small_gpt2: Path, run_of: tuple) -> None:
+    """Run; the end is code 0 with results, or code 2 with one line."""
+    task, more = run_of
+    argv = [
+        *f"--task_name {task} --is_training 1 --model_id t --model CALF".split(),
+        *f"--data {DATA_OF_TASK[task]} --root_path {data} --data_path x.csv".split(),
+        *"--seq_len 12 --label_len 0 --pred_len 4 --batch_size 64 --learning_rate 0.01".split(),
+        *"--train_epochs 1 --seasonal_patterns Weekly --use_gpu 0".split(),
+        *f"--llm {small_gpt2} --d_model {WIDTH} --gpt_layers 1".split(),
+        *f"--word_embedding_path {small_gpt2 / 'words.pt'}".split(),
+        *more,
+    ]
+    folder = factory.mktemp("run", numbered=True)
+    with pytest.MonkeyPatch.context() as patch, said() as errors:
+        patch.chdir(folder)
+        out = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
+        with contextlib.redirect_stdout(out):
+            try:
+                code = main(argv)
+            except SystemExit as end:
+                code = end.code
+        message = errors()
+    lines = [line for line in re.split(r"[\n\r]", message) if line]
+    rest = [line for line in lines if not line.startswith("warning: ")]
+    written = [path for path in folder.rglob("*") if path.is_file()]
+    assert not list(folder.rglob("*.part"))
+    if code == 0:
+        assert rest == [], message
+        assert any(path.name == "run.json" for path in written)
+        return
+    assert code == 2
+    assert len(rest) == 1, message
+    assert rest[0].startswith("error: ")
+    assert not any(path.name == "run.json" for path in written) or "--itr" in more

@@ -1,0 +1,311 @@
+"""Any CSV gives a clear error, or windows that are exactly the slices of what it holds."""
+
+import csv
+import io
+from argparse import Namespace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from hypothesis import example, given
+from hypothesis import strategies as st
+from sklearn.preprocessing import StandardScaler
+
+from data_provider import data_factory
+from data_provider.csv_file import future_dates, read_series
+from data_provider.data_factory import NoWindowError, SeriesSource, target_args
+from tests.fuzz import examples
+from utils.errors import UserError
+from utils.timefeatures import time_features
+
+GOOD_NUMBERS = st.one_of(
+    st.floats(-1e30, 1e30).map(repr),
+    st.floats(-1e3, 1e3, width=32).map(repr),
+    st.integers(-(10**29), 10**29).map(str),
+    st.sampled_from(["0", "-0.0", "1e5", "+3", "1E-300", " 7", "99999999999999999999"]),
+)
+BAD_CELLS = st.sampled_from(
+    ["", "NA", "nan", "null", "inf", "-Infinity", "x", "1,5", "1 2", "1e31", "-1e300", "True",
+     "2020-01-01", "--1", "1.2.3", "é", "=1+1", '"']
+)  # fmt: skip
+NAMES = st.one_of(
+    st.text(st.characters(codec="utf-8", exclude_characters="\0\r"), max_size=8),
+    st.sampled_from(["OT", "date", " date", "a", " a ", "", "NA", "null", "0", "1.1", "a,b", 'q"',
+                     "two\nlines", "é", "$x$", "Unnamed: 0", "Date"]),
+)  # fmt: skip
+STEPS = st.sampled_from(["h", "15min", "D", "B", "MS", "W", "s", "YS", "3h"])
+FORMATS = st.sampled_from(
+    ["%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%SZ", "%Y/%m/%d %H:%M", "%Y-%m-%d %H:%M:%S.%f",
+     "%Y-%m-%d %H:%M:%S+02:00"]
+)  # fmt: skip
+
+
+@st.composite
+def tables(draw):
+    """A header, the rows as text, and whether a CSV of them should be read."""
+    count = draw(st.integers(1, 60))
+    names = draw(st.lists(NAMES, min_size=0, max_size=4)) + draw(
+        st.sampled_from([["OT"], ["OT"], ["OT", "b"], []])
+    )
+    names = list(dict.fromkeys(names)) if draw(st.integers(0, 9)) else names
+    names.insert(draw(st.integers(0, len(names))), "date")
+    dates = pd.date_range("2016-07-01", periods=count, freq=draw(STEPS))
+    dates = dates.strftime(draw(FORMATS)).tolist()
+    cells = draw(st.lists(GOOD_NUMBERS, min_size=1, max_size=7))
+    rows = [
+        [dates[i] if name == "date" else cells[(i * 5 + j * 3) % len(cells)]
+         for j, name in enumerate(names)]
+        for i in range(count)
+    ]  # fmt: skip
+    stripped = [name.strip() for name in names]
+    good = len(names) > 1 and "" not in stripped and len(set(stripped)) == len(names)
+    if not draw(st.integers(0, 4)):
+        row, column = draw(st.integers(0, count - 1)), draw(st.integers(0, len(names) - 1))
+        rows[row][column] = draw(BAD_CELLS)
+        good = False if names[column] != "date" else None  # "2020-01-01" may be in order
+    return names, rows, good
+
+
+def written(path: Path, header, rows, quoting=csv.QUOTE_MINIMAL, end="\n", bom="") -> Path:
+    text = io.StringIO()
+    writer = csv.writer(text, quoting=quoting, lineterminator=end)
+    writer.writerow(header)
+    writer.writerows(rows)
+    path.write_bytes((bom + text.getvalue()).encode())
+    return path
+
+
+OPTIONS = st.fixed_dictionaries(
+    {
+        "features": st.sampled_from(["M", "S", "MS"]),
+        "seq_len": st.integers(1, 20),
+        "label_len": st.integers(0, 25),
+        "pred_len": st.integers(0, 12),
+        "percent": st.integers(1, 100),
+        "embed": st.sampled_from(["timeF", "fixed"]),
+        "freq": st.sampled_from(["h", "t", "d", "15min"]),
+    }
+)
+
+
+def plain_windows(source: SeriesSource, options: dict, target: str, months: tuple | None):
+    """Splits the plain way: what the file says, scaled by scikit-learn, sliced in a loop.
+
+    Returns:
+        By split a list of `(x, y)`.
+    """
+    path, data = source.table.path, source.args.data
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        header, *rows = [row for row in csv.reader(file) if row]
+    header = [name.strip() for name in header]
+    columns = [name for name in header if name != "date"]
+    if options["features"] == "S":
+        columns = [target]
+    elif data == "custom":
+        columns.remove(target)
+        columns.append(target)
+    assert source.columns == columns
+    said = [[float(row[header.index(name)]) for name in columns] for row in rows]
+    np.testing.assert_allclose(source.values, said, rtol=1e-15, atol=1e-300)
+    values = source.values.copy("K")  # said in the same layout, in which sums are rounded alike
+    n, look_back, horizon = len(values), options["seq_len"], options["pred_len"]
+    if months is None:
+        n_train, n_test = int(n * 0.7), int(n * 0.2)
+        n_val = n - n_train - n_test
+    else:
+        n_train, n_val, n_test = months
+    if n_train + n_val + n_test > n:
+        return None
+    scaled = StandardScaler().fit(values[: max(n_train, 1)]).transform(values).astype(np.float32)
+    kept = (n_train - look_back) * options["percent"] // 100 + look_back
+    spans = {
+        "train": (0, kept),
+        "val": (n_train - look_back, n_train + n_val),
+        "test": (n_train + n_val - look_back, n_train + n_val + n_test),
+    }
+    splits = {}
+    for flag, (start, stop) in spans.items():
+        windows = []
+        for first in range(start, stop - look_back - horizon + 1) if start >= 0 else ():
+            cut = first + look_back
+            windows.append((scaled[first:cut], scaled[cut : cut + horizon]))
+        splits[flag] = windows
+    return splits
+
+
+def check_split(source: SeriesSource, flag: str, expected: list, options: dict) -> None:
+    """Compare one split with what it should hold."""
+    if not expected:
+        with pytest.raises(NoWindowError) as caught:
+            source.split(flag)
+        assert "\n" not in str(caught.value).replace(str(source.table.path), "")
+        return
+    windows = source.split(flag)
+    assert len(windows) == len(expected)
+    x, y = windows.batch(torch.arange(len(windows)))
+    for i, (expected_x, expected_y) in enumerate(expected):
+        np.testing.assert_array_equal(x[i], expected_x)
+        np.testing.assert_array_equal(y[i], expected_y)
+    label_len = min(options["label_len"], options["seq_len"])
+    for i in (0, len(windows) - 1):
+        item_x, item_y, x_mark, y_mark = windows[i]
+        np.testing.assert_array_equal(item_x, expected[i][0])
+        with_label = np.concatenate(
+            [expected[i][0][options["seq_len"] - label_len :], expected[i][1]]
+        )
+        np.testing.assert_array_equal(item_y, with_label)
+        assert (len(x_mark), len(y_mark)) == (len(item_x), len(item_y))
+    start = source.borders()[flag].start
+    marks = time_features(source.table.dates, options["freq"], options["embed"])
+    np.testing.assert_array_equal(
+        windows[0][2], marks[start : start + options["seq_len"]].astype(np.float32)
+    )
+
+
+@examples(50)
+@given(
+    tables(),
+    OPTIONS,
+    st.sampled_from(["OT", "OT", "a", "date", "none", ""]),
+    st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL, csv.QUOTE_NONNUMERIC]),
+    st.sampled_from(["\n", "\r\n"]),
+    st.sampled_from(["", "\ufeff"]),
+)
+def test_windows_are_slices(tmp_path_factory, table, options, target, quoting, end, bom):
+    header, rows, good = table
+    path = written(tmp_path_factory.getbasetemp() / "x.csv", header, rows, quoting, end, bom)
+    args = Namespace(
+        **options, target=target, data="custom", root_path=str(path.parent), data_path=path.name
+    )
+    names = [name.strip() for name in header]
+    known = target != "date" and target in names
+    try:
+        source = SeriesSource(args)
+    except UserError as error:
+        assert str(path) in str(error)
+        assert good is not True or not known, error
+        return
+    assert good is not False
+    assert known
+    splits = plain_windows(source, options, target, None)
+    for flag, expected in splits.items():
+        check_split(source, flag, expected, options)
+
+
+@examples(15)
+@given(
+    st.integers(0, 40),
+    OPTIONS,
+    st.sampled_from(["ETTh1", "ETTm2"]),
+    st.integers(0, 3),
+)
+def test_windows_of_ett_splits(tmp_path_factory, more, options, data, seed):
+    """Months of a day, so that files stay short."""
+    a_day = 24 if data == "ETTh1" else 96
+    months = tuple(count * a_day // 24 for count in (12, 4, 4))
+    folder = tmp_path_factory.mktemp("ett", numbered=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(data_factory, "MONTH", 1)
+        patch.setattr(data_factory, "ETT_ROWS_A_DAY", {data: a_day // 24})
+        count = sum(months) - 5 + more
+        rng = np.random.default_rng(seed)
+        dates = pd.date_range("2016-07-01", periods=count, freq="h").astype(str)
+        values = rng.normal(size=(count, 3)).round(3).tolist()
+        rows = [[date, *row] for date, row in zip(dates, values, strict=True)]
+        path = written(folder / f"{data}.csv", ["date", "a", "OT", "b"], rows)
+        args = Namespace(
+            **options, target="OT", data=data, root_path=str(folder), data_path=path.name
+        )
+        source = SeriesSource(args)
+        splits = plain_windows(source, options, "OT", months)
+        if splits is None:
+            with pytest.raises(NoWindowError, match="too few rows"):
+                source.borders()
+            return
+        for flag, expected in splits.items():
+            check_split(source, flag, expected, options)
+
+
+BASE = (
+    b"date,a,OT\n2020-01-01 00:00,1,2\n2020-01-01 01:00,3.5,-4\n2020-01-01 02:00,5e3,6\n"
+    b"2020-01-01 03:00,7,8\n"
+)
+
+
+def mutated(base: bytes):
+    """Pieces of a file replaced by others, or left out."""
+    pieces = st.one_of(
+        st.binary(max_size=4),
+        st.sampled_from(
+            [b",", b"\n", b'"', b"\r", b";", b"\t", b"date", b"nan", b"1e999", b"\xff", b"\0",
+             b"2020-13-01", b"9999-12-31", b"0001-01-01", b"-1", b"12", b"20200101", b"now",
+             b"10000-01-01", b"2020-01-01T00:00+02:00", b"1e400", b"99999999999999999999"]
+        ),
+    )  # fmt: skip
+    edit = st.tuples(st.integers(0, len(base)), st.integers(0, 20), pieces)
+
+    def apply(edits) -> bytes:
+        content = base
+        for start, length, piece in edits:
+            content = content[:start] + piece + content[start + length :]
+        return content
+
+    return st.lists(edit, min_size=1, max_size=4).map(apply)
+
+
+@examples(60)
+@given(mutated(BASE))
+def test_any_bytes(tmp_path_factory, content):
+    path = tmp_path_factory.getbasetemp() / "x.csv"
+    path.write_bytes(content)
+    try:
+        table = read_series(path)
+    except UserError as error:
+        assert str(path) in str(error)
+        return
+    assert table.values.shape == (len(table.dates), len(table.columns))
+    assert (np.abs(table.values) <= 1e30).all()
+    assert table.dates.is_monotonic_increasing
+    assert len(set(table.columns)) == len(table.columns) > 0
+    try:
+        future = future_dates(table, 5)
+    except UserError as error:
+        assert str(path) in str(error)
+        return
+    assert len(future) == 5
+    assert future[0] > table.dates[-1]
+    assert future.is_monotonic_increasing
+
+
+@examples(30)
+@given(
+    st.sampled_from(["0001-01-01", "1677-09-21", "1970-01-01", "2262-04-11", "9999-12-20"]),
+    st.lists(st.sampled_from([0, 1, 60, 3600, 86400, 86400 * 31, 86400 * 3000]), max_size=8),
+    st.integers(1, 800),
+)
+@example("9999-12-20", [86400], 20)
+def test_dates_of_all_times(tmp_path_factory, first, gaps, steps):
+    """Dates far from today, at any pace: a future that follows, or a clear error."""
+    stamps = np.datetime64(first, "s") + np.cumsum([0, *gaps]).astype("timedelta64[s]")
+    rows = [[str(stamp).replace("T", " "), 1] for stamp in stamps]
+    path = written(tmp_path_factory.getbasetemp() / "x.csv", ["date", "OT"], rows)
+    try:
+        table = read_series(path)
+        future = future_dates(table, steps)
+    except UserError as error:
+        assert str(path) in str(error)
+        return
+    assert table.dates.to_numpy().astype("datetime64[s]").tolist() == stamps.tolist()
+    assert len(future) == steps
+    assert future[0] > table.dates[-1]
+    assert (np.diff(future.asi8) > 0).all()
+
+
+@examples(10)
+@given(st.text(max_size=10))
+def test_target_data(name):
+    """Any name of a zero-shot target is a CSV of that name."""
+    args = Namespace(target_data=name, freq="h", root_path=".")
+    assert target_args(args).data_path.endswith(".csv")

@@ -1,6 +1,7 @@
 """What the programs have in common: options that are checked, and errors of one line."""
 
 import argparse
+import io
 import math
 import sys
 import traceback
@@ -67,7 +68,8 @@ def guarded(run: Callable[[], None], debug: bool = False) -> int:
     with code 130. `debug` shows where an error comes from.
     """
     for stream in (sys.stdout, sys.stderr):  # names that a terminal can't show are no error
-        stream.reconfigure(errors="backslashreplace")
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         run()
     except (UserError, OSError) as error:

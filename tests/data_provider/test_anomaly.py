@@ -159,6 +159,7 @@ def test_real_sizes(tmp_path, data):
             ["column b", "row 1 (line 2)", "'True'"],
         ),
         ({"test": TEST.replace("1.5", "inf")}, "test.csv", ["column a", "row 1", "inf is not"]),
+        ({"test": TEST.replace("1.5", "1e31")}, "test.csv", ["column a", "row 1", "1e+31 is not"]),
         ({"test": TEST.replace("2\n", "-inf\n").replace("1.5", "inf")}, "test.csv", ["1 more"]),
         ({"test": "timestamp_(min),a\n3,1\n4,2\n"}, "test.csv", ["1 channels", "has 2"]),
         ({"labels": LABELS + "5,0\n"}, "test_label.csv", ["3 labels", "test.csv has 2 rows"]),
@@ -205,6 +206,7 @@ def with_cell(value: float) -> np.ndarray:
     ("arrays", "name", "said"),
     [
         ({"train": with_cell(np.nan)}, "MSL_train.npy", ["column 2, row 3: nan is not"]),
+        ({"test": with_cell(1e31)}, "MSL_test.npy", ["column 2, row 3: 1e+31 is not"]),
         ({"test": with_cell(-np.inf)}, "MSL_test.npy", ["column 2, row 3: -inf is not"]),
         ({"train": np.zeros(6)}, "MSL_train.npy", ["1 dimensions"]),
         ({"test": np.zeros((4, 3, 1))}, "MSL_test.npy", ["3 dimensions"]),

@@ -41,6 +41,17 @@ def test_spellings(tmp_path, text):
     assert list(table.dates.day) == [1, 2, 3]
 
 
+@pytest.mark.parametrize("name", ["NA", "null", "None", "nan", "n/a", "-1.#IND"])
+def test_names_that_pandas_takes_for_missing(tmp_path, name):
+    assert read_series(written(tmp_path, f"date,{name},b\n2020-01-01,1,2\n")).columns == [name, "b"]
+
+
+@pytest.mark.parametrize("number", ["18446744073709551615", "-99999999999999999999"])
+def test_whole_numbers_beyond_64_bits(tmp_path, number):
+    table = read_series(written(tmp_path, f"date,a\n2020-01-01,{number}\n2020-01-02,-1\n"))
+    assert table.values[:, 0].tolist() == [float(number), -1]
+
+
 def test_day_before_month(tmp_path):
     text = "date,a\n" + "".join(f"{day:02}/01/2020,{day}\n" for day in range(1, 20))
     dates = read_series(written(tmp_path, text)).dates
@@ -88,6 +99,7 @@ def test_a_timestamp_twice_is_said(tmp_path, capsys):
         (GOOD.replace("date", "time"), ["no column named date", "time, a, b"]),
         (GOOD.replace(",4", ",four"), ["column b", "row 2", "line 3", "'four' is not a number"]),
         (GOOD.replace(",4", ',"4,5"'), ["column b", "row 2", "'4,5'"]),
+        (GOOD.replace(",2\n", ",True\n").replace(",4", ",9"), ["column b", "row 1", "'True'"]),
         (GOOD.replace(",2\n", ",True\n").replace(",4", ",False").replace(",6", ",True"), ["True"]),
         (GOOD.replace("3,4", "3,"), ["column b", "row 2", "missing value"]),
         (GOOD.replace("3,4", ",").replace("5,6", "5,"), ["column a", "row 2", "2 more"]),

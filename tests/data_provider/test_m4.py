@@ -41,6 +41,8 @@ def test_spellings(tmp_path, text):
         ("V1,V2,V3\nH1,1,x\n", "line 2 .series H1., column 3: 'x' is not a number"),
         ("V1,V2,V3,V4\nH1,1,2,3\nH2,1,,3\n", "line 3 .series H2., column 3: a missing value"),
         ("V1,V2,V3\nH1,1,inf\n", "'inf'"),
+        ("V1,V2,V3\nH1,1,-1e31\n", "column 3: '-1e31' is not a number up to 1e.30"),
+        ("V1,V2\nH1,1\nH2,1\nH1,2\n", "line 4: series H1 stands twice"),
         ("V1,V2,V3\nH1,,\n", "missing value"),
     ],
 )

@@ -186,6 +186,7 @@ def test_univariate(tmp_path):
         (GOOD.replace("8,9", " ?, 8?"), ["line 8, channel 1, value 3: ' 8?'"]),
         (GOOD.replace("5,6", "5,1_0"), ["line 7, channel 2, value 3: '1_0'"]),
         (GOOD.replace("5,6", "5,-inf"), ["line 7, channel 2, value 3: '-inf'"]),
+        (GOOD.replace("5,6", "5,-1e31"), ["line 7, channel 2, value 3: '-1e31'", "1e+30"]),
         (GOOD.replace("5,6", "5,1e999"), ["line 7, channel 2, value 3: '1e999'"]),
         (GOOD.replace("7,8,9", "(0,7),(1,8)"), ["line 8, channel 1, value 1: '(0'"]),
         (GOOD.replace("7,8,9", "x" * 500), ["line 8, channel 1, value 1", "xxx…'"]),

@@ -1,0 +1,47 @@
+"""Errors of one line, whatever they are about."""
+
+import io
+import sys
+
+import pytest
+
+from utils.command_line import Parser, guarded, one_line
+from utils.errors import UserError
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a\nb\r\n c", "a b c"),
+        ("a\x1b[2Jb\0", "a\\x1b[2Jb\\x00"),
+        ("a\u2028b\u202ec", "a b\\u202ec"),
+        ("Größe \u65e5\u672c", "Größe \u65e5\u672c"),
+    ],
+)
+def test_one_line(text, said):
+    assert one_line(text) == said
+
+
+@pytest.mark.parametrize("error", [UserError("a\nb"), OSError(2, "not\nthere", "a\nb")])
+def test_errors_are_one_line(capsys, error):
+    def run() -> None:
+        raise error
+
+    assert guarded(run) == 2
+    message = capsys.readouterr().err
+    assert message.startswith("error: ")
+    assert message.count("\n") == 1
+
+
+def test_parser_errors_are_one_line(capsys):
+    with pytest.raises(SystemExit):
+        Parser(prog="x").parse_args(["--a\nb"])
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_name_that_the_terminal_can_not_show(monkeypatch):
+    out = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", out)
+    assert guarded(lambda: print("Größe \udcff")) == 0
+    out.flush()
+    assert out.buffer.getvalue() == b"Gr\\xf6\\xdfe \\udcff\n"

@@ -128,7 +128,10 @@ def add_published_options(parser: argparse.ArgumentParser) -> None:
         "--patience", type=whole(1), default=3, help="epochs without a better validation error"
     )
     training.add_argument(
-        "--learning_rate", type=real(open_below=True), default=0.0001, help="of the main optimiser"
+        "--learning_rate",
+        type=real(below=1e30, open_below=True),
+        default=0.0001,
+        help="of the main optimiser",
     )
     training.add_argument(
         "--cos", type=int, default=1, choices=(0, 1), help="1: cosine schedule, 0: --lradj"
@@ -184,7 +187,10 @@ def add_own_options(parser: argparse.ArgumentParser) -> None:
         help="validate as published: dropouts of GPT-2 on, shuffled, last batch dropped",
     )
     own.add_argument(
-        "--decay_fac", type=real(open_below=True), default=0.75, help="factor of --lradj type2"
+        "--decay_fac",
+        type=real(open_below=True, most=1),
+        default=0.75,
+        help="factor of --lradj type2",
     )
     own.add_argument(
         "--do_predict", action="store_true", help="forecast what follows the file: forecast.csv"

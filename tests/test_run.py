@@ -73,6 +73,8 @@ def test_settings_string():
         ("--batch_size many", "--batch_size"),
         ("--percent 101", "--percent"),
         ("--learning_rate nan", "--learning_rate"),
+        ("--learning_rate 1e300", "below 1e+30"),  # more than float32 holds
+        ("--decay_fac 1.1", "up to 1"),
         ("--features X", "--features"),
         ("--model Autoformer", "CALF"),
         ("--task_name dancing", "long_term_forecast"),

@@ -34,17 +34,22 @@ def whole(least: int = 0, most: int | None = None) -> Callable[[str], int]:
     return parse
 
 
-def real(least: float = 0.0, below: float = math.inf, open_below: bool = False):
-    """Make a type of option: finite numbers from `least` (or above it, if open) and `below`."""
+def real(
+    least: float = 0.0, below: float = math.inf, open_below: bool = False, most: float = math.inf
+) -> Callable[[str], float]:
+    """Make a type of option: finite numbers from `least` (or above it, if open) up to `most` and
+    `below`."""
 
     def parse(text: str) -> float:
         try:
             number = float(text)
         except ValueError:
             raise argparse.ArgumentTypeError(f"{text} is not a number") from None
-        if not least <= number < below or (open_below and number == least):
+        within = least <= number <= most and number < below
+        if not within or (open_below and number == least):
             start = "above" if open_below else "from"
             end = "" if below == math.inf else f" and below {below:g}"
+            end += "" if most == math.inf else f" up to {most:g}"
             raise argparse.ArgumentTypeError(f"{text} is not a number {start} {least:g}{end}")
         return number
 

@@ -116,7 +116,7 @@ def plot_anomalies(
 
 def _finish(figure: plt.Figure, axes: plt.Axes, title: str, ylabel: str, steps: int) -> None:
     """Title, labels and a legend below a plot over time."""
-    axes.set(xlabel="step", ylabel=ylabel, xlim=(0, steps - 1))
+    axes.set(xlabel="step", ylabel=ylabel, xlim=(0, max(steps - 1, 1)))
     axes.set_title(title, parse_math=False)  # a name from a file may hold dollar signs
     figure.legend(loc="outside lower center", frameon=False, ncols=4)
     for side in ("top", "right"):

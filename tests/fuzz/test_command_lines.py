@@ -3,6 +3,7 @@
 import contextlib
 import io
 import re
+import warnings
 from argparse import Namespace
 from pathlib import Path
 
@@ -236,6 +237,9 @@ def small_runs(draw):
 
 @examples(12)
 @given(small_runs())
+@example(("imputation", ["--seq_len", "1"]))  # a plot of a single step
+@example(("imputation", ["--learning_rate", "1e300"]))
+@example(("long_term_forecast", ["--label_len", "9" * 18, "--features", "MS", "--do_predict"]))
 def test_small_runs(tmp_path_factory, data, small_gpt2, run_of):
     check_run(tmp_path_factory, data, small_gpt2, run_of)
 
@@ -253,8 +257,13 @@ def check_run(factory, data: Path, small_gpt2: Path, run_of: tuple) -> None:
         *more,
     ]
     folder = factory.mktemp("run", numbered=True)
-    with pytest.MonkeyPatch.context() as patch, said() as errors:
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        warnings.catch_warnings(record=True) as warned,
+        said() as errors,
+    ):
         patch.chdir(folder)
+        warnings.simplefilter("default")
         out = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
         with contextlib.redirect_stdout(out):
             try:
@@ -262,6 +271,8 @@ def check_run(factory, data: Path, small_gpt2: Path, run_of: tuple) -> None:
             except SystemExit as end:
                 code = end.code
         message = errors()
+    shown = [w.message for w in warned if issubclass(w.category, (UserWarning, RuntimeWarning))]
+    assert not shown
     lines = [line for line in re.split(r"[\n\r]", message) if line]
     rest = [line for line in lines if not line.startswith("warning: ")]
     written = [path for path in folder.rglob("*") if path.is_file()]

@@ -20,6 +20,7 @@ from safetensors.torch import load_file, save_file
 from layers.backbone import load_backbone
 from run import main, parse_args
 from tests.conftest import ROOT, WIDTH
+from tests.fuzz import examples
 from utils.errors import UserError
 from utils.files import file_name
 from utils.results import settings_string
@@ -251,8 +252,8 @@ def test_bad_name_of_a_run(refused, command, workdir, option, name):
 
 @pytest.mark.parametrize("name", ["..", ".", "", "C:", "ETTh1_96_96", "a b", "it's", "Übung-1.5"])
 def test_good_name_of_a_run(name):
-    argv = f"--task_name imputation --is_training 1 --model CALF --data ETTh1 --model_id={name}"
-    args = parse_args([*argv.split(" --model_id")[0].split(), f"--model_id={name}", "--des", name])
+    argv = "--task_name imputation --is_training 1 --model CALF --data ETTh1".split()
+    args = parse_args([*argv, f"--model_id={name}", f"--des={name}"])
     setting = settings_string(args, 0)
     assert setting.startswith(f"imputation_{name}_CALF_ETTh1_ftM_sl96_ll48_pl96_dm512_")
     assert setting.endswith(f"_dtTrue_{name}_gpt6_0")
@@ -265,6 +266,7 @@ def test_other_parts_of_the_name_are_chosen_from_a_list(refused, command, workdi
     assert not list(workdir.iterdir())
 
 
+@examples(100)
 @given(st.text())
 @example("../../x")
 @example("/etc/x")

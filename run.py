@@ -7,6 +7,7 @@ import signal
 import sys
 
 from utils.command_line import Parser, guarded, real, switch, whole
+from utils.interrupts import Interrupted
 
 EXPERIMENTS = {
     "long_term_forecast": "exp_long_term_forecasting:ExpLongTermForecasting",
@@ -214,6 +215,55 @@ def add_own_options(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="replace the results of another configuration with the same folder name",
     )
+    own.add_argument(
+        "--resume", action="store_true", help="go on where a run of the same options stopped"
+    )
+    own.add_argument(
+        "--save_every",
+        type=whole(),
+        default=0,
+        metavar="N",
+        help="save the state for --resume every N steps too, not only every epoch",
+    )
+    own.add_argument(
+        "--skip_bad_steps",
+        type=whole(),
+        default=0,
+        metavar="N",
+        help="leave out up to N steps whose loss or gradient is not finite, instead of stopping",
+    )
+    own.add_argument(
+        "--accumulate",
+        type=whole(1),
+        default=1,
+        metavar="K",
+        help="batches a step: the gradient is that of one batch of K times --batch_size",
+    )
+    own.add_argument(
+        "--grad_checkpoint",
+        action="store_true",
+        help="compute activations again in the backward pass: less memory, same results",
+    )
+    own.add_argument(
+        "--amp",
+        choices=("no", "bf16", "fp16"),
+        default="no",
+        help="mixed precision: faster, results differ by rounding",
+    )
+    own.add_argument("--tf32", action="store_true", help="TensorFloat-32 products on GPUs")
+    own.add_argument("--compile", action="store_true", help="compile the model, on GPUs")
+    own.add_argument(
+        "--deterministic",
+        action="store_true",
+        help="PyTorch's strict mode, for equal bytes on GPUs",
+    )
+    own.add_argument(
+        "--threads",
+        type=whole(),
+        default=0,
+        metavar="N",
+        help="of the CPU; by default one a core that the process may use",
+    )
     own.add_argument("--debug", action="store_true", help="show where an error comes from")
 
 
@@ -292,6 +342,7 @@ def warn_unused(args: argparse.Namespace) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Run the experiment that `args` describe, `itr` times."""
+    prepare_torch(args)
     module, name = EXPERIMENTS[args.task_name].split(":")
     task = getattr(importlib.import_module(f"exp.{module}"), name)
     for iteration in range(1 if args.checkpoint else args.itr):
@@ -300,12 +351,28 @@ def run(args: argparse.Namespace) -> None:
             if args.is_training:
                 try:
                     experiment.train()
-                except KeyboardInterrupt:
+                except Interrupted:
                     print(experiment.kept(), file=sys.stderr)
                     raise
             experiment.test()
             if args.do_predict:
                 experiment.predict()
+
+
+def prepare_torch(args: argparse.Namespace) -> None:
+    """Set what torch holds for the whole process: threads, products, determinism."""
+    import torch
+
+    from utils.threads import usable_cores
+
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    elif "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(usable_cores())
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = args.tf32
+    if args.deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True)
 
 
 def _terminate(*_: object) -> None:

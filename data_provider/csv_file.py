@@ -183,9 +183,7 @@ def read_frame(path: Path, **options: object) -> pd.DataFrame:
 
 def _header(path: Path, delimiter: str) -> list[str]:
     """Read the names of the columns, each of which there is once."""
-    row = read_frame(
-        path, header=None, nrows=1, dtype=str, sep=delimiter, keep_default_na=False
-    )
+    row = read_frame(path, header=None, nrows=1, dtype=str, sep=delimiter, keep_default_na=False)
     names = ["" if pd.isna(name) else str(name).strip() for name in row.iloc[0]]
     if len(names) == 1 and re.search(r"[;\t|]", names[0]):
         raise UserError(f"{path}: columns are parted by {names[0][4:5]!r}: part them by commas")

@@ -15,6 +15,7 @@ from models.CALF import Model
 from utils.errors import UserError
 from utils.files import METADATA_KEY, load_tensors, require_file, whole_file
 
+CHECKSUM_KEY = "sha256"  # of all that is in one of our files
 FORMAT = 1  # of our files; to be raised when an older program would misread newer ones
 # what a state dict of the authors' code holds beside ours: token tables and causal masks
 _LEFT_BEHIND = (".wte.weight", ".attn.bias", ".attn.masked_bias")
@@ -40,9 +41,9 @@ class Checkpoint:
 
 
 def trained_state(model: Model) -> dict[str, Tensor]:
-    """Select the trained parameters by name, as contiguous tensors on the CPU."""
+    """Copy the trained parameters by name, as contiguous tensors on the CPU."""
     return {
-        name: parameter.detach().cpu().contiguous()
+        name: parameter.detach().to("cpu", copy=True).contiguous()
         for name, parameter in model.named_parameters()
         if parameter.requires_grad
     }
@@ -58,12 +59,29 @@ def backbone_fingerprint(model: Model) -> str:
     return digest.hexdigest()
 
 
-def save_checkpoint(path: str | Path, model: Model, metadata: dict) -> None:
-    """Write the trained parameters, whole or not at all."""
-    with whole_file(path) as part:
-        notes = json.dumps({"format": FORMAT, **metadata})
+def save_tensors(
+    path: str | Path, tensors: dict[str, Tensor], notes: dict, keep: Path | None = None
+) -> None:
+    """Write tensors and notes with a checksum, whole or not at all.
+
+    Args:
+        path: the file. tensors: by name. notes: whatever JSON can hold.
+        keep: where an earlier file of that path goes.
+    """
+    text = json.dumps({"format": FORMAT, **notes})
+    metadata = {METADATA_KEY: text, CHECKSUM_KEY: checksum(tensors, text)}
+    with whole_file(path, keep) as part:
         # by way of bytes, since on a full disk save_file raises an error that is no OSError
-        part.write_bytes(save(trained_state(model), {METADATA_KEY: notes}))
+        part.write_bytes(save(tensors, metadata))
+
+
+def checksum(tensors: dict[str, Tensor], notes: str) -> str:
+    """Hash the tensors of a file, by name, and its notes."""
+    digest = hashlib.sha256(notes.encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.contiguous().flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def read_checkpoint(path: str | Path) -> Checkpoint:
@@ -83,7 +101,11 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
         else:
             with safe_open(path, "pt") as file:
                 state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-                metadata = _noted((file.metadata() or {}).get(METADATA_KEY, "{}"))
+                written = file.metadata() or {}
+                text = written.get(METADATA_KEY, "{}")
+                metadata = _noted(text)
+                if CHECKSUM_KEY in written and written[CHECKSUM_KEY] != checksum(state, text):
+                    raise ValueError("another checksum")
     except OSError:
         raise
     except (SafetensorError, ValueError, RuntimeError, EOFError, KeyError) as error:

@@ -10,6 +10,7 @@ from torch import Tensor
 from data_provider.anomaly import WindowedSeries, make_splits, point_scores, read_anomaly
 from exp.exp_basic import ExpBasic
 from utils.detection import detection_scores, segments, threshold
+from utils.losses import Share
 from utils.plots import plot_anomalies
 
 
@@ -50,9 +51,9 @@ class ExpAnomalyDetection(ExpBasic):
             f"{len(tables.test):,} test, {tables.labels.mean():.1%} of them anomalous"
         )
 
-    def batch_loss(self, batch: tuple[Tensor, ...]) -> Tensor:
+    def batch_loss(self, batch: tuple[Tensor, ...], share: Share) -> Tensor:
         x = batch[0]
-        return self.loss(self.training_pass(x), x)
+        return self.loss(self.training_pass(x), x, share=share)
 
     def validation_score(self, epoch: int) -> float:
         """Mean squared error of the reconstruction."""
@@ -61,14 +62,12 @@ class ExpAnomalyDetection(ExpBasic):
     def test_score(self) -> float:
         return self._errors(self.test_set).mean().item()
 
-    @torch.no_grad()
     def _errors(self, windows: WindowedSeries, label: str | None = None) -> Tensor:
         """Squared errors averaged over channels, `[windows, seq_len]`."""
-        self.model.eval()
         errors = []
         for index in self.eval_indices(windows, label):
             x = windows.batch(index)[0]
-            errors.append((self.model(x).outputs_time - x).square().mean(dim=2))
+            errors.append((self.outputs(x) - x).square().mean(dim=2))
         return torch.cat(errors)
 
     def test(self) -> dict[str, float]:

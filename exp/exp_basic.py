@@ -6,11 +6,13 @@ import sys
 import time
 from abc import ABC, abstractmethod
 from argparse import Namespace
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Protocol
 
 import numpy as np
@@ -26,13 +28,33 @@ from exp.checkpoint import (
     backbone_fingerprint,
     read_checkpoint,
     restore_model,
-    save_checkpoint,
+    save_tensors,
+    trained_state,
+)
+from exp.processes import Processes
+from exp.resume import (
+    Background,
+    EpochRecord,
+    Progress,
+    StateFile,
+    note_progress,
+    restore_training,
+    training_state,
+)
+from exp.step import (
+    PRECISIONS,
+    Optimisers,
+    check_precision,
+    derived_seed,
+    largest_gradients,
+    passes,
 )
 from layers.backbone import check_backbone, describe_backbone, load_backbone
 from models.CALF import CALFConfig, CALFOutput, Model
 from pca import principal_word_embeddings
 from utils.errors import UserError
-from utils.losses import CALFLoss
+from utils.interrupts import Interrupted, Interrupts
+from utils.losses import CALFLoss, Share
 from utils.results import RunFolders, settings_string
 from utils.word_embeddings import DEFAULT_PATH, load_word_embeddings
 
@@ -48,18 +70,6 @@ class WindowSet(Protocol):
 
     def batch(self, index: Tensor) -> tuple[Tensor, ...]:
         """Gather the windows `index` `[batch]`; the first tensor is the model's input."""
-
-
-@dataclass(frozen=True)
-class EpochRecord:
-    """One epoch in numbers: errors, the learning rate it was trained with, and seconds."""
-
-    epoch: int
-    train: float
-    validation: float
-    test: float
-    learning_rate: float
-    seconds: float
 
 
 class ExpBasic(ABC):
@@ -89,10 +99,14 @@ class ExpBasic(ABC):
     def __init__(self, args: Namespace, iteration: int = 0):
         self.args = args = self.adapt(args)
         self.setting = settings_string(args, iteration)
-        self.folders = RunFolders(self.setting, args.checkpoints)
         self.seed = args.seed + iteration
         seed_everything(self.seed)
-        self.device = choose_device(args)
+        self.processes = Processes(args.use_gpu)
+        self.device = self.processes.device or choose_device(args)
+        check_precision(args, self.device)
+        root = None if self.processes.rank == 0 else TemporaryDirectory(prefix="calf")
+        self._root = root  # removed with this object
+        self.folders = RunFolders(self.setting, args.checkpoints, root and root.name)
         self.loss = CALFLoss.of(args)
         self.started = datetime.now(UTC).isoformat(timespec="seconds")
         self.checkpoint: Checkpoint | None = None
@@ -102,8 +116,8 @@ class ExpBasic(ABC):
         self.model = self._build_model()
         if self.checkpoint is not None:
             restore_model(self.model, self.checkpoint)
-        self.history: list[EpochRecord] = []
-        self.best: EpochRecord | None = None
+        self.progress = Progress()
+        self.interrupts: Interrupts | None = None
         self.trained_with = self.checkpoint.trained_with() if self.checkpoint else None
         self.folders.create(args, self.trained_with)
 
@@ -120,8 +134,8 @@ class ExpBasic(ABC):
         tell `n_channels`."""
 
     @abstractmethod
-    def batch_loss(self, batch: tuple[Tensor, ...]) -> Tensor:
-        """Compute the total loss of a batch, a scalar."""
+    def batch_loss(self, batch: tuple[Tensor, ...], share: Share) -> Tensor:
+        """Compute the total loss, a scalar, of `batch`, which is `share` of the whole batch."""
 
     @abstractmethod
     def validation_score(self, epoch: int) -> float:
@@ -161,6 +175,8 @@ class ExpBasic(ABC):
             self.words_source = str(path)
         model = Model(self.model_config(), backbone, words).to(self.device)
         model.check_channels(self.n_channels)
+        model.grad_checkpoint(args.grad_checkpoint)
+        self.run_model = compiled(model, self.device) if args.compile else model
         self.parameters = {
             "trained": sum(p.numel() for p in model.parameters() if p.requires_grad),
             "in_memory": sum(p.numel() for p in model.parameters()),
@@ -184,101 +200,258 @@ class ExpBasic(ABC):
     def train(self) -> None:
         """Train until the epochs or the patience run out, and end with the best model loaded.
 
+        With `--resume` a run that was stopped goes on where it was.
+
         Raises:
-            UserError: the validation score was never a number.
+            UserError: the validation score was never a number, or loss or gradient were not, more
+                often than `--skip_bad_steps` allows.
+            Interrupted: a signal came; the state is saved.
         """
         args = self.args
         print(f">>> training {self.setting}")
-        main = Adam(self.model.main_parameters(), lr=args.learning_rate)
-        projections = Adam(self.model.projection_parameters(), lr=PROJECTION_LEARNING_RATE)
-        scheduler = learning_rate_schedule(main, args)
-        waited = 0
-        for epoch in range(1, args.train_epochs + 1):
-            start = time.perf_counter()
-            train_loss = self._train_epoch(epoch, (main, projections))
-            record = EpochRecord(
-                epoch,
-                train_loss,
-                self.validation_score(epoch),
-                self.test_score(),
-                main.param_groups[0]["lr"],
-                time.perf_counter() - start,
-            )
-            self.history.append(record)
-            better = self._is_better(record)
-            self._print_epoch(record, better)
-            if better:
-                waited = 0
-                self.best = record
-                self._save_checkpoint()
-            else:
-                waited += 1
-                if waited >= args.patience:
-                    print(f"no better for {waited} epochs: stopped early")
-                    break
-            scheduler.step()
-        if self.best is None:
+        self.optimisers = Optimisers(self.model, args, PROJECTION_LEARNING_RATE)
+        self.scheduler = learning_rate_schedule(self.optimisers.main, args)
+        self.total_loss = torch.zeros((), device=self.device)
+        self.state_file = StateFile(self.folders.state, args)
+        if args.resume:
+            self._resume()
+        with Background() as self.background, Interrupts() as self.interrupts:
+            try:
+                while not self.progress.finished:
+                    self._epoch()
+            except Interrupted:
+                self._save_state()
+                raise
+            finally:
+                self.interrupts = None
+        if self.progress.best is None:
             raise UserError(
                 "the validation error was never a number, so that no model was kept: "
                 "try a smaller --learning_rate"
             )
         restore_model(self.model, read_checkpoint(self.folders.checkpoint))
 
+    def _resume(self) -> None:
+        """Go on from the saved state, where there is one."""
+        checkpoint = self.state_file.read()
+        if checkpoint is None:
+            print(f"{self.state_file.path} is not there: training starts at the beginning")
+            return
+        self.progress = restore_training(
+            checkpoint, self.model, self.optimisers, self.scheduler, self.total_loss
+        )
+        if self.progress.finished:
+            print(f"training was finished, by {checkpoint.path}")
+            return
+        where = f"epoch {self.progress.epoch}, after step {self.progress.steps}"
+        print(f"resumed from {checkpoint.path}: {where}")
+
+    def _epoch(self) -> None:
+        """Run what is left of an epoch: steps, validation, early stopping, checkpoints."""
+        args, progress = self.args, self.progress
+        epoch, start = progress.epoch, time.perf_counter()
+        before = progress.seconds
+        try:
+            self._train_epoch()
+            self._seed(epoch, "validation")
+            validation, test = self.validation_score(epoch), self.test_score()
+        finally:
+            progress.seconds = before + time.perf_counter() - start
+        rate = self.optimisers.main.param_groups[0]["lr"]
+        loss = self.total_loss.item() / max(1, self._steps() - progress.skipped_of_epoch)
+        record = EpochRecord(epoch, loss, validation, test, rate, progress.seconds)
+        better = self._is_better(record)
+        progress.history.append(record)
+        progress.waited = 0 if better else progress.waited + 1
+        self._print_epoch(record, better)
+        if better:
+            progress.best = record
+            self._save_checkpoint()
+        stopped = progress.waited >= args.patience
+        if stopped:
+            print(f"no better for {progress.waited} epochs: stopped early")
+        progress.finished = stopped or epoch == args.train_epochs
+        if not progress.finished:
+            self.scheduler.step()
+        progress.epoch, progress.steps, progress.seconds = epoch + 1, 0, 0.0
+        progress.skipped_of_epoch = 0
+        self.total_loss.zero_()
+        self._save_state()
+
+    def _train_epoch(self) -> None:
+        """Run the steps of an epoch that are not done yet."""
+        args, progress = self.args, self.progress
+        self.model.train()
+        steps = self._steps()
+        # on the device, and looked at when the bar is: no step waits for the host
+        self.bad_steps = torch.zeros((), device=self.device)
+        self.first_bad = torch.zeros((), device=self.device)
+        bar = progress_bar(f"epoch {progress.epoch}/{args.train_epochs}", steps)
+        bar.update(progress.steps)
+        with bar:
+            for step, index in enumerate(self.train_order(progress.epoch), start=1):
+                if step <= progress.steps:
+                    continue
+                loss, bad = self._step(step, index)
+                progress.steps = step
+                self.bad_steps += bad
+                self.first_bad += (self.first_bad == 0) * bad * step
+                self.total_loss += torch.where(bad > 0, 0.0, loss)
+                if bar.update() or self.device.type == "cpu":
+                    self._check_steps()
+                if bar.n == bar.last_print_n:
+                    bar.set_postfix_str(f"loss {self.total_loss.item() / step:.4f}")
+                if args.save_every and step % args.save_every == 0 and step < steps:
+                    self._check_steps()
+                    self._save_state()
+                if self._stop_asked():
+                    self._check_steps()
+                    self.interrupts.check()
+        self._check_steps()
+
+    def _step(self, step: int, index: Tensor) -> tuple[Tensor, Tensor]:
+        """Take one optimisation step.
+
+        Returns:
+            The loss of the batch, and 1 where the step was left out since loss or gradient is not
+            finite, else 0.
+        """
+        loss = self._gradients(step, index)
+        return loss, self.optimisers.step(loss)
+
+    def _gradients(self, step: int, index: Tensor) -> Tensor:
+        """Compute the gradients of a batch, over all passes and processes, and return its loss."""
+        epoch = self.progress.epoch
+        self._seed(epoch, step)
+        batch = self.training_batch(index)
+        cut = passes(
+            batch,
+            self.n_channels,
+            self.args.batch_size,
+            self.processes.count,
+            self.scored_entries(batch),
+        )
+        self.optimisers.zero_grad()
+        total = torch.zeros((), device=self.device)
+        for number, part, share in self.processes.mine(cut):
+            self._seed(epoch, step, number)
+            with self.precision():
+                loss = self.batch_loss(part, share)
+            self.optimisers.backward(loss)
+            total += loss.detach()
+        if self.processes.count > 1:
+            self._signalled = torch.tensor(float(self.interrupts.code), device=self.device)
+            self.processes.add([*self.optimisers.all_gradients(), total, self._signalled])
+        return total
+
+    def _stop_asked(self) -> bool:
+        """Whether a signal came, to any of the processes."""
+        if self.processes.count > 1 and self._signalled.item():
+            self.interrupts.code = self.interrupts.code or int(self._signalled.item())
+        return bool(self.interrupts.code)
+
+    def _check_steps(self) -> None:
+        """Stop where more steps were left out than `--skip_bad_steps` allows.
+
+        Raises:
+            UserError: with step, windows and the largest gradients; the state is saved first.
+        """
+        progress = self.progress
+        bad, first = int(self.bad_steps.item()), int(self.first_bad.item())
+        if not bad:
+            return
+        self.bad_steps.zero_()
+        self.first_bad.zero_()
+        progress.skipped += bad
+        progress.skipped_of_epoch += bad
+        order = list(self.train_order(progress.epoch))
+        windows = order[first - 1].tolist()
+        shown = ", ".join(map(str, windows[:8])) + (", …" if len(windows) > 8 else "")
+        what = (
+            f"loss or gradient not finite at epoch {progress.epoch}, step {first} (windows {shown})"
+        )
+        if progress.skipped <= self.args.skip_bad_steps:
+            print(f"{what}: left out, {progress.skipped} of {self.args.skip_bad_steps} allowed")
+            return
+        last = progress.steps
+        if last != first:
+            self._gradients(first, order[first - 1])
+        largest = largest_gradients(self.model)
+        progress.skipped -= bad
+        progress.skipped_of_epoch -= bad
+        progress.steps = first - 1 if last == first else last
+        self._save_state()
+        self.background.wait()
+        raise UserError(
+            f"{what}; largest gradients: {largest}; the state before it is kept: "
+            f"{self.state_file.path}; look at these windows, try a smaller --learning_rate, or "
+            "allow some such steps by --skip_bad_steps"
+        )
+
     def training_pass(self, x: Tensor, mask: Tensor | None = None) -> CALFOutput:
         """Run the model with the branches and features that the loss needs."""
-        return self.model(
+        return self.run_model(
             x, mask, text_branch=self.loss.needs_text_branch, features=self.loss.needs_features
         )
 
+    def precision(self) -> torch.autocast | nullcontext:
+        """The context of mixed precision, where `--amp` asks for it."""
+        if self.args.amp == "no":
+            return nullcontext()
+        return torch.autocast(self.device.type, PRECISIONS[self.args.amp])
+
     def epoch_seed(self, epoch: int) -> int:
-        """The seed of everything random about the batches of an epoch (1-based)."""
+        """The seed of the order of an epoch (1-based)."""
         return self.seed * 100_003 + epoch
 
-    def train_batches(self, epoch: int) -> Iterator[tuple[Tensor, ...]]:
-        """Yield the batches of an epoch in an order that depends on seed and epoch alone."""
-        for index in index_batches(
+    def _seed(self, *where: int | str) -> None:
+        """Make what is drawn from here on depend on the run's seed and `where` alone."""
+        torch.manual_seed(derived_seed(self.seed, *where))
+
+    def _steps(self) -> int:
+        """Steps of an epoch."""
+        return batch_count(len(self.train_set), self._step_windows(), self.drop_last)
+
+    def _step_windows(self) -> int:
+        """Windows of a step."""
+        return self.args.batch_size * self.args.accumulate
+
+    def train_order(self, epoch: int) -> Iterator[Tensor]:
+        """Yield the numbers of the windows of each step `[windows]`, in an order that depends on
+        seed and epoch alone."""
+        return index_batches(
             len(self.train_set),
-            self.args.batch_size,
+            self._step_windows(),
             self.device,
             self.epoch_seed(epoch),
             self.drop_last,
-        ):
-            yield self.train_set.batch(index)
+        )
+
+    def training_batch(self, index: Tensor) -> tuple[Tensor, ...]:
+        """Make the batch of these windows; what is random about it is drawn here."""
+        return self.train_set.batch(index)
+
+    def scored_entries(self, batch: tuple[Tensor, ...]) -> Tensor | None:
+        """How many entries of each window the supervised loss looks at, where that varies."""
+        return None
 
     def kept(self) -> str:
         """Say what an interrupted training leaves behind."""
-        if self.best is None:
-            return "no epoch was finished, so that no checkpoint is kept"
-        return f"the checkpoint of epoch {self.best.epoch} is kept: {self.folders.checkpoint}"
-
-    def _train_epoch(self, epoch: int, optimisers: tuple[Adam, ...]) -> float:
-        """Run one epoch and return the mean loss of its batches."""
-        self.model.train()
-        total = torch.zeros((), device=self.device)
-        steps = batch_count(len(self.train_set), self.args.batch_size, self.drop_last)
-        bar = progress(f"epoch {epoch}/{self.args.train_epochs}", steps)
-        with bar:
-            for step, batch in enumerate(self.train_batches(epoch), start=1):
-                for optimiser in optimisers:
-                    optimiser.zero_grad(set_to_none=True)
-                loss = self.batch_loss(batch)
-                loss.backward()
-                for optimiser in optimisers:
-                    optimiser.step()
-                total += loss.detach()
-                if bar.update():
-                    bar.set_postfix_str(f"loss {total.item() / step:.4f}")
-        return total.item() / steps
+        saved = f"{self.state_file.path} is kept: the same command with --resume goes on"
+        if self.progress.best is None:
+            return f"no epoch was finished, so that there is no checkpoint; {saved}"
+        return f"the checkpoint of epoch {self.progress.best.epoch} and {saved}"
 
     def _is_better(self, record: EpochRecord) -> bool:
         """Whether an epoch is the best so far; of equals, the later one is, as published."""
         if not np.isfinite(record.validation):
             return False
-        if self.best is None:
+        best = self.progress.best
+        if best is None:
             return True
         if self.higher_is_better:
-            return record.validation >= self.best.validation
-        return record.validation <= self.best.validation
+            return record.validation >= best.validation
+        return record.validation <= best.validation
 
     def _print_epoch(self, record: EpochRecord, better: bool) -> None:
         print(
@@ -295,13 +468,40 @@ class ExpBasic(ABC):
             "arguments": vars(self.args),
             "config": asdict(self.model.config),
             "backbone": self.backbone_notes,
-            "epoch": asdict(self.best),
-            "epochs": [asdict(record) for record in self.history],
+            "epoch": asdict(self.progress.best),
+            "epochs": [asdict(record) for record in self.progress.history],
             **self.checkpoint_notes(),
         }
-        save_checkpoint(self.folders.checkpoint, self.model, notes)
+        self.background.submit(
+            save_tensors, self.folders.checkpoint, trained_state(self.model), notes
+        )
+
+    def _save_state(self) -> None:
+        """Have the state of training written, beside what goes on."""
+        if self.processes.rank == 0:
+            tensors, rates = training_state(self.model, self.optimisers, self.total_loss)
+            notes = note_progress(self.progress, self.scheduler, rates)
+            self.background.submit(self.state_file.save, tensors, notes)
 
     # Testing
+
+    @torch.no_grad()
+    def outputs(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Run the temporal branch in evaluation mode, each process on some of the windows.
+
+        Args:
+            x, mask: see `models.CALF.Model.forward`.
+
+        Raises:
+            Interrupted: a signal came during training's validation.
+        """
+        if self.interrupts is not None and self.processes.count == 1:
+            self.interrupts.check()
+        self.model.eval()
+        start, end = self.processes.bounds(len(x))
+        with self.precision():
+            part = self.run_model(x[start:end], None if mask is None else mask[start:end])
+        return self.processes.gather(part.outputs_time, len(x))
 
     def eval_indices(self, windows: WindowSet, label: str | None = None) -> Iterator[Tensor]:
         """Go through all windows in order, in large batches with a progress bar if labelled.
@@ -315,12 +515,12 @@ class ExpBasic(ABC):
         Yields:
             Numbers of windows `[batch]` on the device.
         """
-        size = max(1, EVAL_TOKENS // self.n_channels)
+        size = max(1, EVAL_TOKENS // self.n_channels) * self.processes.count
         indices = index_batches(len(windows), size, self.device)
         if label is None:
             yield from indices
             return
-        with progress(label, batch_count(len(windows), size)) as bar:
+        with progress_bar(label, batch_count(len(windows), size)) as bar:
             for index in indices:
                 yield index
                 bar.update()
@@ -341,8 +541,8 @@ class ExpBasic(ABC):
 
     def record(self, scores: dict[str, float], **more: object) -> dict:
         """Give the account of the run that goes into `run.json`."""
-        best = asdict(self.best) if self.best else None
-        epochs = [asdict(record) for record in self.history]
+        best = asdict(self.progress.best) if self.progress.best else None
+        epochs = [asdict(record) for record in self.progress.history]
         if self.checkpoint is not None:
             best = self.checkpoint.metadata.get("epoch")
             epochs = self.checkpoint.metadata.get("epochs", [])
@@ -361,6 +561,8 @@ class ExpBasic(ABC):
             "parameters": self.parameters,
             "device": device_name(self.device),
             "threads": torch.get_num_threads(),
+            "processes": self.processes.count,
+            "skipped_steps": self.progress.skipped,
             "versions": {
                 "python": platform.python_version(),
                 **{package: version(package) for package in packages},
@@ -400,6 +602,20 @@ def choose_device(args: Namespace) -> torch.device:
     return torch.device("cpu")
 
 
+def compiled(model: Model, device: torch.device) -> Callable[..., CALFOutput]:
+    """Compile a model, or say why not and give it back as it is."""
+    if device.type == "cpu":
+        print(
+            "--compile: left out, since on the CPU the compiled model is slower than the products "
+            "and the dropout that are used without it"
+        )
+        return model
+    if platform.system() == "Windows" or sys.version_info >= (3, 15):
+        print("--compile: left out, since PyTorch does not compile here")
+        return model
+    return torch.compile(model)
+
+
 def device_name(device: torch.device) -> str:
     """Name a device as a person would."""
     if device.type == "cuda":
@@ -428,7 +644,7 @@ def learning_rate_schedule(optimiser: Adam, args: Namespace) -> LRScheduler:
     return LambdaLR(optimiser, factor)
 
 
-def progress(label: str, total: int) -> tqdm:
+def progress_bar(label: str, total: int) -> tqdm:
     """Make a progress bar with time left; into a file it writes a line only now and then."""
     wait = 0.5 if sys.stderr.isatty() else 30.0
     return tqdm(

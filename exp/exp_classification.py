@@ -13,6 +13,7 @@ from data_provider.uea import ClassificationDataset, load_splits
 from exp.exp_basic import ExpBasic
 from models.CALF import CALFConfig
 from utils.errors import UserError
+from utils.losses import Share
 from utils.plots import plot_confusion
 
 
@@ -52,9 +53,9 @@ class ExpClassification(ExpBasic):
             num_class=len(splits.class_names),
         )
 
-    def batch_loss(self, batch: tuple[Tensor, ...]) -> Tensor:
+    def batch_loss(self, batch: tuple[Tensor, ...], share: Share) -> Tensor:
         x, y = batch
-        return self.loss(self.training_pass(x), y)
+        return self.loss(self.training_pass(x), y, share=share)
 
     def validation_score(self, epoch: int) -> float:
         """Accuracy on the samples that the epoch is chosen by."""
@@ -70,11 +71,9 @@ class ExpClassification(ExpBasic):
         """Predict the class of every sample `[samples]`."""
         return np.concatenate([logits.argmax(1).cpu().numpy() for logits in self._logits(samples)])
 
-    @torch.no_grad()
     def _logits(self, samples: ClassificationDataset) -> Iterator[Tensor]:
-        self.model.eval()
         for index in self.eval_indices(samples):
-            yield self.model(samples.batch(index)[0]).outputs_time
+            yield self.outputs(samples.batch(index)[0])
 
     def test(self) -> dict[str, float]:
         """Classify the test file."""

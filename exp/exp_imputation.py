@@ -12,6 +12,7 @@ from data_provider.data_factory import SeriesSource
 from data_provider.windows import WindowDataset
 from exp.series import ExpSeries
 from utils.errors import UserError
+from utils.losses import Share
 from utils.metrics import ErrorSums
 from utils.plots import plot_imputation
 
@@ -40,11 +41,18 @@ class ExpImputation(ExpSeries):
         self.path = str(source.table.path)
         self.n_channels = len(source.columns)
 
-    def batch_loss(self, batch: tuple[Tensor, ...]) -> Tensor:
-        x = batch[0]
-        mask = (torch.rand_like(x) > self.args.mask_rate).float()
+    def training_batch(self, index: Tensor) -> tuple[Tensor, ...]:
+        x = self.train_set.batch(index)[0]
+        return x, (torch.rand_like(x) > self.args.mask_rate).float()
+
+    def scored_entries(self, batch: tuple[Tensor, ...]) -> Tensor:
+        return (batch[1] == 0).sum(dim=(1, 2))
+
+    def batch_loss(self, batch: tuple[Tensor, ...], share: Share) -> Tensor:
+        x, mask = batch
         masked = mask == 0
-        return self.loss(self.training_pass(x * mask, mask), x[masked], lambda y: y[masked])
+        output = self.training_pass(x * mask, mask)
+        return self.loss(output, x[masked], lambda y: y[masked], share)
 
     def validation_score(self, epoch: int) -> float:
         return self._mse(self.val_set)
@@ -67,10 +75,8 @@ class ExpImputation(ExpSeries):
         ]
         return torch.tensor(np.stack(masks) > self.args.mask_rate, dtype=torch.float32)
 
-    @torch.no_grad()
     def _impute(self, x: Tensor, mask: Tensor) -> Tensor:
-        self.model.eval()
-        return self.model(x * mask, mask).outputs_time
+        return self.outputs(x * mask, mask)
 
     def _imputations(
         self, windows: WindowDataset, label: str | None = None

@@ -17,6 +17,7 @@ from data_provider.windows import WindowDataset
 from exp.series import ExpSeries
 from utils.errors import UserError
 from utils.files import whole_file
+from utils.losses import Share
 from utils.metrics import ErrorSums
 from utils.plots import plot_forecast
 
@@ -61,10 +62,10 @@ class ExpLongTermForecasting(ExpSeries):
         else:
             print(f"test errors are standardised by the training rows of {test_source.table.path}")
 
-    def batch_loss(self, batch: tuple[Tensor, ...]) -> Tensor:
+    def batch_loss(self, batch: tuple[Tensor, ...], share: Share) -> Tensor:
         x, y = batch
         scored = self.train_set.scored
-        return self.loss(self.training_pass(x), scored(y), scored)
+        return self.loss(self.training_pass(x), scored(y), scored, share)
 
     def validation_score(self, epoch: int) -> float:
         if self.args.reference_validation:
@@ -97,10 +98,8 @@ class ExpLongTermForecasting(ExpSeries):
             errors.append((pred - windows.scored(y)).square().mean())
         return torch.stack(errors).mean().item()
 
-    @torch.no_grad()
     def _predict(self, windows: WindowDataset, x: Tensor) -> Tensor:
-        self.model.eval()
-        return windows.scored(self.model(x).outputs_time)
+        return windows.scored(self.outputs(x))
 
     def _predictions(
         self, windows: WindowDataset, label: str | None = None

@@ -3,7 +3,6 @@
 import json
 import time
 from argparse import Namespace
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +23,7 @@ from exp.exp_basic import ExpBasic
 from utils.errors import UserError
 from utils.files import file_name, whole_file
 from utils.locks import held
+from utils.losses import Share
 from utils.m4_summary import (
     SCORES,
     overall_weighted_average,
@@ -66,7 +66,8 @@ class ExpShortTermForecasting(ExpBasic):
 
     def prepare_data(self) -> None:
         args = self.args
-        self.folders.more = [FORECASTS]
+        self.forecasts = self.folders.root / FORECASTS
+        self.folders.more = [self.forecasts]
         self.pattern = PATTERNS[args.seasonal_patterns]
         self.train_file, self.targets = read_pair(args.root_path, args.seasonal_patterns)
         self.series = self.train_file.series
@@ -109,14 +110,14 @@ class ExpShortTermForecasting(ExpBasic):
         dataset = M4Dataset(series, args.seq_len, args.pred_len, self.pattern.history)
         return dataset.to(self.device)
 
-    def train_batches(self, epoch: int) -> Iterator[tuple[Tensor, ...]]:
-        self.train_set.reseed(self.epoch_seed(epoch))
-        yield from super().train_batches(epoch)
+    def training_batch(self, index: Tensor) -> tuple[Tensor, ...]:
+        self.train_set.reseed(torch.initial_seed())
+        return super().training_batch(index)
 
-    def batch_loss(self, batch: tuple[Tensor, ...]) -> Tensor:
+    def batch_loss(self, batch: tuple[Tensor, ...], share: Share) -> Tensor:
         x, y, mask = batch
         loss = self.loss.of_series(x, self.pattern.period, mask)
-        return loss(self.training_pass(x), y)
+        return loss(self.training_pass(x), y, share=share)
 
     def validation_score(self, epoch: int) -> float:
         """sMAPE of the horizon that the epoch is chosen by."""
@@ -125,12 +126,10 @@ class ExpShortTermForecasting(ExpBasic):
     def test_score(self) -> float:
         return smape(self._forecasts(self.test_set), self.targets)
 
-    @torch.no_grad()
     def _forecasts(self, dataset: M4Dataset) -> np.ndarray:
         """Forecast what follows every series, `[series, horizon]`."""
-        self.model.eval()
         forecasts = [
-            self.model(dataset.last_windows(index)).outputs_time[..., 0].cpu().numpy()
+            self.outputs(dataset.last_windows(index))[..., 0].cpu().numpy()
             for index in self.eval_indices(dataset)
         ]
         return np.concatenate(forecasts).astype(np.float64)
@@ -164,11 +163,11 @@ class ExpShortTermForecasting(ExpBasic):
     def _save(self, forecasts: np.ndarray) -> Path:
         """Write the forecasts with the series' ids, and note which run they are of."""
         pattern = self.args.seasonal_patterns
-        path = FORECASTS / f"{pattern}_forecast.csv"
+        path = self.forecasts / f"{pattern}_forecast.csv"
         table = pd.DataFrame(forecasts, columns=[f"V{i + 1}" for i in range(forecasts.shape[1])])
         table.insert(0, "id", self.train_file.ids)
-        notes = FORECASTS / "runs.json"
-        with held(FORECASTS / LOCK, wait=True):
+        notes = self.forecasts / "runs.json"
+        with held(self.forecasts / LOCK, wait=True):
             runs = _read_notes(notes)
             earlier = runs.get(pattern, {}).get("setting", self.setting)
             if earlier != self.setting:

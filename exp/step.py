@@ -7,8 +7,6 @@ does not grow with batch and channels; on a GPU it holds `--batch_size` windows.
 
 import hashlib
 from argparse import Namespace
-from collections.abc import Iterator
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -17,22 +15,10 @@ from torch.optim import Adam
 
 from models.CALF import Model
 from utils.errors import UserError
+from utils.losses import Share
 
-PROJECTION_LEARNING_RATE = 1e-4
 CPU_PASS_TOKENS = 1024  # channels x windows of a training pass on the CPU
 PRECISIONS = {"bf16": torch.bfloat16, "fp16": torch.float16}
-
-
-@dataclass(frozen=True)
-class Share:
-    """What part of its batch a pass is, by which its mean losses are weighed.
-
-    Attributes:
-        windows: of the windows. scored: of the entries that the supervised loss looks at.
-    """
-
-    windows: float = 1.0
-    scored: float | Tensor = 1.0
 
 
 def derived_seed(*numbers: int | str) -> int:
@@ -42,26 +28,35 @@ def derived_seed(*numbers: int | str) -> int:
 
 
 def passes(
-    batch: tuple[Tensor, ...], n_channels: int, batch_size: int, scored: Tensor | None = None
-) -> Iterator[tuple[tuple[Tensor, ...], Share]]:
+    batch: tuple[Tensor, ...],
+    n_channels: int,
+    batch_size: int,
+    at_least: int = 1,
+    scored: Tensor | None = None,
+) -> list[tuple[int, tuple[Tensor, ...], Share]]:
     """Cut a batch into passes of about equal size.
 
     Args:
         batch: tensors `[windows, ..]`. n_channels: tokens of a window.
-        batch_size: most windows of a pass.
+        batch_size: most windows of a pass. at_least: passes, where there are as many windows.
         scored: entries of each window that the supervised loss looks at, `[windows]`, where their
             number varies.
+
+    Returns:
+        Number, tensors and share of each pass.
     """
     windows = len(batch[0])
     most = batch_size
     if batch[0].device.type == "cpu":
         most = min(most, max(1, CPU_PASS_TOKENS // n_channels))
-    count = -(-windows // most)
-    for part in torch.arange(windows, device=batch[0].device).tensor_split(count):
-        start, end = int(part[0]), int(part[0]) + len(part)
-        share = len(part) / windows
-        of_scored = share if scored is None else scored[start:end].sum() / scored.sum()
-        yield tuple(tensor[start:end] for tensor in batch), Share(share, of_scored)
+    count = min(windows, max(at_least, -(-windows // most)))
+    cut = []
+    for number in range(count):
+        part = slice(windows * number // count, windows * (number + 1) // count)
+        share = (part.stop - part.start) / windows
+        of_scored = share if scored is None else scored[part].sum() / scored.sum()
+        cut.append((number, tuple(tensor[part] for tensor in batch), Share(share, of_scored)))
+    return cut
 
 
 class Optimisers:
@@ -72,15 +67,14 @@ class Optimisers:
 
     Args:
         model: its trained parameters are updated. args: learning rate and precision.
+        projection_rate: learning rate of the second optimiser.
     """
 
-    def __init__(self, model: Model, args: Namespace):
+    def __init__(self, model: Model, args: Namespace, projection_rate: float):
         device = next(model.parameters()).device
         fused = device.type in ("cpu", "cuda")
         self.main = Adam(model.main_parameters(), lr=args.learning_rate, fused=fused)
-        self.projections = Adam(
-            model.projection_parameters(), lr=PROJECTION_LEARNING_RATE, fused=fused
-        )
+        self.projections = Adam(model.projection_parameters(), lr=projection_rate, fused=fused)
         self.both = (self.main, self.projections)
         self.scaler = torch.amp.GradScaler(device.type, enabled=args.amp == "fp16")
 
@@ -116,6 +110,14 @@ class Optimisers:
         if self.scaler.is_enabled():
             self.scaler.update()
         return bad
+
+    def all_gradients(self) -> list[Tensor]:
+        """The gradients of all parameters: zeros where there are none yet."""
+        groups = [group for optimiser in self.both for group in optimiser.param_groups]
+        for p in (p for group in groups for p in group["params"]):
+            if p.grad is None:
+                p.grad = torch.zeros_like(p)
+        return self.gradients()
 
     def gradients(self) -> list[Tensor]:
         """The gradients that there are."""

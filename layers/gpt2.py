@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 from transformers import GPT2Config, GPT2Model
 from transformers.activations import ACT2FN
 
@@ -119,6 +120,7 @@ class GPT2Branch(nn.Module):
         self.embd_pdrop = config.embd_pdrop
         self.h = nn.ModuleList(Block(backbone.h[i], config, i) for i in range(n_layer))
         self.ln_f = backbone.ln_f
+        self.grad_checkpoint = False
 
     def forward(self, x: Tensor, keep_hidden: bool = False) -> tuple[Tensor, list[Tensor]]:
         """Run the branch on tokens `[batch, channels, d_model]`.
@@ -133,7 +135,10 @@ class GPT2Branch(nn.Module):
         for block in self.h:
             if keep_hidden:
                 hidden.append(state)
-            state = block(state)
+            if self.grad_checkpoint and torch.is_grad_enabled():
+                state = checkpoint(block, state, use_reentrant=False)
+            else:
+                state = block(state)
         output = self.ln_f(state) + x
         if keep_hidden:
             hidden.append(output)

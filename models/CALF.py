@@ -189,6 +189,11 @@ class Model(nn.Module):
             return self.out_layer(rearrange(y, "b c d -> b (c d)"))
         return restore(rearrange(self.out_layer(y), "b c p -> b p c"), mean, scale)
 
+    def grad_checkpoint(self, enabled: bool) -> None:
+        """Keep of each GPT-2 block only its input for the backward pass, and compute it again."""
+        for branch in (self.gpt2.get_base_model(), self.gpt2_text):
+            branch.grad_checkpoint = enabled
+
     def check_channels(self, channels: int) -> None:
         """Refuse more channels than the backbone has positions.
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from utils.errors import UserError
+from utils.interrupts import Interrupted
 
 
 class Parser(argparse.ArgumentParser):
@@ -82,6 +83,9 @@ def guarded(run: Callable[[], None], debug: bool = False) -> int:
             traceback.print_exc()
         print(f"error: {_message(error)}", file=sys.stderr)
         return 2
+    except Interrupted as interruption:
+        print("interrupted", file=sys.stderr)
+        return interruption.code
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130

@@ -20,8 +20,12 @@ LONGEST_NAME = 255  # bytes, on all usual file systems
 
 
 @contextlib.contextmanager
-def whole_file(path: str | Path) -> Iterator[Path]:
-    """Give a temporary path beside `path`; it takes the place of `path` only at a good end."""
+def whole_file(path: str | Path, keep: Path | None = None) -> Iterator[Path]:
+    """Give a temporary path beside `path`; it takes the place of `path` only at a good end.
+
+    Args:
+        path: the file to write. keep: where the file goes that was there before, if any.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
@@ -30,6 +34,8 @@ def whole_file(path: str | Path) -> Iterator[Path]:
         with part.open("rb+") as file:
             os.fsync(file.fileno())
         part.chmod(0o666 & ~_umask())  # some libraries make files for the owner alone
+        if keep is not None and path.exists():
+            path.replace(keep)
         part.replace(path)
     except OSError as error:
         error.filename, error.filename2 = str(path), None

@@ -84,6 +84,18 @@ def feature_regularisation(loss: GapLoss, gaps: Iterable[Tensor]) -> Tensor:
     return total
 
 
+@dataclass(frozen=True)
+class Share:
+    """What part of its batch some windows are.
+
+    Attributes:
+        windows: of the windows. scored: of the entries that the supervised loss looks at.
+    """
+
+    windows: float
+    scored: float | Tensor
+
+
 class BranchOutputs(Protocol):
     """What a pass of the model gives; see `models.CALF.CALFOutput`."""
 
@@ -161,6 +173,7 @@ class CALFLoss:
         output: BranchOutputs,
         target: Tensor,
         scored: Callable[[Tensor], Tensor] = lambda y: y,
+        share: Share | None = None,
     ) -> Tensor:
         """Add up the terms whose weight is not 0.
 
@@ -168,14 +181,21 @@ class CALFLoss:
             output: one pass of the model, with the branches and features that the weights need.
             target: the truth, in the shape of what `scored` leaves of `output.outputs_time`.
             scored: selects of the outputs what the supervised and the output loss look at.
+            share: how much the terms count that look at scored entries, and at all windows, where
+                this is a part of a batch; by default they count wholly.
         """
         outputs_time = scored(output.outputs_time)
-        total = self.task_w * self.task(outputs_time, target)
-        if self.output_w != 0:
+        if target.numel() == 0:  # nothing to score here, of which there is no mean
+            total = outputs_time.sum()
+        else:
+            total = self.task_w * self.task(outputs_time, target)
+        if self.output_w != 0 and target.numel() > 0:
             consistency = self.output(outputs_time, scored(output.outputs_text))
             total = total + self.output_w * consistency
+        if share:
+            total = share.scored * total
         if self.feature_w != 0:
-            total = total + self.feature_w * feature_regularisation(
-                self.feature, output.feature_gaps()
-            )
+            features = feature_regularisation(self.feature, output.feature_gaps())
+            weight = self.feature_w * (share.windows if share else 1.0)
+            total = total + weight * features
         return total

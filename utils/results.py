@@ -107,16 +107,22 @@ class RunFolders:
 
     Args:
         setting: the settings string. checkpoints: the folder of `--checkpoints`.
+        root: where to write instead, for a process that is not to leave anything.
 
     Attributes:
+        state: the state of training. checkpoint: the best model. results, plots: folders.
         more: further folders that the run writes to.
     """
 
-    def __init__(self, setting: str, checkpoints: str | Path):
+    def __init__(self, setting: str, checkpoints: str | Path, root: str | Path | None = None):
         self.setting = setting
-        self.checkpoint = Path(checkpoints) / setting / "checkpoint.safetensors"
-        self.results = Path("results") / setting
-        self.plots = Path("test_results") / setting
+        self.root = Path(root or ".")
+        self.state = Path(checkpoints) / setting / "state.safetensors"
+        self.checkpoint = self.state.with_name("checkpoint.safetensors")
+        if root is not None:
+            self.checkpoint = self.root / "checkpoints" / self.checkpoint.name
+        self.results = self.root / "results" / setting
+        self.plots = self.root / "test_results" / setting
         self.more: list[Path] = []
 
     def create(self, args: Namespace, trained: Mapping | None = None) -> None:
@@ -132,7 +138,7 @@ class RunFolders:
         self.training, self.overwrite = bool(args.is_training), args.overwrite
         self.configuration = configuration(vars(args), trained)
         self._replaced()
-        self.results_file = Path(f"results_{args.task_name}.txt")
+        self.results_file = self.root / f"results_{args.task_name}.txt"
         try:
             existed = self.results_file.exists()
             with self.results_file.open("ab"):

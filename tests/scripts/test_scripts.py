@@ -77,6 +77,12 @@ def test_every_script_is_explained():
         assert rows, path
 
 
+def test_no_two_scripts_share_a_folder():
+    scripts = [path.relative_to(SCRIPTS).with_suffix("") for path in SCRIPTS.glob("*/*.sh")]
+    folders = [settings_string(args, 0) for script in scripts for args in parsed(str(script))]
+    assert len(folders) == len(set(folders)) > 200
+
+
 @pytest.mark.parametrize("script", PUBLISHED)
 def test_long_term(script):
     data, path, rate, batch, epochs, tmax, patience, loss = PUBLISHED[script]

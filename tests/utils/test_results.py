@@ -2,46 +2,54 @@
 
 import errno
 import io
-import subprocess
-import sys
+import multiprocessing
+import threading
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT
-from utils.locks import held
+from utils.locks import held, lock
 from utils.results import RunFolders
 
-APPEND = """
-import sys
-from pathlib import Path
-from utils.results import RunFolders
-folders = RunFolders(sys.argv[1], "checkpoints")
-folders.results_file = Path("results_x.txt")
-sys.stdin.readline()
-for number in range(50):
-    folders.append_result({"mse": number})
-"""
+RECORDS = 50
+
+
+def appending(folder: Path, setting: str, start) -> None:
+    folders = RunFolders(setting, folder)
+    folders.results_file = folder / "results_x.txt"
+    start.wait()
+    for number in range(RECORDS):
+        folders.append_result({"mse": number})
 
 
 def test_eight_runs_append_whole_records(tmp_path):
+    context = multiprocessing.get_context("fork")
+    start = context.Barrier(8)
     names = [str(number) * 5000 for number in range(8)]  # longer than a page of memory
-    runs = [
-        subprocess.Popen(
-            [sys.executable, "-c", APPEND, name],
-            cwd=tmp_path,
-            env={"PYTHONPATH": str(ROOT)},
-            stdin=subprocess.PIPE,
-        )
-        for name in names
-    ]
+    runs = [context.Process(target=appending, args=(tmp_path, name, start)) for name in names]
     for run in runs:
-        run.stdin.write(b"go\n")
-        run.stdin.close()
-    assert [run.wait() for run in runs] == [0] * 8
+        run.start()
+    for run in runs:
+        run.join()
+    assert [run.exitcode for run in runs] == [0] * 8
     records = (tmp_path / "results_x.txt").read_text().split("\n\n")
     assert records.pop() == ""
-    assert sorted(records) == sorted(f"{name}\nmse:{i}" for name in names for i in range(50))
+    whole = [f"{name}\nmse:{number}" for name in names for number in range(RECORDS)]
+    assert sorted(records) == sorted(whole)
+
+
+def test_a_record_waits_for_the_one_being_written(tmp_path):
+    folders = RunFolders("setting", tmp_path)
+    folders.results_file = tmp_path / "results_x.txt"
+    with folders.results_file.open("ab") as file:
+        assert lock(file.fileno())
+        thread = threading.Thread(target=folders.append_result, args=({"mse": 1},))
+        thread.start()
+        thread.join(0.2)
+        assert thread.is_alive()
+        assert folders.results_file.stat().st_size == 0
+    thread.join()
+    assert folders.results_file.read_text() == "setting\nmse:1\n\n"
 
 
 def test_a_record_that_does_not_fit_is_taken_back(tmp_path, monkeypatch):

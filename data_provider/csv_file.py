@@ -17,7 +17,6 @@ from utils.files import require_file
 
 LARGEST = 1e30  # number that a file may hold: beyond it squares leave float32 behind
 DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs"}
-FILL_METHODS = ("linear", "ffill")
 LISTED = 12  # columns that a message names
 MONTH = pd.Timedelta(days=365.25 / 12)
 MONTH_SLACK = pd.Timedelta(days=3.5)  # months of 28 days, and months that end on a business day

@@ -74,7 +74,7 @@ def test_the_later_of_equals_is_kept(classify, monkeypatch):
     monkeypatch.setattr(ExpClassification, "validation_score", lambda *_: next(accuracies))
     experiment = ExpClassification(parse_args(classify("--train_epochs", "4")))
     experiment.train()
-    assert experiment.best.epoch == 3
+    assert experiment.progress.best.epoch == 3
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from data_provider.m4 import PATTERNS, read_m4
 from exp.exp_short_term_forecasting import ExpShortTermForecasting
@@ -117,10 +118,18 @@ def test_series_too_short_to_hold_out(m4, workdir, capsys):
 
 def test_batches_follow_seed_and_epoch(m4):
     one, same = (ExpShortTermForecasting(parse_args(m4("Daily"))) for _ in range(2))
-    first, again = (next(e.train_batches(1))[0] for e in (one, same))
-    assert first.equal(again)
-    assert first.equal(next(one.train_batches(1))[0])
-    assert not first.equal(next(one.train_batches(2))[0])
+
+    def batch(experiment, epoch, step=1):
+        experiment._seed(epoch, step)
+        return experiment.training_batch(next(experiment.train_order(1)))[0]
+
+    assert batch(one, 1).equal(batch(same, 1))
+    assert batch(one, 1).equal(batch(one, 1))
+    assert not batch(one, 1).equal(batch(one, 2))
+    assert not batch(one, 1).equal(batch(one, 1, step=2))
+    orders = [torch.cat(list(e.train_order(epoch))) for e, epoch in ((one, 1), (same, 1), (one, 2))]
+    assert orders[0].equal(orders[1])
+    assert not orders[0].equal(orders[2])
 
 
 @pytest.mark.parametrize(

@@ -98,11 +98,11 @@ def test_training_learns(workdir, command):
     experiment = ExpLongTermForecasting(parse_args(command("--train_epochs", "8")))
     untrained = experiment.test_score()
     experiment.train()
-    assert experiment.history[-1].train < 0.8 * experiment.history[0].train
+    assert experiment.progress.history[-1].train < 0.8 * experiment.progress.history[0].train
     assert experiment.test_score() < 0.8 * untrained
     # the best model is the one that is tested
-    best = min(experiment.history, key=lambda record: record.validation)
-    assert experiment.best == best
+    best = min(experiment.progress.history, key=lambda record: record.validation)
+    assert experiment.progress.best == best
     assert experiment.test_score() == pytest.approx(best.test, rel=1e-6)
 
 
@@ -189,10 +189,9 @@ def test_zero_shot(workdir, command, results, synthetic_csv):
 def test_fewer_windows_than_the_batch(workdir, command, capsys):
     experiment = ExpLongTermForecasting(parse_args(command("--batch_size", "4096")))
     assert "one batch of 389" in capsys.readouterr().out
-    batches = list(experiment.train_batches(1))
-    assert [len(x) for x, _ in batches] == [389]
+    assert [len(index) for index in experiment.train_order(1)] == [389]
     experiment.train()
-    assert len(experiment.history) == 2
+    assert len(experiment.progress.history) == 2
 
 
 def test_reference_validation(workdir, command):
@@ -212,8 +211,8 @@ def test_early_stopping(workdir, command, capsys, monkeypatch):
         parse_args(command("--train_epochs", "9", "--patience", "2"))
     )
     experiment.train()
-    assert len(experiment.history) == 4
-    assert experiment.best.epoch == 2
+    assert len(experiment.progress.history) == 4
+    assert experiment.progress.best.epoch == 2
     assert "stopped early" in capsys.readouterr().out
 
 
@@ -401,7 +400,8 @@ def test_every_option_is_sorted():
     neutral = (
         "task_name is_training model_id model des itr data features freq seq_len label_len "
         "pred_len embed d_model gpt_layers checkpoints checkpoint use_gpu gpu use_multi_gpu "
-        "devices do_predict overwrite debug"
+        "devices do_predict overwrite resume save_every skip_bad_steps grad_checkpoint compile "
+        "deterministic threads debug"
     ).split()
     unused = [name.removeprefix("--") for name, _ in UNUSED_OPTIONS]
     known = [*neutral, *unused, *TESTED, *TRAINED]
@@ -451,8 +451,9 @@ def test_interrupted(workdir, command, sign, code):
     _, errors = process.communicate(timeout=30)
     assert process.returncode == code, errors
     assert "Traceback" not in errors
-    left = [path.name for path in workdir.rglob("*") if path.is_file()]
-    assert left == ["checkpoint.safetensors"]
+    left = {path.name for path in workdir.rglob("[!.]*") if path.is_file()}
+    kept = {"checkpoint.safetensors", "state.safetensors", "state.previous.safetensors"}
+    assert left == kept
 
 
 def test_a_second_run_of_the_same_setting(workdir, command, refused):

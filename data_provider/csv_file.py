@@ -322,7 +322,7 @@ def irregular_steps(dates: pd.DatetimeIndex) -> tuple[np.ndarray, str]:
         Whether the step to the next row is irregular `[rows - 1]`, bool, and the usual step in
         words.
     """
-    dates = dates.as_unit("ns")
+    dates = dates.as_unit("us")  # nanoseconds do not reach beyond the year 2262
     gaps = np.diff(dates.asi8)
     moved = gaps > 0
     different = dates[np.append(True, moved)]
@@ -332,12 +332,12 @@ def irregular_steps(dates: pd.DatetimeIndex) -> tuple[np.ndarray, str]:
     if not moved.any():
         return moved, ""
     usual = _most_common(gaps[moved])
-    in_words = str(pd.Timedelta(usual)).removeprefix("0 days ").removesuffix(" 00:00:00")
+    in_words = str(pd.Timedelta(usual, unit="us")).removeprefix("0 days ").removesuffix(" 00:00:00")
     off = {in_words: np.abs(gaps - usual) > usual / 100}
     months = _most_common(np.diff(dates.year * 12 + dates.month)[moved])
     if months:
         in_words = "a month" if months == 1 else f"{months} months"
-        off[in_words] = np.abs(gaps - months * MONTH.value) > MONTH_SLACK.value
+        off[in_words] = np.abs(gaps - months * (MONTH.value // 1000)) > MONTH_SLACK.value // 1000
     if (dates.normalize() + (dates[0] - dates[0].normalize()) == dates).all():
         days = dates.to_numpy().astype("datetime64[D]")
         off["a business day"] = np.busday_count(days[:-1], days[1:]) != 1

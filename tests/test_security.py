@@ -332,7 +332,7 @@ def test_names_of_columns(box, command):
             writer.writerow([f"2020-01-{1 + i // 24:02} {i % 24:02}:00", *row])
     argv = command("--root_path", ".", "--data_path", "x.csv", "--train_epochs", "1")
     for target in ("$\\frac{$", "../../../evil"):
-        assert main([*argv, "--target", target, "--do_predict"]) == 0
+        assert main([*argv, "--target", target, "--do_predict", "--overwrite"]) == 0
     inside(box)
     (path,) = box.glob("results/*/forecast.csv")
     with path.open(newline="") as file:

@@ -499,9 +499,10 @@ class ExpBasic(ABC):
             self.interrupts.check()
         self.model.eval()
         start, end = self.processes.bounds(len(x))
+        part = slice(start, max(end, start + 1))  # a process without a share computes one too
         with self.precision():
-            part = self.run_model(x[start:end], None if mask is None else mask[start:end])
-        return self.processes.gather(part.outputs_time, len(x))
+            outputs = self.run_model(x[part], None if mask is None else mask[part]).outputs_time
+        return self.processes.gather(outputs[: end - start], len(x))
 
     def eval_indices(self, windows: WindowSet, label: str | None = None) -> Iterator[Tensor]:
         """Go through all windows in order, in large batches with a progress bar if labelled.

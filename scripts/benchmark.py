@@ -1,0 +1,438 @@
+"""Measure speed and memory: `python scripts/benchmark.py [--quick] [--json] [--only PART ...]`.
+
+Every case runs the project's own training and evaluation on made-up data, in a process of its own,
+on a GPT-2 of full width with random weights. Rates are ratios of medians: products of the shapes
+that GPT-2's blocks use are timed between the steps, since machines vary from minute to minute.
+"""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from run import share_processor  # noqa: E402 - OpenMP reads its settings when torch is imported
+
+share_processor()
+
+LAYERS, WIDTH, ENCODER_WIDTH, WORDS, LOOK_BACK = 6, 768, 2048, 500, 96
+ETTH1_TEST_ROWS = 2880  # of which 2,785 windows at horizon 96
+RESULT = "benchmark result: "
+
+
+def forward_flops(horizon: int) -> tuple[float, float]:
+    """Operations a token: of one branch's blocks, and of the rest in training (method section 6).
+
+    The rest is the embedding, the encoder layer, queries and output of the attention to words, the
+    projections of both branches and both heads.
+    """
+    square = WIDTH**2
+    blocks = 2 * 12 * square * LAYERS
+    encoder = 2 * (LOOK_BACK * WIDTH + 4 * square + 2 * WIDTH * ENCODER_WIDTH)
+    rest = encoder + 2 * 2 * square + 2 * 2 * (LAYERS + 1) * square + 2 * 2 * WIDTH * horizon
+    return blocks, rest
+
+
+def training_flops(tokens: int, horizon: int) -> float:
+    """Operations of a step: the frozen blocks backward once for the activations, the rest twice."""
+    blocks, rest = forward_flops(horizon)
+    words = 2 * 2 * WORDS * WIDTH**2
+    return tokens * (2 * 2 * blocks + 3 * rest) + 3 * words
+
+
+def evaluation_flops(tokens: int, horizon: int) -> float:
+    """Operations of predicting by the temporal branch alone."""
+    encoder = LOOK_BACK * WIDTH + 4 * WIDTH**2 + 2 * WIDTH * ENCODER_WIDTH
+    return tokens * (forward_flops(horizon)[0] + 2 * (encoder + WIDTH * horizon))
+
+
+class Case:
+    """One case in its own process: an experiment on made-up data, and how to time it.
+
+    Args:
+        options: channels, batch, horizon, repeats, rows and further options of `run.py`.
+    """
+
+    def __init__(self, options: dict):
+        import torch
+        from transformers import GPT2Config, GPT2Model
+
+        from datasets.synthetic import synthetic_ett
+        from exp.exp_long_term_forecasting import ExpLongTermForecasting
+        from layers.backbone import quiet_transformers
+        from run import parse_args, prepare_torch
+
+        self.torch, self.options = torch, options
+        self.horizon = options.get("horizon", 96)
+        channels, rows = options["channels"], options["rows"]
+        synthetic_ett(rows=rows, channels=channels, seed=1).to_csv("data.csv", index=False)
+        torch.manual_seed(1)
+        config = GPT2Config(
+            n_layer=LAYERS, vocab_size=1000, n_positions=1024, bos_token_id=0, eos_token_id=0
+        )
+        with quiet_transformers():
+            GPT2Model(config).save_pretrained("gpt2")
+        torch.save(torch.randn(WIDTH, WORDS) / 7, "words.pt")
+        argv = (
+            "--task_name long_term_forecast --is_training 1 --model_id benchmark --model CALF "
+            "--data custom --root_path . --data_path data.csv --llm gpt2 --d_model 768 "
+            f"--gpt_layers {LAYERS} --word_embedding_path words.pt --seq_len {LOOK_BACK} "
+            f"--label_len 0 --pred_len {self.horizon} --batch_size {options.get('batch', 32)}"
+        ).split()
+        args = parse_args([*argv, *options.get("more", [])])
+        prepare_torch(args)
+        before = peak_memory()
+        self.experiment = ExpLongTermForecasting(args)
+        self.device = self.experiment.device
+        self.startup_peak = max(before, peak_memory())
+        self.tokens = options.get("batch", 32) * channels
+
+    def time(self, task: Callable[[], object]) -> float:
+        """Seconds that a task takes, the device's work included."""
+        cuda = self.device.type == "cuda"
+        if cuda:
+            self.torch.cuda.synchronize()
+        start = time.perf_counter()
+        task()
+        if cuda:
+            self.torch.cuda.synchronize()
+        return time.perf_counter() - start
+
+    def rates(self, tokens: int) -> dict[str, float]:
+        """Operations a second of the blocks' products, by PyTorch and by oneDNN."""
+        torch = self.torch
+        from layers.linear import by_onednn, linear
+
+        seconds, operations = {}, 0.0
+        shapes = [(768, 2304), (768, 768), (768, 3072), (3072, 768)]
+        for inner, outer in [*shapes, *((outer, inner) for inner, outer in shapes)]:
+            x = torch.randn(tokens, inner, device=self.device)
+            weight = torch.randn(outer, inner, device=self.device)
+            ways = {"pytorch": lambda x=x, w=weight: torch.mm(x, w.t())}
+            if by_onednn(x, weight):
+                ways["onednn"] = lambda x=x, w=weight: linear(x, w)
+            with torch.no_grad():
+                for name, way in ways.items():
+                    took = min(self.time(way) for _ in range(2))
+                    seconds[name] = seconds.get(name, 0.0) + took
+            operations += 2 * tokens * inner * outer
+        return {name: operations / took for name, took in seconds.items()}
+
+    def interleaved(self, task: Callable[[], object], tokens: int) -> tuple[float, dict]:
+        """Median seconds of a task, and median rates of the products timed in between."""
+        task()  # warm
+        took, rates = [], []
+        for _ in range(self.options["repeats"]):
+            rates.append(self.rates(tokens))
+            took.append(self.time(task))
+        median = {name: statistics.median(r[name] for r in rates) for name in rates[0]}
+        return statistics.median(took), median
+
+    def train_task(self) -> Callable[[], object]:
+        """One training step, the batch gathered and both optimisers stepped."""
+        from exp.exp_basic import PROJECTION_LEARNING_RATE
+        from exp.step import Optimisers
+
+        experiment = self.experiment
+        experiment.optimisers = Optimisers(
+            experiment.model, experiment.args, PROJECTION_LEARNING_RATE
+        )
+        experiment.model.train()
+        order = list(experiment.train_order(1))
+        steps = iter(range(10**9))
+
+        def task() -> None:
+            step = next(steps)
+            experiment._step(step, order[step % len(order)])
+
+        return task
+
+    def train(self) -> dict:
+        """Time and memory of training steps."""
+        task = self.train_task()
+        if self.device.type == "cuda":
+            self.torch.cuda.reset_peak_memory_stats()
+        # memory first: the products between the steps take some of their own
+        task()
+        task()
+        peak = peak_memory(self.device)
+        seconds, rates = self.interleaved(task, self.tokens)
+        rate = training_flops(self.tokens, self.horizon) / seconds
+        gather = self.time(lambda: [self.gather() for _ in range(10)]) / 10
+        return {
+            "seconds": seconds,
+            "windows_per_second": self.options.get("batch", 32) / seconds,
+            "gflops": rate / 1e9,
+            "rates_gflops": {name: value / 1e9 for name, value in rates.items()},
+            "efficiency": rate / max(rates.values()),
+            "efficiency_of_pytorch": rate / rates["pytorch"],
+            "peak_gb": peak,
+            "input_share": gather / seconds,
+        }
+
+    def gather(self) -> object:
+        """Cut one batch out of the rows."""
+        experiment = self.experiment
+        return experiment.training_batch(next(experiment.train_order(1)))
+
+    def evaluate(self) -> dict:
+        """Evaluation of the test split, and the published way for some windows in between."""
+        from scripts.reference_way import ReferenceWay
+
+        experiment, torch = self.experiment, self.torch
+        windows = experiment.test_set
+        reference = ReferenceWay(experiment.model)
+        some = self.options.get("reference_windows", 0)
+
+        def published() -> None:
+            experiment.model.eval()
+            with torch.no_grad():
+                for number in range(some):
+                    reference(windows.batch(torch.tensor([number], device=self.device))[0])
+
+        tokens = min(4096, len(windows) * windows.n_channels)
+        published()
+        slow = []
+
+        def fast() -> None:
+            if some:
+                slow.append(self.time(published) / some)
+            took.append(self.time(experiment.test_score))
+
+        took: list[float] = []
+        _, rates = self.interleaved(fast, tokens)
+        seconds = statistics.median(took[1:])
+        rate = evaluation_flops(len(windows) * windows.n_channels, self.horizon) / seconds
+        result = {
+            "windows": len(windows),
+            "seconds": seconds,
+            "ms_per_window": 1e3 * seconds / len(windows),
+            "gflops": rate / 1e9,
+            "rates_gflops": {name: value / 1e9 for name, value in rates.items()},
+            "efficiency": rate / max(rates.values()),
+            "efficiency_of_pytorch": rate / rates["pytorch"],
+            "peak_gb": peak_memory(self.device),
+        }
+        if some:
+            way = statistics.median(slow[1:])
+            result |= {"reference_ms_per_window": 1e3 * way}
+            result["speedup"] = way / (seconds / len(windows))
+        return result
+
+    def published_step(self) -> dict:
+        """A training step the published way, both optimisers plain Adam."""
+        from torch.optim import Adam
+
+        from scripts.reference_way import ReferenceWay
+
+        experiment = self.experiment
+        reference, model = ReferenceWay(experiment.model), experiment.model
+        both = [Adam(model.main_parameters()), Adam(model.projection_parameters())]
+        order = list(experiment.train_order(1))
+        model.train()
+
+        def task() -> None:
+            x, y = experiment.training_batch(order[0])
+            for optimiser in both:
+                optimiser.zero_grad()
+            experiment.loss(reference(x), y).backward()
+            for optimiser in both:
+                optimiser.step()
+
+        ours = self.train_task()
+        ours()
+        task()
+        pairs = [(self.time(task), self.time(ours)) for _ in range(self.options["repeats"])]
+        slow, fast = (statistics.median(column) for column in zip(*pairs, strict=True))
+        return {"seconds": slow, "ours_seconds": fast, "speedup": slow / fast}
+
+    def checkpoint(self) -> dict:
+        """Writing and loading the trained parameters."""
+        from exp.checkpoint import read_checkpoint, restore_model, save_tensors, trained_state
+
+        model, path = self.experiment.model, Path("model.safetensors")
+        notes = {"backbone": self.experiment.backbone_notes}
+        copy = self.time(lambda: trained_state(model))
+        write = self.time(lambda: save_tensors(path, trained_state(model), notes))
+        load = self.time(lambda: read_checkpoint(path))
+        whole = self.time(lambda: restore_model(model, read_checkpoint(path)))
+        return {
+            "megabytes": path.stat().st_size / 1e6,
+            "seconds_held_up": copy,
+            "seconds_written_beside": write - copy,
+            "seconds_read": load,
+            "seconds_read_checked_and_loaded": whole,
+        }
+
+    def first_step(self) -> dict:
+        """Seconds from starting `run.py` to the end of its first step, made by a child."""
+        code = (
+            "import sys, time, os\n"
+            "import run\n"
+            "run.share_processor()\n"
+            "from exp.step import Optimisers\n"
+            "step = Optimisers.step\n"
+            "def first(*arguments):\n"
+            "    step(*arguments)\n"
+            "    print('at', time.time(), flush=True)\n"
+            "    os._exit(0)\n"
+            "Optimisers.step = first\n"
+            "run.main(sys.argv[1:])\n"
+        )
+        args = self.experiment.args
+        argv = [f"--{name}={getattr(args, name)}" for name in args.given]
+        took = []
+        for _ in range(self.options["repeats"]):
+            start = time.time()
+            ran = subprocess.run(
+                [sys.executable, "-c", code, *argv],
+                capture_output=True, text=True, check=True,
+                env=os.environ | {"PYTHONPATH": str(ROOT)},
+            )  # fmt: skip
+            took.append(float(ran.stdout.split("at ")[-1]) - start)
+        return {"seconds": statistics.median(took), "batch": args.batch_size}
+
+
+def peak_memory(device: object = None) -> float:
+    """Largest memory so far, in GB (10^9 bytes): of the process, or of the GPU's allocator."""
+    if device is not None and device.type == "cuda":
+        import torch
+
+        return torch.cuda.max_memory_allocated(device) / 1e9
+    import resource
+
+    unit = 1 if platform.system() == "Darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
+
+
+def cases(quick: bool, device: list[str]) -> dict[str, dict]:
+    """All cases by name."""
+    full = {"channels": 7, "batch": 256, "rows": 5 * ETTH1_TEST_ROWS, "repeats": 7, "more": device}
+    if quick:
+        full |= {"batch": 64, "repeats": 3, "rows": 5 * 700}
+    found = {
+        "train": {**full, "kind": "train"},
+        "evaluate": {**full, "kind": "evaluate", "reference_windows": 8 if quick else 32},
+    }
+    if quick:
+        found["evaluate"]["repeats"] = 2
+        return found
+    few = {"rows": 2000, "repeats": 3, "more": device}
+    found["published step"] = {**few, "kind": "published_step", "channels": 7, "batch": 256}
+    for batch in (32, 64, 128, 512):
+        found[f"batch {batch}"] = {**few, "kind": "train", "channels": 7, "batch": batch}
+    for horizon in (192, 336, 720):
+        name = f"horizon {horizon}"
+        more = {"channels": 7, "batch": 256, "horizon": horizon, "rows": 4500}
+        found[name] = {**few, **more, "kind": "train"}
+    for channels, batch in ((1, 256), (21, 64), (321, 32), (862, 8)):
+        more = {"channels": channels, "batch": batch}
+        found[f"channels {channels}"] = {**few, **more, "kind": "train"}
+        found[f"evaluate channels {channels}"] = {
+            **few, **more, "kind": "evaluate", "rows": 1200 if channels > 100 else 2000,
+        }  # fmt: skip
+    ways = {"grad_checkpoint": ["--grad_checkpoint"], "accumulate": ["--accumulate", "4"]}
+    ways["bf16"] = ["--amp", "bf16"]
+    for name, more in ways.items():
+        batch = 64 if name == "accumulate" else 256
+        more = {"channels": 7, "batch": batch, "more": [*device, *more]}
+        found[name] = {**few, **more, "kind": "train"}
+    found["bf16 evaluate"] = {**found["bf16"], "kind": "evaluate"}
+    found["checkpoint"] = {**few, "kind": "checkpoint", "channels": 7}
+    found["first step"] = {**full, "kind": "first_step", "repeats": 3}
+    return found
+
+
+def run_case(name: str, options: dict) -> dict:
+    """Run a case in a process and a folder of its own."""
+    with tempfile.TemporaryDirectory(prefix="calf_benchmark_") as folder:
+        ran = subprocess.run(
+            [sys.executable, str(Path(__file__).resolve()), "--case", json.dumps(options)],
+            cwd=folder, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+    lines = [line for line in ran.stdout.splitlines() if line.startswith(RESULT)]
+    if not lines:
+        last = (ran.stderr.strip().splitlines() or ["no message"])[-1]
+        raise SystemExit(f"error: case {name} failed: {last}")
+    return json.loads(lines[0].removeprefix(RESULT))
+
+
+def show(name: str, result: dict) -> str:
+    """Put a result on one line."""
+    parts = []
+    for key, value in result.items():
+        if isinstance(value, dict):
+            value = " ".join(f"{k} {v:.0f}" for k, v in value.items())
+        elif isinstance(value, float):
+            value = f"{value:.3g}"
+        parts.append(f"{key} {value}")
+    return f"{name}: " + ", ".join(parts)
+
+
+def hardware() -> dict:
+    """Where this was measured."""
+    import torch
+
+    from utils.threads import usable_cores
+
+    cpu = ""
+    if Path("/proc/cpuinfo").exists():
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        cpu = next((line.split(":")[1].strip() for line in lines if "model name" in line), "")
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    return {
+        "processor": cpu or platform.machine(),
+        "cores": usable_cores(),
+        "instructions": torch.backends.cpu.get_cpu_capability(),
+        "gpu": gpu,
+        "torch": torch.__version__,
+    }
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Measure speed and memory of CALF.")
+    parser.add_argument("--quick", action="store_true", help="smaller, within a minute")
+    parser.add_argument("--json", action="store_true", help="print one JSON object only")
+    parser.add_argument("--only", nargs="+", metavar="CASE", help="cases to run, by their names")
+    parser.add_argument("--cpu", action="store_true", help="leave a GPU alone")
+    parser.add_argument("--case", help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.case:
+        options = json.loads(args.case)
+        print(RESULT + json.dumps(getattr(Case(options), options["kind"])()))
+        return 0
+    chosen = cases(args.quick, ["--use_gpu", "0"] if args.cpu else [])
+    unknown = [name for name in args.only or [] if name not in chosen]
+    if unknown:
+        parser.error(f"no case {unknown[0]}: there are {', '.join(chosen)}")
+    report: dict = {"hardware": hardware(), "quick": args.quick, "cases": {}}
+    for name, options in chosen.items():
+        if args.only and name not in args.only:
+            continue
+        report["cases"][name] = result = run_case(name, options)
+        if not args.json:
+            print(show(name, result), flush=True)
+    if "train" in report["cases"]:
+        report["train_efficiency"] = report["cases"]["train"]["efficiency"]
+        report["train_peak_gb"] = report["cases"]["train"]["peak_gb"]
+    if "evaluate" in report["cases"]:
+        report["eval_efficiency"] = report["cases"]["evaluate"]["efficiency"]
+        report["eval_speedup"] = report["cases"]["evaluate"]["speedup"]
+    if args.json:
+        print(json.dumps(report, indent=2))
+    else:
+        print(", ".join(f"{k} {v:.3g}" for k, v in report.items() if isinstance(v, float)))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

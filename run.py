@@ -385,7 +385,7 @@ def share_processor() -> None:
     By default two runs side by side on the same cores are some eighty times slower than one;
     with this twice, and a run alone loses nothing.
     """
-    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    os.environ.setdefault("GOMP_SPINCOUNT", "5000")
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -62,7 +62,7 @@ class DropoutAttention(torch.autograd.Function):
     def forward(
         ctx: FunctionCtx, qkv: Tensor, heads: int, dropout: float, is_causal: bool, scale: float
     ) -> Tensor:
-        q, k, v = _unpack(qkv, heads, scale)
+        q, k, v = packed = _unpack(qkv, heads, scale)
         ctx.heads, ctx.dropout, ctx.is_causal, ctx.scale = heads, dropout, is_causal, scale
         ctx.seed = int(torch.randint(2**62, ()))
         ctx.maps = list(_maps(ctx, q, k)) if q.shape[1] < q.shape[2] else None
@@ -70,14 +70,13 @@ class DropoutAttention(torch.autograd.Function):
         for part in ctx.maps or _maps(ctx, q, k):
             weights = (part.attention * part.kept).mul_(part.gain)
             mixed[part.rows] = _times(weights, v[part.columns])
-        ctx.save_for_backward(qkv)
+        ctx.save_for_backward(packed)
         return rearrange(mixed, "(b h) c k -> b c (h k)", h=heads)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: FunctionCtx, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        (qkv,) = ctx.saved_tensors
-        q, k, v = _unpack(qkv, ctx.heads, ctx.scale)
+        q, k, v = ctx.saved_tensors[0]
         gradient = rearrange(gradient, "b c (h k) -> (b h) c k", h=ctx.heads).contiguous()
         of_packed = q.new_zeros(3, *q.shape)
         of_q, of_k, of_v = of_packed
@@ -101,7 +100,7 @@ class Part:
     Attributes:
         rows, columns: which heads and queries, and which heads and keys.
         attention: the softmax over them, `[.., queries, keys]`.
-        kept: True where an entry is kept. gain: what those are multiplied by.
+        kept: 1 where an entry is kept, else 0. gain: what those are multiplied by.
     """
 
     rows: tuple

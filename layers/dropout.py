@@ -30,7 +30,7 @@ def draw_kept(
     probability is rounded to a 65,536th.
 
     Returns:
-        True where an entry is kept, `shape`; and what kept entries are multiplied by, so that the
+        1 where an entry is kept, else 0, `shape`, uint8; and what kept entries are multiplied by, so that the
         mean stays.
     """
     count = shape.numel()
@@ -38,7 +38,9 @@ def draw_kept(
     draws.random_(-(2**63), None, generator=generator)
     draws = draws.view(torch.int16)[:count].view(shape)
     dropped = round(p * LEVELS)
-    return draws >= dropped - LEVELS // 2, LEVELS / (LEVELS - dropped)
+    kept = torch.empty(shape, dtype=torch.uint8)  # not bool, of which products are slow
+    torch.ge(draws, dropped - LEVELS // 2, out=kept)
+    return kept, LEVELS / (LEVELS - dropped)
 
 
 class FastDropout(torch.autograd.Function):

@@ -8,6 +8,7 @@ import sys
 
 from utils.command_line import Parser, guarded, real, switch, whole
 from utils.interrupts import Interrupted
+from utils.machine import keep_memory, usable_cores
 
 EXPERIMENTS = {
     "long_term_forecast": "exp_long_term_forecasting:ExpLongTermForecasting",
@@ -363,13 +364,12 @@ def prepare_torch(args: argparse.Namespace) -> None:
     """Set what torch holds for the whole process: threads, products, determinism."""
     import torch
 
-    from utils.threads import usable_cores
-
-    if args.threads:
+    keep_memory()
+    if args.threads and args.threads != torch.get_num_threads():
+        # for a torch that was there already: MKL's small products are slower ever after
         torch.set_num_threads(args.threads)
-    elif "OMP_NUM_THREADS" not in os.environ:
-        torch.set_num_threads(usable_cores())
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = args.tf32
+    if args.tf32:
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
     if args.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True)
@@ -379,20 +379,26 @@ def _terminate(*_: object) -> None:
     raise SystemExit(143)
 
 
-def share_processor() -> None:
-    """Keep idle OpenMP threads from spinning for long; to be called before torch is imported.
+def share_processor(threads: int = 0) -> None:
+    """Set how torch uses the processor; to be called before it is imported.
 
-    By default two runs side by side on the same cores are some eighty times slower than one;
-    with this twice, and a run alone loses nothing.
+    A thread a core, and idle threads that do not spin for long: by default two runs side by side
+    on the same cores are some eighty times slower than one, with this seven times or less.
+
+    Args:
+        threads: of `--threads`; 0 leaves the choice to `OMP_NUM_THREADS`, or to the cores.
     """
     os.environ.setdefault("GOMP_SPINCOUNT", "5000")
+    if threads:
+        os.environ["OMP_NUM_THREADS"] = str(threads)
+    os.environ.setdefault("OMP_NUM_THREADS", str(usable_cores()))
 
 
 def main(argv: list[str] | None = None) -> int:
     """Parse, run, and turn what a person can mend into one line and exit code 2."""
     args = parse_args(argv)
     warn_unused(args)
-    share_processor()
+    share_processor(args.threads)
     signal.signal(signal.SIGTERM, _terminate)
     return guarded(lambda: run(args), args.debug)
 

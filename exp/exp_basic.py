@@ -60,7 +60,8 @@ from utils.word_embeddings import DEFAULT_PATH, load_word_embeddings
 
 PROJECTION_LEARNING_RATE = 1e-4
 COSINE_FLOOR = 1e-8
-EVAL_TOKENS = 4096  # channels x windows of an evaluation batch
+CPU_EVAL_TOKENS = 1536  # channels x windows of an evaluation batch: what the cache likes
+GPU_EVAL_TOKENS = 65536
 
 
 class WindowSet(Protocol):
@@ -516,7 +517,8 @@ class ExpBasic(ABC):
         Yields:
             Numbers of windows `[batch]` on the device.
         """
-        size = max(1, EVAL_TOKENS // self.n_channels) * self.processes.count
+        tokens = CPU_EVAL_TOKENS if self.device.type == "cpu" else GPU_EVAL_TOKENS
+        size = max(1, tokens // self.n_channels) * self.processes.count
         indices = index_batches(len(windows), size, self.device)
         if label is None:
             yield from indices

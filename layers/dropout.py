@@ -30,8 +30,8 @@ def draw_kept(
     probability is rounded to a 65,536th.
 
     Returns:
-        1 where an entry is kept, else 0, `shape`, uint8; and what kept entries are multiplied by, so that the
-        mean stays.
+        1 where an entry is kept, else 0, `shape`, uint8; and what kept entries are multiplied by,
+        so that the mean stays.
     """
     count = shape.numel()
     draws = torch.empty(-(-count // 4), dtype=torch.int64)

@@ -54,8 +54,9 @@ class CausalSelfAttention(nn.Module):
         return conv1d(x, base).add(linear(linear(dropped, a), b), alpha=scaling)
 
     def train(self, mode: bool = True) -> "CausalSelfAttention":
-        """Switch modes, and give back what only evaluation needs."""
-        self.folded.clear()
+        """Switch modes; training gives back what only evaluation needs."""
+        if mode:
+            self.folded.clear()
         return super().train(mode)
 
 

@@ -49,10 +49,9 @@ def conv1d(x: Tensor, module: nn.Module) -> Tensor:
     """
     if not by_onednn(x, module.weight) or module.weight.requires_grad:
         return linear(x, module.weight.t(), module.bias)
-    packed = packed_weight(module)
     if torch.is_grad_enabled():
-        return OneDNNLinear.apply(x, module.weight.t(), module.bias, packed)
-    return _product(x, packed, module.bias)
+        return FrozenConv1D.apply(x, module)
+    return _product(x, packed_weight(module), module.bias)
 
 
 def frozen_mlp(x: Tensor, c_fc: nn.Module, c_proj: nn.Module) -> Tensor:
@@ -75,11 +74,10 @@ class OneDNNLinear(torch.autograd.Function):
         x: Tensor,
         weight: Tensor,
         bias: Tensor | None,
-        packed: Tensor | None = None,
     ) -> Tensor:
         of_x, of_weight = ctx.needs_input_grad[:2]
         ctx.save_for_backward(x if of_weight else None, weight if of_x else None)
-        return _product(x, weight if packed is None else packed, bias)
+        return _product(x, weight, bias)
 
     @staticmethod
     @once_differentiable
@@ -98,7 +96,21 @@ class OneDNNLinear(torch.autograd.Function):
                 of_weight = _product(rows_x, columns).t()
         if ctx.needs_input_grad[2]:
             of_bias = rows.sum(dim=0)
-        return of_x, of_weight, of_bias, None
+        return of_x, of_weight, of_bias
+
+
+class FrozenConv1D(torch.autograd.Function):
+    """A frozen projection of GPT-2, forward and backward by weights that are laid out already."""
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, x: Tensor, module: nn.Module) -> Tensor:
+        ctx.module = module
+        return _product(x, packed_weight(module), module.bias)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: FunctionCtx, gradient: Tensor) -> tuple[Tensor, None]:
+        return _product(gradient, packed_weight(ctx.module, backward=True)), None
 
 
 class FrozenMLP(torch.autograd.Function):
@@ -107,19 +119,20 @@ class FrozenMLP(torch.autograd.Function):
     @staticmethod
     def forward(ctx: FunctionCtx, x: Tensor, c_fc: nn.Module, c_proj: nn.Module) -> Tensor:
         inner = _product(x, packed_weight(c_fc), c_fc.bias)
-        ctx.save_for_backward(inner, c_fc.weight, c_proj.weight)
+        ctx.save_for_backward(inner)
+        ctx.c_fc, ctx.c_proj = c_fc, c_proj
         activated = F.gelu(inner, approximate="tanh")
         return _product(activated, packed_weight(c_proj), c_proj.bias)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: FunctionCtx, gradient: Tensor) -> tuple[Tensor, None, None]:
-        inner, c_fc, c_proj = ctx.saved_tensors
-        of_inner = _product(gradient, c_proj)
+        (inner,) = ctx.saved_tensors
+        of_inner = _product(gradient, packed_weight(ctx.c_proj, backward=True))
         torch.ops.aten.gelu_backward.grad_input(
             of_inner, inner, approximate="tanh", grad_input=of_inner
         )
-        return _product(of_inner, c_fc), None, None
+        return _product(of_inner, packed_weight(ctx.c_fc, backward=True)), None, None
 
 
 class Derived:
@@ -149,16 +162,20 @@ class Derived:
         return Derived, (self.make,)
 
 
-def packed_weight(module: nn.Module) -> Tensor:
-    """The weight `[in, out]` of a projection of GPT-2, transposed, in oneDNN's layout."""
-    if not hasattr(module, "packed"):
-        module.packed = Derived(pack)
-    return module.packed.of(module.weight)
+def packed_weight(module: nn.Module, backward: bool = False) -> Tensor:
+    """The weight `[in, out]` of a projection of GPT-2 in oneDNN's layout, for the products of the
+    forward or of the backward pass."""
+    name = "packed_backward" if backward else "packed"
+    if not hasattr(module, name):
+        setattr(module, name, Derived(pack))
+    return getattr(module, name).of(module.weight, transposed=not backward)
 
 
-def pack(weight: Tensor) -> Tensor:
-    """Bring the transpose of `weight` `[in, out]` into oneDNN's layout."""
-    return torch.ops.mkldnn._reorder_linear_weight(weight.detach().t(), PACKED_FOR)
+def pack(weight: Tensor, transposed: bool) -> Tensor:
+    """Bring a weight or its transpose into oneDNN's layout."""
+    weight = weight.detach()
+    weight = weight.t() if transposed else weight
+    return torch.ops.mkldnn._reorder_linear_weight(weight, PACKED_FOR)
 
 
 def by_onednn(x: Tensor, weight: Tensor) -> bool:

@@ -122,8 +122,8 @@ class Case:
                 ways["onednn"] = lambda x=x, w=weight: linear(x, w)
             with torch.no_grad():
                 for name, way in ways.items():
-                    took = min(self.time(way) for _ in range(2))
-                    seconds[name] = seconds.get(name, 0.0) + took
+                    way()  # memory and code in place
+                    seconds[name] = seconds.get(name, 0.0) + self.time(way)
             operations += 2 * tokens * inner * outer
         return {name: operations / took for name, took in seconds.items()}
 
@@ -165,7 +165,7 @@ class Case:
         task()
         task()
         peak = peak_memory(self.device)
-        seconds, rates = self.interleaved(task, self.tokens)
+        seconds, rates = self.interleaved(task, self.pass_tokens())
         rate = training_flops(self.tokens, self.horizon) / seconds
         gather = self.time(lambda: [self.gather() for _ in range(10)]) / 10
         return {
@@ -178,6 +178,15 @@ class Case:
             "peak_gb": peak,
             "input_share": gather / seconds,
         }
+
+    def pass_tokens(self) -> int:
+        """Tokens of a training pass: the rows of the blocks' products."""
+        from exp.step import passes
+
+        experiment = self.experiment
+        batch = experiment.training_batch(next(experiment.train_order(1)))
+        cut = passes(batch, experiment.n_channels, experiment.args.batch_size)
+        return len(cut[0][1][0]) * experiment.n_channels
 
     def gather(self) -> object:
         """Cut one batch out of the rows."""
@@ -199,7 +208,7 @@ class Case:
                 for number in range(some):
                     reference(windows.batch(torch.tensor([number], device=self.device))[0])
 
-        tokens = min(4096, len(windows) * windows.n_channels)
+        tokens = len(next(experiment.eval_indices(windows))) * windows.n_channels
         published()
         slow = []
 
@@ -382,7 +391,7 @@ def hardware() -> dict:
     """Where this was measured."""
     import torch
 
-    from utils.threads import usable_cores
+    from utils.machine import usable_cores
 
     cpu = ""
     if Path("/proc/cpuinfo").exists():

@@ -16,6 +16,7 @@ from sklearn.metrics import (
 from utils.baselines import last_value, seasonal_naive
 from utils.errors import UserError
 from utils.files import NpyWriter, whole_file
+from utils.machine import usable_cores
 from utils.metrics import ErrorSums
 from utils.word_embeddings import load_word_embeddings
 
@@ -117,3 +118,18 @@ def test_wrong_word_file(tmp_path, words, said):
     torch.save(words, tmp_path / "w.pt")
     with pytest.raises(UserError, match=said):
         load_word_embeddings(tmp_path / "w.pt", 768)
+
+
+def test_usable_cores(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2, 3}, raising=False)
+    nothing = tmp_path / "nothing"
+    assert usable_cores(nothing, nothing) == 4
+    for cpu, siblings in enumerate(["0,2", "1,3", "0,2", "1,3"]):
+        place = tmp_path / f"cpu{cpu}" / "topology"
+        place.mkdir(parents=True)
+        (place / "thread_siblings_list").write_text(siblings + "\n")
+    assert usable_cores(tmp_path, nothing) == 2  # two hardware threads a core
+    quota = tmp_path / "cpu.max"
+    for text, cores in (("100000 100000", 1), ("50000 100000", 1), ("max 100000", 2)):
+        quota.write_text(text)
+        assert usable_cores(tmp_path, quota) == cores

@@ -1,5 +1,6 @@
-"""How many processor cores this process may use."""
+"""What a process takes of its machine: processor cores, and memory once it has it."""
 
+import ctypes
 import os
 from pathlib import Path
 
@@ -29,3 +30,18 @@ def usable_cores(topology: Path = TOPOLOGY, quota: Path = QUOTA) -> int:
     except (OSError, ValueError):  # no container, or one without a limit
         pass
     return max(1, cores)
+
+
+def keep_memory() -> None:
+    """Have freed memory used again instead of given back, where the C library is glibc.
+
+    A training step frees and takes over a gigabyte, and each page that the system has to hand out
+    anew costs more than a pass over it.
+    """
+    mmap_threshold, trim_threshold = -3, -1  # names of mallopt(3)
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, TypeError, AttributeError):  # another C library
+        return
+    mallopt(mmap_threshold, 1 << 26)
+    mallopt(trim_threshold, (1 << 31) - 1)

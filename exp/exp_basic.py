@@ -285,7 +285,8 @@ class ExpBasic(ABC):
         validation, test = self.validation_score(epoch), self.test_score()
         self._note_time()
         rate = self.optimisers.main.param_groups[0]["lr"]
-        loss = self.total_loss.item() / max(1, self._steps() - progress.skipped_of_epoch)
+        taken = self._steps() - progress.skipped_of_epoch
+        loss = self.total_loss.item() / taken if taken else float("nan")
         record = EpochRecord(epoch, loss, validation, test, rate, progress.seconds)
         better = self._is_better(record)
         progress.history.append(record)

@@ -3,6 +3,7 @@
 import json
 import re
 
+import numpy as np
 import pytest
 import torch
 
@@ -200,8 +201,10 @@ def test_one_line_and_exit_code(small_data, refused, monkeypatch, results):
     message = refused(argv(LONG, small_data))
     assert "epoch 1, step 1 (windows " in message
     assert "checkpoints/" in message
-    assert main(argv(LONG, small_data, "--resume", "--skip_bad_steps", "100")) == 2
-    monkeypatch.undo()
+    assert main(argv(LONG, small_data, "--resume", "--skip_bad_steps", "100")) == 0
+    record = json.loads((results() / "run.json").read_text())
+    assert record["skipped_steps"] == 3 * STEPS
+    assert all(np.isnan(epoch["train"]) for epoch in record["epochs"])  # of no step at all
 
 
 def test_the_record_says_so(small_data, workdir, monkeypatch, results):

@@ -7,7 +7,7 @@ import signal
 import sys
 
 from utils.command_line import Parser, guarded, real, switch, whole
-from utils.interrupts import Interrupted
+from utils.interrupts import Interrupted, handle
 from utils.machine import keep_memory, usable_cores
 
 EXPERIMENTS = {
@@ -317,6 +317,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     args.given = sorted(given_options(parser, argv))
     if args.checkpoint and args.is_training:
         parser.error("--checkpoint is for --is_training 0 (the folder is --checkpoints)")
+    if args.resume and not args.is_training:
+        parser.error("--resume goes on with a training: it is for --is_training 1")
     for option, tasks in TASKS_OF_OPTION.items():
         asked = option in args.given and getattr(args, option)
         if asked and args.task_name not in tasks:
@@ -399,7 +401,7 @@ def main(argv: list[str] | None = None) -> int:
     args = parse_args(argv)
     warn_unused(args)
     share_processor(args.threads)
-    signal.signal(signal.SIGTERM, _terminate)
+    handle(signal.SIGTERM, _terminate)
     return guarded(lambda: run(args), args.debug)
 
 

@@ -23,11 +23,15 @@ _LEFT_BEHIND = (".wte.weight", ".attn.bias", ".attn.masked_bias")
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A state dict and what was noted beside it (empty for one of the authors' code)."""
+    """A state dict and what was noted beside it (empty for one of the authors' code).
+
+    `verified`: whether a checksum says that it is as it was written.
+    """
 
     path: Path
     state: dict[str, Tensor]
     metadata: dict
+    verified: bool = False
 
     def trained_with(self) -> dict:
         """The arguments of its training where it notes them, else a digest of its tensors."""
@@ -91,7 +95,7 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
         UserError: no such file, it is damaged, of a format that is not known here, or it holds
             anything but tensors; nothing else is unpickled.
     """
-    path = Path(path)
+    path, verified = Path(path), False
     require_file(path, "train first, or name a checkpoint by --checkpoint")
     try:
         with path.open("rb") as file:
@@ -104,7 +108,8 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
                 written = file.metadata() or {}
                 text = written.get(METADATA_KEY, "{}")
                 metadata = _noted(text)
-                if CHECKSUM_KEY in written and written[CHECKSUM_KEY] != checksum(state, text):
+                verified = CHECKSUM_KEY in written
+                if verified and written[CHECKSUM_KEY] != checksum(state, text):
                     raise ValueError("another checksum")
     except OSError:
         raise
@@ -123,7 +128,7 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     if not isinstance(state, dict) or not all(map(_is_entry, state.items())):
         raise UserError(f"{path}: refused: not a state dict of tensors")
     state = {name.removeprefix("module."): value for name, value in state.items()}
-    return Checkpoint(path, state, metadata)
+    return Checkpoint(path, state, metadata, verified)
 
 
 def _is_entry(item: tuple[object, object]) -> bool:

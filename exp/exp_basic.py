@@ -2,6 +2,7 @@
 
 import platform
 import random
+import shutil
 import sys
 import time
 from abc import ABC, abstractmethod
@@ -43,6 +44,7 @@ from exp.resume import (
 )
 from exp.step import (
     PRECISIONS,
+    BadSteps,
     Optimisers,
     check_precision,
     derived_seed,
@@ -216,7 +218,9 @@ class ExpBasic(ABC):
         self.state_file = StateFile(self.folders.state, args)
         if args.resume:
             self._resume()
-        with Background() as self.background, Interrupts() as self.interrupts:
+        elif self.processes.rank == 0:
+            self.state_file.remove()
+        with Interrupts() as self.interrupts, Background() as self.background:
             try:
                 while not self.progress.finished:
                     self._epoch()
@@ -236,30 +240,54 @@ class ExpBasic(ABC):
         """Go on from the saved state, where there is one."""
         checkpoint = self.state_file.read()
         if checkpoint is None:
-            print(f"{self.state_file.path} is not there: training starts at the beginning")
+            print(
+                f"{self.state_file.path} is not there: training starts at the beginning", flush=True
+            )
             return
+        fingerprint = checkpoint.metadata["backbone"]["fingerprint"]
+        if fingerprint != self.backbone_notes["fingerprint"]:
+            raise UserError(
+                f"{checkpoint.path}: --llm {self.args.llm} is another GPT-2 than when training "
+                "began: --resume needs the same"
+            )
         self.progress = restore_training(
             checkpoint, self.model, self.optimisers, self.scheduler, self.total_loss
         )
+        if self.progress.best is not None:
+            self._find_best()
         if self.progress.finished:
-            print(f"training was finished, by {checkpoint.path}")
+            print(f"training was finished, by {checkpoint.path}", flush=True)
             return
         where = f"epoch {self.progress.epoch}, after step {self.progress.steps}"
-        print(f"resumed from {checkpoint.path}: {where}")
+        print(f"resumed from {checkpoint.path}: {where}", flush=True)
+
+    def _find_best(self) -> None:
+        """Make sure that the best model so far is there, rather now than after the last epoch.
+
+        Raises:
+            UserError: it is not, or is damaged.
+        """
+        path = self.folders.state.with_name(self.folders.checkpoint.name)
+        try:
+            read_checkpoint(path)
+        except UserError as error:
+            raise UserError(
+                f"{error}; it held the best model so far: start anew without --resume"
+            ) from error
+        if path != self.folders.checkpoint:  # a process with a folder of its own
+            shutil.copyfile(path, self.folders.checkpoint)
 
     def _epoch(self) -> None:
         """Run what is left of an epoch: steps, validation, early stopping, checkpoints."""
         args, progress = self.args, self.progress
-        epoch, start = progress.epoch, time.perf_counter()
-        before = progress.seconds
-        try:
-            self._train_epoch()
-            self._seed(epoch, "validation")
-            validation, test = self.validation_score(epoch), self.test_score()
-        finally:
-            progress.seconds = before + time.perf_counter() - start
+        epoch, self._clock = progress.epoch, time.perf_counter()
+        self._train_epoch()
+        self._seed(epoch, "validation")
+        validation, test = self.validation_score(epoch), self.test_score()
+        self._note_time()
         rate = self.optimisers.main.param_groups[0]["lr"]
-        loss = self.total_loss.item() / max(1, self._steps() - progress.skipped_of_epoch)
+        taken = self._steps() - progress.skipped_of_epoch
+        loss = self.total_loss.item() / taken if taken else float("nan")
         record = EpochRecord(epoch, loss, validation, test, rate, progress.seconds)
         better = self._is_better(record)
         progress.history.append(record)
@@ -284,24 +312,23 @@ class ExpBasic(ABC):
         args, progress = self.args, self.progress
         self.model.train()
         steps = self._steps()
-        # on the device, and looked at when the bar is: no step waits for the host
-        self.bad_steps = torch.zeros((), device=self.device)
-        self.first_bad = torch.zeros((), device=self.device)
+        self.bad_steps = BadSteps(self.device, args.skip_bad_steps - progress.skipped)
+        # where a step waits for the host anyway, and with half precision, whose scaler knows
+        # nothing of `stopped`, each one is looked at; else they are when the bar is
+        always = self.device.type == "cpu" or self.processes.count > 1 or args.amp == "fp16"
         bar = progress_bar(f"epoch {progress.epoch}/{args.train_epochs}", steps)
         bar.update(progress.steps)
         with bar:
             for step, index in enumerate(self.train_order(progress.epoch), start=1):
                 if step <= progress.steps:
                     continue
-                loss, bad = self._step(step, index)
+                self._step(step, index)
                 progress.steps = step
-                self.bad_steps += bad
-                self.first_bad += (self.first_bad == 0) * bad * step
-                self.total_loss += torch.where(bad > 0, 0.0, loss)
-                if bar.update() or self.device.type == "cpu":
+                if bar.update() or always:
                     self._check_steps()
                 if bar.n == bar.last_print_n:
-                    bar.set_postfix_str(f"loss {self.total_loss.item() / step:.4f}")
+                    taken = max(1, step - progress.skipped_of_epoch)
+                    bar.set_postfix_str(f"loss {self.total_loss.item() / taken:.4f}")
                 if args.save_every and step % args.save_every == 0 and step < steps:
                     self._check_steps()
                     self._save_state()
@@ -310,15 +337,13 @@ class ExpBasic(ABC):
                     self.interrupts.check()
         self._check_steps()
 
-    def _step(self, step: int, index: Tensor) -> tuple[Tensor, Tensor]:
-        """Take one optimisation step.
-
-        Returns:
-            The loss of the batch, and 1 where the step was left out since loss or gradient is not
-            finite, else 0.
-        """
+    def _step(self, step: int, index: Tensor) -> None:
+        """Take one optimisation step, and leave it out where loss or gradient is not finite."""
         loss = self._gradients(step, index)
-        return loss, self.optimisers.step(loss)
+        stopped = self.bad_steps.stopped
+        bad = self.optimisers.step(loss, stopped)
+        self.total_loss += torch.where(bad | stopped, 0.0, loss)
+        self.bad_steps.note(step, bad)
 
     def _gradients(self, step: int, index: Tensor) -> Tensor:
         """Compute the gradients of a batch, over all passes and processes, and return its loss."""
@@ -357,30 +382,29 @@ class ExpBasic(ABC):
         Raises:
             UserError: with step, windows and the largest gradients; the state is saved first.
         """
-        progress = self.progress
-        bad, first = int(self.bad_steps.item()), int(self.first_bad.item())
+        progress, allowed = self.progress, self.args.skip_bad_steps
+        bad = int(self.bad_steps.count.item())
         if not bad:
             return
-        self.bad_steps.zero_()
-        self.first_bad.zero_()
+        step = int(self.bad_steps.last.item())
         progress.skipped += bad
         progress.skipped_of_epoch += bad
-        order = list(self.train_order(progress.epoch))
-        windows = order[first - 1].tolist()
+        self.bad_steps = BadSteps(self.device, allowed - progress.skipped)
+        index = list(self.train_order(progress.epoch))[step - 1]
+        windows = index.tolist()
         shown = ", ".join(map(str, windows[:8])) + (", …" if len(windows) > 8 else "")
         what = (
-            f"loss or gradient not finite at epoch {progress.epoch}, step {first} (windows {shown})"
+            f"loss or gradient not finite at epoch {progress.epoch}, step {step} (windows {shown})"
         )
-        if progress.skipped <= self.args.skip_bad_steps:
-            print(f"{what}: left out, {progress.skipped} of {self.args.skip_bad_steps} allowed")
+        if progress.skipped <= allowed:
+            print(f"{what}: left out, {progress.skipped} of {allowed} allowed", flush=True)
             return
-        last = progress.steps
-        if last != first:
-            self._gradients(first, order[first - 1])
+        if progress.steps != step:  # nothing has changed since
+            self._gradients(step, index)
         largest = largest_gradients(self.model)
-        progress.skipped -= bad
-        progress.skipped_of_epoch -= bad
-        progress.steps = first - 1 if last == first else last
+        progress.skipped -= 1
+        progress.skipped_of_epoch -= 1
+        progress.steps = step - 1
         self._save_state()
         self.background.wait()
         raise UserError(
@@ -480,9 +504,17 @@ class ExpBasic(ABC):
     def _save_state(self) -> None:
         """Have the state of training written, beside what goes on."""
         if self.processes.rank == 0:
+            self._note_time()
             tensors, rates = training_state(self.model, self.optimisers, self.total_loss)
             notes = note_progress(self.progress, self.scheduler, rates)
+            notes["backbone"] = self.backbone_notes
             self.background.submit(self.state_file.save, tensors, notes)
+
+    def _note_time(self) -> None:
+        """Add what passed since the last note to the seconds of the epoch."""
+        now = time.perf_counter()
+        self.progress.seconds += now - self._clock
+        self._clock = now
 
     # Testing
 

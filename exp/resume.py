@@ -15,7 +15,9 @@ from torch.optim.lr_scheduler import LRScheduler
 from exp.checkpoint import Checkpoint, read_checkpoint, save_tensors, trained_state
 from exp.step import Optimisers
 from models.CALF import Model
+from utils.command_line import message_of
 from utils.errors import UserError
+from utils.interrupts import Interrupted
 from utils.results import configuration, difference
 
 
@@ -136,12 +138,23 @@ class StateFile:
     def __init__(self, path: Path, args: Namespace):
         self.path = path
         self.previous = path.with_name(f"{path.stem}.previous{path.suffix}")
+        self.damaged = path.with_name(f"{path.stem}.damaged{path.suffix}")
         self.args = args
+        self._is_damaged = False
 
     def save(self, tensors: dict[str, Tensor], notes: dict) -> None:
         """Write a state; the last one becomes the previous one once it is whole."""
         notes = {**notes, "arguments": vars(self.args)}
+        if self._is_damaged:  # it must not take the place of the one before
+            self.path.replace(self.damaged)
+            self._is_damaged = False
         save_tensors(self.path, tensors, notes, keep=self.previous)
+
+    def remove(self) -> None:
+        """Remove the states of an earlier run, which nothing may go on from any more."""
+        for path in (self.path, self.previous):
+            if path.is_file():
+                path.unlink()
 
     def read(self) -> Checkpoint | None:
         """Read the newest state that is whole; None where there is none at all.
@@ -149,12 +162,16 @@ class StateFile:
         Raises:
             UserError: all are damaged, or of another configuration.
         """
-        there = [path for path in (self.path, self.previous) if path.is_file()]
+        there = [path for path in (self.path, self.previous) if path.exists()]
         for path in there:
             try:
                 checkpoint = read_checkpoint(path)
-            except UserError as error:
-                print(f"{error}; trying the one before it")
+                if not checkpoint.verified:
+                    raise UserError(f"{path}: the checksum is missing")
+            except (UserError, OSError) as error:
+                self._is_damaged |= path == self.path
+                if path != there[-1]:
+                    print(f"{message_of(error)}; trying the one before it: {there[-1]}")
                 continue
             noted = checkpoint.metadata.get("arguments", {})
             how = difference(configuration(noted), configuration(vars(self.args)))
@@ -165,7 +182,11 @@ class StateFile:
                 )
             return checkpoint
         if there:
-            raise UserError(f"{self.path}: no whole state is left to --resume from: start anew")
+            names = " and ".join(map(str, there))
+            raise UserError(
+                f"{names}: damaged, so that there is no state to --resume from: start anew "
+                "without it"
+            )
         return None
 
 
@@ -197,7 +218,7 @@ class Background:
         self, kind: type | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            if error is None:
+            if error is None or isinstance(error, Interrupted):  # which says that all is saved
                 self.wait()
         finally:
             self._pool.shutdown(wait=True)
@@ -207,6 +228,6 @@ def note_progress(progress: Progress, scheduler: LRScheduler, rates: dict) -> di
     """What to note beside the tensors of a state."""
     return {
         "progress": asdict(progress),
-        "scheduler": {k: v for k, v in scheduler.state_dict().items() if k != "lr_lambdas"},
+        "scheduler": scheduler.state_dict(),
         "rates": rates,
     }

@@ -87,25 +87,26 @@ class Optimisers:
         """Add the gradients of a pass."""
         self.scaler.scale(loss).backward()
 
-    def step(self, loss: Tensor) -> Tensor:
+    def step(self, loss: Tensor, stopped: Tensor) -> Tensor:
         """Update the parameters, unless loss or gradient is not finite.
 
         Args:
             loss: of the whole batch, detached.
+            stopped: whether to update nothing in any case, `[]` on the device.
 
         Returns:
-            1 where the step was left out, else 0, `[]` on the device. In half precision only the
+            Whether loss or gradient is not finite, `[]` on the device. In half precision only the
             loss counts: the scaler looks after the gradients.
         """
         bad = ~torch.isfinite(loss)
         if not self.scaler.is_enabled():
             bad = bad | ~torch.isfinite(get_total_norm(self.gradients()))
-        bad = bad.float()
+        left_out = (bad | stopped).float()
         for optimiser in self.both:
             if self.scaler.is_enabled():
                 self.scaler.step(optimiser)
             else:
-                optimiser.found_inf = bad  # the fused kernel then leaves out its update
+                optimiser.found_inf = left_out  # the fused kernel then leaves out its update
                 optimiser.step()
         if self.scaler.is_enabled():
             self.scaler.update()
@@ -123,6 +124,31 @@ class Optimisers:
         """The gradients that there are."""
         groups = [group for optimiser in self.both for group in optimiser.param_groups]
         return [p.grad for group in groups for p in group["params"] if p.grad is not None]
+
+
+class BadSteps:
+    """Counts the steps that were left out, on the device: no step waits for the host to look.
+
+    Once they are more than `allowed`, `stopped` keeps all later steps from changing anything.
+
+    Args:
+        device: where the losses are. allowed: how many more may be left out.
+    """
+
+    def __init__(self, device: torch.device, allowed: int):
+        self.count, self.last = torch.zeros(2, dtype=torch.long, device=device)
+        self.allowed = allowed
+
+    @property
+    def stopped(self) -> Tensor:
+        """Whether there were too many, `[]`."""
+        return self.count > self.allowed
+
+    def note(self, step: int, bad: Tensor) -> None:
+        """Note whether a step was bad; those after the one too many are not noted."""
+        bad = bad & ~self.stopped
+        self.last += bad * (step - self.last)
+        self.count += bad
 
 
 def check_precision(args: Namespace, device: torch.device) -> None:

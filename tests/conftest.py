@@ -16,6 +16,7 @@ from transformers import GPT2Config, GPT2Model
 from datasets.synthetic import synthetic_ett
 from pca import principal_word_embeddings
 from run import main
+from scripts.chaos import prepare
 
 ROOT = Path(__file__).resolve().parent.parent
 GOLDEN = Path(os.environ.get("CALF_GOLDEN", ROOT.parent / "shared" / "golden"))
@@ -57,6 +58,14 @@ def synthetic_csv(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("data") / "made_up.csv"
     synthetic_ett(rows=600, channels=3, seed=1).to_csv(path, index=False)
     return path
+
+
+@pytest.fixture(scope="session")
+def small_data(tmp_path_factory) -> Path:
+    """A folder with a GPT-2 and data of every task; see `tests.exp.small_runs`."""
+    folder = tmp_path_factory.mktemp("small")
+    prepare(folder)
+    return folder
 
 
 @pytest.fixture

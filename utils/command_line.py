@@ -81,7 +81,7 @@ def guarded(run: Callable[[], None], debug: bool = False) -> int:
     except (UserError, OSError) as error:
         if debug:
             traceback.print_exc()
-        print(f"error: {_message(error)}", file=sys.stderr)
+        print(f"error: {message_of(error)}", file=sys.stderr)
         return 2
     except Interrupted as interruption:
         print("interrupted", file=sys.stderr)
@@ -92,7 +92,7 @@ def guarded(run: Callable[[], None], debug: bool = False) -> int:
     return 0
 
 
-def _message(error: Exception) -> str:
+def message_of(error: Exception) -> str:
     """Say what went wrong, for a person."""
     if isinstance(error, OSError) and error.strerror:
         where = f"{error.filename}: " if error.filename else ""

@@ -1,6 +1,7 @@
 """Files that are whole or not there."""
 
 import contextlib
+import errno
 import os
 import re
 import warnings
@@ -37,10 +38,31 @@ def whole_file(path: str | Path, keep: Path | None = None) -> Iterator[Path]:
         if keep is not None and path.exists():
             path.replace(keep)
         part.replace(path)
+        _sync_folder(path.parent)
     except OSError as error:
         error.filename, error.filename2 = str(path), None
         raise
     finally:
+        part.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Bring the names in a folder to the disk, where the system can."""
+    if os.name != "posix":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF):  # some network shares
+            raise
+    finally:
+        os.close(handle)
+
+
+def remove_parts(folder: Path) -> None:
+    """Remove the unfinished files that a killed process left; no other may be writing there."""
+    for part in folder.glob(".*.part"):
         part.unlink(missing_ok=True)
 
 

@@ -2,9 +2,13 @@
 
 import os
 import signal
+import threading
+from collections.abc import Callable
 from types import FrameType, TracebackType
 
 SIGNALS = {signal.SIGINT: 130, signal.SIGTERM: 143}
+
+Handler = Callable[[int, FrameType | None], object] | int | None
 
 
 class Interrupted(Exception):
@@ -15,27 +19,46 @@ class Interrupted(Exception):
         self.code = code
 
 
+def handle(number: int, handler: Handler) -> Handler:
+    """Handle a signal from here on, and return who did before.
+
+    Signals are the main thread's business: in another one nothing changes.
+    """
+    if threading.current_thread() is not threading.main_thread() or handler is None:
+        return None
+    return signal.signal(number, handler)
+
+
+def exit_at_once(number: int, frame: FrameType | None) -> None:
+    """End the process here and now, with the signal's exit code."""
+    os._exit(SIGNALS[number])
+
+
 class Interrupts:
-    """Within this context SIGINT and SIGTERM are noted; `check` raises where stopping is fine."""
+    """Within this context SIGINT and SIGTERM are noted, and `check` raises where stopping is fine.
+
+    A signal that no `check` saw comes up where the context ends well. Outside the main thread
+    nothing is noted.
+    """
 
     def __init__(self):
         self.code = 0
 
     def __enter__(self) -> "Interrupts":
-        self._before = {number: signal.getsignal(number) for number in SIGNALS}
-        for number in SIGNALS:
-            signal.signal(number, self._note)
+        self._before = {number: handle(number, self._note) for number in SIGNALS}
         return self
 
     def __exit__(
         self, kind: type | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         for number, handler in self._before.items():
-            signal.signal(number, handler)
+            handle(number, handler)
+        if error is None:
+            self.check()
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         if self.code:
-            os._exit(SIGNALS[number])
+            exit_at_once(number, frame)
         self.code = SIGNALS[number]
 
     def check(self) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from utils.errors import UserError
-from utils.files import LONGEST_NAME, METADATA_KEY, NpyWriter, whole_file
+from utils.files import LONGEST_NAME, METADATA_KEY, NpyWriter, remove_parts, whole_file
 from utils.locks import held, lock
 
 # The options that decide what a run computes, beside those that its settings string names.
@@ -136,6 +136,7 @@ class RunFolders:
                 are results of another configuration and no `--overwrite`.
         """
         self.training, self.overwrite = bool(args.is_training), args.overwrite
+        self.resuming = self.training and args.resume
         self.configuration = configuration(vars(args), trained)
         self._replaced()
         self.results_file = self.root / f"results_{args.task_name}.txt"
@@ -173,6 +174,7 @@ class RunFolders:
                         f"{folder}: another run of the same setting is writing there: wait for "
                         "it, or give another --model_id or --des"
                     )
+                remove_parts(folder)
             replaced = self._replaced()
             if replaced or (self.results / "run.json").exists():
                 print(f"{self.results} holds results of an earlier run, which this one replaces")
@@ -186,8 +188,8 @@ class RunFolders:
         """List the results of another configuration, which `--overwrite` gives up.
 
         Raises:
-            UserError: there are such, or a checkpoint that training would replace, and no
-                `--overwrite`.
+            UserError: there are such, or a checkpoint or state that training would replace, and
+                no `--overwrite`; or `--resume` is to go on from a state of another one.
         """
         files = [path for path in self.results.glob("[!.]*") if path.is_file()]
         notes = []
@@ -196,6 +198,15 @@ class RunFolders:
         if self.checkpoint.is_file() and (self.training or (files and not notes)):
             arguments = noted_arguments(self.checkpoint)
             notes.append((self.checkpoint.parent, arguments and configuration(arguments)))
+        state = noted_arguments(self.state) if self.training else None
+        if state:
+            how = difference(configuration(state), self.configuration)
+            if how and self.resuming:
+                raise UserError(
+                    f"{self.state} is of a run {how}: give the same options to --resume, or "
+                    "another --model_id or --des"
+                )
+            notes.append((self.state.parent, configuration(state)))
         if files and not notes:
             notes.append((self.results, None))
         unlike = [
@@ -257,5 +268,5 @@ def noted_arguments(checkpoint: Path) -> dict | None:
     try:
         with safe_open(checkpoint, "np") as file:
             return json.loads(file.metadata()[METADATA_KEY])["arguments"]
-    except (SafetensorError, ValueError, TypeError, KeyError):
+    except (SafetensorError, OSError, ValueError, TypeError, KeyError):
         return None

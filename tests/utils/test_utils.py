@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import stat
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +46,24 @@ def test_whole_file_is_whole_or_as_before(tmp_path):
         raise RuntimeError
     assert path.read_text() == "one"
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_whole_file_reaches_the_disk(tmp_path, monkeypatch):
+    """File before name, the earlier one kept until then, and the folder behind."""
+    path, earlier = tmp_path / "state", tmp_path / "state.previous"
+    path.write_text("earlier")
+    synced, plain = [], os.fsync
+
+    def fsync(handle):
+        names = sorted(p.name for p in tmp_path.iterdir() if not p.name.startswith("."))
+        synced.append((stat.S_ISDIR(os.fstat(handle).st_mode), names))
+        plain(handle)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with whole_file(path, earlier) as part:
+        part.write_text("new")
+    assert synced == [(False, ["state"]), (True, ["state", "state.previous"])]
+    assert (path.read_text(), earlier.read_text()) == ("new", "earlier")
 
 
 def test_npy_writer(tmp_path):

@@ -1,0 +1,448 @@
+"""Kill training at random moments, resume it, and compare: `python -m scripts.chaos --kills 20`.
+
+A small GPT-2 and small data are made on the spot. One training runs undisturbed. The same training
+in another folder is killed again and again, at random moments and in the middle of writing, by
+SIGKILL, SIGTERM or SIGINT; now and then the newest saved state is damaged too. Each time it goes on
+with `--resume`, and when it has come to its end, all that it leaves must be the same, bit by bit.
+"""
+
+import json
+import os
+import random
+import shutil
+import signal
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+if __package__ in (None, ""):
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import run
+from utils.command_line import Parser, guarded, whole
+from utils.errors import UserError
+
+WIDTH = 24
+LIMIT = 600.0  # seconds that a run may take
+SIGNALS = (signal.SIGKILL, signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
+CODES = {signal.SIGTERM: 143, signal.SIGINT: 130}
+COMPARED = ("state.safetensors", "checkpoint.safetensors")
+TASKS = {
+    "long_term_forecast": "--data custom --data_path made_up.csv --seq_len 24 --pred_len 8",
+    "short_term_forecast": "--data m4 --seasonal_patterns Weekly --task_loss smape",
+    "imputation": "--data custom --data_path made_up.csv --seq_len 24 --pred_len 0",
+    "anomaly_detection": "--data MSL --seq_len 20 --pred_len 0 --anomaly_ratio 3",
+    "classification": "--data UEA",
+}
+
+
+def prepare(folder: Path) -> None:
+    """Make a GPT-2 with random weights, and data of every task, in `folder`."""
+    import numpy as np
+    import torch
+    from transformers import GPT2Config, GPT2Model
+
+    from datasets.synthetic import synthetic_ett
+    from layers.backbone import quiet_transformers
+    from pca import principal_word_embeddings
+
+    torch.manual_seed(7)
+    config = GPT2Config(
+        n_embd=WIDTH, n_layer=3, n_head=4, n_positions=32, vocab_size=50,
+        bos_token_id=0, eos_token_id=0,
+    )  # fmt: skip
+    with quiet_transformers():
+        model = GPT2Model(config)
+        model.save_pretrained(folder / "gpt2")
+    torch.save(principal_word_embeddings(model.wte.weight, 12), folder / "gpt2" / "words.pt")
+
+    table = synthetic_ett(rows=600, channels=3, seed=1)
+    table.to_csv(folder / "made_up.csv", index=False)
+    values = table.iloc[:, 1:].to_numpy()
+    np.save(folder / "MSL_train.npy", values[:400])
+    np.save(folder / "MSL_test.npy", values[400:])
+    np.save(folder / "MSL_test_label.npy", np.arange(200) % 50 < 5)
+
+    series = values[:, 0] - values[:, 0].min() + 10
+    for part, length, folder_name in (("train", 60, "Train"), ("test", 13, "Test")):
+        lines = [",".join(f"V{i + 1}" for i in range(1 + length))]
+        for number in range(60):
+            start = 8 * number + (60 if part == "test" else 0)
+            cells = [f"{value:.3f}" for value in series[start : start + length]]
+            lines.append(",".join([f"W{number + 1}", *cells]))
+        (folder / folder_name).mkdir()
+        (folder / folder_name / f"Weekly-{part}.csv").write_text("\n".join(lines) + "\n")
+
+    noise = np.random.default_rng(0)
+    for part, count in (("TRAIN", 60), ("TEST", 30)):
+        lines = ["@problemName Waves", "@classLabel true slow fast", "@data"]
+        for number in range(count):
+            label, speed = (("slow", 0.3), ("fast", 1.2))[number % 2]
+            waves = np.sin(speed * np.arange(24)[None] + noise.uniform(0, 6, (2, 1)))
+            cells = waves + 0.3 * noise.standard_normal(waves.shape)
+            lines.append(":".join([*(",".join(f"{v:.4f}" for v in row) for row in cells), label]))
+        (folder / f"Waves_{part}.ts").write_text("\n".join(lines) + "\n")
+
+
+def command(task: str, data: Path, *more: str) -> list[str]:
+    """The command line of a small training on what `prepare` made in `data`."""
+    return [
+        *f"--task_name {task} --is_training 1 --model_id chaos --model CALF".split(),
+        *TASKS[task].split(),
+        *"--label_len 0 --batch_size 8 --learning_rate 0.003 --lora_dropout 0.2".split(),
+        *"--train_epochs 4 --patience 4 --tmax 3 --use_gpu 0 --threads 1".split(),
+        *f"--d_model {WIDTH} --gpt_layers 2".split(),
+        *("--root_path", str(data), "--llm", str(data / "gpt2")),
+        *("--word_embedding_path", str(data / "gpt2" / "words.pt")),
+        *more,
+    ]
+
+
+# Processes
+
+
+def forked(task: Callable[[], int | None], log: Path) -> int:
+    """Start a process that does `task` and writes to `log`; returns its number.
+
+    It is forked, so that it does not take seconds to import anew what this one has imported.
+    """
+    sys.stdout.flush()
+    log.write_bytes(b"")
+    child = os.fork()
+    if child:
+        return child
+    code = 1
+    try:
+        handle = os.open(log, os.O_WRONLY)
+        os.dup2(handle, 1)
+        os.dup2(handle, 2)
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background lacks it
+        sys.stdout = os.fdopen(1, "w", buffering=1, closefd=False)
+        sys.stderr = os.fdopen(2, "w", buffering=1, closefd=False)
+        code = task() or 0
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else 1
+    except KeyboardInterrupt:
+        code = 130
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        os._exit(code)
+
+
+def ended(child: int) -> int | None:
+    """The exit code of a process, minus the signal that killed it; None while it runs."""
+    done, status = os.waitpid(child, os.WNOHANG)
+    return os.waitstatus_to_exitcode(status) if done else None
+
+
+def wait(child: int, stop: Callable[[], bool] = lambda: False) -> int | None:
+    """Wait until a process ends, and return its exit code, or None once it is to `stop`."""
+    start = time.monotonic()
+    while not stop():
+        code = ended(child)
+        if code is not None:
+            return code
+        if time.monotonic() - start > LIMIT:
+            os.kill(child, signal.SIGKILL)
+            raise UserError(f"a run did not end within {LIMIT:.0f} s")
+        time.sleep(0.0005)
+    return None
+
+
+# What is compared
+
+
+def outcome(folder: Path) -> dict[str, object]:
+    """All that a finished run left in `folder` and that may not depend on when it ran."""
+    from exp.checkpoint import read_checkpoint
+
+    found: dict[str, object] = {}
+    for path in sorted([*folder.glob("results/*/*.npy"), *folder.glob("m4_results/*/*.csv")]):
+        found[path.name] = path.read_bytes()
+    for path in sorted(folder.glob("checkpoints/*/*.safetensors")):
+        if path.name in COMPARED:
+            read = read_checkpoint(path)
+            for name, tensor in read.state.items():
+                found[f"{path.name} {name}"] = (str(tensor.dtype), tensor.numpy().tobytes())
+    (state,) = folder.glob("checkpoints/*/state.safetensors")
+    notes = read_checkpoint(state).metadata
+    found["progress"] = timeless(notes["progress"])
+    found["schedule"], found["rates"] = notes["scheduler"], notes["rates"]
+    (record,) = folder.glob("results/*/run.json")
+    record = json.loads(record.read_text())
+    for name in ("scores", "best_epoch", "epochs", "skipped_steps"):
+        found[name] = timeless(record[name])
+    found["files"] = sorted(
+        str(path.relative_to(folder))
+        for path in folder.rglob("*")
+        if path.is_file() and not path.name.startswith(("log", "state.previous", "state.damaged"))
+    )
+    return found
+
+
+def timeless(noted: object) -> object:
+    """What was noted, without the seconds that it took."""
+    if isinstance(noted, dict):
+        return {key: timeless(value) for key, value in noted.items() if key != "seconds"}
+    return [timeless(value) for value in noted] if isinstance(noted, list) else noted
+
+
+def differences(one: dict[str, object], other: dict[str, object]) -> list[str]:
+    """Names of what differs; numbers that are none are equal to each other."""
+    names = sorted(one.keys() | other.keys())
+    return [name for name in names if repr(one.get(name)) != repr(other.get(name))]
+
+
+# Killing
+
+
+@dataclass
+class Kill:
+    """One kill: signal, seconds from the start of the run to it, and what was under way."""
+
+    sign: signal.Signals
+    seconds: float
+    while_writing: bool
+    damage: str = ""
+
+    def __str__(self) -> str:
+        what = " in the middle of writing" if self.while_writing else ""
+        return f"{self.sign.name} after {self.seconds:.2f} s{what}{self.damage}"
+
+
+class Chaos:
+    """Disturbed runs of one training, in `folder`, compared with an undisturbed one.
+
+    Args:
+        task: of the training. data: what `prepare` made. folder: to run in; empty.
+        dice: decides what happens.
+    """
+
+    def __init__(self, task: str, data: Path, folder: Path, dice: random.Random):
+        self.task, self.data, self.folder, self.dice = task, data, folder, dice
+        self.problems: list[str] = []
+
+    def start(self, folder: Path, *more: str) -> int:
+        """Start a training in `folder`."""
+        argv = command(self.task, self.data, "--save_every", "3", *more)
+
+        def train() -> int:
+            os.chdir(folder)
+            return run.main(argv)
+
+        folder.mkdir(parents=True, exist_ok=True)
+        return forked(train, folder / "log")
+
+    def reference(self) -> None:
+        """Run undisturbed: what must come out, and how long that takes."""
+        start = time.monotonic()
+        folder = self.folder / "undisturbed"
+        if wait(self.start(folder)) != 0:
+            raise UserError(f"the undisturbed run failed: {(folder / 'log').read_text()[-2000:]}")
+        self.seconds = time.monotonic() - start
+        self.expected = in_child(lambda: outcome(folder), self.folder / "compared")
+
+    def disturb(self, kills: int, first: int, total: int) -> int:
+        """Run once, killed up to `kills` times, and compare; returns how often it was."""
+        folder, done = self.folder / f"disturbed {first}", 0
+        child, code = self.start(folder), None
+        while True:
+            kill = None
+            if code is None:
+                strike = done < kills
+                kill, code = self.strike(child, folder) if strike else (None, wait(child))
+            log = (folder / "log").read_text()
+            self.check(kill, code, log)
+            if kill is None:
+                break
+            done += 1
+            where = last_line(log)
+            child = self.start(folder, "--resume")
+            code = wait(child, lambda: resumed(folder / "log") != "")
+            back = resumed(folder / "log") or "nowhere"
+            print(f"kill {first + done}/{total} {self.task}: {kill}; {where} -> {back}", flush=True)
+            if kill.damage and "trying the one before it" not in (folder / "log").read_text():
+                self.problems.append(f"kill {first + done}: the damage was not noticed")
+        if not self.problems:
+            found = in_child(lambda: outcome(folder), self.folder / "compared")
+            unlike = differences(self.expected, found)
+            if unlike:
+                self.problems.append(f"differs from the undisturbed run: {', '.join(unlike)}")
+            same = "differs" if unlike else f"the same {len(found)} items, bit by bit"
+            print(f"run ended after {done} kills: {same}", flush=True)
+        return done
+
+    def strike(self, child: int, folder: Path) -> tuple[Kill | None, int | None]:
+        """Kill a run at a random moment; no kill where it comes to its end before."""
+        dice, start = self.dice, time.monotonic()
+        moment = dice.uniform(0, self.seconds)
+        writes, seen = dice.randint(1, 6) if dice.random() < 0.5 else 0, set()
+
+        def now() -> bool:
+            if not writes:
+                return time.monotonic() - start >= moment
+            parts = {(p.name, p.stat().st_ino) for p in unfinished(folder)}
+            new = parts - seen
+            seen.update(parts)
+            return bool(new) and len(seen) >= writes
+
+        try:
+            code = wait(child, now)
+        except FileNotFoundError:  # what was being written is there now
+            code = ended(child)
+        if code is not None:
+            return None, code
+        kill = Kill(dice.choice(SIGNALS), time.monotonic() - start, bool(writes))
+        os.kill(child, kill.sign)
+        code = wait(child)
+        if code == 0:  # it was over just then
+            return None, code
+        state = list(folder.glob("checkpoints/*/state.safetensors"))
+        before = list(folder.glob("checkpoints/*/state.previous.safetensors"))
+        if state and before and dice.random() < 0.25:
+            kill.damage = self.damage(state[0])
+        return kill, code
+
+    def damage(self, path: Path) -> str:
+        """Change a file as a bad disk would, and say how."""
+        content = bytearray(path.read_bytes())
+        place = self.dice.randrange(len(content))
+        if self.dice.random() < 0.5:
+            content[place] ^= 1 << self.dice.randrange(8)
+            path.write_bytes(content)
+            return f", then byte {place} of {path.name} changed"
+        path.write_bytes(content[:place])
+        return f", then {path.name} cut to {place} of {len(content)} bytes"
+
+    def check(self, kill: Kill | None, code: int | None, log: str) -> None:
+        """Note what a run should not have done."""
+        expected = 0 if kill is None else CODES.get(kill.sign, -kill.sign)
+        # a process that has hardly begun does not know SIGTERM yet
+        begun = ">>> training" in log
+        if code != expected and (begun or kill is None or code != -kill.sign):
+            self.problems.append(f"{kill or 'a run'}: exit code {code}, not {expected}: {log}")
+        if "Traceback" in log:
+            self.problems.append(f"{kill or 'a run'}: a traceback: {log}")
+
+
+def in_child(task: Callable[[], dict], log: Path) -> dict:
+    """Compute in a process of its own, so that this one never starts threads before it forks."""
+    import pickle
+
+    result = log.with_suffix(".result")
+
+    def work() -> None:
+        result.write_bytes(pickle.dumps(task()))
+
+    if wait(forked(work, log)) != 0:
+        raise UserError(f"the comparison failed: {log.read_text()[-2000:]}")
+    return pickle.loads(result.read_bytes())  # our own, of a moment ago
+
+
+def unfinished(folder: Path) -> list[Path]:
+    """The files in `folder` that are being written."""
+    return [*folder.glob("checkpoints/*/.*.part"), *folder.glob("results/*/.*.part")]
+
+
+def last_line(log: str) -> str:
+    """How far a run had come, by what it printed."""
+    epochs = [line.split(" |")[0] for line in log.splitlines() if "| train loss" in line]
+    if ">>> testing" in log:
+        return "in the test"
+    if epochs:
+        return f"after {epochs[-1]}"
+    return "before the end of an epoch" if ">>> training" in log else "before training"
+
+
+def resumed(log: Path) -> str:
+    """Where a run went on, by what it printed; empty where it did not say yet."""
+    for line in log.read_text().splitlines():
+        if line.startswith("resumed from"):
+            path, _, where = line.removeprefix("resumed from ").rpartition(": ")
+            return f"{where} ({Path(path).name})"
+        if line.startswith("training was finished"):
+            return "the test"
+        if "training starts at the beginning" in line:
+            return "the beginning"
+    return ""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the script; returns 0 only if all went well."""
+    parser = Parser(
+        prog="scripts/chaos.py",
+        description="Kill a small training at random moments, resume it, and compare what it "
+        "leaves with an undisturbed one. Not for Windows.",
+    )
+    parser.add_argument("--kills", type=whole(), default=20, help="of each task (default 20)")
+    parser.add_argument("--seed", type=whole(), default=2021, help="of the moments (default 2021)")
+    parser.add_argument(
+        "--tasks",
+        nargs="+",
+        choices=tuple(TASKS),
+        default=["long_term_forecast"],
+        help="default long_term_forecast",
+    )
+    parser.add_argument("--debug", action="store_true", help="show where an error comes from")
+    args = parser.parse_args(argv)
+    problems: list[str] = []
+    code = guarded(lambda: problems.extend(wreak(args.tasks, args.kills, args.seed)), args.debug)
+    return code or int(bool(problems))
+
+
+def wreak(tasks: list[str], kills: int, seed: int) -> list[str]:
+    """Deal out `kills` kills for each of `tasks`; returns what went wrong."""
+    if not hasattr(os, "fork"):
+        raise UserError("this needs a system with fork and signals, such as Linux or macOS")
+    run.share_processor()
+    import_all(tasks)
+    problems, start = [], time.monotonic()
+    folder = Path(tempfile.mkdtemp(prefix="calf chaos "))
+    try:
+        data = folder / "data"
+        data.mkdir()
+        if wait(forked(lambda: prepare(data), folder / "log")) != 0:
+            raise UserError(f"no data: {(folder / 'log').read_text()[-2000:]}")
+        for task in tasks:
+            dice = random.Random(f"{seed} {task}")
+            chaos = Chaos(task, data, folder / task, dice)
+            (folder / task).mkdir()
+            chaos.reference()
+            print(f"{task}: undisturbed in {chaos.seconds:.1f} s", flush=True)
+            done = runs = 0
+            while not chaos.problems and (done < kills or not runs):
+                done += chaos.disturb(kills - done, done, kills)
+                runs += 1
+            print(f"{task}: {done} kills in {runs} runs, {len(chaos.problems)} problems")
+            for problem in chaos.problems:
+                print(f"PROBLEM {problem}")
+            problems += chaos.problems
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    well = "something went wrong" if problems else "all went well"
+    print(f"{well}; {time.monotonic() - start:.0f} s")
+    return problems
+
+
+def import_all(tasks: list[str]) -> None:
+    """Import what the trainings need, once for all of them."""
+    import importlib
+
+    for task in tasks:
+        importlib.import_module("exp." + run.EXPERIMENTS[task].partition(":")[0])
+    for module in (
+        "transformers.models.gpt2.modeling_gpt2",
+        "matplotlib.pyplot",
+        "datasets.synthetic",
+    ):
+        importlib.import_module(module)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,219 @@
+"""Losses and gradients that are not finite: the run stops, or leaves such steps out."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+import torch
+
+from exp.checkpoint import read_checkpoint
+from exp.exp_basic import ExpBasic
+from exp.exp_long_term_forecasting import ExpLongTermForecasting
+from exp.step import BadSteps
+from run import main
+from tests.exp.small_runs import STEPS, References, argv, differ, experiment, left, trained
+from utils.errors import UserError
+
+LONG = "long_term_forecast"
+PLACE = (2, 5)  # epoch and step
+
+
+@pytest.fixture(scope="module")
+def reference(small_data, tmp_path_factory) -> References:
+    return References(small_data, tmp_path_factory.mktemp("undisturbed"))
+
+
+def spoil_loss(run, places):
+    plain = run._gradients
+
+    def gradients(step, index):
+        loss = plain(step, index)
+        return loss * float("nan") if (run.progress.epoch, step) in places else loss
+
+    run._gradients = gradients
+
+
+def spoil_gradient(run, places):
+    plain, spoiled = run._gradients, run.model.out_layer.weight
+
+    def gradients(step, index):
+        bad = (run.progress.epoch, step) in places
+
+        def spoil(gradient):
+            return gradient.index_fill(0, torch.tensor(0), float("inf")) if bad else gradient
+
+        hook = spoiled.register_hook(spoil)
+        loss = plain(step, index)
+        hook.remove()
+        return loss
+
+    run._gradients = gradients
+
+
+def spoil_data(run, places):
+    plain = run.training_batch
+
+    def batch(index):
+        tensors = plain(index)
+        if (run.progress.epoch, run.progress.steps + 1) in places:
+            tensors[0][3, 4, 1] = float("nan")
+        return tensors
+
+    run.training_batch = batch
+
+
+SPOILERS = [spoil_loss, spoil_gradient, spoil_data]
+
+
+@pytest.mark.parametrize("spoil", SPOILERS)
+def test_stopped_at_the_step(small_data, workdir, reference, monkeypatch, spoil):
+    run = experiment(LONG, small_data)
+    spoil(run, {PLACE})
+    with pytest.raises(UserError) as stop:
+        run.train()
+    order = list(run.train_order(2))[4].tolist()
+    found = re.search(r"at epoch 2, step 5 \(windows ([\d, ]+), …\)", str(stop.value))
+    assert [int(number) for number in found[1].split(", ")] == order[:8]
+    largest = re.search(r"largest gradients: (\S+) \((\S+)\), \S+ \(\S+\), \S+ \(", str(stop.value))
+    assert largest[1] in dict(run.model.named_parameters())
+    if spoil is spoil_gradient:
+        assert largest.groups() == ("out_layer.weight", "inf")
+    if spoil is spoil_data:
+        assert largest[2] == "nan"
+
+    # what was saved is an undisturbed run after step 4
+    saved = left(run)
+    (workdir / "same").mkdir()
+    monkeypatch.chdir(workdir / "same")
+    same = experiment(LONG, small_data, "--save_every", "4")
+    same._check_steps = lambda: stop_after(same, 4)
+    with pytest.raises(KeyboardInterrupt):
+        same.train()
+    assert differ(saved, left(same)) == []
+
+    # and a healthy run goes on from there to the undisturbed end
+    monkeypatch.chdir(workdir)
+    assert differ(trained(LONG, small_data, "--resume"), reference(LONG)) == []
+
+
+def stop_after(run: ExpBasic, step: int) -> None:
+    if (run.progress.epoch, run.progress.steps) == (2, step):
+        run._save_state()
+        raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("spoil", SPOILERS)
+def test_some_are_left_out(small_data, workdir, capsys, spoil):
+    """A step that is left out changes nothing at all."""
+    run = experiment(LONG, small_data, "--skip_bad_steps", "2", "--train_epochs", "2")
+    spoil(run, {(1, 1), PLACE})  # at the first one the moments are not there yet
+    losses, plain = [], run._gradients
+    run._gradients = lambda step, index: losses.append(plain(step, index)) or losses[-1]
+    plain_step = run._step
+
+    def step(number, index):
+        place = (run.progress.epoch, number)
+        before = None if number == 1 else everything(run)
+        plain_step(number, index)
+        if before is not None:
+            assert all(a.equal(b) for a, b in zip(before, everything(run), strict=True)) == (
+                place == PLACE
+            )
+
+    run._step = step
+    run.train()
+    out = capsys.readouterr().out
+    assert "at epoch 1, step 1 (" in out
+    assert "left out, 1 of 2 allowed" in out
+    assert "left out, 2 of 2 allowed" in out
+    assert run.record({})["skipped_steps"] == 2
+    steps = {state["step"].item() for o in run.optimisers.both for state in o.state.values()}
+    assert steps == {2 * STEPS - 2}
+    # the mean training loss is that of the steps that were taken
+    taken = torch.stack(losses[STEPS:])
+    if spoil is spoil_gradient:  # whose loss is a number
+        taken = torch.cat([taken[:4], taken[5:]])
+    taken = taken[taken.isfinite()]
+    assert len(taken) == STEPS - 1
+    assert run.progress.history[1].train == pytest.approx(taken.mean().item(), rel=1e-5)
+    assert f"train loss {taken.mean():.4f} |" in out
+
+
+def everything(run: ExpBasic) -> list[torch.Tensor]:
+    """Copies of all that a step changes."""
+    tensors = [p for p in run.model.parameters() if p.requires_grad]
+    for optimiser in run.optimisers.both:
+        tensors += [value for state in optimiser.state.values() for value in state.values()]
+    return [tensor.detach().clone() for tensor in tensors]
+
+
+def test_one_too_many(small_data, workdir):
+    run = experiment(LONG, small_data, "--skip_bad_steps", "2")
+    spoil_loss(run, {(1, 3), (1, 4), PLACE})
+    with pytest.raises(UserError, match="epoch 2, step 5"):
+        run.train()
+    progress = read_checkpoint(run.folders.state).metadata["progress"]
+    assert (progress["epoch"], progress["steps"], progress["skipped"]) == (2, 4, 2)
+    again = experiment(LONG, small_data, "--skip_bad_steps", "2", "--resume")
+    spoil_loss(again, {PLACE})
+    with pytest.raises(UserError, match="epoch 2, step 5"):  # they are counted on
+        again.train()
+    more = experiment(LONG, small_data, "--skip_bad_steps", "3", "--resume")
+    spoil_loss(more, {PLACE})
+    more.train()
+    assert more.record({})["skipped_steps"] == 3
+
+
+def test_noticed_later(small_data, workdir, monkeypatch):
+    """On a GPU nobody looks at every step: the state is that before the bad one all the same."""
+    check = ExpBasic._check_steps
+    more = ("--skip_bad_steps", "1")
+    monkeypatch.setattr(
+        ExpBasic, "_check_steps", lambda self: self.progress.steps == STEPS and check(self)
+    )
+    late = experiment(LONG, small_data, *more)
+    spoil_data(late, {(2, 2), PLACE, (2, 7)})
+    with pytest.raises(UserError, match="epoch 2, step 5"):
+        late.train()
+    saved = left(late)
+    monkeypatch.undo()
+    monkeypatch.chdir(workdir)
+    at_once = experiment(LONG, small_data, *more)
+    spoil_data(at_once, {(2, 2), PLACE})
+    with pytest.raises(UserError, match="epoch 2, step 5"):
+        at_once.train()
+    assert differ(saved, left(at_once)) == []
+
+
+def test_counting():
+    steps = BadSteps(torch.device("cpu"), 1)
+    for step, bad in enumerate([False, True, False, True, True, False], start=1):
+        assert bool(steps.stopped) == (step > 4)
+        steps.note(step, torch.tensor(bad))
+    assert (int(steps.count), int(steps.last)) == (2, 4)
+
+
+def test_one_line_and_exit_code(small_data, refused, monkeypatch, results):
+    plain = ExpLongTermForecasting.batch_loss
+    spoiled = lambda self, *given: plain(self, *given) / 0  # noqa: E731
+    monkeypatch.setattr(ExpLongTermForecasting, "batch_loss", spoiled)
+    message = refused(argv(LONG, small_data))
+    assert "epoch 1, step 1 (windows " in message
+    assert "checkpoints/" in message
+    assert main(argv(LONG, small_data, "--resume", "--skip_bad_steps", "100")) == 0
+    record = json.loads((results() / "run.json").read_text())
+    assert record["skipped_steps"] == 3 * STEPS
+    assert all(np.isnan(epoch["train"]) for epoch in record["epochs"])  # of no step at all
+
+
+def test_the_record_says_so(small_data, workdir, monkeypatch, results):
+    plain, calls = ExpLongTermForecasting.batch_loss, []
+
+    def batch_loss(self, *given):
+        calls.append(1)
+        return plain(self, *given) * (float("nan") if len(calls) == 4 else 1)
+
+    monkeypatch.setattr(ExpLongTermForecasting, "batch_loss", batch_loss)
+    assert main(argv(LONG, small_data, "--skip_bad_steps", "1", "--train_epochs", "1")) == 0
+    assert json.loads((results() / "run.json").read_text())["skipped_steps"] == 1

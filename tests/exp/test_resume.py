@@ -1,0 +1,477 @@
+"""A training that was stopped goes on to the very same result."""
+
+import errno
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+import exp.resume
+from exp.checkpoint import read_checkpoint, save_tensors
+from exp.exp_basic import ExpBasic
+from run import EXPERIMENTS, main
+from tests.conftest import ROOT, load
+from tests.exp.small_runs import (
+    STEPS,
+    Killed,
+    References,
+    argv,
+    differ,
+    experiment,
+    once_at,
+    raises,
+    send,
+    trained,
+)
+from utils.interrupts import Interrupted
+
+LONG = "long_term_forecast"
+
+
+@pytest.fixture(scope="module")
+def reference(small_data, tmp_path_factory) -> References:
+    return References(small_data, tmp_path_factory.mktemp("undisturbed"))
+
+
+@pytest.fixture(scope="module")
+def killed(small_data, tmp_path_factory):
+    """A run of long-term forecasting killed in epoch 2, with a state after steps 4 and 8."""
+    folder = tmp_path_factory.mktemp("killed")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        once_at(patch, "_step", 2, raises(Killed()), step=9)
+        run = experiment(LONG, small_data, "--save_every", "4")
+        with pytest.raises(Killed):
+            run.train()
+    return folder, run.folders
+
+
+@pytest.fixture
+def stopped(killed, workdir):
+    """What such a run left, in the working folder."""
+    shutil.copytree(killed[0], workdir, dirs_exist_ok=True)
+    return killed[1]
+
+
+def contents(folder: Path) -> dict:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+# Signals
+
+
+@pytest.mark.parametrize("where", ["step", "validation", "end of an epoch", "end"])
+@pytest.mark.parametrize("task", EXPERIMENTS)
+def test_interrupted_and_resumed(small_data, workdir, reference, monkeypatch, capsys, task, where):
+    expected = reference(task)
+    interrupt = send(signal.SIGINT)
+    if where == "step":
+        once_at(monkeypatch, "_step", 2, interrupt, step=2)
+    elif where == "validation":
+        once_at(monkeypatch, "validation_score", 2, interrupt)
+    else:
+        once_at(monkeypatch, "_print_epoch", 3 if where == "end" else 1, interrupt)
+    run = experiment(task, small_data)
+    with pytest.raises(Interrupted) as stop:
+        run.train()
+    assert stop.value.code == 130
+    saved = read_checkpoint(run.folders.state).metadata["progress"]
+    steps, epoch = saved["steps"], saved["epoch"]
+    if where == "step":
+        assert (epoch, steps) == (2, 2)
+    elif where == "validation":
+        assert (epoch, steps) == (2, run._steps())
+    else:
+        assert saved["finished"] if where == "end" else (epoch, steps) == (2, 1)
+    capsys.readouterr()
+    assert differ(trained(task, small_data, "--resume"), expected) == []
+    out = capsys.readouterr().out
+    said = "training was finished" if where == "end" else f"epoch {epoch}, after step {steps}"
+    assert said in out
+    if where == "validation":  # no step is taken twice
+        assert "epoch 1/" not in out
+
+
+@pytest.mark.parametrize(("sign", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_exit_codes(small_data, workdir, monkeypatch, capsys, sign, code):
+    once_at(monkeypatch, "_step", 1, send(sign), step=3)
+    assert main(argv(LONG, small_data)) == code
+    errors = capsys.readouterr().err
+    assert "state.safetensors is kept: the same command with --resume goes on" in errors
+    assert "Traceback" not in errors
+    names = {path.name for path in workdir.rglob("*") if path.is_file()}
+    assert names == {"state.safetensors"}
+    assert main(argv(LONG, small_data, "--resume")) == 0
+
+
+@pytest.mark.parametrize(("sign", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_in_the_final_test(small_data, workdir, monkeypatch, capsys, sign, code):
+    monkeypatch.setattr(ExpBasic, "finish", lambda *_, **__: send(sign)())
+    try:
+        ended = main(argv(LONG, small_data))
+    except SystemExit as stop:
+        ended = stop.code
+    assert ended == code
+    assert "Traceback" not in capsys.readouterr().err
+    monkeypatch.undo()
+    monkeypatch.chdir(workdir)
+    monkeypatch.setattr(ExpBasic, "_step", raises(AssertionError("trained again")))
+    assert main(argv(LONG, small_data, "--resume")) == 0
+
+
+TWICE = """
+import os, signal, sys
+import exp.exp_basic
+from run import main
+
+def step(self, number, index):
+    if number == 3:
+        print("step 3", flush=True)
+        for sign in (signal.SIGINT, signal.SIGTERM):
+            os.kill(os.getpid(), sign)
+        print("went on", flush=True)
+
+exp.exp_basic.ExpBasic._step = step
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def python(*words: str, **more) -> subprocess.Popen:
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen([sys.executable, *words], env=environment, **pipes, **more)
+
+
+def test_a_second_signal_exits_at_once(small_data, workdir):
+    process = python("-c", TWICE, *argv(LONG, small_data))
+    out, errors = process.communicate(timeout=300)
+    assert process.returncode in (130, 143), errors
+    assert out.endswith("step 3\n")
+    assert "Traceback" not in errors
+
+
+def test_a_signal_while_starting(small_data, workdir, monkeypatch, capsys):
+    monkeypatch.setattr(ExpBasic, "_build_model", lambda self: send(signal.SIGINT)())
+    assert main(argv(LONG, small_data)) == 130
+    monkeypatch.setattr(ExpBasic, "_build_model", lambda self: send(signal.SIGTERM)())
+    with pytest.raises(SystemExit) as stop:
+        main(argv(LONG, small_data))
+    assert stop.value.code == 143
+    assert "Traceback" not in capsys.readouterr().err
+    assert not [path for path in workdir.rglob("*") if path.is_file()]
+
+
+def test_training_outside_the_main_thread(small_data, workdir, reference):
+    """Signals are not to be had there; all else works."""
+    found = {}
+    thread = threading.Thread(target=lambda: found.update(trained(LONG, small_data)))
+    thread.start()
+    thread.join()
+    assert differ(found, reference(LONG)) == []
+    codes = []
+    thread = threading.Thread(target=lambda: codes.append(main(argv(LONG, small_data))))
+    thread.start()
+    thread.join()
+    assert codes == [0]
+
+
+# Kills
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        ["--cos", "0", "--lradj", "type1", "--train_epochs", "4"],
+        ["--cos", "0", "--lradj", "type2", "--decay_fac", "0.5"],
+        ["--cos", "0", "--lradj", "type3"],
+        ["--tmax", "1"],
+        ["--reference_validation"],
+        ["--accumulate", "3", "--grad_checkpoint"],
+        ["--amp", "bf16"],
+    ],
+)
+def test_killed_and_resumed(small_data, workdir, reference, monkeypatch, capsys, more):
+    expected = reference(LONG, *more)
+    once_at(monkeypatch, "_step", 3, raises(Killed()), step=4)
+    with pytest.raises(Killed):
+        trained(LONG, small_data, *more, "--save_every", "3")
+    found = trained(LONG, small_data, *more, "--save_every", "3", "--resume")
+    assert "epoch 3, after step 3" in capsys.readouterr().out
+    assert differ(found, expected) == []
+
+
+def test_early_stopping_is_resumed(small_data, workdir, monkeypatch, capsys):
+    errors = {1: 3.0, 2: 1.0, 3: 2.0, 4: float("nan"), 5: 0.1}
+    name = "exp.exp_long_term_forecasting.ExpLongTermForecasting.validation_score"
+    monkeypatch.setattr(name, lambda self, epoch: errors[epoch])
+    more = ("--train_epochs", "9", "--patience", "2")
+    once_at(monkeypatch, "_step", 4, send(signal.SIGTERM), step=1)
+    with pytest.raises(Interrupted):
+        trained(LONG, small_data, *more)
+    run = experiment(LONG, small_data, *more, "--resume")
+    run.train()
+    assert len(run.progress.history) == 4
+    assert (run.progress.best.epoch, run.progress.waited) == (2, 2)
+    assert "stopped early" in capsys.readouterr().out
+
+
+def test_saving_less_often_than_once_an_epoch(small_data, workdir, reference, monkeypatch):
+    saved = []
+    plain = exp.resume.StateFile.save
+    monkeypatch.setattr(
+        exp.resume.StateFile,
+        "save",
+        lambda self, tensors, notes: (saved.append(notes["progress"]), plain(self, tensors, notes)),
+    )
+    assert differ(trained(LONG, small_data, "--save_every", "100"), reference(LONG)) == []
+    assert [(noted["epoch"], noted["steps"]) for noted in saved] == [(2, 0), (3, 0), (4, 0)]
+    saved.clear()
+    trained(LONG, small_data, "--save_every", "5", "--train_epochs", "1", "--des", "other")
+    assert [noted["steps"] for noted in saved] == [5, 10, 0]
+
+
+def test_nothing_to_resume_from(small_data, workdir, reference, capsys):
+    assert differ(trained(LONG, small_data, "--resume"), reference(LONG)) == []
+    assert "state.safetensors is not there: training starts at the begin" in capsys.readouterr().out
+
+
+def test_a_finished_training_goes_straight_to_the_test(
+    small_data, workdir, monkeypatch, capsys, results
+):
+    assert main(argv(LONG, small_data)) == 0
+    before = load(results() / "pred.npy").tobytes()
+    monkeypatch.setattr(ExpBasic, "_step", raises(AssertionError("trained again")))
+    capsys.readouterr()
+    assert main(argv(LONG, small_data, "--resume")) == 0
+    assert "training was finished" in capsys.readouterr().out
+    assert load(results() / "pred.npy").tobytes() == before
+    record = json.loads((results() / "run.json").read_text())
+    assert [epoch["epoch"] for epoch in record["epochs"]] == [1, 2, 3]
+
+
+def test_repetitions(small_data, workdir, monkeypatch, capsys):
+    """The first one is finished, the second one under way."""
+    more = ("--itr", "2", "--train_epochs", "1")
+    assert main(argv(LONG, small_data, *more, "--des", "undisturbed")) == 0
+    seeds, plain = [], ExpBasic._step
+
+    def step(self, number, index):
+        seeds.append((self.seed, number))
+        if seeds[-1] == (2022, 5):
+            send(signal.SIGINT)()
+        plain(self, number, index)
+
+    monkeypatch.setattr(ExpBasic, "_step", step)
+    assert main(argv(LONG, small_data, *more)) == 130
+    seeds.clear()
+    assert main(argv(LONG, small_data, *more, "--resume")) == 0
+    assert seeds == [(2022, number) for number in range(6, STEPS + 1)]
+    one, other = (
+        [load(path).tobytes() for path in sorted(Path("results").glob(f"*_{des}_*/pred.npy"))]
+        for des in ("undisturbed", "test")
+    )
+    assert len(one) == 2
+    assert one == other
+
+
+# Damage
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-1000])
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def into_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+def without_checksum(path: Path) -> None:
+    with safe_open(path, "pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        notes = {"calf": file.metadata()["calf"]}
+    save_file(tensors, path, notes)
+
+
+def flip(find: bytes | None, offset: int = 0):
+    """Make a function that flips a bit, of what is found or of the last byte."""
+
+    def change(path: Path) -> None:
+        content = bytearray(path.read_bytes())
+        place = len(content) - 1 if find is None else content.index(find)
+        content[place + offset] ^= 1
+        path.write_bytes(content)
+
+    return change
+
+
+DAMAGES = {
+    "cut": cut,
+    "empty": empty,
+    "a folder": into_folder,
+    "no checksum": without_checksum,
+    "a tensor": flip(None),
+    "the notes": flip(b"seconds", 12),
+    "the checksum": flip(b"sha256", 12),
+    "its name": flip(b"sha256"),
+    "the header's length": flip(b"{", -8),
+    "the header's start": flip(b"{"),
+    "a tensor's name": flip(b"model."),
+    "a tensor's place": flip(b"data_offsets", 16),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_state(small_data, reference, stopped, monkeypatch, capsys, damage):
+    DAMAGES[damage](stopped.state)
+    capsys.readouterr()
+    # killed again once it has saved anew: what was damaged has not taken the place of what is whole
+    once_at(monkeypatch, "_step", 2, raises(Killed()), step=9)
+    with pytest.raises(Killed):
+        trained(LONG, small_data, "--resume", "--save_every", "4")
+    out = capsys.readouterr().out
+    assert "trying the one before it" in out
+    assert "state.previous.safetensors: epoch 2, after step 4" in out
+    newest, before = (
+        read_checkpoint(stopped.state.with_name(name)).metadata["progress"]["steps"]
+        for name in ("state.safetensors", "state.previous.safetensors")
+    )
+    assert (newest, before) == (8, 4)
+    if damage in ("cut", "a folder"):
+        assert differ(trained(LONG, small_data, "--resume"), reference(LONG)) == []
+
+
+def test_both_states_damaged(small_data, stopped, refused):
+    before = stopped.state.with_name("state.previous.safetensors")
+    cut(stopped.state)
+    flip(None)(before)
+    kept = contents(stopped.state.parent)
+    message = refused(argv(LONG, small_data, "--resume"))
+    assert "state.safetensors and " in message
+    assert "state.previous.safetensors: damaged" in message
+    assert contents(stopped.state.parent) == kept
+
+
+def test_killed_between_the_two_names(small_data, reference, stopped, capsys):
+    """The last state has its new name, and the newer one has none yet."""
+    before = stopped.state.with_name("state.previous.safetensors")
+    stopped.state.replace(before)
+    assert differ(trained(LONG, small_data, "--resume"), reference(LONG)) == []
+    assert "state.previous.safetensors: epoch 2, after step 8" in capsys.readouterr().out
+
+
+def test_what_a_killed_run_was_writing_is_removed(small_data, stopped, workdir):
+    part = stopped.state.with_name(".state.safetensors.123.part")
+    part.write_bytes(b"half")
+    assert main(argv(LONG, small_data, "--resume")) == 0
+    assert not list(workdir.rglob(".*"))
+
+
+def test_a_damaged_best_model(small_data, stopped, refused):
+    cut(stopped.checkpoint)
+    assert "best model so far: start anew" in refused(argv(LONG, small_data, "--resume"))
+    stopped.checkpoint.unlink()
+    assert "no such file" in refused(argv(LONG, small_data, "--resume"))
+
+
+def test_a_best_model_damaged_while_training(small_data, refused, monkeypatch):
+    plain = ExpBasic._save_state
+
+    def save(self):
+        plain(self)
+        self.background.wait()
+        cut(self.folders.checkpoint)
+
+    monkeypatch.setattr(ExpBasic, "_save_state", save)
+    assert "the checkpoint is damaged" in refused(argv(LONG, small_data))
+
+
+def full(path, tensors, notes, keep=None):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+
+def test_a_full_disk_while_saving(small_data, stopped, reference, refused, monkeypatch):
+    states = [stopped.state, stopped.state.with_name("state.previous.safetensors")]
+    kept = [path.read_bytes() for path in states]
+    with monkeypatch.context() as patch:
+        patch.setattr(exp.resume, "save_tensors", full)
+        message = refused(argv(LONG, small_data, "--resume", "--save_every", "4"))
+    assert "state.safetensors: No space left on device" in message
+    assert [path.read_bytes() for path in states] == kept
+    assert differ(trained(LONG, small_data, "--resume"), reference(LONG)) == []
+
+
+def test_a_full_disk_when_interrupted(small_data, refused, monkeypatch):
+    """Nothing is said to be kept that is not."""
+    once_at(monkeypatch, "_step", 1, send(signal.SIGINT), step=3)
+    monkeypatch.setattr(exp.resume, "save_tensors", full)
+    assert "No space left on device" in refused(argv(LONG, small_data))
+
+
+# Other runs
+
+
+@pytest.mark.parametrize("more", [["--resume"], ["--resume", "--overwrite"], []])
+def test_a_state_of_another_configuration(small_data, stopped, workdir, refused, more):
+    kept = contents(workdir)
+    message = refused(argv(LONG, small_data, "--seed", "3", *more))
+    assert "seed 2021, not 3" in message
+    assert contents(workdir) == kept
+
+
+def test_a_state_alone_is_not_replaced_by_another_run(small_data, stopped, workdir, refused):
+    """Of a run that was stopped before its first epoch was over."""
+    stopped.checkpoint.unlink()
+    assert "--seed 2021, not 3" in refused(argv(LONG, small_data, "--seed", "3"))
+    assert main(argv(LONG, small_data, "--seed", "3", "--overwrite")) == 0
+
+
+def test_a_state_of_another_gpt2(small_data, stopped, refused, tmp_path):
+    other = tmp_path / "data"
+    shutil.copytree(small_data, other)
+    path = other / "gpt2" / "model.safetensors"
+    save_file({name: value + 1e-3 for name, value in load_file(path).items()}, path)
+    noted = {"root_path": str(other), "llm": str(other / "gpt2")}
+    arguments = read_checkpoint(stopped.state).metadata["arguments"] | noted
+    for name in ("state.safetensors", "checkpoint.safetensors"):
+        rewrite(stopped.state.with_name(name), arguments)
+    assert "is another GPT-2" in refused(argv(LONG, other, "--resume"))
+
+
+def rewrite(path: Path, arguments: dict) -> None:
+    """Change the noted arguments of one of our files."""
+    read = read_checkpoint(path)
+    words = str(Path(arguments["llm"]) / "words.pt")
+    notes = read.metadata | {"arguments": arguments | {"word_embedding_path": words}}
+    save_tensors(path, read.state, notes)
+
+
+def test_a_new_start_forgets_the_state_before(small_data, stopped, monkeypatch, capsys):
+    """Else a run that is killed early would go on from a state of the one before."""
+    once_at(monkeypatch, "_step", 1, raises(Killed()), step=2)
+    with pytest.raises(Killed):
+        trained(LONG, small_data)
+    assert experiment(LONG, small_data, "--resume").folders.state == stopped.state
+    trained(LONG, small_data, "--resume")
+    assert "training starts at the beginning" in capsys.readouterr().out
+
+
+def test_a_checkpoint_is_no_state(small_data, stopped, refused):
+    shutil.copy(stopped.checkpoint, stopped.state)
+    assert "the state of another model" in refused(argv(LONG, small_data, "--resume"))
+
+
+def test_resuming_is_for_training(small_data, refused):
+    assert "--is_training 1" in refused(argv(LONG, small_data, "--resume", "--is_training", "0"))

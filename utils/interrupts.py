@@ -20,6 +20,7 @@ class Interrupts:
 
     def __init__(self):
         self.code = 0
+        self._received = False
 
     def __enter__(self) -> "Interrupts":
         self._before = {number: signal.getsignal(number) for number in SIGNALS}
@@ -34,9 +35,14 @@ class Interrupts:
             signal.signal(number, handler)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        if self.code:
+        if self._received:
             os._exit(SIGNALS[number])
-        self.code = SIGNALS[number]
+        self._received = True
+        self.code = self.code or SIGNALS[number]
+
+    def adopt(self, code: int) -> None:
+        """Take over what another process of the same run was told; our own signal may follow."""
+        self.code = code
 
     def check(self) -> None:
         """Stop here if a signal came.

@@ -330,7 +330,8 @@ class ExpBasic(ABC):
             batch,
             self.n_channels,
             self.args.batch_size,
-            self.processes.count,
+            # on CPUs, which passes small enough cost most, the same ones as in a single process
+            self.processes.count if self.device.type == "cuda" else 1,
             self.scored_entries(batch),
         )
         self.optimisers.zero_grad()

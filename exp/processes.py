@@ -1,6 +1,7 @@
 """Several processes as one: who computes what, and how it comes together again."""
 
 import os
+import re
 import time
 from collections.abc import Iterable
 from datetime import timedelta
@@ -99,7 +100,8 @@ class Processes:
         try:
             operation(*arguments)
         except RuntimeError as error:
-            reason = str(error).strip().splitlines()[0]
+            line = str(error).strip().splitlines()[0]
+            reason = re.sub(r"^\[\S+\] ", "", line).partition(". ")[0]  # no source file, no advice
             raise ProcessGone(
                 f"another of the {self.count} processes ended or does not answer: {reason}"
             ) from error

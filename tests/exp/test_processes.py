@@ -392,8 +392,10 @@ def test_resumed_as_if_nothing_had_been(alone, tasks, tmp_path, stop, count):
     check_equal(alone("forecast"), tmp_path / "work")
 
 
-@pytest.mark.parametrize("stop", [("_step", 30), ("outputs", 3)])
-def test_a_death_ends_the_others(alone, tasks, tmp_path, stop):
+@pytest.mark.parametrize(
+    ("stop", "kept"), [(("_step", 30), "after step 4"), (("outputs", 3), "after step 25")]
+)
+def test_a_death_ends_the_others(alone, tasks, tmp_path, stop, kept):
     group = Group(tmp_path, 2, tasks["forecast"], Stopper(*stop, 1, signal.SIGKILL))
     start = time.monotonic()
     assert group.end() == [2, -9], group.said()
@@ -402,7 +404,7 @@ def test_a_death_ends_the_others(alone, tasks, tmp_path, stop):
     assert line.startswith("error: another of the 2 processes ended or does not answer: ")
     assert not tree(tmp_path / "work") & {"results_long_term_forecast.txt"}
     ended(tmp_path, 1, [*tasks["forecast"], "--resume"])
-    assert "resumed from" in (tmp_path / "out0").read_text()
+    assert f"epoch 2, {kept}" in (tmp_path / "out0").read_text()
     check_equal(alone("forecast"), tmp_path / "work")
 
 

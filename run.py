@@ -5,9 +5,21 @@ import importlib
 import os
 import signal
 import sys
+from contextlib import nullcontext
+from pathlib import Path
 
 from utils.command_line import Parser, guarded, real, switch, whole
 from utils.interrupts import Interrupted, handle
+from utils.launch import (
+    check_devices,
+    device_numbers,
+    follow_parent,
+    launch,
+    quiet,
+    under_launcher,
+    visible_devices,
+    world,
+)
 from utils.machine import keep_memory, usable_cores
 
 EXPERIMENTS = {
@@ -147,7 +159,11 @@ def add_published_options(parser: argparse.ArgumentParser) -> None:
     device = parser.add_argument_group("device")
     device.add_argument("--use_gpu", type=switch, default=True, help="use CUDA where there is any")
     device.add_argument("--gpu", type=whole(), default=0, help="number of the GPU")
-    device.add_argument("--use_multi_gpu", action="store_true", help="not supported yet: refused")
+    device.add_argument(
+        "--use_multi_gpu",
+        action="store_true",
+        help="a process for each of --devices; with --use_gpu 0 on the CPU, to try it out",
+    )
     device.add_argument("--devices", default="0,1,2,3", help="GPUs of --use_multi_gpu")
 
     tasks = parser.add_argument_group(
@@ -263,7 +279,7 @@ def add_own_options(parser: argparse.ArgumentParser) -> None:
         type=whole(),
         default=0,
         metavar="N",
-        help="of the CPU; by default one a core that the process may use",
+        help="of the CPU, for each process; by default one a core that it may use",
     )
     own.add_argument("--debug", action="store_true", help="show where an error comes from")
 
@@ -329,8 +345,6 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         parser.error(f"--lradj {args.lradj} is not known: use type1, type2 or type3")
     if args.is_training and not (args.task_w or args.output_w or args.feature_w):
         parser.error("--task_w, --output_w and --feature_w are all 0: there is nothing to train by")
-    if args.use_multi_gpu:
-        parser.error("--use_multi_gpu is not supported yet: leave it out to train on one device")
     return args
 
 
@@ -393,16 +407,58 @@ def share_processor(threads: int = 0) -> None:
     os.environ.setdefault("GOMP_SPINCOUNT", "5000")
     if threads:
         os.environ["OMP_NUM_THREADS"] = str(threads)
-    os.environ.setdefault("OMP_NUM_THREADS", str(usable_cores()))
+    beside = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, usable_cores() // beside)))
+
+
+def run_here_or_launch(args: argparse.Namespace, argv: list[str]) -> int:
+    """Run in this process, or, for several of `--devices`, in one each.
+
+    Raises:
+        UserError: a device is not there.
+    """
+    gpus = None
+    if args.use_multi_gpu and not under_launcher():
+        numbers = device_numbers(args.devices)
+        if args.use_gpu:
+            check_devices(numbers)
+            gpus = visible_devices(numbers)
+        if len(numbers) > 1:
+            command = [sys.executable, str(Path(__file__).resolve()), *argv]
+            return launch(command, len(numbers), args.threads, gpus)
+        args.gpu = numbers[0]
+    run(args)
+    return 0
+
+
+def speaks(error: BaseException) -> bool:
+    """Whether it is for this process to say that it ends by `error`."""
+    if world()[1] == 1:
+        return True
+    from exp.processes import first_to_say
+
+    return first_to_say(error)
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Parse, run, and turn what a person can mend into one line and exit code 2."""
-    args = parse_args(argv)
-    warn_unused(args)
+    """Parse, run, and turn what a person can mend into one line and exit code 2.
+
+    Of several processes the first one alone writes anything else.
+    """
+    argv = sys.argv[1:] if argv is None else argv
+    silence = nullcontext if world()[0] == 0 else quiet
+    with silence():
+        args = parse_args(argv)
+        warn_unused(args)
     share_processor(args.threads)
     handle(signal.SIGTERM, _terminate)
-    return guarded(lambda: run(args), args.debug)
+    follow_parent()
+
+    def here() -> int:
+        with silence():
+            return run_here_or_launch(args, argv)
+
+    return guarded(here, args.debug, speaks)
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ from exp.checkpoint import (
     save_tensors,
     trained_state,
 )
-from exp.processes import Processes
+from exp.processes import Processes, ProcessGone
 from exp.resume import (
     Background,
     EpochRecord,
@@ -55,7 +55,7 @@ from layers.backbone import check_backbone, describe_backbone, load_backbone
 from models.CALF import CALFConfig, CALFOutput, Model
 from pca import principal_word_embeddings
 from utils.errors import UserError
-from utils.interrupts import Interrupted, Interrupts
+from utils.interrupts import SIGNALS, Interrupted, Interrupts
 from utils.losses import CALFLoss, Share
 from utils.results import RunFolders, settings_string
 from utils.word_embeddings import DEFAULT_PATH, load_word_embeddings
@@ -104,7 +104,7 @@ class ExpBasic(ABC):
         self.setting = settings_string(args, iteration)
         self.seed = args.seed + iteration
         seed_everything(self.seed)
-        self.processes = Processes(args.use_gpu)
+        self.processes = Processes(args.use_gpu, "use_gpu" in args.given)
         self.device = self.processes.device or choose_device(args)
         check_precision(args, self.device)
         root = None if self.processes.rank == 0 else TemporaryDirectory(prefix="calf")
@@ -114,7 +114,7 @@ class ExpBasic(ABC):
         self.started = datetime.now(UTC).isoformat(timespec="seconds")
         self.checkpoint: Checkpoint | None = None
         if not args.is_training:
-            self.checkpoint = read_checkpoint(args.checkpoint or self.folders.checkpoint)
+            self.checkpoint = read_checkpoint(args.checkpoint or self.folders.kept)
         self.prepare_data()
         self.model = self._build_model()
         if self.checkpoint is not None:
@@ -224,7 +224,7 @@ class ExpBasic(ABC):
             try:
                 while not self.progress.finished:
                     self._epoch()
-            except Interrupted:
+            except (Interrupted, ProcessGone):
                 self._save_state()
                 raise
             finally:
@@ -234,7 +234,8 @@ class ExpBasic(ABC):
                 "the validation error was never a number, so that no model was kept: "
                 "try a smaller --learning_rate"
             )
-        restore_model(self.model, read_checkpoint(self.folders.checkpoint))
+        self.processes.agree(0)  # all wait until process 0 has written it
+        restore_model(self.model, read_checkpoint(self.folders.kept))
 
     def _resume(self) -> None:
         """Go on from the saved state, where there is one."""
@@ -283,7 +284,7 @@ class ExpBasic(ABC):
         epoch, self._clock = progress.epoch, time.perf_counter()
         self._train_epoch()
         self._seed(epoch, "validation")
-        validation, test = self.validation_score(epoch), self.test_score()
+        validation, test = self.processes.agree(self.validation_score(epoch), self.test_score())
         self._note_time()
         rate = self.optimisers.main.param_groups[0]["lr"]
         taken = self._steps() - progress.skipped_of_epoch
@@ -354,7 +355,8 @@ class ExpBasic(ABC):
             batch,
             self.n_channels,
             self.args.batch_size,
-            self.processes.count,
+            # on CPUs, which passes small enough cost most, the same ones as in a single process
+            self.processes.count if self.device.type == "cuda" else 1,
             self.scored_entries(batch),
         )
         self.optimisers.zero_grad()
@@ -366,15 +368,24 @@ class ExpBasic(ABC):
             self.optimisers.backward(loss)
             total += loss.detach()
         if self.processes.count > 1:
-            self._signalled = torch.tensor(float(self.interrupts.code), device=self.device)
-            self.processes.add([*self.optimisers.all_gradients(), total, self._signalled])
+            self._signals = self._own_signals()
+            self.processes.add([*self.optimisers.all_gradients(), total, self._signals])
         return total
+
+    def _own_signals(self) -> Tensor:
+        """Which signals came to this process, `[signals]`."""
+        codes = [float(code == self.interrupts.code) for code in SIGNALS.values()]
+        return torch.tensor(codes, device=self.device)
 
     def _stop_asked(self) -> bool:
         """Whether a signal came, to any of the processes."""
-        if self.processes.count > 1 and self._signalled.item():
-            self.interrupts.code = self.interrupts.code or int(self._signalled.item())
-        return bool(self.interrupts.code)
+        if self.processes.count == 1:
+            return bool(self.interrupts.code)
+        for code, count in zip(SIGNALS.values(), self._signals.tolist(), strict=True):
+            if count:
+                self.interrupts.adopt(code)
+                return True
+        return False  # one that came after the gradients were added up is seen a step later
 
     def _check_steps(self) -> None:
         """Stop where more steps were left out than `--skip_bad_steps` allows.
@@ -488,6 +499,8 @@ class ExpBasic(ABC):
         )
 
     def _save_checkpoint(self) -> None:
+        if self.processes.rank > 0:
+            return
         notes = {
             "setting": self.setting,
             "arguments": vars(self.args),
@@ -528,8 +541,12 @@ class ExpBasic(ABC):
         Raises:
             Interrupted: a signal came during training's validation.
         """
-        if self.interrupts is not None and self.processes.count == 1:
-            self.interrupts.check()
+        if self.interrupts is not None:
+            if self.processes.count > 1:
+                self._signals = self._own_signals()
+                self.processes.add([self._signals])
+            if self._stop_asked():
+                self.interrupts.check()
         self.model.eval()
         start, end = self.processes.bounds(len(x))
         part = slice(start, max(end, start + 1))  # a process without a share computes one too

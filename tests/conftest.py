@@ -75,7 +75,7 @@ def workdir(tmp_path, monkeypatch) -> Path:
     return tmp_path
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def command(small_gpt2, synthetic_csv):
     """A command line of a run that takes a second, with more options behind it."""
 

@@ -81,7 +81,6 @@ def test_settings_string():
         ("--use_gpu perhaps", "--use_gpu"),
         ("--no_such_option 1", "--no_such_option"),
         ("--checkpoint x.pth", "--is_training 0"),
-        ("--use_multi_gpu", "not supported"),
         ("--m4_protocol reference", "short_term_forecast"),
         ("--task_name imputation --reference_validation", "classification"),
         ("--task_name imputation --zero_shot 1", "long_term_forecast"),

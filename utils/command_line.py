@@ -67,29 +67,32 @@ def switch(text: str) -> bool:
     raise argparse.ArgumentTypeError(f"{text} is neither true nor false")
 
 
-def guarded(run: Callable[[], None], debug: bool = False) -> int:
-    """Run a program and return its exit code.
+def guarded(
+    run: Callable[[], int | None],
+    debug: bool = False,
+    speaks: Callable[[BaseException], bool] = lambda error: True,
+) -> int:
+    """Run a program and return its exit code, by default 0.
 
     What a person can mend ends with one line on the error stream and code 2, an interruption
-    with code 130. `debug` shows where an error comes from.
+    with code 130. `debug` shows where an error comes from. `speaks` tells whether it is for this
+    process to say how it ends.
     """
     for stream in (sys.stdout, sys.stderr):  # names that a terminal can't show are no error
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
-        run()
+        return run() or 0
     except (UserError, OSError) as error:
-        if debug:
-            traceback.print_exc()
-        print(f"error: {message_of(error)}", file=sys.stderr)
+        if speaks(error):
+            if debug:
+                traceback.print_exc()
+            print(f"error: {message_of(error)}", file=sys.stderr)
         return 2
-    except Interrupted as interruption:
-        print("interrupted", file=sys.stderr)
-        return interruption.code
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
-    return 0
+    except (Interrupted, KeyboardInterrupt) as interruption:
+        if speaks(interruption):
+            print("interrupted", file=sys.stderr)
+        return interruption.code if isinstance(interruption, Interrupted) else 130
 
 
 def message_of(error: Exception) -> str:

@@ -43,6 +43,7 @@ class Interrupts:
 
     def __init__(self):
         self.code = 0
+        self._received = False
 
     def __enter__(self) -> "Interrupts":
         self._before = {number: handle(number, self._note) for number in SIGNALS}
@@ -57,9 +58,14 @@ class Interrupts:
             self.check()
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        if self.code:
+        if self._received:
             exit_at_once(number, frame)
-        self.code = SIGNALS[number]
+        self._received = True
+        self.code = self.code or SIGNALS[number]
+
+    def adopt(self, code: int) -> None:
+        """Take over what another process of the same run was told; our own signal may follow."""
+        self.code = code
 
     def check(self) -> None:
         """Stop here if a signal came.

@@ -107,10 +107,12 @@ class RunFolders:
 
     Args:
         setting: the settings string. checkpoints: the folder of `--checkpoints`.
-        root: where to write instead, for a process that is not to leave anything.
+        root: where to write instead, for a process that is not to leave anything; its arrays
+            go nowhere.
 
     Attributes:
-        state: the state of training. checkpoint: the best model. results, plots: folders.
+        state: the state of training. kept: the best model. checkpoint: the same, or where this
+            process would write it. results, plots: folders.
         more: further folders that the run writes to.
     """
 
@@ -118,7 +120,8 @@ class RunFolders:
         self.setting = setting
         self.root = Path(root or ".")
         self.state = Path(checkpoints) / setting / "state.safetensors"
-        self.checkpoint = self.state.with_name("checkpoint.safetensors")
+        self.kept = self.checkpoint = self.state.with_name("checkpoint.safetensors")
+        self.writes = root is None
         if root is not None:
             self.checkpoint = self.root / "checkpoints" / self.checkpoint.name
         self.results = self.root / "results" / setting
@@ -235,7 +238,8 @@ class RunFolders:
         with ExitStack() as stack:
             writers = {}
             for name, shape in shapes.items():
-                part = stack.enter_context(whole_file(self.results / f"{name}.npy"))
+                path = self.results / f"{name}.npy"
+                part = stack.enter_context(whole_file(path)) if self.writes else Path(os.devnull)
                 file = stack.enter_context(part.open("wb"))
                 writers[name] = NpyWriter(file, shape)
             yield writers

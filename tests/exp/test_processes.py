@@ -1,0 +1,537 @@
+"""Several processes against one, and how they end: by gloo, on the CPU.
+
+Most processes here are forked from a server that has imported everything, with the variables that
+torchrun sets; the launcher of `--use_multi_gpu` is tried as a person would.
+"""
+
+import json
+import multiprocessing
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from exp.exp_basic import ExpBasic
+from exp.processes import Processes
+from exp.step import passes
+from run import main
+from tests.conftest import ROOT, load
+from utils.errors import UserError
+from utils.launch import device_numbers, free_port, outcome, visible_devices
+
+TIMEOUT = 240  # seconds
+FORKED = multiprocessing.get_context("forkserver")
+FORKED.set_forkserver_preload(
+    ["accelerate", "run", "exp.exp_long_term_forecasting", "tests.exp.test_processes"]
+)
+
+
+# Without processes
+
+
+def as_processes(count: int) -> list[Processes]:
+    made = []
+    for rank in range(count):
+        processes = Processes(False)
+        processes.count, processes.rank = count, rank
+        made.append(processes)
+    return made
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 7])
+def test_shares_add_up(count):
+    processes = as_processes(count)
+    for rows in range(20):
+        shares = [range(*p.bounds(rows)) for p in processes]
+        assert [row for share in shares for row in share] == list(range(rows))
+        assert max(map(len, shares)) == -(-rows // count)
+        mine = [row for p in processes for row in p.mine(range(rows))]
+        assert sorted(mine) == list(range(rows))
+
+
+@pytest.mark.parametrize("count", [2, 3, 7])
+def test_gathered_without_padding(count, monkeypatch):
+    processes = as_processes(count)
+    for rows in range(1, 20):
+        whole = torch.arange(rows * 2.0).reshape(rows, 2)
+        parts = [whole[slice(*p.bounds(rows))] for p in processes]
+
+        def all_gather(shares, padded, parts=parts):
+            for share, part in zip(shares, parts, strict=True):
+                assert len(share) == len(padded)
+                share.fill_(-1)
+                share[: len(part)] = part
+
+        monkeypatch.setattr(torch.distributed, "all_gather", all_gather)
+        for p, part in zip(processes, parts, strict=True):
+            assert torch.equal(p.gather(part, rows), whole)
+
+
+@pytest.mark.parametrize("at_least", [1, 2, 3, 8])
+@pytest.mark.parametrize("size", [1, 4, 64])
+def test_passes_cover_a_batch(at_least, size):
+    for windows in (1, 2, 5, 7, 64):
+        batch = (torch.arange(windows), torch.arange(windows) + 1)
+        scored = torch.arange(windows) % 3
+        cut = passes(batch, 600, size, at_least, scored if scored.sum() else None)
+        assert [number for number, *_ in cut] == list(range(len(cut)))
+        assert len(cut) >= min(windows, at_least)
+        for whole, parts in zip(
+            batch, zip(*(part for _, part, _ in cut), strict=True), strict=True
+        ):
+            assert torch.equal(torch.cat(parts), whole)
+            assert max(map(len, parts)) <= size
+        shares = [share for *_, share in cut]
+        for name in vars(shares[0]):
+            total = sum(float(getattr(share, name)) for share in shares)
+            assert total == pytest.approx(1), name
+
+
+# Processes
+
+
+def be_one(rank: int, folder: Path, argv: list[str], variables: dict, first: Callable | None):
+    """What a forked process does: run the program, its streams in files."""
+    os.environ.update(variables, RANK=str(rank), LOCAL_RANK=str(rank))
+    os.chdir(folder / "work")
+    for number, name in ((1, "out"), (2, "err")):
+        os.dup2(os.open(folder / f"{name}{rank}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
+    sys.stdout, sys.stderr = os.fdopen(1, "w"), os.fdopen(2, "w")
+    torch.set_num_threads(1)
+    if first is not None:
+        first(rank)
+    sys.exit(main(argv))
+
+
+class Group:
+    """Processes of one run, started; `end` waits for them."""
+
+    def __init__(
+        self,
+        folder: Path,
+        count: int,
+        argv: list[str],
+        first: Callable | None = None,
+        argv_of_last: list[str] | None = None,
+    ):
+        shutil.rmtree(folder / "tmp", ignore_errors=True)
+        for name in ("work", "tmp"):
+            (folder / name).mkdir(exist_ok=True)
+        self.folder = folder
+        variables = {
+            "WORLD_SIZE": str(count),
+            "LOCAL_WORLD_SIZE": str(count),
+            "MASTER_ADDR": "127.0.0.1",
+            "MASTER_PORT": str(free_port()),
+            "OMP_NUM_THREADS": "1",
+            "TMPDIR": str(folder / "tmp"),
+        }
+        self.processes = [
+            FORKED.Process(
+                target=be_one,
+                args=(
+                    rank,
+                    folder,
+                    argv_of_last if argv_of_last and rank == count - 1 else argv,
+                    variables,
+                    first,
+                ),
+            )
+            for rank in range(count)
+        ]
+        for process in self.processes:
+            process.start()
+
+    def until(self, text: str) -> None:
+        """Wait for text on the first one's stream."""
+        end = time.monotonic() + TIMEOUT
+        path = self.folder / "out0"
+        while not (path.exists() and text in path.read_text()):
+            assert self.processes[0].is_alive(), self.said()
+            assert time.monotonic() < end, self.said()
+            time.sleep(0.02)
+
+    def end(self) -> list[int]:
+        """The exit codes."""
+        end = time.monotonic() + TIMEOUT
+        for process in self.processes:
+            process.join(end - time.monotonic())
+            if process.exitcode is None:
+                process.kill()
+                process.join()
+        return [process.exitcode for process in self.processes]
+
+    def said(self) -> list[str]:
+        """What each wrote to the error stream, progress bars aside."""
+        texts = [(self.folder / f"err{rank}").read_text() for rank in range(len(self.processes))]
+        return ["".join(t.rpartition("\r")[2].splitlines(keepends=True)) for t in texts]
+
+    def scratch(self) -> list[Path]:
+        return list((self.folder / "tmp").glob("calf*"))
+
+
+def tree(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+
+
+def ended(folder: Path, count: int, argv: list[str]) -> Group:
+    """A run in `count` processes that must end well; one computes in this process."""
+    group = Group(folder, count, argv)
+    assert group.end() == [0] * count, group.said()
+    assert not group.scratch()
+    for rank in range(1, count):
+        assert (folder / f"out{rank}").read_text() == ""
+        assert group.said()[rank] == ""
+    return group
+
+
+# 389 windows in steps of 15, in passes of 5: 25 steps and 14 windows dropped; in evaluation shares
+# of 53, 113 and 121 windows, which neither 2 nor 3 divide
+UNEVEN = "--batch_size 5 --accumulate 3 --train_epochs 2".split()
+
+
+@pytest.fixture(scope="module")
+def tasks(command, small_gpt2, tmp_path_factory) -> dict[str, list[str]]:
+    folder = tmp_path_factory.mktemp("waves")
+    rng = np.random.default_rng(0)
+    for part, count in (("TRAIN", 40), ("TEST", 19)):
+        lines = ["@problemName Waves", "@classLabel true 0 1", "@data"]
+        for number in range(count):
+            cells = [
+                f"{v:.4f}" for v in np.sin((0.3 + number % 2) * np.arange(20)) + rng.random(20)
+            ]
+            lines.append(f"{','.join(cells)}:{number % 2}")
+        (folder / f"{folder.name}_{part}.ts").write_text("\n".join(lines))
+    return {
+        "forecast": command(*UNEVEN),
+        "imputation": command("--task_name", "imputation", *UNEVEN),
+        # 32 windows in steps of 15, the last of 2: one process has none of them
+        "classification": [
+            *command("--task_name", "classification", "--data", "UEA", *UNEVEN),
+            *["--root_path", str(folder)],
+        ],
+    }
+
+
+@pytest.fixture(scope="module")
+def alone(tasks, tmp_path_factory) -> Callable:
+    """Each task's run in one process."""
+    done = {}
+
+    def run(task: str) -> Path:
+        if task not in done:
+            done[task] = tmp_path_factory.mktemp(task)
+            with pytest.MonkeyPatch.context() as patch:
+                patch.chdir(done[task])
+                assert main(tasks[task]) == 0
+        return done[task]
+
+    return run
+
+
+def parameters(folder: Path, name: str) -> dict[str, torch.Tensor]:
+    """What was trained, but for the biases of attention's keys: no output depends on them, so that
+    their gradients are rounding errors, which Adam makes large."""
+    (path,) = folder.glob(f"checkpoints/*/{name}.safetensors")
+    found = {}
+    for key, value in load_file(path).items():
+        if key.endswith("in_proj_bias"):
+            query, _, value = value.chunk(3)
+            value = torch.cat([query, value])
+        if name == "checkpoint" or key.startswith("model."):
+            found[key] = value
+    return found
+
+
+def check_equal(one: Path, other: Path) -> None:
+    """Two runs left the same files, with the same losses, metrics, outputs and parameters."""
+    assert tree(one) == tree(other)
+    records = [json.loads(next(f.glob("results/*/run.json")).read_text()) for f in (one, other)]
+    assert records[0]["scores"] == pytest.approx(records[1]["scores"], rel=1e-5)
+    assert len(records[0]["epochs"]) == len(records[1]["epochs"]) == 2
+    for epochs in zip(*(record["epochs"] for record in records), strict=True):
+        for name in ("train", "validation", "test", "learning_rate"):
+            assert epochs[0][name] == pytest.approx(epochs[1][name], rel=1e-5), name
+    for path in one.glob("results/*/*.npy"):
+        left, right = load(path), load(other / path.relative_to(one))
+        assert left.shape == right.shape
+        np.testing.assert_allclose(left, right, rtol=1e-5, atol=1e-5, err_msg=path.name)
+    for name in ("checkpoint", "state"):
+        before, after = parameters(one, name), parameters(other, name)
+        for key, value in before.items():
+            torch.testing.assert_close(value, after[key], rtol=1e-5, atol=1e-5, msg=key)
+
+
+@pytest.mark.parametrize(
+    ("task", "count"),
+    [("forecast", 2), ("forecast", 3), ("imputation", 3), ("classification", 2)],
+)
+def test_the_same_as_one_process(alone, tasks, tmp_path, task, count):
+    ended(tmp_path, count, tasks[task])
+    check_equal(alone(task), tmp_path / "work")
+    (record,) = (tmp_path / "work").glob("results/*/run.json")
+    assert json.loads(record.read_text())["processes"] == count
+
+
+def test_a_batch_of_one_pass(command, tmp_path):
+    """There some processes have nothing to compute."""
+    argv = command("--batch_size", "64", "--train_epochs", "2")
+    for count in (1, 2):
+        folder = tmp_path / str(count)
+        folder.mkdir()
+        ended(folder, count, argv)
+    check_equal(tmp_path / "1" / "work", tmp_path / "2" / "work")
+
+
+def test_testing_and_forecasting_a_checkpoint(alone, tasks, tmp_path):
+    shutil.copytree(alone("forecast"), tmp_path / "work")
+    for path in tmp_path.glob("work/results/*/*.npy"):
+        path.unlink()
+    ended(tmp_path, 2, [*tasks["forecast"], "--is_training", "0", "--do_predict"])
+    for path in alone("forecast").glob("results/*/*.npy"):
+        again = load(tmp_path / "work" / path.relative_to(alone("forecast")))
+        np.testing.assert_allclose(again, load(path), rtol=1e-5, atol=1e-5)
+    assert len(list(tmp_path.glob("work/results/*/forecast.csv"))) == 1
+
+
+# Mistakes
+
+
+def only_line(group: Group) -> str:
+    (line,) = "".join(group.said()).splitlines()
+    return line
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["--batch_size", "x"], "--batch_size"),
+        (["--pred_len", "0"], "--pred_len 0"),
+        (["--data_path", "none.csv"], "none.csv"),
+    ],
+)
+def test_a_mistake_of_all_is_said_once(command, tmp_path, more, said):
+    group = Group(tmp_path, 3, command(*more))
+    assert group.end() == [2, 2, 2]
+    assert said in only_line(group)
+    assert not tree(tmp_path / "work")
+
+
+@pytest.mark.parametrize("last", [True, False])
+def test_a_mistake_of_one_is_said_by_it_alone(command, tmp_path, last):
+    good, bad = command(), command("--data_path", "none.csv")
+    group = Group(tmp_path, 2, *((good, None, bad) if last else (bad, None, good)))
+    start = time.monotonic()
+    assert group.end() == [2, 2]
+    assert time.monotonic() - start < 60
+    assert "none.csv" in only_line(group)
+    assert bool(group.said()[1]) == last
+    assert not group.scratch()
+
+
+# Signals and deaths
+
+
+def long(command, *more: str) -> list[str]:
+    return command(*UNEVEN, "--train_epochs", "500", "--patience", "500", *more)
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "ranks"),
+    [(signal.SIGINT, 130, [1]), (signal.SIGTERM, 143, [0, 1, 2])],
+)
+def test_signals_stop_all_at_the_same_step(command, tmp_path, number, code, ranks):
+    group = Group(tmp_path, 3, long(command))
+    group.until("epoch 1/")
+    for rank in ranks:
+        os.kill(group.processes[rank].pid, number)
+    assert group.end() == [code] * 3, group.said()
+    said = "".join(group.said())
+    assert said.count("interrupted") == said.count("--resume goes on") == 1
+    assert "error" not in said
+    assert parameters(tmp_path / "work", "state")
+    assert not group.scratch()
+
+
+class Stopper:
+    """Sends this process a signal at a call of a method, in one of the processes."""
+
+    def __init__(self, method: str, call: int, rank: int, number: int):
+        self.method, self.call, self.rank, self.number = method, call, rank, number
+
+    def __call__(self, rank: int) -> None:
+        original, calls = getattr(ExpBasic, self.method), []
+
+        def counted(*args, **options):
+            calls.append(None)
+            if len(calls) == self.call:
+                os.kill(os.getpid(), self.number)
+            return original(*args, **options)
+
+        if rank == self.rank:
+            setattr(ExpBasic, self.method, counted)
+
+
+@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize("stop", [("_step", 12), ("outputs", 1)])  # in training, in validation
+def test_resumed_as_if_nothing_had_been(alone, tasks, tmp_path, stop, count):
+    group = Group(tmp_path, 2, tasks["forecast"], Stopper(*stop, 1, signal.SIGTERM))
+    assert group.end() == [143, 143], group.said()
+    assert not list(tmp_path.glob("work/results/*/*.npy"))
+    ended(tmp_path, count, [*tasks["forecast"], "--resume"])
+    assert "resumed from" in (tmp_path / "out0").read_text()
+    check_equal(alone("forecast"), tmp_path / "work")
+
+
+@pytest.mark.parametrize(
+    ("stop", "kept"), [(("_step", 30), "after step 4"), (("outputs", 3), "after step 25")]
+)
+def test_a_death_ends_the_others(alone, tasks, tmp_path, stop, kept):
+    group = Group(tmp_path, 2, tasks["forecast"], Stopper(*stop, 1, signal.SIGKILL))
+    start = time.monotonic()
+    assert group.end() == [2, -9], group.said()
+    assert time.monotonic() - start < 60
+    line = only_line(group)
+    assert line.startswith("error: another of the 2 processes ended or does not answer: ")
+    assert not tree(tmp_path / "work") & {"results_long_term_forecast.txt"}
+    ended(tmp_path, 1, [*tasks["forecast"], "--resume"])
+    assert f"epoch 2, {kept}" in (tmp_path / "out0").read_text()
+    check_equal(alone("forecast"), tmp_path / "work")
+
+
+# The launcher
+
+
+def launched(folder: Path, argv: list[str]) -> subprocess.Popen:
+    return subprocess.Popen(
+        [sys.executable, ROOT / "run.py", *argv, "--use_multi_gpu", "--devices", "0,1"],
+        cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+def children(process: subprocess.Popen) -> list[int]:
+    path = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    return [int(number) for number in path.read_text().split()]
+
+
+def test_launched(alone, tasks, workdir):
+    process = launched(workdir, tasks["forecast"])
+    out, errors = process.communicate(timeout=TIMEOUT)
+    assert process.returncode == 0, errors
+    assert out.count("epoch ") == 2
+    assert "OMP_NUM_THREADS" not in errors
+    check_equal(alone("forecast"), workdir)
+
+
+def test_launched_with_a_mistake(command, workdir):
+    process = launched(workdir, command("--data_path", "none.csv"))
+    out, errors = process.communicate(timeout=TIMEOUT)
+    assert process.returncode == 2
+    assert out == ""
+    assert errors.count("\n") == 1
+    assert "none.csv" in errors
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="no /proc to find processes in")
+@pytest.mark.parametrize("how", ["signal", "death", "orphans"])
+def test_launched_and_ended(command, workdir, how):
+    process = launched(workdir, long(command))
+    while not process.stdout.readline().startswith("epoch 1/"):
+        assert process.poll() is None, process.stderr.read()
+    ranks = children(process)
+    assert len(ranks) == 2
+    if how == "signal":
+        process.send_signal(signal.SIGINT)
+        errors = process.communicate(timeout=TIMEOUT)[1]
+        assert process.returncode == 130
+        assert errors.count("interrupted\n") == 1
+        assert "error" not in errors
+    elif how == "death":
+        start = time.monotonic()
+        os.kill(ranks[1], signal.SIGKILL)
+        errors = process.communicate(timeout=TIMEOUT)[1]
+        assert time.monotonic() - start < 60
+        assert process.returncode == 137
+        assert "error: process 1 of 2 was ended by SIGKILL" in errors
+        assert "Traceback" not in errors
+    else:
+        process.kill()
+        errors = process.communicate(timeout=TIMEOUT)[1]  # as long as they hold its streams
+        assert errors.count("interrupted\n") == 1
+    assert list(workdir.glob("checkpoints/*/state.safetensors"))
+    end = time.monotonic() + TIMEOUT
+    while any(Path(f"/proc/{rank}").exists() for rank in ranks):
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize(
+    ("devices", "said"),
+    [("0,x", "commas"), ("", "commas"), ("-1", "commas"), ("0,1,0", "twice"), ("0,", "commas")],
+)
+def test_wrong_devices(refused, command, devices, said):
+    message = refused(command("--use_multi_gpu", f"--devices={devices}"))
+    assert said in message
+    assert "--devices" in message
+
+
+def test_devices_that_are_not_there(refused, command, monkeypatch):
+    several = command("--use_gpu", "1", "--use_multi_gpu", "--devices", "0,2")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert "--use_gpu 0" in refused(several)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert "--devices 0,2: GPUs to be seen here, numbered from 0: 2" in refused(several)
+
+
+def test_more_processes_than_gpus(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with pytest.raises(UserError, match="no GPU"):
+        Processes(True)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(UserError, match="no GPU"):
+        Processes(True, cuda_asked=True)
+
+
+def test_one_device_needs_no_launcher(workdir, command, monkeypatch):
+    monkeypatch.setattr("run.launch", None)
+    assert main(command("--use_multi_gpu", "--devices", "0", "--train_epochs", "1")) == 0
+
+
+def test_visible_devices(monkeypatch):
+    assert device_numbers("2, 0") == [2, 0]
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert visible_devices([2, 0]) == "2,0"
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,GPU-7,6")
+    assert visible_devices([2, 1]) == "6,GPU-7"
+
+
+@pytest.mark.parametrize(
+    ("codes", "interrupted", "code", "said"),
+    [
+        ([0, 0], False, 0, ""),
+        ([2, 2], False, 2, ""),
+        ([143, 143], True, 143, ""),
+        ([2, 130], False, 130, ""),
+        ([2, -9], False, 137, "process 1 of 2 was ended by SIGKILL"),
+        ([2, 1, 2], False, 1, "process 1 of 3 ended with code 1"),
+        ([None, -15], True, 143, ""),
+    ],
+)
+def test_outcome(capsys, codes, interrupted, code, said):
+    assert outcome(codes, interrupted) == code
+    message = capsys.readouterr().err
+    assert said in message
+    assert bool(message) == bool(said)

@@ -140,9 +140,11 @@ class Case:
     def train_task(self) -> Callable[[], object]:
         """One training step, the batch gathered and both optimisers stepped."""
         from exp.exp_basic import PROJECTION_LEARNING_RATE
-        from exp.step import Optimisers
+        from exp.step import BadSteps, Optimisers
 
         experiment = self.experiment
+        experiment.bad_steps = BadSteps(self.device, 0)
+        experiment.total_loss = self.torch.zeros((), device=self.device)
         experiment.optimisers = Optimisers(
             experiment.model, experiment.args, PROJECTION_LEARNING_RATE
         )
@@ -327,7 +329,7 @@ def cases(quick: bool, device: list[str]) -> dict[str, dict]:
     """All cases by name."""
     full = {"channels": 7, "batch": 256, "rows": 5 * ETTH1_TEST_ROWS, "repeats": 7, "more": device}
     if quick:
-        full |= {"batch": 64, "repeats": 3, "rows": 5 * 700}
+        full |= {"batch": 128, "repeats": 3, "rows": 5 * 700}
     found = {
         "train": {**full, "kind": "train"},
         "evaluate": {**full, "kind": "evaluate", "reference_windows": 8 if quick else 32},
@@ -347,7 +349,7 @@ def cases(quick: bool, device: list[str]) -> dict[str, dict]:
         more = {"channels": channels, "batch": batch}
         found[f"channels {channels}"] = {**few, **more, "kind": "train"}
         found[f"evaluate channels {channels}"] = {
-            **few, **more, "kind": "evaluate", "rows": 1200 if channels > 100 else 2000,
+            **few, **more, "kind": "evaluate", "rows": 800 if channels > 100 else 2000,
         }  # fmt: skip
     ways = {"grad_checkpoint": ["--grad_checkpoint"], "accumulate": ["--accumulate", "4"]}
     ways["bf16"] = ["--amp", "bf16"]

@@ -6,6 +6,7 @@ SIGKILL, SIGTERM or SIGINT; now and then the newest saved state is damaged too. 
 with `--resume`, and when it has come to its end, all that it leaves must be the same, bit by bit.
 """
 
+import hashlib
 import json
 import os
 import random
@@ -158,18 +159,23 @@ def wait(child: int, stop: Callable[[], bool] = lambda: False) -> int | None:
 # What is compared
 
 
-def outcome(folder: Path) -> dict[str, object]:
-    """All that a finished run left in `folder` and that may not depend on when it ran."""
+def outcome(folder: Path) -> dict[str, str]:
+    """All that a finished run left in `folder` and that may not depend on when it ran, as text:
+    arrays by a hash of their bytes."""
     from exp.checkpoint import read_checkpoint
 
     found: dict[str, object] = {}
+
+    def digest(content: bytes) -> str:
+        return hashlib.sha256(content).hexdigest()
+
     for path in sorted([*folder.glob("results/*/*.npy"), *folder.glob("m4_results/*/*.csv")]):
-        found[path.name] = path.read_bytes()
+        found[path.name] = digest(path.read_bytes())
     for path in sorted(folder.glob("checkpoints/*/*.safetensors")):
         if path.name in COMPARED:
             read = read_checkpoint(path)
             for name, tensor in read.state.items():
-                found[f"{path.name} {name}"] = (str(tensor.dtype), tensor.numpy().tobytes())
+                found[f"{path.name} {name}"] = (str(tensor.dtype), digest(tensor.numpy().tobytes()))
     (state,) = folder.glob("checkpoints/*/state.safetensors")
     notes = read_checkpoint(state).metadata
     found["progress"] = timeless(notes["progress"])
@@ -183,7 +189,7 @@ def outcome(folder: Path) -> dict[str, object]:
         for path in folder.rglob("*")
         if path.is_file() and not path.name.startswith(("log", "state.previous", "state.damaged"))
     )
-    return found
+    return {name: repr(value) for name, value in found.items()}
 
 
 def timeless(noted: object) -> object:
@@ -193,10 +199,9 @@ def timeless(noted: object) -> object:
     return [timeless(value) for value in noted] if isinstance(noted, list) else noted
 
 
-def differences(one: dict[str, object], other: dict[str, object]) -> list[str]:
+def differences(one: dict[str, str], other: dict[str, str]) -> list[str]:
     """Names of what differs; numbers that are none are equal to each other."""
-    names = sorted(one.keys() | other.keys())
-    return [name for name in names if repr(one.get(name)) != repr(other.get(name))]
+    return sorted(name for name in one.keys() | other.keys() if one.get(name) != other.get(name))
 
 
 # Killing
@@ -331,18 +336,16 @@ class Chaos:
             self.problems.append(f"{kill or 'a run'}: a traceback: {log}")
 
 
-def in_child(task: Callable[[], dict], log: Path) -> dict:
+def in_child(task: Callable[[], dict[str, str]], log: Path) -> dict[str, str]:
     """Compute in a process of its own, so that this one never starts threads before it forks."""
-    import pickle
-
     result = log.with_suffix(".result")
 
     def work() -> None:
-        result.write_bytes(pickle.dumps(task()))
+        result.write_text(json.dumps(task()))
 
     if wait(forked(work, log)) != 0:
         raise UserError(f"the comparison failed: {log.read_text()[-2000:]}")
-    return pickle.loads(result.read_bytes())  # our own, of a moment ago
+    return json.loads(result.read_text())
 
 
 def unfinished(folder: Path) -> list[Path]:

@@ -483,3 +483,25 @@ def test_full_disk(workdir, command, refused, monkeypatch):
     assert message.startswith("error: checkpoints/")
     assert "File too large" in message
     assert not [path for path in workdir.rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize(
+    "more", [["--amp", "bf16"], ["--grad_checkpoint", "--accumulate", "2"], ["--compile"]]
+)
+def test_ways_of_computing(command, more, capsys, results):
+    assert main(command(*more)) == 0
+    assert np.isfinite(load(results() / "metrics.npy")[:2]).all()
+    assert ("--compile: left out" in capsys.readouterr().out) == ("--compile" in more)
+
+
+def test_half_precision_is_for_gpus(refused, command):
+    assert "--amp bf16" in refused(command("--amp", "fp16", "--use_gpu", "0"))
+
+
+def test_accumulated_batches_are_one(workdir, command):
+    """A step of K batches has the windows of one batch of their size."""
+    orders = []
+    for more in (["--batch_size", "16"], ["--batch_size", "4", "--accumulate", "4"]):
+        experiment = ExpLongTermForecasting(parse_args(command(*more)))
+        orders.append([index.tolist() for index in experiment.train_order(1)])
+    assert orders[0] == orders[1]

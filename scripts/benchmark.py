@@ -343,7 +343,7 @@ def cases(quick: bool, device: list[str]) -> dict[str, dict]:
         found[f"batch {batch}"] = {**few, "kind": "train", "channels": 7, "batch": batch}
     for horizon in (192, 336, 720):
         name = f"horizon {horizon}"
-        more = {"channels": 7, "batch": 256, "horizon": horizon, "rows": 4500}
+        more = {"channels": 7, "batch": 256, "horizon": horizon, "rows": 9000}
         found[name] = {**few, **more, "kind": "train"}
     for channels, batch in ((1, 256), (21, 64), (321, 32), (862, 8)):
         more = {"channels": channels, "batch": batch}

@@ -44,8 +44,8 @@ def test_what_goes_wrong_is_told(monkeypatch):
 
 
 def test_what_differs():
-    one = {"a": b"1", "loss": float("nan"), "c": [1.0]}
+    one = {"a": "1", "loss": float("nan"), "c": [1.0]}
     assert chaos.differences(one, {**one, "loss": float("nan")}) == []
-    assert chaos.differences(one, {"a": b"2", "loss": 1.0}) == ["a", "c", "loss"]
+    assert chaos.differences(one, {"a": "2", "loss": 1.0}) == ["a", "c", "loss"]
     noted = {"seconds": 1.0, "epochs": [{"train": 2.0, "seconds": 3.0}]}
     assert chaos.timeless(noted) == {"epochs": [{"train": 2.0}]}

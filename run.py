@@ -371,9 +371,10 @@ def run(args: argparse.Namespace) -> None:
                 except Interrupted:
                     print(experiment.kept(), file=sys.stderr)
                     raise
-            experiment.test()
-            if args.do_predict:
-                experiment.predict()
+            with experiment.interruptible():
+                experiment.test()
+                if args.do_predict:
+                    experiment.predict()
 
 
 def prepare_torch(args: argparse.Namespace) -> None:

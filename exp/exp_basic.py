@@ -8,7 +8,7 @@ import time
 from abc import ABC, abstractmethod
 from argparse import Namespace
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -531,6 +531,23 @@ class ExpBasic(ABC):
 
     # Testing
 
+    @contextmanager
+    def interruptible(self) -> Iterator[None]:
+        """Note signals and obey them between batches: an exception that a signal raises anywhere
+        can get lost, in a callback for one. Several processes are left to their launcher.
+
+        Raises:
+            Interrupted: a signal came.
+        """
+        if self.processes.count > 1:
+            yield
+            return
+        with Interrupts() as self.interrupts:
+            try:
+                yield
+            finally:
+                self.interrupts = None
+
     @torch.no_grad()
     def outputs(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """Run the temporal branch in evaluation mode, each process on some of the windows.
@@ -539,7 +556,7 @@ class ExpBasic(ABC):
             x, mask: see `models.CALF.Model.forward`.
 
         Raises:
-            Interrupted: a signal came during training's validation.
+            Interrupted: a signal came during validation or test.
         """
         if self.interrupts is not None:
             if self.processes.count > 1:

@@ -115,11 +115,7 @@ def test_exit_codes(small_data, workdir, monkeypatch, capsys, sign, code):
 @pytest.mark.parametrize(("sign", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_in_the_final_test(small_data, workdir, monkeypatch, capsys, sign, code):
     monkeypatch.setattr(ExpBasic, "finish", lambda *_, **__: send(sign)())
-    try:
-        ended = main(argv(LONG, small_data))
-    except SystemExit as stop:
-        ended = stop.code
-    assert ended == code
+    assert main(argv(LONG, small_data)) == code
     assert "Traceback" not in capsys.readouterr().err
     monkeypatch.undo()
     monkeypatch.chdir(workdir)

@@ -349,7 +349,7 @@ def cases(quick: bool, device: list[str]) -> dict[str, dict]:
         more = {"channels": channels, "batch": batch}
         found[f"channels {channels}"] = {**few, **more, "kind": "train"}
         found[f"evaluate channels {channels}"] = {
-            **few, **more, "kind": "evaluate", "rows": 800 if channels > 100 else 2000,
+            **few, **more, "kind": "evaluate", "rows": 1000 if channels > 100 else 2000,
         }  # fmt: skip
     ways = {"grad_checkpoint": ["--grad_checkpoint"], "accumulate": ["--accumulate", "4"]}
     ways["bf16"] = ["--amp", "bf16"]

@@ -488,7 +488,7 @@ def test_full_disk(workdir, command, refused, monkeypatch):
 @pytest.mark.parametrize(
     "more", [["--amp", "bf16"], ["--grad_checkpoint", "--accumulate", "2"], ["--compile"]]
 )
-def test_ways_of_computing(command, more, capsys, results):
+def test_ways_of_computing(workdir, command, more, capsys, results):
     assert main(command(*more)) == 0
     assert np.isfinite(load(results() / "metrics.npy")[:2]).all()
     assert ("--compile: left out" in capsys.readouterr().out) == ("--compile" in more)

@@ -466,7 +466,10 @@ def test_launched_and_ended(command, workdir, how):
     else:
         process.kill()
         errors = process.communicate(timeout=TIMEOUT)[1]  # as long as they hold its streams
-        assert errors.count("interrupted\n") == 1
+        assert errors.count("--resume goes on") == 1
+        # a process may learn of it by the other one, and be ended by its own signal while it speaks
+        assert errors.count("interrupted\n") <= 1
+        assert "Traceback" not in errors
     assert list(workdir.glob("checkpoints/*/state.safetensors"))
     end = time.monotonic() + TIMEOUT
     while any(Path(f"/proc/{rank}").exists() for rank in ranks):

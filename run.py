@@ -116,7 +116,9 @@ def add_published_options(parser: argparse.ArgumentParser) -> None:
     data.add_argument("--inverse", action="store_true", help="results in original units")
 
     model = parser.add_argument_group("model")
-    model.add_argument("--d_model", type=whole(1), default=512, help="width of the backbone")
+    model.add_argument(
+        "--d_model", type=whole(1), default=None, help="width; by default that of the backbone"
+    )
     model.add_argument("--gpt_layers", type=whole(1), default=6, help="GPT-2 blocks used")
     model.add_argument("--r", type=whole(1), default=8, help="rank of LoRA")
     model.add_argument("--lora_alpha", type=whole(1), default=32, help="scale of LoRA, times r")
@@ -281,6 +283,12 @@ def add_own_options(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="of the CPU, for each process; by default one a core that it may use",
     )
+    own.add_argument(
+        "--fast_cpu",
+        choices=("auto", "off"),
+        default="auto",
+        help="auto: on a CPU, compute by faster kernels; off: by PyTorch's own",
+    )
     own.add_argument("--debug", action="store_true", help="show where an error comes from")
 
 
@@ -364,14 +372,15 @@ def run(args: argparse.Namespace) -> None:
     task = getattr(importlib.import_module(f"exp.{module}"), name)
     for iteration in range(1 if args.checkpoint else args.itr):
         experiment = task(args, iteration)
-        with experiment.folders.hold():
+        checkpoint = experiment.checkpoint
+        with experiment.folders.hold(experiment.args, checkpoint and checkpoint.trained_with()):
             if args.is_training:
                 try:
                     experiment.train()
                 except Interrupted:
-                    print(experiment.kept(), file=sys.stderr)
+                    print(experiment.resume_hint(), file=sys.stderr)
                     raise
-            with experiment.interruptible():
+            with experiment.stopping:
                 experiment.test()
                 if args.do_predict:
                     experiment.predict()

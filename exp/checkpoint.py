@@ -1,4 +1,4 @@
-"""Checkpoints: our own trained parameters, and the state dicts of the authors' code."""
+"""Checkpoint files: our own, with a checksum and notes, and state dicts of the authors' code."""
 
 import hashlib
 import json
@@ -11,14 +11,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from models.CALF import Model
 from utils.errors import UserError
 from utils.files import METADATA_KEY, load_tensors, require_file, whole_file
 
 CHECKSUM_KEY = "sha256"  # of all that is in one of our files
 FORMAT = 1  # of our files; to be raised when an older program would misread newer ones
-# what a state dict of the authors' code holds beside ours: token tables and causal masks
-_LEFT_BEHIND = (".wte.weight", ".attn.bias", ".attn.masked_bias")
 
 
 @dataclass(frozen=True)
@@ -44,25 +41,6 @@ class Checkpoint:
         return {"model_digest": digest.hexdigest()}
 
 
-def trained_state(model: Model) -> dict[str, Tensor]:
-    """Copy the trained parameters by name, as contiguous tensors on the CPU."""
-    return {
-        name: parameter.detach().to("cpu", copy=True).contiguous()
-        for name, parameter in model.named_parameters()
-        if parameter.requires_grad
-    }
-
-
-def backbone_fingerprint(model: Model) -> str:
-    """Hash the frozen weights: equal for the same GPT-2, so that a checkpoint finds its own."""
-    digest = hashlib.sha256()
-    for name, parameter in sorted(model.gpt2.named_parameters()):
-        if not parameter.requires_grad:
-            digest.update(name.encode())
-            digest.update(parameter.detach().cpu().contiguous().numpy().data)
-    return digest.hexdigest()
-
-
 def save_tensors(
     path: str | Path, tensors: dict[str, Tensor], notes: dict, keep: Path | None = None
 ) -> None:
@@ -72,6 +50,7 @@ def save_tensors(
         path: the file. tensors: by name. notes: whatever JSON can hold.
         keep: where an earlier file of that path goes.
     """
+    tensors = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
     text = json.dumps({"format": FORMAT, **notes})
     metadata = {METADATA_KEY: text, CHECKSUM_KEY: checksum(tensors, text)}
     with whole_file(path, keep) as part:
@@ -161,48 +140,3 @@ def _noted(text: str) -> dict:
     if not as_written:
         raise ValueError("notes of another form")
     return notes
-
-
-def restore_model(model: Model, checkpoint: Checkpoint) -> None:
-    """Load a checkpoint into a model of the same configuration.
-
-    A file of trained parameters needs the backbone it was trained on; a whole state dict brings
-    its own.
-
-    Raises:
-        UserError: parameters are missing, too many or of another shape, or the backbone is
-            another one.
-    """
-    path = checkpoint.path
-    state = {
-        name: value for name, value in checkpoint.state.items() if not name.endswith(_LEFT_BEHIND)
-    }
-    own = model.state_dict()
-    other = [name for name in state if name in own and state[name].shape != own[name].shape]
-    if other:
-        name = other[0]
-        raise UserError(
-            f"{path} does not fit: {name} is {tuple(state[name].shape)} there and "
-            f"{tuple(own[name].shape)} here; give the --seq_len, --pred_len, --d_model and --r "
-            "that it was trained with"
-        )
-    whole = state.keys() >= own.keys()
-    missing = sorted({n for n, p in model.named_parameters() if p.requires_grad} - state.keys())
-    extra = sorted(state.keys() - own.keys())
-    if missing or extra:
-        what = f"lacks {missing[0]}" if missing else f"holds {extra[0]}"
-        raise UserError(
-            f"{path} does not fit: it {what} ({len(missing)} missing, {len(extra)} unknown); "
-            "is it a checkpoint of CALF? Then give the --gpt_layers that it was trained with"
-        )
-    alpha = checkpoint.metadata.get("config", {}).get("lora_alpha", model.config.lora_alpha)
-    if alpha != model.config.lora_alpha:
-        raise UserError(f"{path} was trained with --lora_alpha {alpha}: give the same")
-    noted = checkpoint.metadata.get("backbone", {})
-    if not whole and noted.get("fingerprint") != backbone_fingerprint(model):
-        raise UserError(
-            f"{path} was trained on another backbone: {noted.get('llm', 'unknown')}, "
-            f"{noted.get('llm_weights', 'unknown')} weights, seed {noted.get('seed', 'unknown')}; "
-            "give the same --llm, --llm_weights and --seed"
-        )
-    model.load_state_dict(state, strict=False)

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from data_provider.anomaly import WindowedSeries, make_splits, point_scores, read_anomaly
 from exp.exp_basic import ExpBasic
+from utils.batch import Batch
 from utils.detection import detection_scores, segments, threshold
-from utils.losses import Share
 from utils.plots import plot_anomalies
 
 
@@ -24,7 +24,7 @@ class ExpAnomalyDetection(ExpBasic):
     drop_last = False
 
     @staticmethod
-    def adapt(args: Namespace) -> Namespace:
+    def resolve_args(args: Namespace) -> Namespace:
         """A window is all look-back."""
         return Namespace(**{**vars(args), "pred_len": 0, "label_len": 0})
 
@@ -51,9 +51,9 @@ class ExpAnomalyDetection(ExpBasic):
             f"{len(tables.test):,} test, {tables.labels.mean():.1%} of them anomalous"
         )
 
-    def batch_loss(self, batch: tuple[Tensor, ...], share: Share) -> Tensor:
-        x = batch[0]
-        return self.loss(self.training_pass(x), x, share=share)
+    def training_batch(self, index: Tensor) -> Batch:
+        (x,) = self.train_set.batch(index)
+        return Batch(x, x)
 
     def validation_score(self, epoch: int) -> float:
         """Mean squared error of the reconstruction."""
@@ -65,9 +65,9 @@ class ExpAnomalyDetection(ExpBasic):
     def _errors(self, windows: WindowedSeries, label: str | None = None) -> Tensor:
         """Squared errors averaged over channels, `[windows, seq_len]`."""
         errors = []
-        for index in self.eval_indices(windows, label):
+        for index in self.evaluation.batches(windows, label):
             x = windows.batch(index)[0]
-            errors.append((self.outputs(x) - x).square().mean(dim=2))
+            errors.append((self.evaluation.predict(x) - x).square().mean(dim=2))
         return torch.cat(errors)
 
     def test(self) -> dict[str, float]:
@@ -86,14 +86,15 @@ class ExpAnomalyDetection(ExpBasic):
             files["score"].write(torch.from_numpy(points))
             files["pred"].write(torch.from_numpy(detected))
             files["true"].write(torch.from_numpy(splits.labels))
-        plot_anomalies(
-            self.folders.plots / "anomalies.png",
-            points,
-            limit,
-            segments(splits.labels),
-            f"{self.args.data}: test scores, labelled segments shaded",
-        )
-        self.finish(
+        if self.folders.writes:
+            plot_anomalies(
+                self.folders.plots / "anomalies.png",
+                points,
+                limit,
+                segments(splits.labels),
+                f"{self.args.data}: test scores, labelled segments shaded",
+            )
+        self.save_results(
             scores,
             scores,
             test={"data": str(self.args.root_path), "rows": len(points), "seconds": seconds},

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 
 import numpy as np
 import torch
@@ -11,9 +10,9 @@ from torch import Tensor
 
 from data_provider.uea import ClassificationDataset, load_splits
 from exp.exp_basic import ExpBasic
-from models.CALF import CALFConfig
+from models.interface import DataShape
+from utils.batch import Batch
 from utils.errors import UserError
-from utils.losses import Share
 from utils.plots import plot_confusion
 
 
@@ -43,19 +42,13 @@ class ExpClassification(ExpBasic):
             f"{len(splits.val):,} validation, {len(splits.test):,} test"
         )
 
-    def model_config(self) -> CALFConfig:
+    def data_shape(self) -> DataShape:
         """Length, channels and classes come from the files."""
         splits = self.splits
-        return replace(
-            super().model_config(),
-            seq_len=splits.length,
-            n_channels=splits.n_channels,
-            num_class=len(splits.class_names),
-        )
+        return DataShape(splits.length, 0, splits.n_channels, len(splits.class_names))
 
-    def batch_loss(self, batch: tuple[Tensor, ...], share: Share) -> Tensor:
-        x, y = batch
-        return self.loss(self.training_pass(x), y, share=share)
+    def training_batch(self, index: Tensor) -> Batch:
+        return Batch(*self.train_set.batch(index))
 
     def validation_score(self, epoch: int) -> float:
         """Accuracy on the samples that the epoch is chosen by."""
@@ -72,8 +65,8 @@ class ExpClassification(ExpBasic):
         return np.concatenate([logits.argmax(1).cpu().numpy() for logits in self._logits(samples)])
 
     def _logits(self, samples: ClassificationDataset) -> Iterator[Tensor]:
-        for index in self.eval_indices(samples):
-            yield self.outputs(samples.batch(index)[0])
+        for index in self.evaluation.batches(samples):
+            yield self.evaluation.predict(samples.batch(index)[0])
 
     def test(self) -> dict[str, float]:
         """Classify the test file."""
@@ -86,9 +79,10 @@ class ExpClassification(ExpBasic):
         with self.folders.arrays(pred=pred.shape, true=true.shape) as files:
             files["pred"].write(torch.from_numpy(pred))
             files["true"].write(torch.from_numpy(true))
-        plot_confusion(self.folders.plots / "confusion.png", counts, names, self.args.model_id)
+        if self.folders.writes:
+            plot_confusion(self.folders.plots / "confusion.png", counts, names, self.args.model_id)
         scores = {"accuracy": float(accuracy_score(true, pred))}
-        self.finish(
+        self.save_results(
             scores,
             scores,
             test={"data": str(self.args.root_path), "samples": len(true), "seconds": seconds},

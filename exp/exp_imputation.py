@@ -11,8 +11,8 @@ from torch import Tensor
 from data_provider.data_factory import SeriesSource
 from data_provider.windows import WindowDataset
 from exp.series import ExpSeries
+from utils.batch import Batch
 from utils.errors import UserError
-from utils.losses import Share
 from utils.metrics import ErrorSums
 from utils.plots import plot_imputation
 
@@ -23,7 +23,7 @@ class ExpImputation(ExpSeries):
     """Reconstruct windows of `seq_len` steps; the masked entries alone are scored."""
 
     @staticmethod
-    def adapt(args: Namespace) -> Namespace:
+    def resolve_args(args: Namespace) -> Namespace:
         """A window is all look-back, all channels are imputed."""
         if args.features == "MS":
             raise UserError("--features MS is for forecasting: use M or S")
@@ -41,18 +41,10 @@ class ExpImputation(ExpSeries):
         self.path = str(source.table.path)
         self.n_channels = len(source.columns)
 
-    def training_batch(self, index: Tensor) -> tuple[Tensor, ...]:
+    def training_batch(self, index: Tensor) -> Batch:
         x = self.train_set.batch(index)[0]
-        return x, (torch.rand_like(x) > self.args.mask_rate).float()
-
-    def scored_entries(self, batch: tuple[Tensor, ...]) -> Tensor:
-        return (batch[1] == 0).sum(dim=(1, 2))
-
-    def batch_loss(self, batch: tuple[Tensor, ...], share: Share) -> Tensor:
-        x, mask = batch
-        masked = mask == 0
-        output = self.training_pass(x * mask, mask)
-        return self.loss(output, x[masked], lambda y: y[masked], share)
+        mask = (torch.rand_like(x) > self.args.mask_rate).float()
+        return Batch(x * mask, x, mask)
 
     def validation_score(self, epoch: int) -> float:
         return self._mse(self.val_set)
@@ -76,13 +68,13 @@ class ExpImputation(ExpSeries):
         return torch.tensor(np.stack(masks) > self.args.mask_rate, dtype=torch.float32)
 
     def _impute(self, x: Tensor, mask: Tensor) -> Tensor:
-        return self.outputs(x * mask, mask)
+        return self.evaluation.predict(x * mask, mask)
 
     def _imputations(
         self, windows: WindowDataset, label: str | None = None
     ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """Yield `(pred, true, mask)` over all windows, in order."""
-        for index in self.eval_indices(windows, label):
+        for index in self.evaluation.batches(windows, label):
             x = windows.batch(index)[0]
             mask = self._masks(index, x.shape).to(self.device)
             yield self._impute(x, mask), x, mask
@@ -116,6 +108,8 @@ class ExpImputation(ExpSeries):
             x = windows.batch(self.one(number))[0]
             mask = self._masks(self.one(number), x.shape).to(self.device)
             pred = self.units(windows, self._impute(x, mask))
+            if not self.folders.writes:
+                continue
             plot_imputation(
                 self.folders.plots / f"{number}.png",
                 self.units(windows, x)[0, :, channel].cpu().numpy(),

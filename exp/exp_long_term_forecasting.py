@@ -14,19 +14,21 @@ from data_provider.batches import index_batches
 from data_provider.csv_file import future_dates
 from data_provider.data_factory import NoWindowError, SeriesSource, target_args
 from data_provider.windows import WindowDataset
+from exp.record import account
 from exp.series import ExpSeries
+from utils.batch import Batch
 from utils.errors import UserError
 from utils.files import whole_file
-from utils.losses import Share
 from utils.metrics import ErrorSums
 from utils.plots import plot_forecast
+from utils.seeds import derived_seed
 
 
 class ExpLongTermForecasting(ExpSeries):
     """Train on one CSV, test on its test split or, zero-shot, on that of another."""
 
     @staticmethod
-    def adapt(args: Namespace) -> Namespace:
+    def resolve_args(args: Namespace) -> Namespace:
         """Refuse a horizon of 0, which other tasks have."""
         if args.pred_len < 1:
             raise UserError("--pred_len 0: a forecast has one step at least")
@@ -62,14 +64,13 @@ class ExpLongTermForecasting(ExpSeries):
         else:
             print(f"test errors are standardised by the training rows of {test_source.table.path}")
 
-    def batch_loss(self, batch: tuple[Tensor, ...], share: Share) -> Tensor:
-        x, y = batch
-        scored = self.train_set.scored
-        return self.loss(self.training_pass(x), scored(y), scored, share)
+    def training_batch(self, index: Tensor) -> Batch:
+        x, y = self.train_set.batch(index)
+        return Batch(x, y, channel=self.train_set.target)
 
     def validation_score(self, epoch: int) -> float:
         if self.args.reference_validation:
-            return self._reference_validation(epoch)
+            return self._published_validation(epoch)
         return self._mse(self.val_set)
 
     def test_score(self) -> float:
@@ -77,37 +78,41 @@ class ExpLongTermForecasting(ExpSeries):
 
     def _mse(self, windows: WindowDataset) -> float:
         errors = ErrorSums()
-        for pred, true in self._predictions(windows):
+        for pred, true in self.predictions(windows):
             errors.add(pred, true)
         return errors.metrics()["mse"]
 
-    @torch.no_grad()
-    def _reference_validation(self, epoch: int) -> float:
-        """Validate as the published code does: shuffled, the incomplete batch dropped, and the
-        dropouts of GPT-2 and LoRA left on (method section 7)."""
-        self.model.eval()
-        self.model.gpt2.train()
-        self.model.gpt2_text.train()
-        windows, batch = self.val_set, self.args.batch_size
-        errors = []
-        for index in index_batches(
-            len(windows), batch, self.device, self.epoch_seed(-epoch), drop_last=True
-        ):
+    def _published_validation(self, epoch: int) -> float:
+        """Validate as the published code does: shuffled, the incomplete batch dropped, and some
+        dropouts left on (docs/method.md, section 7). What these draw depends on the batch alone,
+        so that several processes compute whole batches."""
+        windows, size = self.val_set, self.args.batch_size
+        self.stopping.check()
+        self.objective.published_validation_mode()
+        sums = torch.zeros(2, device=self.device)
+        batches = index_batches(
+            len(windows), size, self.device, self.epoch_seed(-epoch), drop_last=True
+        )
+        for number, index in self.processes.shard(enumerate(batches)):
+            torch.manual_seed(derived_seed(self.seed, epoch, "validation", number))
             x, y = windows.batch(index)
-            pred = windows.scored(self.model(x, text_branch=False).outputs_time)
-            errors.append((pred - windows.scored(y)).square().mean())
-        return torch.stack(errors).mean().item()
+            pred = windows.scored(self.evaluation.predict_here(x))
+            error = (pred - windows.scored(y)).square().mean()
+            sums += torch.stack([error.float(), torch.ones_like(error, dtype=torch.float32)])
+        self.processes.all_reduce([sums])
+        return (sums[0] / sums[1]).item()
 
-    def _predict(self, windows: WindowDataset, x: Tensor) -> Tensor:
-        return windows.scored(self.outputs(x))
+    def predict_scored(self, windows: WindowDataset, x: Tensor) -> Tensor:
+        """Predict what follows `x`, and keep the channels that are scored."""
+        return windows.scored(self.evaluation.predict(x))
 
-    def _predictions(
+    def predictions(
         self, windows: WindowDataset, label: str | None = None
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield `(pred, true)` over all windows, in order, in large batches."""
-        for index in self.eval_indices(windows, label):
+        for index in self.evaluation.batches(windows, label):
             x, y = windows.batch(index)
-            yield self._predict(windows, x), windows.scored(y)
+            yield self.predict_scored(windows, x), windows.scored(y)
 
     def test(self) -> dict[str, float]:
         """Test on every window; predictions go to disk batch by batch."""
@@ -120,7 +125,7 @@ class ExpLongTermForecasting(ExpSeries):
         channels = 1 if windows.target is not None else windows.n_channels
         shape = (len(windows), windows.pred_len, channels)
         with self.folders.arrays(pred=shape, true=shape) as files:
-            for pred, true in self._predictions(windows, "testing"):
+            for pred, true in self.predictions(windows, "testing"):
                 pred, true = self.units(windows, pred), self.units(windows, true)
                 errors.add(pred, true)
                 files["pred"].write(pred)
@@ -140,31 +145,34 @@ class ExpLongTermForecasting(ExpSeries):
         scored = 0 if windows.target is not None else channel
         for number in self.shown_windows(len(windows)):
             x, y = windows.batch(self.one(number))
-            pred = self.units(windows, self._predict(windows, x))[0, :, scored]
+            pred = self.units(windows, self.predict_scored(windows, x))[0, :, scored]
             y = self.units(windows, windows.scored(y))[0, :, scored]
+            if not self.folders.writes:
+                continue
             plot_forecast(
                 self.folders.plots / f"{number}.png",
                 self.units(windows, x)[0, :, channel].cpu().numpy(),
                 y.cpu().numpy(),
-                {"CALF": pred.cpu().numpy()},
+                {self.args.model: pred.cpu().numpy()},
                 f"{windows.columns[channel]}, test window {number}",
             )
 
     def predict(self) -> None:
         """Forecast what follows the file's last row, in original units, into `forecast.csv`."""
         windows, dates, given = self.tail, self.future, self.source.table
-        pred = windows.inverse_transform(self._predict(windows, windows.values[None]))[0]
+        pred = windows.inverse_transform(self.predict_scored(windows, windows.values[None]))[0]
         columns = [self.args.target] if windows.target is not None else windows.columns
         table = pd.DataFrame(pred.cpu().numpy().astype(np.float64), columns=columns)
         table = table[[name for name in given.columns if name in columns]]
         parts = "%Y-%m-%d %H:%M:%S" + (".%f" if (dates.microsecond > 0).any() else "")
         table.insert(0, "date", dates.strftime(parts) + given.offset)
         path = self.folders.results / "forecast.csv"
-        with whole_file(path) as part:
-            table.to_csv(part, index=False)
+        if self.folders.writes:
+            with whole_file(path) as part:
+                table.to_csv(part, index=False)
         if self.test_set is None:
             self.folders.save_record(
-                self.record({}, forecast_from=str(given.path), filled=self.filled)
+                account(self, {}, forecast_from=str(given.path), filled=self.filled)
             )
         print(f"forecast of {table['date'].iloc[0]} to {table['date'].iloc[-1]} in {path}")
 

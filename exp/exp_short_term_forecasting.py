@@ -20,10 +20,10 @@ from data_provider.m4 import (
     read_pair,
 )
 from exp.exp_basic import ExpBasic
+from utils.batch import Batch
 from utils.errors import UserError
 from utils.files import file_name, whole_file
 from utils.locks import held
-from utils.losses import Share
 from utils.m4_summary import (
     SCORES,
     overall_weighted_average,
@@ -36,7 +36,6 @@ from utils.plots import plot_forecast
 from utils.results import LOCK
 
 PLOTTED_SERIES = 5
-FORECASTS = Path("m4_results") / "CALF"
 
 
 class ExpShortTermForecasting(ExpBasic):
@@ -51,7 +50,7 @@ class ExpShortTermForecasting(ExpBasic):
     n_channels = 1
 
     @staticmethod
-    def adapt(args: Namespace) -> Namespace:
+    def resolve_args(args: Namespace) -> Namespace:
         """Take look-back and horizon from the frequency, as the published code does."""
         if args.data != "m4":
             raise UserError(f"--data {args.data}: short_term_forecast knows m4 alone")
@@ -66,7 +65,7 @@ class ExpShortTermForecasting(ExpBasic):
 
     def prepare_data(self) -> None:
         args = self.args
-        self.forecasts = self.folders.root / FORECASTS
+        self.forecasts = Path("m4_results") / args.model
         self.folders.more = [self.forecasts]
         self.pattern = PATTERNS[args.seasonal_patterns]
         self.train_file, self.targets = read_pair(args.root_path, args.seasonal_patterns)
@@ -110,14 +109,10 @@ class ExpShortTermForecasting(ExpBasic):
         dataset = M4Dataset(series, args.seq_len, args.pred_len, self.pattern.history)
         return dataset.to(self.device)
 
-    def training_batch(self, index: Tensor) -> tuple[Tensor, ...]:
+    def training_batch(self, index: Tensor) -> Batch:
         self.train_set.reseed(torch.initial_seed())
-        return super().training_batch(index)
-
-    def batch_loss(self, batch: tuple[Tensor, ...], share: Share) -> Tensor:
-        x, y, mask = batch
-        loss = self.loss.of_series(x, self.pattern.period, mask)
-        return loss(self.training_pass(x), y, share=share)
+        x, y, y_mask = self.train_set.batch(index)
+        return Batch(x, y, y_mask=y_mask, period=self.pattern.period)
 
     def validation_score(self, epoch: int) -> float:
         """sMAPE of the horizon that the epoch is chosen by."""
@@ -129,8 +124,8 @@ class ExpShortTermForecasting(ExpBasic):
     def _forecasts(self, dataset: M4Dataset) -> np.ndarray:
         """Forecast what follows every series, `[series, horizon]`."""
         forecasts = [
-            self.outputs(dataset.last_windows(index))[..., 0].cpu().numpy()
-            for index in self.eval_indices(dataset)
+            self.evaluation.predict(dataset.last_windows(index))[..., 0].cpu().numpy()
+            for index in self.evaluation.batches(dataset)
         ]
         return np.concatenate(forecasts).astype(np.float64)
 
@@ -141,7 +136,6 @@ class ExpShortTermForecasting(ExpBasic):
         start = time.perf_counter()
         forecasts = self._forecasts(self.test_set)
         seconds = time.perf_counter() - start
-        self._plot(forecasts)
         ours = score_pattern(forecasts, self.targets, self.series, self.pattern.period)
         metrics = {name: getattr(ours, name) for name in SCORES}
         scores = {name: metrics[name] for name in ("smape", "mase")}
@@ -149,21 +143,28 @@ class ExpShortTermForecasting(ExpBasic):
             theirs = score_pattern(self.naive2, self.targets, self.series, self.pattern.period)
             naive = {name: getattr(theirs, name) for name in ("smape", "mase")}
             scores["owa"] = overall_weighted_average(scores, naive)
-        path = self._save(forecasts)
-        self.finish(
+        summary = {}
+        if self.folders.writes:
+            self._plot(forecasts)
+            self._save(forecasts)
+            summary = summarise_folder(args.root_path, self.forecasts)
+        self.save_results(
             metrics,
             scores,
-            test={"series": len(self.series), "seconds": seconds, "forecasts": str(path)},
+            test={"series": len(self.series), "seconds": seconds, "forecasts": str(self._path())},
             frequency=args.seasonal_patterns,
             protocol=args.m4_protocol,
-            summary=summarise_folder(args.root_path, path.parent),
+            summary=summary,
         )
         return metrics | scores
 
-    def _save(self, forecasts: np.ndarray) -> Path:
+    def _path(self) -> Path:
+        """Where the forecasts go."""
+        return self.forecasts / f"{self.args.seasonal_patterns}_forecast.csv"
+
+    def _save(self, forecasts: np.ndarray) -> None:
         """Write the forecasts with the series' ids, and note which run they are of."""
-        pattern = self.args.seasonal_patterns
-        path = self.forecasts / f"{pattern}_forecast.csv"
+        pattern, path = self.args.seasonal_patterns, self._path()
         table = pd.DataFrame(forecasts, columns=[f"V{i + 1}" for i in range(forecasts.shape[1])])
         table.insert(0, "id", self.train_file.ids)
         notes = self.forecasts / "runs.json"
@@ -177,7 +178,6 @@ class ExpShortTermForecasting(ExpBasic):
             runs[pattern] = {"setting": self.setting, "protocol": self.args.m4_protocol}
             with whole_file(notes) as part:
                 part.write_text(json.dumps(runs, indent=2) + "\n")
-        return path
 
     def _plot(self, forecasts: np.ndarray) -> None:
         """Draw forecasts of series spread over the file, with some of what came before."""
@@ -187,7 +187,7 @@ class ExpShortTermForecasting(ExpBasic):
                 self.folders.plots / f"{file_name(self.train_file.ids[number])}.png",
                 self.series[number][-back:],
                 self.targets[number],
-                {"CALF": forecasts[number]},
+                {self.args.model: forecasts[number]},
                 f"M4 {self.args.seasonal_patterns}, series {self.train_file.ids[number]}",
             )
 

@@ -57,11 +57,11 @@ class Processes:
         state = PartialState(cpu=not gpus, timeout=PATIENCE)
         self.count, self.rank, self.device = state.num_processes, state.process_index, state.device
 
-    def mine(self, items: Iterable[T]) -> list[T]:
+    def shard(self, items: Iterable[T]) -> list[T]:
         """Those of `items` that this process computes."""
         return [item for number, item in enumerate(items) if number % self.count == self.rank]
 
-    def bounds(self, rows: int) -> tuple[int, int]:
+    def shard_bounds(self, rows: int) -> tuple[int, int]:
         """First row and end of the share of this process."""
         return rows * self.rank // self.count, rows * (self.rank + 1) // self.count
 
@@ -79,7 +79,7 @@ class Processes:
         sized = zip(shares, starts, ends, strict=True)
         return torch.cat([share[: end - start] for share, start, end in sized])
 
-    def add(self, tensors: list[Tensor]) -> None:
+    def all_reduce(self, tensors: list[Tensor]) -> None:
         """Replace each tensor by its sum over the processes."""
         if self.count == 1:
             return
@@ -88,7 +88,7 @@ class Processes:
         for tensor, total in zip(tensors, flat.split([t.numel() for t in tensors]), strict=True):
             tensor.copy_(total.view_as(tensor))
 
-    def agree(self, *numbers: float) -> tuple[float, ...]:
+    def broadcast(self, *numbers: float) -> tuple[float, ...]:
         """Take the numbers of process 0, so that all decide alike; waits for all."""
         if self.count == 1:
             return numbers

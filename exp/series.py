@@ -40,7 +40,7 @@ class ExpSeries(ExpBasic):
         metrics = errors.metrics()
         scores = {name: metrics[name] for name in ("mse", "mae")}
         tested = tested | {"original_units": self.args.inverse}
-        self.finish(metrics, scores, test=tested, filled=self.filled)
+        self.save_results(metrics, scores, test=tested, filled=self.filled)
         if self.args.inverse:
             print("errors are in original units")
         return metrics

@@ -1,178 +1,189 @@
-"""One optimisation step: the gradients of a batch, pass by pass, and the update of both optimisers.
+"""One optimisation step: micro-batches, their gradients added up, one guarded update.
 
-A batch of `--batch_size` times `--accumulate` windows is computed in passes, whose gradients add up
-to those of the whole. On the CPU a pass holds no more tokens than its cache likes, so that memory
-does not grow with batch and channels; on a GPU it holds `--batch_size` windows.
+A batch of `--batch_size` times `--accumulate` windows is computed in micro-batches, whose gradients
+add up to those of the whole (gradient accumulation). How large they may be is the model's business:
+see `models.interface.Objective.training_windows`.
 """
 
-import hashlib
-from argparse import Namespace
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 
 import torch
 from torch import Tensor
 from torch.nn.utils import get_total_norm
 from torch.optim import Adam
 
-from models.CALF import Model
-from utils.errors import UserError
-from utils.losses import Share
-
-CPU_PASS_TOKENS = 1024  # channels x windows of a training pass on the CPU
-PRECISIONS = {"bf16": torch.bfloat16, "fp16": torch.float16}
-
-
-def derived_seed(*numbers: int | str) -> int:
-    """Derive a seed from numbers and names; near ones give unrelated seeds."""
-    digest = hashlib.blake2b(repr(numbers).encode(), digest_size=7).digest()
-    return int.from_bytes(digest, "little")
+from exp.nonfinite import NonFiniteGuard
+from exp.processes import Processes
+from exp.stopping import Stopping
+from models.interface import Objective, ParameterGroup
+from utils.batch import Batch, Weight
+from utils.seeds import derived_seed
 
 
-def passes(
-    batch: tuple[Tensor, ...],
-    n_channels: int,
-    batch_size: int,
-    at_least: int = 1,
-    scored: Tensor | None = None,
-) -> list[tuple[int, tuple[Tensor, ...], Share]]:
-    """Cut a batch into passes of about equal size.
+def micro_batches(
+    batch: Batch, largest: int | None, at_least: int = 1
+) -> list[tuple[int, Batch, Weight]]:
+    """Split a batch into micro-batches of about equal size.
 
     Args:
-        batch: tensors `[windows, ..]`. n_channels: tokens of a window.
-        batch_size: most windows of a pass. at_least: passes, where there are as many windows.
-        scored: entries of each window that the supervised loss looks at, `[windows]`, where their
-            number varies.
+        largest: most windows of a micro-batch; None does not split.
+        at_least: number of micro-batches, where there are as many windows.
 
     Returns:
-        Number, tensors and share of each pass.
+        Number, windows and weight of each.
     """
-    windows = len(batch[0])
-    most = batch_size
-    if batch[0].device.type == "cpu":
-        most = min(most, max(1, CPU_PASS_TOKENS // n_channels))
-    count = min(windows, max(at_least, -(-windows // most)))
-    cut = []
+    windows = len(batch)
+    if largest is None:
+        return [(0, batch, Weight())]
+    count = min(windows, max(at_least, -(-windows // largest)))
+    entries, parts = batch.scored_entries(), []
     for number in range(count):
-        part = slice(windows * number // count, windows * (number + 1) // count)
-        share = (part.stop - part.start) / windows
-        of_scored = share if scored is None else scored[part].sum() / scored.sum()
-        cut.append((number, tuple(tensor[part] for tensor in batch), Share(share, of_scored)))
-    return cut
+        rows = slice(windows * number // count, windows * (number + 1) // count)
+        share = (rows.stop - rows.start) / windows
+        scored = share if entries is None else entries[rows].sum() / entries.sum().clamp(min=1)
+        parts.append((number, batch[rows], Weight(share, scored)))
+    return parts
 
 
 class Optimisers:
-    """The two Adam optimisers of the method, and what guards them against numbers gone wrong.
-
-    A step whose loss or gradient is not finite changes nothing; whether it did is known on the
-    device, so that no step waits for the host.
+    """An Adam for each of the model's parameter groups, which skip non-finite updates.
 
     Args:
-        model: its trained parameters are updated. args: learning rate and precision.
-        projection_rate: learning rate of the second optimiser.
+        groups: see `models.interface.Objective.parameter_groups`.
+        learning_rate: of the groups without a fixed one.
+        device: of the parameters. fp16: whether gradients are scaled for half precision.
+
+    Attributes:
+        by_name: the optimisers. main: the one whose learning rate is scheduled.
     """
 
-    def __init__(self, model: Model, args: Namespace, projection_rate: float):
-        device = next(model.parameters()).device
+    def __init__(
+        self,
+        groups: Iterable[ParameterGroup],
+        learning_rate: float,
+        device: torch.device,
+        fp16: bool = False,
+    ):
         fused = device.type in ("cpu", "cuda")
-        self.main = Adam(model.main_parameters(), lr=args.learning_rate, fused=fused)
-        self.projections = Adam(model.projection_parameters(), lr=projection_rate, fused=fused)
-        self.both = (self.main, self.projections)
-        self.scaler = torch.amp.GradScaler(device.type, enabled=args.amp == "fp16")
+        self.by_name = {
+            group.name: Adam(group.parameters, lr=group.learning_rate or learning_rate, fused=fused)
+            for group in groups
+        }
+        self.main = next(iter(self.by_name.values()))
+        self.scaler = torch.amp.GradScaler(device.type, enabled=fp16)
 
     def zero_grad(self) -> None:
         """Forget the gradients."""
-        for optimiser in self.both:
+        for optimiser in self.by_name.values():
             optimiser.zero_grad(set_to_none=True)
 
     def backward(self, loss: Tensor) -> None:
-        """Add the gradients of a pass."""
+        """Add the gradients of a micro-batch."""
         self.scaler.scale(loss).backward()
 
-    def step(self, loss: Tensor, stopped: Tensor) -> Tensor:
+    def step(self, loss: Tensor, frozen: Tensor) -> Tensor:
         """Update the parameters, unless loss or gradient is not finite.
 
         Args:
             loss: of the whole batch, detached.
-            stopped: whether to update nothing in any case, `[]` on the device.
+            frozen: whether to update nothing in any case, `[]` on the device.
 
         Returns:
             Whether loss or gradient is not finite, `[]` on the device. In half precision only the
             loss counts: the scaler looks after the gradients.
         """
-        bad = ~torch.isfinite(loss)
+        nonfinite = ~torch.isfinite(loss)
         if not self.scaler.is_enabled():
-            bad = bad | ~torch.isfinite(get_total_norm(self.gradients()))
-        left_out = (bad | stopped).float()
-        for optimiser in self.both:
+            nonfinite = nonfinite | ~torch.isfinite(get_total_norm(self.gradients()))
+        skip = (nonfinite | frozen).float()
+        for optimiser in self.by_name.values():
             if self.scaler.is_enabled():
                 self.scaler.step(optimiser)
             else:
-                optimiser.found_inf = left_out  # the fused kernel then leaves out its update
+                optimiser.found_inf = skip  # the fused kernel then skips its update
                 optimiser.step()
         if self.scaler.is_enabled():
             self.scaler.update()
-        return bad
+        return nonfinite
+
+    def parameters(self) -> list[Tensor]:
+        """All parameters that are trained."""
+        optimisers = self.by_name.values()
+        return [p for o in optimisers for group in o.param_groups for p in group["params"]]
+
+    def gradients(self) -> list[Tensor]:
+        """The gradients that there are."""
+        return [p.grad for p in self.parameters() if p.grad is not None]
 
     def all_gradients(self) -> list[Tensor]:
         """The gradients of all parameters: zeros where there are none yet."""
-        groups = [group for optimiser in self.both for group in optimiser.param_groups]
-        for p in (p for group in groups for p in group["params"]):
+        for p in self.parameters():
             if p.grad is None:
                 p.grad = torch.zeros_like(p)
         return self.gradients()
 
-    def gradients(self) -> list[Tensor]:
-        """The gradients that there are."""
-        groups = [group for optimiser in self.both for group in optimiser.param_groups]
-        return [p.grad for group in groups for p in group["params"] if p.grad is not None]
 
-
-class BadSteps:
-    """Counts the steps that were left out, on the device: no step waits for the host to look.
-
-    Once they are more than `allowed`, `stopped` keeps all later steps from changing anything.
+class TrainStep:
+    """Takes optimisation steps.
 
     Args:
-        device: where the losses are. allowed: how many more may be left out.
+        objective, optimisers, guard, processes, stopping: of the run.
+        autocast: makes the context of mixed precision.
+
+    Attributes:
+        signals: the signals that any process received, reduced with the last gradients; None
+            where there is one process.
     """
 
-    def __init__(self, device: torch.device, allowed: int):
-        self.count, self.last = torch.zeros(2, dtype=torch.long, device=device)
-        self.allowed = allowed
+    def __init__(
+        self,
+        objective: Objective,
+        optimisers: Optimisers,
+        guard: NonFiniteGuard,
+        processes: Processes,
+        stopping: Stopping,
+        autocast: Callable[[], AbstractContextManager],
+    ):
+        self.objective, self.optimisers, self.guard = objective, optimisers, guard
+        self.processes, self.stopping, self.autocast = processes, stopping, autocast
+        self.signals: Tensor | None = None
 
-    @property
-    def stopped(self) -> Tensor:
-        """Whether there were too many, `[]`."""
-        return self.count > self.allowed
+    def gradients(self, batch: Batch, *where: int) -> dict[str, Tensor]:
+        """Compute the gradients of a batch over all micro-batches and processes.
 
-    def note(self, step: int, bad: Tensor) -> None:
-        """Note whether a step was bad; those after the one too many are not noted."""
-        bad = bad & ~self.stopped
-        self.last += bad * (step - self.last)
-        self.count += bad
+        Args:
+            where: seed, epoch and step; what dropout draws depends on these and on the number of
+                the micro-batch.
 
+        Returns:
+            The losses of the batch; see `models.interface.Objective.losses`.
+        """
+        self.optimisers.zero_grad()
+        names = ("total", *self.objective.loss_names)
+        losses = torch.zeros(len(names), device=batch.x.device)
+        # on CPUs the same micro-batches as in a single process, on GPUs work for every process
+        at_least = self.processes.count if batch.x.device.type == "cuda" else 1
+        parts = micro_batches(batch, self.objective.training_windows, at_least)
+        for number, part, weight in self.processes.shard(parts):
+            torch.manual_seed(derived_seed(*where, number))
+            with self.autocast():
+                terms = self.objective.losses(part, weight)
+            self.optimisers.backward(terms["total"])
+            losses += torch.stack([terms[name].detach() for name in names])
+        if self.processes.count > 1:
+            self.signals = self.stopping.flags()
+            self.processes.all_reduce([*self.optimisers.all_gradients(), losses, self.signals])
+        return dict(zip(names, losses, strict=True))
 
-def check_precision(args: Namespace, device: torch.device) -> None:
-    """Refuse a precision that the device does not have.
+    def __call__(self, batch: Batch, *where: int) -> Tensor:
+        """Take a step, and skip its update where loss or gradient is not finite.
 
-    Raises:
-        UserError: fp16 on a CPU, or bf16 on a GPU without it.
-    """
-    if args.amp == "fp16" and device.type == "cpu":
-        raise UserError("--amp fp16 is for GPUs: use --amp bf16, or leave it out, on the CPU")
-    if args.amp == "bf16" and device.type == "cuda" and not torch.cuda.is_bf16_supported():
-        raise UserError("--amp bf16: this GPU has no bfloat16: use --amp fp16")
-
-
-def largest_gradients(model: Model, count: int = 3) -> str:
-    """Name the parameters with the largest gradients, those that are not finite first."""
-    norms = {
-        name: parameter.grad.norm().item()
-        for name, parameter in model.named_parameters()
-        if parameter.grad is not None
-    }
-
-    def size(name: str) -> float:
-        return norms[name] if norms[name] < float("inf") else float("inf")
-
-    names = sorted(norms, key=size, reverse=True)[:count]
-    return ", ".join(f"{name} ({norms[name]:.3g})" for name in names)
+        Returns:
+            The losses `[1 + loss_names]`, the total first; zeros where the update was skipped.
+        """
+        losses = self.gradients(batch, *where)
+        frozen = self.guard.frozen()
+        nonfinite = self.optimisers.step(losses["total"], frozen)
+        self.guard.record(where[-1], nonfinite)
+        return torch.where(nonfinite | frozen, 0.0, torch.stack(list(losses.values())))

@@ -1,18 +1,17 @@
 """CALF: cross-modal fine-tuning of GPT-2 for time series (arXiv 2403.07300, Figure 2)."""
 
-from argparse import Namespace
-from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
+from pathlib import Path
 
 from einops import rearrange
 from torch import Tensor, nn
 from transformers import GPT2Model
 
-from layers.backbone import check_backbone, load_backbone
-from layers.gpt2 import build_branches
-from layers.instance_norm import restore, standardise
-from layers.linear import Linear
+from layers.backbone import check_backbone, describe_backbone, load_backbone
+from layers.gpt2 import adapter_is_merged, build_branches
+from layers.instance_norm import denormalise, standardise
 from layers.match import CrossModalMatch
+from pca import principal_word_embeddings
 from utils.errors import UserError
 from utils.word_embeddings import DEFAULT_PATH, load_word_embeddings
 
@@ -27,9 +26,11 @@ class CALFConfig:
         task_name: decides the head: P steps for forecasting, L steps for reconstruction
             (imputation, anomaly detection), logits for classification.
         seq_len: look-back L. pred_len: horizon P.
-        n_channels, num_class: channels M and classes, for classification only.
-        llm, llm_weights, seed: see `layers.backbone.load_backbone`.
+        d_model: width of the backbone. gpt_layers: its first blocks that are used.
+        r, lora_alpha, lora_dropout: LoRA.
         word_embedding_path: see `utils.word_embeddings.load_word_embeddings`.
+        llm, llm_weights, seed: see `layers.backbone.load_backbone`.
+        n_channels, num_class: channels M and classes, for classification only.
         match_heads: heads of the match module; a backbone whose width they do not divide lends
             its own number of heads.
     """
@@ -42,68 +43,61 @@ class CALFConfig:
     r: int = 8
     lora_alpha: int = 32
     lora_dropout: float = 0.1
+    word_embedding_path: str = DEFAULT_PATH
     llm: str = "gpt2"
     llm_weights: str = "pretrained"
     seed: int = 2021
-    word_embedding_path: str = DEFAULT_PATH
     n_channels: int = 0
     num_class: int = 0
     match_heads: int = 12
 
+    # options that only this implementation has, so that configs written for another lack them
+    OPTIONAL = ("llm", "llm_weights", "seed", "n_channels", "num_class", "match_heads")
+
     @classmethod
-    def of(cls, configs: "CALFConfig | Namespace") -> "CALFConfig":
-        """Take from any object with attributes what a model needs."""
-        if isinstance(configs, cls):
-            return configs
-        named = vars(configs)
-        return cls(**{f.name: named[f.name] for f in fields(cls) if f.name in named})
+    def from_args(cls, configs: object) -> "CALFConfig":
+        """Take the fields from any object with attributes of their names, such as parsed arguments.
+
+        Raises:
+            UserError: a field of the published command line is missing.
+        """
+        known = {f.name: getattr(configs, f.name, MISSING) for f in fields(cls)}
+        missing = [n for n, v in known.items() if v is MISSING and n not in cls.OPTIONAL]
+        if missing:
+            raise UserError(f"CALF: configs lacks {', '.join(missing)}")
+        return cls(**{name: value for name, value in known.items() if value is not MISSING})
 
 
 @dataclass
 class CALFOutput:
-    """What one pass gives.
+    """What a forward pass returns.
 
     Attributes:
         outputs_time: prediction of the temporal branch, `[batch, steps, channels]` or
             `[batch, classes]`.
         outputs_text: the same of the textual branch; None when it did not run.
-        hidden_time, hidden_text: hidden states i = 0..N, each `[batch, channels, d_model]`; None
-            when they were not asked for.
-        time_proj, text_proj: their projections phi, applied when features are looked at.
+        features_time, features_text: projected hidden states i = 0..N, each
+            `[batch, channels, d_model]`; None when they were not asked for.
     """
 
     outputs_time: Tensor
     outputs_text: Tensor | None = None
-    hidden_time: list[Tensor] | None = None
-    hidden_text: list[Tensor] | None = None
-    time_proj: nn.ModuleList | None = None
-    text_proj: nn.ModuleList | None = None
-
-    @property
-    def features_time(self) -> tuple[Tensor, ...] | None:
-        """The projected hidden states of the temporal branch; None when not asked for."""
-        return _project(self.time_proj, self.hidden_time)
-
-    @property
-    def features_text(self) -> tuple[Tensor, ...] | None:
-        """The projected hidden states of the textual branch; None when not asked for."""
-        return _project(self.text_proj, self.hidden_text)
-
-    def feature_gaps(self) -> Iterator[Tensor]:
-        """Yield `features_time[i] - features_text[i]` one by one, so that only these are kept."""
-        hidden = zip(self.hidden_time, self.hidden_text, strict=True)
-        for i, (time, text) in enumerate(hidden):
-            yield self.time_proj[i](time) - self.text_proj[i](text)
+    features_time: tuple[Tensor, ...] | None = None
+    features_text: tuple[Tensor, ...] | None = None
 
 
 class Model(nn.Module):
     """The two-branch model: match module, temporal and textual GPT-2, projections, shared head.
 
     Args:
-        configs: a `CALFConfig`, or parsed arguments with the same names.
+        configs: a `CALFConfig`, or an object with attributes of the same names.
         backbone: the GPT-2 to take over; by default what `configs` names is loaded.
         words: principal word embeddings `[d_model, components]`; by default read from
-            `word_embedding_path`.
+            `word_embedding_path`, or, where that is the default file and absent, computed from
+            the backbone.
+
+    Attributes:
+        backbone: in words, which GPT-2 this is. words_source: where the word embeddings come from.
 
     Raises:
         UserError: width, depth or files do not fit the backbone.
@@ -111,17 +105,20 @@ class Model(nn.Module):
 
     def __init__(
         self,
-        configs: CALFConfig | Namespace,
+        configs: object,
         backbone: GPT2Model | None = None,
         words: Tensor | None = None,
     ):
         super().__init__()
-        self.config = config = CALFConfig.of(configs)
+        is_config = isinstance(configs, CALFConfig)
+        self.config = config = configs if is_config else CALFConfig.from_args(configs)
+        self.backbone = describe_backbone(config.llm, config.llm_weights, config.seed)
         if backbone is None:
             backbone = load_backbone(config.llm, config.llm_weights, config.seed)
         check_backbone(backbone.config, config.llm, config.d_model, config.gpt_layers)
+        self.words_source = config.word_embedding_path
         if words is None:
-            words = load_word_embeddings(config.word_embedding_path, config.d_model)
+            words = self._word_embeddings(backbone)
         d_model, n_layer = config.d_model, config.gpt_layers
         divides = d_model % config.match_heads == 0
         n_heads = config.match_heads if divides else backbone.config.n_head
@@ -130,16 +127,26 @@ class Model(nn.Module):
             backbone, n_layer, config.r, config.lora_alpha, config.lora_dropout
         )
         self.time_proj = nn.ModuleList(
-            Linear(d_model, d_model, bias=False) for _ in range(n_layer + 1)
+            nn.Linear(d_model, d_model, bias=False) for _ in range(n_layer + 1)
         )
         self.text_proj = nn.ModuleList(
-            Linear(d_model, d_model, bias=False) for _ in range(n_layer + 1)
+            nn.Linear(d_model, d_model, bias=False) for _ in range(n_layer + 1)
         )
         if config.task_name == "classification":
-            self.out_layer = Linear(d_model * config.n_channels, config.num_class)
+            self.out_layer = nn.Linear(d_model * config.n_channels, config.num_class)
         else:
             steps = config.pred_len if config.task_name in FORECASTING else config.seq_len
-            self.out_layer = Linear(d_model, steps)
+            self.out_layer = nn.Linear(d_model, steps)
+
+    def _word_embeddings(self, backbone: GPT2Model) -> Tensor:
+        """Read the word embeddings, or compute them where the default file is absent."""
+        path = Path(self.config.word_embedding_path)
+        if path.exists() or str(path) != DEFAULT_PATH:
+            return load_word_embeddings(path, self.config.d_model)
+        components = min(500, backbone.config.n_embd)
+        self.words_source = f"computed from {self.backbone}"
+        print(f"{path} is absent: {components} word embeddings {self.words_source}")
+        return principal_word_embeddings(backbone.wte.weight, components)
 
     def forward(
         self,
@@ -156,38 +163,44 @@ class Model(nn.Module):
             mask: for imputation, 1 where observed, shape of `x`.
             text_branch: whether to run the textual branch; by default in training only, since
                 the prediction does not need it.
-            features: whether to keep the hidden states for the feature loss; by default whenever
-                the textual branch runs.
+            features: whether to project the hidden states for the feature loss; by default
+                whenever the textual branch runs.
 
         Raises:
-            UserError: more channels than GPT-2 has positions.
+            UserError: more channels than GPT-2 has positions, or the textual branch is to run on
+                weights that LoRA is merged into.
         """
         text_branch = self.training if text_branch is None else text_branch
         features = text_branch if features is None else features
         self.check_channels(x.shape[2])
+        if text_branch and adapter_is_merged(self.gpt2):
+            raise UserError(
+                "the branches share their frozen weights, and LoRA is merged into them: "
+                "call gpt2.unmerge_adapter() before the textual branch runs"
+            )
 
         if self.config.task_name == "classification":
             mean = scale = None
         else:
             x, mean, scale = standardise(x, mask)
         x_time = self.in_layer.temporal_tokens(rearrange(x, "b l c -> b c l"))
-        y_time, hidden_time = self.gpt2(x_time, keep_hidden=features)
+        y_time, hidden_time = self.gpt2(x_time, output_hidden_states=features)
         output = CALFOutput(self._head(y_time, mean, scale))
-        if features:
-            output.hidden_time, output.time_proj = hidden_time, self.time_proj
         if text_branch:
             x_text = self.in_layer.textual_tokens(x_time)
-            y_text, hidden_text = self.gpt2_text(x_text, keep_hidden=features)
+            y_text, hidden_text = self.gpt2_text(x_text, output_hidden_states=features)
             output.outputs_text = self._head(y_text, mean, scale)
-            if features:
-                output.hidden_text, output.text_proj = hidden_text, self.text_proj
+        if features:
+            output.features_time = _project(self.time_proj, hidden_time)
+        if features and text_branch:
+            output.features_text = _project(self.text_proj, hidden_text)
         return output
 
     def _head(self, y: Tensor, mean: Tensor | None, scale: Tensor | None) -> Tensor:
         """Map branch outputs `[batch, channels, d_model]` to predictions or logits."""
         if self.config.task_name == "classification":
             return self.out_layer(rearrange(y, "b c d -> b (c d)"))
-        return restore(rearrange(self.out_layer(y), "b c p -> b p c"), mean, scale)
+        return denormalise(rearrange(self.out_layer(y), "b c p -> b p c"), mean, scale)
 
     def grad_checkpoint(self, enabled: bool) -> None:
         """Keep of each GPT-2 block only its input for the backward pass, and compute it again."""
@@ -207,23 +220,6 @@ class Model(nn.Module):
                 f"positions for {positions}: choose fewer columns"
             )
 
-    def projection_parameters(self) -> list[nn.Parameter]:
-        """What the second optimiser trains: every trained parameter with `_proj` in its name.
 
-        These are the feature projections and, since the authors' code selects by name, the match
-        module's attention projections too.
-        """
-        return [p for name, p in self._trained() if "_proj" in name]
-
-    def main_parameters(self) -> list[nn.Parameter]:
-        """Everything else that is trained."""
-        return [p for name, p in self._trained() if "_proj" not in name]
-
-    def _trained(self) -> Iterator[tuple[str, nn.Parameter]]:
-        return ((name, p) for name, p in self.named_parameters() if p.requires_grad)
-
-
-def _project(projections: nn.ModuleList, hidden: list[Tensor] | None) -> tuple[Tensor, ...] | None:
-    if hidden is None:
-        return None
+def _project(projections: nn.ModuleList, hidden: list[Tensor]) -> tuple[Tensor, ...]:
     return tuple(project(state) for project, state in zip(projections, hidden, strict=True))

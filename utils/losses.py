@@ -1,16 +1,17 @@
 """The losses of CALF: what a name on the command line means, and how they are added up."""
 
-from argparse import Namespace
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from utils.batch import Batch, Weight
 from utils.errors import UserError
 
+WHOLE = Weight()
 Loss = Callable[[Tensor, Tensor], Tensor]
 
 POINT_LOSSES: dict[str, Loss] = {
@@ -18,15 +19,6 @@ POINT_LOSSES: dict[str, Loss] = {
     "smooth_l1": F.smooth_l1_loss,
     "mse": F.mse_loss,
     "ce": F.cross_entropy,
-}
-
-GapLoss = Callable[[Tensor], Tensor]
-
-# the same losses of what two features differ by
-GAP_LOSSES: dict[str, GapLoss] = {
-    "l1": lambda gap: gap.abs().mean(),
-    "smooth_l1": lambda gap: F.smooth_l1_loss(gap, torch.zeros_like(gap)),
-    "mse": lambda gap: gap.square().mean(),
 }
 
 SeriesLoss = Callable[[Tensor, int, Tensor, Tensor, Tensor], Tensor]
@@ -69,61 +61,54 @@ SERIES_LOSSES: dict[str, SeriesLoss] = {
 FEATURE_DECAY = 0.8
 
 
-def feature_regularisation(loss: GapLoss, gaps: Iterable[Tensor]) -> Tensor:
-    """Align the branches layer by layer: sum over i of 0.8^(N-i) loss(time_i - text_i).
+def feature_regularisation(
+    loss: Loss, features_time: Iterable[Tensor], features_text: Iterable[Tensor]
+) -> Tensor:
+    """Align the branches layer by layer: sum over i of 0.8^(N-i) loss(time_i, text_i).
 
     Args:
-        loss: mean of a function of the gap between two features.
-        gaps: N + 1 gaps between features, each `[batch, channels, d_model]`, the deepest last.
+        loss: compares two features.
+        features_time, features_text: the N + 1 projected hidden states of each branch,
+            `[batch, channels, d_model]`, the deepest last.
 
-    Source: paper section "Feature Regularization Loss" (method section 4).
+    Source: paper section "Feature Regularization Loss" (docs/method.md, section 4).
     """
     total = 0.0
-    for gap in gaps:
-        total = FEATURE_DECAY * total + loss(gap)
+    for time, text in zip(features_time, features_text, strict=True):
+        total = FEATURE_DECAY * total + loss(time, text)
     return total
 
 
-@dataclass(frozen=True)
-class Share:
-    """What part of its batch some windows are.
-
-    Attributes:
-        windows: of the windows. scored: of the entries that the supervised loss looks at.
-    """
-
-    windows: float
-    scored: float | Tensor
-
-
 class BranchOutputs(Protocol):
-    """What a pass of the model gives; see `models.CALF.CALFOutput`."""
+    """What a forward pass of the model returns; see `models.CALF.CALFOutput`."""
 
     outputs_time: Tensor
     outputs_text: Tensor | None
-
-    def feature_gaps(self) -> Iterable[Tensor]: ...
+    features_time: tuple[Tensor, ...] | None
+    features_text: tuple[Tensor, ...] | None
 
 
 @dataclass(frozen=True)
 class CALFLoss:
-    """The total loss: supervised + output consistency + feature regularisation (method section 4).
+    """The total loss: task + output consistency + feature regularisation.
 
     Attributes:
-        task, output, feature: how predictions, branch outputs and features are compared (features
-            by their gap).
-        task_w, output_w, feature_w: the weights of the three terms.
+        task, output, feature: how predictions and truth, the branches' outputs, and the branches'
+            features are compared.
+        task_w, output_w, feature_w: the loss weights of the three terms.
+
+    Source: docs/method.md, section 4.
     """
 
-    task: Loss
-    output: Loss
-    feature: GapLoss
+    task: Loss | SeriesLoss
+    output: Loss | SeriesLoss
+    feature: Loss
     task_w: float = 1.0
     output_w: float = 1.0
     feature_w: float = 0.01
 
     @classmethod
-    def of(cls, args: Namespace) -> "CALFLoss":
+    def from_args(cls, args: object) -> "CALFLoss":
         """Choose by the names and weights of the command line.
 
         Raises:
@@ -143,20 +128,8 @@ class CALFLoss:
                     f"--{option} {name} is not a loss of {args.task_name}: "
                     f"use one of {', '.join(names)}"
                 )
-            known = GAP_LOSSES if option == "feature_loss" else POINT_LOSSES | SERIES_LOSSES
-            chosen.append(known[name])
-        task, output, feature = chosen
-        return cls(task, output, feature, args.task_w, args.output_w, args.feature_w)
-
-    def of_series(self, insample: Tensor, period: int, mask: Tensor) -> "CALFLoss":
-        """Give the M4 losses what they need beside forecast and target; see `mase_loss`."""
-
-        def bound(loss: Loss | SeriesLoss) -> Loss:
-            if loss not in SERIES_LOSSES.values():
-                return loss
-            return lambda forecast, target: loss(insample, period, forecast, target, mask)
-
-        return replace(self, task=bound(self.task), output=bound(self.output))
+            chosen.append((POINT_LOSSES | SERIES_LOSSES)[name])
+        return cls(*chosen, args.task_w, args.output_w, args.feature_w)
 
     @property
     def needs_text_branch(self) -> bool:
@@ -169,33 +142,43 @@ class CALFLoss:
         return self.feature_w != 0
 
     def __call__(
-        self,
-        output: BranchOutputs,
-        target: Tensor,
-        scored: Callable[[Tensor], Tensor] = lambda y: y,
-        share: Share | None = None,
-    ) -> Tensor:
-        """Add up the terms whose weight is not 0.
+        self, output: BranchOutputs, batch: Batch, weight: Weight = WHOLE
+    ) -> dict[str, Tensor]:
+        """Compute the terms whose loss weight is not 0.
 
         Args:
-            output: one pass of the model, with the branches and features that the weights need.
-            target: the truth, in the shape of what `scored` leaves of `output.outputs_time`.
-            scored: selects of the outputs what the supervised and the output loss look at.
-            share: how much the terms count that look at scored entries, and at all windows, where
-                this is a part of a batch; by default they count wholly.
+            output: a forward pass, with the branches and features that the loss weights need.
+            batch: what it was computed from, with the truth.
+            weight: of a micro-batch: how much its means count.
+
+        Returns:
+            `total`, the scalar to minimise, and its parts `task`, `output` and `feature`, each
+            with its loss weight, detached. Over the micro-batches of a batch each adds up.
         """
-        outputs_time = scored(output.outputs_time)
-        if target.numel() == 0:  # nothing to score here, of which there is no mean
-            total = outputs_time.sum()
+        time, truth = batch.scored(output.outputs_time), batch.scored(batch.y)
+        nothing = time.new_zeros(())
+        parts = {"task": nothing, "output": nothing, "feature": nothing}
+        if truth.numel() == 0:  # no entry to score: its mean would be 0/0
+            total = time.sum()
         else:
-            total = self.task_w * self.task(outputs_time, target)
-        if self.output_w != 0 and target.numel() > 0:
-            consistency = self.output(outputs_time, scored(output.outputs_text))
-            total = total + self.output_w * consistency
-        if share:
-            total = share.scored * total
+            total = parts["task"] = self.task_w * self._compare(self.task, time, truth, batch)
+            if self.output_w != 0:
+                text = batch.scored(output.outputs_text)
+                parts["output"] = self.output_w * self._compare(self.output, time, text, batch)
+                total = total + parts["output"]
+        total = weight.scored * total
+        for name in ("task", "output"):
+            parts[name] = weight.scored * parts[name].detach()
         if self.feature_w != 0:
-            features = feature_regularisation(self.feature, output.feature_gaps())
-            weight = self.feature_w * (share.windows if share else 1.0)
-            total = total + weight * features
-        return total
+            features = feature_regularisation(
+                self.feature, output.features_time, output.features_text
+            )
+            parts["feature"] = self.feature_w * weight.windows * features
+            total = total + parts["feature"]
+        return {"total": total, **{name: part.detach() for name, part in parts.items()}}
+
+    @staticmethod
+    def _compare(loss: Loss | SeriesLoss, ours: Tensor, theirs: Tensor, batch: Batch) -> Tensor:
+        if loss in SERIES_LOSSES.values():
+            return loss(batch.x, batch.period, ours, theirs, batch.y_mask)
+        return loss(ours, theirs)

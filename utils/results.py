@@ -1,4 +1,4 @@
-"""Where a run leaves its results: the folders and files of the neighbouring libraries."""
+"""Where a run leaves its results: the folders and files that Time-Series-Library has."""
 
 import errno
 import json
@@ -26,9 +26,10 @@ TESTED = (
 TRAINED = (
     *"seed percent r lora_alpha lora_dropout task_loss feature_loss output_loss".split(),
     *"task_w feature_w output_w train_epochs batch_size patience learning_rate cos tmax".split(),
-    *"lradj decay_fac reference_validation m4_protocol accumulate".split(),
+    *"lradj decay_fac reference_validation m4_protocol accumulate fast_cpu".split(),
 )
 LOCK = ".lock"
+MANIFEST = "manifest.json"
 
 
 def settings_string(args: Namespace, iteration: int) -> str:
@@ -63,7 +64,7 @@ def configuration(arguments: Mapping, trained: Mapping | None = None) -> dict[st
 
     Args:
         arguments: those of the run.
-        trained: those of the training of a model that is only tested, or what else tells the
+        trained: those of the training of a model that is only tested, or what else identifies the
             model; None where the run trains it itself.
 
     Returns:
@@ -84,7 +85,7 @@ def configuration(arguments: Mapping, trained: Mapping | None = None) -> dict[st
     return select(arguments, TESTED) | {f"trained {name}": v for name, v in training.items()}
 
 
-def difference(earlier: dict[str, object], now: dict[str, object]) -> str:
+def difference(earlier: Mapping[str, object], now: Mapping[str, object]) -> str:
     """Say in which options two configurations differ; empty where they do not.
 
     An option that one of them does not know was not there yet, and says nothing.
@@ -107,42 +108,31 @@ class RunFolders:
 
     Args:
         setting: the settings string. checkpoints: the folder of `--checkpoints`.
-        root: where to write instead, for a process that is not to leave anything; its arrays
-            go nowhere.
+        writes: whether this process may write: of several, the first one alone.
 
     Attributes:
-        state: the state of training. kept: the best model. checkpoint: the same, or where this
-            process would write it. results, plots: folders.
+        state: the state of training. best_checkpoint: the best model.
+        results, plots: folders.
         more: further folders that the run writes to.
     """
 
-    def __init__(self, setting: str, checkpoints: str | Path, root: str | Path | None = None):
-        self.setting = setting
-        self.root = Path(root or ".")
+    def __init__(self, setting: str, checkpoints: str | Path, writes: bool = True):
+        self.setting, self.writes = setting, writes
         self.state = Path(checkpoints) / setting / "state.safetensors"
-        self.kept = self.checkpoint = self.state.with_name("checkpoint.safetensors")
-        self.writes = root is None
-        if root is not None:
-            self.checkpoint = self.root / "checkpoints" / self.checkpoint.name
-        self.results = self.root / "results" / setting
-        self.plots = self.root / "test_results" / setting
+        self.best_checkpoint = self.state.with_name("checkpoint.safetensors")
+        self.results = Path("results") / setting
+        self.plots = Path("test_results") / setting
         self.more: list[Path] = []
 
-    def create(self, args: Namespace, trained: Mapping | None = None) -> None:
+    def check_writable(self, args: Namespace) -> None:
         """Make the folders, so that what can't be written to is found out before training.
 
-        Args:
-            args: the run's arguments. trained: see `configuration`.
-
         Raises:
-            UserError: a folder can't be made or written to, or the results file can't, or there
-                are results of another configuration and no `--overwrite`.
+            UserError: a folder can't be made or written to, or the results file can't.
         """
-        self.training, self.overwrite = bool(args.is_training), args.overwrite
-        self.resuming = self.training and args.resume
-        self.configuration = configuration(vars(args), trained)
-        self._replaced()
-        self.results_file = self.root / f"results_{args.task_name}.txt"
+        self.results_file = Path(f"results_{args.task_name}.txt")
+        if not self.writes:
+            return
         try:
             existed = self.results_file.exists()
             with self.results_file.open("ab"):
@@ -151,7 +141,8 @@ class RunFolders:
                 self.results_file.unlink()
         except OSError as error:
             raise UserError(f"{self.results_file}: can't write there: {error.strerror}") from error
-        for folder in [*self._owned(), self.plots, *self.more]:
+        folders = [self.results, self.plots, *self.more]
+        for folder in folders + ([self.state.parent] if args.is_training else []):
             try:
                 folder.mkdir(parents=True, exist_ok=True)
                 with tempfile.TemporaryFile(dir=folder):
@@ -159,78 +150,66 @@ class RunFolders:
             except OSError as error:
                 raise UserError(f"{folder}: can't write there: {error.strerror}") from error
 
-    def _owned(self) -> list[Path]:
-        """The folders that only one run may write to at a time."""
-        return [self.results, *([self.checkpoint.parent] if self.training else [])]
-
     @contextmanager
-    def hold(self) -> Iterator[None]:
-        """Keep other runs of the same setting out, and remove what the results will replace.
+    def hold(self, args: Namespace, trained: Mapping | None = None) -> Iterator[None]:
+        """Keep other runs of the same setting out of the folders, and make them this run's own.
+
+        Args:
+            args: the run's arguments. trained: see `configuration`.
 
         Raises:
-            UserError: another run is at work there, or has left results of another configuration.
+            UserError: another run is at work there, or has left results, a checkpoint or a state
+                of another configuration, and there is no `--overwrite`; or `--resume` is to go on
+                from a state of another one.
         """
+        if not self.writes:
+            yield
+            return
+        own = [self.results, *([self.state.parent] if args.is_training else [])]
+        now = configuration(vars(args), trained)
         with ExitStack() as stack:
-            for folder in self._owned():
+            for folder in own:
                 if not stack.enter_context(held(folder / LOCK)):
                     raise UserError(
                         f"{folder}: another run of the same setting is writing there: wait for "
                         "it, or give another --model_id or --des"
                     )
                 remove_parts(folder)
-            replaced = self._replaced()
-            if replaced or (self.results / "run.json").exists():
+            unlike = {folder: how for folder in own if (how := self._conflict(folder, now))}
+            resumes = args.is_training and args.resume
+            if resumes and self.state.exists() and self.state.parent in unlike:
+                raise UserError(
+                    f"{self.state} is of a run {unlike[self.state.parent]}: give the same options "
+                    "to --resume, or another --model_id or --des"
+                )
+            if unlike and not args.overwrite:
+                folder, how = next(iter(unlike.items()))
+                raise UserError(
+                    f"{folder} holds a run {how}: give another --model_id or --des, or "
+                    "--overwrite to replace it"
+                )
+            if content(self.results):
                 print(f"{self.results} holds results of an earlier run, which this one replaces")
-            for path in replaced:
+            for path in [path for folder in unlike for path in content(folder)]:
                 path.unlink()
             for plot in self.plots.glob("*.png"):
                 plot.unlink()
-            yield
+            for folder in own:
+                with whole_file(folder / MANIFEST) as part:
+                    part.write_text(json.dumps(now, indent=2) + "\n")
+            try:
+                yield
+            finally:
+                for folder in own:  # a manifest of nothing says nothing
+                    if not content(folder):
+                        (folder / MANIFEST).unlink(missing_ok=True)
 
-    def _replaced(self) -> list[Path]:
-        """List the results of another configuration, which `--overwrite` gives up.
-
-        Raises:
-            UserError: there are such, or a checkpoint or state that training would replace, and
-                no `--overwrite`; or `--resume` is to go on from a state of another one.
-        """
-        files = [path for path in self.results.glob("[!.]*") if path.is_file()]
-        notes = []
-        if self.results / "run.json" in files:
-            notes.append((self.results, self._recorded()))
-        if self.checkpoint.is_file() and (self.training or (files and not notes)):
-            arguments = noted_arguments(self.checkpoint)
-            notes.append((self.checkpoint.parent, arguments and configuration(arguments)))
-        state = noted_arguments(self.state) if self.training else None
-        if state:
-            how = difference(configuration(state), self.configuration)
-            if how and self.resuming:
-                raise UserError(
-                    f"{self.state} is of a run {how}: give the same options to --resume, or "
-                    "another --model_id or --des"
-                )
-            notes.append((self.state.parent, configuration(state)))
-        if files and not notes:
-            notes.append((self.results, None))
-        unlike = [
-            (folder, difference(noted, self.configuration)) for folder, noted in notes if noted
-        ]
-        if notes and not unlike:
-            unlike = [(notes[0][0], "of unknown options")]
-        unlike = [f"{folder} holds a run {how}" for folder, how in unlike if how]
-        if unlike and not self.overwrite:
-            raise UserError(
-                f"{unlike[0]}: give another --model_id or --des, or --overwrite to replace them"
-            )
-        return files if unlike else []
-
-    def _recorded(self) -> dict[str, object] | None:
-        """The configuration of the run whose results are there, where that can be told."""
-        try:
-            record = json.loads((self.results / "run.json").read_text())
-            return configuration(record["arguments"], record.get("trained_with"))
-        except (ValueError, TypeError, KeyError, AttributeError):
-            return None
+    def _conflict(self, folder: Path, now: Mapping[str, object]) -> str:
+        """Say how what lies in a folder differs from this run; empty where it does not."""
+        if not content(folder):
+            return ""
+        earlier = read_manifest(folder)
+        return "of unknown options" if earlier is None else difference(earlier, now)
 
     @contextmanager
     def arrays(self, **shapes: tuple[int, ...]) -> Iterator[dict[str, NpyWriter]]:
@@ -246,17 +225,21 @@ class RunFolders:
 
     def save_metrics(self, values: list[float]) -> None:
         """Write `metrics.npy` in the order given."""
-        with whole_file(self.results / "metrics.npy") as part, part.open("wb") as file:
-            np.save(file, np.array(values, dtype=np.float32))
+        if self.writes:
+            with whole_file(self.results / "metrics.npy") as part, part.open("wb") as file:
+                np.save(file, np.array(values, dtype=np.float32))
 
     def save_record(self, record: dict) -> None:
         """Write `run.json`, the account of the run."""
-        with whole_file(self.results / "run.json") as part:
-            part.write_text(json.dumps(record, indent=2, default=str) + "\n")
+        if self.writes:
+            with whole_file(self.results / "run.json") as part:
+                part.write_text(json.dumps(record, indent=2, default=str) + "\n")
 
     def append_result(self, scores: dict[str, float]) -> None:
         """Append the setting, a line of scores and an empty line to `results_<task>.txt`, whole
         or not at all, whoever else appends to it."""
+        if not self.writes:
+            return
         line = ", ".join(f"{name}:{value}" for name, value in scores.items())
         text = f"{self.setting}\n{line}\n\n".encode()
         with self.results_file.open("ab", buffering=0) as file:
@@ -267,10 +250,25 @@ class RunFolders:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.results_file))
 
 
-def noted_arguments(checkpoint: Path) -> dict | None:
-    """Read the arguments that are noted in one of our checkpoints, None where there are none."""
+def content(folder: Path) -> list[Path]:
+    """The files that runs have left in a folder, but for the manifest and hidden ones."""
+    return [p for p in folder.glob("[!.]*") if p.is_file() and p.name != MANIFEST]
+
+
+def read_manifest(folder: Path) -> dict[str, object] | None:
+    """Read the configuration of the run that a folder belongs to; None where it can't be told.
+
+    Folders of earlier versions have no manifest: the notes in their files tell it.
+    """
     try:
-        with safe_open(checkpoint, "np") as file:
-            return json.loads(file.metadata()[METADATA_KEY])["arguments"]
-    except (SafetensorError, OSError, ValueError, TypeError, KeyError):
-        return None
+        if (folder / MANIFEST).is_file():
+            return dict(json.loads((folder / MANIFEST).read_text()))
+        if (folder / "run.json").is_file():
+            record = json.loads((folder / "run.json").read_text())
+            return configuration(record["arguments"], record.get("trained_with"))
+        for path in sorted(folder.glob("*.safetensors")):
+            with safe_open(path, "np") as file:
+                return configuration(json.loads(file.metadata()[METADATA_KEY])["arguments"])
+    except (SafetensorError, OSError, ValueError, TypeError, KeyError, AttributeError):
+        pass
+    return None

@@ -1,0 +1,104 @@
+"""The device of a run, its precision, and how it computes there."""
+
+import platform
+import sys
+from argparse import Namespace
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
+
+import torch
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, LRScheduler
+
+from models.interface import Objective
+from utils.errors import UserError
+
+PRECISIONS = {"bf16": torch.bfloat16, "fp16": torch.float16}
+COSINE_FLOOR = 1e-8
+
+
+def choose_device(args: Namespace) -> torch.device:
+    """Take the GPU that `--gpu` names where there is one, else the CPU.
+
+    Raises:
+        UserError: a GPU was asked for by name and is not there.
+    """
+    if not args.use_gpu:
+        return torch.device("cpu")
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if args.gpu < count:
+        return torch.device("cuda", args.gpu)
+    if count or args.gpu:
+        raise UserError(f"--gpu {args.gpu}: visible GPUs, numbered from 0: {count}")
+    if "use_gpu" in args.given:
+        raise UserError(
+            "--use_gpu asks for CUDA, and no GPU is visible: leave it out, or pass --use_gpu 0, "
+            "to run on the CPU"
+        )
+    return torch.device("cpu")
+
+
+def check_precision(amp: str, device: torch.device) -> None:
+    """Refuse a precision that the device does not have.
+
+    Raises:
+        UserError: fp16 on a CPU, or bf16 on a GPU without it.
+    """
+    if amp == "fp16" and device.type == "cpu":
+        raise UserError("--amp fp16 is for GPUs: use --amp bf16, or leave it out, on the CPU")
+    if amp == "bf16" and device.type == "cuda" and not torch.cuda.is_bf16_supported():
+        raise UserError("--amp bf16: this GPU has no bfloat16: use --amp fp16")
+
+
+def autocast(amp: str, device: torch.device) -> Callable[[], AbstractContextManager]:
+    """Make the context of mixed precision that `--amp` asks for; "no" changes nothing."""
+    return nullcontext if amp == "no" else partial(torch.autocast, device.type, PRECISIONS[amp])
+
+
+def speed_up(objective: Objective, args: Namespace, device: torch.device) -> int:
+    """Compile the model, or give it the fast kernels of the CPU, as `--compile` and `--fast_cpu`
+    say.
+
+    Returns:
+        How many modules compute by fast kernels.
+    """
+    if args.compile and device.type == "cpu":
+        print("--compile: skipped on the CPU, where the fast kernels beat the compiled model")
+    elif args.compile and (platform.system() == "Windows" or sys.version_info >= (3, 15)):
+        print("--compile: skipped, since PyTorch does not compile here")
+    elif args.compile:
+        objective.compile()
+    if args.fast_cpu == "off" or device.type != "cpu":
+        return 0
+    from layers import fast_cpu
+
+    return fast_cpu.install(objective.model)
+
+
+def device_name(device: torch.device) -> str:
+    """Name a device as a person would."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return platform.processor() or platform.machine()
+
+
+def learning_rate_schedule(optimiser: Optimizer, args: Namespace) -> LRScheduler:
+    """Make the schedule of the main optimiser, to be stepped once an epoch.
+
+    With `--cos 1` cosine annealing (periodic beyond `--tmax`); else what `--lradj` names: after
+    epoch e (1-based) type1 and type3 set lr0 while e < 3, then lr0 * 0.9^(e-3), where type3 takes
+    lr0 = 1e-4 whatever the learning rate; type2 sets lr0 * decay_fac^(e-1).
+    """
+    if args.cos:
+        return CosineAnnealingLR(optimiser, T_max=args.tmax, eta_min=COSINE_FLOOR)
+    start = 1e-4 / args.learning_rate if args.lradj == "type3" else 1.0
+
+    def factor(epochs: int) -> float:
+        if epochs == 0:
+            return 1.0
+        if args.lradj == "type2":
+            return args.decay_fac ** (epochs - 1)
+        return start * (1.0 if epochs < 3 else 0.9 ** (epochs - 3))
+
+    return LambdaLR(optimiser, factor)

@@ -1,0 +1,90 @@
+"""Prediction in evaluation mode, in large batches, shared out among the processes."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from data_provider.batches import batch_count, index_batches
+from exp.processes import Processes
+from exp.stopping import Stopping
+from models.interface import Objective
+
+
+class WindowSet(Protocol):
+    """A split: numbered windows, gathered by number."""
+
+    def __len__(self) -> int: ...
+
+    def batch(self, index: Tensor) -> tuple[Tensor, ...]:
+        """Gather the windows `index` `[batch]`; the first tensor is the model's input."""
+
+
+class Evaluation:
+    """Predicts for the tests and validations of a run.
+
+    Args:
+        objective: the model. processes, stopping, device: of the run.
+        autocast: makes the context of mixed precision.
+    """
+
+    def __init__(
+        self,
+        objective: Objective,
+        processes: Processes,
+        stopping: Stopping,
+        device: torch.device,
+        autocast: Callable[[], AbstractContextManager],
+    ):
+        self.objective, self.processes, self.stopping = objective, processes, stopping
+        self.device, self.autocast = device, autocast
+
+    def predict(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Predict in evaluation mode, each process for a shard of the windows.
+
+        Args:
+            x, mask: see `models.interface.Objective.predict`.
+
+        Raises:
+            Interrupted: a signal came during validation or test.
+        """
+        self.stopping.check()
+        self.objective.model.eval()
+        start, end = self.processes.shard_bounds(len(x))
+        rows = slice(start, max(end, start + 1))  # a process without a shard computes a window too
+        outputs = self.predict_here(x[rows], None if mask is None else mask[rows])
+        return self.processes.gather(outputs[: end - start], len(x))
+
+    @torch.no_grad()
+    def predict_here(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Predict in this process alone, in whatever modes the model's modules are."""
+        with self.autocast():
+            return self.objective.predict(x, mask)
+
+    def batches(self, windows: WindowSet, label: str | None = None) -> Iterator[Tensor]:
+        """Go through all windows in order, in large batches, with a progress bar if labelled.
+
+        Yields:
+            Numbers of windows `[batch]` on the device.
+        """
+        size = self.objective.evaluation_windows * self.processes.count
+        indices = index_batches(len(windows), size, self.device)
+        if label is None:
+            yield from indices
+            return
+        with progress_bar(label, batch_count(len(windows), size)) as bar:
+            for index in indices:
+                yield index
+                bar.update()
+
+
+def progress_bar(label: str, total: int) -> tqdm:
+    """Make a progress bar with time left; into a file it writes a line only now and then."""
+    wait = 0.5 if sys.stderr.isatty() else 30.0
+    return tqdm(
+        total=total, desc=label, leave=False, mininterval=wait, delay=wait, dynamic_ncols=True
+    )

@@ -1,0 +1,76 @@
+"""The guard against losses and gradients that are not finite."""
+
+from math import inf
+
+import torch
+from torch import Tensor, nn
+
+
+class NonFiniteGuard:
+    """Counts the updates that were skipped, on the device: no step waits for the host to look.
+
+    Once more than `allowed` would be skipped, nothing is updated any more: the model stays as it
+    was before that step, until `check` is called.
+
+    Args:
+        device: where the losses are.
+        allowed: how many updates may be skipped.
+        interval: steps from one `check` to the next.
+
+    Attributes:
+        known: updates that were skipped, as of the last `check`.
+        skipped, last, refused: on the device: how many were, the last step of these, and the first
+            step that was one too many.
+    """
+
+    def __init__(self, device: torch.device, allowed: int, interval: int = 1):
+        self.allowed, self.interval, self.known = allowed, interval, 0
+        self.skipped, self.last, self.refused = torch.zeros(3, dtype=torch.long, device=device)
+
+    def restart(self, skipped: int) -> None:
+        """Count on from `skipped`, and let updates happen again."""
+        self.known = skipped
+        self.skipped.fill_(skipped)
+        self.last.zero_()
+        self.refused.zero_()
+
+    def frozen(self) -> Tensor:
+        """Whether one too many came, so that nothing is to be updated, `[]`."""
+        return self.refused > 0
+
+    def record(self, step: int, nonfinite: Tensor) -> None:
+        """Note whether the update of `step` was skipped."""
+        nonfinite = nonfinite & ~self.frozen()
+        refused = nonfinite & (self.skipped >= self.allowed)
+        skipped = nonfinite & ~refused
+        self.refused += refused * step
+        self.skipped += skipped
+        self.last += skipped * (step - self.last)
+
+    def check(self) -> tuple[int, int]:
+        """Look.
+
+        Returns:
+            The step that was refused, and the last one that was skipped since the last look; 0
+            where there is none.
+        """
+        skipped, last, refused = torch.stack([self.skipped, self.last, self.refused]).tolist()
+        new, self.known = skipped - self.known, skipped
+        return refused, last if new else 0
+
+
+def where_nonfinite(epoch: int, step: int, windows: Tensor) -> str:
+    """Say where a loss or gradient was not finite; `windows` are the step's, `[windows]`."""
+    shown = ", ".join(map(str, windows[:8].tolist())) + (", …" if len(windows) > 8 else "")
+    return f"loss or gradient not finite at epoch {epoch}, step {step} (windows {shown})"
+
+
+def largest_gradients(model: nn.Module, count: int = 3) -> str:
+    """Name the parameters with the largest gradients, those that are not finite first."""
+    norms = {
+        name: parameter.grad.norm().item()
+        for name, parameter in model.named_parameters()
+        if parameter.grad is not None
+    }
+    names = sorted(norms, key=lambda name: norms[name] if norms[name] < inf else inf, reverse=True)
+    return ", ".join(f"{name} ({norms[name]:.3g})" for name in names[:count])

@@ -1,0 +1,146 @@
+"""CALF as the training loop sees it: its losses, its two optimisers, what is saved of it."""
+
+import hashlib
+from argparse import Namespace
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from models.CALF import CALFConfig, Model
+from models.interface import DataShape, Objective, ParameterGroup
+from utils.batch import Batch, Weight
+from utils.errors import UserError
+from utils.losses import CALFLoss
+
+CPU_TRAINING_TOKENS = 1024  # channels x windows of a micro-batch: what a processor's cache holds
+CPU_EVALUATION_TOKENS = 1536
+GPU_EVALUATION_TOKENS = 65536
+PROJECTION_LEARNING_RATE = 1e-4
+
+
+class CALFObjective(Objective):
+    """CALF: three losses, two optimisers; trained parameters alone are saved."""
+
+    loss_names = ("task", "output", "feature")
+    shape_options = "--seq_len, --pred_len, --d_model, --gpt_layers and --r"
+
+    @staticmethod
+    def resolve_args(args: Namespace) -> Namespace:
+        """Take the width of the backbone where `--d_model` is not given."""
+        if args.d_model is None:
+            from layers.backbone import load_config
+
+            args = Namespace(**{**vars(args), "d_model": load_config(args.llm).n_embd})
+        return args
+
+    def __init__(self, args: Namespace, shape: DataShape, device: torch.device):
+        # first, since a loss that is not known is found out at once and a backbone takes seconds
+        self.loss = CALFLoss.from_args(args)
+        given = vars(args) | asdict(shape)
+        self.model = model = Model(CALFConfig.from_args(Namespace(**given))).to(device)
+        model.check_channels(shape.n_channels)
+        model.grad_checkpoint(args.grad_checkpoint)
+        on_cpu = device.type == "cpu"
+        evaluation_tokens = CPU_EVALUATION_TOKENS if on_cpu else GPU_EVALUATION_TOKENS
+        self.evaluation_windows = max(1, evaluation_tokens // shape.n_channels)
+        self.training_windows = args.batch_size
+        if on_cpu:
+            most = max(1, CPU_TRAINING_TOKENS // shape.n_channels)
+            self.training_windows = min(args.batch_size, most)
+        trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
+        in_memory = sum(p.numel() for p in model.parameters())
+        self.notes = {
+            "config": asdict(model.config),
+            "backbone": {
+                "llm": args.llm,
+                "llm_weights": args.llm_weights,
+                "seed": args.seed,
+                "gpt_layers": args.gpt_layers,
+                "fingerprint": frozen_fingerprint(model.gpt2),
+            },
+            "word_embeddings": model.words_source,
+            "parameters": {"trained": trained, "in_memory": in_memory},
+        }
+        print(
+            f"CALF on {model.backbone}, {args.gpt_layers} blocks: {trained:,} trained of "
+            f"{in_memory:,} parameters, on {device}"
+        )
+
+    def losses(self, batch: Batch, weight: Weight) -> dict[str, Tensor]:
+        output = self.model(
+            batch.x,
+            batch.mask,
+            text_branch=self.loss.needs_text_branch,
+            features=self.loss.needs_features,
+        )
+        return self.loss(output, batch, weight)
+
+    def predict(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        return self.model(x, mask, text_branch=False).outputs_time
+
+    def parameter_groups(self) -> list[ParameterGroup]:
+        """Two groups, told apart by `_proj` in the name.
+
+        The second is meant for the feature projections; since the authors' code selects it by
+        name, it takes in the match module's attention projections too (docs/method.md, section 5).
+        """
+        trained = [(name, p) for name, p in self.model.named_parameters() if p.requires_grad]
+        main = [p for name, p in trained if "_proj" not in name]
+        projections = [p for name, p in trained if "_proj" in name]
+        return [
+            ParameterGroup("main", main),
+            ParameterGroup("projections", projections, PROJECTION_LEARNING_RATE),
+        ]
+
+    def published_validation_mode(self) -> None:
+        """Leave the dropouts of GPT-2 and LoRA on (docs/method.md, section 7)."""
+        self.model.eval()
+        self.model.gpt2.train()
+        self.model.gpt2_text.train()
+
+    def check_same_backbone(self, notes: Mapping, path: Path) -> None:
+        if notes["backbone"]["fingerprint"] != self.notes["backbone"]["fingerprint"]:
+            raise UserError(
+                f"{path}: --llm {self.model.config.llm} is another GPT-2 than when training "
+                "began: --resume needs the same"
+            )
+
+    def load_state(self, state: Mapping[str, Tensor], notes: Mapping, path: Path) -> None:
+        """Load trained parameters, or a whole state dict of the authors' code.
+
+        Trained parameters need the backbone that they were trained on; a whole state dict brings
+        its own.
+
+        Raises:
+            UserError: parameters, LoRA's scale or the backbone differ.
+        """
+        # token tables and causal masks, which ours does not have
+        left_out = (".wte.weight", ".attn.bias", ".attn.masked_bias")
+        state = {name: value for name, value in state.items() if not name.endswith(left_out)}
+        self.check_state(state, path)
+        own_alpha = self.model.config.lora_alpha
+        alpha = notes.get("config", {}).get("lora_alpha", own_alpha)
+        if alpha != own_alpha:
+            raise UserError(f"{path} was trained with --lora_alpha {alpha}: give the same")
+        backbone = notes.get("backbone", {})
+        whole = state.keys() >= self.model.state_dict().keys()
+        if not whole and backbone.get("fingerprint") != self.notes["backbone"]["fingerprint"]:
+            raise UserError(
+                f"{path} was trained on another backbone: {backbone.get('llm', 'unknown')}, "
+                f"{backbone.get('llm_weights', 'unknown')} weights, seed "
+                f"{backbone.get('seed', 'unknown')}; give the same --llm, --llm_weights and --seed"
+            )
+        self.model.load_state_dict(state, strict=False)
+
+
+def frozen_fingerprint(module: nn.Module) -> str:
+    """Hash the frozen weights: equal for the same backbone, whatever was trained on it."""
+    digest = hashlib.sha256()
+    for name, parameter in sorted(module.named_parameters()):
+        if not parameter.requires_grad:
+            digest.update(name.encode())
+            digest.update(parameter.detach().cpu().contiguous().numpy().data)
+    return digest.hexdigest()

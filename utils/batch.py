@@ -1,0 +1,61 @@
+"""What a task hands to a model: a batch of windows, and the weight of a part of one."""
+
+from dataclasses import dataclass, fields, replace
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A batch of training windows.
+
+    Attributes:
+        x: the model's input, `[batch, seq_len, channels]`.
+        y: the truth, `[batch, steps, channels]`, or classes `[batch]`.
+        mask: imputation: 1 where `x` is observed and 0 where it is masked, shape of `x`; masked
+            entries alone are scored.
+        y_mask: M4: 1 where the truth is known, shape of `y`.
+        period: M4: steps of a season.
+        channel: `--features MS`: the only channel that is scored.
+    """
+
+    x: Tensor
+    y: Tensor
+    mask: Tensor | None = None
+    y_mask: Tensor | None = None
+    period: int = 1
+    channel: int | None = None
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def __getitem__(self, rows: slice) -> "Batch":
+        """Take some of the windows."""
+        tensors = {
+            field.name: value[rows]
+            for field in fields(self)
+            if isinstance(value := getattr(self, field.name), Tensor)
+        }
+        return replace(self, **tensors)
+
+    def scored(self, y: Tensor) -> Tensor:
+        """Select of truths or predictions `y` the entries that are scored."""
+        if self.channel is not None:
+            y = y[..., self.channel : self.channel + 1]
+        return y if self.mask is None else y[self.mask == 0]
+
+    def scored_entries(self) -> Tensor | None:
+        """Count the scored entries of each window `[batch]`; None where all have as many."""
+        return None if self.mask is None else (self.mask == 0).sum(dim=(1, 2))
+
+
+@dataclass(frozen=True)
+class Weight:
+    """Weight of a micro-batch in the means over its batch.
+
+    Attributes:
+        windows: its share of the windows. scored: its share of the scored entries.
+    """
+
+    windows: float = 1.0
+    scored: float | Tensor = 1.0

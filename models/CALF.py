@@ -10,8 +10,7 @@ from transformers import GPT2Model
 
 from layers.backbone import check_backbone, load_backbone
 from layers.gpt2 import build_branches
-from layers.instance_norm import restore, standardise
-from layers.linear import Linear
+from layers.instance_norm import denormalise, standardise
 from layers.match import CrossModalMatch
 from utils.errors import UserError
 from utils.word_embeddings import DEFAULT_PATH, load_word_embeddings
@@ -130,16 +129,16 @@ class Model(nn.Module):
             backbone, n_layer, config.r, config.lora_alpha, config.lora_dropout
         )
         self.time_proj = nn.ModuleList(
-            Linear(d_model, d_model, bias=False) for _ in range(n_layer + 1)
+            nn.Linear(d_model, d_model, bias=False) for _ in range(n_layer + 1)
         )
         self.text_proj = nn.ModuleList(
-            Linear(d_model, d_model, bias=False) for _ in range(n_layer + 1)
+            nn.Linear(d_model, d_model, bias=False) for _ in range(n_layer + 1)
         )
         if config.task_name == "classification":
-            self.out_layer = Linear(d_model * config.n_channels, config.num_class)
+            self.out_layer = nn.Linear(d_model * config.n_channels, config.num_class)
         else:
             steps = config.pred_len if config.task_name in FORECASTING else config.seq_len
-            self.out_layer = Linear(d_model, steps)
+            self.out_layer = nn.Linear(d_model, steps)
 
     def forward(
         self,
@@ -171,13 +170,13 @@ class Model(nn.Module):
         else:
             x, mean, scale = standardise(x, mask)
         x_time = self.in_layer.temporal_tokens(rearrange(x, "b l c -> b c l"))
-        y_time, hidden_time = self.gpt2(x_time, keep_hidden=features)
+        y_time, hidden_time = self.gpt2(x_time, output_hidden_states=features)
         output = CALFOutput(self._head(y_time, mean, scale))
         if features:
             output.hidden_time, output.time_proj = hidden_time, self.time_proj
         if text_branch:
             x_text = self.in_layer.textual_tokens(x_time)
-            y_text, hidden_text = self.gpt2_text(x_text, keep_hidden=features)
+            y_text, hidden_text = self.gpt2_text(x_text, output_hidden_states=features)
             output.outputs_text = self._head(y_text, mean, scale)
             if features:
                 output.hidden_text, output.text_proj = hidden_text, self.text_proj
@@ -187,7 +186,7 @@ class Model(nn.Module):
         """Map branch outputs `[batch, channels, d_model]` to predictions or logits."""
         if self.config.task_name == "classification":
             return self.out_layer(rearrange(y, "b c d -> b (c d)"))
-        return restore(rearrange(self.out_layer(y), "b c p -> b p c"), mean, scale)
+        return denormalise(rearrange(self.out_layer(y), "b c p -> b p c"), mean, scale)
 
     def grad_checkpoint(self, enabled: bool) -> None:
         """Keep of each GPT-2 block only its input for the backward pass, and compute it again."""

@@ -20,7 +20,7 @@ TANH_GELU = ("gelu_new", "gelu_fast", "gelu_pytorch_tanh")
 
 
 class CausalSelfAttention(nn.Module):
-    """GPT-2's attention over `[batch, channels, d_model]`, which never stores attention maps."""
+    """GPT-2's causal attention over `[batch, channels, d_model]`."""
 
     def __init__(self, attn: nn.Module):
         super().__init__()

@@ -54,7 +54,7 @@ def new_data(module):
 
 
 def through_numpy(module):
-    module.weight.numpy()[:] *= 2
+    module.weight.requires_grad_(False).numpy()[:] *= 2
 
 
 def through_detached(module):
@@ -138,6 +138,19 @@ def test_a_changed_weight(prepare, make, change: Callable):
         found.append(assert_fresh(model))
         assert not torch.allclose(*[y for y, *_ in found[-2:]])
     assert not torch.allclose(found[-1][0], before[0])
+
+
+@pytest.mark.parametrize("factor", ["lora_A", "lora_B"])
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_changed_factor(prepare, factor, change: Callable):
+    torch.manual_seed(1)
+    model = prepare(low_rank_update())
+    before = assert_fresh(model)
+    alias = change(getattr(model.base_model.model[0], factor)["default"])
+    if alias is not None:
+        assert_fresh(model)
+        alias.mul_(3)
+    assert not torch.allclose(assert_fresh(model)[2], before[2])
 
 
 def fast_low_rank_update() -> tuple[nn.Module, FastLoraLinear, FastConv1D]:

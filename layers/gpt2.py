@@ -5,99 +5,49 @@ its weights, and checkpoints of the authors' code, load by name.
 """
 
 from copy import deepcopy
-from types import SimpleNamespace
 
 import torch
+import torch.nn.functional as F
+from einops import rearrange
 from peft import LoraConfig, PeftModel, get_peft_model
+from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
-from transformers import GPT2Config, GPT2Model
-from transformers.activations import ACT2FN
+from transformers import GPT2Model
 
-from layers.attention import self_attention
-from layers.dropout import dropout
-from layers.linear import Derived, conv1d, frozen_mlp, linear
-
-LORA = "default"  # peft's name for an only adapter
+# activations of transformers that are the tanh approximation, which PyTorch has as one kernel
+TANH_GELU = ("gelu_new", "gelu_fast", "gelu_pytorch_tanh")
 
 
 class CausalSelfAttention(nn.Module):
-    """GPT-2's attention over `[batch, channels, d_model]`."""
+    """GPT-2's causal attention over `[batch, channels, d_model]`."""
 
-    def __init__(self, attn: nn.Module, config: GPT2Config, index: int):
+    def __init__(self, attn: nn.Module):
         super().__init__()
-        self.c_attn = attn.c_attn
-        self.c_proj = attn.c_proj
-        self.n_head = config.n_head
-        self.attn_pdrop, self.resid_pdrop = config.attn_pdrop, config.resid_pdrop
-        self.scale = (config.n_embd // config.n_head) ** -0.5 if config.scale_attn_weights else 1.0
-        if config.scale_attn_by_inverse_layer_idx:
-            self.scale /= index + 1
-        self.folded = Derived(fold)
+        self.c_attn, self.c_proj = attn.c_attn, attn.c_proj
+        self.attn_dropout, self.resid_dropout = attn.attn_dropout, attn.resid_dropout
+        self.n_head, self.scale = attn.num_heads, attn.scaling
 
     def forward(self, x: Tensor) -> Tensor:
-        qkv = self.c_attn_with_lora(x) if hasattr(self.c_attn, "lora_A") else conv1d(x, self.c_attn)
-        attn_pdrop = self.attn_pdrop if self.training else 0.0
-        y = self_attention(qkv, self.n_head, attn_pdrop, is_causal=True, scale=self.scale)
-        return dropout(conv1d(y, self.c_proj), self.resid_pdrop, self.training)
-
-    def c_attn_with_lora(self, x: Tensor) -> Tensor:
-        """Apply `c_attn` and peft's low-rank update of it to `x` `[.., in]`.
-
-        Without gradients and dropout, the update is added to the weight and not to every product.
-        """
-        layer, base = self.c_attn, self.c_attn.base_layer
-        a, b, scaling = layer.lora_A[LORA].weight, layer.lora_B[LORA].weight, layer.scaling[LORA]
-        if not (layer.training or torch.is_grad_enabled()):
-            return conv1d(x, self.folded.of(base.weight, base.bias, a, b, scaling=scaling))
-        dropped = dropout(x, getattr(layer.lora_dropout[LORA], "p", 0.0), layer.training)
-        return conv1d(x, base).add(linear(linear(dropped, a), b), alpha=scaling)
-
-    def train(self, mode: bool = True) -> "CausalSelfAttention":
-        """Switch modes; training gives back what only evaluation needs."""
-        if mode:
-            self.folded.clear()
-        return super().train(mode)
-
-
-def fold(weight: Tensor, bias: Tensor, a: Tensor, b: Tensor, scaling: float) -> SimpleNamespace:
-    """Make a projection of a weight `[in, out]` and its low-rank update `scaling b a`."""
-    return SimpleNamespace(weight=torch.addmm(weight, a.t(), b.t(), alpha=scaling), bias=bias)
-
-
-class MLP(nn.Module):
-    """GPT-2's feed-forward part."""
-
-    def __init__(self, mlp: nn.Module, config: GPT2Config):
-        super().__init__()
-        self.c_fc = mlp.c_fc
-        self.c_proj = mlp.c_proj
-        # "gelu_new" is the tanh approximation, which PyTorch has as one kernel
-        self.tanh_gelu = config.activation_function in (
-            "gelu_new",
-            "gelu_fast",
-            "gelu_pytorch_tanh",
+        q, k, v = rearrange(self.c_attn(x), "b c (n h k) -> n b h c k", n=3, h=self.n_head)
+        dropout = self.attn_dropout.p if self.training else 0.0
+        y = F.scaled_dot_product_attention(
+            q, k, v, dropout_p=dropout, is_causal=True, scale=self.scale
         )
-        self.act = nn.GELU("tanh") if self.tanh_gelu else ACT2FN[config.activation_function]
-        self.resid_pdrop = config.resid_pdrop
-
-    def forward(self, x: Tensor) -> Tensor:
-        if self.tanh_gelu:
-            y = frozen_mlp(x, self.c_fc, self.c_proj)
-        else:
-            y = conv1d(self.act(conv1d(x, self.c_fc)), self.c_proj)
-        return dropout(y, self.resid_pdrop, self.training)
+        return self.resid_dropout(self.c_proj(rearrange(y, "b h c k -> b c (h k)")))
 
 
 class Block(nn.Module):
     """One pre-norm transformer block of GPT-2."""
 
-    def __init__(self, block: nn.Module, config: GPT2Config, index: int):
+    def __init__(self, block: nn.Module, activation: str):
         super().__init__()
         self.ln_1 = block.ln_1
-        self.attn = CausalSelfAttention(block.attn, config, index)
+        self.attn = CausalSelfAttention(block.attn)
         self.ln_2 = block.ln_2
-        self.mlp = MLP(block.mlp, config)
+        self.mlp = block.mlp
+        if activation in TANH_GELU:
+            self.mlp.act = nn.GELU("tanh")
 
     def forward(self, x: Tensor) -> Tensor:
         x = x + self.attn(self.ln_1(x))
@@ -105,43 +55,44 @@ class Block(nn.Module):
 
 
 class GPT2Branch(nn.Module):
-    """The first blocks of a GPT-2, with a residual around the whole.
+    """The first blocks of a GPT-2, with a residual around the whole (`docs/method.md` section 3).
 
     Args:
         backbone: the GPT-2 whose modules this branch takes over; its token table is left behind.
         n_layer: number of blocks used.
 
-    Source: paper section "Two branches" (method section 3).
+    Attributes:
+        grad_checkpoint: whether the backward pass recomputes each block from its input.
     """
 
     def __init__(self, backbone: GPT2Model, n_layer: int):
         super().__init__()
-        config = backbone.config
+        activation = backbone.config.activation_function
         self.wpe = backbone.wpe
-        self.embd_pdrop = config.embd_pdrop
-        self.h = nn.ModuleList(Block(backbone.h[i], config, i) for i in range(n_layer))
+        self.drop = backbone.drop
+        self.h = nn.ModuleList(Block(backbone.h[i], activation) for i in range(n_layer))
         self.ln_f = backbone.ln_f
         self.grad_checkpoint = False
 
-    def forward(self, x: Tensor, keep_hidden: bool = False) -> tuple[Tensor, list[Tensor]]:
+    def forward(self, x: Tensor, output_hidden_states: bool = False) -> tuple[Tensor, list[Tensor]]:
         """Run the branch on tokens `[batch, channels, d_model]`.
 
         Returns:
-            The output `ln_f(blocks(x + positions)) + x`, and, if `keep_hidden`, the n_layer + 1
-            hidden states: the embedding output, the output of every block but the last, and the
-            branch's output itself (else an empty list).
+            The output `ln_f(blocks(x + positions)) + x`, and, if `output_hidden_states`, the
+            n_layer + 1 hidden states: the embedding output, the output of every block but the
+            last, and the branch's output itself (else an empty list).
         """
-        state = dropout(x + self.wpe.weight[: x.shape[1]], self.embd_pdrop, self.training)
+        state = self.drop(x + self.wpe.weight[: x.shape[1]])
         hidden = []
         for block in self.h:
-            if keep_hidden:
+            if output_hidden_states:
                 hidden.append(state)
             if self.grad_checkpoint and torch.is_grad_enabled():
                 state = checkpoint(block, state, use_reentrant=False)
             else:
                 state = block(state)
         output = self.ln_f(state) + x
-        if keep_hidden:
+        if output_hidden_states:
             hidden.append(output)
         return output, hidden
 
@@ -149,11 +100,11 @@ class GPT2Branch(nn.Module):
 def build_branches(
     backbone: GPT2Model, n_layer: int, r: int, lora_alpha: int, lora_dropout: float
 ) -> tuple[PeftModel, GPT2Branch]:
-    """Make the temporal and the textual branch of one GPT-2.
+    """Make the temporal and the textual branch of one GPT-2 (`docs/method.md` section 3).
 
     Temporal: LoRA on every `c_attn`; layer norms and position embeddings are trained too.
-    Textual: only the position embeddings are trained. The frozen projections are the same tensors
-    in both branches (the same modules); what either branch trains it has for itself.
+    Textual: only the position embeddings are trained. Both branches hold the same frozen
+    projections (the same modules); each has its own copy of what is trained.
 
     Returns:
         `(temporal, textual)`.
@@ -179,3 +130,8 @@ def build_branches(
     for name, parameter in temporal.named_parameters():
         parameter.requires_grad_("lora_" in name or "ln_" in name or "wpe" in name)
     return temporal, textual
+
+
+def adapter_is_merged(temporal: nn.Module) -> bool:
+    """Tell whether an adapter is merged into the weights, which the textual branch shares."""
+    return any(isinstance(m, BaseTunerLayer) and m.merged for m in temporal.modules())

@@ -7,7 +7,7 @@ EPS = 1e-5
 
 
 def standardise(x: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
-    """Standardise every window over time (method section "Tokens").
+    """Standardise every window over time (`docs/method.md` section 1).
 
     Args:
         x: windows `[batch, length, channels]`; masked entries are already 0.
@@ -17,7 +17,7 @@ def standardise(x: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor, 
 
     Returns:
         The standardised windows `[batch, length, channels]`, and the mean and scale
-        `[batch, 1, channels]` that `restore` takes. Mean and scale carry no gradient.
+        `[batch, 1, channels]` that `denormalise` takes. Mean and scale carry no gradient.
     """
     mean = x.mean(dim=1, keepdim=True).detach()
     x = x - mean
@@ -30,6 +30,6 @@ def standardise(x: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor, 
     return x / scale, mean, scale
 
 
-def restore(y: Tensor, mean: Tensor, scale: Tensor) -> Tensor:
+def denormalise(y: Tensor, mean: Tensor, scale: Tensor) -> Tensor:
     """Map outputs `[batch, steps, channels]` back to the units of the model's input."""
     return y * scale + mean

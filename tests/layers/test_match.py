@@ -1,28 +1,151 @@
-"""The match module against PyTorch's own attention, fed the naive way."""
+"""The match module against the formulas, and against attention to every sample's own words."""
+
+from copy import deepcopy
 
 import torch
+import torch.nn.functional as F
 
-from layers.instance_norm import restore, standardise
+from layers.instance_norm import denormalise, standardise
 from layers.match import CrossModalMatch
 
+CLOSE = {"rtol": 1e-5, "atol": 1e-5}
 
-def test_textual_tokens_are_multi_head_attention_to_every_samples_words():
+
+def encode(layer, x, norm_first=False):
+    """A `TransformerEncoderLayer` with ReLU and without dropout, by its formulas."""
+    attention, heads = layer.self_attn, layer.self_attn.num_heads
+
+    def attend(x):
+        qkv = F.linear(x, attention.in_proj_weight, attention.in_proj_bias)
+        q, k, v = qkv.unflatten(-1, (3, heads, -1)).permute(2, 0, 3, 1, 4)
+        maps = (q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5).softmax(-1)
+        return attention.out_proj((maps @ v).transpose(1, 2).flatten(2))
+
+    def feed(x):
+        return layer.linear2(F.relu(layer.linear1(x)))
+
+    if norm_first:
+        x = x + attend(layer.norm1(x))
+        return x + feed(layer.norm2(x))
+    x = layer.norm1(x + attend(x))
+    return layer.norm2(x + feed(x))
+
+
+def small_match(dropout: float = 0.0) -> CrossModalMatch:
     torch.manual_seed(0)
-    match = CrossModalMatch(10, torch.randn(24, 9), n_heads=4).eval()
-    torch.nn.init.normal_(match.cross_attention.in_proj_bias)
+    match = CrossModalMatch(10, torch.randn(24, 9), n_heads=4, dropout=dropout)
+    for parameter in match.parameters():
+        parameter.data += 0.1 * torch.randn_like(parameter)
+    return match
+
+
+def assert_encodes(match, expected, x):
+    """Compare temporal tokens in training, in evaluation, and without gradients."""
+    for training in (True, False):
+        match.train(training)
+        torch.testing.assert_close(match.temporal_tokens(x), expected(x), **CLOSE)
+        with torch.no_grad():
+            torch.testing.assert_close(match.temporal_tokens(x), expected(x), **CLOSE)
+
+
+def test_textual_tokens_are_multi_head_attention_to_every_samples_words(prepare):
+    match = small_match().eval()
+    plain = deepcopy(match.cross_attention)
+    prepare(match)
     x_time = match.temporal_tokens(torch.randn(3, 5, 10))
     words = match.word_embedding.expand(3, -1, -1)
-    expected, _ = match.cross_attention(x_time, words, words)
-    torch.testing.assert_close(match.textual_tokens(x_time), expected, rtol=1e-5, atol=1e-6)
+    expected, _ = plain(x_time, words, words)
+    torch.testing.assert_close(match.textual_tokens(x_time), expected, **CLOSE)
+    with torch.no_grad():
+        torch.testing.assert_close(match.textual_tokens(x_time), expected, **CLOSE)
 
 
-def test_temporal_tokens_are_pytorchs_encoder_layer():
-    torch.manual_seed(0)
-    match = CrossModalMatch(10, torch.randn(24, 9), n_heads=4).eval()
-    torch.nn.init.normal_(match.transformer_encoder.layers[0].self_attn.in_proj_bias)
+def test_temporal_tokens_are_pytorchs_encoder_layer(prepare):
+    match = small_match()
+    plain = deepcopy(match)
+    prepare(match)
+    layer = plain.transformer_encoder.layers[0]
+    assert_encodes(match, lambda x: encode(layer, plain.linear(x)), torch.randn(3, 5, 10))
+
+
+def test_every_encoder_layer_acts(prepare):
+    match = small_match()
+    layers = match.transformer_encoder.layers
+    layers.append(deepcopy(layers[0]))
+    layers[1].linear1.weight.data.mul_(-2)
+    plain = deepcopy(match)
+    prepare(match)
+
+    def expected(x):
+        x = plain.linear(x)
+        for layer in plain.transformer_encoder.layers:
+            x = encode(layer, x)
+        return x
+
+    assert_encodes(match, expected, torch.randn(3, 5, 10))
+
+
+def test_the_encoders_final_norm_acts(prepare):
+    match = small_match()
+    match.transformer_encoder.norm = torch.nn.LayerNorm(24)
+    torch.nn.init.normal_(match.transformer_encoder.norm.weight)
+    plain = deepcopy(match)
+    prepare(match)
+    layer, norm = plain.transformer_encoder.layers[0], plain.transformer_encoder.norm
+    assert_encodes(match, lambda x: norm(encode(layer, plain.linear(x))), torch.randn(3, 5, 10))
+
+
+def test_norm_first_acts(prepare):
+    match = small_match()
+    match.transformer_encoder.layers[0].norm_first = True
+    plain = deepcopy(match)
+    prepare(match)
+    layer = plain.transformer_encoder.layers[0]
+    assert_encodes(match, lambda x: encode(layer, plain.linear(x), True), torch.randn(3, 5, 10))
+
+
+def test_dropout_of_the_encoder_layer(prepare):
     x = torch.randn(3, 5, 10)
-    expected = match.transformer_encoder(match.linear(x))
-    torch.testing.assert_close(match.temporal_tokens(x), expected, rtol=1e-5, atol=1e-6)
+    for name in ("self_attn", "dropout", "dropout1", "dropout2"):
+        match = small_match()
+        module = getattr(match.transformer_encoder.layers[0], name)
+        setattr(module, "dropout" if name == "self_attn" else "p", 0.5)
+        prepare(match)
+        assert not torch.equal(match.temporal_tokens(x), match.temporal_tokens(x)), name
+        match.eval()
+        assert torch.equal(match.temporal_tokens(x), match.temporal_tokens(x)), name
+
+
+def test_dropout_of_the_cross_attention(prepare):
+    match = small_match()
+    match.cross_attention.dropout = 0.5
+    prepare(match)
+    x = torch.randn(3, 5, 24)
+    assert not torch.equal(match.textual_tokens(x), match.textual_tokens(x))
+    match.eval()
+    assert torch.equal(match.textual_tokens(x), match.textual_tokens(x))
+
+
+def test_masks_act(prepare):
+    """The attention modules are PyTorch's for whoever calls them with more than we do."""
+    match = small_match().eval()
+    layer, attention = match.transformer_encoder.layers[0], match.cross_attention
+    x, mask = torch.randn(3, 5, 24), torch.ones(5, 5, dtype=torch.bool).triu(1)
+    padding = torch.zeros(3, 5, dtype=torch.bool)
+    padding[:, 3:] = True
+    calls = [
+        lambda: layer(x, src_mask=mask),
+        lambda: layer(x, src_key_padding_mask=padding),
+        lambda: layer(x, src_mask=mask, is_causal=True),
+        lambda: attention(x, x, x)[1],
+        lambda: attention(x, x, x, attn_mask=mask, need_weights=False, is_causal=True)[0],
+        lambda: attention(x, x, x, key_padding_mask=padding, average_attn_weights=False)[1],
+        lambda: attention(x[0], x[0], x[0], need_weights=False)[0],
+    ]
+    expected = [call() for call in calls]
+    prepare(match)
+    for call, theirs in zip(calls, expected, strict=True):
+        torch.testing.assert_close(call(), theirs, **CLOSE)
 
 
 def test_word_table_is_a_buffer_and_not_in_checkpoints():
@@ -31,12 +154,12 @@ def test_word_table_is_a_buffer_and_not_in_checkpoints():
     assert "word_embedding" not in match.state_dict()
 
 
-def test_standardise_and_restore():
+def test_standardise_and_denormalise():
     x = torch.randn(2, 30, 3) * 5 + 7
     z, mean, scale = standardise(x)
     torch.testing.assert_close(z.mean(1), torch.zeros(2, 3), atol=1e-5, rtol=0)
     torch.testing.assert_close(z.var(1, unbiased=False), torch.ones(2, 3), atol=1e-4, rtol=0)
-    torch.testing.assert_close(restore(z, mean, scale), x, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(denormalise(z, mean, scale), x, rtol=1e-5, atol=1e-5)
 
 
 def test_standardise_with_a_mask():

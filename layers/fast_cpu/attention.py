@@ -1,61 +1,30 @@
-"""Self-attention that keeps no attention maps, with dropout on the CPU too."""
+"""Self-attention with dropout that stores no attention maps."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
 
-from layers.dropout import LEVELS, draw_kept
-from layers.linear import linear
+from layers.fast_cpu.dropout import draw_keep_mask
+from layers.fast_cpu.products import linear
 
-CHUNK = 1 << 20  # entries of the attention maps that exist at a time: 4 MB, a processor's cache
-WIDE = 256  # from so many tokens on, heads are worked one by one, and causal ones in bands of rows
-
-
-def self_attention(
-    qkv: Tensor,
-    heads: int,
-    dropout: float = 0.0,
-    is_causal: bool = False,
-    scale: float | None = None,
-) -> Tensor:
-    """Scaled dot-product attention of every token to those of its sample.
-
-    PyTorch's fused kernels serve wherever they can. On the CPU they know no dropout, and PyTorch
-    would keep whole maps for the backward pass: there `DropoutAttention` works in parts.
-
-    Args:
-        qkv: queries, keys and values side by side, `[batch, tokens, 3 * d_model]`.
-        heads: into how many d_model is cut.
-        dropout: probability that an entry of a map is dropped.
-        is_causal: whether a token sees the ones before it, and itself, alone.
-        scale: factor of the products; by default (d_model / heads)^-0.5.
-
-    Returns:
-        `[batch, tokens, d_model]`.
-    """
-    if scale is None:
-        scale = (qkv.shape[-1] // 3 // heads) ** -0.5
-    by_pytorch = dropout == 0 or dropout > 1 - 1 / LEVELS
-    if by_pytorch or qkv.device.type != "cpu" or torch.compiler.is_compiling():
-        q, k, v = rearrange(qkv, "b c (n h k) -> n b h c k", n=3, h=heads)
-        mixed = F.scaled_dot_product_attention(
-            q, k, v, dropout_p=dropout, is_causal=is_causal, scale=scale
-        )
-        return rearrange(mixed, "b h c k -> b c (h k)")
-    return DropoutAttention.apply(qkv, heads, dropout, is_causal, scale)
+CHUNK = 1 << 20  # entries of the maps computed at a time: 4 MB, a processor's cache
+WIDE = 256  # from so many tokens on, heads go one by one, and causal maps in bands of rows
 
 
 class DropoutAttention(torch.autograd.Function):
-    """Attention with dropout that computes its maps part by part, and again in the backward pass.
+    """Scaled dot-product attention of every token to those of its sample, with dropout.
 
-    Only maps narrower than a head, which are smaller than the queries, are kept for it. What is
-    dropped follows from a seed drawn from PyTorch's random state, so that the backward pass drops
-    the same entries.
+    PyTorch's fused kernel for the CPU has no dropout: with dropout, PyTorch stores whole maps for
+    the backward pass. This one computes the maps in parts, and again in the backward pass; it
+    stores only maps narrower than a head, which are smaller than the queries. Masks follow from a
+    seed drawn from PyTorch's random state, so that the backward pass draws the same ones.
+
+    `apply(qkv, heads, dropout, is_causal, scale)` takes queries, keys and values side by side,
+    `[batch, tokens, 3 * d_model]`, and returns `[batch, tokens, d_model]`.
     """
 
     @staticmethod
@@ -68,29 +37,29 @@ class DropoutAttention(torch.autograd.Function):
         ctx.maps = list(_maps(ctx, q, k)) if q.shape[1] < q.shape[2] else None
         mixed = torch.empty_like(q)
         for part in ctx.maps or _maps(ctx, q, k):
-            weights = (part.attention * part.kept).mul_(part.gain)
+            weights = (part.attention * part.keep_mask).mul_(part.mask_scale)
             mixed[part.rows] = _times(weights, v[part.columns])
         ctx.save_for_backward(packed)
         return rearrange(mixed, "(b h) c k -> b c (h k)", h=heads)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: FunctionCtx, gradient: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: FunctionCtx, grad_y: Tensor) -> tuple[Tensor | None, ...]:
         q, k, v = ctx.saved_tensors[0]
-        gradient = rearrange(gradient, "b c (h k) -> (b h) c k", h=ctx.heads).contiguous()
-        of_packed = q.new_zeros(3, *q.shape)
-        of_q, of_k, of_v = of_packed
-        for rows, columns, attention, kept, gain in ctx.maps or _maps(ctx, q, k):
-            factor = kept.to(attention.dtype).mul_(gain)
-            of_scores = _by_transposed(gradient[rows], v[columns])
-            of_scores.mul_(factor).mul_(attention)
-            of_scores.addcmul_(attention, of_scores.sum(dim=-1, keepdim=True), value=-1)
-            of_v[columns] += _transposed_times(factor.mul_(attention), gradient[rows])
-            of_q[rows] = _times(of_scores, k[columns])
-            of_k[columns] += _transposed_times(of_scores, q[rows])
-        of_q *= ctx.scale
-        of_qkv = rearrange(of_packed, "n (b h) c k -> b c (n h k)", h=ctx.heads)
-        return of_qkv, None, None, None, None
+        grad_y = rearrange(grad_y, "b c (h k) -> (b h) c k", h=ctx.heads).contiguous()
+        grad_packed = q.new_zeros(3, *q.shape)
+        grad_q, grad_k, grad_v = grad_packed
+        for rows, columns, attention, keep_mask, mask_scale in ctx.maps or _maps(ctx, q, k):
+            factor = keep_mask.to(attention.dtype).mul_(mask_scale)
+            grad_scores = _by_transposed(grad_y[rows], v[columns])
+            grad_scores.mul_(factor).mul_(attention)
+            grad_scores.addcmul_(attention, grad_scores.sum(dim=-1, keepdim=True), value=-1)
+            grad_v[columns] += _transposed_times(factor.mul_(attention), grad_y[rows])
+            grad_q[rows] = _times(grad_scores, k[columns])
+            grad_k[columns] += _transposed_times(grad_scores, q[rows])
+        grad_q *= ctx.scale
+        grad_qkv = rearrange(grad_packed, "n (b h) c k -> b c (n h k)", h=ctx.heads)
+        return grad_qkv, None, None, None, None
 
 
 @dataclass
@@ -100,17 +69,17 @@ class Part:
     Attributes:
         rows, columns: which heads and queries, and which heads and keys.
         attention: the softmax over them, `[.., queries, keys]`.
-        kept: 1 where an entry is kept, else 0. gain: what those are multiplied by.
+        keep_mask: 1 where an entry is kept, else 0. mask_scale: the scale of kept entries.
     """
 
     rows: tuple
     columns: tuple
     attention: Tensor
-    kept: Tensor
-    gain: float
+    keep_mask: Tensor
+    mask_scale: float
 
     def __iter__(self) -> Iterator:
-        return iter((self.rows, self.columns, self.attention, self.kept, self.gain))
+        return iter((self.rows, self.columns, self.attention, self.keep_mask, self.mask_scale))
 
 
 def _unpack(qkv: Tensor, heads: int, scale: float) -> Tensor:
@@ -133,8 +102,8 @@ def _maps(ctx: FunctionCtx, q: Tensor, k: Tensor) -> Iterator[Part]:
         scores = _by_transposed(q[rows], k[columns])
         if future is not None:
             scores += future[rows[1], columns[1]]
-        kept, gain = draw_kept(scores.shape, ctx.dropout, generator)
-        yield Part(rows, columns, torch.softmax(scores, dim=-1), kept, gain)
+        keep_mask, mask_scale = draw_keep_mask(scores.shape, ctx.dropout, generator)
+        yield Part(rows, columns, torch.softmax(scores, dim=-1), keep_mask, mask_scale)
 
 
 def _cut(heads: int, tokens: int, is_causal: bool) -> Iterator[tuple[tuple, tuple]]:

@@ -1,0 +1,167 @@
+"""Matrix products with the weights by oneDNN."""
+
+import platform
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.autograd.function import FunctionCtx, once_differentiable
+
+# PyTorch's own float32 products come from MKL, which leaves AVX-512 unused on AMD's processors;
+# oneDNN, which PyTorch carries too, uses it everywhere: twice the rate there.
+ONEDNN = (
+    platform.machine().lower() in ("x86_64", "amd64")
+    and torch.backends.mkldnn.is_available()
+    and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+    and hasattr(torch.ops.mkldnn, "_reorder_linear_weight")
+)
+PACKED_FOR = 2048  # tokens of a typical product, for which oneDNN chooses its layout
+
+
+def on_cpu(x: Tensor) -> bool:
+    """Tell whether `x` is an ordinary tensor on the CPU, outside of `torch.compile`."""
+    return (
+        x.device.type == "cpu"
+        and x.layout == torch.strided
+        and not x.is_nested
+        and not torch.compiler.is_compiling()
+    )
+
+
+def by_onednn(x: Tensor, *weights: Tensor) -> bool:
+    """Tell whether oneDNN multiplies `x` with these weights."""
+    return (
+        ONEDNN
+        and on_cpu(x)
+        and x.dtype == torch.float32
+        and all(w.device == x.device and w.dtype == x.dtype for w in weights)
+        and x.numel() > 0
+        and not torch.is_autocast_enabled("cpu")
+    )
+
+
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Compute `x weight^T + bias`, the same as `torch.nn.functional.linear`.
+
+    On an x86 processor in float32, oneDNN multiplies, forward and backward; elsewhere PyTorch does
+    as it always does.
+
+    Args:
+        x: `[.., in]`. weight: `[out, in]`; may be a transposed view. bias: `[out]`.
+    """
+    if not by_onednn(x, weight):
+        return F.linear(x, weight, bias)
+    if torch.is_grad_enabled():
+        return OneDNNLinear.apply(x, weight, bias)
+    return onednn_linear(x, weight, bias)
+
+
+class OneDNNLinear(torch.autograd.Function):
+    """The product by oneDNN, and its gradients."""
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        needs_x, needs_weight = ctx.needs_input_grad[:2]
+        ctx.save_for_backward(x if needs_weight else None, weight if needs_x else None)
+        return onednn_linear(x, weight, bias)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight = ctx.saved_tensors
+        grad_x = grad_weight = grad_bias = None
+        if ctx.needs_input_grad[0]:
+            grad_x = onednn_linear(grad, weight.t())
+        rows = grad.flatten(0, -2)
+        if ctx.needs_input_grad[1]:
+            columns, rows_x = rows.t(), x.flatten(0, -2).t()
+            # oneDNN copies the first factor: let it be the smaller one
+            if len(columns) <= len(rows_x):
+                grad_weight = onednn_linear(columns, rows_x)
+            else:
+                grad_weight = onednn_linear(rows_x, columns).t()
+        if ctx.needs_input_grad[2]:
+            grad_bias = rows.sum(dim=0)
+        return grad_x, grad_weight, grad_bias
+
+
+def frozen_conv1d(x: Tensor, module: nn.Module) -> Tensor:
+    """Apply a frozen projection of GPT-2, whose weight is `[in, out]`, to `x` `[.., in]`.
+
+    The weight is laid out for oneDNN once, and not at every product.
+    """
+    if torch.is_grad_enabled():
+        return FrozenConv1D.apply(x, module)
+    return onednn_linear(x, module.packed.get(module.weight), module.bias)
+
+
+class FrozenConv1D(torch.autograd.Function):
+    """A frozen projection of GPT-2, by laid-out weights forward and backward."""
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, x: Tensor, module: nn.Module) -> Tensor:
+        ctx.module, ctx.weight = module, module.weight
+        ctx.save_for_backward(module.weight)  # autograd refuses a weight changed until backward
+        return onednn_linear(x, module.packed.get(module.weight), module.bias)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor, None]:
+        _ = ctx.saved_tensors
+        return onednn_linear(grad, ctx.module.packed_backward.get(ctx.weight)), None
+
+
+def frozen_mlp(x: Tensor, c_fc: nn.Module, c_proj: nn.Module) -> Tensor:
+    """Compute `c_proj(gelu(c_fc(x)))` with GPT-2's tanh approximation and frozen projections."""
+    if torch.is_grad_enabled():
+        return FrozenMLP.apply(x, c_fc, c_proj)
+    inner = onednn_linear(x, c_fc.packed.get(c_fc.weight), c_fc.bias, "gelu", "tanh")
+    return onednn_linear(inner, c_proj.packed.get(c_proj.weight), c_proj.bias)
+
+
+class FrozenMLP(torch.autograd.Function):
+    """GPT-2's feed-forward part, whose widest gradient is computed in place."""
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, x: Tensor, c_fc: nn.Module, c_proj: nn.Module) -> Tensor:
+        inner = onednn_linear(x, c_fc.packed.get(c_fc.weight), c_fc.bias)
+        ctx.modules, ctx.weights = (c_fc, c_proj), (c_fc.weight, c_proj.weight)
+        ctx.save_for_backward(inner, *ctx.weights)  # see FrozenConv1D
+        activated = F.gelu(inner, approximate="tanh")
+        return onednn_linear(activated, c_proj.packed.get(c_proj.weight), c_proj.bias)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor, None, None]:
+        inner = ctx.saved_tensors[0]
+        packed_fc, packed_proj = (
+            module.packed_backward.get(weight)
+            for module, weight in zip(ctx.modules, ctx.weights, strict=True)
+        )
+        grad_inner = onednn_linear(grad, packed_proj)
+        torch.ops.aten.gelu_backward.grad_input(
+            grad_inner, inner, approximate="tanh", grad_input=grad_inner
+        )
+        return onednn_linear(grad_inner, packed_fc), None, None
+
+
+def pack(weight: Tensor) -> Tensor:
+    """Bring a weight `[out, in]` into oneDNN's layout."""
+    return torch.ops.mkldnn._reorder_linear_weight(weight, PACKED_FOR)
+
+
+def pack_transposed(weight: Tensor) -> Tensor:
+    """Bring a weight `[in, out]` into oneDNN's layout."""
+    return pack(weight.t())
+
+
+def pack_folded(weight: Tensor, a: Tensor, b: Tensor, scaling: float) -> Tensor:
+    """Lay out a weight `[in, out]` with its low-rank update, `weight + scaling (b a)^T`."""
+    return pack_transposed(torch.addmm(weight, a.t(), b.t(), alpha=scaling))
+
+
+def onednn_linear(
+    x: Tensor, weight: Tensor, bias: Tensor | None = None, activation: str = "none", kind: str = ""
+) -> Tensor:
+    """Compute `activation(x weight^T + bias)`; the weight may be laid out. Has no gradient."""
+    return torch.ops.mkldnn._linear_pointwise(x, weight, bias, activation, [], kind)

@@ -1,0 +1,94 @@
+"""The whole model on the fast modules against the plain one, to 1e-5: outputs, features, gradients;
+in training (without dropout) and in evaluation."""
+
+from copy import deepcopy
+
+import pytest
+import torch
+from torch import nn
+from transformers import GPT2Config, GPT2Model
+
+from layers.fast_cpu import install
+from layers.fast_cpu.modules import FAST
+from models.CALF import CALFConfig, Model
+
+
+def relative(ours: torch.Tensor, theirs: torch.Tensor) -> float:
+    return ((ours - theirs).norm() / theirs.norm().clamp(min=1e-12)).item()
+
+
+@pytest.fixture
+def models() -> tuple[Model, Model]:
+    """A fast and a plain model without dropout whose LoRA has learned something."""
+    torch.manual_seed(1)
+    backbone = GPT2Config(
+        n_embd=48, n_layer=3, n_head=4, n_positions=300, vocab_size=20, bos_token_id=0,
+        eos_token_id=0, attn_pdrop=0.0, resid_pdrop=0.0, embd_pdrop=0.0,
+    )  # fmt: skip
+    config = CALFConfig(
+        seq_len=16, pred_len=5, d_model=48, gpt_layers=3, lora_dropout=0.0, match_heads=4
+    )
+    plain = Model(config, GPT2Model(backbone), torch.randn(48, 9))
+    for parameter in plain.parameters():
+        parameter.data += 0.05 * torch.randn_like(parameter)
+    for module in plain.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+        if isinstance(module, nn.MultiheadAttention):
+            module.dropout = 0.0
+    fast = deepcopy(plain)
+    known = [module for module in fast.modules() if type(module) in FAST]
+    assert install(fast) == len(known) > 50
+    assert {type(module) for module in known} == set(FAST.values())
+    return fast, plain
+
+
+def everything(model: Model, x: torch.Tensor) -> list[torch.Tensor]:
+    output = model(x, text_branch=True)
+    return [
+        output.outputs_time, output.outputs_text, *output.features_time, *output.features_text
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("channels", [1, 3, 40, 290])
+@pytest.mark.parametrize("training", [True, False])
+def test_the_whole_model(models, channels, training):
+    x = torch.randn(3, 16, channels)
+    results = [everything(model.train(training), x) for model in models]
+    for ours, theirs in zip(*results, strict=True):
+        assert relative(ours, theirs) < 1e-5
+    for found in results:
+        torch.manual_seed(2)
+        torch.stack([(t * torch.randn_like(t)).mean() for t in found]).sum().backward()
+    fast, plain = (dict(model.named_parameters()) for model in models)
+    largest = max(p.grad.norm() for p in plain.values() if p.grad is not None)
+    for name, parameter in plain.items():
+        if not parameter.requires_grad:
+            assert fast[name].grad is None
+            continue
+        scale = parameter.grad.norm() + 1e-3 * largest  # keys' biases have no gradient
+        assert (fast[name].grad - parameter.grad).norm() / scale < 1e-5, name
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_evaluation_then_training(models, mode):
+    fast, plain = (model.eval() for model in models)
+    x = torch.randn(3, 16, 7)
+    with mode():
+        expected = everything(plain, x)
+        for ours, theirs in zip(everything(fast, x), expected, strict=True):
+            assert relative(ours, theirs) < 1e-5
+        c_attn = fast.gpt2.get_base_model().h[0].attn.c_attn
+        assert c_attn.folded._value is not None
+    for model in models:
+        model.train()(x).outputs_time.sum().backward()  # what evaluation cached fits training
+    named = dict(fast.named_parameters())
+    for name, parameter in plain.named_parameters():
+        if parameter.grad is not None and parameter.grad.norm() > 1e-3:
+            assert relative(named[name].grad, parameter.grad) < 1e-4, name
+
+
+def test_state_dicts_are_the_same(models):
+    fast, plain = (model.state_dict() for model in models)
+    assert list(fast) == list(plain)
+    assert all(type(tensor) is torch.Tensor for tensor in fast.values())

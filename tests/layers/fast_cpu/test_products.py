@@ -1,0 +1,124 @@
+"""The products and the modules made of them against PyTorch's own, to 1e-5."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+from transformers import GPT2Config
+from transformers.models.gpt2.modeling_gpt2 import GPT2MLP
+from transformers.pytorch_utils import Conv1D
+
+from layers.fast_cpu import install, products
+from layers.fast_cpu.products import by_onednn, linear
+
+CLOSE = {"rtol": 1e-5, "atol": 1e-5}
+
+
+def gradients(y, *inputs):
+    torch.manual_seed(5)
+    return torch.autograd.grad(y, inputs, torch.randn_like(y))
+
+
+def assert_agree(module: nn.Module, plain, x: torch.Tensor, *inputs) -> None:
+    """Compare a fast module with a plain function, with gradients and without."""
+    expected = plain(x)
+    for ours, theirs in zip(
+        [module(x), *gradients(module(x), x, *inputs)],
+        [expected, *gradients(expected, x, *inputs)],
+        strict=True,
+    ):
+        torch.testing.assert_close(ours, theirs, **CLOSE)
+    with torch.no_grad():
+        torch.testing.assert_close(module(x), expected, **CLOSE)
+
+
+@pytest.mark.parametrize("out", [3, 40])
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("shape", [(7,), (2, 5), (1, 1), (2, 3, 4)])
+def test_linear(out, bias, shape):
+    torch.manual_seed(0)
+    x = torch.randn(*shape, 17, requires_grad=True)
+    module = nn.Linear(17, out, bias=bias)
+    assert install(module) == 1
+    assert_agree(module, lambda x: F.linear(x, module.weight, module.bias), x, *module.parameters())
+
+
+def test_linear_elsewhere():
+    weight = torch.randn(4, 6)
+    assert by_onednn(torch.randn(2, 6), weight) == products.ONEDNN
+    assert not by_onednn(torch.randn(2, 6).double(), weight.double())
+    assert not by_onednn(torch.randn(2, 6), weight.double())
+    assert not by_onednn(torch.randn(0, 6), weight)
+    assert linear(torch.randn(0, 6), weight).shape == (0, 4)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert not by_onednn(torch.randn(2, 6), weight)
+        assert linear(torch.randn(2, 6), weight).dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("trained", ["nothing", "weight", "bias"])
+def test_projections_of_gpt2(trained):
+    torch.manual_seed(0)
+    module = Conv1D(64, 24)
+    nn.init.normal_(module.bias)
+    module.requires_grad_(False)
+    inputs = [p for name, p in module.named_parameters() if name == trained]
+    for parameter in inputs:
+        parameter.requires_grad_()
+    install(module)
+    x = torch.randn(2, 5, 24, requires_grad=True)
+    assert_agree(module, lambda x: x @ module.weight + module.bias, x, *inputs)
+
+
+def small_mlp() -> GPT2MLP:
+    torch.manual_seed(0)
+    mlp = GPT2MLP(96, GPT2Config(n_embd=24, resid_pdrop=0.0)).requires_grad_(False)
+    mlp.act = nn.GELU("tanh")
+    nn.init.normal_(mlp.c_fc.bias)
+    nn.init.normal_(mlp.c_proj.bias)
+    return mlp
+
+
+@pytest.mark.parametrize("trained", ["nothing", "c_fc.weight", "c_proj.bias"])
+@pytest.mark.parametrize("act", [nn.GELU("tanh"), nn.GELU(), nn.ReLU()])
+def test_feed_forward_part(trained, act):
+    mlp = small_mlp()
+    mlp.act = act
+    inputs = [p for name, p in mlp.named_parameters() if name == trained]
+    for parameter in inputs:
+        parameter.requires_grad_()
+    install(mlp)
+    fc, proj = mlp.c_fc, mlp.c_proj
+    x = torch.randn(2, 5, 24, requires_grad=True)
+    assert_agree(mlp, lambda x: act(x @ fc.weight + fc.bias) @ proj.weight + proj.bias, x, *inputs)
+
+
+@pytest.mark.parametrize("name", ["c_fc", "act", "c_proj"])
+def test_hooks_inside_are_called(name):
+    mlp = small_mlp()
+    install(mlp)
+    x = torch.randn(2, 5, 24)
+    expected = mlp(x)
+    handle = getattr(mlp, name).register_forward_hook(lambda module, args, y: 2 * y)
+    assert not torch.allclose(mlp(x), expected, atol=1e-3)
+    handle.remove()
+    torch.testing.assert_close(mlp(x), expected, **CLOSE)
+
+
+def test_without_onednn(monkeypatch):
+    mlp = small_mlp()
+    x = torch.randn(2, 5, 24, requires_grad=True)
+    expected = mlp(x)
+    of_expected = gradients(expected, x)
+    install(mlp)
+    monkeypatch.setattr(products, "ONEDNN", False)
+    torch.testing.assert_close(mlp(x), expected, **CLOSE)
+    torch.testing.assert_close(gradients(mlp(x), x), of_expected, **CLOSE)
+
+
+def test_a_frozen_weight_changed_before_backward_is_refused():
+    module = Conv1D(8, 4).requires_grad_(False)
+    install(module)
+    y = module(torch.randn(3, 4, requires_grad=True))
+    module.weight.mul_(2)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        y.sum().backward()

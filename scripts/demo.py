@@ -13,7 +13,7 @@ from torch import Tensor
 from transformers import GPT2Config, GPT2Model
 
 from data_provider.batches import index_batches
-from data_provider.data_factory import SeriesSource
+from data_provider.csv_source import SeriesSource
 from data_provider.windows import WindowDataset
 from layers.backbone import quiet_transformers
 from run import parse_args

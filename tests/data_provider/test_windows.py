@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from data_provider.batches import batch_count, index_batches
-from data_provider.data_factory import NoWindowError, SeriesSource, split_borders, target_args
+from data_provider.csv_source import NoWindowError, SeriesSource, split_borders, target_args
 from utils.errors import UserError
 
 CPU = torch.device("cpu")

@@ -91,7 +91,7 @@ def test_borders():
 
 
 @pytest.mark.parametrize(
-    ("more", "said"),
+    ("more", "expected"),
     [
         ({"data": "ETTh9"}, "ETTh9"),
         ({"target": "nothing"}, "no column named nothing"),
@@ -99,8 +99,8 @@ def test_borders():
         ({"data_path": "none.csv"}, "no such file"),
     ],
 )
-def test_refused(arguments, more, said):
-    with pytest.raises(UserError, match=said):
+def test_refused(arguments, more, expected):
+    with pytest.raises(UserError, match=expected):
         SeriesSource(arguments(**more))
 
 

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from sklearn.preprocessing import StandardScaler
 
 from data_provider import csv_source
-from data_provider.csv_file import future_dates, read_series
+from data_provider.csv_file import read_series
 from data_provider.csv_source import NoWindowError, SeriesSource, target_args
+from data_provider.timestamps import future_dates
 from tests.fuzz import examples
 from utils.errors import UserError
 from utils.timefeatures import time_features

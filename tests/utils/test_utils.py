@@ -124,7 +124,7 @@ def test_hostile_word_file(tmp_path, kind):
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "expected"),
     [
         (torch.randn(500, 768), r"\(500, 768\).*\(768, components\)"),
         (torch.randn(768), r"\(768,\).*\(768, components\)"),
@@ -133,9 +133,9 @@ def test_hostile_word_file(tmp_path, kind):
         ({"words": torch.randn(768, 5)}, "refused"),
     ],
 )
-def test_wrong_word_file(tmp_path, words, said):
+def test_wrong_word_file(tmp_path, words, expected):
     torch.save(words, tmp_path / "w.pt")
-    with pytest.raises(UserError, match=said):
+    with pytest.raises(UserError, match=expected):
         load_word_embeddings(tmp_path / "w.pt", 768)
 
 

@@ -13,22 +13,22 @@ if TYPE_CHECKING:
 def principal_word_embeddings(table: "Tensor", n_components: int = 500) -> "Tensor":
     """Reduce a token table along the word axis, exactly and deterministically.
 
-    The table's transpose has a row for each model dimension and a column for each word. Its
-    columns are centred, and the scores of its principal components kept: what scikit-learn's
-    `PCA(n_components, svd_solver="full").fit_transform(table.T)` gives, with the sign of each
-    component fixed so that its largest score is positive.
+    The result is that of scikit-learn's `PCA(n_components, svd_solver="full")` fitted to the
+    transposed table, whose rows are the model dimensions: the mean over dimensions is removed from
+    each word, and the scores are returned. The sign of each component is chosen so that its score
+    of largest magnitude is positive.
 
     Args:
         table: token embeddings `[vocabulary, d_model]`.
-        n_components: components d, at most min(vocabulary, d_model).
+        n_components: d, at most min(vocabulary, d_model).
 
     Returns:
         `[d_model, n_components]`, float32.
 
     Raises:
-        UserError: more components than there can be.
+        UserError: `n_components` is out of range.
 
-    Source: paper section "Cross-Modal Match Module" (method section 2).
+    Source: `docs/method.md`, section 2; in the paper, "Cross-Modal Match Module".
     """
     import numpy as np
     import torch
@@ -41,30 +41,32 @@ def principal_word_embeddings(table: "Tensor", n_components: int = 500) -> "Tens
             f"--n_components {n_components}: a table of {vocabulary} words of width {d_model} "
             f"has 1 to {min(vocabulary, d_model)} components"
         )
-    words = table.detach().cpu().numpy().astype(np.float64)
-    words -= words.mean(axis=1, keepdims=True)
-    # words = Q R, so the scores U S of its transpose are those of the small square R^T
-    u, s, _ = np.linalg.svd(np.linalg.qr(words, mode="r").T, full_matrices=False)
+    centred = table.detach().cpu().numpy().astype(np.float64)
+    centred -= centred.mean(axis=1, keepdims=True)
+    # centred = Q R, so its transpose has the same scores U S as the small square matrix R^T
+    u, s, _ = np.linalg.svd(np.linalg.qr(centred, mode="r").T, full_matrices=False)
     scores = u[:, :n_components] * s[:n_components]
     largest = np.take_along_axis(scores, np.abs(scores).argmax(axis=0)[None], axis=0)
     return torch.tensor(scores * np.where(largest < 0, -1, 1), dtype=torch.float32)
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the script; returns the exit code."""
+    """Run the command; returns the exit code."""
     parser = Parser(
         prog="pca.py",
         description="Compute the principal word embeddings of a GPT-2.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("--llm", default="gpt2", help="hub id or local folder of a GPT-2")
-    parser.add_argument("--n_components", type=whole(1), default=500, help="components to keep")
+    parser.add_argument(
+        "--n_components", type=whole(1), default=500, help="number of principal components"
+    )
     parser.add_argument("--output", default="wte_pca_500.pt", help="file to write")
     parser.add_argument(
         "--llm_weights",
         choices=("pretrained", "random"),
         default="pretrained",
-        help="random: the token table of an untrained GPT-2, drawn with --seed",
+        help="random: the token table of an untrained GPT-2, initialised with --seed",
     )
     parser.add_argument("--seed", type=whole(), default=2021, help="seed of random weights")
     args = parser.parse_args(argv)
@@ -76,12 +78,12 @@ def main(argv: list[str] | None = None) -> int:
         from utils.files import whole_file
 
         table = load_backbone(args.llm, args.llm_weights, args.seed).wte.weight
-        words = principal_word_embeddings(table, args.n_components)
-        # by way of an open file, since torch would note the temporary name in it
+        embeddings = principal_word_embeddings(table, args.n_components)
+        # an open file, because torch would write the temporary file's name into the archive
         with whole_file(args.output) as part, part.open("wb") as file:
-            torch.save(words, file)
+            torch.save(embeddings, file)
         backbone = describe_backbone(args.llm, args.llm_weights, args.seed)
-        print(f"{args.output}: {tuple(words.shape)} from {backbone}")
+        print(f"{args.output}: {tuple(embeddings.shape)} from {backbone}")
 
     return guarded(run)
 

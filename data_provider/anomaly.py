@@ -1,4 +1,4 @@
-"""Anomaly-detection sets, in the files the neighbouring libraries share, and their windows."""
+"""Anomaly-detection sets in the files of Time-Series-Library, and their windows."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,15 +8,14 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.lib.format import open_memmap
-from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from data_provider.csv_file import LARGEST, numbers, place, read_frame
+from data_provider.checks import MAX_MAGNITUDE, and_more, cell, require_data_file
+from data_provider.csv_file import numbers, read_frame
 from utils.errors import UserError
-from utils.files import require_file
 
-# data set: files of the training rows, the test rows and the labels of the latter
+# files of the training rows, the test rows and the labels of the test rows
 FILES = {
     "PSM": ("train.csv", "test.csv", "test_label.csv"),
     **{
@@ -25,9 +24,9 @@ FILES = {
     },
     "SWaT": ("swat_train2.csv", "swat2.csv", "swat2.csv"),
 }
-TRAIN_STRIDES = {"SMD": 100}  # rows from one training window to the next, where it is not 1
+TRAIN_STRIDES = {"SMD": 100}  # rows between the starts of training windows; 1 for other sets
 VALIDATED_ON_TEST = ("PSM", "SWaT")  # in the published experiments
-TRAIN_SHARE = 0.8  # of the training rows; validation is the rest
+TRAIN_FRACTION = 0.8  # of the training rows; validation is the rest
 
 
 @dataclass(frozen=True)
@@ -35,9 +34,9 @@ class AnomalyTables:
     """A validated anomaly-detection set.
 
     Attributes:
-        train: `[rows, channels]`, float64, finite. test: likewise, with the same channels.
+        train, test: `[rows, channels]`, float64, finite, with the same channels.
         labels: whether a test row is anomalous, `[test rows]`, bool.
-        filled: number of missing cells that were replaced by 0, in both tables together.
+        filled: number of missing cells of both tables that were replaced by 0.
     """
 
     train: np.ndarray
@@ -47,19 +46,20 @@ class AnomalyTables:
 
 
 class WindowedSeries(Dataset):
-    """Windows of `seq_len` rows over one stretch: one every `stride` rows, and a last one that
-    ends at the last row where the stride does not hit it.
+    """Windows of `seq_len` rows: one every `stride` rows, and one that ends at the last row.
 
     Args:
         values: scaled rows, `[rows, channels]`.
-        seq_len: window length L. stride: rows from the start of a window to that of the next.
-        name: what the rows are, for the error.
+        seq_len: window length L.
+        stride: rows between the starts of two windows.
+        name: of the series, for the error.
 
     Attributes:
-        values: the rows, float32. starts: first row of each window, `[windows]`, int64.
+        values: the rows, float32.
+        starts: first row of each window, `[windows]`, int64.
 
     Raises:
-        UserError: there are fewer than `seq_len` rows; the message says how many are missing.
+        UserError: fewer than `seq_len` rows; the message says how many are missing.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class WindowedSeries(Dataset):
         if last < 0:
             raise UserError(
                 f"{name}: {-last} rows are missing for one window: --seq_len is {seq_len}, "
-                f"{len(self.values)} are there"
+                f"{len(self.values)} are available"
             )
         starts = torch.arange(0, last + 1, stride)
         self.starts = starts if starts[-1] == last else torch.cat([starts, torch.tensor([last])])
@@ -83,21 +83,21 @@ class WindowedSeries(Dataset):
         """Return one window `[seq_len, channels]`.
 
         Raises:
-            IndexError: there is no such window.
+            IndexError: no such window.
         """
         start = int(self.starts[index])
         return self.values[start : start + self.seq_len]
 
     def to(self, device: torch.device | str) -> "WindowedSeries":
-        """Keep the rows on `device`, so that batches are cut there."""
+        """Move the rows to `device`, where batches are then gathered."""
         self.values, self.starts = self.values.to(device), self.starts.to(device)
         return self
 
     def batch(self, index: Tensor) -> tuple[Tensor]:
-        """Gather windows: `x` `[batch, seq_len, channels]`, alone in a tuple.
+        """Gather windows: `x` `[batch, seq_len, channels]`, in a tuple of one.
 
         Args:
-            index: numbers of the windows, `[batch]`, on the device of the rows.
+            index: indices of the windows, `[batch]`, on the device of the rows.
         """
         windows = self.values.unfold(0, self.seq_len, 1)
         return (windows[self.starts[index]].transpose(1, 2),)
@@ -105,13 +105,13 @@ class WindowedSeries(Dataset):
 
 @dataclass(frozen=True)
 class AnomalySplits:
-    """The splits of an anomaly-detection set, scaled alike.
+    """The splits of an anomaly-detection set, with the same scaling.
 
     Attributes:
-        train: overlapping windows to train on.
-        val: windows without overlap to choose the epoch by.
-        train_scored: all rows of the training file without overlap, for the threshold.
-        test: the test rows without overlap.
+        train: overlapping training windows.
+        val: non-overlapping windows for early stopping.
+        train_scored: non-overlapping windows over the whole training file, for the threshold.
+        test: non-overlapping windows over the test file.
         labels: whether a test row is anomalous, `[test rows]`, bool.
     """
 
@@ -123,29 +123,26 @@ class AnomalySplits:
 
 
 def read_anomaly(data: str, root_path: str | Path) -> AnomalyTables:
-    """Read one of the sets named in `FILES`.
+    """Read one of the sets in `FILES`.
 
-    PSM's tables begin with a column of timestamps, which is dropped; SWaT's end with a label,
-    which is ignored in training. Missing cells of these two become 0, as in the neighbouring
-    libraries.
+    PSM's tables begin with a timestamp column, which is dropped; SWaT's end with a label, which is
+    ignored for training. Missing cells of these two become 0, as in Time-Series-Library.
 
     Raises:
-        UserError: the set is not known, or a file is missing, damaged, empty or of another layout;
-            text, an infinite or a huge value among numbers, a missing value in a `.npy` file,
-            training and test rows with different numbers of channels, labels that are neither 0
-            nor 1 or not one a test row. The message names the file, and column and row where
-            there are any.
+        UserError: the set is unknown; a file is missing, damaged, empty or of another layout;
+            text, an infinite or a huge value among the numbers; a missing value in a `.npy` file;
+            different numbers of channels in training and test; a label other than 0 and 1, or not
+            one label for each test row. The message names the file and, where there is one, the
+            cell.
     """
     if data not in FILES:
-        raise UserError(f"--data {data} is not known here: use one of {', '.join(FILES)}")
+        raise UserError(f"--data {data} is unknown: use one of {', '.join(FILES)}")
     paths = [Path(root_path) / name for name in FILES[data]]
     for path in paths:
-        require_file(
-            path, "check --root_path (datasets/README.md says where the data sets come from)"
-        )
+        require_data_file(path)
     train_path, test_path, label_path = paths
     if data == "PSM":
-        frames = [_after_timestamp(path) for path in paths]
+        frames = [_without_timestamp(path) for path in paths]
         if set(frames[1].columns) == set(frames[0].columns):
             frames[1] = frames[1][frames[0].columns]
         train, test, labels = map(_numbers, paths, frames)
@@ -159,13 +156,13 @@ def read_anomaly(data: str, root_path: str | Path) -> AnomalyTables:
     if train.shape[1] != test.shape[1]:
         raise UserError(
             f"{test_path}: {test.shape[1]} channels, but {train_path.name} has {train.shape[1]}; "
-            "they have to be the same"
+            "both files need the same channels"
         )
     labels = _flags(label_path, labels)
     if len(labels) != len(test):
         raise UserError(
             f"{label_path}: {len(labels)} labels, but {test_path.name} has {len(test)} rows; "
-            "one a row is needed"
+            "each row needs one label"
         )
     filled = int(np.isnan(train).sum() + np.isnan(test).sum())
     return AnomalyTables(np.nan_to_num(train), np.nan_to_num(test), labels, filled)
@@ -174,32 +171,30 @@ def read_anomaly(data: str, root_path: str | Path) -> AnomalyTables:
 def _read_csv(path: Path) -> pd.DataFrame:
     frame = read_frame(path)
     if frame.shape[1] < 2:
-        raise UserError(f"{path}: a single column; is it a CSV with commas?")
+        raise UserError(f"{path}: a single column; are the columns separated by commas?")
     frame.columns = [str(column).strip() for column in frame.columns]
     return frame
 
 
-def _after_timestamp(path: Path) -> pd.DataFrame:
-    """Read a table and leave out its first column, the timestamps."""
+def _without_timestamp(path: Path) -> pd.DataFrame:
+    """Read a table without its first column, the timestamps."""
     frame = _read_csv(path)
     if not frame.columns[0].startswith("timestamp"):
-        raise UserError(
-            f"{path}: the first column is {frame.columns[0]}; it has to be timestamp_(min)"
-        )
+        raise UserError(f"{path}: the first column is {frame.columns[0]}, not timestamp_(min)")
     return frame.iloc[:, 1:]
 
 
 def _numbers(path: Path, frame: pd.DataFrame) -> np.ndarray:
-    """Take a table as float64, NaN where a cell is missing."""
+    """Convert a table to float64, NaN where a cell is missing."""
     values = numbers(path, frame)
-    _refuse(path, values, np.abs(values) > LARGEST, frame.columns)
+    _refuse(path, values, np.abs(values) > MAX_MAGNITUDE, frame.columns)
     return values
 
 
-def _place(path: Path, column: object, row: int) -> str:
+def _cell(path: Path, column: object, row: int) -> str:
     """Name a cell; `row` counts from 0."""
     if path.suffix == ".csv":
-        return place(path, column, row)
+        return cell(path, column, row)
     return f"{path}: column {column}, row {row + 1}"
 
 
@@ -207,78 +202,80 @@ def _refuse(path: Path, values: np.ndarray, wrong: np.ndarray, columns) -> None:
     """Name the first of the `wrong` cells `[rows, channels]`, if there are any."""
     if wrong.any():
         row, column = np.argwhere(wrong)[0]
-        more = int(wrong.sum()) - 1
-        also = f" ({more} more in the file)" if more else ""
         raise UserError(
-            f"{_place(path, columns[column], row)}: {values[row, column]} is not a number up to "
-            f"{LARGEST:g}; replace it{also}"
+            f"{_cell(path, columns[column], row)}: {values[row, column]} is not a number up to "
+            f"{MAX_MAGNITUDE:g}; replace it{and_more(int(wrong.sum()))}"
         )
 
 
 def _read_npy(path: Path) -> np.ndarray:
-    """Map an array of numbers; pickled objects are refused, never loaded."""
+    """Memory-map an array of numbers; pickled objects are refused, never loaded."""
     try:
         array = open_memmap(path, mode="r")
     except (ValueError, SyntaxError, TokenError) as error:  # the latter two: a damaged header
         reason = " ".join(str(error).split())
         raise UserError(f"{path}: damaged, or not a .npy file of numbers: {reason}") from error
     if array.dtype.kind not in "biuf":
-        raise UserError(f"{path}: it holds {array.dtype}, not numbers")
+        raise UserError(f"{path}: its type is {array.dtype}, not numbers")
     return array
 
 
 def _read_npy_rows(path: Path) -> np.ndarray:
     array = _read_npy(path)
     if array.ndim != 2:
-        raise UserError(f"{path}: {array.ndim} dimensions instead of 2, rows by channels")
+        raise UserError(f"{path}: {array.ndim} dimensions instead of 2 (rows, channels)")
     if not array.size:
-        raise UserError(f"{path}: no rows, or no channels: its shape is {array.shape}")
+        raise UserError(f"{path}: no rows or no channels: its shape is {array.shape}")
     values = np.array(array, dtype=np.float64)
-    _refuse(path, values, ~(np.abs(values) <= LARGEST), range(1, values.shape[1] + 1))
+    _refuse(path, values, ~(np.abs(values) <= MAX_MAGNITUDE), range(1, values.shape[1] + 1))
     return values
 
 
 def _flags(path: Path, labels: np.ndarray) -> np.ndarray:
-    """Take labels `[rows]` or `[rows, 1]` of any number type as bool `[rows]`."""
+    """Convert labels `[rows]` or `[rows, 1]` of any number type to bool `[rows]`."""
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
     if labels.ndim != 1:
-        raise UserError(f"{path}: one label a row is needed, the shape is {labels.shape}")
+        raise UserError(f"{path}: each row needs one label, but the shape is {labels.shape}")
     wrong = (labels != 0) & (labels != 1)
     if wrong.any():
         row = int(wrong.argmax())
-        raise UserError(f"{_place(path, 'label', row)}: the label {labels[row]} is neither 0 nor 1")
+        raise UserError(f"{_cell(path, 'label', row)}: the label {labels[row]} is neither 0 nor 1")
     return np.array(labels, dtype=bool)
 
 
 def make_splits(
     tables: AnomalyTables, data: str, seq_len: int, published: bool = False
 ) -> AnomalySplits:
-    """Scale the rows, by mean and standard deviation of the training file, and cut windows.
+    """Standardise with mean and standard deviation of the training file, and cut windows.
 
-    The last 20 % of the training rows are held out to choose the epoch by.
+    The last 20 % of the training rows are held out for validation.
 
     Args:
-        tables: what `read_anomaly` gave for `data`. seq_len: window length L.
-        published: train on all training rows, and choose the epoch as the published experiments
-            do: by the test rows of PSM and SWaT, by the last 20 % of what else was trained on.
+        tables: the tables of `data`, from `read_anomaly`.
+        data: name of the set.
+        seq_len: window length L.
+        published: train on all training rows and validate as the published experiments do: on the
+            test rows (PSM, SWaT), or on the last 20 % of the training rows, which are trained on.
 
     Raises:
         UserError: a split has fewer than `seq_len` rows.
     """
+    from sklearn.preprocessing import StandardScaler  # slow to import
+
     scaler = StandardScaler().fit(tables.train)
     train, test = (
         torch.as_tensor(scaler.transform(rows), dtype=torch.float32)
         for rows in (tables.train, tables.test)
     )
-    cut = int(len(train) * TRAIN_SHARE)
-    trained = train if published else train[:cut]
-    chosen_by = test if published and data in VALIDATED_ON_TEST else train[cut:]
+    cut = int(len(train) * TRAIN_FRACTION)
+    train_rows = train if published else train[:cut]
+    val_rows = test if published and data in VALIDATED_ON_TEST else train[cut:]
     return AnomalySplits(
         train=WindowedSeries(
-            trained, seq_len, TRAIN_STRIDES.get(data, 1), f"{data}, rows to train on"
+            train_rows, seq_len, TRAIN_STRIDES.get(data, 1), f"{data}, training split"
         ),
-        val=WindowedSeries(chosen_by, seq_len, seq_len, f"{data}, rows to validate on"),
+        val=WindowedSeries(val_rows, seq_len, seq_len, f"{data}, validation split"),
         train_scored=WindowedSeries(train, seq_len, seq_len, f"{data}, training rows"),
         test=WindowedSeries(test, seq_len, seq_len, f"{data}, test rows"),
         labels=tables.labels,
@@ -286,22 +283,22 @@ def make_splits(
 
 
 def point_scores(windows: WindowedSeries, scores: Tensor) -> np.ndarray:
-    """Bring the scores of windows into the order of the rows, `[rows]`.
+    """Map the scores of windows to the rows, `[rows]`.
 
-    A row in several windows takes the score it has in the earliest one.
+    A row in several windows has its score in the first of them.
 
     Args:
         windows: with a stride of at most `seq_len`, so that every row is in a window.
-        scores: one a step of each window, `[windows, seq_len]`.
+        scores: a score for each step of each window, `[windows, seq_len]`.
 
     Raises:
-        ValueError: there are rows between the windows, or scores of another shape.
+        ValueError: rows between the windows, or scores of another shape.
     """
     if windows.stride > windows.seq_len:
-        raise ValueError(f"stride {windows.stride} leaves rows between windows")
+        raise ValueError(f"stride {windows.stride} skips rows between windows")
     if scores.shape != (len(windows), windows.seq_len):
         raise ValueError(f"scores of shape {tuple(scores.shape)} for {len(windows)} windows")
     starts, seq_len = windows.starts.cpu().numpy(), windows.seq_len
     rows = np.arange(len(windows.values))
-    earliest = np.searchsorted(starts, rows - seq_len, side="right")
-    return scores.detach().cpu().numpy()[earliest, rows - starts[earliest]]
+    first = np.searchsorted(starts, rows - seq_len, side="right")
+    return scores.detach().cpu().numpy()[first, rows - starts[first]]

@@ -13,13 +13,14 @@ def index_batches(
     shuffle_seed: int | None = None,
     drop_last: bool = False,
 ) -> Iterator[Tensor]:
-    """Yield the numbers of `count` windows in batches `[batch]` on `device`.
+    """Yield the indices of `count` windows in batches `[batch]` on `device`.
 
     Args:
-        count: number of windows. batch_size: windows a batch.
-        device: where the rows are.
-        shuffle_seed: shuffles, the same way for the same seed; None keeps the order.
-        drop_last: leave out an incomplete last batch, unless it is the only one.
+        count: number of windows.
+        batch_size: windows per batch.
+        device: the device of the data.
+        shuffle_seed: seed of the permutation; None does not shuffle.
+        drop_last: drop an incomplete last batch, unless it is the only one.
     """
     if shuffle_seed is None:
         order = torch.arange(count)

@@ -1,4 +1,4 @@
-"""The M4 competition's files, and windows cut from its series at random points."""
+"""The files of the M4 competition, and windows at random points of its series."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,15 +8,19 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from data_provider.csv_file import LARGEST
+from data_provider.checks import MAX_MAGNITUDE, require_data_file
 from utils.errors import UserError
-from utils.files import require_file
 
 
 @dataclass(frozen=True)
 class Pattern:
-    """What the competition fixes for a frequency: horizon P, MASE period, and how many horizons
-    back training windows are cut."""
+    """The competition's settings for a frequency (`docs/method.md`, section 9).
+
+    Attributes:
+        horizon: P.
+        period: of MASE.
+        history: training windows are cut within the last `history` horizons.
+    """
 
     horizon: int
     period: int
@@ -31,14 +35,12 @@ PATTERNS = {
     "Daily": Pattern(14, 1, 10),
     "Hourly": Pattern(48, 24, 10),
 }
-
-
 NAIVE2_FILE = "submission-Naive2.csv"
 
 
 @dataclass(frozen=True)
 class SeriesFile:
-    """Series of different lengths: their ids, and their values in the file's order."""
+    """Ids and values of series of different lengths, in the file's order."""
 
     path: Path
     ids: list[str]
@@ -46,34 +48,33 @@ class SeriesFile:
 
 
 def find_file(root_path: str | Path, part: str, pattern: str) -> Path:
-    """Find `Train/Hourly-train.csv` or `Hourly-train.csv`; `part` is "train" or "test".
+    """Find `Train/Hourly-train.csv` or else `Hourly-train.csv`; `part` is "train" or "test".
 
     Raises:
-        UserError: neither is there.
+        UserError: neither exists.
     """
     root, name = Path(root_path), f"{pattern}-{part}.csv"
     for path in (root / part.capitalize() / name, root / name):
         if path.is_file():
             return path
     raise UserError(
-        f"{root}: neither {part.capitalize()}/{name} nor {name} is there; "
+        f"{root}: neither {part.capitalize()}/{name} nor {name} exists; "
         "check --root_path and --seasonal_patterns"
     )
 
 
 def read_m4(path: str | Path) -> SeriesFile:
-    """Read a file of the competition: a header, then a line a series, its id first.
+    """Read a file of the competition: a header, then an id and the values of a series per line.
 
-    Lines end with empty cells (or NA) where a series is shorter than the longest. They are split
-    here and not by a table reader, which would fill a table of 48,000 by 2,795 cells for the
-    Monthly file.
+    Lines are padded with empty or NA cells to the length of the longest series. They are split
+    here because pandas would allocate a table of 48,000 by 2,795 cells for the Monthly file.
 
     Raises:
-        UserError: the file is missing or empty, a series stands twice, or a cell within one is
-            not a number.
+        UserError: the file is missing or empty, a series is a duplicate, or a value is not a
+            number.
     """
     path = Path(path)
-    require_file(path, "check --root_path")
+    require_data_file(path)
     ids, series, seen = [], [], set()
     with path.open(encoding="utf-8-sig", errors="replace") as file:
         next(file, None)
@@ -83,7 +84,7 @@ def read_m4(path: str | Path) -> SeriesFile:
             if not name and not cells:
                 continue
             if name in seen:
-                raise UserError(f"{path}: line {number}: series {name} stands twice")
+                raise UserError(f"{path}: line {number}: duplicate series {name}")
             seen.add(name)
             ids.append(name)
             series.append(_numbers(path, number, name, cells))
@@ -93,7 +94,7 @@ def read_m4(path: str | Path) -> SeriesFile:
 
 
 def _strip_empty(text: str) -> str:
-    """Cut empty and NA cells off the end of a line."""
+    """Strip empty and NA cells from the end of a line."""
     while True:
         text = text.rstrip(", \t")
         last = text.rpartition(",")[2].strip()
@@ -105,7 +106,7 @@ def _strip_empty(text: str) -> str:
 def _numbers(path: Path, line: int, name: str, cells: str) -> np.ndarray:
     try:
         values = np.array(cells.split(","), dtype=np.float64)
-        if (np.abs(values) <= LARGEST).all():
+        if (np.abs(values) <= MAX_MAGNITUDE).all():
             return values
     except ValueError:
         pass
@@ -114,22 +115,22 @@ def _numbers(path: Path, line: int, name: str, cells: str) -> np.ndarray:
         for column, cell in enumerate(cells.split(","), start=2)
         if not _is_number(cell)
     )
-    what = f"{cell!r} is not a number up to {LARGEST:g}" if cell else "a missing value"
-    raise UserError(f"{path}: line {line} (series {name}), column {column}: {what}")
+    problem = f"{cell!r} is not a number up to {MAX_MAGNITUDE:g}" if cell else "a missing value"
+    raise UserError(f"{path}: line {line} (series {name}), column {column}: {problem}")
 
 
 def _is_number(cell: str) -> bool:
     try:
-        return abs(float(cell)) <= LARGEST
+        return abs(float(cell)) <= MAX_MAGNITUDE
     except ValueError:
         return False
 
 
 def read_pair(root_path: str | Path, pattern: str) -> tuple[SeriesFile, np.ndarray]:
-    """Read the training series of a frequency, and its test values `[series, horizon]`.
+    """Read the training series of a frequency and the test values `[series, horizon]`.
 
     Raises:
-        UserError: a file is missing or damaged, or the two do not belong together.
+        UserError: a file is missing or damaged, or the two have different series.
     """
     train = read_m4(find_file(root_path, "train", pattern))
     test = read_m4(find_file(root_path, "test", pattern))
@@ -137,10 +138,13 @@ def read_pair(root_path: str | Path, pattern: str) -> tuple[SeriesFile, np.ndarr
 
 
 def align(file: SeriesFile, train: SeriesFile, horizon: int) -> np.ndarray:
-    """Take the series of `train`, by id or else by order, `[series, horizon]`.
+    """Match the series of `file` to those of `train`, by id or else by order.
+
+    Returns:
+        `[series, horizon]`.
 
     Raises:
-        UserError: they are not the same series, or one has fewer values.
+        UserError: the series differ, or one has fewer than `horizon` values.
     """
     by_id = dict(zip(file.ids, file.series, strict=True))
     if by_id.keys() >= set(train.ids):
@@ -150,7 +154,7 @@ def align(file: SeriesFile, train: SeriesFile, horizon: int) -> np.ndarray:
     else:
         raise UserError(
             f"{file.path}: {len(file.ids)} series, but {train.path} has {len(train.ids)} "
-            "with other ids"
+            "with different ids"
         )
     for name, row in zip(train.ids, rows, strict=True):
         if len(row) < horizon:
@@ -159,20 +163,19 @@ def align(file: SeriesFile, train: SeriesFile, horizon: int) -> np.ndarray:
 
 
 def read_naive2(root_path: str | Path) -> SeriesFile | None:
-    """Read the competition's Naive2 forecasts, where they are."""
+    """Read the competition's Naive2 forecasts; None without their file."""
     path = Path(root_path) / NAIVE2_FILE
     return read_m4(path) if path.is_file() else None
 
 
 class M4Dataset(Dataset):
-    """Windows of M4 series, cut for all series of a batch at once.
+    """Windows of M4 series: `batch` cuts at random points, `last_windows` at the ends.
 
     Args:
         series: values of each series; one of a single value is cut after it.
-        seq_len: look-back L. pred_len: horizon P.
-        history: horizons back from the end within which windows are cut.
-
-    `batch` gives windows cut at random points, as for training; `last_windows` those at the ends.
+        seq_len: look-back L.
+        pred_len: horizon P.
+        history: cut points lie within the last `history` horizons of a series.
     """
 
     def __init__(self, series: list[np.ndarray], seq_len: int, pred_len: int, history: float):
@@ -188,49 +191,49 @@ class M4Dataset(Dataset):
         return len(self.lengths)
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Return a random window of one series, as `batch` does for many."""
+        """Return a random window of one series; see `batch`."""
         return tuple(
             part[0] for part in self.batch(torch.tensor([index], device=self.values.device))
         )
 
     def to(self, device: torch.device | str) -> "M4Dataset":
-        """Keep the values on `device`."""
+        """Move the values to `device`."""
         for name in ("values", "lengths", "starts", "earliest"):
             setattr(self, name, getattr(self, name).to(device))
         return self
 
     def reseed(self, seed: int) -> None:
-        """Make the random points that follow depend on `seed` alone."""
+        """Seed the generator of the cut points."""
         self.generator.manual_seed(seed)
 
     def batch(self, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Cut a window of each series at a random point.
 
         Args:
-            index: numbers of the series `[batch]`.
+            index: indices of the series, `[batch]`.
 
         Returns:
-            Look-back `[batch, seq_len, 1]` with zeros before a series begins, the steps after the
-            cut `[batch, pred_len, 1]` with zeros after it ends, and the mask of these: 1 where
+            Look-back `[batch, seq_len, 1]`, zero-padded before a series begins; horizon
+            `[batch, pred_len, 1]`, zero-padded after it ends; and the mask of the horizon, 1 where
             there is a value.
         """
         low, length = self.earliest[index], self.lengths[index]
-        at = torch.rand(len(index), generator=self.generator, dtype=torch.float64).to(low.device)
-        cut = low + (at * (length - low).clamp(min=0)).long()
-        ahead = cut[:, None] + torch.arange(self.pred_len, device=cut.device)
-        y, mask = self._take(index, ahead)
+        random = torch.rand(len(index), generator=self.generator, dtype=torch.float64)
+        cut = low + (random.to(low.device) * (length - low).clamp(min=0)).long()
+        horizon = cut[:, None] + torch.arange(self.pred_len, device=cut.device)
+        y, mask = self._gather(index, horizon)
         return self._look_back(index, cut), y[..., None], mask[..., None].float()
 
     def last_windows(self, index: Tensor) -> Tensor:
-        """The last steps of each series `[batch, seq_len, 1]`, zero-padded in front."""
+        """The last steps of each series, `[batch, seq_len, 1]`, zero-padded in front."""
         return self._look_back(index, self.lengths[index])
 
     def _look_back(self, index: Tensor, cut: Tensor) -> Tensor:
-        back = cut[:, None] + torch.arange(-self.seq_len, 0, device=cut.device)
-        return self._take(index, back)[0][..., None]
+        steps = cut[:, None] + torch.arange(-self.seq_len, 0, device=cut.device)
+        return self._gather(index, steps)[0][..., None]
 
-    def _take(self, index: Tensor, place: Tensor) -> tuple[Tensor, Tensor]:
-        """Values at places `[batch, steps]` within their series, 0 outside, and where they are."""
-        inside = (place >= 0) & (place < self.lengths[index][:, None])
-        where = (self.starts[index][:, None] + place).clamp(0, len(self.values) - 1)
-        return self.values[where] * inside, inside
+    def _gather(self, index: Tensor, steps: Tensor) -> tuple[Tensor, Tensor]:
+        """Values at `steps` `[batch, steps]` of their series, 0 outside it, and their mask."""
+        inside = (steps >= 0) & (steps < self.lengths[index][:, None])
+        position = (self.starts[index][:, None] + steps).clamp(0, len(self.values) - 1)
+        return self.values[position] * inside, inside

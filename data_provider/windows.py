@@ -1,38 +1,42 @@
-"""Sliding windows over one scaled array: the one data set class of the forecasting tasks."""
+"""Sliding windows over scaled series: the data set class of forecasting and imputation."""
 
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import torch
-from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from utils.timefeatures import time_features
+
+if TYPE_CHECKING:
+    from sklearn.preprocessing import StandardScaler
 
 
 class WindowDataset(Dataset):
     """Windows of `seq_len + pred_len` rows, one step apart, over the rows of one split.
 
     Args:
-        values: scaled rows of the split, its look-back included, `[rows, channels]`.
+        values: scaled rows of the split, including its look-back, `[rows, channels]`.
         dates: their timestamps.
-        scaler: the scaler, fitted on the training rows, that made `values`.
+        scaler: fitted on the training rows; it scaled `values`.
         columns: names of the channels.
-        seq_len: look-back L. label_len: rows of look-back that an item's target repeats.
-            pred_len: horizon P.
-        target: channel that is scored alone; None scores all.
+        seq_len: look-back L.
+        label_len: last rows of the look-back that an item's target repeats.
+        pred_len: horizon P.
+        target: the only channel that is scored; None scores all.
         freq, embed: see `utils.timefeatures.time_features`.
 
-    `dataset[i]` gives what the neighbouring libraries' data sets give; `batch` is the fast way.
+    `dataset[i]` is an item as in Time-Series-Library; `batch` gathers many windows at once.
     """
 
     def __init__(
         self,
         values: np.ndarray,
         dates: pd.DatetimeIndex,
-        scaler: StandardScaler,
+        scaler: "StandardScaler",
         columns: list[str],
         seq_len: int,
         label_len: int,
@@ -59,7 +63,7 @@ class WindowDataset(Dataset):
         `[.., features]` of the same rows.
 
         Raises:
-            IndexError: there is no such window.
+            IndexError: no such window.
         """
         if not -len(self) <= index < len(self):
             raise IndexError(f"window {index} of {len(self)}")
@@ -71,7 +75,7 @@ class WindowDataset(Dataset):
 
     @cached_property
     def marks(self) -> Tensor:
-        """Time marks of the rows, `[rows, features]`. CALF does not look at them."""
+        """Time marks of the rows, `[rows, features]`. CALF does not use them."""
         return torch.tensor(time_features(self.dates, self.freq, self.embed), dtype=torch.float32)
 
     @property
@@ -79,7 +83,7 @@ class WindowDataset(Dataset):
         return self.values.shape[1]
 
     def to(self, device: torch.device | str) -> "WindowDataset":
-        """Keep the rows on `device`, so that batches are cut there."""
+        """Move the rows to `device`, where batches are then gathered."""
         self.values = self.values.to(device)
         return self
 
@@ -87,18 +91,18 @@ class WindowDataset(Dataset):
         """Gather windows: `x` `[batch, seq_len, channels]`, `y` `[batch, pred_len, channels]`.
 
         Args:
-            index: numbers of the windows, `[batch]`, on the device of the rows.
+            index: indices of the windows, `[batch]`, on the device of the rows.
         """
         windows = self.values.unfold(0, self.seq_len + self.pred_len, 1)
         x, y = windows[index].transpose(1, 2).split([self.seq_len, self.pred_len], dim=1)
         return x, y
 
     def scored(self, y: Tensor) -> Tensor:
-        """Keep of `y` `[batch, steps, channels]` the channels that are scored."""
+        """Select the scored channels of `y` `[batch, steps, channels]`."""
         return y if self.target is None else y[..., self.target : self.target + 1]
 
     def inverse_transform(self, y: Tensor) -> Tensor:
-        """Bring values `[.., channels]`, all or the scored ones, back to original units."""
+        """Undo the scaling of `y` `[.., channels]`, which has all channels or the scored ones."""
         scale = torch.as_tensor(self.scaler.scale_, dtype=y.dtype, device=y.device)
         mean = torch.as_tensor(self.scaler.mean_, dtype=y.dtype, device=y.device)
         if self.target is not None and y.shape[-1] == 1:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from data_provider.data_factory import SeriesSource
+from data_provider.csv_source import SeriesSource
 from data_provider.windows import WindowDataset
 from exp.series import ExpSeries
 from utils.batch import Batch

@@ -11,8 +11,8 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
 from data_provider.batches import index_batches
-from data_provider.csv_file import future_dates
-from data_provider.data_factory import NoWindowError, SeriesSource, target_args
+from data_provider.csv_source import NoWindowError, SeriesSource, target_args
+from data_provider.timestamps import future_dates
 from data_provider.windows import WindowDataset
 from exp.record import account
 from exp.series import ExpSeries

@@ -5,7 +5,7 @@ import sys
 import torch
 from torch import Tensor
 
-from data_provider.data_factory import SeriesSource
+from data_provider.csv_source import SeriesSource
 from data_provider.windows import WindowDataset
 from exp.exp_basic import ExpBasic
 from utils.metrics import ErrorSums

@@ -66,7 +66,7 @@ class Case:
         import torch
         from transformers import GPT2Config, GPT2Model
 
-        from datasets.synthetic import synthetic_ett
+        from data_provider.synthetic import synthetic_ett
         from exp.exp_long_term_forecasting import ExpLongTermForecasting
         from layers.backbone import quiet_transformers
         from run import parse_args, prepare_torch

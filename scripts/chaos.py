@@ -47,7 +47,7 @@ def prepare(folder: Path) -> None:
     import torch
     from transformers import GPT2Config, GPT2Model
 
-    from datasets.synthetic import synthetic_ett
+    from data_provider.synthetic import synthetic_ett
     from layers.backbone import quiet_transformers
     from pca import principal_word_embeddings
 
@@ -442,7 +442,7 @@ def import_all(tasks: list[str]) -> None:
     for module in (
         "transformers.models.gpt2.modeling_gpt2",
         "matplotlib.pyplot",
-        "datasets.synthetic",
+        "data_provider.synthetic",
     ):
         importlib.import_module(module)
 

@@ -1,4 +1,4 @@
-"""The main job on made-up data, as `scripts/demo.sh` runs it : train CALF, compare, plot."""
+"""Train CALF on synthetic data, compare it with baselines, and plot: see `scripts/demo.sh`."""
 
 import json
 import shlex
@@ -13,7 +13,7 @@ from torch import Tensor
 from transformers import GPT2Config, GPT2Model
 
 from data_provider.batches import index_batches
-from data_provider.data_factory import SeriesSource
+from data_provider.csv_source import SeriesSource
 from data_provider.windows import WindowDataset
 from layers.backbone import quiet_transformers
 from run import parse_args
@@ -23,31 +23,31 @@ from utils.plots import plot_forecast
 from utils.results import RunFolders, settings_string
 
 DEMO = Path("datasets/demo")
-DATA, GPT2, WORDS = DEMO / "ETT_like.csv", DEMO / "gpt2", DEMO / "wte_pca_64.pt"
+DATA, GPT2, WORD_EMBEDDINGS = DEMO / "ETT_like.csv", DEMO / "gpt2", DEMO / "wte_pca_64.pt"
 WIDTH, DAY = 96, 24
 RUN = (
     "--task_name long_term_forecast --is_training 1 --model_id demo --model CALF "
     f"--data custom --root_path {DEMO} --data_path {DATA.name} "
     "--seq_len 96 --label_len 0 --pred_len 96 --batch_size 32 --learning_rate 0.0005 "
     f"--train_epochs 10 --patience 10 --llm {GPT2} --d_model {WIDTH} --gpt_layers 3 "
-    f"--word_embedding_path {WORDS} --do_predict"
+    f"--word_embedding_path {WORD_EMBEDDINGS} --do_predict"
 ).split()
 
 
 def show_and_run(*command: str) -> None:
-    """Run one of the project's own commands, showing it as a user would type it."""
+    """Print a command of the project as a user would type it, and run it."""
     print(f"\n$ python {shlex.join(command)}", flush=True)
     subprocess.run([sys.executable, *command], check=True)
 
 
 def prepare() -> None:
-    """Make data, GPT-2 and word embeddings, or say that they are there."""
+    """Create data, GPT-2 and word embeddings, unless an earlier run did."""
     if DATA.exists():
-        print(f"{DATA} is there from an earlier run")
+        print(f"{DATA} exists from an earlier run")
     else:
         show_and_run("datasets/synthetic.py", "--output", str(DATA))
     if (GPT2 / "model.safetensors").exists():
-        print(f"{GPT2} is there from an earlier run")
+        print(f"{GPT2} exists from an earlier run")
     else:
         torch.manual_seed(2021)
         config = GPT2Config(
@@ -57,14 +57,16 @@ def prepare() -> None:
         with quiet_transformers():
             GPT2Model(config).save_pretrained(GPT2)
         print(f"{GPT2}: a small GPT-2 with random weights, {WIDTH} wide, 4 blocks")
-    if WORDS.exists():
-        print(f"{WORDS} is there from an earlier run")
+    if WORD_EMBEDDINGS.exists():
+        print(f"{WORD_EMBEDDINGS} exists from an earlier run")
     else:
-        show_and_run("pca.py", "--llm", str(GPT2), "--n_components", "64", "--output", str(WORDS))
+        show_and_run(
+            "pca.py", "--llm", str(GPT2), "--n_components", "64", "--output", str(WORD_EMBEDDINGS)
+        )
 
 
 def score(windows: WindowDataset, forecast: Callable[[Tensor], Tensor]) -> dict[str, float]:
-    """Score a forecast of `x` on all test windows."""
+    """Score a forecast from the look-back `x` on all test windows."""
     errors = ErrorSums()
     for index in index_batches(len(windows), 512, windows.values.device):
         x, y = windows.batch(index)
@@ -90,25 +92,25 @@ def main() -> int:
     for name, scores in rows.items():
         print(f"{name:16}{scores['mse']:8.3f}{scores['mae']:8.3f}")
 
-    place = len(windows) // 2
-    x, y = windows.batch(torch.tensor([place]))
-    pred = np.load(folders.results / "pred.npy", mmap_mode="r", allow_pickle=False)[place]
-    picture = folders.plots / "demo.png"
+    window = len(windows) // 2
+    x, y = windows.batch(torch.tensor([window]))
+    pred = np.load(folders.results / "pred.npy", mmap_mode="r", allow_pickle=False)[window]
+    image = folders.plots / "demo.png"
     channel = windows.columns.index("OT")
     plot_forecast(
-        picture,
+        image,
         x[0, :, channel].numpy(),
         y[0, :, channel].numpy(),
         {
             "CALF": pred[:, channel],
             "seasonal naive": seasonal_naive(x, args.pred_len, DAY)[0, :, channel].numpy(),
         },
-        f"OT, test window {place}",
+        f"OT, test window {window}",
     )
-    print(f"\nplot: {picture}\nforecast beyond the data: {folders.results / 'forecast.csv'}")
+    print(f"\nplot: {image}\nforecast beyond the data: {folders.results / 'forecast.csv'}")
     best = min(rows, key=lambda name: rows[name]["mse"])
     if best != "CALF":
-        print(f"CALF did not win: {best} did", file=sys.stderr)
+        print(f"{best} has a lower MSE than CALF", file=sys.stderr)
         return 1
     return 0
 

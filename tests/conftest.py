@@ -13,7 +13,7 @@ import pytest
 import torch
 from transformers import GPT2Config, GPT2Model
 
-from datasets.synthetic import synthetic_ett
+from data_provider.synthetic import synthetic_ett
 from pca import principal_word_embeddings
 from run import main
 from scripts.chaos import prepare

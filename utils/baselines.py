@@ -1,4 +1,4 @@
-"""Forecasts that need no training, to compare with."""
+"""Naive forecasts to compare with."""
 
 import torch
 from torch import Tensor
@@ -13,9 +13,9 @@ def seasonal_naive(x: Tensor, pred_len: int, period: int) -> Tensor:
     """Repeat the last `period` steps of `x` `[batch, length, channels]` over `pred_len` steps.
 
     Raises:
-        ValueError: `x` is shorter than a period.
+        ValueError: `x` is shorter than `period`.
     """
     if x.shape[1] < period:
-        raise ValueError(f"{x.shape[1]} steps hold no period of {period}")
-    ahead = torch.arange(pred_len, device=x.device) % period
-    return x[:, -period:][:, ahead]
+        raise ValueError(f"{x.shape[1]} steps are shorter than a period of {period}")
+    phase = torch.arange(pred_len, device=x.device) % period
+    return x[:, -period:][:, phase]

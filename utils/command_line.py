@@ -1,4 +1,4 @@
-"""What the programs have in common: options that are checked, and errors of one line."""
+"""Shared by the programs: validated options, and errors in one line."""
 
 import argparse
 import io
@@ -13,20 +13,20 @@ from utils.interrupts import Interrupted
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose errors are one line."""
+    """An argument parser that reports errors in one line."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"error: {one_line(message)}; python {self.prog} --help lists the options\n")
 
 
 def whole(least: int = 0, most: int | None = None) -> Callable[[str], int]:
-    """Make a type of option: whole numbers from `least` to `most`."""
+    """Option type: an integer from `least` to `most`."""
 
     def parse(text: str) -> int:
         try:
             number = int(text)
         except ValueError:
-            raise argparse.ArgumentTypeError(f"{text} is not a whole number") from None
+            raise argparse.ArgumentTypeError(f"{text} is not an integer") from None
         if number < least or (most is not None and number > most):
             limits = f"below {least}" if most is None else f"not within {least} to {most}"
             raise argparse.ArgumentTypeError(f"{text} is {limits}")
@@ -38,7 +38,7 @@ def whole(least: int = 0, most: int | None = None) -> Callable[[str], int]:
 def real(
     least: float = 0.0, below: float = math.inf, open_below: bool = False, most: float = math.inf
 ) -> Callable[[str], float]:
-    """Make a type of option: finite numbers from `least` (or above it, if open) up to `most` and
+    """Option type: a finite number from `least` (above it if `open_below`) to `most`, and less than
     `below`."""
 
     def parse(text: str) -> float:
@@ -58,7 +58,7 @@ def real(
 
 
 def switch(text: str) -> bool:
-    """Parse a truth value: 1 / 0, true / false, yes / no, on / off."""
+    """Option type: a boolean, as 1 / 0, true / false, yes / no or on / off."""
     word = text.lower()
     if word in ("1", "true", "yes", "on"):
         return True
@@ -72,13 +72,15 @@ def guarded(
     debug: bool = False,
     speaks: Callable[[BaseException], bool] = lambda error: True,
 ) -> int:
-    """Run a program and return its exit code, by default 0.
+    """Run a program and return its exit code.
 
-    What a person can mend ends with one line on the error stream and code 2, an interruption
-    with code 130. `debug` shows where an error comes from. `speaks` tells whether it is for this
-    process to say how it ends.
+    Args:
+        run: returns the exit code; None is 0. After a `UserError` or an `OSError` the code is 2,
+            with one line on the error stream; after an interruption it is that of the signal.
+        debug: print the traceback of errors.
+        speaks: whether this process, one of several, reports an error.
     """
-    for stream in (sys.stdout, sys.stderr):  # names that a terminal can't show are no error
+    for stream in (sys.stdout, sys.stderr):  # characters that the terminal lacks are escaped
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
@@ -96,7 +98,7 @@ def guarded(
 
 
 def message_of(error: Exception) -> str:
-    """Say what went wrong, for a person."""
+    """Describe an error in one line."""
     if isinstance(error, OSError) and error.strerror:
         where = f"{error.filename}: " if error.filename else ""
         return one_line(f"{where}{error.strerror}")
@@ -104,6 +106,6 @@ def message_of(error: Exception) -> str:
 
 
 def one_line(text: str) -> str:
-    """Bring text onto one line, and spell out what would steer a terminal."""
-    words = " ".join(text.split())
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in words)
+    """Join lines, and escape control characters."""
+    line = " ".join(text.split())
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)

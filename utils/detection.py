@@ -1,29 +1,29 @@
-"""From anomaly scores to detections, and how good these are."""
+"""Anomaly scores: threshold, point adjustment, precision, recall and F1."""
 
 import numpy as np
-from sklearn.metrics import accuracy_score, precision_recall_fscore_support
 
 
 def threshold(train_scores: np.ndarray, test_scores: np.ndarray, anomaly_ratio: float) -> float:
-    """Compute the score above which a point is called anomalous (method, section 8).
+    """Compute the score above which a point is detected (`docs/method.md`, section 8).
 
-    It is the (100 - `anomaly_ratio`) percentile of both kinds of scores together, so the test
-    scores have a say in it, as published.
+    It is the (100 - `anomaly_ratio`) percentile of training and test scores together; as
+    published, it depends on the test scores.
 
     Args:
-        train_scores: `[training points]`. test_scores: `[test points]`.
-        anomaly_ratio: share of the points to call anomalous, in percent.
+        train_scores: `[training points]`.
+        test_scores: `[test points]`.
+        anomaly_ratio: percentage of points to detect.
     """
     return float(np.percentile(np.concatenate([train_scores, test_scores]), 100 - anomaly_ratio))
 
 
 def _borders(labels: np.ndarray) -> np.ndarray:
-    """1 where a labelled segment starts, -1 where it has just stopped, `[points + 1]`."""
+    """1 where a labelled segment starts, -1 right after its end, `[points + 1]`."""
     return np.diff(np.asarray(labels, dtype=np.int8), prepend=0, append=0)
 
 
 def segments(labels: np.ndarray) -> list[tuple[int, int]]:
-    """List the stretches `[start, stop)` of labelled points.
+    """List the segments `[start, stop)` of labelled points.
 
     Args:
         labels: whether a point is anomalous, `[points]`, bool or 0 and 1.
@@ -34,40 +34,41 @@ def segments(labels: np.ndarray) -> list[tuple[int, int]]:
 
 
 def point_adjust(pred: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Count a labelled segment of which a point is detected as detected from end to end.
+    """Mark all points of a labelled segment as detected if one of them is.
 
-    This is how the field reports scores, and it flatters: a single lucky point in a long segment
-    is worth all of it, so that even random detections reach a high F1. Points outside the segments
-    stay as they are.
+    The field reports scores after this adjustment, which inflates them: a single detected point in
+    a long segment counts for all of it, so that even random detections reach a high F1. Points
+    outside the segments are unchanged (`docs/method.md`, section 8).
 
     Args:
         pred: whether a point is detected, `[points]`, bool or 0 and 1.
-        labels: whether it is anomalous, likewise.
+        labels: whether it is anomalous, of the same type.
 
     Returns:
         Adjusted detections `[points]`, bool.
     """
     pred, labels = np.asarray(pred, dtype=bool), np.asarray(labels, dtype=bool)
-    number = np.cumsum(_borders(labels)[:-1] == 1)  # of the segment that started last, from 1 on
-    found = np.zeros(number.max(initial=0) + 1, dtype=bool)
-    found[number[pred & labels]] = True
-    return pred | (labels & found[number])
+    segment = np.cumsum(_borders(labels)[:-1] == 1)  # number of the latest segment, from 1
+    detected = np.zeros(segment.max(initial=0) + 1, dtype=bool)
+    detected[segment[pred & labels]] = True
+    return pred | (labels & detected[segment])
 
 
 def detection_scores(pred: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-    """Score detections with point adjustment, as published, and without.
+    """Score detections after point adjustment, as published, and before it.
 
-    Point adjustment flatters (see `point_adjust`): only the scores named `_raw` say how many
-    points are found.
+    Point adjustment inflates scores (see `point_adjust`); those named `_raw` are without it.
 
     Args:
         pred: whether a point is detected, `[points]`, bool or 0 and 1.
-        labels: whether it is anomalous, likewise.
+        labels: whether it is anomalous, of the same type.
 
     Returns:
         `precision`, `recall`, `f1` and `accuracy` after point adjustment, and `precision_raw`,
-        `recall_raw` and `f1_raw` without; fractions, 0 where undefined.
+        `recall_raw` and `f1_raw` before it; fractions, 0 where undefined.
     """
+    from sklearn.metrics import accuracy_score, precision_recall_fscore_support  # slow to import
+
     pred, labels = np.asarray(pred, dtype=bool), np.asarray(labels, dtype=bool)
     adjusted = point_adjust(pred, labels)
     scores = {}

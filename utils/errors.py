@@ -1,9 +1,9 @@
-"""The one exception that a person is meant to read."""
+"""The exception for errors that users can correct."""
 
 
 class UserError(Exception):
-    """Something that whoever started the program can mend.
+    """An error that the user can correct: a wrong argument, file or environment.
 
-    The message is one line that says what is wrong and what to do. `run.py` and `pca.py` print it
-    without a traceback and exit with code 2.
+    The message is one line that says what is wrong and what to do. The programs print it without
+    a traceback and exit with code 2.
     """

@@ -1,4 +1,4 @@
-"""Scores of the M4 competition: sMAPE, MASE, MAPE and OWA, by frequency and in its groups."""
+"""Scores of the M4 competition: sMAPE, MASE, MAPE and OWA, by frequency and by group."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ SCORES = ("smape", "mase", "mape")
 
 @dataclass(frozen=True)
 class PatternScores:
-    """Means over the series of one frequency: sMAPE (0 to 200), MASE, MAPE (per cent)."""
+    """Number of series of one frequency; means of sMAPE (0 to 200), MASE and MAPE (%) over them."""
 
     series: int
     smape: float
@@ -34,24 +34,24 @@ def score_pattern(
 
     Args:
         forecasts, targets: `[series, horizon]`.
-        insamples: the training values of each series.
-        period: MASE period m; a series is scaled by the mean of |y_t - y_(t-m)| over its
+        insamples: training values of each series.
+        period: m of MASE, which divides a series' error by the mean of |y_t - y_(t-m)| over its
             training values.
     """
     error = np.abs(forecasts - targets)
-    naive = np.array([np.abs(values[period:] - values[:-period]).mean() for values in insamples])
+    scale = np.array([np.abs(values[period:] - values[:-period]).mean() for values in insamples])
     with np.errstate(divide="ignore", invalid="ignore"):
         relative = error / np.abs(targets)
     return PatternScores(
         series=len(forecasts),
         smape=smape(forecasts, targets),
-        mase=float((error.mean(axis=1) / naive).mean()),
+        mase=float((error.mean(axis=1) / scale).mean()),
         mape=float(100 * relative.mean()),
     )
 
 
 def overall_weighted_average(ours: dict[str, float], naive2: dict[str, float]) -> float:
-    """OWA: the mean of sMAPE and MASE, each relative to that of Naive2."""
+    """OWA: the mean of the ratios of sMAPE and MASE to those of Naive2."""
     return (ours["smape"] / naive2["smape"] + ours["mase"] / naive2["mase"]) / 2
 
 
@@ -59,10 +59,10 @@ def summarise(scores: dict[str, PatternScores]) -> dict[str, dict[str, float]]:
     """Average the six frequencies by the competition's groups.
 
     Args:
-        scores: scores of all six frequencies.
+        scores: of all six frequencies, by name.
 
     Returns:
-        For each score, its value by group; Others and Average weigh by the number of series.
+        For each score, its value by group; Others and Average are weighted by number of series.
     """
 
     def mean(patterns: Sequence[str], name: str) -> float:
@@ -81,7 +81,7 @@ def summarise(scores: dict[str, PatternScores]) -> dict[str, dict[str, float]]:
 def summarise_owa(
     ours: dict[str, dict[str, float]], naive2: dict[str, dict[str, float]]
 ) -> dict[str, float]:
-    """OWA of every group, from two results of `summarise`."""
+    """OWA of each group, from two results of `summarise`."""
     return {
         group: overall_weighted_average(
             {name: ours[name][group] for name in ("smape", "mase")},

@@ -1,4 +1,4 @@
-"""What a process takes of its machine: processor cores, and memory once it has it."""
+"""Processor cores and memory of the machine."""
 
 import ctypes
 import os
@@ -9,9 +9,9 @@ QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
 
 def usable_cores(topology: Path = TOPOLOGY, quota: Path = QUOTA) -> int:
-    """Count the physical cores that this process may run on, within a container's share of time.
+    """Count the physical cores that this process may use, within the CPU quota of a container.
 
-    Two hardware threads of one core count once: matrix products gain nothing from the second.
+    Hyper-threads of a core count once: matrix products gain nothing from the second.
     """
     allowed = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
     if allowed is None:
@@ -25,20 +25,20 @@ def usable_cores(topology: Path = TOPOLOGY, quota: Path = QUOTA) -> int:
         siblings.add(text.strip())
     cores = len(siblings)
     try:
-        time, period = quota.read_text().split()
-        cores = min(cores, int(int(time) / int(period)))
-    except (OSError, ValueError):  # no container, or one without a limit
+        limit, period = quota.read_text().split()
+        cores = min(cores, int(limit) // int(period))
+    except (OSError, ValueError):  # no container, or no limit
         pass
     return max(1, cores)
 
 
 def keep_memory() -> None:
-    """Have freed memory used again instead of given back, where the C library is glibc.
+    """Make glibc reuse freed memory instead of returning it to the system.
 
-    A training step frees and takes over a gigabyte, and each page that the system has to hand out
-    anew costs more than a pass over it.
+    A training step frees and allocates more than a gigabyte, and the page faults of fresh memory
+    cost more time than one read of it.
     """
-    mmap_threshold, trim_threshold = -3, -1  # names of mallopt(3)
+    mmap_threshold, trim_threshold = -3, -1  # from malloc.h
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (OSError, TypeError, AttributeError):  # another C library

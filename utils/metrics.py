@@ -1,14 +1,11 @@
-"""Errors of forecasts, summed up batch by batch."""
+"""Forecast errors, accumulated over batches."""
 
 import torch
 from torch import Tensor
 
 
 class ErrorSums:
-    """Sums of errors over batches; memory does not grow with the data.
-
-    The sums are kept in float64 on the device of the batches, and read once, by `metrics`.
-    """
+    """Sums of errors over batches, in float64 on their device until `metrics` reads them."""
 
     NAMES = ("mae", "mse", "rmse", "mape", "mspe")
 
@@ -17,7 +14,7 @@ class ErrorSums:
         self._count = 0
 
     def add(self, pred: Tensor, true: Tensor) -> None:
-        """Add a batch of predictions and truths of the same shape."""
+        """Add a batch of predictions and true values of the same shape."""
         error = pred - true
         relative = error / true
         sums = torch.stack(
@@ -32,7 +29,7 @@ class ErrorSums:
         self._count += error.numel()
 
     def metrics(self) -> dict[str, float]:
-        """Return mae, mse, rmse, mape and mspe (fractions, infinite where a truth is 0)."""
+        """Return mae, mse, rmse, mape and mspe (fractions, infinite where a true value is 0)."""
         if self._sums is None:
             return dict.fromkeys(self.NAMES, float("nan"))
         mae, mse, mape, mspe = (self._sums / self._count).tolist()

@@ -1,17 +1,19 @@
-"""Pictures of forecasts."""
+"""Plots of forecasts, imputations, detections and confusion matrices."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import matplotlib
 import numpy as np
-
-matplotlib.use("Agg")
-from matplotlib import pyplot as plt
 
 from utils.files import whole_file
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
 TRUTH = "#4d4d4d"
 FORECASTS = ("#d1495b", "#3d7ea6", "#8fb339")
+MAX_BINS = 4000
 
 
 def plot_forecast(
@@ -21,110 +23,118 @@ def plot_forecast(
     forecasts: dict[str, np.ndarray],
     title: str,
 ) -> None:
-    """Draw one channel of one window: look-back and truth in one line, forecasts over it.
+    """Plot one channel of one window: look-back and truth as one line, and the forecasts.
 
     Args:
-        path: picture to write; its ending is the format.
-        history: look-back values `[seq_len]`. true: the horizon `[pred_len]`.
-        forecasts: forecasts of the horizon `[pred_len]` by name, the main one first.
-        title: what window and channel this is.
+        path: image to write; its suffix is the format.
+        history: look-back `[seq_len]`.
+        true: truth over the horizon `[pred_len]`.
+        forecasts: forecasts `[pred_len]` by name, the main one first.
+        title: names the window and the channel.
     """
     cut = len(history)
-    figure, axes = plt.subplots(figsize=(9, 3.2), layout="constrained")
+    figure, axes = _subplots(9, 3.2)
     axes.plot(np.arange(cut + len(true)), [*history, *true], color=TRUTH, lw=1.3, label="truth")
     for rank, (name, values) in enumerate(forecasts.items()):
         style = {"color": FORECASTS[rank % len(FORECASTS)], "lw": 1.6 - 0.4 * rank}
         axes.plot(cut + np.arange(len(values)), values, label=name, **style)
     axes.axvline(cut - 0.5, color="#b0b0b0", lw=0.8, ls=":")
     _finish(figure, axes, title, "value", cut + len(true))
-    save_figure(figure, path)
+    _save(figure, path)
 
 
 def plot_imputation(
     path: str | Path, true: np.ndarray, pred: np.ndarray, observed: np.ndarray, title: str
 ) -> None:
-    """Draw one channel of one window with what was imputed.
+    """Plot one channel of one window with its imputed values.
 
     Args:
-        path: picture to write; its ending is the format.
+        path: image to write; its suffix is the format.
         true, pred: truth and reconstruction `[length]`.
-        observed: True where the model saw the truth `[length]`.
-        title: what window and channel this is.
+        observed: True where the value was not masked `[length]`.
+        title: names the window and the channel.
     """
     steps = np.arange(len(true))
-    figure, axes = plt.subplots(figsize=(9, 3.2), layout="constrained")
+    figure, axes = _subplots(9, 3.2)
     axes.plot(steps, true, color=TRUTH, lw=1.0, alpha=0.5, label="truth")
     axes.plot(steps[observed], true[observed], ".", color=TRUTH, ms=4, label="observed")
     axes.plot(steps[~observed], pred[~observed], "o", color=FORECASTS[0], ms=4, label="imputed")
     _finish(figure, axes, title, "value", len(true))
-    save_figure(figure, path)
+    _save(figure, path)
 
 
 def plot_confusion(path: str | Path, counts: np.ndarray, names: list[str], title: str) -> None:
-    """Draw a confusion matrix.
+    """Plot a confusion matrix.
 
     Args:
-        path: picture to write; its ending is the format.
-        counts: samples `[true class, predicted class]`. names: of the classes.
-        title: what was classified.
+        path: image to write; its suffix is the format.
+        counts: samples `[true class, predicted class]`.
+        names: of the classes.
+        title: names the data set.
     """
     side = max(3.5, 0.45 * len(names) + 2)
-    figure, axes = plt.subplots(figsize=(side, side), layout="constrained")
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    figure, axes = _subplots(side, side)
+    recall = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    axes.imshow(recall, cmap="Blues", vmin=0, vmax=1)
     if len(names) <= 26:
         for row, column in np.argwhere(counts > 0):
-            color = "white" if shares[row, column] > 0.5 else "black"
-            place = {"ha": "center", "va": "center", "fontsize": 8}
-            axes.text(column, row, str(counts[row, column]), color=color, **place)
+            color = "white" if recall[row, column] > 0.5 else "black"
+            style = {"ha": "center", "va": "center", "fontsize": 8}
+            axes.text(column, row, str(counts[row, column]), color=color, **style)
     ticks = range(len(names))
     axes.set(xlabel="predicted", ylabel="true")
     axes.set_title(title, parse_math=False)
     axes.set_xticks(ticks, names, rotation=90, parse_math=False)
     axes.set_yticks(ticks, names, parse_math=False)
-    save_figure(figure, path)
+    _save(figure, path)
 
 
 def plot_anomalies(
     path: str | Path,
     scores: np.ndarray,
-    limit: float,
+    threshold: float,
     segments: list[tuple[int, int]],
     title: str,
 ) -> None:
-    """Draw the scores of all points with the threshold and the labelled segments.
+    """Plot the scores of all points with the threshold and the labelled segments.
 
     Args:
-        path: picture to write; its ending is the format.
-        scores: anomaly scores `[points]`; of many points, the largest of each stretch is drawn.
-        limit: threshold. segments: labelled stretches `[start, stop)`.
-        title: what was scored.
+        path: image to write; its suffix is the format.
+        scores: anomaly scores `[points]`; long series are reduced to the maximum of each bin.
+        threshold: above it a point is detected.
+        segments: labelled segments `[start, stop)`.
+        title: names the data set.
     """
-    figure, axes = plt.subplots(figsize=(11, 3.4), layout="constrained")
+    figure, axes = _subplots(11, 3.4)
     for number, (start, stop) in enumerate(segments):
         label = "labelled anomaly" if number == 0 else None
         axes.axvspan(start, stop, color="#f2c14e", alpha=0.5, lw=0, label=label)
-    stretch = max(1, len(scores) // 4000)
-    starts = np.arange(0, len(scores), stretch)
-    largest = np.maximum.reduceat(scores, starts)
-    axes.plot(starts, largest, color=TRUTH, lw=0.7, label="score")
-    axes.axhline(limit, color=FORECASTS[0], lw=1.2, ls="--", label="threshold")
+    starts = np.arange(0, len(scores), max(1, len(scores) // MAX_BINS))
+    axes.plot(starts, np.maximum.reduceat(scores, starts), color=TRUTH, lw=0.7, label="score")
+    axes.axhline(threshold, color=FORECASTS[0], lw=1.2, ls="--", label="threshold")
     axes.set_yscale("log")
     _finish(figure, axes, title, "squared error", len(scores))
-    save_figure(figure, path)
+    _save(figure, path)
 
 
-def _finish(figure: plt.Figure, axes: plt.Axes, title: str, ylabel: str, steps: int) -> None:
-    """Title, labels and a legend below a plot over time."""
+def _subplots(width: float, height: float) -> "tuple[Figure, Axes]":
+    """Make a figure, in inches; without pyplot, which keeps figures and needs a display."""
+    from matplotlib.figure import Figure  # slow to import
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    return figure, figure.subplots()
+
+
+def _finish(figure: "Figure", axes: "Axes", title: str, ylabel: str, steps: int) -> None:
+    """Add title, labels and a legend to a plot over time."""
     axes.set(xlabel="step", ylabel=ylabel, xlim=(0, max(steps - 1, 1)))
-    axes.set_title(title, parse_math=False)  # a name from a file may hold dollar signs
+    axes.set_title(title, parse_math=False)  # names from a file may contain dollar signs
     figure.legend(loc="outside lower center", frameon=False, ncols=4)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
 
 
-def save_figure(figure: plt.Figure, path: str | Path) -> None:
-    """Write a figure whole, and free it."""
+def _save(figure: "Figure", path: str | Path) -> None:
+    """Write an image atomically."""
     with whole_file(path) as part:
         figure.savefig(part, dpi=110, format=Path(path).suffix[1:])
-    plt.close(figure)

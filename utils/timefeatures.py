@@ -1,4 +1,4 @@
-"""Calendar features of timestamps, as the neighbouring libraries compute them."""
+"""Calendar features of timestamps, as in Time-Series-Library."""
 
 import re
 
@@ -29,7 +29,7 @@ _FEATURES = {
     "minute": ("minute", "hour", *_DAILY),
     "second": ("second", "minute", "hour", *_DAILY),
 }
-# pandas' spellings, old and new
+# frequency aliases of all pandas versions
 _UNITS = {
     **dict.fromkeys(("A", "Y", "y", "a", "AS", "YS", "YE", "BA", "BY", "BYE", "BYS"), "year"),
     **dict.fromkeys(("Q", "q", "QS", "QE", "BQ", "BQE", "BQS"), "quarter"),
@@ -43,17 +43,17 @@ _UNITS = {
 
 
 def frequency_unit(freq: str) -> str:
-    """Name the unit of a frequency such as `h`, `H`, `15min`, `t`, `W-SUN` or `QE-DEC`.
+    """Return the unit of a frequency such as `h`, `H`, `15min`, `t`, `W-SUN` or `QE-DEC`.
 
     Raises:
-        UserError: the frequency is not known.
+        UserError: unknown frequency.
     """
     match = re.fullmatch(r"\d*\s*([A-Za-z]+)(-[A-Za-z]+)?", freq)
     unit = _UNITS.get(match.group(1)) if match else None
     if unit is None:
         raise UserError(
             f"--freq {freq} is not a frequency: use s, t, h, d, b, w, m, q or y, "
-            "with a count in front where needed, as in 15min"
+            "or a multiple such as 15min"
         )
     return unit
 
@@ -63,9 +63,9 @@ def time_features(dates: pd.DatetimeIndex, freq: str, embed: str = "timeF") -> n
 
     Args:
         dates: timestamps of the rows.
-        freq: sampling frequency; decides which features there are.
-        embed: "timeF" for features scaled to [-0.5, 0.5]; anything else for the integers
-            month, day, weekday, hour, and for minute data the quarter of an hour.
+        freq: sampling frequency, which determines the features.
+        embed: "timeF" for features scaled to [-0.5, 0.5]; any other value for the integers month,
+            day, weekday, hour and, for minute data, quarter of an hour.
 
     Returns:
         `[rows, features]`.

@@ -12,7 +12,7 @@ from utils.files import load_tensors, require_file
 
 DEFAULT_PATH = "wte_pca_500.pt"
 
-# What a NumPy array pickled by NumPy 1 or 2 is made of: the only names a file may call.
+# The only globals that a pickle may load: those of arrays pickled by NumPy 1 and 2.
 _NUMPY_GLOBALS = [
     np.ndarray,
     np.dtype,
@@ -25,42 +25,44 @@ _NUMPY_GLOBALS = [
 
 
 def load_word_embeddings(path: str | Path, d_model: int) -> Tensor:
-    """Read principal word embeddings; nothing but a tensor or a NumPy array is unpickled.
+    """Read principal word embeddings; only a tensor or a NumPy array is unpickled.
 
     Args:
-        path: a `.pt` file with a tensor or with a pickled NumPy array (as existing users have it),
-            or a `.npy` file.
-        d_model: the backbone's width.
+        path: a `.pt` file with a tensor or a pickled NumPy array (as the authors' script writes
+            it), or a `.npy` file.
+        d_model: width of the backbone.
 
     Returns:
         `[d_model, components]`, float32.
 
     Raises:
-        UserError: the file is missing, holds anything else, or has another shape.
+        UserError: the file is missing, contains anything else, or has another shape.
+
+    Source: `docs/method.md`, section 2.
     """
     path = Path(path)
-    require_file(path, "python pca.py makes word embeddings for --word_embedding_path")
+    require_file(path, "python pca.py writes the word embeddings for --word_embedding_path")
     try:
         if path.suffix == ".npy":
-            words = np.load(path, allow_pickle=False)
+            embeddings = np.load(path, allow_pickle=False)
         else:
-            words = load_tensors(path, _NUMPY_GLOBALS)
-        words = torch.as_tensor(words)
-        if words.layout != torch.strided or words.is_meta:
-            raise TypeError("not a plain tensor")
+            embeddings = load_tensors(path, _NUMPY_GLOBALS)
+        embeddings = torch.as_tensor(embeddings)
+        if embeddings.layout != torch.strided or embeddings.is_meta:
+            raise TypeError("not a dense tensor")
     except OSError:
         raise
     except Exception as error:
         raise UserError(
-            f"{path}: refused, since it holds no plain tensor or NumPy array of word embeddings; "
-            "python pca.py makes one"
+            f"{path}: refused: not a dense tensor or NumPy array of word embeddings; "
+            "python pca.py writes one"
         ) from error
-    fits = words.ndim == 2 and words.shape[0] == d_model and words.shape[1] > 0
-    if not fits or not words.is_floating_point():
+    fits = embeddings.ndim == 2 and embeddings.shape[0] == d_model and embeddings.shape[1] > 0
+    if not fits or not embeddings.is_floating_point():
         raise UserError(
-            f"{path} has shape {tuple(words.shape)} ({words.dtype}), but the backbone needs "
-            f"({d_model}, components): make the file with python pca.py and the same --llm"
+            f"{path} has shape {tuple(embeddings.shape)} ({embeddings.dtype}), but the backbone "
+            f"needs ({d_model}, components): write the file with python pca.py and the same --llm"
         )
-    if not torch.isfinite(words).all():
-        raise UserError(f"{path} holds values that are not finite: make it anew with python pca.py")
-    return words.float()
+    if not torch.isfinite(embeddings).all():
+        raise UserError(f"{path} has non-finite values: write it again with python pca.py")
+    return embeddings.float()

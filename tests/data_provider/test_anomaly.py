@@ -1,4 +1,4 @@
-"""Anomaly-detection sets: every file layout, every refusal, and windows that leave no row out."""
+"""Anomaly-detection sets: every file layout, every refusal, and windows that cover every row."""
 
 import pickle
 
@@ -135,7 +135,7 @@ def test_real_sizes(tmp_path, data):
 
 
 @pytest.mark.parametrize(
-    ("files", "name", "said"),
+    ("files", "name", "expected"),
     [
         ({"train": ""}, "train.csv", ["empty"]),
         ({"train": "timestamp_(min),a,b\n"}, "train.csv", ["no rows"]),
@@ -166,19 +166,19 @@ def test_real_sizes(tmp_path, data):
         ({"labels": LABELS.replace("4,1", "4,2")}, "test_label.csv", ["row 2 (line 3)", "2.0"]),
         ({"labels": LABELS.replace("4,1", "4,")}, "test_label.csv", ["row 2 (line 3)", "nan"]),
         ({"labels": LABELS.replace("4,1", "4,x")}, "test_label.csv", ["column label", "'x'"]),
-        ({"labels": TEST.replace(",,", ",0,")}, "test_label.csv", ["one label a row"]),
+        ({"labels": TEST.replace(",,", ",0,")}, "test_label.csv", ["each row needs one label"]),
         ({"labels": "label\n0\n1\n"}, "test_label.csv", ["single column"]),
     ],
 )
-def test_refused_csv(tmp_path, files, name, said):
+def test_refused_csv(tmp_path, files, name, expected):
     write_psm(tmp_path, **files)
     message = message_of(tmp_path, "PSM")
-    for part in [f"{tmp_path / name}: ", *said]:
+    for part in [f"{tmp_path / name}: ", *expected]:
         assert part in message
 
 
 @pytest.mark.parametrize(
-    ("test", "said"),
+    ("test", "expected"),
     [
         (SWAT.replace("2.6", "x"), ["column FIT101, row 2", "'x'"]),
         (SWAT.replace("2,1", "inf,1"), ["column MV101, row 2", "inf"]),
@@ -188,11 +188,11 @@ def test_refused_csv(tmp_path, files, name, said):
         ("a,label\n1,0\n", ["1 channels", "swat_train2.csv has 2"]),
     ],
 )
-def test_refused_swat(tmp_path, test, said):
+def test_refused_swat(tmp_path, test, expected):
     (tmp_path / "swat_train2.csv").write_text(SWAT)
     (tmp_path / "swat2.csv").write_text(test)
     message = message_of(tmp_path, "SWaT")
-    for part in [f"{tmp_path / 'swat2.csv'}: ", *said]:
+    for part in [f"{tmp_path / 'swat2.csv'}: ", *expected]:
         assert part in message
 
 
@@ -203,7 +203,7 @@ def with_cell(value: float) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    ("arrays", "name", "said"),
+    ("arrays", "name", "expected"),
     [
         ({"train": with_cell(np.nan)}, "MSL_train.npy", ["column 2, row 3: nan is not"]),
         ({"test": with_cell(1e31)}, "MSL_test.npy", ["column 2, row 3: 1e+31 is not"]),
@@ -224,10 +224,10 @@ def with_cell(value: float) -> np.ndarray:
         ({"test_label": np.full(4, "0")}, "MSL_test_label.npy", ["not numbers"]),
     ],
 )
-def test_refused_npy(tmp_path, arrays, name, said):
+def test_refused_npy(tmp_path, arrays, name, expected):
     write_npy(tmp_path, **arrays)
     message = message_of(tmp_path, "MSL")
-    for part in [f"{tmp_path / name}: ", *said]:
+    for part in [f"{tmp_path / name}: ", *expected]:
         assert part in message
 
 
@@ -409,16 +409,16 @@ def test_splits(tables, data, published):
 
 
 @pytest.mark.parametrize(
-    ("train", "test", "said"),
+    ("train", "test", "expected"),
     [
-        (100, 50, "SMAP, rows to validate on: 5 rows are missing"),
-        (20, 50, "SMAP, rows to train on: 9 rows are missing"),
+        (100, 50, "SMAP, validation split: 5 rows are missing"),
+        (20, 50, "SMAP, training split: 9 rows are missing"),
         (200, 20, "SMAP, test rows: 5 rows are missing"),
     ],
 )
-def test_too_few_rows(train, test, said):
+def test_too_few_rows(train, test, expected):
     tables = AnomalyTables(numbered(train), numbered(test), np.zeros(test, dtype=bool), filled=0)
-    with pytest.raises(UserError, match=said):
+    with pytest.raises(UserError, match=expected):
         make_splits(tables, "SMAP", seq_len=25)
 
 

@@ -1,4 +1,4 @@
-"""Files are validated at the door."""
+"""CSVs are read in all their spellings, or refused with one line."""
 
 from pathlib import Path
 
@@ -6,13 +6,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from data_provider.csv_file import SeriesTable, future_dates, irregular_steps, read_series
+from data_provider.csv_file import SeriesTable, read_series
+from data_provider.timestamps import future_dates, irregular_steps
 from utils.errors import UserError
 
 GOOD = "date,a,b\n2020-01-01,1,2\n2020-01-02,3,4\n2020-01-03,5,6\n"
 
 
-def written(tmp_path, text: str, encoding: str = "utf-8"):
+def write(tmp_path, text: str, encoding: str = "utf-8"):
     path = tmp_path / "x.csv"
     path.write_bytes(text.encode(encoding))
     return path
@@ -35,7 +36,7 @@ def written(tmp_path, text: str, encoding: str = "utf-8"):
     ],
 )
 def test_spellings(tmp_path, text):
-    table = read_series(written(tmp_path, text))
+    table = read_series(write(tmp_path, text))
     assert table.columns == ["a", "b"]
     np.testing.assert_array_equal(table.values, [[1, 2], [3, 4], [5, 6]])
     assert list(table.dates.day) == [1, 2, 3]
@@ -43,18 +44,18 @@ def test_spellings(tmp_path, text):
 
 @pytest.mark.parametrize("name", ["NA", "null", "None", "nan", "n/a", "-1.#IND"])
 def test_names_that_pandas_takes_for_missing(tmp_path, name):
-    assert read_series(written(tmp_path, f"date,{name},b\n2020-01-01,1,2\n")).columns == [name, "b"]
+    assert read_series(write(tmp_path, f"date,{name},b\n2020-01-01,1,2\n")).columns == [name, "b"]
 
 
 @pytest.mark.parametrize("number", ["18446744073709551615", "-99999999999999999999"])
 def test_whole_numbers_beyond_64_bits(tmp_path, number):
-    table = read_series(written(tmp_path, f"date,a\n2020-01-01,{number}\n2020-01-02,-1\n"))
+    table = read_series(write(tmp_path, f"date,a\n2020-01-01,{number}\n2020-01-02,-1\n"))
     assert table.values[:, 0].tolist() == [float(number), -1]
 
 
 def test_day_before_month(tmp_path):
     text = "date,a\n" + "".join(f"{day:02}/01/2020,{day}\n" for day in range(1, 20))
-    dates = read_series(written(tmp_path, text)).dates
+    dates = read_series(write(tmp_path, text)).dates
     assert list(dates.day) == list(range(1, 20))
     assert set(dates.month) == {1}
 
@@ -62,7 +63,7 @@ def test_day_before_month(tmp_path):
 def test_months_of_a_day_first_file(tmp_path):
     months = pd.date_range("1960-01-01", periods=30, freq="MS").strftime("%d/%m/%Y")
     text = "date,a\n" + "".join(f"{month},1\n" for month in months)
-    dates = read_series(written(tmp_path, text)).dates
+    dates = read_series(write(tmp_path, text)).dates
     assert list(dates) == list(pd.date_range("1960-01-01", periods=30, freq="MS"))
 
 
@@ -76,26 +77,26 @@ def test_months_of_a_day_first_file(tmp_path):
 )
 def test_offsets(tmp_path, stamps, offset, last):
     text = "date,a\n" + "".join(f"{stamp},1\n" for stamp in stamps)
-    table = read_series(written(tmp_path, text))
+    table = read_series(write(tmp_path, text))
     assert table.offset == offset
     assert table.dates[-1] == pd.Timestamp(last)
 
 
-def test_a_timestamp_twice_is_said(tmp_path, capsys):
+def test_a_duplicate_timestamp_is_reported(tmp_path, capsys):
     text = "date,a\n2020-01-01,1\n2020-01-02,1\n2020-01-02,1\n2020-01-03,1\n"
-    read_series(written(tmp_path, text))
+    read_series(write(tmp_path, text))
     warning = capsys.readouterr().err
     assert warning.startswith("warning: ")
-    assert "row 3 (line 4)" in warning
+    assert "row 3 (line 4): duplicate timestamp 2020-01-02" in warning
     assert warning.count("\n") == 1
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "expected"),
     [
         ("", ["empty"]),
         ("date,a\n", ["no rows"]),
-        ("date\n2020-01-01\n", ["no column beside date"]),
+        ("date\n2020-01-01\n", ["no column besides date"]),
         (GOOD.replace("date", "time"), ["no column named date", "time, a, b"]),
         (GOOD.replace(",4", ",four"), ["column b", "row 2", "line 3", "'four' is not a number"]),
         (GOOD.replace(",4", ',"4,5"'), ["column b", "row 2", "'4,5'"]),
@@ -112,20 +113,20 @@ def test_a_timestamp_twice_is_said(tmp_path, capsys):
         (GOOD.replace("3,4", "3,4e40"), ["column b", "row 2", "too large"]),
         (GOOD.replace("a,b", "a, a"), ["2 columns are named a"]),
         (GOOD.replace("date", ",date").replace("\n2", "\n0,2"), ["column 1 has no name"]),
-        (GOOD.replace(",", "|"), ["parted by '|'", "commas"]),
+        (GOOD.replace(",", "|"), ["separated by '|'", "commas"]),
         (GOOD.replace(",", ";").replace(";1;", ";1.5;").replace(";2\n", ";2,5\n"), ["'2,5'"]),
         (GOOD.replace(",", ";").replace(";1;", ";1.000,5;"), ["column a", "'1.000,5'"]),
         (GOOD.replace("a", "a\0"), ["not a text file"]),
         (GOOD.replace(",2\n", ",2,7\n").replace(",4", ",4,7").replace(",6", ",6,7"), ["header"]),
     ],
 )
-def test_refused(tmp_path, text, said):
-    path = written(tmp_path, text)
+def test_refused(tmp_path, text, expected):
+    path = write(tmp_path, text)
     with pytest.raises(UserError) as caught:
         read_series(path)
     message = str(caught.value)
     assert "\n" not in message
-    for part in [str(path), *said]:
+    for part in [str(path), *expected]:
         assert part in message
 
 
@@ -159,21 +160,38 @@ def test_future_of_irregular_dates():
     assert future_dates(table_of(dates.sort_values()), 1)[0] == pd.Timestamp("2020-01-03 02:00")
 
 
+@pytest.mark.parametrize(
+    ("freq", "gap"), [("B", 27), ("B", 29), ("MS", 27), ("ME", 29), ("QE", 3), ("D", 3)]
+)
+def test_future_of_calendar_dates_with_a_gap(freq, gap):
+    """A missing row, also as the last step, does not turn months into 31 days."""
+    dates = pd.date_range("2020-01-01", periods=31, freq=freq).delete(gap)
+    assert future_dates(table_of(dates), 2)[0] == pd.date_range(dates[-1], periods=2, freq=freq)[1]
+
+
+def test_future_of_a_series_that_changes_its_step():
+    hours = pd.date_range("2020-01-01", periods=2000, freq="h")
+    minutes = pd.date_range(hours[-1], periods=200, freq="15min")[1:]
+    assert future_dates(table_of(hours.append(minutes)), 1)[0] == minutes[-1] + pd.Timedelta(
+        "15min"
+    )
+
+
 def test_future_needs_a_step():
     with pytest.raises(UserError, match="two different"):
         future_dates(table_of(["2020-01-01", "2020-01-01"]), 1)
 
 
-def test_decimal_commas_are_said(tmp_path, capsys):
+def test_decimal_commas_are_reported(tmp_path, capsys):
     text = 'date;"a,x";b\n01.01.2020;-1,5;2\n02.01.2020;3,25e1;4\n'
-    table = read_series(written(tmp_path, text))
+    table = read_series(write(tmp_path, text))
     assert table.columns == ["a,x", "b"]
     np.testing.assert_array_equal(table.values, [[-1.5, 2], [32.5, 4]])
-    said = capsys.readouterr().out
-    assert said.endswith("parted by semicolons, numbers with decimal commas\n")
+    output = capsys.readouterr().out
+    assert output.endswith("separated by semicolons, numbers with decimal commas\n")
 
 
-HOLES = "date,a,b,c\n2020-01-01,,1,1\n2020-01-02,2,1,inf\n2020-01-03,NaN,1,-inf\n" + (
+GAPS = "date,a,b,c\n2020-01-01,,1,1\n2020-01-02,2,1,inf\n2020-01-03,NaN,1,-inf\n" + (
     "2020-01-04,nan,1,4\n2020-01-05,5,1,\n"
 )
 
@@ -183,23 +201,23 @@ HOLES = "date,a,b,c\n2020-01-01,,1,1\n2020-01-02,2,1,inf\n2020-01-03,NaN,1,-inf\
     [("linear", [2, 2, 3, 4, 5], [1, 2, 3, 4, 4]), ("ffill", [2, 2, 2, 2, 5], [1, 1, 1, 4, 4])],
 )
 def test_filled(tmp_path, capsys, fill, a, c):
-    table = read_series(written(tmp_path, HOLES), fill)
+    table = read_series(write(tmp_path, GAPS), fill)
     np.testing.assert_allclose(table.values, np.stack([a, [1] * 5, c], axis=1))
     assert table.filled == 6
-    said = capsys.readouterr().out
-    assert said.count("\n") == 1
+    output = capsys.readouterr().out
+    assert output.count("\n") == 1
     for part in ("filled: 6", "a 3, the first in row 1 (line 2)", "c 3, the first in row 2", fill):
-        assert part in said
-    assert "b " not in said.partition("(a")[2].partition(")")[0]
+        assert part in output
+    assert "b " not in output.partition("(a")[2].partition(")")[0]
 
 
-def test_nothing_to_fill_says_nothing(tmp_path, capsys):
-    assert read_series(written(tmp_path, GOOD), "linear").filled == 0
+def test_nothing_to_fill_reports_nothing(tmp_path, capsys):
+    assert read_series(write(tmp_path, GOOD), "linear").filled == 0
     assert capsys.readouterr().out == ""
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "expected"),
     [
         (GOOD.replace(",2\n", ",\n").replace(",4", ",inf").replace(",6", ","), "column b: not a"),
         (GOOD.replace("3,4", ",4e40"), "too large"),
@@ -207,9 +225,9 @@ def test_nothing_to_fill_says_nothing(tmp_path, capsys):
         (GOOD.replace("2020-01-02", ""), "a missing date"),
     ],
 )
-def test_what_no_filling_helps(tmp_path, text, said):
-    with pytest.raises(UserError, match=said):
-        read_series(written(tmp_path, text), "linear")
+def test_what_can_not_be_filled(tmp_path, text, expected):
+    with pytest.raises(UserError, match=expected):
+        read_series(write(tmp_path, text), "linear")
 
 
 FREQUENCIES = ["ME", "MS", "B", "YS", "QE", "BME", "BQE", "W", "15min", "h", "2D", "BYE"]
@@ -223,11 +241,12 @@ def test_irregular_steps(freq):
     assert np.flatnonzero(irregular_steps(dates.delete([40]))[0]).tolist() == [39]
 
 
-def test_the_first_irregular_timestamp_is_said(tmp_path, capsys):
+def test_the_first_irregular_timestamp_is_reported(tmp_path, capsys):
     hours = pd.date_range("2020-01-01", periods=30, freq="h").delete([10, 20])
-    read_series(written(tmp_path, "date,a\n" + "".join(f"{hour},1\n" for hour in hours)))
+    read_series(write(tmp_path, "date,a\n" + "".join(f"{hour},1\n" for hour in hours)))
     warning = capsys.readouterr().err
     assert warning.count("\n") == 1
     assert "row 11 (line 12)" in warning
     assert "2020-01-01 09:00:00 is followed by 2020-01-01 11:00:00" in warning
+    assert "the usual step is h;" in warning
     assert "(1 more such rows)" in warning

@@ -34,7 +34,7 @@ def test_spellings(tmp_path, text):
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "expected"),
     [
         ("", "no series"),
         ("V1,V2\n", "no series"),
@@ -42,12 +42,12 @@ def test_spellings(tmp_path, text):
         ("V1,V2,V3,V4\nH1,1,2,3\nH2,1,,3\n", "line 3 .series H2., column 3: a missing value"),
         ("V1,V2,V3\nH1,1,inf\n", "'inf'"),
         ("V1,V2,V3\nH1,1,-1e31\n", "column 3: '-1e31' is not a number up to 1e.30"),
-        ("V1,V2\nH1,1\nH2,1\nH1,2\n", "line 4: series H1 stands twice"),
+        ("V1,V2\nH1,1\nH2,1\nH1,2\n", "line 4: duplicate series H1"),
         ("V1,V2,V3\nH1,,\n", "missing value"),
     ],
 )
-def test_refused(tmp_path, text, said):
-    with pytest.raises(UserError, match=said):
+def test_refused(tmp_path, text, expected):
+    with pytest.raises(UserError, match=expected):
         read_m4(written(tmp_path, text))
 
 
@@ -69,16 +69,16 @@ def test_files_side_by_side(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("test", "said"),
+    ("test", "expected"),
     [
         ("V1,V2\nH1,1\n", "series H1 has 1 values, not 48"),
-        ("V1,V2\nH7,1\nH8,2\n", "other ids"),
+        ("V1,V2\nH7,1\nH8,2\n", "different ids"),
     ],
 )
-def test_test_file_that_does_not_belong(tmp_path, test, said):
+def test_test_file_that_does_not_belong(tmp_path, test, expected):
     (tmp_path / "Hourly-train.csv").write_text("V1,V2\nH1,1\n")
     (tmp_path / "Hourly-test.csv").write_text(test)
-    with pytest.raises(UserError, match=said):
+    with pytest.raises(UserError, match=expected):
         read_pair(tmp_path, "Hourly")
 
 

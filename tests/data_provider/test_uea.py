@@ -1,4 +1,4 @@
-"""`.ts` files are validated at the door, and become filled, scaled and padded series."""
+"""`.ts` files are validated, and become filled, scaled and padded series."""
 
 import numpy as np
 import pandas as pd
@@ -90,10 +90,10 @@ def test_real_files(real_data, name, counts, channels, steps, classes):
         for line, sample, label in zip(
             file.path.read_text().splitlines()[-3:], file.series[-3:], file.labels[-3:], strict=True
         ):
-            *texts, said = line.split(":")
+            *texts, name = line.split(":")
             numbers = [[float(value) for value in text.split(",")] for text in texts]
             np.testing.assert_array_equal(sample.T, numbers)
-            assert said == classes[label]
+            assert name == classes[label]
     lengths = [len(sample) for file in files for sample in file.series]
     assert (min(lengths), max(lengths)) == steps
     splits = load_splits(folder, seed=2021)
@@ -161,23 +161,23 @@ def test_univariate(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "expected"),
     [
         ("", ["line 1:", "@data"]),
         (GOOD.replace("@data\n", ""), ["line 7:", "without @data"]),
         (GOOD.replace("true up down", "false"), ["line 5:", "@classLabel true"]),
         (GOOD.replace("true up down", "up down"), ["line 5:", "@classLabel true"]),
         (GOOD.replace("true up down", "true"), ["line 5:", "@classLabel true"]),
-        (GOOD.replace("up down", "up down up"), ["line 5:", "twice"]),
+        (GOOD.replace("up down", "up down up"), ["line 5:", "duplicate class"]),
         (GOOD.replace("@classLabel", "@targetLabel"), ["line 6:", "no @classLabel"]),
         (GOOD.replace("@timeStamps false", "@timestamps TRUE"), ["line 3:", "not supported"]),
         (GOOD.replace("@dimensions 2", "@dimensions two"), ["line 4:", "'two'"]),
-        (GOOD.replace("@dimensions 2", "@dimensions 3"), ["line 7:", "2 here, 3 in @dim"]),
+        (GOOD.replace("@dimensions 2", "@dimensions 3"), ["line 7:", "2 channels, but 3 in @dim"]),
         (GOOD.replace(":down", ":Down"), ["line 8:", "'Down'", "up, down"]),
         (GOOD.replace(":down", ""), ["line 8:", "label '-1,.5,1e-1'"]),
         (GOOD.replace(":down", ":"), ["line 8:", "label ''"]),
-        (GOOD.replace("7,8,9:", ""), ["line 8:", "1 here, 2 in"]),
-        (GOOD.replace("@dimensions 2\n", "") + "1:2:3:up", ["line 8:", "3 here, 2 in"]),
+        (GOOD.replace("7,8,9:", ""), ["line 8:", "1 channels, but 2 in"]),
+        (GOOD.replace("@dimensions 2\n", "") + "1:2:3:up", ["line 8:", "3 channels, but 2 in"]),
         (GOOD.replace("5,6", "five,6"), ["line 7, channel 2, value 2: 'five'"]),
         (GOOD.replace("1,2,3", "").replace("4,5", "NaN,1E3,?,5e"), ["channel 2, value 4: '5e'"]),
         (GOOD.replace("5,6", "5 6"), ["line 7, channel 2, value 2: '5 6'"]),
@@ -196,14 +196,14 @@ def test_univariate(tmp_path):
         (GOOD[: GOOD.index("1,2,3")], ["line 6:", "no sample"]),
     ],
 )
-def test_refused(tmp_path, text, said):
+def test_refused(tmp_path, text, expected):
     path = written(tmp_path / "x.ts", text)
     with pytest.raises(UserError) as caught:
         read_ts(path)
     message = str(caught.value)
     assert "\n" not in message
     assert len(message) < len(str(path)) + 250
-    for part in [str(path), *said]:
+    for part in [str(path), *expected]:
         assert part in message
 
 
@@ -322,7 +322,7 @@ def test_classes_in_another_order(folder):
 
 
 @pytest.mark.parametrize(
-    ("test", "said"),
+    ("test", "expected"),
     [
         (GOOD.replace("@dimensions 2\n", "").replace(":4,5,6", "").replace(":-1,.5,1e-1", ""),
          ["1 channels", "Made_TRAIN.ts has 2"]),
@@ -331,10 +331,10 @@ def test_classes_in_another_order(folder):
         (GOOD, ["Made_TRAIN.ts: too small"]),
     ],
 )  # fmt: skip
-def test_pairs_refused(folder, test, said):
+def test_pairs_refused(folder, test, expected):
     with pytest.raises(UserError) as caught:
         load_splits(folder(GOOD, test), seed=0)
-    for part in said:
+    for part in expected:
         assert part in str(caught.value)
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from data_provider.batches import batch_count, index_batches
-from data_provider.data_factory import NoWindowError, SeriesSource, split_borders, target_args
+from data_provider.csv_source import NoWindowError, SeriesSource, split_borders, target_args
 from utils.errors import UserError
 
 CPU = torch.device("cpu")
@@ -91,7 +91,7 @@ def test_borders():
 
 
 @pytest.mark.parametrize(
-    ("more", "said"),
+    ("more", "expected"),
     [
         ({"data": "ETTh9"}, "ETTh9"),
         ({"target": "nothing"}, "no column named nothing"),
@@ -99,8 +99,8 @@ def test_borders():
         ({"data_path": "none.csv"}, "no such file"),
     ],
 )
-def test_refused(arguments, more, said):
-    with pytest.raises(UserError, match=said):
+def test_refused(arguments, more, expected):
+    with pytest.raises(UserError, match=expected):
         SeriesSource(arguments(**more))
 
 

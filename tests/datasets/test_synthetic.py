@@ -1,24 +1,12 @@
-"""The generator of ETT-like data."""
+"""The command that writes ETT-like data."""
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from data_provider.csv_file import read_series
-from datasets.synthetic import main, synthetic_ett
+from tests.datasets import load_command
 
-
-def test_looks_like_ett():
-    frame = synthetic_ett(rows=2000)
-    assert list(frame.columns) == ["date", "HUFL", "HULL", "MUFL", "MULL", "LUFL", "LULL", "OT"]
-    pd.testing.assert_frame_equal(frame, synthetic_ett(rows=2000))
-    assert not frame.equals(synthetic_ett(rows=2000, seed=1))
-    values = frame.iloc[:, 1:].to_numpy()
-    values = (values - values.mean(0)) / values.std(0)
-    daily = (values[24:] * values[:-24]).mean(0)
-    half = (values[6:] * values[:-6]).mean(0)
-    assert (daily > 0.3).all()
-    assert (daily > half).sum() >= 6
+main = load_command("synthetic").main
 
 
 def test_command(tmp_path, capsys):

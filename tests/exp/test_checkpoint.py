@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import GPT2Config, GPT2Model
 
-from data_provider.data_factory import SeriesSource
+from data_provider.csv_source import SeriesSource
 from exp.checkpoint import read_checkpoint
 from run import main, parse_args
 from tests.conftest import load

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from datasets.synthetic import synthetic_ett
+from data_provider.synthetic import synthetic_ett
 from exp.exp_basic import choose_device
 from run import (
     EXPERIMENTS,

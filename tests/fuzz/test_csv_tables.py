@@ -13,9 +13,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from sklearn.preprocessing import StandardScaler
 
-from data_provider import data_factory
-from data_provider.csv_file import future_dates, read_series
-from data_provider.data_factory import NoWindowError, SeriesSource, target_args
+from data_provider import csv_source
+from data_provider.csv_file import read_series
+from data_provider.csv_source import NoWindowError, SeriesSource, target_args
+from data_provider.timestamps import future_dates
 from tests.fuzz import examples
 from utils.errors import UserError
 from utils.timefeatures import time_features
@@ -207,8 +208,8 @@ def test_windows_of_ett_splits(tmp_path_factory, more, options, data, seed):
     months = tuple(count * a_day // 24 for count in (12, 4, 4))
     folder = tmp_path_factory.mktemp("ett", numbered=True)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(data_factory, "MONTH", 1)
-        patch.setattr(data_factory, "ETT_ROWS_A_DAY", {data: a_day // 24})
+        patch.setattr(csv_source, "MONTH", 1)
+        patch.setattr(csv_source, "ETT_ROWS_A_DAY", {data: a_day // 24})
         count = sum(months) - 5 + more
         rng = np.random.default_rng(seed)
         dates = pd.date_range("2016-07-01", periods=count, freq="h").astype(str)

@@ -7,7 +7,7 @@ from argparse import Namespace
 import numpy as np
 import pytest
 
-from data_provider.data_factory import NoWindowError, SeriesSource
+from data_provider.csv_source import NoWindowError, SeriesSource
 from tests.conftest import GOLDEN
 
 ROWS = json.loads((GOLDEN / "loaders.json").read_text()) if GOLDEN.is_dir() else []

@@ -10,7 +10,7 @@ from utils.errors import UserError
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "expected"),
     [
         ("a\nb\r\n c", "a b c"),
         ("a\x1b[2Jb\0", "a\\x1b[2Jb\\x00"),
@@ -18,8 +18,8 @@ from utils.errors import UserError
         ("Größe \u65e5\u672c", "Größe \u65e5\u672c"),
     ],
 )
-def test_one_line(text, said):
-    assert one_line(text) == said
+def test_one_line(text, expected):
+    assert one_line(text) == expected
 
 
 @pytest.mark.parametrize("error", [UserError("a\nb"), OSError(2, "not\nthere", "a\nb")])

@@ -1,4 +1,4 @@
-"""Thresholds, point adjustment and scores of detections."""
+"""Thresholds, point adjustment and detection scores."""
 
 import warnings
 
@@ -13,7 +13,7 @@ def bits(text: str) -> np.ndarray:
 
 
 def looped(pred: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Point adjustment, one point after the other."""
+    """Point adjustment in a loop over points."""
     adjusted = pred.copy()
     for i in range(len(pred)):
         if pred[i] and labels[i]:
@@ -104,7 +104,7 @@ def test_undefined_scores_are_0(pred, labels, accuracy):
     assert set(scores.values()) == {0}
 
 
-def test_point_adjustment_flatters():
+def test_point_adjustment_inflates_scores():
     rng = np.random.default_rng(0)
     labels = np.repeat(rng.random(100) < 0.1, 100)
     scores = detection_scores(rng.random(len(labels)) < 0.05, labels)

@@ -1,4 +1,4 @@
-"""Time marks; the recorded loaders hold more of them."""
+"""Time marks; `tests/parity/test_loaders.py` compares more of them with the reference."""
 
 import numpy as np
 import pandas as pd

@@ -1,4 +1,4 @@
-"""Metrics, whole files, streamed arrays, baselines, and files of word embeddings."""
+"""Metrics, atomic writes, streamed arrays, baselines, and files of word embeddings."""
 
 import os
 import pickle
@@ -83,20 +83,20 @@ def test_baselines():
         seasonal_naive(x, 5, 7)
 
 
-def test_word_files(tmp_path):
-    words = torch.randn(24, 5)
-    torch.save(words, tmp_path / "tensor.pt")
-    torch.save(words.double().numpy(), tmp_path / "array.pt")
-    np.save(tmp_path / "array.npy", words.numpy())
+def test_formats_of_word_embeddings(tmp_path):
+    embeddings = torch.randn(24, 5)
+    torch.save(embeddings, tmp_path / "tensor.pt")
+    torch.save(embeddings.double().numpy(), tmp_path / "array.pt")
+    np.save(tmp_path / "array.npy", embeddings.numpy())
     for path in tmp_path.iterdir():
         loaded = load_word_embeddings(path, 24)
         assert loaded.dtype == torch.float32
-        torch.testing.assert_close(loaded, words)
+        torch.testing.assert_close(loaded, embeddings)
 
 
-def test_word_file_of_existing_users(real_data):
-    words = load_word_embeddings(real_data / "wte_pca_500_legacy.pt", 768)
-    np.testing.assert_array_equal(words.numpy(), np.load(real_data / "wte_pca_500.npy"))
+def test_word_embeddings_of_the_authors_script(real_data):
+    embeddings = load_word_embeddings(real_data / "wte_pca_500_legacy.pt", 768)
+    np.testing.assert_array_equal(embeddings.numpy(), np.load(real_data / "wte_pca_500.npy"))
 
 
 class Payload:
@@ -110,7 +110,7 @@ class Payload:
 
 
 @pytest.mark.parametrize("kind", ["torch", "plain pickle", "array of objects"])
-def test_hostile_word_file(tmp_path, kind):
+def test_hostile_pickle(tmp_path, kind):
     payload, path = Payload(tmp_path / "ran"), tmp_path / "w.pt"
     if kind == "torch":
         torch.save(payload, path)
@@ -124,18 +124,18 @@ def test_hostile_word_file(tmp_path, kind):
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("content", "expected"),
     [
         (torch.randn(500, 768), r"\(500, 768\).*\(768, components\)"),
         (torch.randn(768), r"\(768,\).*\(768, components\)"),
         (torch.ones(768, 5, dtype=torch.long), "int64"),
-        (torch.full((768, 5), torch.nan), "not finite"),
+        (torch.full((768, 5), torch.nan), "non-finite"),
         ({"words": torch.randn(768, 5)}, "refused"),
     ],
 )
-def test_wrong_word_file(tmp_path, words, said):
-    torch.save(words, tmp_path / "w.pt")
-    with pytest.raises(UserError, match=said):
+def test_invalid_word_embeddings(tmp_path, content, expected):
+    torch.save(content, tmp_path / "w.pt")
+    with pytest.raises(UserError, match=expected):
         load_word_embeddings(tmp_path / "w.pt", 768)
 
 

@@ -1,80 +1,83 @@
-"""From arguments to the windows of each split."""
+"""From arguments to the windows of each split of a CSV."""
 
 from argparse import Namespace
 from collections.abc import Sized
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from sklearn.preprocessing import StandardScaler
 
-from data_provider.csv_file import read_series, shortened
+from data_provider.checks import shortened
+from data_provider.csv_file import read_series
 from data_provider.windows import WindowDataset
 from utils.errors import UserError
 from utils.timefeatures import frequency_unit
 
+if TYPE_CHECKING:
+    from sklearn.preprocessing import StandardScaler
+
 MONTH = 30  # days
-# data set: rows a day; their splits are 12, 4 and 4 months
+ETT_MONTHS = (12, 4, 4)  # of training, validation and test
 ETT_ROWS_A_DAY = {"ETTh1": 24, "ETTh2": 24, "ETTm1": 96, "ETTm2": 96}
-ETT_MONTHS = (12, 4, 4)
-CUSTOM_SHARES = (0.7, 0.2)  # training and test; validation is the rest
-ETT_MINUTE_FREQ = "15min"
+CUSTOM_FRACTIONS = (0.7, 0.2)  # training and test; validation is the rest
 
 
 class NoWindowError(UserError):
-    """A split holds no window."""
+    """A split has no window."""
 
 
 @dataclass(frozen=True)
 class Border:
-    """Rows `[start, stop)` of a split, its look-back included."""
+    """Rows `[start, stop)` of a split, including its look-back."""
 
     start: int
     stop: int
 
 
 def split_borders(data: str, rows: int, seq_len: int, percent: int = 100) -> dict[str, Border]:
-    """Compute the borders of the three splits (protocol, "Splits and windows").
+    """Compute the borders of the three splits (`docs/method.md`, section 9).
 
     Args:
         data: `ETTh1`, `ETTh2`, `ETTm1`, `ETTm2`, or `custom` for 70 / 10 / 20 %.
-        rows: rows in the file. seq_len: look-back, which validation and test borrow.
-        percent: share of the training rows to train on, the first ones.
+        rows: number of rows in the file.
+        seq_len: look-back L; validation and test take theirs from the rows before their start.
+        percent: percentage of the training rows to train on, the first ones.
 
     Returns:
-        Borders by split; on a file too short for an ETT set they reach past its end.
+        Borders by split; they reach past the end of a file too short for an ETT set.
     """
     if data in ETT_ROWS_A_DAY:
         train, val, test = (months * MONTH * ETT_ROWS_A_DAY[data] for months in ETT_MONTHS)
     else:
-        train, test = (int(rows * share) for share in CUSTOM_SHARES)
+        train, test = (int(rows * fraction) for fraction in CUSTOM_FRACTIONS)
         val = rows - train - test
-    few = (train - seq_len) * percent // 100 + seq_len
+    few_shot = (train - seq_len) * percent // 100 + seq_len
     return {
-        "train": Border(0, few),
+        "train": Border(0, few_shot),
         "val": Border(train - seq_len, train + val),
         "test": Border(train + val - seq_len, train + val + test),
     }
 
 
 class SeriesSource:
-    """One file, read once, and the windows of its splits.
+    """One CSV, read once, and the windows of its splits.
 
     Args:
         args: parsed arguments; `root_path`, `data_path`, `data`, `features`, `target`, `freq`,
-            `embed`, `seq_len`, `label_len`, `pred_len`, `percent` and, where it is there,
+            `embed`, `seq_len`, `label_len`, `pred_len`, `percent` and, if present,
             `fill_missing` are read.
 
     Raises:
-        UserError: the file is not as it should be (see `read_series`), the target column is
-            missing, or the data set is not known.
+        UserError: the file is invalid (see `read_series`), the target column is missing, or the
+            data set is unknown.
     """
 
     def __init__(self, args: Namespace):
         if args.data not in ETT_ROWS_A_DAY and args.data != "custom":
             known = ", ".join([*ETT_ROWS_A_DAY, "custom"])
-            raise UserError(f"--data {args.data} is not known here: use one of {known}")
+            raise UserError(f"--data {args.data} is unknown: use one of {known}")
         frequency_unit(args.freq)
         self.args = args
         path = Path(args.root_path) / args.data_path
@@ -88,11 +91,11 @@ class SeriesSource:
         self.target = columns.index(self.args.target) if self.args.features == "MS" else None
 
     def order_like(self, columns: list[str]) -> None:
-        """Put the channels in the order of `columns`, which names the same ones."""
+        """Reorder the channels like `columns`, which has the same names."""
         self._arrange(columns)
 
     def _columns(self) -> list[str]:
-        """Choose and order the channels: in a custom CSV the target comes last."""
+        """Select and order the channels: in a custom CSV the target comes last."""
         args, names = self.args, self.table.columns
         if args.target not in names:
             raise UserError(
@@ -109,7 +112,7 @@ class SeriesSource:
         """Borders of the three splits in this file.
 
         Raises:
-            NoWindowError: the file has fewer rows than the splits of an ETT set take up.
+            NoWindowError: the file has fewer rows than the splits of an ETT set need.
         """
         args, rows = self.args, len(self.values)
         borders = split_borders(args.data, rows, args.seq_len, args.percent)
@@ -122,8 +125,10 @@ class SeriesSource:
         return borders
 
     @cached_property
-    def scaler(self) -> StandardScaler:
-        """Fitted on all training rows, also where `percent` keeps fewer of them for training."""
+    def scaler(self) -> "StandardScaler":
+        """Fitted on all training rows, whatever `percent` of them is trained on."""
+        from sklearn.preprocessing import StandardScaler  # slow to import
+
         return StandardScaler().fit(self._training_rows())
 
     def _training_rows(self) -> np.ndarray:
@@ -132,29 +137,30 @@ class SeriesSource:
         return self.values[train.start : max(train.stop, 1)]
 
     def split(self, flag: str) -> WindowDataset:
-        """Make the windows of the split `train`, `val` or `test`.
+        """Cut the windows of the split `train`, `val` or `test`.
 
         Raises:
-            NoWindowError: the split holds no window; the message says how many rows are missing.
+            NoWindowError: the split has no window; the message says how many rows are missing.
         """
         args, border = self.args, self.borders()[flag]
         window = args.seq_len + args.pred_len
-        have = border.stop - max(border.start, 0)
-        if border.start < 0 or have < window:
-            missing = -border.start if border.start < 0 else window - have
+        available = border.stop - max(border.start, 0)
+        if border.start < 0 or available < window:
+            missing = -border.start if border.start < 0 else window - available
             raise NoWindowError(
                 f"{self.table.path}: no window in the {flag} split: {missing} rows are missing "
                 f"(--seq_len {args.seq_len} + --pred_len {args.pred_len} rows are needed, "
-                f"{have} are there" + (f" at --percent {args.percent})" if flag == "train" else ")")
+                f"{available} are available"
+                + (f" at --percent {args.percent})" if flag == "train" else ")")
             )
         rows = slice(border.start, border.stop)
         return self._windows(rows, self.scaler)
 
-    def tail(self, scaler: StandardScaler | None = None) -> WindowDataset:
-        """Give the last `seq_len` rows of the file, to forecast what follows it.
+    def tail(self, scaler: "StandardScaler | None" = None) -> WindowDataset:
+        """Return the last `seq_len` rows of the file, to forecast beyond its end.
 
         Args:
-            scaler: what to scale with; by default one fitted on the file's training rows.
+            scaler: by default one fitted on the file's training rows.
 
         Raises:
             UserError: the file has fewer rows than that.
@@ -168,7 +174,7 @@ class SeriesSource:
         return self._windows(slice(rows - seq_len, rows), scaler or self.scaler)
 
     def describe(self, train: Sized, val: Sized, test: Sized) -> None:
-        """Print what the splits hold, and what is odd about it."""
+        """Print the sizes of the splits, constant channels, and too large a batch size."""
         print(
             f"{self.table.path}: channels: {len(self.columns)}; windows: {len(train):,} train, "
             f"{len(val):,} validation, {len(test):,} test"
@@ -184,7 +190,7 @@ class SeriesSource:
                 f"one batch of {len(train)}"
             )
 
-    def _windows(self, rows: slice, scaler: StandardScaler) -> WindowDataset:
+    def _windows(self, rows: slice, scaler: "StandardScaler") -> WindowDataset:
         args = self.args
         return WindowDataset(
             scaler.transform(self.values[rows]),
@@ -203,13 +209,13 @@ class SeriesSource:
 def target_args(args: Namespace) -> Namespace:
     """Arguments for the data set that a zero-shot run is tested on.
 
-    `--target_data` is an ETT name, whose file lies in `root_path` as NAME.csv, or the name of any
-    other CSV there (with or without its ending), which is split as `custom`.
+    `--target_data` names a CSV in `root_path`, with or without its suffix; one other than an ETT
+    set is split as `custom`.
     """
     name = args.target_data
     path = name if name.endswith(".csv") else f"{name}.csv"
     data = name if name in ETT_ROWS_A_DAY else "custom"
     freq = args.freq
     if data in ETT_ROWS_A_DAY:
-        freq = "h" if ETT_ROWS_A_DAY[data] == 24 else ETT_MINUTE_FREQ
+        freq = "h" if ETT_ROWS_A_DAY[data] == 24 else "15min"
     return Namespace(**{**vars(args), "data": data, "data_path": path, "freq": freq})

@@ -1,0 +1,46 @@
+"""What the readers of data files share: limits, and the wording of errors."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from utils.files import require_file
+
+MAX_MAGNITUDE = 1e30  # of a value in a file; float32 ends at 3.4e38
+MAX_LISTED = 12  # names in a message
+
+
+def require_data_file(path: Path, options: str = "--root_path") -> None:
+    """Refuse a path that is not a file.
+
+    Raises:
+        UserError: with the `options` to check.
+    """
+    require_file(path, f"check {options} (datasets/README.md says where the data sets come from)")
+
+
+def cell(path: Path, column: object, row: int) -> str:
+    """Name a cell of a CSV by its column, and by its row, counted from 0 here, and line."""
+    return f"{path}: column {column}, {row_and_line(path, row)}"
+
+
+def row_and_line(path: Path, row: int) -> str:
+    """Name a row of a CSV, counted from 0 here, with its line in the file."""
+    current = -2  # the header is row -1
+    with path.open(encoding="utf-8", errors="replace") as file:
+        for line, text in enumerate(file, start=1):
+            current += bool(text.strip())
+            if current == row:
+                return f"row {row + 1} (line {line})"
+    return f"row {row + 1}"
+
+
+def and_more(count: int, what: str = "in the file") -> str:
+    """Add to a message about the first of `count` findings that there are more."""
+    return f" ({count - 1} more {what})" if count > 1 else ""
+
+
+def shortened(names: Iterable[object]) -> str:
+    """List names, or the first of many."""
+    names = [str(name) for name in names]
+    listed = ", ".join(names[:MAX_LISTED])
+    return listed if len(names) <= MAX_LISTED else f"{listed}, … ({len(names)} in all)"

@@ -39,7 +39,7 @@ def load_backbone(llm: str, weights: str = "pretrained", seed: int = 2021) -> GP
     """
     with quiet_transformers():
         if weights == "random":
-            config = _load_config(llm)
+            config = load_config(llm)
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(seed)
                 return GPT2Model(config)
@@ -71,7 +71,8 @@ def check_backbone(config: GPT2Config, llm: str, d_model: int, gpt_layers: int) 
         )
 
 
-def _load_config(llm: str) -> GPT2Config:
+def load_config(llm: str) -> GPT2Config:
+    """Read the configuration of a GPT-2, without its weights; see `load_backbone`."""
     name = llm.removeprefix("openai-community/").removeprefix("distilbert/")
     if name in KNOWN_SHAPES and not Path(llm).is_dir():
         return GPT2Config(**KNOWN_SHAPES[name])

@@ -36,3 +36,41 @@ def batch_count(count: int, batch_size: int, drop_last: bool = False) -> int:
     if drop_last and count >= batch_size:
         return count // batch_size
     return -(-count // batch_size)
+
+
+class TrainingOrder:
+    """The order in which training visits the windows, which depends on seed and epoch alone.
+
+    Args:
+        count: number of windows. per_step: windows of an optimisation step.
+        device: where the rows are.
+        seed: of the run.
+        drop_last: see `index_batches`.
+
+    `len` is the number of steps of an epoch.
+    """
+
+    def __init__(self, count: int, per_step: int, device: torch.device, seed: int, drop_last: bool):
+        self.count, self.per_step, self.device = count, per_step, device
+        self.seed, self.drop_last = seed, drop_last
+
+    def __len__(self) -> int:
+        return batch_count(self.count, self.per_step, self.drop_last)
+
+    def steps(self, epoch: int, done: int = 0) -> Iterator[tuple[int, Tensor]]:
+        """Yield number and windows `[windows]` of each step of an epoch (both from 1), but for
+        the first `done` ones."""
+        seed = order_seed(self.seed, epoch)
+        batches = index_batches(self.count, self.per_step, self.device, seed, self.drop_last)
+        for step, index in enumerate(batches, start=1):
+            if step > done:
+                yield step, index
+
+    def windows(self, epoch: int, step: int) -> Tensor:
+        """The numbers of the windows of one step `[windows]`."""
+        return next(self.steps(epoch, done=step - 1))[1]
+
+
+def order_seed(seed: int, epoch: int) -> int:
+    """The seed of the order of an epoch."""
+    return seed * 100_003 + epoch

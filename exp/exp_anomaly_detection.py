@@ -9,6 +9,7 @@ from torch import Tensor
 
 from data_provider.anomaly import WindowedSeries, make_splits, point_scores, read_anomaly
 from exp.exp_basic import ExpBasic
+from exp.record import save_results
 from utils.batch import Batch
 from utils.detection import detection_scores, segments, threshold
 from utils.plots import plot_anomalies
@@ -94,7 +95,8 @@ class ExpAnomalyDetection(ExpBasic):
                 segments(splits.labels),
                 f"{self.args.data}: test scores, labelled segments shaded",
             )
-        self.save_results(
+        save_results(
+            self,
             scores,
             scores,
             test={"data": str(self.args.root_path), "rows": len(points), "seconds": seconds},

@@ -1,6 +1,5 @@
 """What all experiments share: what a task says, building a run, and the one training loop."""
 
-import time
 from abc import ABC, abstractmethod
 from argparse import Namespace
 from collections.abc import Iterator
@@ -11,14 +10,14 @@ from datetime import UTC, datetime
 import torch
 from torch import Tensor
 
-from data_provider.batches import batch_count, index_batches
+from data_provider.batches import TrainingOrder
 from exp.checkpoint import Checkpoint, read_checkpoint, save_tensors
 from exp.device import autocast, check_precision, choose_device, learning_rate_schedule, speed_up
 from exp.evaluation import Evaluation, WindowSet, progress_bar
-from exp.nonfinite import NonFiniteGuard, largest_gradients, where_nonfinite
-from exp.processes import ProcessGone, Processes
-from exp.record import account, epoch_line, is_better
-from exp.resume import EpochRecord, Progress, StateFile, restore_training, training_state
+from exp.nonfinite import NonFiniteGuard, largest_gradients
+from exp.processes import Processes, ProcessGone
+from exp.progress import Clock, EpochRecord, Progress
+from exp.resume import TrainingState
 from exp.step import Optimisers, TrainStep
 from exp.stopping import Stopping
 from models.interface import DataShape
@@ -47,11 +46,11 @@ class ExpBasic(ABC):
 
     score_name = "mse"  # what the validation score is
     higher_is_better = False
-    drop_last = True  # whether an incomplete last training batch is left out, as published
+    drop_last = True  # whether training leaves out an incomplete last batch, as published
 
-    train_set: WindowSet
-    val_set: WindowSet
-    test_set: WindowSet
+    train_set: WindowSet | None = None  # of a run that trains
+    val_set: WindowSet | None = None
+    test_set: WindowSet | None = None
     n_channels: int
 
     def __init__(self, args: Namespace, iteration: int = 0):
@@ -70,29 +69,39 @@ class ExpBasic(ABC):
         if not args.is_training:
             self.checkpoint = read_checkpoint(args.checkpoint or self.folders.best_checkpoint)
         self.prepare_data()
-        self.objective = objective_class(args.model)(args, self.data_shape(), device)
-        if self.checkpoint is not None:
-            self._load(self.checkpoint)
-        self.fast_modules = speed_up(self.objective, args, device)
         self.folders.check_writable(args)
+
+        # the model, and how it computes
+        self.objective = objective = objective_class(args.model)(args, self.data_shape(), device)
+        if self.checkpoint is not None:
+            self.load(self.checkpoint)
+        self.fast_modules = speed_up(objective, args, device)
         self.stopping = Stopping(self.processes, device)
         precision = autocast(args.amp, device)
-        self.evaluation = Evaluation(
-            self.objective, self.processes, self.stopping, device, precision
-        )
-        self.progress = Progress()
-        self.state_file = StateFile(self.folders.state, args)
+        self.evaluation = Evaluation(objective, self.processes, self.stopping, device, precision)
+        if not args.is_training:
+            self.progress = Progress(finished=True)
+            return
+
+        # training
+        self.order = TrainingOrder(
+            len(self.train_set), args.batch_size * args.accumulate, device, self.seed,
+            self.drop_last,
+        )  # fmt: skip
         self.optimisers = Optimisers(
-            self.objective.parameter_groups(), args.learning_rate, device, args.amp == "fp16"
+            objective.parameter_groups(), args.learning_rate, device, args.amp == "fp16"
         )
         self.scheduler = learning_rate_schedule(self.optimisers.main, args)
         waits = device.type == "cpu" or self.processes.count > 1 or args.amp == "fp16"
         self.guard = NonFiniteGuard(device, args.skip_bad_steps, interval=1 if waits else 50)
         self.step = TrainStep(
-            self.objective, self.optimisers, self.guard, self.processes, self.stopping, precision
+            objective, self.optimisers, self.guard, self.processes, self.stopping, precision
         )
-        self.losses = torch.zeros(1 + len(self.objective.loss_names), device=device)
-        self.clock = time.perf_counter()
+        self.losses = torch.zeros(1 + len(objective.loss_names), device=device)  # sums of an epoch
+        self.state = TrainingState(
+            self.folders, args, objective, self.optimisers, self.scheduler, self.losses
+        )
+        self.progress, self.clock = Progress(), Clock()
 
     # What a task says
 
@@ -142,38 +151,43 @@ class ExpBasic(ABC):
                 finite more often than `--skip_bad_steps` allows; the state is saved.
             Interrupted: a signal came; the state is saved.
         """
-        args, steps = self.args, self.steps_per_epoch()
+        args, steps = self.args, len(self.order)
         print(f">>> training {self.setting}")
         self.start_or_resume()
         progress = self.progress
         with self.stopping, self.state_saved_when_stopped():
             while not progress.finished:
-                epoch, self.clock = progress.epoch, time.perf_counter()
+                epoch = progress.epoch
+                self.clock.start()
+
+                # optimisation
                 self.objective.model.train()
                 with progress_bar(f"epoch {epoch}/{args.train_epochs}", steps) as bar:
                     bar.update(progress.steps)
-                    for step, index in self.remaining_steps():
+                    for step, index in self.order.steps(epoch, done=progress.steps):
                         self.train_step(step, index)
                         progress.steps = step
-                        if step % self.guard.interval == 0:
+                        if step % self.guard.interval == 0 or step == steps:
                             self.check_nonfinite()
                         if args.save_every and step % args.save_every == 0 and step < steps:
                             self.save_state()
                         if bar.update():
                             bar.set_postfix_str(f"loss {self.mean_losses()[0]:.4f}")
                         self.stopping.check(self.step.signals)
-                self.check_nonfinite()
 
+                # validation, and the best model so far
                 torch.manual_seed(derived_seed(self.seed, epoch, "validation"))
                 validation, test = self.processes.broadcast(
                     self.validation_score(epoch), self.test_score()
                 )
                 record = self.epoch_record(validation, test)
-                improved = is_better(record, progress.best, self.higher_is_better)
+                improved = progress.is_improvement(record, self.higher_is_better)
                 self.print_epoch(record, improved)
                 progress.end_epoch(record, improved)
                 if improved:
                     self.save_checkpoint()
+
+                # early stopping, and the schedule
                 progress.finished = epoch == args.train_epochs
                 if progress.epochs_without_improvement >= args.patience:
                     print(f"no improvement for {args.patience} epochs: stopped early")
@@ -188,38 +202,15 @@ class ExpBasic(ABC):
                 "try a smaller --learning_rate"
             )
         self.processes.broadcast(0)  # all wait until process 0 has written it
-        self._load(read_checkpoint(self.folders.best_checkpoint))
+        self.load(read_checkpoint(self.folders.best_checkpoint))
 
     def start_or_resume(self) -> None:
-        """Take up the saved state with `--resume`, where there is one; else forget it."""
-        self.clock = time.perf_counter()
-        if not self.args.resume:
-            if self.folders.writes:
-                self.state_file.remove()
-            return
-        state = self.state_file.read()
-        if state is None:
-            print(
-                f"{self.state_file.path} is absent: training starts at the beginning", flush=True
-            )
-            return
-        self.objective.check_same_backbone(state.metadata, state.path)
-        self.progress = progress = restore_training(
-            state, self.objective, self.optimisers, self.scheduler, self.losses
-        )
-        self.guard.restart(progress.skipped)
-        if progress.best is not None:
-            try:
-                read_checkpoint(self.folders.best_checkpoint)
-            except UserError as error:
-                raise UserError(
-                    f"{error}; it held the best model so far: start anew without --resume"
-                ) from error
-        where = f"epoch {progress.epoch}, after step {progress.steps}"
-        if progress.finished:
-            print(f"training was finished, by {state.path}", flush=True)
+        """Begin training, with `--resume` from the saved state where there is one."""
+        if self.args.resume:
+            self.progress = self.state.resume()
+            self.guard.restart(self.progress.skipped)
         else:
-            print(f"resumed from {state.path}: {where}", flush=True)
+            self.state.forget()
 
     def train_step(self, step: int, index: Tensor) -> None:
         """Take one optimisation step on the windows `index`, and add up its losses."""
@@ -227,59 +218,25 @@ class ExpBasic(ABC):
         torch.manual_seed(derived_seed(*where))
         self.losses += self.step(self.training_batch(index), *where)
 
-    def steps_per_epoch(self) -> int:
-        """Optimisation steps of an epoch."""
-        return batch_count(len(self.train_set), self.windows_per_step(), self.drop_last)
-
-    def windows_per_step(self) -> int:
-        """Windows of an optimisation step."""
-        return self.args.batch_size * self.args.accumulate
-
-    def train_order(self, epoch: int) -> Iterator[Tensor]:
-        """Yield the numbers of the windows of each step `[windows]`, in an order that depends on
-        seed and epoch alone."""
-        count, size = len(self.train_set), self.windows_per_step()
-        return index_batches(count, size, self.device, self.epoch_seed(epoch), self.drop_last)
-
-    def epoch_seed(self, epoch: int) -> int:
-        """The seed of the order of an epoch (1-based)."""
-        return self.seed * 100_003 + epoch
-
-    def remaining_steps(self) -> Iterator[tuple[int, Tensor]]:
-        """Yield number and windows of the steps of this epoch that are not done yet."""
-        for step, index in enumerate(self.train_order(self.progress.epoch), start=1):
-            if step > self.progress.steps:
-                yield step, index
-
     def check_nonfinite(self) -> None:
-        """Print which update was skipped, or stop where too many were.
+        """Print which update was skipped, or stop where one too many was.
 
         Raises:
             UserError: with step, windows and the largest gradients; the state is saved first.
         """
-        progress = self.progress
-        refused, last = self.guard.check()
-        progress.skipped_of_epoch += self.guard.known - progress.skipped
-        progress.skipped = self.guard.known
-        if not (refused or last):
-            return
-        step = refused or last
-        index = list(self.train_order(progress.epoch))[step - 1]
-        what = where_nonfinite(progress.epoch, step, index)
+        refused, where = self.guard.check(self.progress, self.order)
         if not refused:
-            print(f"{what}: skipped, {progress.skipped} of {self.guard.allowed} allowed", flush=True)
             return
-        if progress.steps > refused:  # noticed later; nothing has changed since
-            self.guard.restart(progress.skipped)
-            self.train_step(step, index)
+        if self.progress.steps > refused:  # nothing has changed since: its gradients once more
+            self.train_step(refused, self.order.windows(self.progress.epoch, refused))
         largest = largest_gradients(self.objective.model)
-        progress.steps = refused - 1
-        self.guard.restart(progress.skipped)
+        self.progress.steps = refused - 1
+        self.guard.restart(self.progress.skipped)
         self.save_state()
         raise UserError(
-            f"{what}; largest gradients: {largest}; the state before it is kept: "
-            f"{self.state_file.path}; look at these windows, try a smaller --learning_rate, or "
-            "allow some such steps by --skip_bad_steps"
+            f"loss or gradient not finite at {where}; largest gradients: {largest}; the state "
+            f"before it is kept: {self.folders.state}; look at these windows, try a smaller "
+            "--learning_rate, or allow some such steps by --skip_bad_steps"
         )
 
     def mean_losses(self) -> list[float]:
@@ -289,26 +246,22 @@ class ExpBasic(ABC):
 
     def epoch_record(self, validation: float, test: float) -> EpochRecord:
         """Sum up the epoch that is over."""
-        self.note_time()
-        train, *parts = self.mean_losses()
-        rate = self.optimisers.main.param_groups[0]["lr"]
-        losses = dict(zip(self.objective.loss_names, parts, strict=True))
         progress = self.progress
-        return EpochRecord(
-            progress.epoch, train, validation, test, rate, progress.seconds, losses
-        )
+        self.clock.add_to(progress)
+        train, *parts = self.mean_losses()
+        losses = dict(zip(self.objective.loss_names, parts, strict=True))
+        rate = self.optimisers.main.param_groups[0]["lr"]
+        return EpochRecord(progress.epoch, train, validation, test, rate, progress.seconds, losses)
 
     def print_epoch(self, record: EpochRecord, improved: bool) -> None:
         """Print a line about an epoch."""
-        print(
-            epoch_line(record, self.args.train_epochs, self.score_name)
-            + (" | best" if improved else ""),
-            flush=True,
-        )
+        line = record.line(self.args.train_epochs, self.score_name)
+        print(line + (" | best" if improved else ""), flush=True)
 
     # Checkpoints and states
 
-    def _load(self, checkpoint: Checkpoint) -> None:
+    def load(self, checkpoint: Checkpoint) -> None:
+        """Load a model's checkpoint."""
         self.objective.load_state(checkpoint.state, checkpoint.metadata, checkpoint.path)
 
     def save_checkpoint(self) -> None:
@@ -327,13 +280,8 @@ class ExpBasic(ABC):
     def save_state(self) -> None:
         """Write the state of training."""
         self.check_nonfinite()
-        if self.folders.writes:
-            self.note_time()
-            tensors, notes = training_state(
-                self.objective, self.optimisers, self.scheduler, self.losses
-            )
-            notes |= {**self.objective.notes, "progress": asdict(self.progress)}
-            self.state_file.save(tensors, notes)
+        self.clock.add_to(self.progress)
+        self.state.save(self.progress)
 
     @contextmanager
     def state_saved_when_stopped(self) -> Iterator[None]:
@@ -344,33 +292,9 @@ class ExpBasic(ABC):
             self.save_state()
             raise
 
-    def note_time(self) -> None:
-        """Add what passed since the last note to the seconds of the epoch."""
-        now = time.perf_counter()
-        self.progress.seconds += now - self.clock
-        self.clock = now
-
     def resume_hint(self) -> str:
         """Say what an interrupted training leaves behind."""
-        saved = f"{self.state_file.path} is kept: the same command with --resume goes on"
+        saved = f"{self.folders.state} is kept: the same command with --resume goes on"
         if self.progress.best is None:
             return f"no epoch was finished, so that there is no checkpoint; {saved}"
         return f"the checkpoint of epoch {self.progress.best.epoch} and {saved}"
-
-    # Results
-
-    def save_results(
-        self, metrics: dict[str, float], scores: dict[str, float], **notes: object
-    ) -> None:
-        """Write metrics, record and results file, and print the scores.
-
-        Args:
-            metrics: what goes into `metrics.npy`, in its order, and into the record.
-            scores: what goes into the results file.
-            notes: more for the record.
-        """
-        self.folders.save_metrics(list(metrics.values()))
-        self.folders.save_record(account(self, {**metrics, **scores}, **notes))
-        self.folders.append_result(scores)
-        line = ", ".join(f"{name}:{value:.4g}" for name, value in scores.items())
-        print(f"{line}; results in {self.folders.results}")

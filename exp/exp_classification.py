@@ -10,6 +10,7 @@ from torch import Tensor
 
 from data_provider.uea import ClassificationDataset, load_splits
 from exp.exp_basic import ExpBasic
+from exp.record import save_results
 from models.interface import DataShape
 from utils.batch import Batch
 from utils.errors import UserError
@@ -82,7 +83,8 @@ class ExpClassification(ExpBasic):
         if self.folders.writes:
             plot_confusion(self.folders.plots / "confusion.png", counts, names, self.args.model_id)
         scores = {"accuracy": float(accuracy_score(true, pred))}
-        self.save_results(
+        save_results(
+            self,
             scores,
             scores,
             test={"data": str(self.args.root_path), "samples": len(true), "seconds": seconds},

@@ -20,6 +20,7 @@ from data_provider.m4 import (
     read_pair,
 )
 from exp.exp_basic import ExpBasic
+from exp.record import save_results
 from utils.batch import Batch
 from utils.errors import UserError
 from utils.files import file_name, whole_file
@@ -148,7 +149,8 @@ class ExpShortTermForecasting(ExpBasic):
             self._plot(forecasts)
             self._save(forecasts)
             summary = summarise_folder(args.root_path, self.forecasts)
-        self.save_results(
+        save_results(
+            self,
             metrics,
             scores,
             test={"series": len(self.series), "seconds": seconds, "forecasts": str(self._path())},

@@ -5,6 +5,9 @@ from math import inf
 import torch
 from torch import Tensor, nn
 
+from data_provider.batches import TrainingOrder
+from exp.progress import Progress
+
 
 class NonFiniteGuard:
     """Counts the updates that were skipped, on the device: no step waits for the host to look.
@@ -18,18 +21,16 @@ class NonFiniteGuard:
         interval: steps from one `check` to the next.
 
     Attributes:
-        known: updates that were skipped, as of the last `check`.
         skipped, last, refused: on the device: how many were, the last step of these, and the first
             step that was one too many.
     """
 
     def __init__(self, device: torch.device, allowed: int, interval: int = 1):
-        self.allowed, self.interval, self.known = allowed, interval, 0
+        self.allowed, self.interval = allowed, interval
         self.skipped, self.last, self.refused = torch.zeros(3, dtype=torch.long, device=device)
 
     def restart(self, skipped: int) -> None:
         """Count on from `skipped`, and let updates happen again."""
-        self.known = skipped
         self.skipped.fill_(skipped)
         self.last.zero_()
         self.refused.zero_()
@@ -47,22 +48,26 @@ class NonFiniteGuard:
         self.skipped += skipped
         self.last += skipped * (step - self.last)
 
-    def check(self) -> tuple[int, int]:
-        """Look.
+    def check(self, progress: Progress, order: TrainingOrder) -> tuple[int, str]:
+        """Look, bring the counts of `progress` up to date, and print which update was skipped.
 
         Returns:
-            The step that was refused, and the last one that was skipped since the last look; 0
-            where there is none.
+            The step that was one too many, and where that was in words; 0 where there is none.
         """
         skipped, last, refused = torch.stack([self.skipped, self.last, self.refused]).tolist()
-        new, self.known = skipped - self.known, skipped
-        return refused, last if new else 0
-
-
-def where_nonfinite(epoch: int, step: int, windows: Tensor) -> str:
-    """Say where a loss or gradient was not finite; `windows` are the step's, `[windows]`."""
-    shown = ", ".join(map(str, windows[:8].tolist())) + (", …" if len(windows) > 8 else "")
-    return f"loss or gradient not finite at epoch {epoch}, step {step} (windows {shown})"
+        new = skipped - progress.skipped
+        progress.skipped_of_epoch += new
+        progress.skipped = skipped
+        step = refused or (last if new else 0)
+        if not step:
+            return 0, ""
+        windows = order.windows(progress.epoch, step)
+        shown = ", ".join(map(str, windows[:8].tolist())) + (", …" if len(windows) > 8 else "")
+        where = f"epoch {progress.epoch}, step {step} (windows {shown})"
+        if not refused:
+            allowed = f"{skipped} of {self.allowed} allowed"
+            print(f"loss or gradient not finite at {where}: skipped, {allowed}", flush=True)
+        return refused, where
 
 
 def largest_gradients(model: nn.Module, count: int = 3) -> str:

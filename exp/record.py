@@ -1,42 +1,19 @@
-"""What a run reports: a line an epoch, and the account in `run.json`."""
+"""What a run reports when it is over: its scores, and the account in `run.json`."""
 
 import platform
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
-from math import isfinite
 from typing import TYPE_CHECKING
 
 import torch
 
 from exp.device import device_name
-from exp.resume import EpochRecord
 
 if TYPE_CHECKING:
     from exp.exp_basic import ExpBasic
 
 PACKAGES = ("torch", "transformers", "peft", "numpy", "pandas", "scikit-learn")
-
-
-def is_better(record: EpochRecord, best: EpochRecord | None, higher_is_better: bool) -> bool:
-    """Whether an epoch is the best so far; of equals, the later one is, as published."""
-    if not isfinite(record.validation):
-        return False
-    if best is None:
-        return True
-    if higher_is_better:
-        return record.validation >= best.validation
-    return record.validation <= best.validation
-
-
-def epoch_line(record: EpochRecord, epochs: int, score: str) -> str:
-    """Put an epoch on one line; `epochs` is the number of all, `score` names the scores."""
-    losses = ", ".join(f"{name} {value:.4f}" for name, value in record.losses.items())
-    return (
-        f"epoch {record.epoch}/{epochs} | train loss {record.train:.4f} | {losses} | "
-        f"validation {score} {record.validation:.4f} | test {score} {record.test:.4f} | "
-        f"lr {record.learning_rate:.2e} | {record.seconds:.1f} s"
-    )
 
 
 def account(run: "ExpBasic", scores: dict[str, float], **more: object) -> dict:
@@ -74,3 +51,21 @@ def account(run: "ExpBasic", scores: dict[str, float], **more: object) -> dict:
         "arguments": vars(run.args),
         "trained_with": checkpoint.trained_with() if checkpoint else None,
     }
+
+
+def save_results(
+    run: "ExpBasic", metrics: dict[str, float], scores: dict[str, float], **notes: object
+) -> None:
+    """Write metrics, account and results file, and print the scores.
+
+    Args:
+        run: that is over.
+        metrics: what goes into `metrics.npy`, in its order, and into the account.
+        scores: what goes into the results file.
+        notes: more for the account.
+    """
+    run.folders.save_metrics(list(metrics.values()))
+    run.folders.save_record(account(run, {**metrics, **scores}, **notes))
+    run.folders.append_result(scores)
+    line = ", ".join(f"{name}:{value:.4g}" for name, value in scores.items())
+    print(f"{line}; results in {run.folders.results}")

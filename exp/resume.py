@@ -2,7 +2,7 @@
 
 from argparse import Namespace
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -11,119 +11,114 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from exp.checkpoint import Checkpoint, read_checkpoint, save_tensors
+from exp.progress import Progress
 from exp.step import Optimisers
 from models.interface import Objective
 from utils.command_line import message_of
 from utils.errors import UserError
+from utils.results import RunFolders
 
 
-@dataclass(frozen=True)
-class EpochRecord:
-    """One epoch in numbers.
-
-    Attributes:
-        train: mean training loss. losses: its parts by name.
-        validation, test: scores of these splits.
-        learning_rate: that the epoch was trained with. seconds: that it took.
-    """
-
-    epoch: int
-    train: float
-    validation: float
-    test: float
-    learning_rate: float
-    seconds: float
-    losses: dict[str, float] = field(default_factory=dict)
-
-
-@dataclass
-class Progress:
-    """How far a training run is.
-
-    Attributes:
-        epoch: under way, from 1. steps: of it that are done. seconds: that it took so far.
-        epochs_without_improvement: since the best one.
-        skipped, skipped_of_epoch: updates skipped as not finite, in all and in this epoch.
-        history: the epochs that are over. best: the one whose model is kept.
-        finished: whether training is over.
-    """
-
-    epoch: int = 1
-    steps: int = 0
-    seconds: float = 0.0
-    epochs_without_improvement: int = 0
-    skipped: int = 0
-    skipped_of_epoch: int = 0
-    history: list[EpochRecord] = field(default_factory=list)
-    best: EpochRecord | None = None
-    finished: bool = False
-
-    @classmethod
-    def from_notes(cls, notes: Mapping) -> "Progress":
-        """Take from what `asdict` gave, now or in an earlier version."""
-        notes = dict(notes)
-        if "waited" in notes:
-            notes["epochs_without_improvement"] = notes.pop("waited")
-        best = notes["best"] and EpochRecord(**notes["best"])
-        history = [EpochRecord(**record) for record in notes["history"]]
-        return cls(**{**notes, "best": best, "history": history})
-
-    def end_epoch(self, record: EpochRecord, improved: bool) -> None:
-        """Note that an epoch is over, and begin the next one."""
-        self.history.append(record)
-        self.best = record if improved else self.best
-        self.epochs_without_improvement = 0 if improved else self.epochs_without_improvement + 1
-        self.epoch, self.steps, self.seconds, self.skipped_of_epoch = record.epoch + 1, 0, 0.0, 0
-
-
-def training_state(
-    objective: Objective, optimisers: Optimisers, scheduler: LRScheduler, losses: Tensor
-) -> tuple[dict[str, Tensor], dict]:
-    """Collect what training changes: tensors by name, and notes.
+class TrainingState:
+    """What training changes, to be saved and brought back bit by bit.
 
     No random state is among it: what is drawn depends on seed, epoch and step alone.
+
+    Args:
+        folders: where the state is kept; the process that does not write there saves nothing.
+        args: of the run, to be noted.
+        objective, optimisers, scheduler: their parameters, moments and learning rates.
+        losses: the sums of this epoch's losses.
     """
-    tensors = {f"model.{name}": value for name, value in objective.saved_state().items()}
-    tensors["losses"] = losses
-    rates = {"scaler": optimisers.scaler.state_dict()}
-    for name, optimiser in optimisers.by_name.items():
-        moments = {k: v for k, v in flat_state(objective, optimiser).items() if "state." in k}
-        tensors |= {f"{name}.{key}": value for key, value in moments.items()}
-        group = optimiser.param_groups[0]
-        rates[name] = {key: group[key] for key in ("lr", "initial_lr") if key in group}
-    return tensors, {"rates": rates, "scheduler": scheduler.state_dict()}
 
+    def __init__(
+        self,
+        folders: RunFolders,
+        args: Namespace,
+        objective: Objective,
+        optimisers: Optimisers,
+        scheduler: LRScheduler,
+        losses: Tensor,
+    ):
+        self.folders, self.file = folders, StateFile(folders.state, args)
+        self.objective, self.optimisers, self.scheduler = objective, optimisers, scheduler
+        self.losses = losses
 
-def restore_training(
-    checkpoint: Checkpoint,
-    objective: Objective,
-    optimisers: Optimisers,
-    scheduler: LRScheduler,
-    losses: Tensor,
-) -> Progress:
-    """Bring back what `training_state` collected, bit by bit.
+    def forget(self) -> None:
+        """Remove the states of an earlier run, which nothing may resume from any more."""
+        if self.folders.writes:
+            self.file.remove()
 
-    Raises:
-        UserError: the file is of another model.
-    """
-    state, notes = checkpoint.state, checkpoint.metadata
-    trained = objective.saved_state()
-    stored = {k.removeprefix("model."): v for k, v in state.items() if k.startswith("model.")}
-    if {n: p.shape for n, p in trained.items()} != {n: v.shape for n, v in stored.items()}:
-        raise UserError(f"{checkpoint.path}: the state of another model: --overwrite starts anew")
-    objective.model.load_state_dict(stored, strict=False)
-    if "losses" in state:
-        losses.copy_(state["losses"])
-    else:  # an earlier version kept the total alone
-        losses.fill_(torch.nan)[0] = state["total_loss"]
-    for name, optimiser in optimisers.by_name.items():
-        start = f"{name}."
-        moments = {k.removeprefix(start): v for k, v in state.items() if k.startswith(start)}
-        load_moments(moments, objective, optimiser)
-        optimiser.param_groups[0].update(notes["rates"][name])
-    optimisers.scaler.load_state_dict(notes["rates"]["scaler"])
-    scheduler.load_state_dict(notes["scheduler"])
-    return Progress.from_notes(notes["progress"])
+    def save(self, progress: Progress) -> None:
+        """Write the state."""
+        if not self.folders.writes:
+            return
+        saved = self.objective.saved_state()
+        tensors = {f"model.{name}": value for name, value in saved.items()}
+        tensors["losses"] = self.losses
+        rates = {"scaler": self.optimisers.scaler.state_dict()}
+        for name, optimiser in self.optimisers.by_name.items():
+            flat = flat_state(self.objective, optimiser)
+            moments = {k: v for k, v in flat.items() if k.startswith("state.")}
+            tensors |= {f"{name}.{key}": value for key, value in moments.items()}
+            group = optimiser.param_groups[0]
+            rates[name] = {key: group[key] for key in ("lr", "initial_lr") if key in group}
+        notes = {
+            **self.objective.notes,
+            "progress": asdict(progress),
+            "scheduler": self.scheduler.state_dict(),
+            "rates": rates,
+        }
+        self.file.save(tensors, notes)
+
+    def resume(self) -> Progress:
+        """Load the saved state, where there is one, and say so.
+
+        Raises:
+            UserError: it is damaged, or of another model or backbone; or the best model so far is
+                not there.
+        """
+        state = self.file.read()
+        if state is None:
+            print(f"{self.file.path} is absent: training starts at the beginning", flush=True)
+            return Progress()
+        self.objective.check_backbone(state.metadata, state.path)
+        progress = self._restore(state)
+        if progress.best is not None:
+            try:
+                read_checkpoint(self.folders.best_checkpoint)
+            except UserError as error:
+                raise UserError(
+                    f"{error}; it held the best model so far: start anew without --resume"
+                ) from error
+        if progress.finished:
+            print(f"training was finished, by {state.path}", flush=True)
+        else:
+            where = f"epoch {progress.epoch}, after step {progress.steps}"
+            print(f"resumed from {state.path}: {where}", flush=True)
+        return progress
+
+    def _restore(self, checkpoint: Checkpoint) -> Progress:
+        state, notes = checkpoint.state, checkpoint.metadata
+        own = self.objective.saved_state()
+        stored = {k.removeprefix("model."): v for k, v in state.items() if k.startswith("model.")}
+        if {n: p.shape for n, p in own.items()} != {n: v.shape for n, v in stored.items()}:
+            raise UserError(
+                f"{checkpoint.path}: the state of another model: --overwrite starts anew"
+            )
+        self.objective.model.load_state_dict(stored, strict=False)
+        if "losses" in state:
+            self.losses.copy_(state["losses"])
+        else:  # an earlier version kept the total alone
+            self.losses.fill_(torch.nan)[0] = state["total_loss"]
+        for name, optimiser in self.optimisers.by_name.items():
+            start = f"{name}."
+            moments = {k.removeprefix(start): v for k, v in state.items() if k.startswith(start)}
+            load_moments(moments, self.objective, optimiser)
+            optimiser.param_groups[0].update(notes["rates"][name])
+        self.optimisers.scaler.load_state_dict(notes["rates"]["scaler"])
+        self.scheduler.load_state_dict(notes["scheduler"])
+        return Progress.from_notes(notes["progress"])
 
 
 def flat_state(objective: Objective, optimiser: Optimizer) -> dict[str, object]:
@@ -137,9 +132,7 @@ def flat_state(objective: Objective, optimiser: Optimizer) -> dict[str, object]:
     return get_optimizer_state_dict(objective.model, optimiser, options=options)
 
 
-def load_moments(
-    moments: Mapping[str, Tensor], objective: Objective, optimiser: Optimizer
-) -> None:
+def load_moments(moments: Mapping[str, Tensor], objective: Objective, optimiser: Optimizer) -> None:
     """Load moments by the names that `flat_state` gives them.
 
     Earlier versions numbered the parameters, in the order in which the optimiser has them.

@@ -8,6 +8,7 @@ from torch import Tensor
 from data_provider.csv_source import SeriesSource
 from data_provider.windows import WindowDataset
 from exp.exp_basic import ExpBasic
+from exp.record import save_results
 from utils.metrics import ErrorSums
 
 PLOTTED_WINDOWS = 5
@@ -40,7 +41,7 @@ class ExpSeries(ExpBasic):
         metrics = errors.metrics()
         scores = {name: metrics[name] for name in ("mse", "mae")}
         tested = tested | {"original_units": self.args.inverse}
-        self.save_results(metrics, scores, test=tested, filled=self.filled)
+        save_results(self, metrics, scores, test=tested, filled=self.filled)
         if self.args.inverse:
             print("errors are in original units")
         return metrics

@@ -149,7 +149,7 @@ class TrainStep:
         self.processes, self.stopping, self.autocast = processes, stopping, autocast
         self.signals: Tensor | None = None
 
-    def gradients(self, batch: Batch, *where: int) -> dict[str, Tensor]:
+    def gradients(self, batch: Batch, *where: int) -> Tensor:
         """Compute the gradients of a batch over all micro-batches and processes.
 
         Args:
@@ -157,7 +157,7 @@ class TrainStep:
                 the micro-batch.
 
         Returns:
-            The losses of the batch; see `models.interface.Objective.losses`.
+            The losses of the batch `[1 + loss_names]`, the total first.
         """
         self.optimisers.zero_grad()
         names = ("total", *self.objective.loss_names)
@@ -174,16 +174,16 @@ class TrainStep:
         if self.processes.count > 1:
             self.signals = self.stopping.flags()
             self.processes.all_reduce([*self.optimisers.all_gradients(), losses, self.signals])
-        return dict(zip(names, losses, strict=True))
+        return losses
 
     def __call__(self, batch: Batch, *where: int) -> Tensor:
         """Take a step, and skip its update where loss or gradient is not finite.
 
         Returns:
-            The losses `[1 + loss_names]`, the total first; zeros where the update was skipped.
+            The losses, as of `gradients`; zeros where the update was skipped.
         """
         losses = self.gradients(batch, *where)
         frozen = self.guard.frozen()
-        nonfinite = self.optimisers.step(losses["total"], frozen)
+        nonfinite = self.optimisers.step(losses[0], frozen)
         self.guard.record(where[-1], nonfinite)
-        return torch.where(nonfinite | frozen, 0.0, torch.stack(list(losses.values())))
+        return torch.where(nonfinite | frozen, 0.0, losses)

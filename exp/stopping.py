@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from exp.processes import Processes
-from utils.interrupts import SIGNALS, Interrupts
+from utils.interrupts import SIGNALS, Interrupted, Interrupts
 
 
 class Stopping(Interrupts):

@@ -125,12 +125,17 @@ class Objective(ABC):
         self.check_state(state, path)
         self.model.load_state_dict(state, strict=False)
 
-    def check_same_backbone(self, notes: Mapping, path: Path) -> None:
-        """Refuse to resume on frozen parameters other than those that training began with.
+    def check_backbone(self, notes: Mapping, path: Path) -> None:
+        """Refuse to resume on another backbone than training began with.
 
         Args:
             notes: what the state notes of its model. path: of the state, for messages.
         """
+        ours, theirs = (n.get("backbone", {}).get("fingerprint") for n in (self.notes, notes))
+        if ours != theirs:
+            raise UserError(
+                f"{path}: another backbone than when training began: --resume needs the same --llm"
+            )
 
     def check_state(self, state: Mapping[str, Tensor], path: Path) -> None:
         """Refuse a state that is not of this model; see `load_state`."""

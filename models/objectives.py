@@ -101,13 +101,6 @@ class CALFObjective(Objective):
         self.model.gpt2.train()
         self.model.gpt2_text.train()
 
-    def check_same_backbone(self, notes: Mapping, path: Path) -> None:
-        if notes["backbone"]["fingerprint"] != self.notes["backbone"]["fingerprint"]:
-            raise UserError(
-                f"{path}: --llm {self.model.config.llm} is another GPT-2 than when training "
-                "began: --resume needs the same"
-            )
-
     def load_state(self, state: Mapping[str, Tensor], notes: Mapping, path: Path) -> None:
         """Load trained parameters, or a whole state dict of the authors' code.
 

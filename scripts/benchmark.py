@@ -241,9 +241,8 @@ class Case:
 
     def published_step(self) -> dict:
         """A training step the published way, both optimisers plain Adam."""
-        from torch.optim import Adam
-
         from scripts.reference_way import ReferenceWay
+        from torch.optim import Adam
 
         experiment = self.experiment
         reference, model = ReferenceWay(experiment.model), experiment.model

@@ -41,7 +41,7 @@ def trained(task: str, data: Path, *more: str) -> dict[str, object]:
 def left(run: ExpBasic) -> dict[str, object]:
     """What a run has left in its files: trained parameters, moments, schedule, progress."""
     found = {}
-    for path in (run.folders.state, run.folders.checkpoint):
+    for path in (run.folders.state, run.folders.best_checkpoint):
         if path.exists():
             for name, tensor in read_checkpoint(path).state.items():
                 found[f"{path.stem} {name}"] = tensor.numpy().tobytes()

@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 import torch
 
+from data_provider.batches import TrainingOrder
 from exp.checkpoint import read_checkpoint
 from exp.exp_basic import ExpBasic
-from exp.exp_long_term_forecasting import ExpLongTermForecasting
-from exp.step import BadSteps
+from exp.nonfinite import NonFiniteGuard
+from exp.progress import Progress
+from models.objectives import CALFObjective
 from run import main
 from tests.exp.small_runs import STEPS, References, argv, differ, experiment, left, trained
 from utils.errors import UserError
@@ -25,40 +27,40 @@ def reference(small_data, tmp_path_factory) -> References:
 
 
 def spoil_loss(run, places):
-    plain = run._gradients
+    plain = run.step.gradients
 
-    def gradients(step, index):
-        loss = plain(step, index)
-        return loss * float("nan") if (run.progress.epoch, step) in places else loss
+    def gradients(batch, *where):
+        losses = plain(batch, *where)
+        return losses * float("nan") if where[1:] in places else losses
 
-    run._gradients = gradients
+    run.step.gradients = gradients
 
 
 def spoil_gradient(run, places):
-    plain, spoiled = run._gradients, run.model.out_layer.weight
+    plain, spoiled = run.step.gradients, run.objective.model.out_layer.weight
 
-    def gradients(step, index):
-        bad = (run.progress.epoch, step) in places
+    def gradients(batch, *where):
+        bad = where[1:] in places
 
         def spoil(gradient):
             return gradient.index_fill(0, torch.tensor(0), float("inf")) if bad else gradient
 
         hook = spoiled.register_hook(spoil)
-        loss = plain(step, index)
+        losses = plain(batch, *where)
         hook.remove()
-        return loss
+        return losses
 
-    run._gradients = gradients
+    run.step.gradients = gradients
 
 
 def spoil_data(run, places):
     plain = run.training_batch
 
     def batch(index):
-        tensors = plain(index)
+        made = plain(index)
         if (run.progress.epoch, run.progress.steps + 1) in places:
-            tensors[0][3, 4, 1] = float("nan")
-        return tensors
+            made.x[3, 4, 1] = float("nan")
+        return made
 
     run.training_batch = batch
 
@@ -72,11 +74,11 @@ def test_stopped_at_the_step(small_data, workdir, reference, monkeypatch, spoil)
     spoil(run, {PLACE})
     with pytest.raises(UserError) as stop:
         run.train()
-    order = list(run.train_order(2))[4].tolist()
+    order = run.order.windows(2, 5).tolist()
     found = re.search(r"at epoch 2, step 5 \(windows ([\d, ]+), …\)", str(stop.value))
     assert [int(number) for number in found[1].split(", ")] == order[:8]
     largest = re.search(r"largest gradients: (\S+) \((\S+)\), \S+ \(\S+\), \S+ \(", str(stop.value))
-    assert largest[1] in dict(run.model.named_parameters())
+    assert largest[1] in dict(run.objective.model.named_parameters())
     if spoil is spoil_gradient:
         assert largest.groups() == ("out_layer.weight", "inf")
     if spoil is spoil_data:
@@ -87,7 +89,7 @@ def test_stopped_at_the_step(small_data, workdir, reference, monkeypatch, spoil)
     (workdir / "same").mkdir()
     monkeypatch.chdir(workdir / "same")
     same = experiment(LONG, small_data, "--save_every", "4")
-    same._check_steps = lambda: stop_after(same, 4)
+    same.check_nonfinite = lambda: stop_after(same, 4)
     with pytest.raises(KeyboardInterrupt):
         same.train()
     assert differ(saved, left(same)) == []
@@ -99,7 +101,7 @@ def test_stopped_at_the_step(small_data, workdir, reference, monkeypatch, spoil)
 
 def stop_after(run: ExpBasic, step: int) -> None:
     if (run.progress.epoch, run.progress.steps) == (2, step):
-        run._save_state()
+        run.state.save(run.progress)
         raise KeyboardInterrupt
 
 
@@ -108,9 +110,9 @@ def test_some_are_left_out(small_data, workdir, capsys, spoil):
     """A step that is left out changes nothing at all."""
     run = experiment(LONG, small_data, "--skip_bad_steps", "2", "--train_epochs", "2")
     spoil(run, {(1, 1), PLACE})  # at the first one the moments are not there yet
-    losses, plain = [], run._gradients
-    run._gradients = lambda step, index: losses.append(plain(step, index)) or losses[-1]
-    plain_step = run._step
+    losses, plain = [], run.step.gradients
+    run.step.gradients = lambda *given: losses.append(plain(*given)) or losses[-1]
+    plain_step = run.train_step
 
     def step(number, index):
         place = (run.progress.epoch, number)
@@ -121,17 +123,17 @@ def test_some_are_left_out(small_data, workdir, capsys, spoil):
                 place == PLACE
             )
 
-    run._step = step
+    run.train_step = step
     run.train()
     out = capsys.readouterr().out
     assert "at epoch 1, step 1 (" in out
-    assert "left out, 1 of 2 allowed" in out
-    assert "left out, 2 of 2 allowed" in out
-    assert run.record({})["skipped_steps"] == 2
-    steps = {state["step"].item() for o in run.optimisers.both for state in o.state.values()}
+    assert "skipped, 1 of 2 allowed" in out
+    assert "skipped, 2 of 2 allowed" in out
+    assert run.progress.skipped == 2
+    steps = {state["step"].item() for o in run.optimisers.by_name.values() for state in o.state.values()}
     assert steps == {2 * STEPS - 2}
     # the mean training loss is that of the steps that were taken
-    taken = torch.stack(losses[STEPS:])
+    taken = torch.stack(losses[STEPS:])[:, 0]
     if spoil is spoil_gradient:  # whose loss is a number
         taken = torch.cat([taken[:4], taken[5:]])
     taken = taken[taken.isfinite()]
@@ -142,8 +144,8 @@ def test_some_are_left_out(small_data, workdir, capsys, spoil):
 
 def everything(run: ExpBasic) -> list[torch.Tensor]:
     """Copies of all that a step changes."""
-    tensors = [p for p in run.model.parameters() if p.requires_grad]
-    for optimiser in run.optimisers.both:
+    tensors = [p for p in run.objective.model.parameters() if p.requires_grad]
+    for optimiser in run.optimisers.by_name.values():
         tensors += [value for state in optimiser.state.values() for value in state.values()]
     return [tensor.detach().clone() for tensor in tensors]
 
@@ -162,17 +164,14 @@ def test_one_too_many(small_data, workdir):
     more = experiment(LONG, small_data, "--skip_bad_steps", "3", "--resume")
     spoil_loss(more, {PLACE})
     more.train()
-    assert more.record({})["skipped_steps"] == 3
+    assert more.progress.skipped == 3
 
 
 def test_noticed_later(small_data, workdir, monkeypatch):
     """On a GPU nobody looks at every step: the state is that before the bad one all the same."""
-    check = ExpBasic._check_steps
     more = ("--skip_bad_steps", "1")
-    monkeypatch.setattr(
-        ExpBasic, "_check_steps", lambda self: self.progress.steps == STEPS and check(self)
-    )
     late = experiment(LONG, small_data, *more)
+    late.guard.interval = 50
     spoil_data(late, {(2, 2), PLACE, (2, 7)})
     with pytest.raises(UserError, match="epoch 2, step 5"):
         late.train()
@@ -187,17 +186,30 @@ def test_noticed_later(small_data, workdir, monkeypatch):
 
 
 def test_counting():
-    steps = BadSteps(torch.device("cpu"), 1)
+    guard = NonFiniteGuard(torch.device("cpu"), 1)
     for step, bad in enumerate([False, True, False, True, True, False], start=1):
-        assert bool(steps.stopped) == (step > 4)
-        steps.note(step, torch.tensor(bad))
-    assert (int(steps.count), int(steps.last)) == (2, 4)
+        assert bool(guard.frozen()) == (step > 4)
+        guard.record(step, torch.tensor(bad))
+    assert (int(guard.skipped), int(guard.last), int(guard.refused)) == (1, 2, 4)
+    order = TrainingOrder(60, 10, torch.device("cpu"), 0, True)
+    progress = Progress()
+    refused, where = guard.check(progress, order)
+    assert refused == 4
+    assert where.startswith("epoch 1, step 4 (windows ")
+    assert (progress.skipped, progress.skipped_of_epoch) == (1, 1)
+    guard.restart(progress.skipped)
+    assert not guard.frozen()
+    assert guard.check(progress, order) == (0, "")
 
 
 def test_one_line_and_exit_code(small_data, refused, monkeypatch, results):
-    plain = ExpLongTermForecasting.batch_loss
-    spoiled = lambda self, *given: plain(self, *given) / 0  # noqa: E731
-    monkeypatch.setattr(ExpLongTermForecasting, "batch_loss", spoiled)
+    plain = CALFObjective.losses
+
+    def spoiled(self, *given):
+        losses = plain(self, *given)
+        return losses | {"total": losses["total"] / 0}
+
+    monkeypatch.setattr(CALFObjective, "losses", spoiled)
     message = refused(argv(LONG, small_data))
     assert "epoch 1, step 1 (windows " in message
     assert "checkpoints/" in message
@@ -208,12 +220,13 @@ def test_one_line_and_exit_code(small_data, refused, monkeypatch, results):
 
 
 def test_the_record_says_so(small_data, workdir, monkeypatch, results):
-    plain, calls = ExpLongTermForecasting.batch_loss, []
+    plain, calls = CALFObjective.losses, []
 
-    def batch_loss(self, *given):
+    def spoiled(self, *given):
         calls.append(1)
-        return plain(self, *given) * (float("nan") if len(calls) == 4 else 1)
+        losses = plain(self, *given)
+        return losses | {"total": losses["total"] * (float("nan") if len(calls) == 4 else 1)}
 
-    monkeypatch.setattr(ExpLongTermForecasting, "batch_loss", batch_loss)
+    monkeypatch.setattr(CALFObjective, "losses", spoiled)
     assert main(argv(LONG, small_data, "--skip_bad_steps", "1", "--train_epochs", "1")) == 0
     assert json.loads((results() / "run.json").read_text())["skipped_steps"] == 1

@@ -47,7 +47,7 @@ def killed(small_data, tmp_path_factory):
     folder = tmp_path_factory.mktemp("killed")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        once_at(patch, "_step", 2, raises(Killed()), step=9)
+        once_at(patch, "train_step", 2, raises(Killed()), step=9)
         run = experiment(LONG, small_data, "--save_every", "4")
         with pytest.raises(Killed):
             run.train()
@@ -74,11 +74,11 @@ def test_interrupted_and_resumed(small_data, workdir, reference, monkeypatch, ca
     expected = reference(task)
     interrupt = send(signal.SIGINT)
     if where == "step":
-        once_at(monkeypatch, "_step", 2, interrupt, step=2)
+        once_at(monkeypatch, "train_step", 2, interrupt, step=2)
     elif where == "validation":
         once_at(monkeypatch, "validation_score", 2, interrupt)
     else:
-        once_at(monkeypatch, "_print_epoch", 3 if where == "end" else 1, interrupt)
+        once_at(monkeypatch, "print_epoch", 3 if where == "end" else 1, interrupt)
     run = experiment(task, small_data)
     with pytest.raises(Interrupted) as stop:
         run.train()
@@ -88,7 +88,7 @@ def test_interrupted_and_resumed(small_data, workdir, reference, monkeypatch, ca
     if where == "step":
         assert (epoch, steps) == (2, 2)
     elif where == "validation":
-        assert (epoch, steps) == (2, run._steps())
+        assert (epoch, steps) == (2, len(run.order))
     else:
         assert saved["finished"] if where == "end" else (epoch, steps) == (2, 1)
     capsys.readouterr()
@@ -102,24 +102,24 @@ def test_interrupted_and_resumed(small_data, workdir, reference, monkeypatch, ca
 
 @pytest.mark.parametrize(("sign", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_exit_codes(small_data, workdir, monkeypatch, capsys, sign, code):
-    once_at(monkeypatch, "_step", 1, send(sign), step=3)
+    once_at(monkeypatch, "train_step", 1, send(sign), step=3)
     assert main(argv(LONG, small_data)) == code
     errors = capsys.readouterr().err
     assert "state.safetensors is kept: the same command with --resume goes on" in errors
     assert "Traceback" not in errors
     names = {path.name for path in workdir.rglob("*") if path.is_file()}
-    assert names == {"state.safetensors"}
+    assert names == {"state.safetensors", "manifest.json"}
     assert main(argv(LONG, small_data, "--resume")) == 0
 
 
 @pytest.mark.parametrize(("sign", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_in_the_final_test(small_data, workdir, monkeypatch, capsys, sign, code):
-    monkeypatch.setattr(ExpBasic, "finish", lambda *_, **__: send(sign)())
+    monkeypatch.setattr("exp.series.save_results", lambda *_, **__: send(sign)())
     assert main(argv(LONG, small_data)) == code
     assert "Traceback" not in capsys.readouterr().err
     monkeypatch.undo()
     monkeypatch.chdir(workdir)
-    monkeypatch.setattr(ExpBasic, "_step", raises(AssertionError("trained again")))
+    monkeypatch.setattr(ExpBasic, "train_step", raises(AssertionError("trained again")))
     assert main(argv(LONG, small_data, "--resume")) == 0
 
 
@@ -135,7 +135,7 @@ def step(self, number, index):
             os.kill(os.getpid(), sign)
         print("went on", flush=True)
 
-exp.exp_basic.ExpBasic._step = step
+exp.exp_basic.ExpBasic.train_step = step
 sys.exit(main(sys.argv[1:]))
 """
 
@@ -155,9 +155,9 @@ def test_a_second_signal_exits_at_once(small_data, workdir):
 
 
 def test_a_signal_while_starting(small_data, workdir, monkeypatch, capsys):
-    monkeypatch.setattr(ExpBasic, "_build_model", lambda self: send(signal.SIGINT)())
+    monkeypatch.setattr("exp.exp_basic.objective_class", lambda _: send(signal.SIGINT)())
     assert main(argv(LONG, small_data)) == 130
-    monkeypatch.setattr(ExpBasic, "_build_model", lambda self: send(signal.SIGTERM)())
+    monkeypatch.setattr("exp.exp_basic.objective_class", lambda _: send(signal.SIGTERM)())
     with pytest.raises(SystemExit) as stop:
         main(argv(LONG, small_data))
     assert stop.value.code == 143
@@ -196,7 +196,7 @@ def test_training_outside_the_main_thread(small_data, workdir, reference):
 )
 def test_killed_and_resumed(small_data, workdir, reference, monkeypatch, capsys, more):
     expected = reference(LONG, *more)
-    once_at(monkeypatch, "_step", 3, raises(Killed()), step=4)
+    once_at(monkeypatch, "train_step", 3, raises(Killed()), step=4)
     with pytest.raises(Killed):
         trained(LONG, small_data, *more, "--save_every", "3")
     found = trained(LONG, small_data, *more, "--save_every", "3", "--resume")
@@ -209,13 +209,13 @@ def test_early_stopping_is_resumed(small_data, workdir, monkeypatch, capsys):
     name = "exp.exp_long_term_forecasting.ExpLongTermForecasting.validation_score"
     monkeypatch.setattr(name, lambda self, epoch: errors[epoch])
     more = ("--train_epochs", "9", "--patience", "2")
-    once_at(monkeypatch, "_step", 4, send(signal.SIGTERM), step=1)
+    once_at(monkeypatch, "train_step", 4, send(signal.SIGTERM), step=1)
     with pytest.raises(Interrupted):
         trained(LONG, small_data, *more)
     run = experiment(LONG, small_data, *more, "--resume")
     run.train()
     assert len(run.progress.history) == 4
-    assert (run.progress.best.epoch, run.progress.waited) == (2, 2)
+    assert (run.progress.best.epoch, run.progress.epochs_without_improvement) == (2, 2)
     assert "stopped early" in capsys.readouterr().out
 
 
@@ -236,7 +236,7 @@ def test_saving_less_often_than_once_an_epoch(small_data, workdir, reference, mo
 
 def test_nothing_to_resume_from(small_data, workdir, reference, capsys):
     assert differ(trained(LONG, small_data, "--resume"), reference(LONG)) == []
-    assert "state.safetensors is not there: training starts at the begin" in capsys.readouterr().out
+    assert "state.safetensors is absent: training starts at the begin" in capsys.readouterr().out
 
 
 def test_a_finished_training_goes_straight_to_the_test(
@@ -244,7 +244,7 @@ def test_a_finished_training_goes_straight_to_the_test(
 ):
     assert main(argv(LONG, small_data)) == 0
     before = load(results() / "pred.npy").tobytes()
-    monkeypatch.setattr(ExpBasic, "_step", raises(AssertionError("trained again")))
+    monkeypatch.setattr(ExpBasic, "train_step", raises(AssertionError("trained again")))
     capsys.readouterr()
     assert main(argv(LONG, small_data, "--resume")) == 0
     assert "training was finished" in capsys.readouterr().out
@@ -257,7 +257,7 @@ def test_repetitions(small_data, workdir, monkeypatch, capsys):
     """The first one is finished, the second one under way."""
     more = ("--itr", "2", "--train_epochs", "1")
     assert main(argv(LONG, small_data, *more, "--des", "undisturbed")) == 0
-    seeds, plain = [], ExpBasic._step
+    seeds, plain = [], ExpBasic.train_step
 
     def step(self, number, index):
         seeds.append((self.seed, number))
@@ -265,7 +265,7 @@ def test_repetitions(small_data, workdir, monkeypatch, capsys):
             send(signal.SIGINT)()
         plain(self, number, index)
 
-    monkeypatch.setattr(ExpBasic, "_step", step)
+    monkeypatch.setattr(ExpBasic, "train_step", step)
     assert main(argv(LONG, small_data, *more)) == 130
     seeds.clear()
     assert main(argv(LONG, small_data, *more, "--resume")) == 0
@@ -334,7 +334,7 @@ def test_a_damaged_state(small_data, reference, stopped, monkeypatch, capsys, da
     DAMAGES[damage](stopped.state)
     capsys.readouterr()
     # killed again once it has saved anew: what was damaged has not taken the place of what is whole
-    once_at(monkeypatch, "_step", 2, raises(Killed()), step=9)
+    once_at(monkeypatch, "train_step", 2, raises(Killed()), step=9)
     with pytest.raises(Killed):
         trained(LONG, small_data, "--resume", "--save_every", "4")
     out = capsys.readouterr().out
@@ -376,21 +376,20 @@ def test_what_a_killed_run_was_writing_is_removed(small_data, stopped, workdir):
 
 
 def test_a_damaged_best_model(small_data, stopped, refused):
-    cut(stopped.checkpoint)
+    cut(stopped.best_checkpoint)
     assert "best model so far: start anew" in refused(argv(LONG, small_data, "--resume"))
-    stopped.checkpoint.unlink()
+    stopped.best_checkpoint.unlink()
     assert "no such file" in refused(argv(LONG, small_data, "--resume"))
 
 
 def test_a_best_model_damaged_while_training(small_data, refused, monkeypatch):
-    plain = ExpBasic._save_state
+    plain = ExpBasic.save_state
 
     def save(self):
         plain(self)
-        self.background.wait()
-        cut(self.folders.checkpoint)
+        cut(self.folders.best_checkpoint)
 
-    monkeypatch.setattr(ExpBasic, "_save_state", save)
+    monkeypatch.setattr(ExpBasic, "save_state", save)
     assert "the checkpoint is damaged" in refused(argv(LONG, small_data))
 
 
@@ -411,7 +410,7 @@ def test_a_full_disk_while_saving(small_data, stopped, reference, refused, monke
 
 def test_a_full_disk_when_interrupted(small_data, refused, monkeypatch):
     """Nothing is said to be kept that is not."""
-    once_at(monkeypatch, "_step", 1, send(signal.SIGINT), step=3)
+    once_at(monkeypatch, "train_step", 1, send(signal.SIGINT), step=3)
     monkeypatch.setattr(exp.resume, "save_tensors", full)
     assert "No space left on device" in refused(argv(LONG, small_data))
 
@@ -429,7 +428,7 @@ def test_a_state_of_another_configuration(small_data, stopped, workdir, refused,
 
 def test_a_state_alone_is_not_replaced_by_another_run(small_data, stopped, workdir, refused):
     """Of a run that was stopped before its first epoch was over."""
-    stopped.checkpoint.unlink()
+    stopped.best_checkpoint.unlink()
     assert "--seed 2021, not 3" in refused(argv(LONG, small_data, "--seed", "3"))
     assert main(argv(LONG, small_data, "--seed", "3", "--overwrite")) == 0
 
@@ -443,7 +442,7 @@ def test_a_state_of_another_gpt2(small_data, stopped, refused, tmp_path):
     arguments = read_checkpoint(stopped.state).metadata["arguments"] | noted
     for name in ("state.safetensors", "checkpoint.safetensors"):
         rewrite(stopped.state.with_name(name), arguments)
-    assert "is another GPT-2" in refused(argv(LONG, other, "--resume"))
+    assert "another backbone" in refused(argv(LONG, other, "--resume"))
 
 
 def rewrite(path: Path, arguments: dict) -> None:
@@ -456,7 +455,7 @@ def rewrite(path: Path, arguments: dict) -> None:
 
 def test_a_new_start_forgets_the_state_before(small_data, stopped, monkeypatch, capsys):
     """Else a run that is killed early would go on from a state of the one before."""
-    once_at(monkeypatch, "_step", 1, raises(Killed()), step=2)
+    once_at(monkeypatch, "train_step", 1, raises(Killed()), step=2)
     with pytest.raises(Killed):
         trained(LONG, small_data)
     assert experiment(LONG, small_data, "--resume").folders.state == stopped.state
@@ -465,7 +464,7 @@ def test_a_new_start_forgets_the_state_before(small_data, stopped, monkeypatch, 
 
 
 def test_a_checkpoint_is_no_state(small_data, stopped, refused):
-    shutil.copy(stopped.checkpoint, stopped.state)
+    shutil.copy(stopped.best_checkpoint, stopped.state)
     assert "the state of another model" in refused(argv(LONG, small_data, "--resume"))
 
 

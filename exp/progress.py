@@ -1,0 +1,101 @@
+"""How far a training run is, and its epochs in numbers."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from math import isfinite
+
+
+@dataclass(frozen=True)
+class EpochRecord:
+    """One epoch in numbers.
+
+    Attributes:
+        train: mean training loss. losses: its parts by name.
+        validation, test: scores of these splits.
+        learning_rate: that the epoch was trained with. seconds: that it took.
+    """
+
+    epoch: int
+    train: float
+    validation: float
+    test: float
+    learning_rate: float
+    seconds: float
+    losses: dict[str, float] = field(default_factory=dict)
+
+    def line(self, epochs: int, score: str) -> str:
+        """Put it on one line; `epochs` is the number of all, `score` names the scores."""
+        losses = ", ".join(f"{name} {value:.4f}" for name, value in self.losses.items())
+        return (
+            f"epoch {self.epoch}/{epochs} | train loss {self.train:.4f} | {losses} | "
+            f"validation {score} {self.validation:.4f} | test {score} {self.test:.4f} | "
+            f"lr {self.learning_rate:.2e} | {self.seconds:.1f} s"
+        )
+
+
+@dataclass
+class Progress:
+    """How far a training run is.
+
+    Attributes:
+        epoch: under way, from 1. steps: of it that are done. seconds: that it took so far.
+        epochs_without_improvement: since the best one.
+        skipped, skipped_of_epoch: updates skipped as not finite, in all and in this epoch.
+        history: the epochs that are over. best: the one whose model is kept.
+        finished: whether training is over.
+    """
+
+    epoch: int = 1
+    steps: int = 0
+    seconds: float = 0.0
+    epochs_without_improvement: int = 0
+    skipped: int = 0
+    skipped_of_epoch: int = 0
+    history: list[EpochRecord] = field(default_factory=list)
+    best: EpochRecord | None = None
+    finished: bool = False
+
+    @classmethod
+    def from_notes(cls, notes: Mapping) -> "Progress":
+        """Take from what `asdict` gave, now or in an earlier version."""
+        notes = dict(notes)
+        if "waited" in notes:
+            notes["epochs_without_improvement"] = notes.pop("waited")
+        best = notes["best"] and EpochRecord(**notes["best"])
+        history = [EpochRecord(**record) for record in notes["history"]]
+        return cls(**{**notes, "best": best, "history": history})
+
+    def is_improvement(self, record: EpochRecord, higher_is_better: bool) -> bool:
+        """Whether an epoch is the best so far; of equals, the later one is, as published."""
+        if not isfinite(record.validation):
+            return False
+        if self.best is None:
+            return True
+        if higher_is_better:
+            return record.validation >= self.best.validation
+        return record.validation <= self.best.validation
+
+    def end_epoch(self, record: EpochRecord, improved: bool) -> None:
+        """Note that an epoch is over, and begin the next one."""
+        self.history.append(record)
+        self.best = record if improved else self.best
+        self.epochs_without_improvement = 0 if improved else self.epochs_without_improvement + 1
+        self.epoch, self.steps, self.seconds, self.skipped_of_epoch = record.epoch + 1, 0, 0.0, 0
+
+
+class Clock:
+    """Adds the time that passes to the seconds of a `Progress`."""
+
+    def __init__(self) -> None:
+        self.start()
+
+    def start(self) -> None:
+        """Count from now on."""
+        self._last = time.perf_counter()
+
+    def add_to(self, progress: Progress) -> None:
+        """Add what passed since the last call, or the start."""
+        now = time.perf_counter()
+        progress.seconds += now - self._last
+        self._last = now

@@ -1,4 +1,4 @@
-"""The competition's files and the windows cut from them."""
+"""The files of the M4 competition and windows of their series."""
 
 import time
 
@@ -75,7 +75,7 @@ def test_files_side_by_side(tmp_path):
         ("V1,V2\nH7,1\nH8,2\n", "different ids"),
     ],
 )
-def test_test_file_that_does_not_belong(tmp_path, test, expected):
+def test_mismatched_test_file(tmp_path, test, expected):
     (tmp_path / "Hourly-train.csv").write_text("V1,V2\nH1,1\n")
     (tmp_path / "Hourly-test.csv").write_text(test)
     with pytest.raises(UserError, match=expected):
@@ -99,7 +99,7 @@ def test_monthly_size_reads_in_seconds(tmp_path):
 
 
 def naive_window(values: np.ndarray, cut: int, back: int, ahead: int):
-    """One window, the plain way."""
+    """One expected window."""
     x, y, mask = np.zeros(back), np.zeros(ahead), np.zeros(ahead)
     seen, left = values[max(0, cut - back) : cut], values[cut : cut + ahead]
     x[back - len(seen) :] = seen

@@ -1,4 +1,4 @@
-"""Splits and windows, beside what the reference's loaders were recorded to give."""
+"""Splits and windows; `tests/parity/test_loaders.py` compares them with the reference."""
 
 import time
 from argparse import Namespace
@@ -120,7 +120,7 @@ def test_too_few_rows(arguments, more, flag, missing):
 
 @pytest.mark.parametrize(("rows", "channels"), [(26_304, 321), (17_544, 862)])
 def test_electricity_and_traffic_sizes_load_in_seconds(arguments, tmp_path, rows, channels):
-    """Made of a day's lines again and again, so that writing the file is quick."""
+    """The lines of one day are repeated, so that writing the file is quick."""
     rng = np.random.default_rng(0)
     day = [",".join(f"{value:.4f}" for value in row) for row in rng.random((24, channels))]
     dates = pd.date_range("2016-07-01", periods=rows, freq="h").strftime("%Y-%m-%d %H:%M:%S")

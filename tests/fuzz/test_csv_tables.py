@@ -1,4 +1,4 @@
-"""Any CSV gives a clear error, or windows that are exactly the slices of what it holds."""
+"""Any CSV gives a clear error, or windows that are exact slices of its values."""
 
 import csv
 import io
@@ -45,7 +45,7 @@ FORMATS = st.sampled_from(
 
 @st.composite
 def tables(draw):
-    """A header, the rows as text, and whether a CSV of them should be read."""
+    """A header, rows of text, and whether a CSV of them is valid."""
     count = draw(st.integers(30, 80) | st.integers(1, 80))
     names = draw(st.lists(NAMES, min_size=0, max_size=4)) + draw(
         st.sampled_from([["OT"], ["OT"], ["OT", "b"], []])
@@ -92,7 +92,7 @@ OPTIONS = st.fixed_dictionaries(
 
 
 def plain_windows(source: SeriesSource, options: dict, target: str, months: tuple | None):
-    """Splits the plain way: what the file says, scaled by scikit-learn, sliced in a loop.
+    """The expected splits: values of the file, scaled by scikit-learn, sliced in a loop.
 
     Returns:
         By split a list of `(x, y)`.
@@ -108,9 +108,9 @@ def plain_windows(source: SeriesSource, options: dict, target: str, months: tupl
         columns.remove(target)
         columns.append(target)
     assert source.columns == columns
-    said = [[float(row[header.index(name)]) for name in columns] for row in rows]
-    np.testing.assert_allclose(source.values, said, rtol=1e-15, atol=1e-300)
-    values = source.values.copy("K")  # said in the same layout, in which sums are rounded alike
+    expected = [[float(row[header.index(name)]) for name in columns] for row in rows]
+    np.testing.assert_allclose(source.values, expected, rtol=1e-15, atol=1e-300)
+    values = source.values.copy("K")  # sums round alike in the same memory layout
     n, look_back, horizon = len(values), options["seq_len"], options["pred_len"]
     if months is None:
         n_train, n_test = int(n * 0.7), int(n * 0.2)
@@ -120,9 +120,9 @@ def plain_windows(source: SeriesSource, options: dict, target: str, months: tupl
     if n_train + n_val + n_test > n:
         return None
     scaled = StandardScaler().fit(values[: max(n_train, 1)]).transform(values).astype(np.float32)
-    kept = (n_train - look_back) * options["percent"] // 100 + look_back
+    few_shot = (n_train - look_back) * options["percent"] // 100 + look_back
     spans = {
-        "train": (0, kept),
+        "train": (0, few_shot),
         "val": (n_train - look_back, n_train + n_val),
         "test": (n_train + n_val - look_back, n_train + n_val + n_test),
     }
@@ -137,7 +137,7 @@ def plain_windows(source: SeriesSource, options: dict, target: str, months: tupl
 
 
 def check_split(source: SeriesSource, flag: str, expected: list, options: dict) -> None:
-    """Compare one split with what it should hold."""
+    """Compare a split with the expected windows."""
     if not expected:
         with pytest.raises(NoWindowError) as caught:
             source.split(flag)
@@ -203,7 +203,7 @@ def test_windows_are_slices(tmp_path_factory, table, options, target, quoting, e
     st.integers(0, 3),
 )
 def test_windows_of_ett_splits(tmp_path_factory, more, options, data, seed):
-    """Months of a day, so that files stay short."""
+    """With months of one day, so that files stay short."""
     a_day = 24 if data == "ETTh1" else 96
     months = tuple(count * a_day // 24 for count in (12, 4, 4))
     folder = tmp_path_factory.mktemp("ett", numbered=True)
@@ -236,7 +236,7 @@ BASE = (
 
 
 def mutated(base: bytes):
-    """Pieces of a file replaced by others, or left out."""
+    """A file with some pieces replaced or removed."""
     pieces = st.one_of(
         st.binary(max_size=4),
         st.sampled_from(
@@ -288,7 +288,7 @@ def test_any_bytes(tmp_path_factory, content):
 )
 @example("9999-12-20", [86400], 20)
 def test_dates_of_all_times(tmp_path_factory, first, gaps, steps):
-    """Dates far from today, at any pace: a future that follows, or a clear error."""
+    """Dates far from today, at any step: future dates, or a clear error."""
     stamps = np.datetime64(first, "s") + np.cumsum([0, *gaps]).astype("timedelta64[s]")
     rows = [[str(stamp).replace("T", " "), 1] for stamp in stamps]
     path = written(tmp_path_factory.getbasetemp() / "x.csv", ["date", "OT"], rows)

@@ -1,4 +1,4 @@
-"""M4, UEA and anomaly files: a clear error, or exactly what they hold."""
+"""M4, UEA and anomaly-detection files: a clear error, or exactly their values."""
 
 import re
 from pathlib import Path
@@ -82,7 +82,7 @@ def test_m4_files(tmp_path_factory, series, ids, padding, filler, quoted, wrong)
     SERIES, st.integers(1, 15), st.integers(1, 9), st.sampled_from([1.5, 10.0]), st.integers(0, 9)
 )
 def test_m4_windows(series, seq_len, pred_len, history, seed):
-    """Values number the places, so that a window tells where it was cut."""
+    """Values count the steps, so that a window shows where it was cut."""
     numbered = [np.arange(1.0, len(values) + 1) + 100 * i for i, values in enumerate(series)]
     dataset = M4Dataset(numbered, seq_len, pred_len, history)
     dataset.reseed(seed)
@@ -163,7 +163,7 @@ def ts_text(names, part, missing: str) -> str:
 
 
 def filled(values: np.ndarray, mean: np.ndarray) -> np.ndarray:
-    """Holes filled by pandas: linear within, the nearest value at the ends, else the mean."""
+    """Missing values filled: linear, the nearest value at the ends, the mean without any value."""
     frame = pd.DataFrame(values).interpolate("linear", limit_direction="both")
     return frame.fillna(pd.Series(mean)).to_numpy()
 
@@ -189,7 +189,7 @@ def test_ts_files(tmp_path_factory, made, missing, seed, on_test):
         return
     length = max(len(values) for values, _ in train + test)
     assert splits.train.x.shape[1:] == (length, train[0][0].shape[1])
-    # which samples were held out is told by their number and labels alone
+    # the held-out samples are known by their number and labels alone
     held = 0 if on_test else len(splits.val)
     assert len(splits.train) + held == len(train)
     labels = splits.train.y.tolist() + ([] if on_test else splits.val.y.tolist())
@@ -228,7 +228,7 @@ def test_any_ts_bytes(tmp_path_factory, content):
 
 @st.composite
 def anomaly_sets(draw):
-    """Training and test rows, labels of these, and a window length."""
+    """Training rows, test rows and their labels, and a window length."""
     channels = draw(st.integers(1, 3))
     rows = [draw(st.integers(1, 40)), draw(st.integers(1, 20))]
     pool = draw(st.lists(VALUES, min_size=2, max_size=9))
@@ -242,7 +242,7 @@ def anomaly_sets(draw):
 
 
 def write_set(folder: Path, data: str, train, test, labels, missing: bool) -> int:
-    """Write a set in its own layout; tells how many cells were left out."""
+    """Write a set in its own layout; returns the number of missing cells."""
     if data in ("MSL", "SMD"):
         for name, array in (("train", train), ("test", test), ("test_label", labels)):
             np.save(folder / f"{data}_{name}.npy", array)
@@ -301,7 +301,7 @@ def test_anomaly_sets(tmp_path_factory, made, data, missing, published):
         windows = getattr(splits, name)
         (x,) = windows.batch(torch.arange(len(windows)))
         np.testing.assert_array_equal(x, [values[start : start + seq_len] for start in starts])
-    # every row is scored once, with what belongs to it
+    # every row is scored once, with its own score
     place = torch.arange(len(test_rows))
     scores = torch.stack([place[int(s) : int(s) + seq_len] for s in splits.test.starts])
     assert point_scores(splits.test, scores).tolist() == place.tolist()

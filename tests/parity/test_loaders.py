@@ -1,4 +1,4 @@
-"""Every recorded row of the reference's data loaders."""
+"""All recordings of the reference's data loaders."""
 
 import json
 import re
@@ -14,7 +14,7 @@ ROWS = json.loads((GOLDEN / "loaders.json").read_text()) if GOLDEN.is_dir() else
 
 
 def full_rows() -> list[dict]:
-    """Rows that failed in the reference name less; the sets' other rows have the rest."""
+    """Recordings of failures lack some keys, which other recordings of the set have."""
     known = {row["root"]: row for row in ROWS if "file" in row}
     keys = ("file", "freq", "target", "seq_len")
     return [{**{key: known[row["root"]][key] for key in keys}, **row} for row in ROWS]

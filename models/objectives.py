@@ -82,18 +82,7 @@ class CALFObjective(Objective):
         return self.model(x, mask, text_branch=False).outputs_time
 
     def parameter_groups(self) -> list[ParameterGroup]:
-        """Two groups, told apart by `_proj` in the name.
-
-        The second is meant for the feature projections; since the authors' code selects it by
-        name, it takes in the match module's attention projections too (docs/method.md, section 5).
-        """
-        trained = [(name, p) for name, p in self.model.named_parameters() if p.requires_grad]
-        main = [p for name, p in trained if "_proj" not in name]
-        projections = [p for name, p in trained if "_proj" in name]
-        return [
-            ParameterGroup("main", main),
-            ParameterGroup("projections", projections, PROJECTION_LEARNING_RATE),
-        ]
+        return parameter_groups(self.model)
 
     def published_validation_mode(self) -> None:
         """Leave the dropouts of GPT-2 and LoRA on (docs/method.md, section 7)."""
@@ -127,6 +116,21 @@ class CALFObjective(Objective):
                 f"{backbone.get('seed', 'unknown')}; give the same --llm, --llm_weights and --seed"
             )
         self.model.load_state_dict(state, strict=False)
+
+
+def parameter_groups(model: Model) -> list[ParameterGroup]:
+    """Sort the trained parameters into two groups, told apart by `_proj` in the name.
+
+    The second is meant for the feature projections; since the authors' code selects it by name, it
+    takes in the match module's attention projections too (docs/method.md, section 5).
+    """
+    trained = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+    return [
+        ParameterGroup("main", [p for name, p in trained if "_proj" not in name]),
+        ParameterGroup(
+            "projections", [p for name, p in trained if "_proj" in name], PROJECTION_LEARNING_RATE
+        ),
+    ]
 
 
 def frozen_fingerprint(module: nn.Module) -> str:

@@ -6,7 +6,7 @@ import os
 import tempfile
 from argparse import Namespace
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -260,15 +260,18 @@ def read_manifest(folder: Path) -> dict[str, object] | None:
 
     Folders of earlier versions have no manifest: the notes in their files tell it.
     """
-    try:
-        if (folder / MANIFEST).is_file():
-            return dict(json.loads((folder / MANIFEST).read_text()))
-        if (folder / "run.json").is_file():
-            record = json.loads((folder / "run.json").read_text())
-            return configuration(record["arguments"], record.get("trained_with"))
-        for path in sorted(folder.glob("*.safetensors")):
-            with safe_open(path, "np") as file:
-                return configuration(json.loads(file.metadata()[METADATA_KEY])["arguments"])
-    except (SafetensorError, OSError, ValueError, TypeError, KeyError, AttributeError):
-        pass
+
+    def tensors_notes(path: Path) -> dict:
+        with safe_open(path, "np") as file:
+            return json.loads(file.metadata()[METADATA_KEY])
+
+    def record_or_notes(path: Path) -> dict[str, object]:
+        notes = json.loads(path.read_text()) if path.suffix == ".json" else tensors_notes(path)
+        if path.name == MANIFEST:
+            return dict(notes)
+        return configuration(notes["arguments"], notes.get("trained_with"))
+
+    for path in [folder / MANIFEST, folder / "run.json", *sorted(folder.glob("*.safetensors"))]:
+        with suppress(SafetensorError, OSError, ValueError, TypeError, KeyError, AttributeError):
+            return record_or_notes(path)
     return None

@@ -6,6 +6,7 @@ import torch
 from layers.backbone import load_backbone
 from layers.fast_cpu import install
 from models.CALF import CALFConfig, Model
+from models.objectives import parameter_groups
 from utils.errors import UserError
 
 
@@ -30,7 +31,7 @@ def test_published_size():
     assert sum(p.numel() for p in parameters if p.requires_grad) == 18_022_496
     assert sum(p.numel() for p in parameters) < 65_000_000
     assert not [name for name, _ in model.named_modules() if name.endswith("wte")]
-    optimised = [*model.main_parameters(), *model.projection_parameters()]
+    optimised = [p for group in parameter_groups(model) for p in group.parameters]
     assert sum(p.numel() for p in optimised) == 18_022_496
 
 

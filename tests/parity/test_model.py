@@ -6,7 +6,10 @@ import pytest
 import torch
 from torch.optim import Adam
 
-from exp.exp_basic import PROJECTION_LEARNING_RATE, learning_rate_schedule
+from exp.device import learning_rate_schedule
+from layers import fast_cpu
+from models.CALF import Model
+from models.objectives import PROJECTION_LEARNING_RATE, parameter_groups
 from tests.parity.recordings import Recording, assert_agree
 from utils.losses import CALFLoss
 
@@ -17,23 +20,30 @@ TASKS = [
     "anomaly_detection",
     "classification",
 ]
-PERIOD = 4  # of the recorded M4 losses, where the recording does not say
 
 
-def total_loss(recording: Recording, model, settings: dict) -> torch.Tensor:
+@pytest.fixture(params=["plain", "fast_cpu"])
+def load(request, golden):
+    """Load a recording and our model in its state, plain and with the fast kernels."""
+
+    def load(task: str) -> tuple[Recording, Model]:
+        recording = Recording(golden, task)
+        model = recording.model()
+        if request.param == "fast_cpu":
+            assert fast_cpu.install(model) > 10
+        return recording, model
+
+    return load
+
+
+def total_loss(recording: Recording, model: Model, settings: dict) -> torch.Tensor:
     """What a training step of the task computes."""
-    tensors = recording.tensors
-    loss = CALFLoss.of(Namespace(task_name=recording.task, **settings))
-    mask = tensors.get("mask")
-    if recording.task == "short_term_forecast":
-        period = recording.config.get("period", PERIOD)
-        loss = loss.of_series(tensors["x"], period, tensors["y_mark"])
+    loss = CALFLoss.from_args(Namespace(task_name=recording.task, **settings))
+    batch = recording.batch()
     output = model(
-        tensors["x"], mask, text_branch=loss.needs_text_branch, features=loss.needs_features
+        batch.x, batch.mask, text_branch=loss.needs_text_branch, features=loss.needs_features
     )
-    if mask is None:
-        return loss(output, tensors["y"])
-    return loss(output, tensors["y"], lambda y: y[mask == 0])
+    return loss(output, batch)["total"]
 
 
 def assert_updates_agree(ours, theirs, before, gradient, name: str) -> None:
@@ -50,10 +60,10 @@ def assert_updates_agree(ours, theirs, before, gradient, name: str) -> None:
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_outputs_and_features(golden, task):
-    recording = Recording(golden, task)
+def test_outputs_and_features(load, task):
+    recording, model = load(task)
     with torch.no_grad():
-        output = recording.model()(
+        output = model(
             recording.tensors["x"], recording.tensors.get("mask"), text_branch=True
         )
     theirs = recording.tensors
@@ -67,25 +77,23 @@ def test_outputs_and_features(golden, task):
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_trainable_parameters(golden, task):
-    recording = Recording(golden, task)
-    named = recording.model().named_parameters()
+def test_trainable_parameters(load, task):
+    recording, model = load(task)
+    named = model.named_parameters()
     assert {name for name, p in named if p.requires_grad} == set(recording.trainable)
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_losses(golden, task):
-    recording = Recording(golden, task)
-    model = recording.model()
+def test_losses(load, task):
+    recording, model = load(task)
     for settings in recording.notes["losses"]:
         value = total_loss(recording, model, settings).item()
         assert value == pytest.approx(settings["value"], rel=1e-5), settings
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_gradients(golden, task):
-    recording = Recording(golden, task)
-    model = recording.model()
+def test_gradients(load, task):
+    recording, model = load(task)
     total_loss(recording, model, recording.notes["losses"][0]).backward()
     parameters = dict(model.named_parameters())
     theirs = recording.group("grad")
@@ -95,13 +103,14 @@ def test_gradients(golden, task):
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_three_optimiser_steps(golden, task):
-    recording = Recording(golden, task)
-    model, notes = recording.model(), recording.notes
+def test_three_optimiser_steps(load, task):
+    recording, model = load(task)
+    notes = recording.notes
     rate = notes["main_lr"][0]
     assert notes["proj_lr"] == PROJECTION_LEARNING_RATE
-    main = Adam(model.main_parameters(), lr=rate)
-    projections = Adam(model.projection_parameters(), lr=PROJECTION_LEARNING_RATE)
+    main, projections = (
+        Adam(group.parameters, lr=group.learning_rate or rate) for group in parameter_groups(model)
+    )
     scheduler = learning_rate_schedule(main, Namespace(cos=1, tmax=5))
     for value, rate in zip(notes["trajectory"], notes["main_lr"], strict=True):
         assert main.param_groups[0]["lr"] == pytest.approx(rate, rel=1e-9)

@@ -185,7 +185,6 @@ class M4Dataset(Dataset):
         self.lengths = torch.tensor(lengths)
         self.starts = torch.tensor(np.cumsum(lengths) - lengths)
         self.earliest = (self.lengths - int(history * pred_len)).clamp(min=1)
-        self.generator = torch.Generator()
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -202,10 +201,6 @@ class M4Dataset(Dataset):
             setattr(self, name, getattr(self, name).to(device))
         return self
 
-    def reseed(self, seed: int) -> None:
-        """Seed the generator of the cut points."""
-        self.generator.manual_seed(seed)
-
     def batch(self, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Cut a window of each series at a random point.
 
@@ -218,7 +213,7 @@ class M4Dataset(Dataset):
             there is a value.
         """
         low, length = self.earliest[index], self.lengths[index]
-        random = torch.rand(len(index), generator=self.generator, dtype=torch.float64)
+        random = torch.rand(len(index), dtype=torch.float64)
         cut = low + (random.to(low.device) * (length - low).clamp(min=0)).long()
         horizon = cut[:, None] + torch.arange(self.pred_len, device=cut.device)
         y, mask = self._gather(index, horizon)

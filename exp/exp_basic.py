@@ -55,7 +55,7 @@ class ExpBasic(ABC):
 
     def __init__(self, args: Namespace, iteration: int = 0):
         self.started = datetime.now(UTC).isoformat(timespec="seconds")
-        if args.d_model is None:
+        if "d_model" not in args.given:
             args = objective_class(args.model).resolve_args(args)
         self.args = args = self.resolve_args(args)
         self.setting = settings_string(args, iteration)

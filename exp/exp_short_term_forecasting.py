@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
 from torch import Tensor
 
 from data_provider.m4 import (
@@ -111,7 +110,6 @@ class ExpShortTermForecasting(ExpBasic):
         return dataset.to(self.device)
 
     def training_batch(self, index: Tensor) -> Batch:
-        self.train_set.reseed(torch.initial_seed())
         x, y, y_mask = self.train_set.batch(index)
         return Batch(x, y, y_mask=y_mask, period=self.pattern.period)
 

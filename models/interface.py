@@ -140,8 +140,8 @@ class Objective(ABC):
     def check_state(self, state: Mapping[str, Tensor], path: Path) -> None:
         """Refuse a state that is not of this model; see `load_state`."""
         own = self.model.state_dict()
-        for name in own:
-            if name in state and state[name].shape != own[name].shape:
+        for name in state:
+            if name in own and state[name].shape != own[name].shape:
                 raise UserError(
                     f"{path} does not fit: {name} is {tuple(state[name].shape)} there and "
                     f"{tuple(own[name].shape)} here; give the {self.shape_options} that it was "

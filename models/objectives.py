@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from layers.backbone import load_config
 from models.CALF import CALFConfig, Model
 from models.interface import DataShape, Objective, ParameterGroup
 from utils.batch import Batch, Weight
@@ -30,11 +31,9 @@ class CALFObjective(Objective):
     @staticmethod
     def resolve_args(args: Namespace) -> Namespace:
         """Take the width of the backbone where `--d_model` is not given."""
-        if args.d_model is None:
-            from layers.backbone import load_config
-
-            args = Namespace(**{**vars(args), "d_model": load_config(args.llm).n_embd})
-        return args
+        if "d_model" in args.given:
+            return args
+        return Namespace(**{**vars(args), "d_model": load_config(args.llm).n_embd})
 
     def __init__(self, args: Namespace, shape: DataShape, device: torch.device):
         # first, since a loss that is not known is found out at once and a backbone takes seconds

@@ -69,7 +69,8 @@ class Case:
         from data_provider.synthetic import synthetic_ett
         from exp.exp_long_term_forecasting import ExpLongTermForecasting
         from layers.backbone import quiet_transformers
-        from run import parse_args, prepare_torch
+        from run import prepare_torch
+        from utils.options import parse_args
 
         self.torch, self.options = torch, options
         self.horizon = options.get("horizon", 96)
@@ -110,16 +111,16 @@ class Case:
     def rates(self, tokens: int) -> dict[str, float]:
         """Operations a second of the blocks' products, by PyTorch and by oneDNN."""
         torch = self.torch
-        from layers.linear import by_onednn, linear
-
+        has_onednn = self.device.type == "cpu" and hasattr(torch.ops.mkldnn, "_linear_pointwise")
         seconds, operations = {}, 0.0
         shapes = [(768, 2304), (768, 768), (768, 3072), (3072, 768)]
         for inner, outer in [*shapes, *((outer, inner) for inner, outer in shapes)]:
             x = torch.randn(tokens, inner, device=self.device)
             weight = torch.randn(outer, inner, device=self.device)
             ways = {"pytorch": lambda x=x, w=weight: torch.mm(x, w.t())}
-            if by_onednn(x, weight):
-                ways["onednn"] = lambda x=x, w=weight: linear(x, w)
+            if has_onednn:
+                onednn = torch.ops.mkldnn._linear_pointwise
+                ways["onednn"] = lambda x=x, w=weight, f=onednn: f(x, w, None, "none", [], "")
             with torch.no_grad():
                 for name, way in ways.items():
                     way()  # memory and code in place
@@ -139,22 +140,14 @@ class Case:
 
     def train_task(self) -> Callable[[], object]:
         """One training step, the batch gathered and both optimisers stepped."""
-        from exp.exp_basic import PROJECTION_LEARNING_RATE
-        from exp.step import BadSteps, Optimisers
-
         experiment = self.experiment
-        experiment.bad_steps = BadSteps(self.device, 0)
-        experiment.total_loss = self.torch.zeros((), device=self.device)
-        experiment.optimisers = Optimisers(
-            experiment.model, experiment.args, PROJECTION_LEARNING_RATE
-        )
-        experiment.model.train()
-        order = list(experiment.train_order(1))
+        experiment.objective.model.train()
+        order = [index for _, index in experiment.order.steps(epoch=1)]
         steps = iter(range(10**9))
 
         def task() -> None:
             step = next(steps)
-            experiment._step(step, order[step % len(order)])
+            experiment.train_step(step, order[step % len(order)])
 
         return task
 
@@ -167,7 +160,7 @@ class Case:
         task()
         task()
         peak = peak_memory(self.device)
-        seconds, rates = self.interleaved(task, self.pass_tokens())
+        seconds, rates = self.interleaved(task, self.micro_batch_tokens())
         rate = training_flops(self.tokens, self.horizon) / seconds
         gather = self.time(lambda: [self.gather() for _ in range(10)]) / 10
         return {
@@ -181,36 +174,34 @@ class Case:
             "input_share": gather / seconds,
         }
 
-    def pass_tokens(self) -> int:
-        """Tokens of a training pass: the rows of the blocks' products."""
-        from exp.step import passes
+    def micro_batch_tokens(self) -> int:
+        """Tokens of a micro-batch: the rows of the blocks' products."""
+        from exp.step import micro_batches
 
         experiment = self.experiment
-        batch = experiment.training_batch(next(experiment.train_order(1)))
-        cut = passes(batch, experiment.n_channels, experiment.args.batch_size)
-        return len(cut[0][1][0]) * experiment.n_channels
+        parts = micro_batches(self.gather(), experiment.objective.training_windows)
+        return len(parts[0][1]) * experiment.n_channels
 
     def gather(self) -> object:
-        """Cut one batch out of the rows."""
-        experiment = self.experiment
-        return experiment.training_batch(next(experiment.train_order(1)))
+        """Gather the first batch of an epoch."""
+        _, index = next(self.experiment.order.steps(epoch=1))
+        return self.experiment.training_batch(index)
 
     def evaluate(self) -> dict:
         """Evaluation of the test split, and the published way for some windows in between."""
-        from scripts.reference_way import ReferenceWay
-
         experiment, torch = self.experiment, self.torch
         windows = experiment.test_set
-        reference = ReferenceWay(experiment.model)
+        published_model = self.published_model()
         some = self.options.get("reference_windows", 0)
 
         def published() -> None:
-            experiment.model.eval()
+            published_model.eval()
             with torch.no_grad():
                 for number in range(some):
-                    reference(windows.batch(torch.tensor([number], device=self.device))[0])
+                    x = windows.batch(torch.tensor([number], device=self.device))[0]
+                    published_model(x, text_branch=True)
 
-        tokens = len(next(experiment.eval_indices(windows))) * windows.n_channels
+        rows = len(next(experiment.evaluation.batches(windows)))
         published()
         slow = []
 
@@ -220,7 +211,7 @@ class Case:
             took.append(self.time(experiment.test_score))
 
         took: list[float] = []
-        _, rates = self.interleaved(fast, tokens)
+        _, rates = self.interleaved(fast, rows * windows.n_channels)
         seconds = statistics.median(took[1:])
         rate = evaluation_flops(len(windows) * windows.n_channels, self.horizon) / seconds
         result = {
@@ -239,22 +230,57 @@ class Case:
             result["speedup"] = way / (seconds / len(windows))
         return result
 
+    def published_model(self) -> object:
+        """The same model computed the published way: by PyTorch's own kernels, with attention maps
+        that are kept, and with keys and values of the words repeated for every sample."""
+        from copy import deepcopy
+
+        import torch.nn.functional as F
+
+        from layers import fast_cpu
+        from layers.gpt2 import CausalSelfAttention
+        from layers.match import CrossModalMatch
+
+        torch = self.torch
+
+        class WholeMaps(CausalSelfAttention):
+            def forward(self, x):
+                q, k, v = (
+                    part.unflatten(2, (self.n_head, -1)).transpose(1, 2)
+                    for part in self.c_attn(x).chunk(3, dim=2)
+                )
+                scores = q @ k.transpose(2, 3) * self.scale
+                future = torch.ones_like(scores, dtype=torch.bool).triu(1)
+                maps = scores.masked_fill(future, torch.finfo(scores.dtype).min).softmax(dim=3)
+                y = F.dropout(maps, self.attn_dropout.p, self.training) @ v
+                return self.resid_dropout(self.c_proj(y.transpose(1, 2).flatten(2)))
+
+        class RepeatedWords(CrossModalMatch):
+            def textual_tokens(self, x_time):
+                words = self.word_embedding.expand(len(x_time), -1, -1).contiguous()
+                return self.cross_attention(x_time, words, words)[0]
+
+        model = deepcopy(self.experiment.objective.model)
+        fast_cpu.uninstall(model)
+        published = {CausalSelfAttention: WholeMaps, CrossModalMatch: RepeatedWords}
+        for module in model.modules():
+            module.__class__ = published.get(type(module), type(module))
+        return model
+
     def published_step(self) -> dict:
         """A training step the published way, both optimisers plain Adam."""
-        from scripts.reference_way import ReferenceWay
         from torch.optim import Adam
 
-        experiment = self.experiment
-        reference, model = ReferenceWay(experiment.model), experiment.model
-        both = [Adam(model.main_parameters()), Adam(model.projection_parameters())]
-        order = list(experiment.train_order(1))
-        model.train()
+        from models.objectives import parameter_groups
+
+        experiment, model = self.experiment, self.published_model().train()
+        both = [Adam(group.parameters) for group in parameter_groups(model)]
 
         def task() -> None:
-            x, y = experiment.training_batch(order[0])
+            batch = self.gather()
             for optimiser in both:
                 optimiser.zero_grad()
-            experiment.loss(reference(x), y).backward()
+            experiment.objective.loss(model(batch.x), batch)["total"].backward()
             for optimiser in both:
                 optimiser.step()
 
@@ -266,21 +292,25 @@ class Case:
         return {"seconds": slow, "ours_seconds": fast, "speedup": slow / fast}
 
     def checkpoint(self) -> dict:
-        """Writing and loading the trained parameters."""
-        from exp.checkpoint import read_checkpoint, restore_model, save_tensors, trained_state
+        """Writing and loading the trained parameters, and the whole state of training."""
+        from exp.checkpoint import read_checkpoint
 
-        model, path = self.experiment.model, Path("model.safetensors")
-        notes = {"backbone": self.experiment.backbone_notes}
-        copy = self.time(lambda: trained_state(model))
-        write = self.time(lambda: save_tensors(path, trained_state(model), notes))
+        experiment = self.experiment
+        path = experiment.folders.best_checkpoint
+        self.train_task()()
+        experiment.progress.best = experiment.epoch_record(1.0, 1.0)
+        write = self.time(experiment.save_checkpoint)
         load = self.time(lambda: read_checkpoint(path))
-        whole = self.time(lambda: restore_model(model, read_checkpoint(path)))
+        whole = self.time(lambda: experiment.load(read_checkpoint(path)))
+        experiment.save_state()
+        states = [self.time(experiment.save_state) for _ in range(3)]
         return {
             "megabytes": path.stat().st_size / 1e6,
-            "seconds_held_up": copy,
-            "seconds_written_beside": write - copy,
+            "seconds_written": write,
             "seconds_read": load,
             "seconds_read_checked_and_loaded": whole,
+            "state_megabytes": experiment.folders.state.stat().st_size / 1e6,
+            "state_seconds_written": statistics.median(states),
         }
 
     def first_step(self) -> dict:

@@ -16,9 +16,9 @@ from data_provider.batches import index_batches
 from data_provider.csv_source import SeriesSource
 from data_provider.windows import WindowDataset
 from layers.backbone import quiet_transformers
-from run import parse_args
 from utils.baselines import last_value, seasonal_naive
 from utils.metrics import ErrorSums
+from utils.options import parse_args
 from utils.plots import plot_forecast
 from utils.results import RunFolders, settings_string
 

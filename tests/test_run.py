@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from run import UNUSED_OPTIONS, parse_args, warn_unused
 from tests.conftest import ROOT
+from utils.options import UNUSED_OPTIONS, parse_args, warn_unused
 from utils.results import settings_string
 
 REQUIRED = "--task_name long_term_forecast --is_training 1 --model_id m --model CALF --data ETTh1"

@@ -17,15 +17,15 @@ from transformers.pytorch_utils import Conv1D
 from layers.fast_cpu.attention import DropoutAttention
 from layers.fast_cpu.dropout import Dropout, draws_masks
 from layers.fast_cpu.products import (
-    by_onednn,
     frozen_conv1d,
     frozen_mlp,
+    is_float32_on_cpu,
     linear,
     on_cpu,
-    onednn_linear,
     pack,
     pack_folded,
     pack_transposed,
+    product,
 )
 from layers.fast_cpu.weights import Cached, is_watched
 from layers.gpt2 import CausalSelfAttention
@@ -45,7 +45,7 @@ class FastConv1D(Conv1D):
     packed_backward = cached_property(lambda self: Cached(pack))
 
     def forward(self, x: Tensor) -> Tensor:
-        if by_onednn(x, self.weight) and self.is_frozen():
+        if is_float32_on_cpu(x, self.weight) and self.is_frozen():
             return frozen_conv1d(x, self)
         return linear(x, self.weight.t(), self.bias)
 
@@ -74,7 +74,7 @@ class FastGPT2MLP(GPT2MLP):
             and c_proj.is_frozen()
             and type(self.act) is nn.GELU
             and self.act.approximate == "tanh"
-            and by_onednn(x, c_fc.weight, c_proj.weight)
+            and is_float32_on_cpu(x, c_fc.weight, c_proj.weight)
             and not _has_hooks(c_fc, self.act, c_proj)
         )
         if not known:
@@ -110,13 +110,13 @@ class FastLoraLinear(LoraLinear):
             not (self.training or torch.is_grad_enabled())
             and type(base) is FastConv1D
             and is_watched(base.weight)
-            and by_onednn(x, base.weight, a.weight, b.weight)
+            and is_float32_on_cpu(x, base.weight, a.weight, b.weight)
             and b.bias is None
             and not _has_hooks(base, a, b, self.lora_dropout[name])
         )
         if foldable:
             weight = self.folded.get(base.weight, a.weight, b.weight, scaling=scaling)
-            return onednn_linear(x, weight, base.bias)
+            return product(x, weight, base.bias)
         return base(x).add(b(a(self.lora_dropout[name](x))), alpha=scaling)
 
     def train(self, mode: bool = True) -> "FastLoraLinear":

@@ -1,16 +1,14 @@
-"""Matrix products with the weights by oneDNN."""
-
-import platform
+"""Matrix products with the weights, by the faster of the two libraries that PyTorch carries."""
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx, once_differentiable
 
-# PyTorch's own float32 products come from MKL, which leaves AVX-512 unused on AMD's processors;
-# oneDNN, which PyTorch carries too, uses it everywhere: twice the rate there.
+# PyTorch multiplies float32 by MKL, which leaves AVX-512 unused on AMD's processors; oneDNN uses it
+# everywhere: twice the rate there. With AVX2 alone MKL is the faster one.
 ONEDNN = (
-    platform.machine().lower() in ("x86_64", "amd64")
+    torch.backends.cpu.get_cpu_capability() == "AVX512"
     and torch.backends.mkldnn.is_available()
     and hasattr(torch.ops.mkldnn, "_linear_pointwise")
     and hasattr(torch.ops.mkldnn, "_reorder_linear_weight")
@@ -28,11 +26,10 @@ def on_cpu(x: Tensor) -> bool:
     )
 
 
-def by_onednn(x: Tensor, *weights: Tensor) -> bool:
-    """Tell whether oneDNN multiplies `x` with these weights."""
+def is_float32_on_cpu(x: Tensor, *weights: Tensor) -> bool:
+    """Tell whether the products of `x` with these weights are float32 on the CPU."""
     return (
-        ONEDNN
-        and on_cpu(x)
+        on_cpu(x)
         and x.dtype == torch.float32
         and all(w.device == x.device and w.dtype == x.dtype for w in weights)
         and x.numel() > 0
@@ -43,17 +40,17 @@ def by_onednn(x: Tensor, *weights: Tensor) -> bool:
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """Compute `x weight^T + bias`, the same as `torch.nn.functional.linear`.
 
-    On an x86 processor in float32, oneDNN multiplies, forward and backward; elsewhere PyTorch does
+    Where oneDNN is the faster library it multiplies, forward and backward; elsewhere PyTorch does
     as it always does.
 
     Args:
         x: `[.., in]`. weight: `[out, in]`; may be a transposed view. bias: `[out]`.
     """
-    if not by_onednn(x, weight):
+    if not ONEDNN or not is_float32_on_cpu(x, weight):
         return F.linear(x, weight, bias)
     if torch.is_grad_enabled():
         return OneDNNLinear.apply(x, weight, bias)
-    return onednn_linear(x, weight, bias)
+    return product(x, weight, bias)
 
 
 class OneDNNLinear(torch.autograd.Function):
@@ -63,7 +60,7 @@ class OneDNNLinear(torch.autograd.Function):
     def forward(ctx: FunctionCtx, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         needs_x, needs_weight = ctx.needs_input_grad[:2]
         ctx.save_for_backward(x if needs_weight else None, weight if needs_x else None)
-        return onednn_linear(x, weight, bias)
+        return product(x, weight, bias)
 
     @staticmethod
     @once_differentiable
@@ -71,15 +68,15 @@ class OneDNNLinear(torch.autograd.Function):
         x, weight = ctx.saved_tensors
         grad_x = grad_weight = grad_bias = None
         if ctx.needs_input_grad[0]:
-            grad_x = onednn_linear(grad, weight.t())
+            grad_x = product(grad, weight.t())
         rows = grad.flatten(0, -2)
         if ctx.needs_input_grad[1]:
             columns, rows_x = rows.t(), x.flatten(0, -2).t()
             # oneDNN copies the first factor: let it be the smaller one
             if len(columns) <= len(rows_x):
-                grad_weight = onednn_linear(columns, rows_x)
+                grad_weight = product(columns, rows_x)
             else:
-                grad_weight = onednn_linear(rows_x, columns).t()
+                grad_weight = product(rows_x, columns).t()
         if ctx.needs_input_grad[2]:
             grad_bias = rows.sum(dim=0)
         return grad_x, grad_weight, grad_bias
@@ -88,11 +85,11 @@ class OneDNNLinear(torch.autograd.Function):
 def frozen_conv1d(x: Tensor, module: nn.Module) -> Tensor:
     """Apply a frozen projection of GPT-2, whose weight is `[in, out]`, to `x` `[.., in]`.
 
-    The weight is laid out for oneDNN once, and not at every product.
+    For oneDNN the weight is laid out once, and not at every product.
     """
     if torch.is_grad_enabled():
         return FrozenConv1D.apply(x, module)
-    return onednn_linear(x, module.packed.get(module.weight), module.bias)
+    return product(x, module.packed.get(module.weight), module.bias)
 
 
 class FrozenConv1D(torch.autograd.Function):
@@ -102,21 +99,21 @@ class FrozenConv1D(torch.autograd.Function):
     def forward(ctx: FunctionCtx, x: Tensor, module: nn.Module) -> Tensor:
         ctx.module, ctx.weight = module, module.weight
         ctx.save_for_backward(module.weight)  # autograd refuses a weight changed until backward
-        return onednn_linear(x, module.packed.get(module.weight), module.bias)
+        return product(x, module.packed.get(module.weight), module.bias)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor, None]:
         _ = ctx.saved_tensors
-        return onednn_linear(grad, ctx.module.packed_backward.get(ctx.weight)), None
+        return product(grad, ctx.module.packed_backward.get(ctx.weight)), None
 
 
 def frozen_mlp(x: Tensor, c_fc: nn.Module, c_proj: nn.Module) -> Tensor:
     """Compute `c_proj(gelu(c_fc(x)))` with GPT-2's tanh approximation and frozen projections."""
     if torch.is_grad_enabled():
         return FrozenMLP.apply(x, c_fc, c_proj)
-    inner = onednn_linear(x, c_fc.packed.get(c_fc.weight), c_fc.bias, "gelu", "tanh")
-    return onednn_linear(inner, c_proj.packed.get(c_proj.weight), c_proj.bias)
+    inner = product(x, c_fc.packed.get(c_fc.weight), c_fc.bias, "gelu", "tanh")
+    return product(inner, c_proj.packed.get(c_proj.weight), c_proj.bias)
 
 
 class FrozenMLP(torch.autograd.Function):
@@ -124,11 +121,11 @@ class FrozenMLP(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: FunctionCtx, x: Tensor, c_fc: nn.Module, c_proj: nn.Module) -> Tensor:
-        inner = onednn_linear(x, c_fc.packed.get(c_fc.weight), c_fc.bias)
+        inner = product(x, c_fc.packed.get(c_fc.weight), c_fc.bias)
         ctx.modules, ctx.weights = (c_fc, c_proj), (c_fc.weight, c_proj.weight)
         ctx.save_for_backward(inner, *ctx.weights)  # see FrozenConv1D
         activated = F.gelu(inner, approximate="tanh")
-        return onednn_linear(activated, c_proj.packed.get(c_proj.weight), c_proj.bias)
+        return product(activated, c_proj.packed.get(c_proj.weight), c_proj.bias)
 
     @staticmethod
     @once_differentiable
@@ -138,20 +135,22 @@ class FrozenMLP(torch.autograd.Function):
             module.packed_backward.get(weight)
             for module, weight in zip(ctx.modules, ctx.weights, strict=True)
         )
-        grad_inner = onednn_linear(grad, packed_proj)
+        grad_inner = product(grad, packed_proj)
         torch.ops.aten.gelu_backward.grad_input(
             grad_inner, inner, approximate="tanh", grad_input=grad_inner
         )
-        return onednn_linear(grad_inner, packed_fc), None, None
+        return product(grad_inner, packed_fc), None, None
 
 
 def pack(weight: Tensor) -> Tensor:
-    """Bring a weight `[out, in]` into oneDNN's layout."""
+    """Bring a weight `[out, in]` into oneDNN's layout, if that multiplies."""
+    if not ONEDNN:
+        return weight
     return torch.ops.mkldnn._reorder_linear_weight(weight, PACKED_FOR)
 
 
 def pack_transposed(weight: Tensor) -> Tensor:
-    """Bring a weight `[in, out]` into oneDNN's layout."""
+    """Bring a weight `[in, out]` into the layout of `pack`."""
     return pack(weight.t())
 
 
@@ -160,8 +159,11 @@ def pack_folded(weight: Tensor, a: Tensor, b: Tensor, scaling: float) -> Tensor:
     return pack_transposed(torch.addmm(weight, a.t(), b.t(), alpha=scaling))
 
 
-def onednn_linear(
+def product(
     x: Tensor, weight: Tensor, bias: Tensor | None = None, activation: str = "none", kind: str = ""
 ) -> Tensor:
-    """Compute `activation(x weight^T + bias)`; the weight may be laid out. Has no gradient."""
-    return torch.ops.mkldnn._linear_pointwise(x, weight, bias, activation, [], kind)
+    """Compute `activation(x weight^T + bias)`; the weight may come from `pack`. Has no gradient."""
+    if ONEDNN:
+        return torch.ops.mkldnn._linear_pointwise(x, weight, bias, activation, [], kind)
+    y = F.linear(x, weight, bias)
+    return F.gelu(y, approximate=kind) if activation == "gelu" else y

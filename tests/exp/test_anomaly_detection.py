@@ -7,8 +7,9 @@ import pytest
 from sklearn.metrics import f1_score
 
 from exp.exp_anomaly_detection import ExpAnomalyDetection
-from run import main, parse_args
+from run import main
 from tests.conftest import WIDTH, load
+from utils.options import parse_args
 
 
 @pytest.fixture

@@ -130,7 +130,9 @@ def test_some_are_left_out(small_data, workdir, capsys, spoil):
     assert "skipped, 1 of 2 allowed" in out
     assert "skipped, 2 of 2 allowed" in out
     assert run.progress.skipped == 2
-    steps = {state["step"].item() for o in run.optimisers.by_name.values() for state in o.state.values()}
+    steps = {
+        state["step"].item() for o in run.optimisers.by_name.values() for state in o.state.values()
+    }
     assert steps == {2 * STEPS - 2}
     # the mean training loss is that of the steps that were taken
     taken = torch.stack(losses[STEPS:])[:, 0]

@@ -11,10 +11,11 @@ from transformers import GPT2Config, GPT2Model
 
 from data_provider.csv_source import SeriesSource
 from exp.checkpoint import read_checkpoint
-from run import main, parse_args
+from run import main
 from tests.conftest import load
 from tests.parity.recordings import Recording
 from utils.errors import UserError
+from utils.options import parse_args
 
 
 @pytest.fixture

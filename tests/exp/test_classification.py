@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from exp.exp_classification import ExpClassification
-from run import main, parse_args
+from run import main
 from tests.conftest import WIDTH, load
+from utils.options import parse_args
 
 
 @pytest.fixture

@@ -5,8 +5,9 @@ import pytest
 import torch
 
 from exp.exp_imputation import ExpImputation
-from run import main, parse_args
+from run import main
 from tests.conftest import load
+from utils.options import parse_args
 
 
 @pytest.fixture

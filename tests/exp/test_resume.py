@@ -438,6 +438,7 @@ def test_a_state_of_another_gpt2(small_data, stopped, refused, tmp_path):
     shutil.copytree(small_data, other)
     path = other / "gpt2" / "model.safetensors"
     save_file({name: value + 1e-3 for name, value in load_file(path).items()}, path)
+    (stopped.state.parent / "manifest.json").unlink()  # as a folder of an earlier version
     noted = {"root_path": str(other), "llm": str(other / "gpt2")}
     arguments = read_checkpoint(stopped.state).metadata["arguments"] | noted
     for name in ("state.safetensors", "checkpoint.safetensors"):

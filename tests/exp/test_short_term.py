@@ -10,9 +10,11 @@ import torch
 
 from data_provider.m4 import PATTERNS, read_m4
 from exp.exp_short_term_forecasting import ExpShortTermForecasting
-from run import main, parse_args
+from run import main
 from tests.conftest import WIDTH
 from utils.errors import UserError
+from utils.options import parse_args
+from utils.seeds import derived_seed
 
 
 @pytest.fixture
@@ -120,14 +122,17 @@ def test_batches_follow_seed_and_epoch(m4):
     one, same = (ExpShortTermForecasting(parse_args(m4("Daily"))) for _ in range(2))
 
     def batch(experiment, epoch, step=1):
-        experiment._seed(epoch, step)
-        return experiment.training_batch(next(experiment.train_order(1)))[0]
+        torch.manual_seed(derived_seed(experiment.seed, epoch, step))
+        return experiment.training_batch(experiment.order.windows(1, 1)).x
 
     assert batch(one, 1).equal(batch(same, 1))
     assert batch(one, 1).equal(batch(one, 1))
     assert not batch(one, 1).equal(batch(one, 2))
     assert not batch(one, 1).equal(batch(one, 1, step=2))
-    orders = [torch.cat(list(e.train_order(epoch))) for e, epoch in ((one, 1), (same, 1), (one, 2))]
+    orders = [
+        torch.cat([index for _, index in e.order.steps(epoch)])
+        for e, epoch in ((one, 1), (same, 1), (one, 2))
+    ]
     assert orders[0].equal(orders[1])
     assert not orders[0].equal(orders[2])
 

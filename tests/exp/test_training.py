@@ -21,10 +21,11 @@ from torch.optim import Adam
 from exp.checkpoint import read_checkpoint
 from exp.device import learning_rate_schedule
 from exp.exp_long_term_forecasting import ExpLongTermForecasting
-from run import UNUSED_OPTIONS, add_own_options, add_published_options, main, parse_args
+from run import main
 from tests.conftest import ROOT, load
 from utils.command_line import Parser
 from utils.errors import UserError
+from utils.options import UNUSED_OPTIONS, add_own_options, add_published_options, parse_args
 from utils.results import TESTED, TRAINED
 
 

@@ -63,9 +63,7 @@ def assert_updates_agree(ours, theirs, before, gradient, name: str) -> None:
 def test_outputs_and_features(load, task):
     recording, model = load(task)
     with torch.no_grad():
-        output = model(
-            recording.tensors["x"], recording.tensors.get("mask"), text_branch=True
-        )
+        output = model(recording.tensors["x"], recording.tensors.get("mask"), text_branch=True)
     theirs = recording.tensors
     assert_agree(output.outputs_time, theirs["outputs_time"], 1e-5, "outputs_time")
     assert_agree(output.outputs_text, theirs["outputs_text"], 1e-5, "outputs_text")

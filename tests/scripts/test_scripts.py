@@ -7,8 +7,8 @@ from argparse import Namespace
 import pytest
 
 from data_provider.m4 import PATTERNS
-from run import parse_args
 from tests.conftest import ROOT
+from utils.options import parse_args
 from utils.results import settings_string
 
 SCRIPTS = ROOT / "scripts"

@@ -9,7 +9,7 @@ from transformers.models.gpt2.modeling_gpt2 import GPT2MLP
 from transformers.pytorch_utils import Conv1D
 
 from layers.fast_cpu import install, products
-from layers.fast_cpu.products import by_onednn, linear
+from layers.fast_cpu.products import is_float32_on_cpu, linear
 
 CLOSE = {"rtol": 1e-5, "atol": 1e-5}
 
@@ -45,13 +45,13 @@ def test_linear(out, bias, shape):
 
 def test_linear_elsewhere():
     weight = torch.randn(4, 6)
-    assert by_onednn(torch.randn(2, 6), weight) == products.ONEDNN
-    assert not by_onednn(torch.randn(2, 6).double(), weight.double())
-    assert not by_onednn(torch.randn(2, 6), weight.double())
-    assert not by_onednn(torch.randn(0, 6), weight)
+    assert is_float32_on_cpu(torch.randn(2, 6), weight)
+    assert not is_float32_on_cpu(torch.randn(2, 6).double(), weight.double())
+    assert not is_float32_on_cpu(torch.randn(2, 6), weight.double())
+    assert not is_float32_on_cpu(torch.randn(0, 6), weight)
     assert linear(torch.randn(0, 6), weight).shape == (0, 4)
     with torch.autocast("cpu", torch.bfloat16):
-        assert not by_onednn(torch.randn(2, 6), weight)
+        assert not is_float32_on_cpu(torch.randn(2, 6), weight)
         assert linear(torch.randn(2, 6), weight).dtype == torch.bfloat16
 
 

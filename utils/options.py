@@ -1,0 +1,351 @@
+"""The options of `run.py`: those of the published scripts, and those of this implementation."""
+
+import argparse
+import sys
+
+from models.registry import OBJECTIVES
+from utils.command_line import Parser, real, switch, whole
+
+TASKS = (
+    "long_term_forecast",
+    "short_term_forecast",
+    "imputation",
+    "anomaly_detection",
+    "classification",
+)
+
+# Options that would change nothing in other tasks than these, and are refused there.
+TASKS_OF_OPTION = {
+    "do_predict": ("long_term_forecast",),
+    "fill_missing": ("long_term_forecast", "imputation"),
+    "zero_shot": ("long_term_forecast",),
+    "m4_protocol": ("short_term_forecast",),
+    "reference_validation": ("long_term_forecast", "anomaly_detection", "classification"),
+}
+
+# Options of the published command lines that this model does not use: (name, settings).
+UNUSED_OPTIONS = [
+    ("--num_workers", {"type": whole(), "default": 10}),
+    ("--top_k", {"type": whole(1), "default": 5}),
+    ("--num_kernels", {"type": whole(1), "default": 6}),
+    ("--enc_in", {"type": whole(1), "default": 7}),
+    ("--dec_in", {"type": whole(1), "default": 7}),
+    ("--c_out", {"type": whole(1), "default": 7}),
+    ("--n_heads", {"type": whole(1), "default": 8}),
+    ("--e_layers", {"type": whole(), "default": 2}),
+    ("--d_layers", {"type": whole(), "default": 1}),
+    ("--d_ff", {"type": whole(1), "default": 2048}),
+    ("--moving_avg", {"type": whole(1), "default": 25}),
+    ("--factor", {"type": whole(1), "default": 1}),
+    ("--distil", {"action": "store_false", "default": True}),
+    ("--dropout", {"type": real(below=1), "default": 0.1}),
+    ("--activation", {"type": str, "default": "gelu"}),
+    ("--output_attention", {"action": "store_true", "default": None}),
+    ("--use_amp", {"action": "store_true", "default": False}),
+    ("--p_hidden_dims", {"type": whole(1), "nargs": "+", "default": [128, 128]}),
+    ("--p_hidden_layers", {"type": whole(1), "default": 2}),
+]
+
+
+class Formatter(argparse.ArgumentDefaultsHelpFormatter):
+    """Help that names a default where there is one."""
+
+    def _get_help_string(self, action: argparse.Action) -> str:
+        silent = action.default is None or action.default is False
+        return action.help if silent else super()._get_help_string(action)
+
+
+def add_published_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the published scripts, with their names, defaults and meanings."""
+    run = parser.add_argument_group("what to run")
+    run.add_argument("--task_name", required=True, choices=TASKS, help="kind of experiment")
+    run.add_argument(
+        "--is_training", type=int, required=True, choices=(0, 1), help="1 train and test, 0 test"
+    )
+    run.add_argument("--model_id", required=True, help="name of the run, part of its folder")
+    run.add_argument(
+        "--model", required=True, choices=list(OBJECTIVES), help="LLaTA is CALF's first name"
+    )
+    run.add_argument("--des", default="test", help="description, part of the folder's name")
+    run.add_argument("--itr", type=whole(1), default=1, help="repetitions, seeded seed, seed+1, …")
+
+    data = parser.add_argument_group("data")
+    data.add_argument(
+        "--data",
+        required=True,
+        help="ETTh1, ETTh2, ETTm1, ETTm2, custom; m4; PSM, MSL, SMAP, SMD, SWaT; UEA",
+    )
+    data.add_argument("--root_path", default="./data/ETT/", help="folder of the data")
+    data.add_argument("--data_path", default="ETTh1.csv", help="file in that folder")
+    data.add_argument(
+        "--features",
+        default="M",
+        choices=("M", "S", "MS"),
+        help="M all channels to all, S the target alone, MS all channels in, target scored",
+    )
+    data.add_argument("--target", default="OT", help="target column of S and MS")
+    data.add_argument("--freq", default="h", help="sampling: s, t, h, d, b, w, m, 15min, …")
+    data.add_argument("--embed", default="timeF", help="time marks: timeF, or else integers")
+    data.add_argument("--seq_len", type=whole(1), default=96, help="look-back L, in steps")
+    data.add_argument(
+        "--label_len", type=whole(), default=48, help="steps of look-back in a data set's target"
+    )
+    data.add_argument("--pred_len", type=whole(), default=96, help="horizon P, in steps")
+    data.add_argument(
+        "--percent", type=whole(1, 100), default=100, help="share of training rows used"
+    )
+    data.add_argument("--zero_shot", type=int, default=0, choices=(0, 1), help="1: test elsewhere")
+    data.add_argument("--target_data", default="ETTm1", help="where a zero-shot run is tested")
+    data.add_argument("--inverse", action="store_true", help="results in original units")
+
+    model = parser.add_argument_group("model")
+    model.add_argument(
+        "--d_model",
+        type=whole(1),
+        default=512,
+        help="width; where it is not given, that of the backbone (published: %(default)s)",
+    )
+    model.add_argument("--gpt_layers", type=whole(1), default=6, help="GPT-2 blocks used")
+    model.add_argument("--r", type=whole(1), default=8, help="rank of LoRA")
+    model.add_argument("--lora_alpha", type=whole(1), default=32, help="scale of LoRA, times r")
+    model.add_argument("--lora_dropout", type=real(below=1), default=0.1, help="dropout of LoRA")
+    model.add_argument(
+        "--word_embedding_path", default="wte_pca_500.pt", help="file that pca.py wrote"
+    )
+
+    loss = parser.add_argument_group(
+        "losses (l1, smooth_l1, mse; M4 also smape, mase, mape; classification ce)"
+    )
+    loss.add_argument("--task_loss", default="l1", help="prediction against truth")
+    loss.add_argument("--feature_loss", default="l1", help="branch against branch, hidden states")
+    loss.add_argument("--output_loss", default="l1", help="branch against branch, outputs")
+    loss.add_argument("--task_w", type=real(), default=1.0, help="weight of the task loss")
+    loss.add_argument("--feature_w", type=real(), default=0.01, help="weight of the feature loss")
+    loss.add_argument("--output_w", type=real(), default=1.0, help="weight of the output loss")
+
+    training = parser.add_argument_group("training")
+    training.add_argument("--train_epochs", type=whole(1), default=10, help="most epochs")
+    training.add_argument("--batch_size", type=whole(1), default=32, help="windows a step")
+    training.add_argument(
+        "--patience", type=whole(1), default=3, help="epochs without a better validation error"
+    )
+    training.add_argument(
+        "--learning_rate",
+        type=real(below=1e30, open_below=True),
+        default=0.0001,
+        help="of the main optimiser",
+    )
+    training.add_argument(
+        "--cos", type=int, default=1, choices=(0, 1), help="1: cosine schedule, 0: --lradj"
+    )
+    training.add_argument("--tmax", type=whole(1), default=20, help="half period of the cosine")
+    training.add_argument(
+        "--lradj", default="type1", help="with --cos 0: type1, type2 or type3 decay"
+    )
+    training.add_argument("--checkpoints", default="./checkpoints/", help="folder of checkpoints")
+
+    device = parser.add_argument_group("device")
+    device.add_argument("--use_gpu", type=switch, default=True, help="use CUDA where there is any")
+    device.add_argument("--gpu", type=whole(), default=0, help="number of the GPU")
+    device.add_argument(
+        "--use_multi_gpu",
+        action="store_true",
+        help="a process for each of --devices; with --use_gpu 0 on the CPU, to try it out",
+    )
+    device.add_argument("--devices", default="0,1,2,3", help="GPUs of --use_multi_gpu")
+
+    tasks = parser.add_argument_group(
+        "options of other tasks (accepted, not used by the task here)"
+    )
+    tasks.add_argument("--seasonal_patterns", default="Monthly", help="M4 frequency")
+    tasks.add_argument(
+        "--mask_rate", type=real(below=1, open_below=True), default=0.25, help="imputation"
+    )
+    tasks.add_argument(
+        "--anomaly_ratio",
+        type=real(below=100, open_below=True),
+        default=0.25,
+        help="anomaly detection, in %%",
+    )
+
+    unused = parser.add_argument_group(
+        "options of other models (accepted, named in a warning, not used; some name the folder)"
+    )
+    for name, settings in UNUSED_OPTIONS:
+        unused.add_argument(name, help=argparse.SUPPRESS, **settings)
+    unused.description = " ".join(name for name, _ in UNUSED_OPTIONS)
+
+
+def add_own_options(parser: argparse.ArgumentParser) -> None:
+    """Add what the published code does not have."""
+    own = parser.add_argument_group("options that the published code does not have")
+    own.add_argument("--llm", default="gpt2", help="GPT-2: hub id or local folder")
+    own.add_argument(
+        "--llm_weights",
+        choices=("pretrained", "random"),
+        default="pretrained",
+        help="random: the same architecture, untrained",
+    )
+    own.add_argument("--seed", type=whole(0, 2**31), default=2021, help="of every random choice")
+    own.add_argument(
+        "--reference_validation",
+        action="store_true",
+        help="validate as published: dropouts of GPT-2 on, shuffled, last batch dropped",
+    )
+    own.add_argument(
+        "--decay_fac",
+        type=real(open_below=True, most=1),
+        default=0.75,
+        help="factor of --lradj type2",
+    )
+    own.add_argument(
+        "--do_predict", action="store_true", help="forecast what follows the file: forecast.csv"
+    )
+    own.add_argument("--checkpoint", metavar="FILE", help="with --is_training 0: the model to test")
+    own.add_argument(
+        "--m4_protocol",
+        choices=("clean", "reference"),
+        default="clean",
+        help="clean: choose the epoch on a held-out horizon; reference: on the test data",
+    )
+    own.add_argument(
+        "--fill_missing",
+        choices=("linear", "ffill"),
+        help="accept missing and infinite values of a CSV, and fill them. linear: interpolate by "
+        "row number, which looks at later values; ffill: the last value before, and in front of "
+        "the first one that one; without this they are an error",
+    )
+    own.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="replace the results of another configuration with the same folder name",
+    )
+    own.add_argument(
+        "--resume", action="store_true", help="go on where a run of the same options stopped"
+    )
+    own.add_argument(
+        "--save_every",
+        type=whole(),
+        default=0,
+        metavar="N",
+        help="save the state for --resume every N steps too, not only every epoch",
+    )
+    own.add_argument(
+        "--skip_bad_steps",
+        type=whole(),
+        default=0,
+        metavar="N",
+        help="leave out up to N steps whose loss or gradient is not finite, instead of stopping",
+    )
+    own.add_argument(
+        "--accumulate",
+        type=whole(1),
+        default=1,
+        metavar="K",
+        help="batches a step: the gradient is that of one batch of K times --batch_size",
+    )
+    own.add_argument(
+        "--grad_checkpoint",
+        action="store_true",
+        help="compute activations again in the backward pass: less memory, same results",
+    )
+    own.add_argument(
+        "--amp",
+        choices=("no", "bf16", "fp16"),
+        default="no",
+        help="mixed precision: faster, results differ by rounding",
+    )
+    own.add_argument("--tf32", action="store_true", help="TensorFloat-32 products on GPUs")
+    own.add_argument("--compile", action="store_true", help="compile the model, on GPUs")
+    own.add_argument(
+        "--deterministic",
+        action="store_true",
+        help="PyTorch's strict mode, for equal bytes on GPUs",
+    )
+    own.add_argument(
+        "--threads",
+        type=whole(),
+        default=0,
+        metavar="N",
+        help="of the CPU, for each process; by default one a core that it may use",
+    )
+    own.add_argument(
+        "--fast_cpu",
+        choices=("auto", "off"),
+        default="auto",
+        help="auto: on a CPU, compute by faster kernels; off: by PyTorch's own",
+    )
+    own.add_argument("--debug", action="store_true", help="show where an error comes from")
+
+
+def expand_abbreviations(
+    parser: Parser, argv: list[str], published: list[str], own: list[str]
+) -> list[str]:
+    """Write out abbreviated options as argparse would if there were only the published ones.
+
+    So no new option makes an abbreviation ambiguous that published command lines use.
+    """
+    expanded = []
+    for word in argv:
+        name, sign, value = word.partition("=")
+        if name.startswith("--") and name not in published and name not in own:
+            candidates = [option for option in published if option.startswith(name)]
+            candidates = candidates or [option for option in own if option.startswith(name)]
+            if len(candidates) > 1:
+                parser.error(f"{name} could be any of {', '.join(candidates)}")
+            if candidates:
+                word = candidates[0] + sign + value
+        expanded.append(word)
+    return expanded
+
+
+def given_options(parser: argparse.ArgumentParser, argv: list[str]) -> set[str]:
+    """Tell which options stand on the command line, whatever their values."""
+    words = {word.partition("=")[0] for word in argv}
+    return {action.dest for action in parser._actions if words.intersection(action.option_strings)}
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    """Parse a command line; `given` in the result names the options that stand on it."""
+    parser = Parser(
+        prog="run.py",
+        usage="python run.py --task_name TASK --is_training 1 --model_id NAME --model CALF "
+        "--data DATA [options]",
+        description="CALF: cross-modal fine-tuning of GPT-2 for time series.",
+        formatter_class=Formatter,
+        allow_abbrev=False,
+    )
+    add_published_options(parser)
+    published = [name for action in parser._actions for name in action.option_strings]
+    add_own_options(parser)
+    everything = [name for action in parser._actions for name in action.option_strings]
+    own = [name for name in everything if name not in published]
+    argv = expand_abbreviations(parser, sys.argv[1:] if argv is None else argv, published, own)
+    if any("\0" in word for word in argv):
+        parser.error("an option holds a null character")
+    args = parser.parse_args(argv)
+    args.given = sorted(given_options(parser, argv))
+    if args.checkpoint and args.is_training:
+        parser.error("--checkpoint is for --is_training 0 (the folder is --checkpoints)")
+    if args.resume and not args.is_training:
+        parser.error("--resume goes on with a training: it is for --is_training 1")
+    for option, tasks in TASKS_OF_OPTION.items():
+        asked = option in args.given and getattr(args, option)
+        if asked and args.task_name not in tasks:
+            parser.error(f"--{option} is for {', '.join(tasks)}")
+    if args.task_name == "classification" and "task_loss" not in args.given:
+        args.task_loss = "ce"
+    if not args.cos and args.lradj not in ("type1", "type2", "type3"):
+        parser.error(f"--lradj {args.lradj} is not known: use type1, type2 or type3")
+    if args.is_training and not (args.task_w or args.output_w or args.feature_w):
+        parser.error("--task_w, --output_w and --feature_w are all 0: there is nothing to train by")
+    return args
+
+
+def warn_unused(args: argparse.Namespace) -> None:
+    """Name in one line the options given that this model, or this task, does not use."""
+    unused = [name for name, _ in UNUSED_OPTIONS if name[2:] in args.given]
+    if args.inverse and args.task_name not in ("long_term_forecast", "imputation"):
+        unused.append("--inverse")
+    if unused:
+        print(f"warning: {args.model} does not use {' '.join(unused)}", file=sys.stderr)

@@ -234,7 +234,7 @@ class ExpBasic(ABC):
                 "the validation error was never a number, so that no model was kept: "
                 "try a smaller --learning_rate"
             )
-        self.processes.agree(0)  # all wait until process 0 has written it
+        self.processes.broadcast(0)  # all wait until process 0 has written it
         restore_model(self.model, read_checkpoint(self.folders.kept))
 
     def _resume(self) -> None:
@@ -284,7 +284,7 @@ class ExpBasic(ABC):
         epoch, self._clock = progress.epoch, time.perf_counter()
         self._train_epoch()
         self._seed(epoch, "validation")
-        validation, test = self.processes.agree(self.validation_score(epoch), self.test_score())
+        validation, test = self.processes.broadcast(self.validation_score(epoch), self.test_score())
         self._note_time()
         rate = self.optimisers.main.param_groups[0]["lr"]
         taken = self._steps() - progress.skipped_of_epoch
@@ -361,7 +361,7 @@ class ExpBasic(ABC):
         )
         self.optimisers.zero_grad()
         total = torch.zeros((), device=self.device)
-        for number, part, share in self.processes.mine(cut):
+        for number, part, share in self.processes.shard(cut):
             self._seed(epoch, step, number)
             with self.precision():
                 loss = self.batch_loss(part, share)
@@ -369,7 +369,7 @@ class ExpBasic(ABC):
             total += loss.detach()
         if self.processes.count > 1:
             self._signals = self._own_signals()
-            self.processes.add([*self.optimisers.all_gradients(), total, self._signals])
+            self.processes.all_reduce([*self.optimisers.all_gradients(), total, self._signals])
         return total
 
     def _own_signals(self) -> Tensor:
@@ -561,11 +561,11 @@ class ExpBasic(ABC):
         if self.interrupts is not None:
             if self.processes.count > 1:
                 self._signals = self._own_signals()
-                self.processes.add([self._signals])
+                self.processes.all_reduce([self._signals])
             if self._stop_asked():
                 self.interrupts.check()
         self.model.eval()
-        start, end = self.processes.bounds(len(x))
+        start, end = self.processes.shard_bounds(len(x))
         part = slice(start, max(end, start + 1))  # a process without a share computes one too
         with self.precision():
             outputs = self.run_model(x[part], None if mask is None else mask[part]).outputs_time

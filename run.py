@@ -102,8 +102,9 @@ def run_here_or_launch(args: argparse.Namespace, argv: list[str]) -> int:
             gpus = visible_devices(numbers)
         if len(numbers) > 1:
             command = [sys.executable, str(Path(__file__).resolve()), *argv]
-            return launch(command, len(numbers), args.threads, gpus)
+            return launch(command, len(numbers), gpus)
         args.gpu = numbers[0]
+    share_processor(args.threads)  # not for `launch`, whose processes share out the cores
     run(args)
     return 0
 
@@ -112,9 +113,9 @@ def speaks(error: BaseException) -> bool:
     """Whether it is for this process to say that it ends by `error`."""
     if world()[1] == 1:
         return True
-    from exp.processes import first_to_say
+    from exp.processes import reports
 
-    return first_to_say(error)
+    return reports(error)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -127,7 +128,6 @@ def main(argv: list[str] | None = None) -> int:
     with silence():
         args = parse_args(argv)
         warn_unused(args)
-    share_processor(args.threads)
     handle(signal.SIGTERM, _terminate)
     follow_parent()
 

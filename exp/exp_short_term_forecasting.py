@@ -23,7 +23,7 @@ from exp.record import save_results
 from utils.batch import Batch
 from utils.errors import UserError
 from utils.files import file_name, whole_file
-from utils.locks import held
+from utils.locks import locked
 from utils.m4_summary import (
     SCORES,
     overall_weighted_average,
@@ -168,7 +168,7 @@ class ExpShortTermForecasting(ExpBasic):
         table = pd.DataFrame(forecasts, columns=[f"V{i + 1}" for i in range(forecasts.shape[1])])
         table.insert(0, "id", self.train_file.ids)
         notes = self.forecasts / "runs.json"
-        with held(self.forecasts / LOCK, wait=True):
+        with locked(self.forecasts / LOCK, wait=True):
             runs = _read_notes(notes)
             earlier = runs.get(pattern, {}).get("setting", self.setting)
             if earlier != self.setting:

@@ -1,9 +1,11 @@
-"""Several processes as one: who computes what, and how it comes together again."""
+"""Several processes as one run: what each computes, and the collectives between them."""
 
+import contextlib
 import os
 import re
+import signal
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 from typing import TypeVar
 
@@ -11,9 +13,11 @@ import torch
 from torch import Tensor
 
 from utils.errors import UserError
+from utils.interrupts import SIGNALS, Interrupted, exit_at_once, handle
 
-PATIENCE = timedelta(minutes=10)  # that processes wait for each other
-PARTING = 5.0  # seconds that one which failed waits for what the others have to say
+TIMEOUT = timedelta(minutes=10)  # of a collective
+SAVING = 20.0  # seconds that an interrupted process waits for rank 0 to write the state
+PARTING = 5.0  # seconds that a failed process waits for the others to leave
 
 T = TypeVar("T")
 
@@ -23,22 +27,22 @@ class ProcessGone(UserError):
 
 
 class Processes:
-    """The processes of a run that torchrun or `accelerate launch` started; usually one.
+    """The processes of a run, started by `--use_multi_gpu`, torchrun or accelerate; usually one.
 
-    All of them read the same data and draw the same batches. In training each computes some of the
-    passes of a batch, and the gradients are added up; in evaluation each computes some of the
-    windows, and all get the outputs of all.
+    All read the same data and draw the same batches. In training each computes some of the
+    micro-batches, and the gradients are summed; in evaluation each computes a shard of the
+    windows, and the outputs are gathered on all.
 
     Args:
         use_gpu: a GPU each, by NCCL; else the CPU, by gloo.
-        cuda_asked: whether the CPU will not do where there is no GPU.
+        cuda_asked: whether a machine without GPUs is an error.
 
     Attributes:
-        count: how many. rank: number of this one, from 0. device: where it computes; None for a
-            single process, which chooses for itself.
+        count: world size. rank: of this process. device: where it computes; None for a single
+            process, which chooses for itself.
 
     Raises:
-        UserError: there are fewer GPUs on this machine than processes.
+        UserError: this machine has fewer GPUs than processes; on all of them alike.
     """
 
     def __init__(self, use_gpu: bool, cuda_asked: bool = False):
@@ -48,57 +52,66 @@ class Processes:
         from accelerate import PartialState
 
         gpus = torch.cuda.device_count() if use_gpu and torch.cuda.is_available() else 0
-        local = int(os.environ.get("LOCAL_RANK", "0"))
-        if local >= gpus and (gpus or (use_gpu and cuda_asked)):
+        local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+        if local > gpus and (gpus or (use_gpu and cuda_asked)):
             raise UserError(
-                f"process {local} of this machine has no GPU: to be seen here: {gpus}; start fewer "
-                "processes, or pass --use_gpu 0, to run on the CPU"
+                f"{local} processes on this machine, and visible GPUs: {gpus}; start fewer "
+                "processes, or pass --use_gpu 0 to run on the CPU"
             )
-        state = PartialState(cpu=not gpus, timeout=PATIENCE)
+        state = PartialState(cpu=not gpus, timeout=TIMEOUT)
         self.count, self.rank, self.device = state.num_processes, state.process_index, state.device
 
     def shard(self, items: Iterable[T]) -> list[T]:
-        """Those of `items` that this process computes."""
+        """Every `count`-th of `items`, starting with that of this rank."""
         return [item for number, item in enumerate(items) if number % self.count == self.rank]
 
     def shard_bounds(self, rows: int) -> tuple[int, int]:
-        """First row and end of the share of this process."""
+        """First row and end of this rank's shard of `rows`."""
         return rows * self.rank // self.count, rows * (self.rank + 1) // self.count
 
-    def gather(self, part: Tensor, rows: int) -> Tensor:
-        """Put the shares `part` `[share, ..]` of all processes together, `[rows, ..]`."""
+    def gather(self, shard: Tensor, rows: int) -> Tensor:
+        """Concatenate the shards `[shard, ..]` of all ranks to `[rows, ..]`, on all of them."""
         if self.count == 1:
-            return part
+            return shard
+        from accelerate.utils import gather
+
+        # not accelerate's pad_across_processes: it gathers the sizes first, which are known here
         largest = -(-rows // self.count)
-        padded = part.new_zeros(largest, *part.shape[1:])
-        padded[: len(part)] = part
-        shares = [torch.empty_like(padded) for _ in range(self.count)]
-        self._together(torch.distributed.all_gather, shares, padded)
-        ends = [rows * (rank + 1) // self.count for rank in range(self.count)]
-        starts = [0, *ends[:-1]]
-        sized = zip(shares, starts, ends, strict=True)
-        return torch.cat([share[: end - start] for share, start, end in sized])
+        padded = shard.new_zeros(largest, *shard.shape[1:])
+        padded[: len(shard)] = shard
+        shards = self._collective(gather, padded).split(largest)
+        bounds = [rows * rank // self.count for rank in range(self.count + 1)]
+        sizes = [end - start for start, end in zip(bounds, bounds[1:], strict=False)]
+        return torch.cat([part[:size] for part, size in zip(shards, sizes, strict=True)])
 
     def all_reduce(self, tensors: list[Tensor]) -> None:
-        """Replace each tensor by its sum over the processes."""
+        """Replace each tensor by its sum over the ranks, all in one collective."""
         if self.count == 1:
             return
+        from accelerate.utils import reduce
+
         flat = torch.cat([tensor.flatten().float() for tensor in tensors])
-        self._together(torch.distributed.all_reduce, flat)
+        flat = self._collective(reduce, flat, "sum")
         for tensor, total in zip(tensors, flat.split([t.numel() for t in tensors]), strict=True):
             tensor.copy_(total.view_as(tensor))
 
     def broadcast(self, *numbers: float) -> tuple[float, ...]:
-        """Take the numbers of process 0, so that all decide alike; waits for all."""
+        """The numbers of rank 0, so that all ranks decide alike; waits for rank 0."""
         if self.count == 1:
             return numbers
-        tensor = torch.tensor(numbers, dtype=torch.float64, device=self.device)
-        self._together(torch.distributed.broadcast, tensor, 0)
-        return tuple(tensor.tolist())
+        from accelerate.utils import broadcast
 
-    def _together(self, operation: object, *arguments: object) -> None:
+        tensor = torch.tensor(numbers, dtype=torch.float64, device=self.device)
+        return tuple(self._collective(broadcast, tensor).tolist())
+
+    def _collective(self, operation: Callable[..., Tensor], *arguments: object) -> Tensor:
+        """Call a collective.
+
+        Raises:
+            ProcessGone: another process ended, or did not answer in time.
+        """
         try:
-            operation(*arguments)
+            return operation(*arguments)
         except RuntimeError as error:
             line = str(error).strip().splitlines()[0]
             reason = re.sub(r"^\[\S+\] ", "", line).partition(". ")[0]  # no source file, no advice
@@ -107,31 +120,40 @@ class Processes:
             ) from error
 
 
-def first_to_say(error: BaseException) -> bool:
-    """Whether it is for this process, which ends by `error`, to say so.
+def reports(error: BaseException) -> bool:
+    """Leave the other processes, and tell whether this one is to print `error`.
 
-    What ends several processes is said by the first of them; that another one ended is said where
-    that one had nothing to say itself. Leaves the other processes: they learn of it at once.
+    An error of several processes is printed by the first of them, an interruption by rank 0. That
+    another process is gone is printed where that one could not report anything itself.
+
+    A launcher stops all processes as soon as one has ended. So each waits here until all have
+    come, and the one that prints ignores signals.
     """
     from torch.distributed import distributed_c10d as c10d
 
-    gone = isinstance(error, ProcessGone)
     if not c10d.is_initialized():  # all have the same arguments, and so the same errors
-        return int(os.environ.get("RANK", "0")) == 0
+        rank = int(os.environ.get("RANK", "0"))
+        if rank:
+            time.sleep(PARTING)
+        return rank == 0
+    gone, interrupted = isinstance(error, ProcessGone), isinstance(error, Interrupted)
     store, rank, count = c10d._get_default_store(), c10d.get_rank(), c10d.get_world_size()
     on_gpu = c10d.get_backend() == "nccl"  # where leaving waits for work that may never end
-    try:
-        if gone:  # some said why they end; nobody, if one was killed
-            first = store.add("said", 1) == 1
+    prints = gone or rank == 0  # where the process that held the store is gone
+    with contextlib.suppress(RuntimeError):
+        if gone:
+            prints = store.add("reported", 1) == 1
         else:
-            store.add("said", 1)
-            first = store.add(f"said {error!r}", 1) == 1
+            store.add("reported", 1)
+            first = store.add(f"reported {error!r}", 1) == 1
+            prints = rank == 0 if interrupted else first
+    for number in SIGNALS:
+        handle(number, signal.SIG_IGN if prints else exit_at_once)
+    if not on_gpu:
+        c10d.destroy_process_group()  # the others learn of it at once
+    end = time.monotonic() + (1.0 if gone else SAVING if interrupted else PARTING)
+    with contextlib.suppress(RuntimeError):
         store.add("left", 1)
-        if not on_gpu:
-            c10d.destroy_process_group()
-        end = time.monotonic() + (1.0 if gone else PARTING)
-        while rank == 0 and store.add("left", 0) < count and time.monotonic() < end:
-            time.sleep(0.05)  # the store lives in this process
-    except RuntimeError:  # it lived in the process that ended
-        return True
-    return first
+        while store.add("left", 0) < count and time.monotonic() < end:
+            time.sleep(0.05)
+    return prints

@@ -1,33 +1,31 @@
-"""Several processes of one program on this machine, started, watched and ended together."""
+"""Several processes of one run on this machine: `--use_multi_gpu`, by torch's elastic launch."""
 
 import contextlib
+import logging
 import os
 import signal
-import socket
-import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from types import FrameType
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from utils.errors import UserError
-from utils.interrupts import SIGNALS
-from utils.machine import usable_cores
+from utils.interrupts import SIGNALS, handle
 
-PARENT = "CALF_LAUNCHER"  # number of the process that started this one
-GRACE = 20.0  # seconds that the others have to end by themselves once one has failed
-LAST_GRACE = 10.0  # and once they were told to
-INTERVAL = 0.1
+if TYPE_CHECKING:
+    from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
+
+STOPPING = 20  # seconds; elastic kills what has not ended 30 s after it was told to
 
 
 def under_launcher() -> bool:
-    """Whether torchrun, `accelerate launch` or this module started this process."""
+    """Whether torchrun, `accelerate launch` or `launch` started this process."""
     return "WORLD_SIZE" in os.environ
 
 
 def world() -> tuple[int, int]:
-    """Number of this process, from 0, and how many there are, on all machines together."""
+    """Rank of this process and world size."""
     count = int(os.environ.get("WORLD_SIZE", "1"))
     return (int(os.environ.get("RANK", "0")) if count > 1 else 0), count
 
@@ -36,19 +34,19 @@ def device_numbers(devices: str) -> list[int]:
     """Parse the value of `--devices`.
 
     Raises:
-        UserError: it is no list of different numbers.
+        UserError: it is not a list of different numbers.
     """
     words = devices.replace(" ", "").split(",")
     if not all(word.isascii() and word.isdigit() and len(word) < 5 for word in words):
-        raise UserError(f"--devices {devices}: numbers with commas between them, such as 0,1")
+        raise UserError(f"--devices {devices}: numbers separated by commas, such as 0,1")
     numbers = [int(word) for word in words]
     if len(set(numbers)) < len(numbers):
-        raise UserError(f"--devices {devices}: a device stands there twice")
+        raise UserError(f"--devices {devices}: duplicate device")
     return numbers
 
 
 def check_devices(numbers: Sequence[int]) -> None:
-    """Look whether these GPUs are there.
+    """Check that these GPUs are visible.
 
     Raises:
         UserError: some are not.
@@ -59,148 +57,124 @@ def check_devices(numbers: Sequence[int]) -> None:
     named = ",".join(map(str, numbers))
     if not count:
         raise UserError(
-            f"--use_multi_gpu --devices {named} asks for CUDA, and no GPU is to be seen here: "
-            "leave it out, or pass --use_gpu 0, to try several processes on the CPU"
+            f"--use_multi_gpu --devices {named} asks for CUDA, and there is no visible GPU: "
+            "leave it out, or pass --use_gpu 0 to try several processes on the CPU"
         )
     if max(numbers) >= count:
-        raise UserError(f"--devices {named}: GPUs to be seen here, numbered from 0: {count}")
+        raise UserError(f"--devices {named}: visible GPUs: {count}, numbered from 0")
 
 
 def visible_devices(numbers: Sequence[int]) -> str:
-    """What `CUDA_VISIBLE_DEVICES` must be for these GPUs of those to be seen now."""
+    """The value of `CUDA_VISIBLE_DEVICES` for these of the visible GPUs."""
     seen = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
     return ",".join(seen[number] if number < len(seen) and seen != [""] else str(number)
                     for number in numbers)  # fmt: skip
 
 
-def launch(command: Sequence[str], count: int, threads: int = 0, gpus: str | None = None) -> int:
-    """Run a program in `count` processes, and return the exit code that tells how it went.
+def launch(command: Sequence[str], count: int, gpus: str | None = None) -> int:
+    """Run a program in `count` processes by torch's elastic launch, and return the exit code.
 
-    Each is told its place by the variables that torchrun sets. Signals are handed on. Where one
-    fails, the others are ended, and a line says which one it was unless it has said so itself.
+    SIGINT and SIGTERM are handed on. As soon as one process fails the others get SIGTERM, and
+    SIGKILL after 30 s. A line names the process that was killed or that crashed; other ends are
+    reported by the processes themselves.
 
     Args:
         command: the program and its arguments.
-        threads: of each process; 0 shares out the cores, unless `OMP_NUM_THREADS` says how many.
         gpus: `CUDA_VISIBLE_DEVICES`.
     """
-    shared = {
-        **os.environ,
-        "WORLD_SIZE": str(count),
-        "LOCAL_WORLD_SIZE": str(count),
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(free_port()),
-        PARENT: str(os.getpid()),
-    }
-    if threads or "OMP_NUM_THREADS" not in os.environ:
-        shared["OMP_NUM_THREADS"] = str(threads or max(1, usable_cores() // count))
-    if gpus is not None:
-        shared["CUDA_VISIBLE_DEVICES"] = gpus
-    processes: list[subprocess.Popen] = []
-    with handing_on(processes) as received:
-        for rank in range(count):
-            place = {"RANK": str(rank), "LOCAL_RANK": str(rank)}
-            # a session of its own: a terminal's ^C reaches it through this process alone
-            processes.append(subprocess.Popen(command, env=shared | place, start_new_session=True))
-        for number in received:  # what came before all were there
-            send(processes, number)
-        codes = watch(processes)
-    return outcome(codes, bool(received))
+    from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+    config = LaunchConfig(
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=count,
+        run_id=str(os.getpid()),
+        rdzv_backend="c10d",
+        rdzv_endpoint="127.0.0.1:0",
+        local_addr="127.0.0.1",
+        max_restarts=0,
+        signals_to_handle=",".join(number.name for number in SIGNALS),
+        logs_specs=DefaultLogsSpecs(log_dir=os.devnull),
+    )
+    program, *arguments = (word.replace("$", "$$") for word in command)  # elastic fills in $names
+    with _undone():
+        if gpus is not None:
+            os.environ["CUDA_VISIBLE_DEVICES"] = gpus
+        try:
+            elastic_launch(config, program)(*arguments)
+        except ChildFailedError as error:
+            return outcome(error.failures, count)
+        except SignalException as error:
+            return SIGNALS[error.sigval]
+    return 0
 
 
 @contextlib.contextmanager
-def handing_on(processes: list[subprocess.Popen]) -> Iterator[list[int]]:
-    """Hand SIGINT and SIGTERM on to the processes that are there; yields those that came."""
-    received: list[int] = []
-
-    def handle(number: int, frame: FrameType | None) -> None:
-        received.append(number)
-        send(processes, number)
-
-    before = {number: signal.signal(number, handle) for number in SIGNALS}
+def _undone() -> Iterator[None]:
+    """Silence loggers, and undo what elastic does to this process: variables, signal handlers."""
+    variables = os.environ.copy()
+    handlers = {number: signal.getsignal(number) for number in SIGNALS}
+    level = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
     try:
-        yield received
+        yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        logging.disable(level)
+        for number, handler in handlers.items():
+            handle(number, handler)
+        os.environ.clear()
+        os.environ.update(variables)
 
 
-def send(processes: Sequence[subprocess.Popen], number: int) -> None:
-    """Send a signal to those that are running."""
-    for process in processes:
-        if process.poll() is None:
-            process.send_signal(number)
-
-
-def watch(processes: Sequence[subprocess.Popen]) -> list[int | None]:
-    """Wait until all have ended; where one fails, end the others.
-
-    Returns:
-        The code of each, None of those that had to be killed for not ending.
-    """
-    failed, told = None, False
-    while any(process.poll() is None for process in processes):
-        time.sleep(INTERVAL)
-        now = time.monotonic()
-        if failed is None and any(process.poll() for process in processes):
-            failed = now
-        if failed is not None and not told and now > failed + GRACE:
-            told = True
-            send(processes, signal.SIGTERM)
-        if failed is not None and now > failed + GRACE + LAST_GRACE:
-            killed = [process for process in processes if process.poll() is None]
-            for process in killed:
-                process.kill()
-                process.wait()
-            return [None if process in killed else process.returncode for process in processes]
-    return [process.returncode for process in processes]
-
-
-def outcome(codes: Sequence[int | None], interrupted: bool) -> int:
-    """Say which process failed where it can't have done so, and return the code for all.
+def outcome(failures: Mapping[int, "ProcessFailure"], count: int) -> int:
+    """Choose the exit code of a launch that failed; name a process that could not report itself.
 
     Args:
-        codes: exit codes by process; negative: the signal that ended it; None: it did not end.
-        interrupted: whether signals were handed on.
+        failures: by rank: exit code, or minus the signal that ended the process; and when.
+        count: of processes.
     """
-    ended = {rank: code for rank, code in enumerate(codes) if code}
-    if not ended:
-        return 0
-    # killed, or with an exception, before interrupted, before refused or left alone
-    rank = min(ended, key=lambda r: (ended[r] > 0, ended[r] != 1, ended[r] == 2, r))
-    code = ended[rank]
+    first = min(failure.timestamp for failure in failures.values())
+    # later ones did not end when told to, and were killed for it
+    codes = {r: f.exitcode for r, f in failures.items() if f.timestamp <= first + STOPPING}
+    rank = min(codes, key=lambda r: (_rank_of_code(codes[r]), r))
+    code = codes[rank]
     if code < 0:
-        name, code = signal.Signals(-code).name, 128 - code
-        if not interrupted:
-            _say(f"process {rank} of {len(codes)} was ended by {name}; so were the others")
-    elif code not in (2, *SIGNALS.values()):
-        _say(f"process {rank} of {len(codes)} ended with code {code}; so did the others")
+        _say(f"process {rank} of {count} was ended by {signal.Signals(-code).name}")
+        return 128 - code
+    if code not in (2, *SIGNALS.values()):
+        _say(f"process {rank} of {count} ended with code {code}")
     return code
 
 
+def _rank_of_code(code: int) -> int:
+    """Order exit codes from cause to consequence."""
+    if code in (SIGNALS[signal.SIGTERM], -signal.SIGTERM):
+        return 4  # told to end by the launcher, as the rest are once one has failed
+    if code == 2:
+        return 3  # an error that it reported; or alone, since another one is gone
+    if code == SIGNALS[signal.SIGINT]:
+        return 2
+    return 0 if code < 0 else 1
+
+
 def _say(message: str) -> None:
-    print(f"error: {message}", file=sys.stderr)
-
-
-def free_port() -> int:
-    """A port of this machine that nobody listens at."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
+    print(f"error: {message}; the others were stopped", file=sys.stderr)
 
 
 def follow_parent() -> None:
-    """Where `launch` started this process: stop, as by SIGTERM, once that one is gone."""
-    if PARENT not in os.environ:
+    """In a process of a launcher: stop, as by SIGTERM, once that one is gone."""
+    if "TORCHELASTIC_RUN_ID" not in os.environ:
         return
-    parent = int(os.environ[PARENT])
+    parent = os.getppid()
 
-    def look() -> None:
+    def watch() -> None:
         while os.getppid() == parent:
             time.sleep(1)
         os.kill(os.getpid(), signal.SIGTERM)
 
-    threading.Thread(target=look, name="parent", daemon=True).start()
+    threading.Thread(target=watch, name="parent", daemon=True).start()
 
 
 @contextlib.contextmanager

@@ -1,72 +1,56 @@
-"""Locks between processes, which the system releases when a process ends, however it ends."""
+"""Locks between processes; the system releases them when a process ends, however it ends."""
 
 import contextlib
 import errno
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
-try:
-    import fcntl
-except ImportError:  # Windows
-    import msvcrt
+from filelock import FileLock, Timeout, lock_descriptor
 
-    fcntl = None
-
-_TAKEN = (errno.EWOULDBLOCK, errno.EACCES, errno.EDEADLK)  # the last: Windows, after ten seconds
-_BEYOND = 1 << 30  # Windows keeps others from reading what is locked: a byte behind every content
+_NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL}
 
 
-def lock(handle: int, wait: bool = True) -> bool:
-    """Lock an open file until it is closed; where a file system knows no locks, do without.
+def lock(descriptor: int) -> None:
+    """Wait for the lock on an open file, held until it is closed.
 
-    Args:
-        handle: descriptor of a file opened for writing.
-        wait: wait for the process that has it; else give up at once.
-
-    Returns:
-        False where another process has it.
+    A file system without locks is used without.
     """
-    while True:
-        try:
-            if fcntl is not None:
-                fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-            else:
-                os.lseek(handle, _BEYOND, os.SEEK_SET)
-                msvcrt.locking(handle, msvcrt.LK_LOCK if wait else msvcrt.LK_NBLCK, 1)
-        except OSError as error:
-            if error.errno not in _TAKEN:
-                return True
-            if not wait:
-                return False
-        else:
-            return True
+    with _without_locks():
+        lock_descriptor(descriptor, poll_interval=0.005)
 
 
 @contextlib.contextmanager
-def held(path: Path, wait: bool = False) -> Iterator[bool]:
-    """Hold the lock file `path`, which is there as long as it is held.
+def locked(path: Path, wait: bool = False) -> Iterator[bool]:
+    """Hold the lock file `path`, which exists only while it is held.
+
+    A file system without locks is used without.
 
     Yields:
-        Whether it is: False where another process has it and this one does not `wait`.
+        False where another process holds it and this one does not `wait`.
     """
-    while True:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-        ours = lock(handle, wait)
-        if not ours or _same_file(handle, path):
-            break
-        os.close(handle)  # who had it removed it in between
+    # no soft lock instead: the one of a killed process would hold others up
+    file_lock = FileLock(path, blocking=wait, fallback_to_soft=False)
     try:
-        yield ours
+        with _without_locks():
+            file_lock.acquire()
+    except Timeout:
+        yield False
+        return
+    try:
+        yield True
     finally:
-        if ours:
-            with contextlib.suppress(OSError):  # Windows removes no open file: it stays, unlocked
-                path.unlink()
-        os.close(handle)
+        # filelock leaves the file. Removed while held, it misleads nobody: who then locks the
+        # removed file is told so by its link count, and filelock tries again
+        with contextlib.suppress(OSError):  # Windows removes no open file; filelock does there
+            path.unlink()
+        file_lock.release()
 
 
-def _same_file(handle: int, path: Path) -> bool:
+@contextlib.contextmanager
+def _without_locks() -> Iterator[None]:
+    """Ignore that a file system has no locks."""
     try:
-        return os.path.samestat(os.fstat(handle), path.stat())
-    except FileNotFoundError:
-        return False
+        yield
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise

@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 
 from utils.errors import UserError
 from utils.files import LONGEST_NAME, METADATA_KEY, NpyWriter, remove_parts, whole_file
-from utils.locks import held, lock
+from utils.locks import lock, locked
 
 # The options that decide what a run computes, beside those that its settings string names.
 PATHS = ("root_path", "data_path", "word_embedding_path", "llm")
@@ -169,7 +169,7 @@ class RunFolders:
         now = configuration(vars(args), trained)
         with ExitStack() as stack:
             for folder in own:
-                if not stack.enter_context(held(folder / LOCK)):
+                if not stack.enter_context(locked(folder / LOCK)):
                     raise UserError(
                         f"{folder}: another run of the same setting is writing there: wait for "
                         "it, or give another --model_id or --des"

@@ -109,7 +109,7 @@ def naive_window(values: np.ndarray, cut: int, back: int, ahead: int):
 
 def test_windows_are_cut_within_the_history():
     dataset = M4Dataset(SERIES, seq_len=8, pred_len=4, history=1.5)
-    dataset.reseed(0)
+    torch.manual_seed(0)
     cuts = [set(), set(), set()]
     for _ in range(200):
         x, y, mask = dataset.batch(torch.arange(3))

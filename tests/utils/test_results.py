@@ -3,12 +3,13 @@
 import errno
 import io
 import multiprocessing
+import os
 import threading
 from pathlib import Path
 
 import pytest
 
-from utils.locks import held, lock
+from utils.locks import lock, locked
 from utils.results import RunFolders
 
 RECORDS = 50
@@ -42,7 +43,7 @@ def test_a_record_waits_for_the_one_being_written(tmp_path):
     folders = RunFolders("setting", tmp_path)
     folders.results_file = tmp_path / "results_x.txt"
     with folders.results_file.open("ab") as file:
-        assert lock(file.fileno())
+        lock(file.fileno())
         thread = threading.Thread(target=folders.append_result, args=({"mse": 1},))
         thread.start()
         thread.join(0.2)
@@ -72,11 +73,75 @@ def test_a_record_that_does_not_fit_is_taken_back(tmp_path, monkeypatch):
 
 def test_a_lock_keeps_others_out_and_goes_away(tmp_path):
     path = tmp_path / ".lock"
-    with held(path) as first:
+    with locked(path) as first:
         assert first
-        with held(path) as second:
+        with locked(path) as second:
             assert not second
         assert path.exists()
-    assert not path.exists()
-    with held(path) as third:
+    assert not list(tmp_path.iterdir())
+    with locked(path) as third:
         assert third
+    assert not list(tmp_path.iterdir())
+
+
+def counting(folder: Path, start) -> None:
+    """Add to a number in a file, which loses some where two processes do so at a time."""
+    start.wait()
+    for _ in range(RECORDS):
+        with locked(folder / ".lock", wait=True) as ours:
+            assert ours
+            number = int((folder / "number").read_text())
+            (folder / "number").write_text(str(number + 1))
+
+
+def test_who_waits_is_alone_though_the_file_is_removed(tmp_path):
+    (tmp_path / "number").write_text("0")
+    context = multiprocessing.get_context("fork")
+    start = context.Barrier(4)
+    runs = [context.Process(target=counting, args=(tmp_path, start)) for _ in range(4)]
+    for run in runs:
+        run.start()
+    for run in runs:
+        run.join()
+    assert [run.exitcode for run in runs] == [0] * 4
+    assert (tmp_path / "number").read_text() == str(4 * RECORDS)
+    assert [path.name for path in tmp_path.iterdir()] == ["number"]
+
+
+def dying(path: Path) -> None:
+    with locked(path) as ours:
+        os._exit(0 if ours else 1)
+
+
+def test_a_killed_process_holds_nobody_up(tmp_path):
+    path = tmp_path / ".lock"
+    run = multiprocessing.get_context("fork").Process(target=dying, args=(path,))
+    run.start()
+    run.join()
+    assert run.exitcode == 0
+    assert path.exists()
+    with locked(path) as ours:
+        assert ours
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
+def test_file_systems_without_locks(tmp_path, monkeypatch, number):
+    fcntl = pytest.importorskip("fcntl")
+
+    def flock(*_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    folders = RunFolders("setting", tmp_path)
+    folders.results_file = tmp_path / "results_x.txt"
+    folders.append_result({"mse": 1})
+    with locked(tmp_path / ".lock") as ours:
+        assert ours
+    assert [path.name for path in tmp_path.iterdir()] == ["results_x.txt"]
+
+
+def test_a_folder_that_is_not_there_is_an_error(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError), locked(tmp_path / "file" / ".lock"):
+        pass

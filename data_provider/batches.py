@@ -5,6 +5,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from utils.seeds import derived_seed
+
 
 def index_batches(
     count: int,
@@ -60,7 +62,7 @@ class TrainingOrder:
     def steps(self, epoch: int, done: int = 0) -> Iterator[tuple[int, Tensor]]:
         """Yield number and windows `[windows]` of each step of an epoch (both from 1), but for
         the first `done` ones."""
-        seed = order_seed(self.seed, epoch)
+        seed = derived_seed(self.seed, epoch, "order")
         batches = index_batches(self.count, self.per_step, self.device, seed, self.drop_last)
         for step, index in enumerate(batches, start=1):
             if step > done:
@@ -69,8 +71,3 @@ class TrainingOrder:
     def windows(self, epoch: int, step: int) -> Tensor:
         """The numbers of the windows of one step `[windows]`."""
         return next(self.steps(epoch, done=step - 1))[1]
-
-
-def order_seed(seed: int, epoch: int) -> int:
-    """The seed of the order of an epoch."""
-    return seed * 100_003 + epoch

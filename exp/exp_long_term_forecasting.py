@@ -10,7 +10,7 @@ import torch
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
-from data_provider.batches import index_batches, order_seed
+from data_provider.batches import index_batches
 from data_provider.csv_source import NoWindowError, SeriesSource, target_args
 from data_provider.timestamps import future_dates
 from data_provider.windows import WindowDataset
@@ -91,7 +91,11 @@ class ExpLongTermForecasting(ExpSeries):
         self.objective.published_validation_mode()
         sums = torch.zeros(2, device=self.device)
         batches = index_batches(
-            len(windows), size, self.device, order_seed(self.seed, -epoch), drop_last=True
+            len(windows),
+            size,
+            self.device,
+            derived_seed(self.seed, epoch, "validation order"),
+            drop_last=True,
         )
         for number, index in self.processes.shard(enumerate(batches)):
             torch.manual_seed(derived_seed(self.seed, epoch, "validation", number))

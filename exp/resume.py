@@ -18,6 +18,8 @@ from utils.command_line import message_of
 from utils.errors import UserError
 from utils.results import RunFolders
 
+ORDER = 2  # how windows are shuffled; 1, of earlier versions, is not noted
+
 
 class TrainingState:
     """What training changes, to be saved and brought back bit by bit.
@@ -68,6 +70,7 @@ class TrainingState:
             "progress": asdict(progress),
             "scheduler": self.scheduler.state_dict(),
             "rates": rates,
+            "order": ORDER,
         }
         self.file.save(tensors, notes)
 
@@ -95,6 +98,8 @@ class TrainingState:
             print(f"training was finished, by {state.path}", flush=True)
         else:
             where = f"epoch {progress.epoch}, after step {progress.steps}"
+            if progress.steps and state.metadata.get("order") != ORDER:
+                print(f"{state.path}: of an earlier version: the rest of this epoch is reshuffled")
             print(f"resumed from {state.path}: {where}", flush=True)
         return progress
 

@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> None:
                 try:
                     experiment.train()
                 except Interrupted:
-                    print(experiment.resume_hint(), file=sys.stderr)
+                    print(experiment.state.resume_hint(experiment.progress), file=sys.stderr)
                     raise
             with experiment.stopping:
                 experiment.test()

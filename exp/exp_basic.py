@@ -84,10 +84,8 @@ class ExpBasic(ABC):
             return
 
         # training
-        self.order = TrainingOrder(
-            len(self.train_set), args.batch_size * args.accumulate, device, self.seed,
-            self.drop_last,
-        )  # fmt: skip
+        per_step = args.batch_size * args.accumulate
+        self.order = TrainingOrder(len(self.train_set), per_step, device, self.seed, self.drop_last)
         self.optimisers = Optimisers(
             objective.parameter_groups(), args.learning_rate, device, args.amp == "fp16"
         )
@@ -172,7 +170,7 @@ class ExpBasic(ABC):
                         if args.save_every and step % args.save_every == 0 and step < steps:
                             self.save_state()
                         if bar.update():
-                            bar.set_postfix_str(f"loss {self.mean_losses()[0]:.4f}")
+                            bar.set_postfix_str(f"loss {progress.mean(self.losses)[0]:.4f}")
                         self.stopping.check(self.step.signals)
 
                 # validation, and the best model so far
@@ -239,16 +237,11 @@ class ExpBasic(ABC):
             "--learning_rate, or allow some such steps by --skip_bad_steps"
         )
 
-    def mean_losses(self) -> list[float]:
-        """Mean losses of this epoch so far, the total first, over the steps that were taken."""
-        taken = self.progress.steps - self.progress.skipped_of_epoch
-        return [loss / taken if taken else float("nan") for loss in self.losses.tolist()]
-
     def epoch_record(self, validation: float, test: float) -> EpochRecord:
         """Sum up the epoch that is over."""
         progress = self.progress
         self.clock.add_to(progress)
-        train, *parts = self.mean_losses()
+        train, *parts = progress.mean(self.losses)
         losses = dict(zip(self.objective.loss_names, parts, strict=True))
         rate = self.optimisers.main.param_groups[0]["lr"]
         return EpochRecord(progress.epoch, train, validation, test, rate, progress.seconds, losses)
@@ -291,10 +284,3 @@ class ExpBasic(ABC):
         except (Interrupted, ProcessGone):
             self.save_state()
             raise
-
-    def resume_hint(self) -> str:
-        """Say what an interrupted training leaves behind."""
-        saved = f"{self.folders.state} is kept: the same command with --resume goes on"
-        if self.progress.best is None:
-            return f"no epoch was finished, so that there is no checkpoint; {saved}"
-        return f"the checkpoint of epoch {self.progress.best.epoch} and {saved}"

@@ -3,11 +3,11 @@
 import time
 from argparse import Namespace
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import torch
-from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
 from data_provider.batches import index_batches
@@ -22,6 +22,9 @@ from utils.files import whole_file
 from utils.metrics import ErrorSums
 from utils.plots import plot_forecast
 from utils.seeds import derived_seed
+
+if TYPE_CHECKING:
+    from sklearn.preprocessing import StandardScaler
 
 
 class ExpLongTermForecasting(ExpSeries):
@@ -180,12 +183,14 @@ class ExpLongTermForecasting(ExpSeries):
             )
         print(f"forecast of {table['date'].iloc[0]} to {table['date'].iloc[-1]} in {path}")
 
-    def _noted_scaler(self) -> StandardScaler | None:
+    def _noted_scaler(self) -> "StandardScaler | None":
         """The scaler of the training data, where a checkpoint noted it for these columns."""
         noted = self.checkpoint.metadata if self.checkpoint else {}
         known = "scaler" in noted and noted.get("columns") == self.source.columns
         if self.args.zero_shot or not known:
             return None
+        from sklearn.preprocessing import StandardScaler  # takes a second to import
+
         scaler = StandardScaler()
         scaler.mean_ = np.array(noted["scaler"]["mean"])
         scaler.scale_ = np.array(noted["scaler"]["scale"])

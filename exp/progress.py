@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import isfinite
 
+from torch import Tensor
+
 
 @dataclass(frozen=True)
 class EpochRecord:
@@ -65,6 +67,11 @@ class Progress:
         best = notes["best"] and EpochRecord(**notes["best"])
         history = [EpochRecord(**record) for record in notes["history"]]
         return cls(**{**notes, "best": best, "history": history})
+
+    def mean(self, losses: Tensor) -> list[float]:
+        """Divide sums of losses of this epoch by the steps that were taken."""
+        taken = self.steps - self.skipped_of_epoch
+        return [loss / taken if taken else float("nan") for loss in losses.tolist()]
 
     def is_improvement(self, record: EpochRecord, higher_is_better: bool) -> bool:
         """Whether an epoch is the best so far; of equals, the later one is, as published."""

@@ -103,6 +103,13 @@ class TrainingState:
             print(f"resumed from {state.path}: {where}", flush=True)
         return progress
 
+    def resume_hint(self, progress: Progress) -> str:
+        """Say what an interrupted training leaves behind."""
+        saved = f"{self.file.path} is kept: the same command with --resume goes on"
+        if progress.best is None:
+            return f"no epoch was finished, so that there is no checkpoint; {saved}"
+        return f"the checkpoint of epoch {progress.best.epoch} and {saved}"
+
     def _restore(self, checkpoint: Checkpoint) -> Progress:
         state, notes = checkpoint.state, checkpoint.metadata
         own = self.objective.saved_state()

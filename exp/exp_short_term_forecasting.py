@@ -21,7 +21,7 @@ from data_provider.m4 import (
 )
 from exp.exp_basic import ExpBasic
 from utils.errors import UserError
-from utils.files import file_name, whole_file
+from utils.files import file_name, remove_parts, whole_file
 from utils.locks import locked
 from utils.losses import Share
 from utils.m4_summary import (
@@ -168,6 +168,7 @@ class ExpShortTermForecasting(ExpBasic):
         table.insert(0, "id", self.train_file.ids)
         notes = self.forecasts / "runs.json"
         with locked(self.forecasts / LOCK, wait=True):
+            remove_parts(self.forecasts)
             runs = _read_notes(notes)
             earlier = runs.get(pattern, {}).get("setting", self.setting)
             if earlier != self.setting:

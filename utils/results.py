@@ -185,6 +185,7 @@ class RunFolders:
                 path.unlink()
             for plot in self.plots.glob("*.png"):
                 plot.unlink()
+            remove_parts(self.plots)
             yield
 
     def _replaced(self) -> list[Path]:

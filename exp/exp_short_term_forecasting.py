@@ -22,7 +22,7 @@ from exp.exp_basic import ExpBasic
 from exp.record import save_results
 from utils.batch import Batch
 from utils.errors import UserError
-from utils.files import file_name, whole_file
+from utils.files import file_name, remove_parts, whole_file
 from utils.locks import locked
 from utils.m4_summary import (
     SCORES,
@@ -169,6 +169,7 @@ class ExpShortTermForecasting(ExpBasic):
         table.insert(0, "id", self.train_file.ids)
         notes = self.forecasts / "runs.json"
         with locked(self.forecasts / LOCK, wait=True):
+            remove_parts(self.forecasts)
             runs = _read_notes(notes)
             earlier = runs.get(pattern, {}).get("setting", self.setting)
             if earlier != self.setting:

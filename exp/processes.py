@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import Callable, Iterable
 from datetime import timedelta
+from itertools import pairwise
 from typing import TypeVar
 
 import torch
@@ -81,7 +82,7 @@ class Processes:
         padded[: len(shard)] = shard
         shards = self._collective(gather, padded).split(largest)
         bounds = [rows * rank // self.count for rank in range(self.count + 1)]
-        sizes = [end - start for start, end in zip(bounds, bounds[1:], strict=False)]
+        sizes = [end - start for start, end in pairwise(bounds)]
         return torch.cat([part[:size] for part, size in zip(shards, sizes, strict=True)])
 
     def all_reduce(self, tensors: list[Tensor]) -> None:
@@ -151,9 +152,18 @@ def reports(error: BaseException) -> bool:
         handle(number, signal.SIG_IGN if prints else exit_at_once)
     if not on_gpu:
         c10d.destroy_process_group()  # the others learn of it at once
-    end = time.monotonic() + (1.0 if gone else SAVING if interrupted else PARTING)
+    patience = 1.0 if gone else SAVING if interrupted else PARTING
     with contextlib.suppress(RuntimeError):
+        store.add("came", 1)
+        _wait(lambda: store.add("came", 0) == count, patience)
         store.add("left", 1)
-        while store.add("left", 0) < count and time.monotonic() < end:
-            time.sleep(0.05)
+        if rank == 0:  # the store may live in this process
+            _wait(lambda: store.add("left", 0) == store.add("came", 0), patience)
     return prints
+
+
+def _wait(done: Callable[[], bool], seconds: float) -> None:
+    """Wait until `done`, but no longer than some seconds."""
+    end = time.monotonic() + seconds
+    while not done() and time.monotonic() < end:
+        time.sleep(0.05)

@@ -4,6 +4,9 @@ A small GPT-2 and small data are made on the spot. One training runs undisturbed
 in another folder is killed again and again, at random moments and in the middle of writing, by
 SIGKILL, SIGTERM or SIGINT; now and then the newest saved state is damaged too. Each time it goes on
 with `--resume`, and when it has come to its end, all that it leaves must be the same, bit by bit.
+
+Exit codes: 0 all the same; 1 something differs; 2 it could not be tried; 3 a run did not end in
+time, which tells nothing.
 """
 
 import hashlib
@@ -19,6 +22,7 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 if __package__ in (None, ""):
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -29,8 +33,10 @@ from utils.errors import UserError
 
 WIDTH = 24
 LIMIT = 600.0  # seconds that a run may take
+INCONCLUSIVE = 3  # exit code where one took longer
 SIGNALS = (signal.SIGKILL, signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 CODES = {signal.SIGTERM: 143, signal.SIGINT: 130}
+WRITTEN = ("checkpoints/*", "results/*", "test_results/*", "m4_results/*")
 COMPARED = ("state.safetensors", "checkpoint.safetensors")
 TASKS = {
     "long_term_forecast": "--data custom --data_path made_up.csv --seq_len 24 --pred_len 8",
@@ -106,6 +112,10 @@ def command(task: str, data: Path, *more: str) -> list[str]:
 # Processes
 
 
+class TimedOut(Exception):
+    """A run did not end in time: too slow a machine, or a deadlock."""
+
+
 def forked(task: Callable[[], int | None], log: Path) -> int:
     """Start a process that does `task` and writes to `log`; returns its number.
 
@@ -113,18 +123,34 @@ def forked(task: Callable[[], int | None], log: Path) -> int:
     """
     sys.stdout.flush()
     log.write_bytes(b"")
-    child = os.fork()
-    if child:
+    # a signal is not to raise out of the child's copy of this function, into that of its callers
+    signal.pthread_sigmask(signal.SIG_BLOCK, CODES)
+    try:
+        child = os.fork()
+        if not child:
+            _be_child(task, log)
         return child
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, CODES)
+
+
+def _be_child(task: Callable[[], int | None], log: Path) -> NoReturn:
+    """Do `task` and exit with its code; signals are blocked before and after."""
     code = 1
     try:
-        handle = os.open(log, os.O_WRONLY)
-        os.dup2(handle, 1)
-        os.dup2(handle, 2)
-        signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background lacks it
-        sys.stdout = os.fdopen(1, "w", buffering=1, closefd=False)
-        sys.stderr = os.fdopen(2, "w", buffering=1, closefd=False)
-        code = task() or 0
+        try:
+            handle = os.open(log, os.O_WRONLY)
+            os.dup2(handle, 1)
+            os.dup2(handle, 2)
+            sys.stdout = os.fdopen(1, "w", buffering=1, closefd=False)
+            sys.stderr = os.fdopen(2, "w", buffering=1, closefd=False)
+            # which a job in the background lacks
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, CODES)
+            code = task() or 0
+        finally:
+            signal.pthread_sigmask(signal.SIG_BLOCK, CODES)
+            sys.stdout.flush()
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 1
     except KeyboardInterrupt:
@@ -132,7 +158,6 @@ def forked(task: Callable[[], int | None], log: Path) -> int:
     except BaseException:
         traceback.print_exc()
     finally:
-        sys.stdout.flush()
         os._exit(code)
 
 
@@ -143,7 +168,11 @@ def ended(child: int) -> int | None:
 
 
 def wait(child: int, stop: Callable[[], bool] = lambda: False) -> int | None:
-    """Wait until a process ends, and return its exit code, or None once it is to `stop`."""
+    """Wait until a process ends, and return its exit code, or None once it is to `stop`.
+
+    Raises:
+        TimedOut: it did not end within `LIMIT`; it is killed.
+    """
     start = time.monotonic()
     while not stop():
         code = ended(child)
@@ -151,7 +180,8 @@ def wait(child: int, stop: Callable[[], bool] = lambda: False) -> int | None:
             return code
         if time.monotonic() - start > LIMIT:
             os.kill(child, signal.SIGKILL)
-            raise UserError(f"a run did not end within {LIMIT:.0f} s")
+            os.waitpid(child, 0)
+            raise TimedOut(f"a run did not end within {LIMIT:g} s")
         time.sleep(0.0005)
     return None
 
@@ -243,6 +273,18 @@ class Chaos:
 
         folder.mkdir(parents=True, exist_ok=True)
         return forked(train, folder / "log")
+
+    def run(self, kills: int) -> None:
+        """Run undisturbed, and then disturbed as often as `kills` take; print what happens."""
+        self.reference()
+        print(f"{self.task}: undisturbed in {self.seconds:.1f} s", flush=True)
+        done = runs = 0
+        while not self.problems and (done < kills or not runs):
+            done += self.disturb(kills - done, done, kills)
+            runs += 1
+        print(f"{self.task}: {done} kills in {runs} runs, {len(self.problems)} problems")
+        for problem in self.problems:
+            print(f"PROBLEM {problem}")
 
     def reference(self) -> None:
         """Run undisturbed: what must come out, and how long that takes."""
@@ -350,7 +392,7 @@ def in_child(task: Callable[[], dict[str, str]], log: Path) -> dict[str, str]:
 
 def unfinished(folder: Path) -> list[Path]:
     """The files in `folder` that are being written."""
-    return [*folder.glob("checkpoints/*/.*.part"), *folder.glob("results/*/.*.part")]
+    return [path for place in WRITTEN for path in folder.glob(f"{place}/.*.part")]
 
 
 def last_line(log: str) -> str:
@@ -377,7 +419,7 @@ def resumed(log: Path) -> str:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the script; returns 0 only if all went well."""
+    """Run the script; returns its exit code, 0 only if all went well."""
     parser = Parser(
         prog="scripts/chaos.py",
         description="Kill a small training at random moments, resume it, and compare what it "
@@ -394,18 +436,17 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--debug", action="store_true", help="show where an error comes from")
     args = parser.parse_args(argv)
-    problems: list[str] = []
-    code = guarded(lambda: problems.extend(wreak(args.tasks, args.kills, args.seed)), args.debug)
-    return code or int(bool(problems))
+    return guarded(lambda: wreak(args.tasks, args.kills, args.seed), args.debug)
 
 
-def wreak(tasks: list[str], kills: int, seed: int) -> list[str]:
-    """Deal out `kills` kills for each of `tasks`; returns what went wrong."""
+def wreak(tasks: list[str], kills: int, seed: int) -> int:
+    """Deal out `kills` kills for each of `tasks`; returns the exit code."""
     if not hasattr(os, "fork"):
         raise UserError("this needs a system with fork and signals, such as Linux or macOS")
     run.share_processor()
     import_all(tasks)
-    problems, start = [], time.monotonic()
+    start = time.monotonic()
+    problems, timed_out = 0, 0
     folder = Path(tempfile.mkdtemp(prefix="calf chaos "))
     try:
         data = folder / "data"
@@ -416,21 +457,20 @@ def wreak(tasks: list[str], kills: int, seed: int) -> list[str]:
             dice = random.Random(f"{seed} {task}")
             chaos = Chaos(task, data, folder / task, dice)
             (folder / task).mkdir()
-            chaos.reference()
-            print(f"{task}: undisturbed in {chaos.seconds:.1f} s", flush=True)
-            done = runs = 0
-            while not chaos.problems and (done < kills or not runs):
-                done += chaos.disturb(kills - done, done, kills)
-                runs += 1
-            print(f"{task}: {done} kills in {runs} runs, {len(chaos.problems)} problems")
-            for problem in chaos.problems:
-                print(f"PROBLEM {problem}")
-            problems += chaos.problems
+            try:
+                chaos.run(kills)
+            except TimedOut as error:
+                timed_out += 1
+                print(f"{task}: inconclusive: timed out: {error}")
+            problems += len(chaos.problems)
+    except TimedOut as error:
+        timed_out += 1
+        print(f"inconclusive: timed out: {error}")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    well = "something went wrong" if problems else "all went well"
-    print(f"{well}; {time.monotonic() - start:.0f} s")
-    return problems
+    well = "inconclusive: timed out" if timed_out else "all went well"
+    print(f"{'something went wrong' if problems else well}; {time.monotonic() - start:.0f} s")
+    return 1 if problems else INCONCLUSIVE if timed_out else 0
 
 
 def import_all(tasks: list[str]) -> None:
@@ -441,7 +481,12 @@ def import_all(tasks: list[str]) -> None:
         importlib.import_module("exp." + run.EXPERIMENTS[task].partition(":")[0])
     for module in (
         "transformers.models.gpt2.modeling_gpt2",
-        "matplotlib.pyplot",
+        "matplotlib.figure",
+        "models.objectives",
+        "sklearn.metrics",
+        "sklearn.model_selection",
+        "sklearn.preprocessing",
+        "torch.distributed.checkpoint.state_dict",
         "data_provider.synthetic",
     ):
         importlib.import_module(module)

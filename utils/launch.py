@@ -100,6 +100,8 @@ def launch(command: Sequence[str], count: int, gpus: str | None = None) -> int:
     )
     program, *arguments = (word.replace("$", "$$") for word in command)  # elastic fills in $names
     with _undone():
+        # no stack traces of a store whose process is gone: its clients report that in one line
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
         if gpus is not None:
             os.environ["CUDA_VISIBLE_DEVICES"] = gpus
         try:

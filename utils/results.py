@@ -194,6 +194,7 @@ class RunFolders:
                 path.unlink()
             for plot in self.plots.glob("*.png"):
                 plot.unlink()
+            remove_parts(self.plots)
             for folder in own:
                 with whole_file(folder / MANIFEST) as part:
                     part.write_text(json.dumps(now, indent=2) + "\n")

@@ -1,8 +1,10 @@
 """Killing at random, at small size; `python -m scripts.chaos` by itself kills twenty times."""
 
 import os
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -36,11 +38,71 @@ def test_as_a_file():
     assert "--kills" in done.stderr
 
 
-def test_what_goes_wrong_is_told(monkeypatch):
-    monkeypatch.setattr(chaos, "wreak", lambda *_: ["differs"])
-    assert chaos.main([]) == 1
-    monkeypatch.setattr(chaos, "wreak", lambda *_: [])
-    assert chaos.main([]) == 0
+@pytest.fixture
+def without_training(monkeypatch):
+    """Let `Chaos.run` be replaced, in place of trainings."""
+
+    def replace(run) -> int:
+        monkeypatch.setattr(chaos, "import_all", lambda tasks: None)
+        monkeypatch.setattr(chaos, "prepare", lambda data: None)
+        monkeypatch.setattr(chaos.Chaos, "run", run)
+        return chaos.main(["--tasks", "imputation", "classification"])
+
+    return replace
+
+
+def test_what_goes_wrong_is_told(without_training, capfd):
+    def run(self, kills):
+        self.problems = ["differs"] * (self.task == "imputation")
+
+    assert without_training(run) == 1
+    assert "something went wrong" in capfd.readouterr().out
+    assert without_training(lambda self, kills: None) == 0
+    assert "all went well" in capfd.readouterr().out
+
+
+def test_a_run_that_does_not_end_tells_nothing(without_training, capfd, monkeypatch, tmp_path):
+    monkeypatch.setattr(chaos, "LIMIT", 5.0)  # which the making of no data keeps to
+
+    def run(self, kills):
+        if self.task == "imputation":
+            monkeypatch.setattr(chaos, "LIMIT", 0.2)
+            chaos.wait(chaos.forked(lambda: time.sleep(60), tmp_path / "log"))
+
+    assert without_training(run) == chaos.INCONCLUSIVE == 3
+    out = capfd.readouterr().out
+    assert "imputation: inconclusive: timed out: a run did not end within 0.2 s" in out
+    assert "went wrong" not in out
+
+    def run_and_differ(self, kills):
+        self.problems = ["differs"]
+        raise chaos.TimedOut
+
+    assert without_training(run_and_differ) == 1
+
+
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
+def test_no_signal_leaves_a_forked_process(tmp_path, sign):
+    """None raises into its copy of what its parent was doing, whenever it comes."""
+
+    def task() -> int:
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+        return 0
+
+    codes = []
+    for number in range(60):
+        try:
+            child = chaos.forked(task, tmp_path / "log")
+            time.sleep(number * 5e-5)  # from before the task to after it
+            os.kill(child, sign)
+            codes.append(chaos.wait(child))
+        finally:
+            with (tmp_path / "left by").open("a") as file:
+                file.write(f"{os.getpid()}\n")
+    left = set((tmp_path / "left by").read_text().split())
+    assert left == {str(os.getpid())}
+    assert set(codes) <= {0, chaos.CODES[sign], -sign}
+    assert "Traceback" not in (tmp_path / "log").read_text()
 
 
 def test_what_differs():

@@ -1,10 +1,7 @@
 """Principal word embeddings of a GPT-2: `python pca.py` writes `wte_pca_500.pt`."""
 
-import argparse
 import sys
 from typing import TYPE_CHECKING
-
-from utils.command_line import Parser, guarded, whole
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -52,6 +49,10 @@ def principal_word_embeddings(table: "Tensor", n_components: int = 500) -> "Tens
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command; returns the exit code."""
+    import argparse
+
+    from utils.command_line import Parser, guarded, whole
+
     parser = Parser(
         prog="pca.py",
         description="Compute the principal word embeddings of a GPT-2.",

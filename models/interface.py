@@ -1,16 +1,18 @@
 """What the training loop asks of a model: one small interface, so that `exp/` names no model."""
 
 from abc import ABC, abstractmethod
-from argparse import Namespace
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from utils.batch import Batch, Weight
 from utils.errors import UserError
+
+Options = TypeVar("Options")  # any object with the options of the command line as attributes
 
 
 @dataclass(frozen=True)
@@ -57,13 +59,16 @@ class Objective(ABC):
     notes: dict
 
     @staticmethod
-    def resolve_args(args: Namespace) -> Namespace:
+    def resolve_args(args: Options) -> Options:
         """Fill in the options that the model itself decides; called before anything is built."""
         return args
 
     @abstractmethod
-    def __init__(self, args: Namespace, shape: DataShape, device: torch.device):
+    def __init__(self, args: object, shape: DataShape, device: torch.device):
         """Build the model on `device`, and print a line about it.
+
+        Args:
+            args: the options of the command line, as attributes.
 
         Raises:
             UserError: options, data or files do not fit the model.

@@ -1,17 +1,18 @@
 """CALF as the training loop sees it: its losses, its two optimisers, what is saved of it."""
 
 import hashlib
-from argparse import Namespace
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import asdict
 from pathlib import Path
+from types import SimpleNamespace
 
 import torch
 from torch import Tensor, nn
 
 from layers.backbone import load_config
 from models.CALF import CALFConfig, Model
-from models.interface import DataShape, Objective, ParameterGroup
+from models.interface import DataShape, Objective, Options, ParameterGroup
 from utils.batch import Batch, Weight
 from utils.errors import UserError
 from utils.losses import CALFLoss
@@ -29,17 +30,18 @@ class CALFObjective(Objective):
     shape_options = "--seq_len, --pred_len, --d_model, --gpt_layers and --r"
 
     @staticmethod
-    def resolve_args(args: Namespace) -> Namespace:
+    def resolve_args(args: Options) -> Options:
         """Take the width of the backbone where `--d_model` is not given."""
-        if "d_model" in args.given:
-            return args
-        return Namespace(**{**vars(args), "d_model": load_config(args.llm).n_embd})
+        if "d_model" not in args.given:
+            args = copy(args)
+            args.d_model = load_config(args.llm).n_embd
+        return args
 
-    def __init__(self, args: Namespace, shape: DataShape, device: torch.device):
+    def __init__(self, args: object, shape: DataShape, device: torch.device):
         # first, since a loss that is not known is found out at once and a backbone takes seconds
         self.loss = CALFLoss.from_args(args)
-        given = vars(args) | asdict(shape)
-        self.model = model = Model(CALFConfig.from_args(Namespace(**given))).to(device)
+        given = SimpleNamespace(**vars(args) | asdict(shape))
+        self.model = model = Model(CALFConfig.from_args(given)).to(device)
         model.check_channels(shape.n_channels)
         model.grad_checkpoint(args.grad_checkpoint)
         on_cpu = device.type == "cpu"

@@ -184,8 +184,8 @@ def ended(folder: Path, count: int, argv: list[str]) -> Group:
     return group
 
 
-# 389 windows in steps of 15, in micro-batches of 5: 25 steps and 14 windows dropped; in evaluation shares
-# of 53, 113 and 121 windows, which neither 2 nor 3 divide
+# 389 windows in steps of 15, in micro-batches of 5: 25 steps and 14 windows dropped; in evaluation
+# shards of 53, 113 and 121 windows, which neither 2 nor 3 divide
 UNEVEN = "--batch_size 5 --accumulate 3 --train_epochs 2".split()
 
 

@@ -509,3 +509,40 @@ def test_accumulated_batches_are_one(workdir, command):
         experiment = ExpLongTermForecasting(parse_args(command(*more)))
         orders.append([index.tolist() for _, index in experiment.order.steps(1)])
     assert orders[0] == orders[1]
+
+
+def test_the_width_is_that_of_the_backbone(workdir, command, capsys, results):
+    argv = command("--train_epochs", "1")
+    place = argv.index("--d_model")
+    del argv[place : place + 2]
+    assert main(argv) == 0
+    assert "_dm24_" in results().name
+    record = json.loads((results() / "run.json").read_text())
+    assert record["arguments"]["d_model"] == 24
+
+
+def test_losses_are_reported_by_name(workdir, command, capsys, results):
+    assert main(command()) == 0
+    out = capsys.readouterr().out
+    record = json.loads((results() / "run.json").read_text())
+    for epoch in record["epochs"]:
+        losses = epoch["losses"]
+        assert list(losses) == ["task", "output", "feature"]
+        assert epoch["train"] == pytest.approx(sum(losses.values()), rel=1e-4)
+        shown = f"| task {losses['task']:.4f}, output {losses['output']:.4f}, feature "
+        assert shown in out
+
+
+def test_without_fast_kernels(workdir, command, results, refused):
+    """Plain PyTorch trains too, and predicts the same with the same parameters."""
+    assert main(command()) == 0
+    fast = load(results() / "pred.npy")
+    assert json.loads((results() / "run.json").read_text())["fast_cpu"]
+    assert main(command("--is_training", "0", "--fast_cpu", "off")) == 0
+    assert not json.loads((results() / "run.json").read_text())["fast_cpu"]
+    np.testing.assert_allclose(load(results() / "pred.npy"), fast, rtol=1e-4, atol=1e-5)
+    # dropout draws other numbers, so that a training is another one
+    assert "--fast_cpu auto, not off" in refused(command("--fast_cpu", "off"))
+    assert main(command("--fast_cpu", "off", "--overwrite")) == 0
+    plain = load(results() / "metrics.npy")
+    assert np.isfinite(plain[:2]).all()

@@ -1,5 +1,7 @@
 """The whole model: sizes, what runs when, and what it refuses."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
@@ -91,3 +93,43 @@ def test_heads_of_a_width_that_twelve_does_not_divide(small_gpt2):
     config = CALFConfig(d_model=24, gpt_layers=1, match_heads=7)
     model = Model(config, backbone, torch.randn(24, 5))
     assert model.in_layer.cross_attention.num_heads == backbone.config.n_head
+
+
+def test_a_config_from_options():
+    named = {"task_name": "imputation", "seq_len": 8, "pred_len": 0, "d_model": 24, "gpt_layers": 1}
+    lora = {"r": 2, "lora_alpha": 4, "lora_dropout": 0.0, "word_embedding_path": "words.pt"}
+    options = SimpleNamespace(**named, **lora, enc_in=7)
+    config = CALFConfig.from_args(options)
+    assert (config.task_name, config.r, config.llm) == ("imputation", 2, "gpt2")
+    del options.seq_len, options.r
+    with pytest.raises(UserError, match="configs lacks seq_len, r"):
+        CALFConfig.from_args(options)
+
+
+def test_the_textual_branch_refuses_merged_weights(model):
+    """The branches share their frozen weights."""
+    torch.manual_seed(1)
+    for name, parameter in model.gpt2.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(parameter)
+    model.eval()
+    x = torch.randn(2, 16, 3)
+    both = model(x, text_branch=True)
+    model.gpt2.merge_adapter()
+    torch.testing.assert_close(model(x).outputs_time, both.outputs_time, rtol=1e-4, atol=1e-4)
+    with pytest.raises(UserError, match="unmerge_adapter"):
+        model(x, text_branch=True)
+    model.gpt2.unmerge_adapter()
+    again = model(x, text_branch=True)
+    torch.testing.assert_close(again.outputs_text, both.outputs_text, rtol=1e-4, atol=1e-4)
+
+
+def test_features_are_projected_in_forward(model):
+    """Hooks on the projections see them, and the outputs are what they return."""
+    seen = []
+    for projection in (*model.time_proj, *model.text_proj):
+        projection.register_forward_hook(lambda module, args, y: seen.append(y))
+    output = model.train()(torch.randn(2, 16, 3))
+    assert len(seen) == 6
+    for found, feature in zip(seen, output.features_time + output.features_text, strict=True):
+        assert found is feature

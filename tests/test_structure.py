@@ -1,0 +1,97 @@
+"""The rooms of the house: who may know whom, and how large a room may be."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+ROOMS = ("exp", "models", "layers", "data_provider", "utils")
+
+
+def files(*rooms: str) -> list[Path]:
+    return [path for room in rooms for path in sorted((ROOT / room).rglob("*.py"))]
+
+
+def name(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def imported(path: Path) -> set[str]:
+    """Names of the modules that a file imports, anywhere in it."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found.add(node.module)
+    return found
+
+
+@pytest.mark.parametrize("path", files("exp"), ids=name)
+def test_exp_knows_models_by_their_interface_alone(path):
+    known = {module for module in imported(path) if module.startswith(("models", "layers"))}
+    assert known <= {"models.interface", "models.registry", "layers"}
+    text = path.read_text().lower()
+    assert not [word for word in ("calf", "gpt", "lora") if word in text]
+
+
+@pytest.mark.parametrize("path", files("models", "layers"), ids=name)
+def test_models_know_no_experiment_and_no_data(path):
+    rooms = {module.partition(".")[0] for module in imported(path)}
+    assert not rooms & {"exp", "data_provider", "run", "argparse"}
+
+
+@pytest.mark.parametrize("path", files("utils", "data_provider"), ids=name)
+def test_the_lower_rooms_know_none_above(path):
+    above = {"exp", "run"} if path.name == "options.py" else {"exp", "run", "models", "layers"}
+    assert not {module.partition(".")[0] for module in imported(path)} & above
+
+
+@pytest.mark.parametrize("path", files(*ROOMS), ids=name)
+def test_sizes(path):
+    if path.parent.name in ("exp", "models", "layers"):
+        assert len(path.read_text().splitlines()) <= 330
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ClassDef):
+            assert node.end_lineno - node.lineno < 260, node.name
+
+
+def test_the_loop_fits_a_screen():
+    tree = ast.parse((ROOT / "exp" / "exp_basic.py").read_text())
+    (train,) = (
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef) and node.name == "train"
+    )
+    (loop,) = (node for node in ast.walk(train) if isinstance(node, ast.While))
+    assert loop.end_lineno - loop.lineno < 60
+
+
+@pytest.mark.parametrize(
+    "module", ["run", "exp.exp_long_term_forecasting", "exp.exp_classification"]
+)
+def test_models_are_imported_when_they_are_built(module):
+    """The libraries behind a model take seconds: a mistake in the data is told before that."""
+    code = (
+        f"import sys, {module}; print([m for m in sys.modules if m in "
+        "('transformers', 'peft', 'accelerate', 'matplotlib', 'torch.distributed.checkpoint')])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"
+
+
+def test_help_needs_no_torch():
+    code = (
+        "import sys, run\ntry: run.main(['--help'])\n"
+        "except SystemExit: print('torch' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[-1] == "False"

@@ -433,7 +433,7 @@ def test_launched_with_a_mistake(command, workdir):
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="no /proc to find processes in")
-@pytest.mark.parametrize("how", ["signal", "death", "orphans"])
+@pytest.mark.parametrize("how", ["signal", "job", "death", "orphans"])
 def test_launched_and_ended(command, workdir, how):
     process = launched(workdir, long(command))
     while not process.stdout.readline().startswith("epoch 1/"):
@@ -445,6 +445,13 @@ def test_launched_and_ended(command, workdir, how):
         errors = process.communicate(timeout=TIMEOUT)[1]
         assert process.returncode == 130
         assert errors.count("interrupted\n") == 1
+        assert "error" not in errors
+    elif how == "job":  # a batch system ends all processes of a job, and the launcher hands it on
+        for number in (*ranks, process.pid):
+            os.kill(number, signal.SIGTERM)
+        errors = process.communicate(timeout=TIMEOUT)[1]
+        assert process.returncode == 143
+        assert errors.count("--resume goes on") == errors.count("interrupted\n") == 1
         assert "error" not in errors
     elif how == "death":
         start = time.monotonic()

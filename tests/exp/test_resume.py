@@ -371,6 +371,7 @@ def test_killed_between_the_two_names(small_data, reference, stopped, capsys):
 def test_what_a_killed_run_was_writing_is_removed(small_data, stopped, workdir):
     part = stopped.state.with_name(".state.safetensors.123.part")
     part.write_bytes(b"half")
+    (stopped.plots / ".0_0.png.123.part").write_bytes(b"half")
     assert main(argv(LONG, small_data, "--resume")) == 0
     assert not list(workdir.rglob(".*"))
 

@@ -2,7 +2,9 @@
 
 import contextlib
 import io
+import os
 import re
+import tempfile
 import warnings
 from argparse import Namespace
 from pathlib import Path
@@ -81,10 +83,28 @@ def command_lines(draw):
 
 @contextlib.contextmanager
 def said():
-    """Collect what is written to the error stream."""
-    text = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", errors="backslashreplace")
-    with contextlib.redirect_stderr(text):
-        yield lambda: (text.flush(), text.buffer.getvalue().decode())[1]
+    """Collect what is written to the error stream, by this process and by those that it starts."""
+    with tempfile.TemporaryFile() as errors, Path(os.devnull).open("wb") as nowhere:
+        before = [(os.dup(number), number) for number in (1, 2)]
+        os.dup2(nowhere.fileno(), 1)
+        os.dup2(errors.fileno(), 2)
+        # streams of its own, since pytest's may go past the descriptors
+        out, err = (
+            io.TextIOWrapper(io.FileIO(number, "w", closefd=False), "utf-8", "backslashreplace")
+            for number in (1, 2)
+        )
+
+        def read() -> str:
+            err.flush()
+            return os.pread(2, os.fstat(2).st_size, 0).decode()
+
+        try:
+            with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+                yield read
+        finally:
+            for copy, number in before:
+                os.dup2(copy, number)
+                os.close(copy)
 
 
 def one_line(message: str) -> None:
@@ -99,7 +119,7 @@ def one_line(message: str) -> None:
 @example(["--x\ny"])
 @example(["--model_id", "a\0b"])
 def test_parsed_or_refused(argv):
-    with said() as errors, contextlib.redirect_stdout(io.StringIO()):
+    with said() as errors:
         try:
             args = parse_args(argv)
         except SystemExit as end:
@@ -237,6 +257,8 @@ def small_runs(draw):
 
 @examples(12)
 @given(small_runs())
+@example(("classification", ["--use_multi_gpu"]))
+@example(("imputation", ["--use_multi_gpu", "--d_model", "12"]))  # said by a started process
 @example(("imputation", ["--seq_len", "1"]))  # a plot of a single step
 @example(("imputation", ["--learning_rate", "1e300"]))
 @example(("long_term_forecast", ["--label_len", "9" * 18, "--features", "MS", "--do_predict"]))
@@ -253,7 +275,7 @@ def check_run(factory, data: Path, small_gpt2: Path, run_of: tuple) -> None:
         *"--seq_len 12 --label_len 0 --pred_len 4 --batch_size 64 --learning_rate 0.01".split(),
         *"--train_epochs 1 --seasonal_patterns Weekly --use_gpu 0".split(),
         *f"--llm {small_gpt2} --d_model {WIDTH} --gpt_layers 1".split(),
-        *f"--word_embedding_path {small_gpt2 / 'words.pt'}".split(),
+        *f"--word_embedding_path {small_gpt2 / 'words.pt'} --devices 0,1".split(),
         *more,
     ]
     folder = factory.mktemp("run", numbered=True)
@@ -264,12 +286,10 @@ def check_run(factory, data: Path, small_gpt2: Path, run_of: tuple) -> None:
     ):
         patch.chdir(folder)
         warnings.simplefilter("default")
-        out = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
-        with contextlib.redirect_stdout(out):
-            try:
-                code = main(argv)
-            except SystemExit as end:
-                code = end.code
+        try:
+            code = main(argv)
+        except SystemExit as end:
+            code = end.code
         message = errors()
     shown = [w.message for w in warned if issubclass(w.category, (UserWarning, RuntimeWarning))]
     assert not shown

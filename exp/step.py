@@ -7,6 +7,7 @@ see `models.interface.Objective.training_windows`.
 
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -112,42 +113,31 @@ class Optimisers:
         optimisers = self.by_name.values()
         return [p for o in optimisers for group in o.param_groups for p in group["params"]]
 
-    def gradients(self) -> list[Tensor]:
-        """The gradients that there are."""
+    def gradients(self, of_all: bool = False) -> list[Tensor]:
+        """The gradients that there are, or zeros for the others too."""
+        for p in self.parameters() if of_all else ():
+            p.grad = torch.zeros_like(p) if p.grad is None else p.grad
         return [p.grad for p in self.parameters() if p.grad is not None]
 
-    def all_gradients(self) -> list[Tensor]:
-        """The gradients of all parameters: zeros where there are none yet."""
-        for p in self.parameters():
-            if p.grad is None:
-                p.grad = torch.zeros_like(p)
-        return self.gradients()
 
-
+@dataclass
 class TrainStep:
     """Takes optimisation steps.
 
-    Args:
+    Attributes:
         objective, optimisers, guard, processes, stopping: of the run.
         autocast: makes the context of mixed precision.
-
-    Attributes:
         signals: the signals that any process received, reduced with the last gradients; None
             where there is one process.
     """
 
-    def __init__(
-        self,
-        objective: Objective,
-        optimisers: Optimisers,
-        guard: NonFiniteGuard,
-        processes: Processes,
-        stopping: Stopping,
-        autocast: Callable[[], AbstractContextManager],
-    ):
-        self.objective, self.optimisers, self.guard = objective, optimisers, guard
-        self.processes, self.stopping, self.autocast = processes, stopping, autocast
-        self.signals: Tensor | None = None
+    objective: Objective
+    optimisers: Optimisers
+    guard: NonFiniteGuard
+    processes: Processes
+    stopping: Stopping
+    autocast: Callable[[], AbstractContextManager]
+    signals: Tensor | None = None
 
     def gradients(self, batch: Batch, *where: int) -> Tensor:
         """Compute the gradients of a batch over all micro-batches and processes.
@@ -173,7 +163,8 @@ class TrainStep:
             losses += torch.stack([terms[name].detach() for name in names])
         if self.processes.count > 1:
             self.signals = self.stopping.flags()
-            self.processes.all_reduce([*self.optimisers.all_gradients(), losses, self.signals])
+            gradients = self.optimisers.gradients(of_all=True)
+            self.processes.all_reduce([*gradients, losses, self.signals])
         return losses
 
     def __call__(self, batch: Batch, *where: int) -> Tensor:

@@ -203,6 +203,8 @@ def tasks(command, small_gpt2, tmp_path_factory) -> dict[str, list[str]]:
         (folder / f"{folder.name}_{part}.ts").write_text("\n".join(lines))
     return {
         "forecast": command(*UNEVEN),
+        # 53 validation windows in published batches of 5: one process has one more of them
+        "published validation": command("--reference_validation", *UNEVEN),
         "imputation": command("--task_name", "imputation", *UNEVEN),
         # 32 windows in steps of 15, the last of 2: one process has none of them
         "classification": [
@@ -263,7 +265,13 @@ def check_equal(one: Path, other: Path) -> None:
 
 @pytest.mark.parametrize(
     ("task", "count"),
-    [("forecast", 2), ("forecast", 3), ("imputation", 3), ("classification", 2)],
+    [
+        ("forecast", 2),
+        ("forecast", 3),
+        ("published validation", 3),
+        ("imputation", 3),
+        ("classification", 2),
+    ],
 )
 def test_the_same_as_one_process(alone, tasks, tmp_path, task, count):
     ended(tmp_path, count, tasks[task])

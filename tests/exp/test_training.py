@@ -206,6 +206,21 @@ def test_reference_validation(workdir, command):
     assert noisy.objective.model.gpt2.training
 
 
+def test_reference_validation_in_mixed_precision(workdir, command):
+    """It computes as the rest of the run does."""
+    scores = {}
+    for amp in ("no", "bf16"):
+        run = ExpLongTermForecasting(parse_args(command("--reference_validation", "--amp", amp)))
+        kinds = []
+        run.objective.model.out_layer.register_forward_hook(
+            lambda module, args, y, kinds=kinds: kinds.append(y.dtype)
+        )
+        scores[amp] = run.validation_score(1)
+        assert set(kinds) == {torch.float32 if amp == "no" else torch.bfloat16}
+    assert scores["bf16"] != scores["no"]
+    assert scores["bf16"] == pytest.approx(scores["no"], rel=0.1)
+
+
 def test_early_stopping(workdir, command, capsys, monkeypatch):
     errors = iter([3.0, 1.0, 2.0, float("nan"), 0.1])
     monkeypatch.setattr(ExpLongTermForecasting, "validation_score", lambda *_: next(errors))

@@ -15,21 +15,20 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from data_provider.synthetic import synthetic_ett
-from exp.exp_basic import choose_device
-from run import (
-    EXPERIMENTS,
+from exp.device import choose_device
+from run import EXPERIMENTS, main
+from tests.conftest import WIDTH
+from tests.fuzz import examples
+from utils.command_line import Parser
+from utils.errors import UserError
+from utils.losses import CALFLoss
+from utils.options import (
     TASKS_OF_OPTION,
-    Parser,
     add_own_options,
     add_published_options,
-    main,
     parse_args,
     warn_unused,
 )
-from tests.conftest import WIDTH
-from tests.fuzz import examples
-from utils.errors import UserError
-from utils.losses import CALFLoss
 from utils.results import settings_string
 
 
@@ -147,7 +146,7 @@ def check_parsed(args: Namespace) -> None:
     for option, tasks in TASKS_OF_OPTION.items():
         default = OPTIONS[f"--{option}"].default
         assert args.task_name in tasks or getattr(args, option) == default
-    for check in (CALFLoss.of, choose_device, lambda args: settings_string(args, 0)):
+    for check in (CALFLoss.from_args, choose_device, lambda args: settings_string(args, 0)):
         try:
             found = check(args)
         except UserError as error:
@@ -241,6 +240,7 @@ MORE = {
     "--is_training": ["1", "0"],
     "--checkpoint": ["none.pth", "."],
     "--use_multi_gpu": [None],
+    "--fast_cpu": ["auto", "off", "x"],
 }
 
 

@@ -82,30 +82,31 @@ def launch(command: Sequence[str], count: int, gpus: str | None = None) -> int:
         command: the program and its arguments.
         gpus: `CUDA_VISIBLE_DEVICES`.
     """
-    from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException
-    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
-    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
-
-    config = LaunchConfig(
-        min_nodes=1,
-        max_nodes=1,
-        nproc_per_node=count,
-        run_id=str(os.getpid()),
-        rdzv_backend="c10d",
-        rdzv_endpoint="127.0.0.1:0",
-        local_addr="127.0.0.1",
-        max_restarts=0,
-        signals_to_handle=",".join(number.name for number in SIGNALS),
-        logs_specs=DefaultLogsSpecs(log_dir=os.devnull),
-    )
-    program, *arguments = (word.replace("$", "$$") for word in command)  # elastic fills in $names
     with _undone():
+        from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException
+        from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+        from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+        config = LaunchConfig(
+            min_nodes=1,
+            max_nodes=1,
+            nproc_per_node=count,
+            run_id=str(os.getpid()),
+            rdzv_backend="c10d",
+            rdzv_endpoint="127.0.0.1:0",
+            local_addr="127.0.0.1",
+            max_restarts=0,
+            signals_to_handle=",".join(number.name for number in SIGNALS),
+            logs_specs=DefaultLogsSpecs(log_dir=os.devnull),
+        )
         # no stack traces of a store whose process is gone: its clients report that in one line
         os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
         if gpus is not None:
             os.environ["CUDA_VISIBLE_DEVICES"] = gpus
+        program, *arguments = command
         try:
-            elastic_launch(config, program)(*arguments)
+            # elastic fills in $names
+            elastic_launch(config, program)(*(word.replace("$", "$$") for word in arguments))
         except ChildFailedError as error:
             return outcome(error.failures, count)
         except SignalException as error:

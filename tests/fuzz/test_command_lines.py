@@ -101,6 +101,8 @@ def said():
             with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
                 yield read
         finally:
+            out.close()
+            err.close()
             for copy, number in before:
                 os.dup2(copy, number)
                 os.close(copy)

@@ -85,7 +85,7 @@ def test_m4_windows(series, seq_len, pred_len, history, seed):
     """Values count the steps, so that a window shows where it was cut."""
     numbered = [np.arange(1.0, len(values) + 1) + 100 * i for i, values in enumerate(series)]
     dataset = M4Dataset(numbered, seq_len, pred_len, history)
-    dataset.reseed(seed)
+    torch.manual_seed(seed)
     index = torch.arange(len(series))
     last = dataset.last_windows(index)
     x, y, mask = dataset.batch(index)

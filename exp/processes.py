@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import Callable, Iterable
 from datetime import timedelta
+from functools import partial
 from itertools import pairwise
 from typing import TypeVar
 
@@ -44,6 +45,7 @@ class Processes:
 
     Raises:
         UserError: this machine has fewer GPUs than processes; on all of them alike.
+        ProcessGone: another process ended before all were connected.
     """
 
     def __init__(self, use_gpu: bool, cuda_asked: bool = False):
@@ -59,8 +61,10 @@ class Processes:
                 f"{local} processes on this machine, and visible GPUs: {gpus}; start fewer "
                 "processes, or pass --use_gpu 0 to run on the CPU"
             )
-        state = PartialState(cpu=not gpus, timeout=TIMEOUT)
+        state = self._collective(partial(PartialState, cpu=not gpus, timeout=TIMEOUT))
         self.count, self.rank, self.device = state.num_processes, state.process_index, state.device
+        # one that fails and leaves while another still connects would fail that one too
+        self.all_reduce([torch.zeros(1, device=self.device)])
 
     def shard(self, items: Iterable[T]) -> list[T]:
         """Every `count`-th of `items`, starting with that of this rank."""
@@ -105,7 +109,7 @@ class Processes:
         tensor = torch.tensor(numbers, dtype=torch.float64, device=self.device)
         return tuple(self._collective(broadcast, tensor).tolist())
 
-    def _collective(self, operation: Callable[..., Tensor], *arguments: object) -> Tensor:
+    def _collective(self, operation: Callable[..., T], *arguments: object) -> T:
         """Call a collective.
 
         Raises:
@@ -150,10 +154,10 @@ def reports(error: BaseException) -> bool:
             prints = rank == 0 if interrupted else first
     for number in SIGNALS:
         handle(number, signal.SIG_IGN if prints else exit_at_once)
-    if not on_gpu:
-        c10d.destroy_process_group()  # the others learn of it at once
     patience = 1.0 if gone else SAVING if interrupted else PARTING
     with contextlib.suppress(RuntimeError):
+        if not on_gpu:
+            c10d.destroy_process_group()  # the others learn of it at once
         store.add("came", 1)
         _wait(lambda: store.add("came", 0) == count, patience)
         store.add("left", 1)

@@ -303,7 +303,7 @@ def check_run(factory, data: Path, small_gpt2: Path, run_of: tuple) -> None:
         assert rest == [], message
         assert any(path.name == "run.json" for path in written)
         return
-    assert code == 2
+    assert code == 2, message
     assert len(rest) == 1, message
     assert rest[0].startswith("error: ")
     assert not any(path.name == "run.json" for path in written) or "--itr" in more

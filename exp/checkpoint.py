@@ -3,12 +3,14 @@
 import hashlib
 import json
 import math
+import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors.torch import save_file
 from torch import Tensor
 
 from utils.errors import UserError
@@ -54,8 +56,13 @@ def save_tensors(
     text = json.dumps({"format": FORMAT, **notes})
     metadata = {METADATA_KEY: text, CHECKSUM_KEY: checksum(tensors, text)}
     with whole_file(path, keep) as part:
-        # by way of bytes, since on a full disk save_file raises an error that is no OSError
-        part.write_bytes(save(tensors, metadata))
+        try:
+            save_file(tensors, part, metadata)
+        except SafetensorError as error:  # on a full disk too
+            code = re.search(r"os error (\d+)", str(error))
+            if code is None:
+                raise
+            raise OSError(int(code[1]), os.strerror(int(code[1]))) from error
 
 
 def checksum(tensors: dict[str, Tensor], notes: str) -> str:

@@ -1,4 +1,4 @@
-"""Where the GPT-2 comes from: the hub, a local folder, or random weights of the same shape."""
+"""Load a GPT-2 from the hub or a local folder, or build one with random weights."""
 
 import contextlib
 import os
@@ -14,7 +14,7 @@ from transformers.utils import logging as transformers_logging
 
 from utils.errors import UserError
 
-# The published GPT-2s differ in these numbers alone, so that random weights need no network.
+# The published GPT-2s differ only in these numbers: random weights need no network.
 KNOWN_SHAPES = {
     "distilgpt2": {"n_layer": 6},
     "gpt2": {},
@@ -31,7 +31,7 @@ def load_backbone(llm: str, weights: str = "pretrained", seed: int = 2021) -> GP
     Args:
         llm: a hub id, or a folder in Hugging Face's format.
         weights: "pretrained" or "random".
-        seed: what random weights are drawn with; the global random state is left alone.
+        seed: of random weights; the global random state is unchanged.
 
     Raises:
         UserError: the hub can't be reached and nothing is cached, the folder is incomplete or
@@ -47,17 +47,17 @@ def load_backbone(llm: str, weights: str = "pretrained", seed: int = 2021) -> GP
 
 
 def describe_backbone(llm: str, weights: str, seed: int) -> str:
-    """Say which backbone this is and whose weights it has."""
+    """Describe a backbone and its weights."""
     return f"{llm} with " + (
         f"random weights (seed {seed})" if weights == "random" else "its weights"
     )
 
 
 def check_backbone(config: GPT2Config, llm: str, d_model: int, gpt_layers: int) -> None:
-    """Refuse a width or depth that the backbone does not have.
+    """Check that the backbone has this width and depth.
 
     Raises:
-        UserError: with both widths, or with the number of blocks that there are.
+        UserError: it has not; the message names both numbers.
     """
     if config.n_embd != d_model:
         raise UserError(
@@ -67,7 +67,7 @@ def check_backbone(config: GPT2Config, llm: str, d_model: int, gpt_layers: int) 
     if gpt_layers > config.n_layer:
         raise UserError(
             f"--gpt_layers is {gpt_layers}, but the backbone {llm} has {config.n_layer} blocks: "
-            "take as many at most"
+            "choose that many or fewer"
         )
 
 
@@ -80,11 +80,11 @@ def load_config(llm: str) -> GPT2Config:
 
 
 def _from_pretrained(kind: type, llm: str):
-    """`kind.from_pretrained(llm)`: from a folder, else the cache, else the hub within a time."""
+    """`kind.from_pretrained(llm)`: from a folder, else the cache, else the hub, with a timeout."""
     if Path(llm).is_dir():
         return _read(kind, llm, f"the folder {llm}")
     if Path(llm).is_file():
-        raise UserError(f"--llm {llm}: a file, where the folder that it lies in is wanted")
+        raise UserError(f"--llm {llm}: a file; give the folder that contains it")
     if Path(llm).is_absolute() or llm.startswith((".", "~")) or llm.count("/") > 1:
         raise UserError(f"--llm {llm}: no such folder")
     try:
@@ -125,7 +125,7 @@ def _read(kind: type, llm: str, where: str, local_files_only: bool = True):
 
 
 def _check_hub(llm: str) -> None:
-    """One bounded request, since the libraries' own retries take most of a minute.
+    """Send one request with a timeout; the libraries' own retries take most of a minute.
 
     Raises:
         UserError: the hub can't be reached, or it has no such model.
@@ -145,7 +145,7 @@ def _check_hub(llm: str) -> None:
 
     offline = os.environ.get("HF_HUB_OFFLINE", "0").upper() in ("1", "TRUE", "YES", "ON")
     if not offline:
-        # a thread, since looking up a host name knows no time limit
+        # in a thread, since looking up a host name has no timeout
         thread = threading.Thread(target=ask, daemon=True)
         thread.start()
         thread.join(HUB_TIMEOUT + 2)
@@ -161,7 +161,7 @@ def _check_hub(llm: str) -> None:
 
 @contextlib.contextmanager
 def quiet_transformers():
-    """Keep loading bars and notes, which concern no user, off the screen."""
+    """Silence progress bars, logs and warnings of transformers."""
     verbosity = transformers_logging.get_verbosity()
     bars = transformers_logging.is_progress_bar_enabled()
     transformers_logging.set_verbosity_error()

@@ -1,4 +1,4 @@
-"""The two GPT-2 branches: blocks of a pre-trained GPT-2 fed with embeddings.
+"""The two GPT-2 branches: blocks of a pre-trained GPT-2 that run on tokens of channels.
 
 The modules keep the names of Hugging Face's GPT-2 (`wpe`, `h.0.attn.c_attn`, `ln_f`, ...), so that
 its weights, and checkpoints of the authors' code, load by name.
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 from transformers import GPT2Model
 
-# activations of transformers that are the tanh approximation, which PyTorch has as one kernel
+# activations of transformers that are the tanh approximation, for which PyTorch has a kernel
 TANH_GELU = ("gelu_new", "gelu_fast", "gelu_pytorch_tanh")
 
 
@@ -55,10 +55,10 @@ class Block(nn.Module):
 
 
 class GPT2Branch(nn.Module):
-    """The first blocks of a GPT-2, with a residual around the whole (`docs/method.md` section 3).
+    """The first blocks of a GPT-2, and a residual around them (`docs/method.md`, section 3).
 
     Args:
-        backbone: the GPT-2 whose modules this branch takes over; its token table is left behind.
+        backbone: a GPT-2; this branch takes over its modules, without the token table.
         n_layer: number of blocks used.
 
     Attributes:
@@ -100,11 +100,10 @@ class GPT2Branch(nn.Module):
 def build_branches(
     backbone: GPT2Model, n_layer: int, r: int, lora_alpha: int, lora_dropout: float
 ) -> tuple[PeftModel, GPT2Branch]:
-    """Make the temporal and the textual branch of one GPT-2 (`docs/method.md` section 3).
+    """Make the temporal and the textual branch of one GPT-2 (`docs/method.md`, section 3).
 
-    Temporal: LoRA on every `c_attn`; layer norms and position embeddings are trained too.
-    Textual: only the position embeddings are trained. Both branches hold the same frozen
-    projections (the same modules); each has its own copy of what is trained.
+    Trained in the temporal branch: LoRA on every `c_attn`, layer norms and position embeddings.
+    In the textual one: position embeddings. The frozen projections are the same modules in both.
 
     Returns:
         `(temporal, textual)`.
@@ -133,5 +132,5 @@ def build_branches(
 
 
 def adapter_is_merged(temporal: nn.Module) -> bool:
-    """Tell whether an adapter is merged into the weights, which the textual branch shares."""
+    """Tell whether an adapter is merged into the weights that both branches share."""
     return any(isinstance(m, BaseTunerLayer) and m.merged for m in temporal.modules())

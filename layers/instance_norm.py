@@ -7,13 +7,13 @@ EPS = 1e-5
 
 
 def standardise(x: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
-    """Standardise every window over time (`docs/method.md` section 1).
+    """Standardise every window over time (`docs/method.md`, section 1).
 
     Args:
         x: windows `[batch, length, channels]`; masked entries are already 0.
-        mask: 1 where an entry is observed, 0 where it is masked, same shape as `x`. With a mask
-            the mean runs over all entries, zeros included, and the scale over the observed ones,
-            as in the authors' imputation.
+        mask: 1 where an entry is observed, 0 where it is masked, same shape as `x`. With a mask,
+            the mean is over all entries, zeros included, and the scale over the observed ones,
+            as in the authors' code.
 
     Returns:
         The standardised windows `[batch, length, channels]`, and the mean and scale

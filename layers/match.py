@@ -1,18 +1,18 @@
-"""The cross-modal match module: channels become temporal tokens, and these textual tokens."""
+"""The cross-modal match module: from channels to temporal tokens to textual tokens."""
 
 from einops import rearrange
 from torch import Tensor, nn
 
 
 class CrossModalMatch(nn.Module):
-    """Temporal tokens by self-attention, textual tokens by attention to principal words.
+    """Temporal tokens by self-attention, textual tokens by attention to word embeddings.
 
     Source: `docs/method.md` section 2.
 
     Args:
         seq_len: look-back L, the width of a raw token.
-        word_embeddings: principal word embeddings `[d_model, components]`, one column a word, as
-            `pca.py` writes them.
+        word_embeddings: principal word embeddings `[d_model, components]`, a component in each
+            column, as `pca.py` writes them.
         n_heads: attention heads of both attentions.
         d_ff: width of the encoder layer's feed-forward part.
         dropout: dropout of the encoder layer.
@@ -39,12 +39,12 @@ class CrossModalMatch(nn.Module):
         return self.transformer_encoder(self.linear(x))
 
     def textual_tokens(self, x_time: Tensor) -> Tensor:
-        """Attend from X_time to the principal words: X_text `[batch, channels, d_model]`.
+        """Attend from X_time to the word embeddings: X_text `[batch, channels, d_model]`.
 
-        Keys and values do not depend on the sample: all tokens of the batch are one long query,
-        so that they are computed once.
+        All tokens of the batch form one long query, so that keys and values, which do not depend
+        on the sample, are computed once.
         """
         query = rearrange(x_time, "b c d -> 1 (b c) d")
-        words = rearrange(self.word_embedding, "n d -> 1 n d")
-        x_text, _ = self.cross_attention(query, words, words, need_weights=False)
+        embeddings = rearrange(self.word_embedding, "n d -> 1 n d")
+        x_text, _ = self.cross_attention(query, embeddings, embeddings, need_weights=False)
         return rearrange(x_text, "1 (b c) d -> b c d", b=len(x_time))

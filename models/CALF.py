@@ -20,19 +20,19 @@ FORECASTING = ("long_term_forecast", "short_term_forecast")
 
 @dataclass(frozen=True)
 class CALFConfig:
-    """What fixes a CALF model; the names are those of the command line.
+    """Configuration of a CALF model; the names are those of the command line.
 
     Attributes:
-        task_name: decides the head: P steps for forecasting, L steps for reconstruction
+        task_name: determines the head: P steps for forecasting, L steps for reconstruction
             (imputation, anomaly detection), logits for classification.
         seq_len: look-back L. pred_len: horizon P.
-        d_model: width of the backbone. gpt_layers: its first blocks that are used.
+        d_model: width of the backbone. gpt_layers: how many of its blocks are used.
         r, lora_alpha, lora_dropout: LoRA.
         word_embedding_path: see `utils.word_embeddings.load_word_embeddings`.
         llm, llm_weights, seed: see `layers.backbone.load_backbone`.
         n_channels, num_class: channels M and classes, for classification only.
-        match_heads: heads of the match module; a backbone whose width they do not divide lends
-            its own number of heads.
+        match_heads: heads of the match module; the backbone's number of heads is used if these
+            do not divide its width.
     """
 
     task_name: str = "long_term_forecast"
@@ -51,7 +51,7 @@ class CALFConfig:
     num_class: int = 0
     match_heads: int = 12
 
-    # options that only this implementation has, so that configs written for another lack them
+    # options of this implementation alone, which configs of the published code lack
     OPTIONAL = ("llm", "llm_weights", "seed", "n_channels", "num_class", "match_heads")
 
     @classmethod
@@ -92,12 +92,12 @@ class Model(nn.Module):
     Args:
         configs: a `CALFConfig`, or an object with attributes of the same names.
         backbone: the GPT-2 to take over; by default what `configs` names is loaded.
-        words: principal word embeddings `[d_model, components]`; by default read from
+        word_embeddings: principal word embeddings `[d_model, components]`; by default read from
             `word_embedding_path`, or, where that is the default file and absent, computed from
             the backbone.
 
     Attributes:
-        backbone: in words, which GPT-2 this is. words_source: where the word embeddings come from.
+        backbone: which GPT-2 this is, as text. word_embeddings_source: where those come from.
 
     Raises:
         UserError: width, depth or files do not fit the backbone.
@@ -107,7 +107,7 @@ class Model(nn.Module):
         self,
         configs: object,
         backbone: GPT2Model | None = None,
-        words: Tensor | None = None,
+        word_embeddings: Tensor | None = None,
     ):
         super().__init__()
         is_config = isinstance(configs, CALFConfig)
@@ -116,13 +116,13 @@ class Model(nn.Module):
         if backbone is None:
             backbone = load_backbone(config.llm, config.llm_weights, config.seed)
         check_backbone(backbone.config, config.llm, config.d_model, config.gpt_layers)
-        self.words_source = config.word_embedding_path
-        if words is None:
-            words = self._word_embeddings(backbone)
+        self.word_embeddings_source = config.word_embedding_path
+        if word_embeddings is None:
+            word_embeddings = self._word_embeddings(backbone)
         d_model, n_layer = config.d_model, config.gpt_layers
         divides = d_model % config.match_heads == 0
         n_heads = config.match_heads if divides else backbone.config.n_head
-        self.in_layer = CrossModalMatch(config.seq_len, words, n_heads)
+        self.in_layer = CrossModalMatch(config.seq_len, word_embeddings, n_heads)
         self.gpt2, self.gpt2_text = build_branches(
             backbone, n_layer, config.r, config.lora_alpha, config.lora_dropout
         )
@@ -144,8 +144,8 @@ class Model(nn.Module):
         if path.exists() or str(path) != DEFAULT_PATH:
             return load_word_embeddings(path, self.config.d_model)
         components = min(500, backbone.config.n_embd)
-        self.words_source = f"computed from {self.backbone}"
-        print(f"{path} is absent: {components} word embeddings {self.words_source}")
+        self.word_embeddings_source = f"computed from {self.backbone}"
+        print(f"{path} is absent: {components} word embeddings {self.word_embeddings_source}")
         return principal_word_embeddings(backbone.wte.weight, components)
 
     def forward(
@@ -203,7 +203,7 @@ class Model(nn.Module):
         return denormalise(rearrange(self.out_layer(y), "b c p -> b p c"), mean, scale)
 
     def grad_checkpoint(self, enabled: bool) -> None:
-        """Keep of each GPT-2 block only its input for the backward pass, and compute it again."""
+        """Store only the inputs of GPT-2's blocks; recompute the blocks in the backward pass."""
         for branch in (self.gpt2.get_base_model(), self.gpt2_text):
             branch.grad_checkpoint = enabled
 

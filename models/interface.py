@@ -17,7 +17,7 @@ Options = TypeVar("Options")  # any object with the options of the command line 
 
 @dataclass(frozen=True)
 class DataShape:
-    """What the data fix of a model: look-back, horizon, channels and classes."""
+    """The sizes that the data determine: look-back, horizon, channels and classes."""
 
     seq_len: int
     pred_len: int
@@ -27,10 +27,10 @@ class DataShape:
 
 @dataclass(frozen=True)
 class ParameterGroup:
-    """Parameters with an Adam of their own.
+    """Parameters that have their own Adam.
 
     Attributes:
-        learning_rate: a fixed one; None for `--learning_rate` with its schedule.
+        learning_rate: fixed; None takes `--learning_rate` and its schedule.
     """
 
     name: str
@@ -44,10 +44,10 @@ class Objective(ABC):
     Attributes:
         model: the module whose trained parameters are updated.
         loss_names: the terms of the training loss that epochs report.
-        training_windows: most windows of a micro-batch; None for a model whose batch must not be
-            split, such as one with batch normalisation.
-        evaluation_windows: windows to evaluate at a time.
-        shape_options: the options that decide the shapes of its parameters, for messages.
+        training_windows: most windows of a micro-batch; None if a batch must not be split, as
+            with batch normalisation.
+        evaluation_windows: windows of a batch at evaluation.
+        shape_options: the options that determine the shapes of its parameters, for messages.
         notes: how the model was made, for records and checkpoints.
     """
 
@@ -60,7 +60,7 @@ class Objective(ABC):
 
     @staticmethod
     def resolve_args(args: Options) -> Options:
-        """Fill in the options that the model itself decides; called before anything is built."""
+        """Fill in the options that the model itself determines; called before anything is built."""
         return args
 
     @abstractmethod
@@ -95,22 +95,22 @@ class Objective(ABC):
         """
 
     def parameter_groups(self) -> list[ParameterGroup]:
-        """Sort the trained parameters: by default one group, with `--learning_rate`."""
+        """Group the trained parameters; by default one group, with `--learning_rate`."""
         return [ParameterGroup("main", [p for p in self.model.parameters() if p.requires_grad])]
 
     def published_validation_mode(self) -> None:
-        """Switch the modes of the modules as the published code does to validate."""
+        """Set the modes of the modules as the published code does for validation."""
         self.model.eval()
 
     def compile(self) -> None:
-        """Run the model by `torch.compile` from here on; its parameters stay the same."""
+        """Compile the model by `torch.compile`, in place."""
         self.model.compile()
 
     def saved_state(self) -> dict[str, Tensor]:
-        """Take what a checkpoint holds: parameters and buffers, but for frozen parameters.
+        """What a checkpoint contains: all parameters and buffers but frozen parameters.
 
-        `torch.distributed.checkpoint.state_dict` would keep a frozen parameter's second name, and
-        the branches of CALF share theirs.
+        Not by `torch.distributed.checkpoint.state_dict`: it keeps a frozen parameter that has two
+        names, as those of CALF's two branches do.
         """
         named = self.model.named_parameters(remove_duplicate=False)
         frozen = {name for name, p in named if not p.requires_grad}
@@ -118,10 +118,10 @@ class Objective(ABC):
         return {name: value for name, value in state.items() if name not in frozen}
 
     def load_state(self, state: Mapping[str, Tensor], notes: Mapping, path: Path) -> None:
-        """Load what `saved_state` took; frozen parameters may be among it.
+        """Load what `saved_state` returned; it may contain frozen parameters.
 
         Args:
-            notes: what the checkpoint notes of its model; empty where it notes nothing.
+            notes: those of the checkpoint; may be empty.
             path: of the checkpoint, for messages.
 
         Raises:
@@ -134,7 +134,7 @@ class Objective(ABC):
         """Refuse to resume on another backbone than training began with.
 
         Args:
-            notes: what the state notes of its model. path: of the state, for messages.
+            notes: those of the state. path: of the state, for messages.
         """
         ours, theirs = (n.get("backbone", {}).get("fingerprint") for n in (self.notes, notes))
         if ours != theirs:
@@ -155,7 +155,7 @@ class Objective(ABC):
         missing = sorted(self.saved_state().keys() - state.keys())
         extra = sorted(state.keys() - own.keys())
         if missing or extra:
-            what = f"lacks {missing[0]}" if missing else f"holds {extra[0]}"
+            what = f"lacks {missing[0]}" if missing else f"contains {extra[0]}"
             raise UserError(
                 f"{path} does not fit: it {what} ({len(missing)} missing, {len(extra)} unknown); "
                 f"is it a checkpoint of this model? Then give the {self.shape_options} that it "

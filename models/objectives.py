@@ -1,4 +1,4 @@
-"""CALF as the training loop sees it: its losses, its two optimisers, what is saved of it."""
+"""CALF as the training loop sees it: its losses, parameter groups and saved state."""
 
 import hashlib
 from collections.abc import Mapping
@@ -17,28 +17,28 @@ from utils.batch import Batch, Weight
 from utils.errors import UserError
 from utils.losses import CALFLoss
 
-CPU_TRAINING_TOKENS = 1024  # channels x windows of a micro-batch: what a processor's cache holds
+CPU_TRAINING_TOKENS = 1024  # channels x windows of a micro-batch: fits a processor's cache
 CPU_EVALUATION_TOKENS = 1536
 GPU_EVALUATION_TOKENS = 65536
 PROJECTION_LEARNING_RATE = 1e-4
 
 
 class CALFObjective(Objective):
-    """CALF: three losses, two optimisers; trained parameters alone are saved."""
+    """CALF: three losses, two parameter groups; only trained parameters are saved."""
 
     loss_names = ("task", "output", "feature")
     shape_options = "--seq_len, --pred_len, --d_model, --gpt_layers and --r"
 
     @staticmethod
     def resolve_args(args: Options) -> Options:
-        """Take the width of the backbone where `--d_model` is not given."""
+        """Without `--d_model`, take the backbone's width."""
         if "d_model" not in args.given:
             args = copy(args)
             args.d_model = load_config(args.llm).n_embd
         return args
 
     def __init__(self, args: object, shape: DataShape, device: torch.device):
-        # first, since a loss that is not known is found out at once and a backbone takes seconds
+        # first: an unknown loss fails at once, a backbone takes seconds to load
         self.loss = CALFLoss.from_args(args)
         given = SimpleNamespace(**vars(args) | asdict(shape))
         self.model = model = Model(CALFConfig.from_args(given)).to(device)
@@ -62,7 +62,7 @@ class CALFObjective(Objective):
                 "gpt_layers": args.gpt_layers,
                 "fingerprint": frozen_fingerprint(model.gpt2),
             },
-            "word_embeddings": model.words_source,
+            "word_embeddings": model.word_embeddings_source,
             "parameters": {"trained": trained, "in_memory": in_memory},
         }
         print(
@@ -94,8 +94,8 @@ class CALFObjective(Objective):
     def load_state(self, state: Mapping[str, Tensor], notes: Mapping, path: Path) -> None:
         """Load trained parameters, or a whole state dict of the authors' code.
 
-        Trained parameters need the backbone that they were trained on; a whole state dict brings
-        its own.
+        Trained parameters need the backbone that they were trained on; a whole state dict
+        contains its own.
 
         Raises:
             UserError: parameters, LoRA's scale or the backbone differ.
@@ -120,7 +120,7 @@ class CALFObjective(Objective):
 
 
 def parameter_groups(model: Model) -> list[ParameterGroup]:
-    """Sort the trained parameters into two groups, told apart by `_proj` in the name.
+    """Sort the trained parameters into two groups: with and without `_proj` in the name.
 
     The second is meant for the feature projections; since the authors' code selects it by name, it
     takes in the match module's attention projections too (docs/method.md, section 5).
@@ -135,7 +135,7 @@ def parameter_groups(model: Model) -> list[ParameterGroup]:
 
 
 def frozen_fingerprint(module: nn.Module) -> str:
-    """Hash the frozen weights: equal for the same backbone, whatever was trained on it."""
+    """Hash the frozen weights, which identify the backbone whatever was trained on it."""
     digest = hashlib.sha256()
     for name, parameter in sorted(module.named_parameters()):
         if not parameter.requires_grad:

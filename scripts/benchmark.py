@@ -1,8 +1,8 @@
-"""Measure speed and memory: `python scripts/benchmark.py [--quick] [--json] [--only PART ...]`.
+"""Measure speed and memory: `python scripts/benchmark.py [--quick] [--json] [--only CASE ...]`.
 
-Every case runs the project's own training and evaluation on made-up data, in a process of its own,
-on a GPT-2 of full width with random weights. Rates are ratios of medians: products of the shapes
-that GPT-2's blocks use are timed between the steps, since machines vary from minute to minute.
+Every case is a separate process that runs the project's training or evaluation on synthetic data,
+with a GPT-2 of full width and random weights. Efficiencies are ratios of medians: products of the
+shapes in GPT-2's blocks are timed between the steps, since a machine's speed varies by the minute.
 """
 
 import argparse
@@ -24,16 +24,16 @@ from run import share_processor  # noqa: E402 - OpenMP reads its settings when t
 
 share_processor()
 
-LAYERS, WIDTH, ENCODER_WIDTH, WORDS, LOOK_BACK = 6, 768, 2048, 500, 96
+LAYERS, WIDTH, ENCODER_WIDTH, COMPONENTS, LOOK_BACK = 6, 768, 2048, 500, 96
 ETTH1_TEST_ROWS = 2880  # of which 2,785 windows at horizon 96
 RESULT = "benchmark result: "
 
 
 def forward_flops(horizon: int) -> tuple[float, float]:
-    """Operations a token: of one branch's blocks, and of the rest in training (method section 6).
+    """Operations a token: of one branch's blocks, and of the rest in training.
 
-    The rest is the embedding, the encoder layer, queries and output of the attention to words, the
-    projections of both branches and both heads.
+    The rest: embedding, encoder layer, queries and output of the cross-attention, projections and
+    head of both branches. Source: `docs/method.md`, section 6.
     """
     square = WIDTH**2
     blocks = 2 * 12 * square * LAYERS
@@ -43,10 +43,10 @@ def forward_flops(horizon: int) -> tuple[float, float]:
 
 
 def training_flops(tokens: int, horizon: int) -> float:
-    """Operations of a step: the frozen blocks backward once for the activations, the rest twice."""
+    """Operations of a step; backward, the frozen blocks count once and the rest twice."""
     blocks, rest = forward_flops(horizon)
-    words = 2 * 2 * WORDS * WIDTH**2
-    return tokens * (2 * 2 * blocks + 3 * rest) + 3 * words
+    keys_and_values = 2 * 2 * COMPONENTS * WIDTH**2
+    return tokens * (2 * 2 * blocks + 3 * rest) + 3 * keys_and_values
 
 
 def evaluation_flops(tokens: int, horizon: int) -> float:
@@ -56,7 +56,7 @@ def evaluation_flops(tokens: int, horizon: int) -> float:
 
 
 class Case:
-    """One case in its own process: an experiment on made-up data, and how to time it.
+    """One case: an experiment on synthetic data, and how to time it.
 
     Args:
         options: channels, batch, horizon, repeats, rows and further options of `run.py`.
@@ -82,11 +82,11 @@ class Case:
         )
         with quiet_transformers():
             GPT2Model(config).save_pretrained("gpt2")
-        torch.save(torch.randn(WIDTH, WORDS) / 7, "words.pt")
+        torch.save(torch.randn(WIDTH, COMPONENTS) / 7, "word_embeddings.pt")
         argv = (
             "--task_name long_term_forecast --is_training 1 --model_id benchmark --model CALF "
             "--data custom --root_path . --data_path data.csv --llm gpt2 --d_model 768 "
-            f"--gpt_layers {LAYERS} --word_embedding_path words.pt --seq_len {LOOK_BACK} "
+            f"--gpt_layers {LAYERS} --word_embedding_path word_embeddings.pt --seq_len {LOOK_BACK} "
             f"--label_len 0 --pred_len {self.horizon} --batch_size {options.get('batch', 32)}"
         ).split()
         args = parse_args([*argv, *options.get("more", [])])
@@ -98,7 +98,7 @@ class Case:
         self.tokens = options.get("batch", 32) * channels
 
     def time(self, task: Callable[[], object]) -> float:
-        """Seconds that a task takes, the device's work included."""
+        """Seconds that a task takes, including work queued on the device."""
         cuda = self.device.type == "cuda"
         if cuda:
             self.torch.cuda.synchronize()
@@ -129,8 +129,8 @@ class Case:
         return {name: operations / took for name, took in seconds.items()}
 
     def interleaved(self, task: Callable[[], object], tokens: int) -> tuple[float, dict]:
-        """Median seconds of a task, and median rates of the products timed in between."""
-        task()  # warm
+        """Median seconds of a task, and median rates of products timed in between."""
+        task()  # warm up
         took, rates = [], []
         for _ in range(self.options["repeats"]):
             rates.append(self.rates(tokens))
@@ -156,7 +156,7 @@ class Case:
         task = self.train_task()
         if self.device.type == "cuda":
             self.torch.cuda.reset_peak_memory_stats()
-        # memory first: the products between the steps take some of their own
+        # memory first: the products between the steps allocate some too
         task()
         task()
         peak = peak_memory(self.device)
@@ -188,7 +188,7 @@ class Case:
         return self.experiment.training_batch(index)
 
     def evaluate(self) -> dict:
-        """Evaluation of the test split, and the published way for some windows in between."""
+        """Evaluate the test split, and some windows the published way in between."""
         experiment, torch = self.experiment, self.torch
         windows = experiment.test_set
         published_model = self.published_model()
@@ -231,8 +231,8 @@ class Case:
         return result
 
     def published_model(self) -> object:
-        """The same model computed the published way: by PyTorch's own kernels, with attention maps
-        that are kept, and with keys and values of the words repeated for every sample."""
+        """The same model computed the published way: by PyTorch's kernels, with stored attention
+        maps, and with the word embeddings repeated for every sample."""
         from copy import deepcopy
 
         import torch.nn.functional as F
@@ -255,20 +255,20 @@ class Case:
                 y = F.dropout(maps, self.attn_dropout.p, self.training) @ v
                 return self.resid_dropout(self.c_proj(y.transpose(1, 2).flatten(2)))
 
-        class RepeatedWords(CrossModalMatch):
+        class RepeatedWordEmbeddings(CrossModalMatch):
             def textual_tokens(self, x_time):
-                words = self.word_embedding.expand(len(x_time), -1, -1).contiguous()
-                return self.cross_attention(x_time, words, words)[0]
+                repeated = self.word_embedding.expand(len(x_time), -1, -1).contiguous()
+                return self.cross_attention(x_time, repeated, repeated)[0]
 
         model = deepcopy(self.experiment.objective.model)
         fast_cpu.uninstall(model)
-        published = {CausalSelfAttention: WholeMaps, CrossModalMatch: RepeatedWords}
+        published = {CausalSelfAttention: WholeMaps, CrossModalMatch: RepeatedWordEmbeddings}
         for module in model.modules():
             module.__class__ = published.get(type(module), type(module))
         return model
 
     def published_step(self) -> dict:
-        """A training step the published way, both optimisers plain Adam."""
+        """A training step the published way, with two plain Adams."""
         from torch.optim import Adam
 
         from models.objectives import parameter_groups
@@ -314,7 +314,7 @@ class Case:
         }
 
     def first_step(self) -> dict:
-        """Seconds from starting `run.py` to the end of its first step, made by a child."""
+        """Seconds from the start of `run.py`, in a child process, to the end of its first step."""
         code = (
             "import sys, time, os\n"
             "import run\n"
@@ -393,7 +393,7 @@ def cases(quick: bool, device: list[str]) -> dict[str, dict]:
 
 
 def run_case(name: str, options: dict) -> dict:
-    """Run a case in a process and a folder of its own."""
+    """Run a case in a separate process and folder."""
     with tempfile.TemporaryDirectory(prefix="calf_benchmark_") as folder:
         ran = subprocess.run(
             [sys.executable, str(Path(__file__).resolve()), "--case", json.dumps(options)],
@@ -419,7 +419,7 @@ def show(name: str, result: dict) -> str:
 
 
 def hardware() -> dict:
-    """Where this was measured."""
+    """Describe the machine."""
     import torch
 
     from utils.machine import usable_cores
@@ -440,10 +440,10 @@ def hardware() -> dict:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Measure speed and memory of CALF.")
-    parser.add_argument("--quick", action="store_true", help="smaller, within a minute")
+    parser.add_argument("--quick", action="store_true", help="smaller cases, within a minute")
     parser.add_argument("--json", action="store_true", help="print one JSON object only")
     parser.add_argument("--only", nargs="+", metavar="CASE", help="cases to run, by their names")
-    parser.add_argument("--cpu", action="store_true", help="leave a GPU alone")
+    parser.add_argument("--cpu", action="store_true", help="do not use a GPU")
     parser.add_argument("--case", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.case:

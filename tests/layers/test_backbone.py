@@ -31,9 +31,9 @@ def test_random_weights_follow_their_seed_alone(small_gpt2):
 
 def test_random_gpt2_needs_no_network(monkeypatch):
     monkeypatch.setattr(backbone, "_from_pretrained", None)
-    config = backbone._load_config("gpt2")
+    config = backbone.load_config("gpt2")
     assert (config.n_embd, config.n_layer, config.n_head, config.vocab_size) == (768, 12, 12, 50257)
-    assert backbone._load_config("openai-community/gpt2-medium").n_layer == 24
+    assert backbone.load_config("openai-community/gpt2-medium").n_layer == 24
 
 
 @pytest.mark.parametrize("failure", ["refuses", "hangs"])

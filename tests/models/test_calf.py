@@ -28,7 +28,7 @@ def model(small_gpt2) -> Model:
 
 
 def test_published_size():
-    model = Model(CALFConfig(llm_weights="random"), words=torch.randn(768, 500))
+    model = Model(CALFConfig(llm_weights="random"), word_embeddings=torch.randn(768, 500))
     parameters = list(model.parameters())
     assert sum(p.numel() for p in parameters if p.requires_grad) == 18_022_496
     assert sum(p.numel() for p in parameters) < 65_000_000

@@ -1,4 +1,4 @@
-"""Checkpoint files: our own, with a checksum and notes, and state dicts of the authors' code."""
+"""Checkpoint files: ours, with a checksum and metadata, and state dicts of the authors' code."""
 
 import hashlib
 import json
@@ -16,15 +16,15 @@ from torch import Tensor
 from utils.errors import UserError
 from utils.files import METADATA_KEY, load_tensors, require_file, whole_file
 
-CHECKSUM_KEY = "sha256"  # of all that is in one of our files
-FORMAT = 1  # of our files; to be raised when an older program would misread newer ones
+CHECKSUM_KEY = "sha256"  # over the tensors and notes of a file
+FORMAT = 1  # raise it when earlier versions would misread new files
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A state dict and what was noted beside it (empty for one of the authors' code).
+    """A state dict and its metadata (empty for one of the authors' code).
 
-    `verified`: whether a checksum says that it is as it was written.
+    `verified`: whether it has a checksum, which is correct.
     """
 
     path: Path
@@ -33,7 +33,7 @@ class Checkpoint:
     verified: bool = False
 
     def trained_with(self) -> dict:
-        """The arguments of its training where it notes them, else a digest of its tensors."""
+        """Return the arguments of its training, or a digest of its tensors if they are unknown."""
         if "arguments" in self.metadata:
             return self.metadata["arguments"]
         digest = hashlib.sha256()
@@ -46,11 +46,11 @@ class Checkpoint:
 def save_tensors(
     path: str | Path, tensors: dict[str, Tensor], notes: dict, keep: Path | None = None
 ) -> None:
-    """Write tensors and notes with a checksum, whole or not at all.
+    """Write tensors and notes with a checksum, atomically.
 
     Args:
-        path: the file. tensors: by name. notes: whatever JSON can hold.
-        keep: where an earlier file of that path goes.
+        path: the file. tensors: by name. notes: anything that JSON can encode.
+        keep: where to move an earlier file of that path.
     """
     tensors = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
     text = json.dumps({"format": FORMAT, **notes})
@@ -66,7 +66,7 @@ def save_tensors(
 
 
 def checksum(tensors: dict[str, Tensor], notes: str) -> str:
-    """Hash the tensors of a file, by name, and its notes."""
+    """Hash the tensors of a file, sorted by name, and its notes."""
     digest = hashlib.sha256(notes.encode())
     for name, tensor in sorted(tensors.items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
@@ -78,8 +78,8 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     """Read one of our files, or a state dict of the authors' code (`.pth` or safetensors).
 
     Raises:
-        UserError: no such file, it is damaged, of a format that is not known here, or it holds
-            anything but tensors; nothing else is unpickled.
+        UserError: the file is missing, damaged, of an unknown format, or contains anything but
+            tensors, which is not unpickled.
     """
     path, verified = Path(path), False
     require_file(path, "train first, or name a checkpoint by --checkpoint")
@@ -93,22 +93,22 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
                 state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
                 written = file.metadata() or {}
                 text = written.get(METADATA_KEY, "{}")
-                metadata = _noted(text)
+                metadata = _parse_notes(text)
                 verified = CHECKSUM_KEY in written
                 if verified and written[CHECKSUM_KEY] != checksum(state, text):
-                    raise ValueError("another checksum")
+                    raise ValueError("wrong checksum")
     except OSError:
         raise
     except (SafetensorError, ValueError, RuntimeError, EOFError, KeyError) as error:
         raise UserError(f"{path}: the checkpoint is damaged or not one of a model") from error
     except Exception as error:
         raise UserError(
-            f"{path}: refused: no checkpoint, or one that holds more than tensors"
+            f"{path}: refused: not a checkpoint, or it contains more than tensors"
         ) from error
     if not isinstance(metadata, dict) or metadata.get("format", FORMAT) != FORMAT:
         found = metadata.get("format") if isinstance(metadata, dict) else "unknown"
         raise UserError(
-            f"{path}: a checkpoint of format {found}, and this version of the program reads "
+            f"{path}: a checkpoint of format {found}, but this version of the program reads "
             f"format {FORMAT}: use the version that wrote it, or train again"
         )
     if not isinstance(state, dict) or not all(map(_is_entry, state.items())):
@@ -124,11 +124,11 @@ def _is_entry(item: tuple[object, object]) -> bool:
     return isinstance(name, str) and plain and not value.is_quantized
 
 
-def _noted(text: str) -> dict:
+def _parse_notes(text: str) -> dict:
     """Parse the notes of one of our files.
 
     Raises:
-        ValueError: they are not of the form that experiments write.
+        ValueError: they have another structure than experiments write.
     """
     notes = json.loads(text)
     try:
@@ -143,7 +143,7 @@ def _noted(text: str) -> dict:
             and all(math.isfinite(number) for numbers in moments for number in numbers)
         )
     except (AttributeError, LookupError, TypeError) as error:
-        raise ValueError("notes of another form") from error
+        raise ValueError("unexpected notes") from error
     if not as_written:
-        raise ValueError("notes of another form")
+        raise ValueError("unexpected notes")
     return notes

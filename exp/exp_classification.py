@@ -19,8 +19,8 @@ from utils.plots import plot_confusion
 class ExpClassification(ExpBasic):
     """Train on the `_TRAIN.ts` file of a folder and test on its `_TEST.ts` file.
 
-    A fifth of the training file is held out to choose the epoch by; with
-    `--reference_validation` that is done on the test file, as published.
+    The epoch is chosen on a held-out fifth of the training file; with `--reference_validation` on
+    the test file, as published.
     """
 
     score_name = "accuracy"
@@ -30,7 +30,7 @@ class ExpClassification(ExpBasic):
     def prepare_data(self) -> None:
         args = self.args
         if args.data != "UEA":
-            raise UserError(f"--data {args.data}: classification knows UEA alone")
+            raise UserError(f"--data {args.data}: classification needs --data UEA")
         self.splits = splits = load_splits(args.root_path, args.seed, args.reference_validation)
         self.train_set = splits.train.to(self.device)
         self.val_set = splits.val.to(self.device)
@@ -43,7 +43,7 @@ class ExpClassification(ExpBasic):
         )
 
     def data_shape(self) -> DataShape:
-        """Length, channels and classes come from the files."""
+        """Take length, channels and classes from the files."""
         splits = self.splits
         return DataShape(splits.length, 0, splits.n_channels, len(splits.class_names))
 
@@ -51,7 +51,7 @@ class ExpClassification(ExpBasic):
         return Batch(*self.train_set.batch(index))
 
     def validation_score(self, epoch: int) -> float:
-        """Accuracy on the samples that the epoch is chosen by."""
+        """Accuracy on the validation samples."""
         return self._accuracy(self.val_set)
 
     def test_score(self) -> float:

@@ -1,4 +1,4 @@
-"""The guard against losses and gradients that are not finite."""
+"""The guard against non-finite losses and gradients."""
 
 from math import inf
 
@@ -10,19 +10,19 @@ from exp.progress import Progress
 
 
 class NonFiniteGuard:
-    """Counts the updates that were skipped, on the device: no step waits for the host to look.
+    """Counts skipped updates on the device, so that no step waits for the host.
 
-    Once more than `allowed` would be skipped, nothing is updated any more: the model stays as it
-    was before that step, until `check` is called.
+    Once more than `allowed` would be skipped, no further step updates anything: the model stays as
+    it was before that step, until `check` is called.
 
     Args:
-        device: where the losses are.
-        allowed: how many updates may be skipped.
-        interval: steps from one `check` to the next.
+        device: of the losses.
+        allowed: number of updates that may be skipped.
+        interval: steps between two calls of `check`.
 
     Attributes:
-        skipped, last, refused: on the device: how many were, the last step of these, and the first
-            step that was one too many.
+        skipped, last, refused: on the device: the number of skipped updates, the step of the last
+            one, and the step of the first one beyond `allowed`.
     """
 
     def __init__(self, device: torch.device, allowed: int, interval: int = 1):
@@ -30,17 +30,17 @@ class NonFiniteGuard:
         self.skipped, self.last, self.refused = torch.zeros(3, dtype=torch.long, device=device)
 
     def restart(self, skipped: int) -> None:
-        """Count on from `skipped`, and let updates happen again."""
+        """Set the count to `skipped`, and allow updates again."""
         self.skipped.fill_(skipped)
         self.last.zero_()
         self.refused.zero_()
 
     def frozen(self) -> Tensor:
-        """Whether one too many came, so that nothing is to be updated, `[]`."""
+        """Whether there was one more than allowed, so that nothing is updated, `[]`."""
         return self.refused > 0
 
     def record(self, step: int, nonfinite: Tensor) -> None:
-        """Note whether the update of `step` was skipped."""
+        """Count the update of `step` if it was skipped."""
         nonfinite = nonfinite & ~self.frozen()
         refused = nonfinite & (self.skipped >= self.allowed)
         skipped = nonfinite & ~refused
@@ -49,10 +49,10 @@ class NonFiniteGuard:
         self.last += skipped * (step - self.last)
 
     def check(self, progress: Progress, order: TrainingOrder) -> tuple[int, str]:
-        """Look, bring the counts of `progress` up to date, and print which update was skipped.
+        """Read the counters, update those of `progress`, and print the last skipped update.
 
         Returns:
-            The step that was one too many, and where that was in words; 0 where there is none.
+            The first step beyond `allowed` and a description of it; 0 if there is none.
         """
         skipped, last, refused = torch.stack([self.skipped, self.last, self.refused]).tolist()
         new = skipped - progress.skipped
@@ -71,7 +71,7 @@ class NonFiniteGuard:
 
 
 def largest_gradients(model: nn.Module, count: int = 3) -> str:
-    """Name the parameters with the largest gradients, those that are not finite first."""
+    """Name the parameters with the largest gradient norms, non-finite ones first."""
     norms = {
         name: parameter.grad.norm().item()
         for name, parameter in model.named_parameters()

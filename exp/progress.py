@@ -1,4 +1,4 @@
-"""How far a training run is, and its epochs in numbers."""
+"""The progress of a training run, and the records of its epochs."""
 
 import time
 from collections.abc import Mapping
@@ -10,12 +10,12 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class EpochRecord:
-    """One epoch in numbers.
+    """The record of an epoch.
 
     Attributes:
-        train: mean training loss. losses: its parts by name.
+        train: mean training loss. losses: its terms by name, with their loss weights.
         validation, test: scores of these splits.
-        learning_rate: that the epoch was trained with. seconds: that it took.
+        learning_rate: of the main optimiser. seconds: duration.
     """
 
     epoch: int
@@ -27,7 +27,7 @@ class EpochRecord:
     losses: dict[str, float] = field(default_factory=dict)
 
     def line(self, epochs: int, score: str) -> str:
-        """Put it on one line; `epochs` is the number of all, `score` names the scores."""
+        """Format the line of the epoch, of `epochs`; `score` names the scores."""
         losses = ", ".join(f"{name} {value:.4f}" for name, value in self.losses.items())
         return (
             f"epoch {self.epoch}/{epochs} | train loss {self.train:.4f} | {losses} | "
@@ -38,14 +38,14 @@ class EpochRecord:
 
 @dataclass
 class Progress:
-    """How far a training run is.
+    """The progress of a training run.
 
     Attributes:
-        epoch: under way, from 1. steps: of it that are done. seconds: that it took so far.
+        epoch: the current one, from 1. steps: its finished steps. seconds: its duration so far.
         epochs_without_improvement: since the best one.
-        skipped, skipped_of_epoch: updates skipped as not finite, in all and in this epoch.
-        history: the epochs that are over. best: the one whose model is kept.
-        finished: whether training is over.
+        skipped, skipped_of_epoch: updates skipped as non-finite, in the run and in this epoch.
+        history: the finished epochs. best: the one of the best checkpoint.
+        finished: whether training is finished.
     """
 
     epoch: int = 1
@@ -60,7 +60,7 @@ class Progress:
 
     @classmethod
     def from_notes(cls, notes: Mapping) -> "Progress":
-        """Take from what `asdict` gave, now or in an earlier version."""
+        """Read what `asdict` returned, in this version or an earlier one."""
         notes = dict(notes)
         if "waited" in notes:
             notes["epochs_without_improvement"] = notes.pop("waited")
@@ -69,12 +69,12 @@ class Progress:
         return cls(**{**notes, "best": best, "history": history})
 
     def mean(self, losses: Tensor) -> list[float]:
-        """Divide sums of losses of this epoch by the steps that were taken."""
+        """Divide the sums of this epoch's losses by the number of updates."""
         taken = self.steps - self.skipped_of_epoch
         return [loss / taken if taken else float("nan") for loss in losses.tolist()]
 
     def is_improvement(self, record: EpochRecord, higher_is_better: bool) -> bool:
-        """Whether an epoch is the best so far; of equals, the later one is, as published."""
+        """Whether an epoch is the best so far; of equal ones the later is, as published."""
         if not isfinite(record.validation):
             return False
         if self.best is None:
@@ -84,7 +84,7 @@ class Progress:
         return record.validation <= self.best.validation
 
     def end_epoch(self, record: EpochRecord, improved: bool) -> None:
-        """Note that an epoch is over, and begin the next one."""
+        """Add a finished epoch, and go to the next one."""
         self.history.append(record)
         self.best = record if improved else self.best
         self.epochs_without_improvement = 0 if improved else self.epochs_without_improvement + 1
@@ -92,17 +92,17 @@ class Progress:
 
 
 class Clock:
-    """Adds the time that passes to the seconds of a `Progress`."""
+    """Adds elapsed time to the seconds of a `Progress`."""
 
     def __init__(self) -> None:
         self.start()
 
     def start(self) -> None:
-        """Count from now on."""
+        """Start to measure."""
         self._last = time.perf_counter()
 
     def add_to(self, progress: Progress) -> None:
-        """Add what passed since the last call, or the start."""
+        """Add the time since the last call, or since `start`."""
         now = time.perf_counter()
         progress.seconds += now - self._last
         self._last = now

@@ -105,7 +105,7 @@ def test_exit_codes(small_data, workdir, monkeypatch, capsys, sign, code):
     once_at(monkeypatch, "train_step", 1, send(sign), step=3)
     assert main(argv(LONG, small_data)) == code
     errors = capsys.readouterr().err
-    assert "state.safetensors is kept: the same command with --resume goes on" in errors
+    assert "state.safetensors is saved: the same command with --resume continues" in errors
     assert "Traceback" not in errors
     names = {path.name for path in workdir.rglob("*") if path.is_file()}
     assert names == {"state.safetensors", "manifest.json"}

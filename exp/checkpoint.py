@@ -1,4 +1,4 @@
-"""Checkpoint files: our own, with a checksum and notes, and state dicts of the authors' code."""
+"""Checkpoint files: our own, with checksum and metadata, and the authors' state dicts."""
 
 import hashlib
 import json
@@ -14,15 +14,15 @@ from torch import Tensor
 from utils.errors import UserError
 from utils.files import METADATA_KEY, load_tensors, require_file, whole_file
 
-CHECKSUM_KEY = "sha256"  # of all that is in one of our files
-FORMAT = 1  # of our files; to be raised when an older program would misread newer ones
+CHECKSUM_KEY = "sha256"  # of tensors and notes
+FORMAT = 1  # of our files; to be raised when older programs would misread newer files
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A state dict and what was noted beside it (empty for one of the authors' code).
+    """A state dict and its metadata (empty for one of the authors' code).
 
-    `verified`: whether a checksum says that it is as it was written.
+    `verified`: whether a checksum was compared.
     """
 
     path: Path
@@ -31,7 +31,7 @@ class Checkpoint:
     verified: bool = False
 
     def trained_with(self) -> dict:
-        """The arguments of its training where it notes them, else a digest of its tensors."""
+        """The arguments of its training if it records them, else a digest of its tensors."""
         if "arguments" in self.metadata:
             return self.metadata["arguments"]
         digest = hashlib.sha256()
@@ -44,17 +44,17 @@ class Checkpoint:
 def save_tensors(
     path: str | Path, tensors: dict[str, Tensor], notes: dict, keep: Path | None = None
 ) -> None:
-    """Write tensors and notes with a checksum, whole or not at all.
+    """Write tensors and notes with a checksum, atomically.
 
     Args:
-        path: the file. tensors: by name. notes: whatever JSON can hold.
-        keep: where an earlier file of that path goes.
+        path: the file. tensors: by name. notes: anything that JSON can represent.
+        keep: path to which an earlier file is renamed.
     """
     tensors = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
     text = json.dumps({"format": FORMAT, **notes})
     metadata = {METADATA_KEY: text, CHECKSUM_KEY: checksum(tensors, text)}
     with whole_file(path, keep) as part:
-        # by way of bytes, since on a full disk save_file raises an error that is no OSError
+        # as bytes: on a full disk save_file raises an error that is no OSError
         part.write_bytes(save(tensors, metadata))
 
 
@@ -71,8 +71,8 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     """Read one of our files, or a state dict of the authors' code (`.pth` or safetensors).
 
     Raises:
-        UserError: no such file, it is damaged, of a format that is not known here, or it holds
-            anything but tensors; nothing else is unpickled.
+        UserError: no such file, it is damaged, of an unknown format, or it contains anything but
+            tensors; nothing else is unpickled.
     """
     path, verified = Path(path), False
     require_file(path, "train first, or name a checkpoint by --checkpoint")
@@ -86,7 +86,7 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
                 state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
                 written = file.metadata() or {}
                 text = written.get(METADATA_KEY, "{}")
-                metadata = _noted(text)
+                metadata = _parse_notes(text)
                 verified = CHECKSUM_KEY in written
                 if verified and written[CHECKSUM_KEY] != checksum(state, text):
                     raise ValueError("another checksum")
@@ -96,12 +96,12 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
         raise UserError(f"{path}: the checkpoint is damaged or not one of a model") from error
     except Exception as error:
         raise UserError(
-            f"{path}: refused: no checkpoint, or one that holds more than tensors"
+            f"{path}: refused: no checkpoint, or one that contains more than tensors"
         ) from error
     if not isinstance(metadata, dict) or metadata.get("format", FORMAT) != FORMAT:
         found = metadata.get("format") if isinstance(metadata, dict) else "unknown"
         raise UserError(
-            f"{path}: a checkpoint of format {found}, and this version of the program reads "
+            f"{path}: a checkpoint of format {found}, but this version of the program reads "
             f"format {FORMAT}: use the version that wrote it, or train again"
         )
     if not isinstance(state, dict) or not all(map(_is_entry, state.items())):
@@ -117,7 +117,7 @@ def _is_entry(item: tuple[object, object]) -> bool:
     return isinstance(name, str) and plain and not value.is_quantized
 
 
-def _noted(text: str) -> dict:
+def _parse_notes(text: str) -> dict:
     """Parse the notes of one of our files.
 
     Raises:

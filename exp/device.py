@@ -1,4 +1,4 @@
-"""The device of a run, its precision, and how it computes there."""
+"""Device, precision, fast kernels and learning-rate schedule of a run."""
 
 import platform
 import sys
@@ -19,10 +19,10 @@ COSINE_FLOOR = 1e-8
 
 
 def choose_device(args: Namespace) -> torch.device:
-    """Take the GPU that `--gpu` names where there is one, else the CPU.
+    """Choose the GPU `--gpu`, or the CPU if there is no GPU.
 
     Raises:
-        UserError: a GPU was asked for by name and is not there.
+        UserError: a GPU was asked for explicitly and is not visible.
     """
     if not args.use_gpu:
         return torch.device("cpu")
@@ -40,7 +40,7 @@ def choose_device(args: Namespace) -> torch.device:
 
 
 def check_precision(amp: str, device: torch.device) -> None:
-    """Refuse a precision that the device does not have.
+    """Check that the device has this precision.
 
     Raises:
         UserError: fp16 on a CPU, or bf16 on a GPU without it.
@@ -57,11 +57,10 @@ def autocast(amp: str, device: torch.device) -> Callable[[], AbstractContextMana
 
 
 def speed_up(objective: Objective, args: Namespace, device: torch.device) -> int:
-    """Compile the model, or give it the fast kernels of the CPU, as `--compile` and `--fast_cpu`
-    say.
+    """Compile the model or install the fast CPU kernels, as `--compile` and `--fast_cpu` say.
 
     Returns:
-        How many modules compute by fast kernels.
+        How many modules use fast kernels.
     """
     if args.compile and device.type == "cpu":
         print("--compile: skipped on the CPU, where the fast kernels beat the compiled model")
@@ -77,7 +76,7 @@ def speed_up(objective: Objective, args: Namespace, device: torch.device) -> int
 
 
 def device_name(device: torch.device) -> str:
-    """Name a device as a person would."""
+    """Name a device for people."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return platform.processor() or platform.machine()
@@ -86,9 +85,9 @@ def device_name(device: torch.device) -> str:
 def learning_rate_schedule(optimiser: Optimizer, args: Namespace) -> LRScheduler:
     """Make the schedule of the main optimiser, to be stepped once an epoch.
 
-    With `--cos 1` cosine annealing (periodic beyond `--tmax`); else what `--lradj` names: after
-    epoch e (1-based) type1 and type3 set lr0 while e < 3, then lr0 * 0.9^(e-3), where type3 takes
-    lr0 = 1e-4 whatever the learning rate; type2 sets lr0 * decay_fac^(e-1).
+    `--cos 1`: cosine annealing, periodic beyond `--tmax`. Else, after epoch e (from 1), `--lradj`
+    type1 and type3 set lr0 while e < 3, then lr0 * 0.9^(e-3), where lr0 is 1e-4 for type3 whatever
+    the learning rate; type2 sets lr0 * decay_fac^(e-1).
     """
     if args.cos:
         return CosineAnnealingLR(optimiser, T_max=args.tmax, eta_min=COSINE_FLOOR)

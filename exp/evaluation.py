@@ -1,4 +1,4 @@
-"""Prediction in evaluation mode, in large batches, shared out among the processes."""
+"""Prediction in evaluation mode, in large batches, split among the processes."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -61,12 +61,12 @@ class Evaluation:
 
     @torch.no_grad()
     def predict_here(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Predict in this process alone, in whatever modes the model's modules are."""
+        """Predict in this process alone, with the modules in their current modes."""
         with self.autocast():
             return self.objective.predict(x, mask)
 
     def batches(self, windows: WindowSet, label: str | None = None) -> Iterator[Tensor]:
-        """Go through all windows in order, in large batches, with a progress bar if labelled.
+        """Iterate over all windows in order, in large batches, with a progress bar if labelled.
 
         Yields:
             Numbers of windows `[batch]` on the device.
@@ -83,7 +83,7 @@ class Evaluation:
 
 
 def progress_bar(label: str, total: int) -> tqdm:
-    """Make a progress bar with time left; into a file it writes a line only now and then."""
+    """Make a progress bar with the time left; in a log file it is updated every 30 s."""
     wait = 0.5 if sys.stderr.isatty() else 30.0
     return tqdm(
         total=total, desc=label, leave=False, mininterval=wait, delay=wait, dynamic_ncols=True

@@ -16,17 +16,17 @@ from utils.plots import plot_anomalies
 
 
 class ExpAnomalyDetection(ExpBasic):
-    """Reconstruct windows; points that are reconstructed badly are called anomalous.
+    """Reconstruct windows; points with a large error are detected as anomalous.
 
-    Every test point is scored once. A fifth of the training rows, held out, chooses the epoch;
-    with `--reference_validation` that is done as published, on PSM and SWaT on the test rows.
+    Every test point is scored once. The last fifth of the training rows, held out, chooses the
+    epoch; `--reference_validation` chooses it as published, on PSM and SWaT by the test rows.
     """
 
     drop_last = False
 
     @staticmethod
     def resolve_args(args: Namespace) -> Namespace:
-        """A window is all look-back."""
+        """A window has no horizon."""
         return Namespace(**{**vars(args), "pred_len": 0, "label_len": 0})
 
     def prepare_data(self) -> None:
@@ -72,7 +72,7 @@ class ExpAnomalyDetection(ExpBasic):
         return torch.cat(errors)
 
     def test(self) -> dict[str, float]:
-        """Score the points of the training and test rows, and tell anomalies by a threshold."""
+        """Score the points of the training and test rows, and detect anomalies by a threshold."""
         print(f">>> testing {self.setting}")
         start = time.perf_counter()
         splits = self.splits

@@ -1,4 +1,4 @@
-"""What all experiments share: what a task says, building a run, and the one training loop."""
+"""The base of all experiments: what a task defines, building a run, and the training loop."""
 
 from abc import ABC, abstractmethod
 from argparse import Namespace
@@ -32,21 +32,21 @@ from utils.seeds import derived_seed, seed_everything
 class ExpBasic(ABC):
     """One run: data, model, training, test.
 
-    A task makes its splits (`prepare_data`), and says how windows become a batch
+    A task makes its splits (`prepare_data`), and defines how windows become a batch
     (`training_batch`), how a split is scored (`validation_score`, `test_score`) and what a test
-    leaves behind (`test`).
+    writes (`test`).
 
     Args:
         args: parsed arguments of `run.py`.
         iteration: number of the repetition; its seed is `args.seed + iteration`.
 
     Raises:
-        UserError: data, model files or checkpoint are not as they should be.
+        UserError: arguments, data, backbone or checkpoint are invalid.
     """
 
     score_name = "mse"  # what the validation score is
     higher_is_better = False
-    drop_last = True  # whether training leaves out an incomplete last batch, as published
+    drop_last = True  # whether training drops an incomplete last batch, as published
 
     train_set: WindowSet | None = None  # of a run that trains
     val_set: WindowSet | None = None
@@ -101,25 +101,25 @@ class ExpBasic(ABC):
         )
         self.progress, self.clock = Progress(), Clock()
 
-    # What a task says
+    # What a task defines
 
     @staticmethod
     def resolve_args(args: Namespace) -> Namespace:
-        """Fill in the arguments that the task itself fixes."""
+        """Fill in the arguments that the task itself determines."""
         return args
 
     @abstractmethod
     def prepare_data(self) -> None:
-        """Read the files and make `train_set`, `val_set` and `test_set`, on the device, and
-        tell `n_channels`."""
+        """Read the files; set `train_set`, `val_set`, `test_set`, on the device, and
+        `n_channels`."""
 
     def data_shape(self) -> DataShape:
-        """Tell the model the shape of the data; called once they are there."""
+        """The sizes that the model needs; called after `prepare_data`."""
         return DataShape(self.args.seq_len, self.args.pred_len, self.n_channels)
 
     @abstractmethod
     def training_batch(self, index: Tensor) -> Batch:
-        """Make the batch of these windows; what is random about it is drawn here."""
+        """Make the batch of these windows, with its random draws, such as masks."""
 
     @abstractmethod
     def validation_score(self, epoch: int) -> float:
@@ -127,26 +127,26 @@ class ExpBasic(ABC):
 
     @abstractmethod
     def test_score(self) -> float:
-        """Score the test split, to be printed beside the validation score."""
+        """Score the test split, for the line of an epoch."""
 
     @abstractmethod
     def test(self) -> dict[str, float]:
         """Test the model, write the results, and return the scores."""
 
     def checkpoint_notes(self) -> dict:
-        """What to note in a checkpoint beside model and training."""
+        """What a checkpoint records besides model and training."""
         return {}
 
     # Training
 
     def train(self) -> None:
-        """Train until the epochs or the patience run out, and end with the best model loaded.
+        """Train until epochs or patience run out, then load the best model.
 
-        With `--resume` a run that was stopped goes on where it was.
+        With `--resume` an interrupted run continues where it stopped.
 
         Raises:
-            UserError: the validation score was never a number, or loss or gradient were not
-                finite more often than `--skip_bad_steps` allows; the state is saved.
+            UserError: no validation score was finite, or loss or gradient were not finite more
+                often than `--skip_bad_steps` allows; the state is saved.
             Interrupted: a signal came; the state is saved.
         """
         args, steps = self.args, len(self.order)
@@ -196,14 +196,14 @@ class ExpBasic(ABC):
                 self.save_state()
         if progress.best is None:
             raise UserError(
-                "the validation error was never a number, so that no model was kept: "
-                "try a smaller --learning_rate"
+                "no validation score was finite, so no checkpoint was saved: try a smaller "
+                "--learning_rate"
             )
         self.processes.broadcast(0)  # all wait until process 0 has written it
         self.load(read_checkpoint(self.folders.best_checkpoint))
 
     def start_or_resume(self) -> None:
-        """Begin training, with `--resume` from the saved state where there is one."""
+        """Begin training; with `--resume`, from the saved state if there is one."""
         if self.args.resume:
             self.progress = self.state.resume()
             self.guard.restart(self.progress.skipped)
@@ -217,7 +217,7 @@ class ExpBasic(ABC):
         self.losses += self.step(self.training_batch(index), *where)
 
     def check_nonfinite(self) -> None:
-        """Print which update was skipped, or stop where one too many was.
+        """Print which update was skipped, or stop if there were too many.
 
         Raises:
             UserError: with step, windows and the largest gradients; the state is saved first.
@@ -233,12 +233,12 @@ class ExpBasic(ABC):
         self.save_state()
         raise UserError(
             f"loss or gradient not finite at {where}; largest gradients: {largest}; the state "
-            f"before it is kept: {self.folders.state}; look at these windows, try a smaller "
-            "--learning_rate, or allow some such steps by --skip_bad_steps"
+            f"before it is saved: {self.folders.state}; look at these windows, try a smaller "
+            "--learning_rate, or allow some such steps with --skip_bad_steps"
         )
 
     def epoch_record(self, validation: float, test: float) -> EpochRecord:
-        """Sum up the epoch that is over."""
+        """Summarise the finished epoch."""
         progress = self.progress
         self.clock.add_to(progress)
         train, *parts = progress.mean(self.losses)
@@ -247,7 +247,7 @@ class ExpBasic(ABC):
         return EpochRecord(progress.epoch, train, validation, test, rate, progress.seconds, losses)
 
     def print_epoch(self, record: EpochRecord, improved: bool) -> None:
-        """Print a line about an epoch."""
+        """Print the line of an epoch."""
         line = record.line(self.args.train_epochs, self.score_name)
         print(line + (" | best" if improved else ""), flush=True)
 
@@ -258,7 +258,7 @@ class ExpBasic(ABC):
         self.objective.load_state(checkpoint.state, checkpoint.metadata, checkpoint.path)
 
     def save_checkpoint(self) -> None:
-        """Write the model of the best epoch."""
+        """Write the checkpoint, of the best epoch so far."""
         if self.folders.writes:
             notes = {
                 "setting": self.setting,
@@ -278,7 +278,7 @@ class ExpBasic(ABC):
 
     @contextmanager
     def state_saved_when_stopped(self) -> Iterator[None]:
-        """Save the state where a signal, or the end of another process, stops training."""
+        """Save the state if a signal or the end of another process stops training."""
         try:
             yield
         except (Interrupted, ProcessGone):

@@ -19,8 +19,8 @@ from utils.plots import plot_confusion
 class ExpClassification(ExpBasic):
     """Train on the `_TRAIN.ts` file of a folder and test on its `_TEST.ts` file.
 
-    A fifth of the training file is held out to choose the epoch by; with
-    `--reference_validation` that is done on the test file, as published.
+    A held-out fifth of the training file chooses the epoch; with `--reference_validation` the test
+    file does, as published.
     """
 
     score_name = "accuracy"
@@ -30,7 +30,7 @@ class ExpClassification(ExpBasic):
     def prepare_data(self) -> None:
         args = self.args
         if args.data != "UEA":
-            raise UserError(f"--data {args.data}: classification knows UEA alone")
+            raise UserError(f"--data {args.data}: classification needs --data UEA")
         self.splits = splits = load_splits(args.root_path, args.seed, args.reference_validation)
         self.train_set = splits.train.to(self.device)
         self.val_set = splits.val.to(self.device)
@@ -51,7 +51,7 @@ class ExpClassification(ExpBasic):
         return Batch(*self.train_set.batch(index))
 
     def validation_score(self, epoch: int) -> float:
-        """Accuracy on the samples that the epoch is chosen by."""
+        """Accuracy on the samples that choose the epoch."""
         return self._accuracy(self.val_set)
 
     def test_score(self) -> float:

@@ -20,11 +20,11 @@ MASK_SEED = 2021  # of validation and test, whatever --seed: all runs score the 
 
 
 class ExpImputation(ExpSeries):
-    """Reconstruct windows of `seq_len` steps; the masked entries alone are scored."""
+    """Reconstruct windows of `seq_len` steps; only masked entries are scored."""
 
     @staticmethod
     def resolve_args(args: Namespace) -> Namespace:
-        """A window is all look-back, all channels are imputed."""
+        """A window has no horizon; all channels are imputed."""
         if args.features == "MS":
             raise UserError("--features MS is for forecasting: use M or S")
         return Namespace(**{**vars(args), "pred_len": 0, "label_len": 0})
@@ -59,8 +59,8 @@ class ExpImputation(ExpSeries):
         return errors.metrics()["mse"]
 
     def _masks(self, index: Tensor, shape: torch.Size) -> Tensor:
-        """Masks `[batch, length, channels]`, 1 where observed; a window's depends on its number
-        alone, so that neither batches nor runs change what is scored."""
+        """Masks `[batch, length, channels]`, 1 where observed; a window's depends only on its
+        number, so that all runs score the same entries."""
         masks = [
             np.random.Generator(np.random.Philox(key=[MASK_SEED, number])).random(shape[1:])
             for number in index.tolist()
@@ -80,7 +80,7 @@ class ExpImputation(ExpSeries):
             yield self._impute(x, mask), x, mask
 
     def test(self) -> dict[str, float]:
-        """Impute every test window once; arrays go to disk batch by batch."""
+        """Impute every test window once; arrays are written batch by batch."""
         print(f">>> testing {self.setting}")
         start = time.perf_counter()
         windows = self.test_set

@@ -32,9 +32,9 @@ class ExpLongTermForecasting(ExpSeries):
 
     @staticmethod
     def resolve_args(args: Namespace) -> Namespace:
-        """Refuse a horizon of 0, which other tasks have."""
+        """Check the horizon, which may be 0 in other tasks."""
         if args.pred_len < 1:
-            raise UserError("--pred_len 0: a forecast has one step at least")
+            raise UserError("--pred_len 0: a forecast needs at least one step")
         return args
 
     def prepare_data(self) -> None:
@@ -47,7 +47,7 @@ class ExpLongTermForecasting(ExpSeries):
         self.note_filled(source, test_source)
         self.n_channels = len(test_source.columns)
         if args.do_predict:
-            self.tail = test_source.tail(self._noted_scaler()).to(self.device)
+            self.tail = test_source.tail(self._checkpoint_scaler()).to(self.device)
             self.future = future_dates(test_source.table, args.pred_len)
         if args.is_training:
             self.train_set = source.split("train").to(self.device)
@@ -63,7 +63,7 @@ class ExpLongTermForecasting(ExpSeries):
             if not args.do_predict:
                 raise
             print(f"forecast only: {error}")
-            self.test_set = None  # a new stretch of data, to forecast from
+            self.test_set = None  # too few rows to test on, enough to forecast from
         else:
             print(f"test errors are standardised by the training rows of {test_source.table.path}")
 
@@ -87,8 +87,8 @@ class ExpLongTermForecasting(ExpSeries):
 
     def _published_validation(self, epoch: int) -> float:
         """Validate as the published code does: shuffled, the incomplete batch dropped, and some
-        dropouts left on (docs/method.md, section 7). What these draw depends on the batch alone,
-        so that several processes compute whole batches."""
+        dropouts left on (docs/method.md, section 7). What these draw depends on the batch, so
+        each process computes whole batches."""
         windows, size = self.val_set, self.args.batch_size
         self.stopping.check()
         self.objective.published_validation_mode()
@@ -110,7 +110,7 @@ class ExpLongTermForecasting(ExpSeries):
         return (sums[0] / sums[1]).item()
 
     def predict_scored(self, windows: WindowDataset, x: Tensor) -> Tensor:
-        """Predict what follows `x`, and keep the channels that are scored."""
+        """Predict what follows `x`, and select the scored channels."""
         return windows.scored(self.evaluation.predict(x))
 
     def predictions(
@@ -122,7 +122,7 @@ class ExpLongTermForecasting(ExpSeries):
             yield self.predict_scored(windows, x), windows.scored(y)
 
     def test(self) -> dict[str, float]:
-        """Test on every window; predictions go to disk batch by batch."""
+        """Test on every window; predictions are written batch by batch."""
         windows = self.test_set
         if windows is None:
             return {}
@@ -183,17 +183,17 @@ class ExpLongTermForecasting(ExpSeries):
             )
         print(f"forecast of {table['date'].iloc[0]} to {table['date'].iloc[-1]} in {path}")
 
-    def _noted_scaler(self) -> "StandardScaler | None":
-        """The scaler of the training data, where a checkpoint noted it for these columns."""
-        noted = self.checkpoint.metadata if self.checkpoint else {}
-        known = "scaler" in noted and noted.get("columns") == self.source.columns
+    def _checkpoint_scaler(self) -> "StandardScaler | None":
+        """The scaler of the training data, if the checkpoint has it for these columns."""
+        notes = self.checkpoint.metadata if self.checkpoint else {}
+        known = "scaler" in notes and notes.get("columns") == self.source.columns
         if self.args.zero_shot or not known:
             return None
         from sklearn.preprocessing import StandardScaler  # takes a second to import
 
         scaler = StandardScaler()
-        scaler.mean_ = np.array(noted["scaler"]["mean"])
-        scaler.scale_ = np.array(noted["scaler"]["scale"])
+        scaler.mean_ = np.array(notes["scaler"]["mean"])
+        scaler.scale_ = np.array(notes["scaler"]["scale"])
         scaler.n_features_in_ = len(scaler.mean_)
         return scaler
 

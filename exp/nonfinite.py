@@ -10,10 +10,9 @@ from exp.progress import Progress
 
 
 class NonFiniteGuard:
-    """Counts the updates that were skipped, on the device: no step waits for the host to look.
+    """Counts skipped updates on the device, so that no step waits for the host.
 
-    Once more than `allowed` would be skipped, nothing is updated any more: the model stays as it
-    was before that step, until `check` is called.
+    Once more than `allowed` would be skipped, it freezes the model until `check` is called.
 
     Args:
         device: where the losses are.
@@ -21,8 +20,8 @@ class NonFiniteGuard:
         interval: steps from one `check` to the next.
 
     Attributes:
-        skipped, last, refused: on the device: how many were, the last step of these, and the first
-            step that was one too many.
+        skipped, last, refused: on the device: number of skipped updates, the last step of these,
+            and the first step beyond `allowed`.
     """
 
     def __init__(self, device: torch.device, allowed: int, interval: int = 1):
@@ -30,17 +29,17 @@ class NonFiniteGuard:
         self.skipped, self.last, self.refused = torch.zeros(3, dtype=torch.long, device=device)
 
     def restart(self, skipped: int) -> None:
-        """Count on from `skipped`, and let updates happen again."""
+        """Continue to count from `skipped`, and allow updates again."""
         self.skipped.fill_(skipped)
         self.last.zero_()
         self.refused.zero_()
 
     def frozen(self) -> Tensor:
-        """Whether one too many came, so that nothing is to be updated, `[]`."""
+        """Whether the model is frozen, `[]`."""
         return self.refused > 0
 
     def record(self, step: int, nonfinite: Tensor) -> None:
-        """Note whether the update of `step` was skipped."""
+        """Record whether the update of `step` was skipped."""
         nonfinite = nonfinite & ~self.frozen()
         refused = nonfinite & (self.skipped >= self.allowed)
         skipped = nonfinite & ~refused
@@ -49,10 +48,10 @@ class NonFiniteGuard:
         self.last += skipped * (step - self.last)
 
     def check(self, progress: Progress, order: TrainingOrder) -> tuple[int, str]:
-        """Look, bring the counts of `progress` up to date, and print which update was skipped.
+        """Update the counts of `progress`, and print which update was skipped.
 
         Returns:
-            The step that was one too many, and where that was in words; 0 where there is none.
+            The first step beyond `allowed` and a description of it; 0 if there is none.
         """
         skipped, last, refused = torch.stack([self.skipped, self.last, self.refused]).tolist()
         new = skipped - progress.skipped

@@ -1,4 +1,4 @@
-"""Several processes as one run: what each computes, and the collectives between them."""
+"""Several processes as one run: shards and collectives."""
 
 import contextlib
 import os
@@ -44,7 +44,7 @@ class Processes:
             process, which chooses for itself.
 
     Raises:
-        UserError: this machine has fewer GPUs than processes; on all of them alike.
+        UserError: this machine has fewer GPUs than processes; raised in all of them.
         ProcessGone: another process ended before all were connected.
     """
 
@@ -101,7 +101,7 @@ class Processes:
             tensor.copy_(total.view_as(tensor))
 
     def broadcast(self, *numbers: float) -> tuple[float, ...]:
-        """The numbers of rank 0, so that all ranks decide alike; waits for rank 0."""
+        """The numbers of rank 0, so that all ranks decide the same; waits for rank 0."""
         if self.count == 1:
             return numbers
         from accelerate.utils import broadcast
@@ -126,13 +126,13 @@ class Processes:
 
 
 def reports(error: BaseException) -> bool:
-    """Leave the other processes, and tell whether this one is to print `error`.
+    """Leave the process group, and tell whether this process is to print `error`.
 
     An error of several processes is printed by the first of them, an interruption by rank 0. That
     another process is gone is printed where that one could not report anything itself.
 
-    A launcher stops all processes as soon as one has ended. So each waits here until all have
-    come, and the one that prints ignores signals.
+    A launcher stops all processes as soon as one has ended. So each waits here for the others, and
+    the one that prints ignores signals.
     """
     from torch.distributed import distributed_c10d as c10d
 

@@ -1,4 +1,4 @@
-"""How far a training run is, and its epochs in numbers."""
+"""Progress of a training run, and its epochs in numbers."""
 
 import time
 from collections.abc import Mapping
@@ -13,9 +13,9 @@ class EpochRecord:
     """One epoch in numbers.
 
     Attributes:
-        train: mean training loss. losses: its parts by name.
+        train: mean training loss. losses: its terms by name.
         validation, test: scores of these splits.
-        learning_rate: that the epoch was trained with. seconds: that it took.
+        learning_rate: of the epoch. seconds: its duration.
     """
 
     epoch: int
@@ -27,7 +27,7 @@ class EpochRecord:
     losses: dict[str, float] = field(default_factory=dict)
 
     def line(self, epochs: int, score: str) -> str:
-        """Put it on one line; `epochs` is the number of all, `score` names the scores."""
+        """Describe it on one line, of `epochs` in all; `score` names the scores."""
         losses = ", ".join(f"{name} {value:.4f}" for name, value in self.losses.items())
         return (
             f"epoch {self.epoch}/{epochs} | train loss {self.train:.4f} | {losses} | "
@@ -38,13 +38,13 @@ class EpochRecord:
 
 @dataclass
 class Progress:
-    """How far a training run is.
+    """Progress of a training run.
 
     Attributes:
-        epoch: under way, from 1. steps: of it that are done. seconds: that it took so far.
+        epoch: the current one, from 1. steps, seconds: done and spent in it so far.
         epochs_without_improvement: since the best one.
-        skipped, skipped_of_epoch: updates skipped as not finite, in all and in this epoch.
-        history: the epochs that are over. best: the one whose model is kept.
+        skipped, skipped_of_epoch: non-finite updates skipped in all and in this epoch.
+        history: finished epochs. best: the one in the checkpoint.
         finished: whether training is over.
     """
 
@@ -60,7 +60,7 @@ class Progress:
 
     @classmethod
     def from_notes(cls, notes: Mapping) -> "Progress":
-        """Take from what `asdict` gave, now or in an earlier version."""
+        """Make it from the result of `asdict`, of this or an earlier version."""
         notes = dict(notes)
         if "waited" in notes:
             notes["epochs_without_improvement"] = notes.pop("waited")
@@ -84,7 +84,7 @@ class Progress:
         return record.validation <= self.best.validation
 
     def end_epoch(self, record: EpochRecord, improved: bool) -> None:
-        """Note that an epoch is over, and begin the next one."""
+        """Record a finished epoch, and begin the next one."""
         self.history.append(record)
         self.best = record if improved else self.best
         self.epochs_without_improvement = 0 if improved else self.epochs_without_improvement + 1
@@ -92,17 +92,17 @@ class Progress:
 
 
 class Clock:
-    """Adds the time that passes to the seconds of a `Progress`."""
+    """Adds elapsed time to the seconds of a `Progress`."""
 
     def __init__(self) -> None:
         self.start()
 
     def start(self) -> None:
-        """Count from now on."""
+        """Start to measure."""
         self._last = time.perf_counter()
 
     def add_to(self, progress: Progress) -> None:
-        """Add what passed since the last call, or the start."""
+        """Add the time since the last call, or the start."""
         now = time.perf_counter()
         progress.seconds += now - self._last
         self._last = now

@@ -1,4 +1,4 @@
-"""What a run reports when it is over: its scores, and the account in `run.json`."""
+"""What a finished run reports: its scores, and the record in `run.json`."""
 
 import platform
 from dataclasses import asdict
@@ -17,10 +17,10 @@ PACKAGES = ("torch", "transformers", "peft", "numpy", "pandas", "scikit-learn")
 
 
 def account(run: "ExpBasic", scores: dict[str, float], **more: object) -> dict:
-    """Give the account of a run that goes into `run.json`.
+    """Make the record of a run, for `run.json`.
 
     Args:
-        scores: of the test. more: what else the task notes.
+        scores: of the test. more: what else the task records.
     """
     progress, checkpoint = run.progress, run.checkpoint
     best = asdict(progress.best) if progress.best else None
@@ -56,13 +56,13 @@ def account(run: "ExpBasic", scores: dict[str, float], **more: object) -> dict:
 def save_results(
     run: "ExpBasic", metrics: dict[str, float], scores: dict[str, float], **notes: object
 ) -> None:
-    """Write metrics, account and results file, and print the scores.
+    """Write metrics, record and results file, and print the scores.
 
     Args:
-        run: that is over.
-        metrics: what goes into `metrics.npy`, in its order, and into the account.
-        scores: what goes into the results file.
-        notes: more for the account.
+        run: a finished one.
+        metrics: for `metrics.npy`, in its order, and the record.
+        scores: for the results file.
+        notes: more for the record.
     """
     run.folders.save_metrics(list(metrics.values()))
     run.folders.save_record(account(run, {**metrics, **scores}, **notes))

@@ -1,4 +1,4 @@
-"""The whole state of a training run, so that it can be resumed where it stopped."""
+"""The whole state of a training run, to resume it where it stopped."""
 
 from argparse import Namespace
 from collections.abc import Mapping
@@ -18,17 +18,17 @@ from utils.command_line import message_of
 from utils.errors import UserError
 from utils.results import RunFolders
 
-ORDER = 2  # how windows are shuffled; 1, of earlier versions, is not noted
+ORDER = 2  # how windows are shuffled; states of earlier versions, order 1, do not record it
 
 
 class TrainingState:
-    """What training changes, to be saved and brought back bit by bit.
+    """What training changes, to be saved and restored bit by bit.
 
-    No random state is among it: what is drawn depends on seed, epoch and step alone.
+    It needs no random state: what is drawn depends on seed, epoch and step alone.
 
     Args:
-        folders: where the state is kept; the process that does not write there saves nothing.
-        args: of the run, to be noted.
+        folders: where the state is saved; a process that does not write there saves nothing.
+        args: of the run, to be recorded.
         objective, optimisers, scheduler: their parameters, moments and learning rates.
         losses: the sums of this epoch's losses.
     """
@@ -47,7 +47,7 @@ class TrainingState:
         self.losses = losses
 
     def forget(self) -> None:
-        """Remove the states of an earlier run, which nothing may resume from any more."""
+        """Remove the states of an earlier run, so that nothing resumes from them."""
         if self.folders.writes:
             self.file.remove()
 
@@ -75,11 +75,11 @@ class TrainingState:
         self.file.save(tensors, notes)
 
     def resume(self) -> Progress:
-        """Load the saved state, where there is one, and say so.
+        """Load the saved state, if there is one, and print that.
 
         Raises:
-            UserError: it is damaged, or of another model or backbone; or the best model so far is
-                not there.
+            UserError: it is damaged, or of another model or backbone; or the checkpoint of the best
+                epoch is missing.
         """
         state = self.file.read()
         if state is None:
@@ -92,7 +92,7 @@ class TrainingState:
                 read_checkpoint(self.folders.best_checkpoint)
             except UserError as error:
                 raise UserError(
-                    f"{error}; it held the best model so far: start anew without --resume"
+                    f"{error}; it contained the best model so far: start again without --resume"
                 ) from error
         if progress.finished:
             print(f"training was finished, by {state.path}", flush=True)
@@ -105,9 +105,9 @@ class TrainingState:
 
     def resume_hint(self, progress: Progress) -> str:
         """Say what an interrupted training leaves behind."""
-        saved = f"{self.file.path} is kept: the same command with --resume goes on"
+        saved = f"{self.file.path} is saved: the same command with --resume continues"
         if progress.best is None:
-            return f"no epoch was finished, so that there is no checkpoint; {saved}"
+            return f"no epoch was finished, so there is no checkpoint; {saved}"
         return f"the checkpoint of epoch {progress.best.epoch} and {saved}"
 
     def _restore(self, checkpoint: Checkpoint) -> Progress:
@@ -116,12 +116,12 @@ class TrainingState:
         stored = {k.removeprefix("model."): v for k, v in state.items() if k.startswith("model.")}
         if {n: p.shape for n, p in own.items()} != {n: v.shape for n, v in stored.items()}:
             raise UserError(
-                f"{checkpoint.path}: the state of another model: --overwrite starts anew"
+                f"{checkpoint.path}: the state of another model: --overwrite starts again"
             )
         self.objective.model.load_state_dict(stored, strict=False)
         if "losses" in state:
             self.losses.copy_(state["losses"])
-        else:  # an earlier version kept the total alone
+        else:  # an earlier version saved the total alone
             self.losses.fill_(torch.nan)[0] = state["total_loss"]
         for name, optimiser in self.optimisers.by_name.items():
             start = f"{name}."
@@ -147,7 +147,7 @@ def flat_state(objective: Objective, optimiser: Optimizer) -> dict[str, object]:
 def load_moments(moments: Mapping[str, Tensor], objective: Objective, optimiser: Optimizer) -> None:
     """Load moments by the names that `flat_state` gives them.
 
-    Earlier versions numbered the parameters, in the order in which the optimiser has them.
+    Earlier versions numbered the parameters, in the optimiser's order.
     """
     from torch.distributed.checkpoint.state_dict import StateDictOptions, set_optimizer_state_dict
 
@@ -164,10 +164,10 @@ def load_moments(moments: Mapping[str, Tensor], objective: Objective, optimiser:
 
 
 class StateFile:
-    """Where a run keeps its state, and the state before that one.
+    """The file of a run's state, and that of the state before it.
 
     Args:
-        path: of the newer one. args: of the run, to be noted.
+        path: of the newer one. args: of the run, to be recorded.
     """
 
     def __init__(self, path: Path, args: Namespace):
@@ -177,8 +177,8 @@ class StateFile:
         self._is_damaged = False
 
     def save(self, tensors: dict[str, Tensor], notes: dict) -> None:
-        """Write a state; the last one becomes the previous one once it is whole."""
-        if self._is_damaged:  # it must not take the place of the one before
+        """Write a state; the last one becomes the previous one once the new one is complete."""
+        if self._is_damaged:  # it must not replace the previous one
             self.path.replace(self.damaged)
             self._is_damaged = False
         save_tensors(
@@ -186,13 +186,13 @@ class StateFile:
         )
 
     def remove(self) -> None:
-        """Remove the states of an earlier run, which nothing may resume from any more."""
+        """Remove both."""
         for path in (self.path, self.previous):
             if path.is_file():
                 path.unlink()
 
     def read(self) -> Checkpoint | None:
-        """Read the newest state that is whole; None where there is none at all.
+        """Read the newest intact state; None if there is none at all.
 
         Raises:
             UserError: all are damaged.
@@ -211,7 +211,7 @@ class StateFile:
         if there:
             names = " and ".join(map(str, there))
             raise UserError(
-                f"{names}: damaged, so that there is no state to --resume from: start anew "
-                "without it"
+                f"{names}: damaged, so there is no state to resume from: start again without "
+                "--resume"
             )
         return None

@@ -18,8 +18,9 @@ class ExpSeries(ExpBasic):
     """A task on windows of a CSV; its truths and predictions are `[batch, steps, channels]`."""
 
     def match_columns(self, source: SeriesSource) -> None:
-        """Put the channels in the order that a checkpoint was trained with, or say that they are
-        others; a zero-shot test has others as a matter of course."""
+        """Order the channels as the checkpoint's, or warn that they are others.
+
+        A zero-shot test is expected to have others."""
         trained = self.checkpoint.metadata.get("columns") if self.checkpoint else None
         if trained is None:
             return
@@ -33,11 +34,11 @@ class ExpSeries(ExpBasic):
             )
 
     def note_filled(self, *sources: SeriesSource | None) -> None:
-        """Keep for the record how many values of each file were filled."""
+        """Record how many values of each file were filled."""
         self.filled = {str(s.table.path): s.table.filled for s in sources if s is not None}
 
     def report(self, errors: ErrorSums, tested: dict) -> dict[str, float]:
-        """Leave the errors of a test, with notes on what was tested, in their places."""
+        """Save the errors of a test, with notes on what was tested."""
         metrics = errors.metrics()
         scores = {name: metrics[name] for name in ("mse", "mae")}
         tested = tested | {"original_units": self.args.inverse}
@@ -47,7 +48,7 @@ class ExpSeries(ExpBasic):
         return metrics
 
     def units(self, windows: WindowDataset, y: Tensor) -> Tensor:
-        """Bring values to the units that the results are in: original ones with `--inverse`."""
+        """Convert values to the units of the results: original units with `--inverse`."""
         return windows.inverse_transform(y) if self.args.inverse else y
 
     def shown_channel(self, windows: WindowDataset) -> int:

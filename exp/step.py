@@ -1,8 +1,8 @@
-"""One optimisation step: micro-batches, their gradients added up, one guarded update.
+"""One optimisation step: micro-batches, accumulated gradients, one guarded update.
 
 A batch of `--batch_size` times `--accumulate` windows is computed in micro-batches, whose gradients
-add up to those of the whole (gradient accumulation). How large they may be is the model's business:
-see `models.interface.Objective.training_windows`.
+add up to those of the batch (gradient accumulation). The model limits their size:
+`models.interface.Objective.training_windows`.
 """
 
 from collections.abc import Callable, Iterable
@@ -28,8 +28,8 @@ def micro_batches(
     """Split a batch into micro-batches of about equal size.
 
     Args:
-        largest: most windows of a micro-batch; None does not split.
-        at_least: number of micro-batches, where there are as many windows.
+        largest: most windows of a micro-batch; None does not split the batch.
+        at_least: fewest micro-batches, if there are as many windows.
 
     Returns:
         Number, windows and weight of each.
@@ -41,14 +41,14 @@ def micro_batches(
     entries, parts = batch.scored_entries(), []
     for number in range(count):
         rows = slice(windows * number // count, windows * (number + 1) // count)
-        share = (rows.stop - rows.start) / windows
-        scored = share if entries is None else entries[rows].sum() / entries.sum().clamp(min=1)
-        parts.append((number, batch[rows], Weight(share, scored)))
+        fraction = (rows.stop - rows.start) / windows
+        scored = fraction if entries is None else entries[rows].sum() / entries.sum().clamp(min=1)
+        parts.append((number, batch[rows], Weight(fraction, scored)))
     return parts
 
 
 class Optimisers:
-    """An Adam for each of the model's parameter groups, which skip non-finite updates.
+    """An Adam for each of the model's parameter groups; they skip non-finite updates.
 
     Args:
         groups: see `models.interface.Objective.parameter_groups`.
@@ -75,7 +75,7 @@ class Optimisers:
         self.scaler = torch.amp.GradScaler(device.type, enabled=fp16)
 
     def zero_grad(self) -> None:
-        """Forget the gradients."""
+        """Reset the gradients."""
         for optimiser in self.by_name.values():
             optimiser.zero_grad(set_to_none=True)
 
@@ -88,11 +88,11 @@ class Optimisers:
 
         Args:
             loss: of the whole batch, detached.
-            frozen: whether to update nothing in any case, `[]` on the device.
+            frozen: whether to skip the update in any case, `[]` on the device.
 
         Returns:
             Whether loss or gradient is not finite, `[]` on the device. In half precision only the
-            loss counts: the scaler looks after the gradients.
+            loss counts: the scaler checks the gradients.
         """
         nonfinite = ~torch.isfinite(loss)
         if not self.scaler.is_enabled():

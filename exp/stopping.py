@@ -8,9 +8,9 @@ from utils.interrupts import SIGNALS, Interrupted, Interrupts
 
 
 class Stopping(Interrupts):
-    """Within this context SIGINT and SIGTERM are noted, and `check` raises where stopping is fine.
+    """Within this context SIGINT and SIGTERM are recorded, and `check` raises where a run may stop.
 
-    An exception that a signal raises anywhere can get lost, in a callback for one.
+    An exception raised by the signal handler itself could get lost, such as in a callback.
 
     Args:
         processes: of the run. device: where they exchange tensors.
@@ -31,16 +31,16 @@ class Stopping(Interrupts):
             self.active = False
 
     def flags(self) -> Tensor:
-        """Which signals this process received, `[signals]`; to be reduced over all of them."""
+        """Which signals this process received, `[signals]`, to be summed over all processes."""
         codes = [float(code == self.code) for code in SIGNALS.values()]
         return torch.tensor(codes, device=self.device)
 
     def check(self, flags: Tensor | None = None) -> None:
-        """Stop here if a signal came, to any of the processes.
+        """Stop here if any process received a signal.
 
         Args:
-            flags: those of all processes, where they were reduced already. A signal that came
-                after that is obeyed at the next check.
+            flags: those of all processes, if they were summed already. A later signal is seen at
+                the next check.
 
         Raises:
             Interrupted: one did.

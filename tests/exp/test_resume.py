@@ -1,4 +1,4 @@
-"""A training that was stopped goes on to the very same result."""
+"""A training that was stopped continues to the very same result."""
 
 import errno
 import json
@@ -105,7 +105,7 @@ def test_exit_codes(small_data, workdir, monkeypatch, capsys, sign, code):
     once_at(monkeypatch, "train_step", 1, send(sign), step=3)
     assert main(argv(LONG, small_data)) == code
     errors = capsys.readouterr().err
-    assert "state.safetensors is kept: the same command with --resume goes on" in errors
+    assert "state.safetensors is saved: the same command with --resume continues" in errors
     assert "Traceback" not in errors
     names = {path.name for path in workdir.rglob("*") if path.is_file()}
     assert names == {"state.safetensors", "manifest.json"}
@@ -378,7 +378,7 @@ def test_what_a_killed_run_was_writing_is_removed(small_data, stopped, workdir):
 
 def test_a_damaged_best_model(small_data, stopped, refused):
     cut(stopped.best_checkpoint)
-    assert "best model so far: start anew" in refused(argv(LONG, small_data, "--resume"))
+    assert "best model so far: start again" in refused(argv(LONG, small_data, "--resume"))
     stopped.best_checkpoint.unlink()
     assert "no such file" in refused(argv(LONG, small_data, "--resume"))
 

@@ -1,28 +1,30 @@
-"""Checkpoint files: our own, with checksum and metadata, and the authors' state dicts."""
+"""Checkpoint files: ours, with a checksum and metadata, and state dicts of the authors' code."""
 
 import hashlib
 import json
 import math
+import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors.torch import save_file
 from torch import Tensor
 
 from utils.errors import UserError
 from utils.files import METADATA_KEY, load_tensors, require_file, whole_file
 
-CHECKSUM_KEY = "sha256"  # of tensors and notes
-FORMAT = 1  # of our files; to be raised when older programs would misread newer files
+CHECKSUM_KEY = "sha256"  # over the tensors and notes of a file
+FORMAT = 1  # raise it when earlier versions would misread new files
 
 
 @dataclass(frozen=True)
 class Checkpoint:
     """A state dict and its metadata (empty for one of the authors' code).
 
-    `verified`: whether a checksum was compared.
+    `verified`: whether it has a checksum, which is correct.
     """
 
     path: Path
@@ -31,7 +33,7 @@ class Checkpoint:
     verified: bool = False
 
     def trained_with(self) -> dict:
-        """The arguments of its training if it records them, else a digest of its tensors."""
+        """Return the arguments of its training, or a digest of its tensors if they are unknown."""
         if "arguments" in self.metadata:
             return self.metadata["arguments"]
         digest = hashlib.sha256()
@@ -47,19 +49,24 @@ def save_tensors(
     """Write tensors and notes with a checksum, atomically.
 
     Args:
-        path: the file. tensors: by name. notes: anything that JSON can represent.
-        keep: path to which an earlier file is renamed.
+        path: the file. tensors: by name. notes: anything that JSON can encode.
+        keep: where to move an earlier file of that path.
     """
     tensors = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
     text = json.dumps({"format": FORMAT, **notes})
     metadata = {METADATA_KEY: text, CHECKSUM_KEY: checksum(tensors, text)}
     with whole_file(path, keep) as part:
-        # as bytes: on a full disk save_file raises an error that is no OSError
-        part.write_bytes(save(tensors, metadata))
+        try:
+            save_file(tensors, part, metadata)
+        except SafetensorError as error:  # on a full disk too
+            code = re.search(r"os error (\d+)", str(error))
+            if code is None:
+                raise
+            raise OSError(int(code[1]), os.strerror(int(code[1]))) from error
 
 
 def checksum(tensors: dict[str, Tensor], notes: str) -> str:
-    """Hash the tensors of a file, by name, and its notes."""
+    """Hash the tensors of a file, sorted by name, and its notes."""
     digest = hashlib.sha256(notes.encode())
     for name, tensor in sorted(tensors.items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
@@ -71,8 +78,8 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     """Read one of our files, or a state dict of the authors' code (`.pth` or safetensors).
 
     Raises:
-        UserError: no such file, it is damaged, of an unknown format, or it contains anything but
-            tensors; nothing else is unpickled.
+        UserError: the file is missing, damaged, of an unknown format, or contains anything but
+            tensors, which is not unpickled.
     """
     path, verified = Path(path), False
     require_file(path, "train first, or name a checkpoint by --checkpoint")
@@ -89,14 +96,14 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
                 metadata = _parse_notes(text)
                 verified = CHECKSUM_KEY in written
                 if verified and written[CHECKSUM_KEY] != checksum(state, text):
-                    raise ValueError("another checksum")
+                    raise ValueError("wrong checksum")
     except OSError:
         raise
     except (SafetensorError, ValueError, RuntimeError, EOFError, KeyError) as error:
         raise UserError(f"{path}: the checkpoint is damaged or not one of a model") from error
     except Exception as error:
         raise UserError(
-            f"{path}: refused: no checkpoint, or one that contains more than tensors"
+            f"{path}: refused: not a checkpoint, or it contains more than tensors"
         ) from error
     if not isinstance(metadata, dict) or metadata.get("format", FORMAT) != FORMAT:
         found = metadata.get("format") if isinstance(metadata, dict) else "unknown"
@@ -121,7 +128,7 @@ def _parse_notes(text: str) -> dict:
     """Parse the notes of one of our files.
 
     Raises:
-        ValueError: they are not of the form that experiments write.
+        ValueError: they have another structure than experiments write.
     """
     notes = json.loads(text)
     try:
@@ -136,7 +143,7 @@ def _parse_notes(text: str) -> dict:
             and all(math.isfinite(number) for numbers in moments for number in numbers)
         )
     except (AttributeError, LookupError, TypeError) as error:
-        raise ValueError("notes of another form") from error
+        raise ValueError("unexpected notes") from error
     if not as_written:
-        raise ValueError("notes of another form")
+        raise ValueError("unexpected notes")
     return notes

@@ -1,4 +1,4 @@
-"""Device, precision, fast kernels and learning-rate schedule of a run."""
+"""The device of a run, its precision, compilation, fast modules and learning-rate schedule."""
 
 import platform
 import sys
@@ -19,10 +19,10 @@ COSINE_FLOOR = 1e-8
 
 
 def choose_device(args: Namespace) -> torch.device:
-    """Choose the GPU `--gpu`, or the CPU if there is no GPU.
+    """Take the GPU that `--gpu` names where there is one, else the CPU.
 
     Raises:
-        UserError: a GPU was asked for explicitly and is not visible.
+        UserError: a GPU was requested explicitly and is not visible.
     """
     if not args.use_gpu:
         return torch.device("cpu")
@@ -40,7 +40,7 @@ def choose_device(args: Namespace) -> torch.device:
 
 
 def check_precision(amp: str, device: torch.device) -> None:
-    """Check that the device has this precision.
+    """Check that the device supports a precision.
 
     Raises:
         UserError: fp16 on a CPU, or bf16 on a GPU without it.
@@ -52,20 +52,20 @@ def check_precision(amp: str, device: torch.device) -> None:
 
 
 def autocast(amp: str, device: torch.device) -> Callable[[], AbstractContextManager]:
-    """Make the context of mixed precision that `--amp` asks for; "no" changes nothing."""
+    """Make contexts of mixed precision, as `--amp` says; "no" changes nothing."""
     return nullcontext if amp == "no" else partial(torch.autocast, device.type, PRECISIONS[amp])
 
 
 def speed_up(objective: Objective, args: Namespace, device: torch.device) -> int:
-    """Compile the model or install the fast CPU kernels, as `--compile` and `--fast_cpu` say.
+    """Compile the model, or install the fast CPU modules, as `--compile` and `--fast_cpu` say.
 
     Returns:
-        How many modules use fast kernels.
+        How many modules were replaced by fast ones.
     """
     if args.compile and device.type == "cpu":
-        print("--compile: skipped on the CPU, where the fast kernels beat the compiled model")
+        print("--compile: skipped on the CPU, where the fast modules are faster")
     elif args.compile and (platform.system() == "Windows" or sys.version_info >= (3, 15)):
-        print("--compile: skipped, since PyTorch does not compile here")
+        print("--compile: skipped, PyTorch can't compile on this platform")
     elif args.compile:
         objective.compile()
     if args.fast_cpu == "off" or device.type != "cpu":
@@ -76,18 +76,18 @@ def speed_up(objective: Objective, args: Namespace, device: torch.device) -> int
 
 
 def device_name(device: torch.device) -> str:
-    """Name a device for people."""
+    """Name the GPU or the processor."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return platform.processor() or platform.machine()
 
 
 def learning_rate_schedule(optimiser: Optimizer, args: Namespace) -> LRScheduler:
-    """Make the schedule of the main optimiser, to be stepped once an epoch.
+    """Make the learning-rate schedule of the main optimiser, stepped once per epoch.
 
-    `--cos 1`: cosine annealing, periodic beyond `--tmax`. Else, after epoch e (from 1), `--lradj`
-    type1 and type3 set lr0 while e < 3, then lr0 * 0.9^(e-3), where lr0 is 1e-4 for type3 whatever
-    the learning rate; type2 sets lr0 * decay_fac^(e-1).
+    With `--cos 1` cosine annealing (periodic beyond `--tmax`); else what `--lradj` names: after
+    epoch e (1-based) type1 and type3 set lr0 while e < 3, then lr0 * 0.9^(e-3), where type3 takes
+    lr0 = 1e-4 whatever the learning rate; type2 sets lr0 * decay_fac^(e-1).
     """
     if args.cos:
         return CosineAnnealingLR(optimiser, T_max=args.tmax, eta_min=COSINE_FLOOR)

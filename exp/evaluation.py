@@ -1,4 +1,4 @@
-"""Prediction in evaluation mode, in large batches, split among the processes."""
+"""Prediction in evaluation mode, in large batches, a shard of each per process."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -16,7 +16,7 @@ from models.interface import Objective
 
 
 class WindowSet(Protocol):
-    """A split: numbered windows, gathered by number."""
+    """A split: windows, gathered by their indices."""
 
     def __len__(self) -> int: ...
 
@@ -25,7 +25,7 @@ class WindowSet(Protocol):
 
 
 class Evaluation:
-    """Predicts for the tests and validations of a run.
+    """Predictions for validation and test.
 
     Args:
         objective: the model. processes, stopping, device: of the run.
@@ -44,7 +44,7 @@ class Evaluation:
         self.device, self.autocast = device, autocast
 
     def predict(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Predict in evaluation mode, each process for a shard of the windows.
+        """Predict in evaluation mode; each process computes a shard of the windows.
 
         Args:
             x, mask: see `models.interface.Objective.predict`.
@@ -55,13 +55,13 @@ class Evaluation:
         self.stopping.check()
         self.objective.model.eval()
         start, end = self.processes.shard_bounds(len(x))
-        rows = slice(start, max(end, start + 1))  # a process without a shard computes a window too
+        rows = slice(start, max(end, start + 1))  # an empty shard computes one window
         outputs = self.predict_here(x[rows], None if mask is None else mask[rows])
         return self.processes.gather(outputs[: end - start], len(x))
 
     @torch.no_grad()
     def predict_here(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Predict in this process alone, with the modules in their current modes."""
+        """Predict in this process alone, without changing the modes of the modules."""
         with self.autocast():
             return self.objective.predict(x, mask)
 
@@ -69,7 +69,7 @@ class Evaluation:
         """Iterate over all windows in order, in large batches, with a progress bar if labelled.
 
         Yields:
-            Numbers of windows `[batch]` on the device.
+            Indices of windows `[batch]` on the device.
         """
         size = self.objective.evaluation_windows * self.processes.count
         indices = index_batches(len(windows), size, self.device)
@@ -83,7 +83,7 @@ class Evaluation:
 
 
 def progress_bar(label: str, total: int) -> tqdm:
-    """Make a progress bar with the time left; in a log file it is updated every 30 s."""
+    """Make a progress bar; it writes to a terminal often, and to a file every 30 s."""
     wait = 0.5 if sys.stderr.isatty() else 30.0
     return tqdm(
         total=total, desc=label, leave=False, mininterval=wait, delay=wait, dynamic_ncols=True

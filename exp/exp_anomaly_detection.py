@@ -16,17 +16,17 @@ from utils.plots import plot_anomalies
 
 
 class ExpAnomalyDetection(ExpBasic):
-    """Reconstruct windows; points with a large error are detected as anomalous.
+    """Reconstruct windows, and detect the points with large reconstruction errors.
 
-    Every test point is scored once. The last fifth of the training rows, held out, chooses the
-    epoch; `--reference_validation` chooses it as published, on PSM and SWaT by the test rows.
+    Every test point is scored once. The epoch is chosen on the held-out last fifth of the training
+    rows; with `--reference_validation` as published, on PSM and SWaT on the test rows.
     """
 
     drop_last = False
 
     @staticmethod
     def resolve_args(args: Namespace) -> Namespace:
-        """A window has no horizon."""
+        """Set horizon and label length to 0: a window is its look-back."""
         return Namespace(**{**vars(args), "pred_len": 0, "label_len": 0})
 
     def prepare_data(self) -> None:
@@ -43,8 +43,8 @@ class ExpAnomalyDetection(ExpBasic):
         self.n_channels = tables.train.shape[1]
         if not tables.labels.any():
             print(
-                f"warning: {args.root_path}: no test row is labelled anomalous, so that precision, "
-                "recall and F1 mean nothing",
+                f"warning: {args.root_path}: no test row is labelled anomalous: precision, recall "
+                "and F1 are meaningless",
                 file=sys.stderr,
             )
         print(
@@ -72,7 +72,7 @@ class ExpAnomalyDetection(ExpBasic):
         return torch.cat(errors)
 
     def test(self) -> dict[str, float]:
-        """Score the points of the training and test rows, and detect anomalies by a threshold."""
+        """Score the points of training and test rows, and detect anomalies by a threshold."""
         print(f">>> testing {self.setting}")
         start = time.perf_counter()
         splits = self.splits

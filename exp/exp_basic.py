@@ -1,4 +1,4 @@
-"""The base of all experiments: what a task defines, building a run, and the training loop."""
+"""The base of all experiments: what a task implements, building a run, and the training loop."""
 
 from abc import ABC, abstractmethod
 from argparse import Namespace
@@ -32,23 +32,23 @@ from utils.seeds import derived_seed, seed_everything
 class ExpBasic(ABC):
     """One run: data, model, training, test.
 
-    A task makes its splits (`prepare_data`), and defines how windows become a batch
-    (`training_batch`), how a split is scored (`validation_score`, `test_score`) and what a test
-    writes (`test`).
+    A task implements its splits (`prepare_data`), its training batches (`training_batch`), the
+    scores of an epoch (`validation_score`, `test_score`), and the final test with its results
+    (`test`).
 
     Args:
         args: parsed arguments of `run.py`.
-        iteration: number of the repetition; its seed is `args.seed + iteration`.
+        iteration: number of the repetition, from 0; its seed is `args.seed + iteration`.
 
     Raises:
-        UserError: arguments, data, backbone or checkpoint are invalid.
+        UserError: data, model files, checkpoint or options are invalid.
     """
 
-    score_name = "mse"  # what the validation score is
+    score_name = "mse"  # of the validation score
     higher_is_better = False
     drop_last = True  # whether training drops an incomplete last batch, as published
 
-    train_set: WindowSet | None = None  # of a run that trains
+    train_set: WindowSet | None = None  # None without training
     val_set: WindowSet | None = None
     test_set: WindowSet | None = None
     n_channels: int
@@ -71,7 +71,7 @@ class ExpBasic(ABC):
         self.prepare_data()
         self.folders.check_writable(args)
 
-        # the model, and how it computes
+        # the model and its device
         self.objective = objective = objective_class(args.model)(args, self.data_shape(), device)
         if self.checkpoint is not None:
             self.load(self.checkpoint)
@@ -101,25 +101,25 @@ class ExpBasic(ABC):
         )
         self.progress, self.clock = Progress(), Clock()
 
-    # What a task defines
+    # What a task implements
 
     @staticmethod
     def resolve_args(args: Namespace) -> Namespace:
-        """Fill in the arguments that the task itself determines."""
+        """Set the arguments that the task fixes, and check those that it restricts."""
         return args
 
     @abstractmethod
     def prepare_data(self) -> None:
-        """Read the files; set `train_set`, `val_set`, `test_set`, on the device, and
+        """Read the files; set `train_set`, `val_set`, `test_set` (on the device) and
         `n_channels`."""
 
     def data_shape(self) -> DataShape:
-        """The sizes that the model needs; called after `prepare_data`."""
+        """Return the shape of the data for the model; called after `prepare_data`."""
         return DataShape(self.args.seq_len, self.args.pred_len, self.n_channels)
 
     @abstractmethod
     def training_batch(self, index: Tensor) -> Batch:
-        """Make the batch of these windows, with its random draws, such as masks."""
+        """Make the batch of the windows `index` `[batch]`, random masks included."""
 
     @abstractmethod
     def validation_score(self, epoch: int) -> float:
@@ -127,27 +127,27 @@ class ExpBasic(ABC):
 
     @abstractmethod
     def test_score(self) -> float:
-        """Score the test split, for the line of an epoch."""
+        """Score the test split, for the line of the epoch."""
 
     @abstractmethod
     def test(self) -> dict[str, float]:
         """Test the model, write the results, and return the scores."""
 
     def checkpoint_notes(self) -> dict:
-        """What a checkpoint records besides model and training."""
+        """Return further notes for the checkpoint."""
         return {}
 
     # Training
 
     def train(self) -> None:
-        """Train until epochs or patience run out, then load the best model.
+        """Train for `--train_epochs` or until early stopping, then load the best checkpoint.
 
-        With `--resume` an interrupted run continues where it stopped.
+        With `--resume` training continues from the saved state.
 
         Raises:
-            UserError: no validation score was finite, or loss or gradient were not finite more
-                often than `--skip_bad_steps` allows; the state is saved.
-            Interrupted: a signal came; the state is saved.
+            UserError: the validation score was never finite, or loss or gradient were non-finite
+                more often than `--skip_bad_steps` allows; the state is saved.
+            Interrupted: a signal was received; the state is saved.
         """
         args, steps = self.args, len(self.order)
         print(f">>> training {self.setting}")
@@ -173,7 +173,7 @@ class ExpBasic(ABC):
                             bar.set_postfix_str(f"loss {progress.mean(self.losses)[0]:.4f}")
                         self.stopping.check(self.step.signals)
 
-                # validation, and the best model so far
+                # validation, and the best checkpoint
                 torch.manual_seed(derived_seed(self.seed, epoch, "validation"))
                 validation, test = self.processes.broadcast(
                     self.validation_score(epoch), self.test_score()
@@ -185,7 +185,7 @@ class ExpBasic(ABC):
                 if improved:
                     self.save_checkpoint()
 
-                # early stopping, and the schedule
+                # early stopping, and the learning-rate schedule
                 progress.finished = epoch == args.train_epochs
                 if progress.epochs_without_improvement >= args.patience:
                     print(f"no improvement for {args.patience} epochs: stopped early")
@@ -196,14 +196,14 @@ class ExpBasic(ABC):
                 self.save_state()
         if progress.best is None:
             raise UserError(
-                "no validation score was finite, so no checkpoint was saved: try a smaller "
-                "--learning_rate"
+                "the validation score was never finite, so that there is no checkpoint: "
+                "try a smaller --learning_rate"
             )
-        self.processes.broadcast(0)  # all wait until process 0 has written it
+        self.processes.broadcast(0)  # wait until rank 0 has written it
         self.load(read_checkpoint(self.folders.best_checkpoint))
 
     def start_or_resume(self) -> None:
-        """Begin training; with `--resume`, from the saved state if there is one."""
+        """Start training; with `--resume` from the saved state, if there is one."""
         if self.args.resume:
             self.progress = self.state.resume()
             self.guard.restart(self.progress.skipped)
@@ -211,13 +211,13 @@ class ExpBasic(ABC):
             self.state.forget()
 
     def train_step(self, step: int, index: Tensor) -> None:
-        """Take one optimisation step on the windows `index`, and add up its losses."""
+        """Take one optimisation step on the windows `index`, and add its losses to the epoch's."""
         where = (self.seed, self.progress.epoch, step)
         torch.manual_seed(derived_seed(*where))
         self.losses += self.step(self.training_batch(index), *where)
 
     def check_nonfinite(self) -> None:
-        """Print which update was skipped, or stop if there were too many.
+        """Report a skipped update, or stop if more would be skipped than allowed.
 
         Raises:
             UserError: with step, windows and the largest gradients; the state is saved first.
@@ -225,7 +225,7 @@ class ExpBasic(ABC):
         refused, where = self.guard.check(self.progress, self.order)
         if not refused:
             return
-        if self.progress.steps > refused:  # nothing has changed since: its gradients once more
+        if self.progress.steps > refused:  # the model is unchanged since: recompute its gradients
             self.train_step(refused, self.order.windows(self.progress.epoch, refused))
         largest = largest_gradients(self.objective.model)
         self.progress.steps = refused - 1
@@ -233,12 +233,12 @@ class ExpBasic(ABC):
         self.save_state()
         raise UserError(
             f"loss or gradient not finite at {where}; largest gradients: {largest}; the state "
-            f"before it is saved: {self.folders.state}; look at these windows, try a smaller "
-            "--learning_rate, or allow some such steps with --skip_bad_steps"
+            f"before it is in {self.folders.state}; check these windows, try a smaller "
+            "--learning_rate, or allow some such steps by --skip_bad_steps"
         )
 
     def epoch_record(self, validation: float, test: float) -> EpochRecord:
-        """Summarise the finished epoch."""
+        """Summarise the epoch that has ended."""
         progress = self.progress
         self.clock.add_to(progress)
         train, *parts = progress.mean(self.losses)
@@ -258,7 +258,7 @@ class ExpBasic(ABC):
         self.objective.load_state(checkpoint.state, checkpoint.metadata, checkpoint.path)
 
     def save_checkpoint(self) -> None:
-        """Write the checkpoint, of the best epoch so far."""
+        """Write the model of the best epoch."""
         if self.folders.writes:
             notes = {
                 "setting": self.setting,
@@ -278,7 +278,7 @@ class ExpBasic(ABC):
 
     @contextmanager
     def state_saved_when_stopped(self) -> Iterator[None]:
-        """Save the state if a signal or the end of another process stops training."""
+        """Save the state if a signal, or the end of another process, stops training."""
         try:
             yield
         except (Interrupted, ProcessGone):

@@ -19,8 +19,8 @@ from utils.plots import plot_confusion
 class ExpClassification(ExpBasic):
     """Train on the `_TRAIN.ts` file of a folder and test on its `_TEST.ts` file.
 
-    A held-out fifth of the training file chooses the epoch; with `--reference_validation` the test
-    file does, as published.
+    The epoch is chosen on a held-out fifth of the training file; with `--reference_validation` on
+    the test file, as published.
     """
 
     score_name = "accuracy"
@@ -43,7 +43,7 @@ class ExpClassification(ExpBasic):
         )
 
     def data_shape(self) -> DataShape:
-        """Length, channels and classes come from the files."""
+        """Take length, channels and classes from the files."""
         splits = self.splits
         return DataShape(splits.length, 0, splits.n_channels, len(splits.class_names))
 
@@ -51,7 +51,7 @@ class ExpClassification(ExpBasic):
         return Batch(*self.train_set.batch(index))
 
     def validation_score(self, epoch: int) -> float:
-        """Accuracy on the samples that choose the epoch."""
+        """Accuracy on the validation samples."""
         return self._accuracy(self.val_set)
 
     def test_score(self) -> float:

@@ -16,7 +16,7 @@ from utils.errors import UserError
 from utils.metrics import ErrorSums
 from utils.plots import plot_imputation
 
-MASK_SEED = 2021  # of validation and test, whatever --seed: all runs score the same entries
+MASK_SEED = 2021  # of validation and test, independent of --seed: all runs score the same entries
 
 
 class ExpImputation(ExpSeries):
@@ -24,7 +24,7 @@ class ExpImputation(ExpSeries):
 
     @staticmethod
     def resolve_args(args: Namespace) -> Namespace:
-        """A window has no horizon; all channels are imputed."""
+        """Set horizon and label length to 0, and refuse `--features MS`."""
         if args.features == "MS":
             raise UserError("--features MS is for forecasting: use M or S")
         return Namespace(**{**vars(args), "pred_len": 0, "label_len": 0})
@@ -59,8 +59,8 @@ class ExpImputation(ExpSeries):
         return errors.metrics()["mse"]
 
     def _masks(self, index: Tensor, shape: torch.Size) -> Tensor:
-        """Masks `[batch, length, channels]`, 1 where observed; a window's depends only on its
-        number, so that all runs score the same entries."""
+        """Make masks `[batch, length, channels]`, 1 where observed. That of a window depends on its
+        index alone, so that all batch sizes and runs score the same entries."""
         masks = [
             np.random.Generator(np.random.Philox(key=[MASK_SEED, number])).random(shape[1:])
             for number in index.tolist()

@@ -28,11 +28,11 @@ if TYPE_CHECKING:
 
 
 class ExpLongTermForecasting(ExpSeries):
-    """Train on one CSV, test on its test split or, zero-shot, on that of another."""
+    """Train on a CSV; test on its test split or, zero-shot, on that of another CSV."""
 
     @staticmethod
     def resolve_args(args: Namespace) -> Namespace:
-        """Check the horizon, which may be 0 in other tasks."""
+        """Refuse a horizon of 0."""
         if args.pred_len < 1:
             raise UserError("--pred_len 0: a forecast needs at least one step")
         return args
@@ -47,7 +47,7 @@ class ExpLongTermForecasting(ExpSeries):
         self.note_filled(source, test_source)
         self.n_channels = len(test_source.columns)
         if args.do_predict:
-            self.tail = test_source.tail(self._checkpoint_scaler()).to(self.device)
+            self.tail = test_source.tail(self._saved_scaler()).to(self.device)
             self.future = future_dates(test_source.table, args.pred_len)
         if args.is_training:
             self.train_set = source.split("train").to(self.device)
@@ -63,7 +63,7 @@ class ExpLongTermForecasting(ExpSeries):
             if not args.do_predict:
                 raise
             print(f"forecast only: {error}")
-            self.test_set = None  # too few rows to test on, enough to forecast from
+            self.test_set = None  # too few rows for a test: forecast only
         else:
             print(f"test errors are standardised by the training rows of {test_source.table.path}")
 
@@ -87,8 +87,8 @@ class ExpLongTermForecasting(ExpSeries):
 
     def _published_validation(self, epoch: int) -> float:
         """Validate as the published code does: shuffled, the incomplete batch dropped, and some
-        dropouts left on (docs/method.md, section 7). What these draw depends on the batch, so
-        each process computes whole batches."""
+        dropouts left on (docs/method.md, section 7). These are seeded for each batch; several
+        processes compute whole batches."""
         windows, size = self.val_set, self.args.batch_size
         self.stopping.check()
         self.objective.published_validation_mode()
@@ -110,7 +110,7 @@ class ExpLongTermForecasting(ExpSeries):
         return (sums[0] / sums[1]).item()
 
     def predict_scored(self, windows: WindowDataset, x: Tensor) -> Tensor:
-        """Predict what follows `x`, and select the scored channels."""
+        """Predict from `x`, and select the scored channels."""
         return windows.scored(self.evaluation.predict(x))
 
     def predictions(
@@ -147,7 +147,7 @@ class ExpLongTermForecasting(ExpSeries):
         return self.report(errors, tested)
 
     def _plot(self, windows: WindowDataset) -> None:
-        """Draw forecasts of the target, or the last channel, at windows spread over the test."""
+        """Plot forecasts of the target, or the last channel, for some test windows."""
         channel = self.shown_channel(windows)
         scored = 0 if windows.target is not None else channel
         for number in self.shown_windows(len(windows)):
@@ -165,7 +165,7 @@ class ExpLongTermForecasting(ExpSeries):
             )
 
     def predict(self) -> None:
-        """Forecast what follows the file's last row, in original units, into `forecast.csv`."""
+        """Forecast from the end of the file, in original units, and write `forecast.csv`."""
         windows, dates, given = self.tail, self.future, self.source.table
         pred = windows.inverse_transform(self.predict_scored(windows, windows.values[None]))[0]
         columns = [self.args.target] if windows.target is not None else windows.columns
@@ -183,8 +183,8 @@ class ExpLongTermForecasting(ExpSeries):
             )
         print(f"forecast of {table['date'].iloc[0]} to {table['date'].iloc[-1]} in {path}")
 
-    def _checkpoint_scaler(self) -> "StandardScaler | None":
-        """The scaler of the training data, if the checkpoint has it for these columns."""
+    def _saved_scaler(self) -> "StandardScaler | None":
+        """Return the scaler in the checkpoint if it is for these columns."""
         notes = self.checkpoint.metadata if self.checkpoint else {}
         known = "scaler" in notes and notes.get("columns") == self.source.columns
         if self.args.zero_shot or not known:

@@ -41,8 +41,8 @@ PLOTTED_SERIES = 5
 class ExpShortTermForecasting(ExpBasic):
     """Train on one M4 frequency and forecast the competition's test horizon.
 
-    With `--m4_protocol clean`, the epoch is chosen by the last horizon of every training series,
-    which is held out; with `reference`, by the test data, as published.
+    With `--m4_protocol clean` the epoch is chosen on the held-out last horizon of every training
+    series; with `reference` on the test data, as published.
     """
 
     score_name = "smape"
@@ -73,7 +73,7 @@ class ExpShortTermForecasting(ExpBasic):
         self.naive2 = None
         naive2 = read_naive2(args.root_path)
         if naive2 is None:
-            print(f"{Path(args.root_path) / NAIVE2_FILE} is absent: no OWA, which needs it")
+            print(f"{Path(args.root_path) / NAIVE2_FILE} is missing: OWA can't be computed")
         else:
             self.naive2 = align(naive2, self.train_file, args.pred_len)
         self.test_set = self._dataset(self.series)
@@ -89,16 +89,16 @@ class ExpShortTermForecasting(ExpBasic):
         )
 
     def _hold_out(self, horizon: int) -> None:
-        """Cut the last horizon off every series that is long enough to leave a window."""
+        """Hold out the last horizon of every series that stays long enough for windows."""
         long = [values for values in self.series if len(values) >= horizon + 2]
         short = [values for values in self.series if len(values) < horizon + 2]
         if not long:
             raise UserError(
                 f"{self.train_file.path}: no series is longer than a horizon of {horizon} steps, "
-                "so none can be held out; --m4_protocol reference does not need that"
+                "so that none can be held out; use --m4_protocol reference"
             )
         if short:
-            print(f"series too short to hold out a horizon, used for training only: {len(short)}")
+            print(f"series too short to hold out a horizon, used whole for training: {len(short)}")
         cut = [values[:-horizon] for values in long]
         self.val_set = self._dataset(cut)
         self.val_targets = np.stack([values[-horizon:] for values in long])
@@ -114,14 +114,14 @@ class ExpShortTermForecasting(ExpBasic):
         return Batch(x, y, y_mask=y_mask, period=self.pattern.period)
 
     def validation_score(self, epoch: int) -> float:
-        """sMAPE of the horizon that chooses the epoch."""
+        """sMAPE of the validation horizon."""
         return smape(self._forecasts(self.val_set), self.val_targets)
 
     def test_score(self) -> float:
         return smape(self._forecasts(self.test_set), self.targets)
 
     def _forecasts(self, dataset: M4Dataset) -> np.ndarray:
-        """Forecast what follows every series, `[series, horizon]`."""
+        """Forecast every series from its end, `[series, horizon]`."""
         forecasts = [
             self.evaluation.predict(dataset.last_windows(index))[..., 0].cpu().numpy()
             for index in self.evaluation.batches(dataset)
@@ -129,7 +129,7 @@ class ExpShortTermForecasting(ExpBasic):
         return np.concatenate(forecasts).astype(np.float64)
 
     def test(self) -> dict[str, float]:
-        """Forecast, score, and summarise the frequencies so far."""
+        """Forecast, score against test data and Naive2, and summarise all frequencies so far."""
         args = self.args
         print(f">>> testing {self.setting}")
         start = time.perf_counter()
@@ -163,7 +163,7 @@ class ExpShortTermForecasting(ExpBasic):
         return self.forecasts / f"{self.args.seasonal_patterns}_forecast.csv"
 
     def _save(self, forecasts: np.ndarray) -> None:
-        """Write the forecasts with the series' ids, and record their run."""
+        """Write the forecasts with the series' ids, and record their run in `runs.json`."""
         pattern, path = self.args.seasonal_patterns, self._path()
         table = pd.DataFrame(forecasts, columns=[f"V{i + 1}" for i in range(forecasts.shape[1])])
         table.insert(0, "id", self.train_file.ids)
@@ -173,7 +173,7 @@ class ExpShortTermForecasting(ExpBasic):
             runs = _read_notes(notes)
             earlier = runs.get(pattern, {}).get("setting", self.setting)
             if earlier != self.setting:
-                print(f"{path}: replaces the forecasts of {earlier}")
+                print(f"{path} had the forecasts of {earlier}; they are replaced")
             with whole_file(path) as part:
                 table.to_csv(part, index=False)
             runs[pattern] = {"setting": self.setting, "protocol": self.args.m4_protocol}
@@ -181,7 +181,7 @@ class ExpShortTermForecasting(ExpBasic):
                 part.write_text(json.dumps(runs, indent=2) + "\n")
 
     def _plot(self, forecasts: np.ndarray) -> None:
-        """Draw forecasts of series spread over the file, with the values before."""
+        """Plot forecasts of series spread over the file, with their history."""
         count, back = len(self.series), 2 * self.args.seq_len
         for number in np.unique(np.linspace(0, count - 1, PLOTTED_SERIES).astype(int)):
             plot_forecast(
@@ -194,7 +194,7 @@ class ExpShortTermForecasting(ExpBasic):
 
 
 def _read_notes(path: Path) -> dict[str, dict]:
-    """Read which run made which forecasts; a damaged file counts as empty."""
+    """Read `runs.json`; a damaged file counts as empty."""
     try:
         notes = json.loads(path.read_text())
     except (FileNotFoundError, ValueError):
@@ -203,17 +203,17 @@ def _read_notes(path: Path) -> dict[str, dict]:
 
 
 def summarise_folder(root_path: str | Path, folder: Path) -> dict[str, dict[str, float]]:
-    """Score all forecasts in a folder; print a line for each frequency and, of all six, a summary.
+    """Score all forecasts in a folder; print a line per frequency and, with all six, the summary.
 
-    Forecasts that do not belong to the data are skipped with a line.
+    A frequency whose forecasts do not match the data is left out, and a line says so.
 
     Args:
         root_path: folder of the competition's files.
-        folder: that of the `PATTERN_forecast.csv`.
+        folder: with the files `PATTERN_forecast.csv`.
 
     Returns:
-        Scores by frequency (smape, mase, mape and, with Naive2, owa); if there are all six, also
-        by score and group under "summary".
+        Scores by frequency (smape, mase, mape and, with Naive2, owa); with all six frequencies also
+        "summary": by score and group.
     """
     naive2 = read_naive2(root_path)
     ours, theirs, lines = {}, {}, {}
@@ -227,7 +227,7 @@ def summarise_folder(root_path: str | Path, folder: Path) -> dict[str, dict[str,
             forecasts = align(read_m4(path), train, about.horizon)
             naive = None if naive2 is None else align(naive2, train, about.horizon)
         except UserError as error:
-            print(f"M4 {pattern:9} skipped: {path} does not belong to these data: {error}")
+            print(f"M4 {pattern:9} left out: {path} does not match the data: {error}")
             continue
         ours[pattern] = score_pattern(forecasts, targets, train.series, about.period)
         lines[pattern] = {name: getattr(ours[pattern], name) for name in SCORES}

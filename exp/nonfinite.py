@@ -1,4 +1,4 @@
-"""The guard against losses and gradients that are not finite."""
+"""The guard against non-finite losses and gradients."""
 
 from math import inf
 
@@ -12,16 +12,17 @@ from exp.progress import Progress
 class NonFiniteGuard:
     """Counts skipped updates on the device, so that no step waits for the host.
 
-    Once more than `allowed` would be skipped, it freezes the model until `check` is called.
+    Once more than `allowed` would be skipped, no further step updates anything: the model stays as
+    it was before that step, until `check` is called.
 
     Args:
-        device: where the losses are.
-        allowed: how many updates may be skipped.
-        interval: steps from one `check` to the next.
+        device: of the losses.
+        allowed: number of updates that may be skipped.
+        interval: steps between two calls of `check`.
 
     Attributes:
-        skipped, last, refused: on the device: number of skipped updates, the last step of these,
-            and the first step beyond `allowed`.
+        skipped, last, refused: on the device: the number of skipped updates, the step of the last
+            one, and the step of the first one beyond `allowed`.
     """
 
     def __init__(self, device: torch.device, allowed: int, interval: int = 1):
@@ -29,17 +30,17 @@ class NonFiniteGuard:
         self.skipped, self.last, self.refused = torch.zeros(3, dtype=torch.long, device=device)
 
     def restart(self, skipped: int) -> None:
-        """Continue to count from `skipped`, and allow updates again."""
+        """Set the count to `skipped`, and allow updates again."""
         self.skipped.fill_(skipped)
         self.last.zero_()
         self.refused.zero_()
 
     def frozen(self) -> Tensor:
-        """Whether the model is frozen, `[]`."""
+        """Whether there was one more than allowed, so that nothing is updated, `[]`."""
         return self.refused > 0
 
     def record(self, step: int, nonfinite: Tensor) -> None:
-        """Record whether the update of `step` was skipped."""
+        """Count the update of `step` if it was skipped."""
         nonfinite = nonfinite & ~self.frozen()
         refused = nonfinite & (self.skipped >= self.allowed)
         skipped = nonfinite & ~refused
@@ -48,7 +49,7 @@ class NonFiniteGuard:
         self.last += skipped * (step - self.last)
 
     def check(self, progress: Progress, order: TrainingOrder) -> tuple[int, str]:
-        """Update the counts of `progress`, and print which update was skipped.
+        """Read the counters, update those of `progress`, and print the last skipped update.
 
         Returns:
             The first step beyond `allowed` and a description of it; 0 if there is none.
@@ -70,7 +71,7 @@ class NonFiniteGuard:
 
 
 def largest_gradients(model: nn.Module, count: int = 3) -> str:
-    """Name the parameters with the largest gradients, those that are not finite first."""
+    """Name the parameters with the largest gradient norms, non-finite ones first."""
     norms = {
         name: parameter.grad.norm().item()
         for name, parameter in model.named_parameters()

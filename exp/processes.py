@@ -1,4 +1,4 @@
-"""Several processes as one run: shards and collectives."""
+"""Several processes of one run: the shard of each, and the collectives."""
 
 import contextlib
 import os
@@ -19,7 +19,7 @@ from utils.interrupts import SIGNALS, Interrupted, exit_at_once, handle
 
 TIMEOUT = timedelta(minutes=10)  # of a collective
 SAVING = 20.0  # seconds that an interrupted process waits for rank 0 to write the state
-PARTING = 5.0  # seconds that a failed process waits for the others to leave
+PARTING = 5.0  # seconds that a failed process waits for the others
 
 T = TypeVar("T")
 
@@ -31,20 +31,20 @@ class ProcessGone(UserError):
 class Processes:
     """The processes of a run, started by `--use_multi_gpu`, torchrun or accelerate; usually one.
 
-    All read the same data and draw the same batches. In training each computes some of the
+    All read the same data and draw the same batches. In training each computes a shard of the
     micro-batches, and the gradients are summed; in evaluation each computes a shard of the
-    windows, and the outputs are gathered on all.
+    windows, and all gather the outputs.
 
     Args:
-        use_gpu: a GPU each, by NCCL; else the CPU, by gloo.
+        use_gpu: one GPU per process and NCCL; else the CPU and gloo.
         cuda_asked: whether a machine without GPUs is an error.
 
     Attributes:
-        count: world size. rank: of this process. device: where it computes; None for a single
-            process, which chooses for itself.
+        count: world size. rank: of this process. device: of this process; None if it is the only
+            one.
 
     Raises:
-        UserError: this machine has fewer GPUs than processes; raised in all of them.
+        UserError: this machine has fewer GPUs than processes; raised by all of them.
         ProcessGone: another process ended before all were connected.
     """
 
@@ -58,16 +58,16 @@ class Processes:
         local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
         if local > gpus and (gpus or (use_gpu and cuda_asked)):
             raise UserError(
-                f"{local} processes on this machine, and visible GPUs: {gpus}; start fewer "
+                f"{local} processes on this machine, but visible GPUs: {gpus}; start fewer "
                 "processes, or pass --use_gpu 0 to run on the CPU"
             )
         state = self._collective(partial(PartialState, cpu=not gpus, timeout=TIMEOUT))
         self.count, self.rank, self.device = state.num_processes, state.process_index, state.device
-        # one that fails and leaves while another still connects would fail that one too
+        # a process that failed and left now would break the connecting of the others
         self.all_reduce([torch.zeros(1, device=self.device)])
 
     def shard(self, items: Iterable[T]) -> list[T]:
-        """Every `count`-th of `items`, starting with that of this rank."""
+        """This rank's shard: every `count`-th of `items`."""
         return [item for number, item in enumerate(items) if number % self.count == self.rank]
 
     def shard_bounds(self, rows: int) -> tuple[int, int]:
@@ -101,7 +101,7 @@ class Processes:
             tensor.copy_(total.view_as(tensor))
 
     def broadcast(self, *numbers: float) -> tuple[float, ...]:
-        """The numbers of rank 0, so that all ranks decide the same; waits for rank 0."""
+        """Return the numbers of rank 0, on which all ranks decide; waits for rank 0."""
         if self.count == 1:
             return numbers
         from accelerate.utils import broadcast
@@ -126,25 +126,25 @@ class Processes:
 
 
 def reports(error: BaseException) -> bool:
-    """Leave the process group, and tell whether this process is to print `error`.
+    """Leave the other processes, and return whether this one prints `error`.
 
-    An error of several processes is printed by the first of them, an interruption by rank 0. That
-    another process is gone is printed where that one could not report anything itself.
+    The first process with an error prints it; rank 0 prints an interruption. `ProcessGone` is
+    printed only if the process that ended reported nothing itself.
 
-    A launcher stops all processes as soon as one has ended. So each waits here for the others, and
-    the one that prints ignores signals.
+    A launcher terminates all processes as soon as one has ended. Therefore each waits here until
+    all have come, and the one that prints ignores signals.
     """
     from torch.distributed import distributed_c10d as c10d
 
-    if not c10d.is_initialized():  # all have the same arguments, and so the same errors
+    if not c10d.is_initialized():  # before that all processes have the same errors
         rank = int(os.environ.get("RANK", "0"))
         if rank:
             time.sleep(PARTING)
         return rank == 0
     gone, interrupted = isinstance(error, ProcessGone), isinstance(error, Interrupted)
     store, rank, count = c10d._get_default_store(), c10d.get_rank(), c10d.get_world_size()
-    on_gpu = c10d.get_backend() == "nccl"  # where leaving waits for work that may never end
-    prints = gone or rank == 0  # where the process that held the store is gone
+    on_gpu = c10d.get_backend() == "nccl"  # leaving would wait for collectives that may never end
+    prints = gone or rank == 0  # the default, for when the store is gone too
     with contextlib.suppress(RuntimeError):
         if gone:
             prints = store.add("reported", 1) == 1
@@ -157,7 +157,7 @@ def reports(error: BaseException) -> bool:
     patience = 1.0 if gone else SAVING if interrupted else PARTING
     with contextlib.suppress(RuntimeError):
         if not on_gpu:
-            c10d.destroy_process_group()  # the others learn of it at once
+            c10d.destroy_process_group()  # the others notice at once
         store.add("came", 1)
         _wait(lambda: store.add("came", 0) == count, patience)
         store.add("left", 1)
@@ -167,7 +167,7 @@ def reports(error: BaseException) -> bool:
 
 
 def _wait(done: Callable[[], bool], seconds: float) -> None:
-    """Wait until `done`, but no longer than some seconds."""
+    """Wait until `done`, at most for `seconds`."""
     end = time.monotonic() + seconds
     while not done() and time.monotonic() < end:
         time.sleep(0.05)

@@ -1,4 +1,4 @@
-"""Progress of a training run, and its epochs in numbers."""
+"""The progress of a training run, and the records of its epochs."""
 
 import time
 from collections.abc import Mapping
@@ -10,12 +10,12 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class EpochRecord:
-    """One epoch in numbers.
+    """The record of an epoch.
 
     Attributes:
-        train: mean training loss. losses: its terms by name.
+        train: mean training loss. losses: its terms by name, with their loss weights.
         validation, test: scores of these splits.
-        learning_rate: of the epoch. seconds: its duration.
+        learning_rate: of the main optimiser. seconds: duration.
     """
 
     epoch: int
@@ -27,7 +27,7 @@ class EpochRecord:
     losses: dict[str, float] = field(default_factory=dict)
 
     def line(self, epochs: int, score: str) -> str:
-        """Describe it on one line, of `epochs` in all; `score` names the scores."""
+        """Format the line of the epoch, of `epochs`; `score` names the scores."""
         losses = ", ".join(f"{name} {value:.4f}" for name, value in self.losses.items())
         return (
             f"epoch {self.epoch}/{epochs} | train loss {self.train:.4f} | {losses} | "
@@ -38,14 +38,14 @@ class EpochRecord:
 
 @dataclass
 class Progress:
-    """Progress of a training run.
+    """The progress of a training run.
 
     Attributes:
-        epoch: the current one, from 1. steps, seconds: done and spent in it so far.
+        epoch: the current one, from 1. steps: its finished steps. seconds: its duration so far.
         epochs_without_improvement: since the best one.
-        skipped, skipped_of_epoch: non-finite updates skipped in all and in this epoch.
-        history: finished epochs. best: the one in the checkpoint.
-        finished: whether training is over.
+        skipped, skipped_of_epoch: updates skipped as non-finite, in the run and in this epoch.
+        history: the finished epochs. best: the one of the best checkpoint.
+        finished: whether training is finished.
     """
 
     epoch: int = 1
@@ -60,7 +60,7 @@ class Progress:
 
     @classmethod
     def from_notes(cls, notes: Mapping) -> "Progress":
-        """Make it from the result of `asdict`, of this or an earlier version."""
+        """Read what `asdict` returned, in this version or an earlier one."""
         notes = dict(notes)
         if "waited" in notes:
             notes["epochs_without_improvement"] = notes.pop("waited")
@@ -69,12 +69,12 @@ class Progress:
         return cls(**{**notes, "best": best, "history": history})
 
     def mean(self, losses: Tensor) -> list[float]:
-        """Divide sums of losses of this epoch by the steps that were taken."""
+        """Divide the sums of this epoch's losses by the number of updates."""
         taken = self.steps - self.skipped_of_epoch
         return [loss / taken if taken else float("nan") for loss in losses.tolist()]
 
     def is_improvement(self, record: EpochRecord, higher_is_better: bool) -> bool:
-        """Whether an epoch is the best so far; of equals, the later one is, as published."""
+        """Whether an epoch is the best so far; of equal ones the later is, as published."""
         if not isfinite(record.validation):
             return False
         if self.best is None:
@@ -84,7 +84,7 @@ class Progress:
         return record.validation <= self.best.validation
 
     def end_epoch(self, record: EpochRecord, improved: bool) -> None:
-        """Record a finished epoch, and begin the next one."""
+        """Add a finished epoch, and go to the next one."""
         self.history.append(record)
         self.best = record if improved else self.best
         self.epochs_without_improvement = 0 if improved else self.epochs_without_improvement + 1
@@ -102,7 +102,7 @@ class Clock:
         self._last = time.perf_counter()
 
     def add_to(self, progress: Progress) -> None:
-        """Add the time since the last call, or the start."""
+        """Add the time since the last call, or since `start`."""
         now = time.perf_counter()
         progress.seconds += now - self._last
         self._last = now

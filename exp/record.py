@@ -1,4 +1,4 @@
-"""What a finished run reports: its scores, and the record in `run.json`."""
+"""What a finished run writes: its scores, and its record in `run.json`."""
 
 import platform
 from dataclasses import asdict
@@ -17,10 +17,10 @@ PACKAGES = ("torch", "transformers", "peft", "numpy", "pandas", "scikit-learn")
 
 
 def account(run: "ExpBasic", scores: dict[str, float], **more: object) -> dict:
-    """Make the record of a run, for `run.json`.
+    """Make the record of a run for `run.json`.
 
     Args:
-        scores: of the test. more: what else the task records.
+        scores: of the test. more: further entries of the task.
     """
     progress, checkpoint = run.progress, run.checkpoint
     best = asdict(progress.best) if progress.best else None
@@ -56,13 +56,13 @@ def account(run: "ExpBasic", scores: dict[str, float], **more: object) -> dict:
 def save_results(
     run: "ExpBasic", metrics: dict[str, float], scores: dict[str, float], **notes: object
 ) -> None:
-    """Write metrics, record and results file, and print the scores.
+    """Write `metrics.npy`, `run.json` and the results file, and print the scores.
 
     Args:
-        run: a finished one.
-        metrics: for `metrics.npy`, in its order, and the record.
+        run: the finished run.
+        metrics: for `metrics.npy`, in this order, and for `run.json`.
         scores: for the results file.
-        notes: more for the record.
+        notes: further entries of `run.json`.
     """
     run.folders.save_metrics(list(metrics.values()))
     run.folders.save_record(account(run, {**metrics, **scores}, **notes))

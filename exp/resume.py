@@ -1,4 +1,4 @@
-"""The whole state of a training run, to resume it where it stopped."""
+"""The state of a training run, from which it is resumed."""
 
 from argparse import Namespace
 from collections.abc import Mapping
@@ -18,18 +18,18 @@ from utils.command_line import message_of
 from utils.errors import UserError
 from utils.results import RunFolders
 
-ORDER = 2  # how windows are shuffled; states of earlier versions, order 1, do not record it
+ORDER = 2  # version of the shuffling; earlier versions did not write it
 
 
 class TrainingState:
-    """What training changes, to be saved and restored bit by bit.
+    """Saves and loads all that training changes, bit by bit.
 
-    It needs no random state: what is drawn depends on seed, epoch and step alone.
+    It contains no random state: random draws depend on seed, epoch and step alone.
 
     Args:
-        folders: where the state is saved; a process that does not write there saves nothing.
-        args: of the run, to be recorded.
-        objective, optimisers, scheduler: their parameters, moments and learning rates.
+        folders: the folders of the run; only the process that writes there saves the state.
+        args: of the run, saved with the state.
+        objective, optimisers, scheduler: of which parameters, moments and learning rates are saved.
         losses: the sums of this epoch's losses.
     """
 
@@ -47,7 +47,7 @@ class TrainingState:
         self.losses = losses
 
     def forget(self) -> None:
-        """Remove the states of an earlier run, so that nothing resumes from them."""
+        """Remove the states of an earlier run, which nothing may resume from any more."""
         if self.folders.writes:
             self.file.remove()
 
@@ -75,11 +75,11 @@ class TrainingState:
         self.file.save(tensors, notes)
 
     def resume(self) -> Progress:
-        """Load the saved state, if there is one, and print that.
+        """Load the saved state, if there is one, and print where training resumes.
 
         Raises:
-            UserError: it is damaged, or of another model or backbone; or the checkpoint of the best
-                epoch is missing.
+            UserError: it is damaged, or of another model or backbone; or the best checkpoint is
+                missing or damaged.
         """
         state = self.file.read()
         if state is None:
@@ -92,10 +92,10 @@ class TrainingState:
                 read_checkpoint(self.folders.best_checkpoint)
             except UserError as error:
                 raise UserError(
-                    f"{error}; it contained the best model so far: start again without --resume"
+                    f"{error}; it was the best checkpoint so far: start anew without --resume"
                 ) from error
         if progress.finished:
-            print(f"training was finished, by {state.path}", flush=True)
+            print(f"training was finished, according to {state.path}", flush=True)
         else:
             where = f"epoch {progress.epoch}, after step {progress.steps}"
             if progress.steps and state.metadata.get("order") != ORDER:
@@ -104,10 +104,10 @@ class TrainingState:
         return progress
 
     def resume_hint(self, progress: Progress) -> str:
-        """Say what an interrupted training leaves behind."""
+        """Tell how to resume an interrupted training."""
         saved = f"{self.file.path} is saved: the same command with --resume continues"
         if progress.best is None:
-            return f"no epoch was finished, so there is no checkpoint; {saved}"
+            return f"no epoch was finished, so that there is no checkpoint; {saved}"
         return f"the checkpoint of epoch {progress.best.epoch} and {saved}"
 
     def _restore(self, checkpoint: Checkpoint) -> Progress:
@@ -116,12 +116,12 @@ class TrainingState:
         stored = {k.removeprefix("model."): v for k, v in state.items() if k.startswith("model.")}
         if {n: p.shape for n, p in own.items()} != {n: v.shape for n, v in stored.items()}:
             raise UserError(
-                f"{checkpoint.path}: the state of another model: --overwrite starts again"
+                f"{checkpoint.path}: the state of another model: --overwrite starts anew"
             )
         self.objective.model.load_state_dict(stored, strict=False)
         if "losses" in state:
             self.losses.copy_(state["losses"])
-        else:  # an earlier version saved the total alone
+        else:  # earlier versions saved the total alone
             self.losses.fill_(torch.nan)[0] = state["total_loss"]
         for name, optimiser in self.optimisers.by_name.items():
             start = f"{name}."
@@ -134,7 +134,7 @@ class TrainingState:
 
 
 def flat_state(objective: Objective, optimiser: Optimizer) -> dict[str, object]:
-    """The state of an optimiser by names: `state.PARAMETER.KIND`, `param_groups.PARAMETER.KIND`."""
+    """Return an optimiser's state by names: `state.PARAMETER.KIND`, `param_groups.…`."""
     from torch.distributed.checkpoint.state_dict import (  # takes a second to import
         StateDictOptions,
         get_optimizer_state_dict,
@@ -145,9 +145,9 @@ def flat_state(objective: Objective, optimiser: Optimizer) -> dict[str, object]:
 
 
 def load_moments(moments: Mapping[str, Tensor], objective: Objective, optimiser: Optimizer) -> None:
-    """Load moments by the names that `flat_state` gives them.
+    """Load moments by the names of `flat_state`.
 
-    Earlier versions numbered the parameters, in the optimiser's order.
+    Earlier versions numbered the parameters in the order of the optimiser.
     """
     from torch.distributed.checkpoint.state_dict import StateDictOptions, set_optimizer_state_dict
 
@@ -164,10 +164,10 @@ def load_moments(moments: Mapping[str, Tensor], objective: Objective, optimiser:
 
 
 class StateFile:
-    """The file of a run's state, and that of the state before it.
+    """The files of a run's state and of the state before.
 
     Args:
-        path: of the newer one. args: of the run, to be recorded.
+        path: of the newer one. args: of the run, saved with the state.
     """
 
     def __init__(self, path: Path, args: Namespace):
@@ -177,7 +177,7 @@ class StateFile:
         self._is_damaged = False
 
     def save(self, tensors: dict[str, Tensor], notes: dict) -> None:
-        """Write a state; the last one becomes the previous one once the new one is complete."""
+        """Write a state; once it is complete, the last one becomes the previous one."""
         if self._is_damaged:  # it must not replace the previous one
             self.path.replace(self.damaged)
             self._is_damaged = False
@@ -186,13 +186,13 @@ class StateFile:
         )
 
     def remove(self) -> None:
-        """Remove both."""
+        """Remove the states of an earlier run, which nothing may resume from any more."""
         for path in (self.path, self.previous):
             if path.is_file():
                 path.unlink()
 
     def read(self) -> Checkpoint | None:
-        """Read the newest intact state; None if there is none at all.
+        """Read the newest undamaged state; None if there is no state.
 
         Raises:
             UserError: all are damaged.
@@ -211,7 +211,6 @@ class StateFile:
         if there:
             names = " and ".join(map(str, there))
             raise UserError(
-                f"{names}: damaged, so there is no state to resume from: start again without "
-                "--resume"
+                f"{names}: damaged: there is no state to --resume from; start anew without it"
             )
         return None

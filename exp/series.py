@@ -18,9 +18,8 @@ class ExpSeries(ExpBasic):
     """A task on windows of a CSV; its truths and predictions are `[batch, steps, channels]`."""
 
     def match_columns(self, source: SeriesSource) -> None:
-        """Order the channels as the checkpoint's, or warn that they are others.
-
-        A zero-shot test is expected to have others."""
+        """Order the channels as in the checkpoint's training, or warn that they are different;
+        in a zero-shot test they usually are."""
         trained = self.checkpoint.metadata.get("columns") if self.checkpoint else None
         if trained is None:
             return
@@ -34,11 +33,11 @@ class ExpSeries(ExpBasic):
             )
 
     def note_filled(self, *sources: SeriesSource | None) -> None:
-        """Record how many values of each file were filled."""
+        """Store how many values of each file were filled, for `run.json`."""
         self.filled = {str(s.table.path): s.table.filled for s in sources if s is not None}
 
     def report(self, errors: ErrorSums, tested: dict) -> dict[str, float]:
-        """Save the errors of a test, with notes on what was tested."""
+        """Save and print the errors of a test; `tested` describes it in `run.json`."""
         metrics = errors.metrics()
         scores = {name: metrics[name] for name in ("mse", "mae")}
         tested = tested | {"original_units": self.args.inverse}
@@ -48,20 +47,20 @@ class ExpSeries(ExpBasic):
         return metrics
 
     def units(self, windows: WindowDataset, y: Tensor) -> Tensor:
-        """Convert values to the units of the results: original units with `--inverse`."""
+        """Convert values to the units of the results: original ones with `--inverse`."""
         return windows.inverse_transform(y) if self.args.inverse else y
 
     def shown_channel(self, windows: WindowDataset) -> int:
-        """The channel that plots show: the target, or the last one."""
+        """Return the plotted channel: the target, or the last one."""
         if self.args.target in windows.columns:
             return windows.columns.index(self.args.target)
         return windows.n_channels - 1
 
     def shown_windows(self, count: int) -> list[int]:
-        """Numbers of the windows that plots show, spread evenly over `count`."""
+        """Return the indices of the plotted windows, spread evenly over `count`."""
         last = (count - 1) / (PLOTTED_WINDOWS - 1)
         return sorted({round(i * last) for i in range(PLOTTED_WINDOWS)})
 
     def one(self, number: int) -> Tensor:
-        """The index of a single window `[1]`."""
+        """Return the index of a single window as a tensor `[1]`."""
         return torch.tensor([number], device=self.device)

@@ -1,8 +1,7 @@
-"""One optimisation step: micro-batches, accumulated gradients, one guarded update.
+"""One optimisation step: gradient accumulation over micro-batches, one guarded update.
 
 A batch of `--batch_size` times `--accumulate` windows is computed in micro-batches, whose gradients
-add up to those of the batch (gradient accumulation). The model limits their size:
-`models.interface.Objective.training_windows`.
+are summed. The model limits their size: see `models.interface.Objective.training_windows`.
 """
 
 from collections.abc import Callable, Iterable
@@ -28,8 +27,8 @@ def micro_batches(
     """Split a batch into micro-batches of about equal size.
 
     Args:
-        largest: most windows of a micro-batch; None does not split the batch.
-        at_least: fewest micro-batches, if there are as many windows.
+        largest: maximum number of windows of a micro-batch; None does not split.
+        at_least: minimum number of micro-batches, if there are as many windows.
 
     Returns:
         Number, windows and weight of each.
@@ -48,11 +47,11 @@ def micro_batches(
 
 
 class Optimisers:
-    """An Adam for each of the model's parameter groups; they skip non-finite updates.
+    """An Adam for each of the model's parameter groups; non-finite updates are skipped.
 
     Args:
         groups: see `models.interface.Objective.parameter_groups`.
-        learning_rate: of the groups without a fixed one.
+        learning_rate: for the groups without a fixed one.
         device: of the parameters. fp16: whether gradients are scaled for half precision.
 
     Attributes:
@@ -75,12 +74,12 @@ class Optimisers:
         self.scaler = torch.amp.GradScaler(device.type, enabled=fp16)
 
     def zero_grad(self) -> None:
-        """Reset the gradients."""
+        """Clear the gradients."""
         for optimiser in self.by_name.values():
             optimiser.zero_grad(set_to_none=True)
 
     def backward(self, loss: Tensor) -> None:
-        """Add the gradients of a micro-batch."""
+        """Accumulate the gradients of a micro-batch."""
         self.scaler.scale(loss).backward()
 
     def step(self, loss: Tensor, frozen: Tensor) -> Tensor:
@@ -92,7 +91,7 @@ class Optimisers:
 
         Returns:
             Whether loss or gradient is not finite, `[]` on the device. In half precision only the
-            loss counts: the scaler checks the gradients.
+            loss is checked: the scaler checks the gradients.
         """
         nonfinite = ~torch.isfinite(loss)
         if not self.scaler.is_enabled():
@@ -109,12 +108,12 @@ class Optimisers:
         return nonfinite
 
     def parameters(self) -> list[Tensor]:
-        """All parameters that are trained."""
+        """Return all trained parameters."""
         optimisers = self.by_name.values()
         return [p for o in optimisers for group in o.param_groups for p in group["params"]]
 
     def gradients(self, of_all: bool = False) -> list[Tensor]:
-        """The gradients that there are, or zeros for the others too."""
+        """Return the gradients; with `of_all`, zeros for parameters without one."""
         for p in self.parameters() if of_all else ():
             p.grad = torch.zeros_like(p) if p.grad is None else p.grad
         return [p.grad for p in self.parameters() if p.grad is not None]
@@ -127,8 +126,8 @@ class TrainStep:
     Attributes:
         objective, optimisers, guard, processes, stopping: of the run.
         autocast: makes the context of mixed precision.
-        signals: the signals that any process received, reduced with the last gradients; None
-            where there is one process.
+        signals: which signals any process received, reduced with the last gradients; None for a
+            single process.
     """
 
     objective: Objective
@@ -143,8 +142,7 @@ class TrainStep:
         """Compute the gradients of a batch over all micro-batches and processes.
 
         Args:
-            where: seed, epoch and step; what dropout draws depends on these and on the number of
-                the micro-batch.
+            where: seed, epoch and step; they and the number of the micro-batch seed dropout.
 
         Returns:
             The losses of the batch `[1 + loss_names]`, the total first.
@@ -168,10 +166,10 @@ class TrainStep:
         return losses
 
     def __call__(self, batch: Batch, *where: int) -> Tensor:
-        """Take a step, and skip its update where loss or gradient is not finite.
+        """Take a step; its update is skipped if loss or gradient is not finite.
 
         Returns:
-            The losses, as of `gradients`; zeros where the update was skipped.
+            The losses, as from `gradients`; zeros if the update was skipped.
         """
         losses = self.gradients(batch, *where)
         frozen = self.guard.frozen()

@@ -1,4 +1,4 @@
-"""Signals: any process may receive one, and all stop at the same step."""
+"""Stopping by signals: any process may receive one, and all stop at the same step."""
 
 import torch
 from torch import Tensor
@@ -8,12 +8,12 @@ from utils.interrupts import SIGNALS, Interrupted, Interrupts
 
 
 class Stopping(Interrupts):
-    """Within this context SIGINT and SIGTERM are recorded, and `check` raises where a run may stop.
+    """Records SIGINT and SIGTERM within this context; `check` raises them at safe points.
 
-    An exception raised by the signal handler itself could get lost, such as in a callback.
+    An exception raised by the signal handler itself could be lost, for instance in a callback.
 
     Args:
-        processes: of the run. device: where they exchange tensors.
+        processes: of the run. device: of the tensors that they exchange.
     """
 
     def __init__(self, processes: Processes, device: torch.device):
@@ -31,16 +31,16 @@ class Stopping(Interrupts):
             self.active = False
 
     def flags(self) -> Tensor:
-        """Which signals this process received, `[signals]`, to be summed over all processes."""
+        """Return which signals this process received, `[signals]`, for all_reduce."""
         codes = [float(code == self.code) for code in SIGNALS.values()]
         return torch.tensor(codes, device=self.device)
 
     def check(self, flags: Tensor | None = None) -> None:
-        """Stop here if any process received a signal.
+        """Stop if any process received a signal.
 
         Args:
-            flags: those of all processes, if they were summed already. A later signal is seen at
-                the next check.
+            flags: the flags of all processes, if they are reduced already. A later signal is
+                handled at the next check.
 
         Raises:
             Interrupted: one did.

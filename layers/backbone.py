@@ -95,7 +95,7 @@ def _from_pretrained(kind: type, llm: str):
 
 
 class _NotThereError(UserError):
-    """A file of the model is missing where it was looked for."""
+    """A file of the model is missing."""
 
 
 def _read(kind: type, llm: str, where: str, local_files_only: bool = True):

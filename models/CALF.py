@@ -56,7 +56,7 @@ class CALFConfig:
 
     @classmethod
     def from_args(cls, configs: object) -> "CALFConfig":
-        """Take the fields from any object with attributes of their names, such as parsed arguments.
+        """Read the fields from the attributes of any object, such as parsed arguments.
 
         Raises:
             UserError: a field of the published command line is missing.
@@ -70,14 +70,14 @@ class CALFConfig:
 
 @dataclass
 class CALFOutput:
-    """What a forward pass returns.
+    """The result of a forward pass.
 
     Attributes:
         outputs_time: prediction of the temporal branch, `[batch, steps, channels]` or
             `[batch, classes]`.
-        outputs_text: the same of the textual branch; None when it did not run.
+        outputs_text: the same of the textual branch; None if it did not run.
         features_time, features_text: projected hidden states i = 0..N, each
-            `[batch, channels, d_model]`; None when they were not asked for.
+            `[batch, channels, d_model]`; None if not requested.
     """
 
     outputs_time: Tensor
@@ -100,7 +100,7 @@ class Model(nn.Module):
         backbone: which GPT-2 this is, as text. word_embeddings_source: where those come from.
 
     Raises:
-        UserError: width, depth or files do not fit the backbone.
+        UserError: width, depth or files do not match the backbone.
     """
 
     def __init__(
@@ -138,8 +138,8 @@ class Model(nn.Module):
             steps = config.pred_len if config.task_name in FORECASTING else config.seq_len
             self.out_layer = nn.Linear(d_model, steps)
 
-    def _word_embeddings(self, backbone: GPT2Model) -> Tensor:
-        """Read the word embeddings, or compute them where the default file is absent."""
+    def _load_word_embeddings(self, backbone: GPT2Model) -> Tensor:
+        """Read the word embeddings, or compute them if the default file is missing."""
         path = Path(self.config.word_embedding_path)
         if path.exists() or str(path) != DEFAULT_PATH:
             return load_word_embeddings(path, self.config.d_model)
@@ -167,8 +167,8 @@ class Model(nn.Module):
                 whenever the textual branch runs.
 
         Raises:
-            UserError: more channels than GPT-2 has positions, or the textual branch is to run on
-                weights that LoRA is merged into.
+            UserError: more channels than GPT-2 has positions, or the textual branch runs while LoRA is
+                merged into the weights that it shares.
         """
         text_branch = self.training if text_branch is None else text_branch
         features = text_branch if features is None else features
@@ -208,10 +208,10 @@ class Model(nn.Module):
             branch.grad_checkpoint = enabled
 
     def check_channels(self, channels: int) -> None:
-        """Refuse more channels than the backbone has positions.
+        """Check that the backbone has a position for each channel.
 
         Raises:
-            UserError: with both numbers.
+            UserError: it has fewer.
         """
         positions = self.gpt2_text.wpe.num_embeddings
         if channels > positions:

@@ -39,7 +39,7 @@ class ParameterGroup:
 
 
 class Objective(ABC):
-    """A model as the training loop sees it. The loop knows no model but through this class.
+    """A model for the training loop, which uses nothing else of it.
 
     Attributes:
         model: the module whose trained parameters are updated.
@@ -71,7 +71,7 @@ class Objective(ABC):
             args: the options of the command line, as attributes.
 
         Raises:
-            UserError: options, data or files do not fit the model.
+            UserError: options, data or files do not match the model.
         """
 
     @abstractmethod
@@ -131,7 +131,7 @@ class Objective(ABC):
         self.model.load_state_dict(state, strict=False)
 
     def check_backbone(self, notes: Mapping, path: Path) -> None:
-        """Refuse to resume on another backbone than training began with.
+        """Refuse to resume on another backbone.
 
         Args:
             notes: those of the state. path: of the state, for messages.
@@ -139,11 +139,11 @@ class Objective(ABC):
         ours, theirs = (n.get("backbone", {}).get("fingerprint") for n in (self.notes, notes))
         if ours != theirs:
             raise UserError(
-                f"{path}: another backbone than when training began: --resume needs the same --llm"
+                f"{path}: training began with another backbone: --resume needs the same --llm"
             )
 
     def check_state(self, state: Mapping[str, Tensor], path: Path) -> None:
-        """Refuse a state that is not of this model; see `load_state`."""
+        """Check names and shapes of a state; see `load_state`."""
         own = self.model.state_dict()
         for name in state:
             if name in own and state[name].shape != own[name].shape:

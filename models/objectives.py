@@ -86,21 +86,21 @@ class CALFObjective(Objective):
         return parameter_groups(self.model)
 
     def published_validation_mode(self) -> None:
-        """Leave the dropouts of GPT-2 and LoRA on (docs/method.md, section 7)."""
+        """Keep the dropouts of GPT-2 and LoRA on (docs/method.md, section 7)."""
         self.model.eval()
         self.model.gpt2.train()
         self.model.gpt2_text.train()
 
     def load_state(self, state: Mapping[str, Tensor], notes: Mapping, path: Path) -> None:
-        """Load trained parameters, or a whole state dict of the authors' code.
+        """Load trained parameters, or a complete state dict of the authors' code.
 
         Trained parameters need the backbone that they were trained on; a whole state dict
         contains its own.
 
         Raises:
-            UserError: parameters, LoRA's scale or the backbone differ.
+            UserError: parameters, `lora_alpha` or the backbone differ.
         """
-        # token tables and causal masks, which ours does not have
+        # token tables and causal masks, which this model does not have
         left_out = (".wte.weight", ".attn.bias", ".attn.masked_bias")
         state = {name: value for name, value in state.items() if not name.endswith(left_out)}
         self.check_state(state, path)
@@ -122,8 +122,8 @@ class CALFObjective(Objective):
 def parameter_groups(model: Model) -> list[ParameterGroup]:
     """Sort the trained parameters into two groups: with and without `_proj` in the name.
 
-    The second is meant for the feature projections; since the authors' code selects it by name, it
-    takes in the match module's attention projections too (docs/method.md, section 5).
+    The second is meant for the feature projections. As in the authors' code, the name also selects
+    the projections of the match module's attentions (docs/method.md, section 5).
     """
     trained = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
     return [

@@ -1,4 +1,4 @@
-"""The models by name. Importing one takes seconds, so that it is done only when it is built."""
+"""The models by name. Importing one takes seconds, so it is done only to build it."""
 
 import importlib
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""A training that was stopped continues to the very same result."""
+"""A training that was stopped goes on to the very same result."""
 
 import errno
 import json
@@ -378,7 +378,7 @@ def test_what_a_killed_run_was_writing_is_removed(small_data, stopped, workdir):
 
 def test_a_damaged_best_model(small_data, stopped, refused):
     cut(stopped.best_checkpoint)
-    assert "best model so far: start again" in refused(argv(LONG, small_data, "--resume"))
+    assert "best model so far: start anew" in refused(argv(LONG, small_data, "--resume"))
     stopped.best_checkpoint.unlink()
     assert "no such file" in refused(argv(LONG, small_data, "--resume"))
 

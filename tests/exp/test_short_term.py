@@ -61,7 +61,7 @@ def test_without_naive2(m4, workdir, capsys):
     (workdir / "m4" / "submission-Naive2.csv").unlink()
     assert main(m4("Weekly", "--train_epochs", "1")) == 0
     out = capsys.readouterr().out
-    assert out.count("submission-Naive2.csv is absent") == 1
+    assert out.count("submission-Naive2.csv is missing") == 1
     line = (workdir / "results_short_term_forecast.txt").read_text().split("\n")[1]
     assert "owa" not in line
     assert "mase:" in line
@@ -73,7 +73,7 @@ def test_forecasts_of_other_data_are_left_out(m4, workdir, capsys):
     (folder / "Yearly_forecast.csv").write_text("id,V1\nY7000,1\n")
     assert main(m4("Weekly", "--train_epochs", "1")) == 0
     out = capsys.readouterr().out
-    assert "M4 Yearly    skipped" in out
+    assert "M4 Yearly    left out" in out
     assert "M4 Weekly    smape" in out
     assert json.loads((folder / "runs.json").read_text())["Weekly"]["protocol"] == "clean"
 
@@ -81,7 +81,7 @@ def test_forecasts_of_other_data_are_left_out(m4, workdir, capsys):
 def test_forecasts_of_another_run_are_replaced_with_a_line(m4, workdir, capsys):
     for name in ("one", "two"):
         assert main(m4("Weekly", "--train_epochs", "1", "--model_id", name)) == 0
-    assert "replaces the forecasts of short_term_forecast_one_" in capsys.readouterr().out
+    assert "had the forecasts of short_term_forecast_one_" in capsys.readouterr().out
 
 
 def test_forecasts_that_cannot_be_written_are_found_before_training(refused, m4, workdir):
@@ -141,7 +141,7 @@ def test_batches_follow_seed_and_epoch(m4):
     ("more", "said"),
     [
         (["--seasonal_patterns", "Fortnightly"], "Yearly, Quarterly"),
-        (["--data", "ETTh1"], "needs --data m4"),
+        (["--data", "ETTh1"], "m4 alone"),
         (["--root_path", "nowhere"], "Train/Hourly-train.csv"),
         (["--task_loss", "ce"], "smape, mase, mape"),
         (["--do_predict"], "--do_predict"),

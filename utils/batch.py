@@ -1,4 +1,4 @@
-"""What a task hands to a model: a batch of windows, and the weight of a micro-batch."""
+"""What a task hands to a model: a batch of windows, and the weight of a part of one."""
 
 from dataclasses import dataclass, fields, replace
 
@@ -54,7 +54,7 @@ class Weight:
     """Weight of a micro-batch in the means over its batch.
 
     Attributes:
-        windows: its fraction of the windows. scored: its fraction of the scored entries.
+        windows: its share of the windows. scored: its share of the scored entries.
     """
 
     windows: float = 1.0

@@ -49,7 +49,7 @@ def killed(small_data, tmp_path_factory):
         patch.chdir(folder)
         once_at(patch, "train_step", 2, raises(Killed()), step=9)
         run = experiment(LONG, small_data, "--save_every", "4")
-        with pytest.raises(Killed), run.folders.hold(run.args):
+        with pytest.raises(Killed), run.folders.claim(run.args):
             run.train()
     return folder, run.folders
 

@@ -32,9 +32,8 @@ class CALFObjective(Objective):
     @staticmethod
     def resolve_args(args: Options) -> Options:
         """Without `--d_model`, take the backbone's width."""
-        if "d_model" not in args.given:
-            args = copy(args)
-            args.d_model = load_config(args.llm).n_embd
+        args = copy(args)
+        args.d_model = load_config(args.llm).n_embd
         return args
 
     def __init__(self, args: object, shape: DataShape, device: torch.device):

@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> None:
     for iteration in range(1 if args.checkpoint else args.itr):
         experiment = task(args, iteration)
         checkpoint = experiment.checkpoint
-        with experiment.folders.hold(experiment.args, checkpoint and checkpoint.trained_with()):
+        with experiment.folders.claim(experiment.args, checkpoint and checkpoint.trained_with()):
             if args.is_training:
                 try:
                     experiment.train()
@@ -54,12 +54,12 @@ def run(args: argparse.Namespace) -> None:
 
 
 def prepare_torch(args: argparse.Namespace) -> None:
-    """Set what torch holds for the whole process: threads, products, determinism."""
+    """Set torch's global state: threads, TensorFloat-32, determinism."""
     import torch
 
     keep_memory()
     if args.threads and args.threads != torch.get_num_threads():
-        # for a torch that was there already: MKL's small products are slower ever after
+        # torch is imported already: MKL's small products stay slower from now on
         torch.set_num_threads(args.threads)
     if args.tf32:
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
@@ -73,10 +73,10 @@ def _terminate(*_: object) -> None:
 
 
 def share_processor(threads: int = 0) -> None:
-    """Set how torch uses the processor; to be called before it is imported.
+    """Set the number of threads, and how long idle ones spin; call it before torch is imported.
 
-    A thread a core, and idle threads that do not spin for long: by default two runs side by side
-    on the same cores are some eighty times slower than one, with this seven times or less.
+    With the default spinning two runs on the same cores take some eighty times as long as one;
+    with this, seven times or less.
 
     Args:
         threads: of `--threads`; 0 leaves the choice to `OMP_NUM_THREADS`, or to the cores.
@@ -89,10 +89,10 @@ def share_processor(threads: int = 0) -> None:
 
 
 def run_here_or_launch(args: argparse.Namespace, argv: list[str]) -> int:
-    """Run in this process, or, for several of `--devices`, in one each.
+    """Run in this process, or, for several `--devices`, in one process each.
 
     Raises:
-        UserError: a device is not there.
+        UserError: a GPU is not visible.
     """
     gpus = None
     if args.use_multi_gpu and not under_launcher():
@@ -104,13 +104,13 @@ def run_here_or_launch(args: argparse.Namespace, argv: list[str]) -> int:
             command = [sys.executable, str(Path(__file__).resolve()), *argv]
             return launch(command, len(numbers), gpus)
         args.gpu = numbers[0]
-    share_processor(args.threads)  # not for `launch`, whose processes share out the cores
+    share_processor(args.threads)  # not before `launch`: its processes divide the cores
     run(args)
     return 0
 
 
 def speaks(error: BaseException) -> bool:
-    """Whether it is for this process to say that it ends by `error`."""
+    """Return whether this process prints `error`."""
     if world()[1] == 1:
         return True
     from exp.processes import reports
@@ -119,9 +119,9 @@ def speaks(error: BaseException) -> bool:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Parse, run, and turn what a person can mend into one line and exit code 2.
+    """Parse and run; an error that users can correct gives one line and exit code 2.
 
-    Of several processes the first one alone writes anything else.
+    Of several processes only rank 0 prints anything else.
     """
     argv = sys.argv[1:] if argv is None else argv
     silence = nullcontext if world()[0] == 0 else quiet

@@ -118,7 +118,7 @@ class Model(nn.Module):
         check_backbone(backbone.config, config.llm, config.d_model, config.gpt_layers)
         self.word_embeddings_source = config.word_embedding_path
         if word_embeddings is None:
-            word_embeddings = self._word_embeddings(backbone)
+            word_embeddings = self._load_word_embeddings(backbone)
         d_model, n_layer = config.d_model, config.gpt_layers
         divides = d_model % config.match_heads == 0
         n_heads = config.match_heads if divides else backbone.config.n_head
@@ -167,8 +167,8 @@ class Model(nn.Module):
                 whenever the textual branch runs.
 
         Raises:
-            UserError: more channels than GPT-2 has positions, or the textual branch runs while LoRA is
-                merged into the weights that it shares.
+            UserError: more channels than GPT-2 has positions, or the textual branch runs while LoRA
+                is merged into the weights that it shares.
         """
         text_branch = self.training if text_branch is None else text_branch
         features = text_branch if features is None else features

@@ -1,12 +1,12 @@
 """Kill training at random moments, resume it, and compare: `python -m scripts.chaos --kills 20`.
 
-A small GPT-2 and small data are made on the spot. One training runs undisturbed. The same training
-in another folder is killed again and again, at random moments and in the middle of writing, by
-SIGKILL, SIGTERM or SIGINT; now and then the newest saved state is damaged too. Each time it goes on
-with `--resume`, and when it has come to its end, all that it leaves must be the same, bit by bit.
+A small GPT-2 and small data are generated. One training runs undisturbed. The same training in
+another folder is killed repeatedly, at random moments and while it writes, by SIGKILL, SIGTERM or
+SIGINT; sometimes the newest saved state is damaged too. Each time it continues with `--resume`.
+Finally its results must be those of the undisturbed training, bit by bit.
 
-Exit codes: 0 all the same; 1 something differs; 2 it could not be tried; 3 a run did not end in
-time, which tells nothing.
+Exit codes: 0 equal results; 1 a difference; 2 an error before any kill; 3 inconclusive: a run did
+not end in time.
 """
 
 import hashlib
@@ -33,7 +33,7 @@ from utils.errors import UserError
 
 WIDTH = 24
 LIMIT = 600.0  # seconds that a run may take
-INCONCLUSIVE = 3  # exit code where one took longer
+INCONCLUSIVE = 3  # exit code if a run takes longer
 SIGNALS = (signal.SIGKILL, signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 CODES = {signal.SIGTERM: 143, signal.SIGINT: 130}
 WRITTEN = ("checkpoints/*", "results/*", "test_results/*", "m4_results/*")
@@ -48,7 +48,7 @@ TASKS = {
 
 
 def prepare(folder: Path) -> None:
-    """Make a GPT-2 with random weights, and data of every task, in `folder`."""
+    """Make a GPT-2 with random weights, and data for each task, in `folder`."""
     import numpy as np
     import torch
     from transformers import GPT2Config, GPT2Model
@@ -117,13 +117,13 @@ class TimedOut(Exception):
 
 
 def forked(task: Callable[[], int | None], log: Path) -> int:
-    """Start a process that does `task` and writes to `log`; returns its number.
+    """Start a process that runs `task` and writes to `log`; returns its id.
 
-    It is forked, so that it does not take seconds to import anew what this one has imported.
+    It is forked, which saves the seconds of the imports.
     """
     sys.stdout.flush()
     log.write_bytes(b"")
-    # a signal is not to raise out of the child's copy of this function, into that of its callers
+    # a signal must not raise in the child's copies of this function and its callers
     signal.pthread_sigmask(signal.SIG_BLOCK, CODES)
     try:
         child = os.fork()
@@ -135,7 +135,7 @@ def forked(task: Callable[[], int | None], log: Path) -> int:
 
 
 def _be_child(task: Callable[[], int | None], log: Path) -> NoReturn:
-    """Do `task` and exit with its code; signals are blocked before and after."""
+    """Run `task` and exit with its code; signals are blocked before and after."""
     code = 1
     try:
         try:
@@ -144,7 +144,7 @@ def _be_child(task: Callable[[], int | None], log: Path) -> NoReturn:
             os.dup2(handle, 2)
             sys.stdout = os.fdopen(1, "w", buffering=1, closefd=False)
             sys.stderr = os.fdopen(2, "w", buffering=1, closefd=False)
-            # which a job in the background lacks
+            # a background job has none
             signal.signal(signal.SIGINT, signal.default_int_handler)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, CODES)
             code = task() or 0
@@ -162,13 +162,13 @@ def _be_child(task: Callable[[], int | None], log: Path) -> NoReturn:
 
 
 def ended(child: int) -> int | None:
-    """The exit code of a process, minus the signal that killed it; None while it runs."""
+    """Return the exit code of a process, or minus the signal that killed it; None if it runs."""
     done, status = os.waitpid(child, os.WNOHANG)
     return os.waitstatus_to_exitcode(status) if done else None
 
 
 def wait(child: int, stop: Callable[[], bool] = lambda: False) -> int | None:
-    """Wait until a process ends, and return its exit code, or None once it is to `stop`.
+    """Wait until a process ends, and return its exit code, or None as soon as `stop()`.
 
     Raises:
         TimedOut: it did not end within `LIMIT`; it is killed.
@@ -190,8 +190,8 @@ def wait(child: int, stop: Callable[[], bool] = lambda: False) -> int | None:
 
 
 def outcome(folder: Path) -> dict[str, str]:
-    """All that a finished run left in `folder` and that may not depend on when it ran, as text:
-    arrays by a hash of their bytes."""
+    """Return all results of a finished run in `folder` that must not depend on time, as text:
+    arrays as hashes of their bytes."""
     from exp.checkpoint import read_checkpoint
 
     found: dict[str, object] = {}
@@ -222,15 +222,15 @@ def outcome(folder: Path) -> dict[str, str]:
     return {name: repr(value) for name, value in found.items()}
 
 
-def timeless(noted: object) -> object:
-    """What was noted, without the seconds that it took."""
-    if isinstance(noted, dict):
-        return {key: timeless(value) for key, value in noted.items() if key != "seconds"}
-    return [timeless(value) for value in noted] if isinstance(noted, list) else noted
+def timeless(notes: object) -> object:
+    """Remove all `seconds` from notes."""
+    if isinstance(notes, dict):
+        return {key: timeless(value) for key, value in notes.items() if key != "seconds"}
+    return [timeless(value) for value in notes] if isinstance(notes, list) else notes
 
 
 def differences(one: dict[str, str], other: dict[str, str]) -> list[str]:
-    """Names of what differs; numbers that are none are equal to each other."""
+    """Return the names of all differences; NaN equals NaN."""
     return sorted(name for name in one.keys() | other.keys() if one.get(name) != other.get(name))
 
 
@@ -239,7 +239,7 @@ def differences(one: dict[str, str], other: dict[str, str]) -> list[str]:
 
 @dataclass
 class Kill:
-    """One kill: signal, seconds from the start of the run to it, and what was under way."""
+    """One kill: signal, seconds since the start of the run, whether a file was being written."""
 
     sign: signal.Signals
     seconds: float
@@ -252,11 +252,11 @@ class Kill:
 
 
 class Chaos:
-    """Disturbed runs of one training, in `folder`, compared with an undisturbed one.
+    """Disturbed runs of a training in `folder`, compared with an undisturbed one.
 
     Args:
-        task: of the training. data: what `prepare` made. folder: to run in; empty.
-        dice: decides what happens.
+        task: of the training. data: folder of `prepare`. folder: an empty one for the runs.
+        dice: random numbers.
     """
 
     def __init__(self, task: str, data: Path, folder: Path, dice: random.Random):
@@ -275,7 +275,7 @@ class Chaos:
         return forked(train, folder / "log")
 
     def run(self, kills: int) -> None:
-        """Run undisturbed, and then disturbed as often as `kills` take; print what happens."""
+        """Run undisturbed, then disturbed until there were `kills` kills; print what happens."""
         self.reference()
         print(f"{self.task}: undisturbed in {self.seconds:.1f} s", flush=True)
         done = runs = 0
@@ -287,7 +287,7 @@ class Chaos:
             print(f"PROBLEM {problem}")
 
     def reference(self) -> None:
-        """Run undisturbed: what must come out, and how long that takes."""
+        """Run undisturbed, for the expected results and the duration."""
         start = time.monotonic()
         folder = self.folder / "undisturbed"
         if wait(self.start(folder)) != 0:
@@ -296,7 +296,7 @@ class Chaos:
         self.expected = in_child(lambda: outcome(folder), self.folder / "compared")
 
     def disturb(self, kills: int, first: int, total: int) -> int:
-        """Run once, killed up to `kills` times, and compare; returns how often it was."""
+        """Run once, killed up to `kills` times, and compare; returns the number of kills."""
         folder, done = self.folder / f"disturbed {first}", 0
         child, code = self.start(folder), None
         while True:
@@ -326,7 +326,7 @@ class Chaos:
         return done
 
     def strike(self, child: int, folder: Path) -> tuple[Kill | None, int | None]:
-        """Kill a run at a random moment; no kill where it comes to its end before."""
+        """Kill a run at a random moment, unless it ends before."""
         dice, start = self.dice, time.monotonic()
         moment = dice.uniform(0, self.seconds)
         writes, seen = dice.randint(1, 6) if dice.random() < 0.5 else 0, set()
@@ -341,14 +341,14 @@ class Chaos:
 
         try:
             code = wait(child, now)
-        except FileNotFoundError:  # what was being written is there now
+        except FileNotFoundError:  # a file was finished meanwhile
             code = ended(child)
         if code is not None:
             return None, code
         kill = Kill(dice.choice(SIGNALS), time.monotonic() - start, bool(writes))
         os.kill(child, kill.sign)
         code = wait(child)
-        if code == 0:  # it was over just then
+        if code == 0:  # it ended just before
             return None, code
         state = list(folder.glob("checkpoints/*/state.safetensors"))
         before = list(folder.glob("checkpoints/*/state.previous.safetensors"))
@@ -357,7 +357,7 @@ class Chaos:
         return kill, code
 
     def damage(self, path: Path) -> str:
-        """Change a file as a bad disk would, and say how."""
+        """Damage a file as a bad disk would, and describe how."""
         content = bytearray(path.read_bytes())
         place = self.dice.randrange(len(content))
         if self.dice.random() < 0.5:
@@ -368,9 +368,9 @@ class Chaos:
         return f", then {path.name} cut to {place} of {len(content)} bytes"
 
     def check(self, kill: Kill | None, code: int | None, log: str) -> None:
-        """Note what a run should not have done."""
+        """Record unexpected exit codes and tracebacks."""
         expected = 0 if kill is None else CODES.get(kill.sign, -kill.sign)
-        # a process that has hardly begun does not know SIGTERM yet
+        # a process that has just started has no handler yet
         begun = ">>> training" in log
         if code != expected and (begun or kill is None or code != -kill.sign):
             self.problems.append(f"{kill or 'a run'}: exit code {code}, not {expected}: {log}")
@@ -379,7 +379,7 @@ class Chaos:
 
 
 def in_child(task: Callable[[], dict[str, str]], log: Path) -> dict[str, str]:
-    """Compute in a process of its own, so that this one never starts threads before it forks."""
+    """Compute in a child process, so that this one never has threads when it forks."""
     result = log.with_suffix(".result")
 
     def work() -> None:
@@ -396,7 +396,7 @@ def unfinished(folder: Path) -> list[Path]:
 
 
 def last_line(log: str) -> str:
-    """How far a run had come, by what it printed."""
+    """Return how far a run had come, according to its output."""
     epochs = [line.split(" |")[0] for line in log.splitlines() if "| train loss" in line]
     if ">>> testing" in log:
         return "in the test"
@@ -406,7 +406,7 @@ def last_line(log: str) -> str:
 
 
 def resumed(log: Path) -> str:
-    """Where a run went on, by what it printed; empty where it did not say yet."""
+    """Return where a run resumed, according to its output; empty if not yet known."""
     for line in log.read_text().splitlines():
         if line.startswith("resumed from"):
             path, _, where = line.removeprefix("resumed from ").rpartition(": ")
@@ -419,7 +419,7 @@ def resumed(log: Path) -> str:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the script; returns its exit code, 0 only if all went well."""
+    """Run the script; returns its exit code; see above."""
     parser = Parser(
         prog="scripts/chaos.py",
         description="Kill a small training at random moments, resume it, and compare what it "
@@ -440,7 +440,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def wreak(tasks: list[str], kills: int, seed: int) -> int:
-    """Deal out `kills` kills for each of `tasks`; returns the exit code."""
+    """Test each of `tasks` with `kills` kills; returns the exit code."""
     if not hasattr(os, "fork"):
         raise UserError("this needs a system with fork and signals, such as Linux or macOS")
     run.share_processor()
@@ -474,7 +474,7 @@ def wreak(tasks: list[str], kills: int, seed: int) -> int:
 
 
 def import_all(tasks: list[str]) -> None:
-    """Import what the trainings need, once for all of them."""
+    """Import the modules of the trainings, once for all of them."""
     import importlib
 
     for task in tasks:

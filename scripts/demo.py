@@ -41,7 +41,7 @@ def show_and_run(*command: str) -> None:
 
 
 def prepare() -> None:
-    """Create data, GPT-2 and word embeddings, unless an earlier run did."""
+    """Make data, GPT-2 and word embeddings, unless they exist."""
     if DATA.exists():
         print(f"{DATA} exists from an earlier run")
     else:

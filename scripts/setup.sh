@@ -15,7 +15,7 @@ setup() {
         }
     fi
     for list in "$@"; do
-        # the list that was installed is kept, so that a changed one is installed again
+        # a copy of the installed list shows whether it has changed
         stamp=.venv/installed-$(echo "$list" | tr '/' '-')
         if ! cmp -s "$list" "$stamp"; then
             echo "installing $list"

@@ -1,4 +1,4 @@
-"""The rooms of the house: who may know whom, and how large a room may be."""
+"""The structure: which folder may import which, and the size of files and classes."""
 
 import ast
 import subprocess
@@ -75,7 +75,7 @@ def test_the_loop_fits_a_screen():
     "module", ["run", "exp.exp_long_term_forecasting", "exp.exp_classification"]
 )
 def test_models_are_imported_when_they_are_built(module):
-    """The libraries behind a model take seconds: a mistake in the data is told before that."""
+    """The libraries behind a model take seconds: an error in the data is reported before that."""
     code = (
         f"import sys, {module}; print([m for m in sys.modules if m in "
         "('transformers', 'peft', 'accelerate', 'matplotlib', 'torch.distributed.checkpoint')])"

@@ -1,4 +1,4 @@
-"""What a task hands to a model: a batch of windows, and the weight of a part of one."""
+"""A batch of training windows, and the weight of a micro-batch."""
 
 from dataclasses import dataclass, fields, replace
 
@@ -12,11 +12,11 @@ class Batch:
     Attributes:
         x: the model's input, `[batch, seq_len, channels]`.
         y: the truth, `[batch, steps, channels]`, or classes `[batch]`.
-        mask: imputation: 1 where `x` is observed and 0 where it is masked, shape of `x`; masked
-            entries alone are scored.
+        mask: imputation: 1 where `x` is observed and 0 where it is masked, shape of `x`; only
+            masked entries are scored.
         y_mask: M4: 1 where the truth is known, shape of `y`.
-        period: M4: steps of a season.
-        channel: `--features MS`: the only channel that is scored.
+        period: M4: steps per season.
+        channel: `--features MS`: the scored channel.
     """
 
     x: Tensor
@@ -39,13 +39,13 @@ class Batch:
         return replace(self, **tensors)
 
     def scored(self, y: Tensor) -> Tensor:
-        """Select of truths or predictions `y` the entries that are scored."""
+        """Select the scored entries of truth or predictions `y`."""
         if self.channel is not None:
             y = y[..., self.channel : self.channel + 1]
         return y if self.mask is None else y[self.mask == 0]
 
     def scored_entries(self) -> Tensor | None:
-        """Count the scored entries of each window `[batch]`; None where all have as many."""
+        """Count the scored entries of each window `[batch]`; None if all have the same number."""
         return None if self.mask is None else (self.mask == 0).sum(dim=(1, 2))
 
 
@@ -54,7 +54,7 @@ class Weight:
     """Weight of a micro-batch in the means over its batch.
 
     Attributes:
-        windows: its share of the windows. scored: its share of the scored entries.
+        windows: fraction of the windows. scored: fraction of the scored entries.
     """
 
     windows: float = 1.0

@@ -1,4 +1,4 @@
-"""Shared by the programs: validated options, and errors in one line."""
+"""For all programs: option types, and errors in one line."""
 
 import argparse
 import io
@@ -76,11 +76,11 @@ def guarded(
 
     Args:
         run: returns the exit code; None is 0. After a `UserError` or an `OSError` the code is 2,
-            with one line on the error stream; after an interruption it is that of the signal.
+            with one line on the error stream; after a signal, that of the signal.
         debug: print the traceback of errors.
         speaks: whether this process, one of several, reports an error.
     """
-    for stream in (sys.stdout, sys.stderr):  # characters that the terminal lacks are escaped
+    for stream in (sys.stdout, sys.stderr):  # escape characters that the terminal can't show
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:

@@ -1,4 +1,4 @@
-"""Files that are whole or not there."""
+"""Files: atomic writing, safe names, safe reading."""
 
 import contextlib
 import errno
@@ -16,16 +16,16 @@ from torch import Tensor
 
 from utils.errors import UserError
 
-METADATA_KEY = "calf"  # where our checkpoints keep their notes
+METADATA_KEY = "calf"  # of the notes in our checkpoints
 LONGEST_NAME = 255  # bytes, on all usual file systems
 
 
 @contextlib.contextmanager
 def whole_file(path: str | Path, keep: Path | None = None) -> Iterator[Path]:
-    """Give a temporary path beside `path`; it takes the place of `path` only at a good end.
+    """Yield a temporary path beside `path`, and rename it to `path` if there is no error.
 
     Args:
-        path: the file to write. keep: where the file goes that was there before, if any.
+        path: the file to write. keep: where to move an existing file of that path.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -34,7 +34,7 @@ def whole_file(path: str | Path, keep: Path | None = None) -> Iterator[Path]:
         yield part
         with part.open("rb+") as file:
             os.fsync(file.fileno())
-        part.chmod(0o666 & ~_umask())  # some libraries make files for the owner alone
+        part.chmod(0o666 & ~_umask())  # some libraries let only the owner read their files
         if keep is not None and path.exists():
             path.replace(keep)
         part.replace(path)
@@ -47,7 +47,7 @@ def whole_file(path: str | Path, keep: Path | None = None) -> Iterator[Path]:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Bring the names in a folder to the disk, where the system can."""
+    """Sync a folder to disk, if the system can."""
     if os.name != "posix":
         return
     handle = os.open(folder, os.O_RDONLY)
@@ -61,32 +61,32 @@ def _sync_folder(folder: Path) -> None:
 
 
 def remove_parts(folder: Path) -> None:
-    """Remove the unfinished files that a killed process left; no other may be writing there."""
+    """Remove the unfinished files of a killed process; no other may be writing there."""
     for part in folder.glob(".*.part"):
         part.unlink(missing_ok=True)
 
 
 def _umask() -> int:
-    """The process's mask of permissions, which can only be read by setting it."""
+    """Return the process's umask, which can only be read by setting it."""
     mask = os.umask(0)
     os.umask(mask)
     return mask
 
 
 def file_name(text: str) -> str:
-    """Make a name that stays in its folder of what a data file calls something.
+    """Make a safe file name of a name from a data file.
 
-    Letters, digits, `-`, `_`, `+` and dots within stay as they are, as all of M4's ids do.
+    Letters, digits, `-`, `_`, `+` and inner dots are unchanged, and so are all ids of M4.
     """
     safe = re.sub(r"[^\w.+-]|^\.", "_", text)
     return safe.encode()[:100].decode(errors="ignore") or "_"
 
 
 def require_file(path: Path, what_to_do: str) -> None:
-    """Refuse a path that is no file.
+    """Check that a file exists.
 
     Raises:
-        UserError: with `what_to_do` behind it.
+        UserError: it does not; the message ends with `what_to_do`.
     """
     if path.is_dir():
         raise UserError(f"{path}: a folder, not a file; {what_to_do}")
@@ -95,9 +95,9 @@ def require_file(path: Path, what_to_do: str) -> None:
 
 
 def load_tensors(path: Path, safe_globals: list | None = None) -> object:
-    """Unpickle a file of PyTorch that may hold tensors and `safe_globals`, and nothing else."""
+    """Read a file of PyTorch; only tensors and `safe_globals` are unpickled."""
     with warnings.catch_warnings(), torch.serialization.safe_globals(safe_globals or []):
-        warnings.simplefilter("ignore")  # notes about the pickle, which the caller refuses anyway
+        warnings.simplefilter("ignore")  # warnings about pickles that the caller refuses anyway
         return torch.load(path, map_location="cpu", weights_only=True)
 
 

@@ -1,4 +1,4 @@
-"""Interruption by signals: the first is obeyed at a good moment, the second at once."""
+"""Signals: the first stops the run at the next safe point, the second at once."""
 
 import os
 import signal
@@ -8,13 +8,13 @@ from collections.abc import Callable
 from types import FrameType, TracebackType
 
 SIGNALS = {signal.SIGINT: 130, signal.SIGTERM: 143}  # exit codes
-REPEATED = 1.0  # seconds within which a launcher hands on what this process was sent too
+REPEATED = 1.0  # seconds within which a repeated signal counts as forwarded by the launcher
 
 Handler = Callable[[int, FrameType | None], object] | int | None
 
 
 class Interrupted(Exception):
-    """A signal asked the run to stop. `code`: the exit code that says so."""
+    """The run was stopped by a signal. `code`: its exit code."""
 
     def __init__(self, code: int):
         super().__init__(f"exit code {code}")
@@ -22,9 +22,9 @@ class Interrupted(Exception):
 
 
 def handle(number: int, handler: Handler) -> Handler:
-    """Handle a signal from here on, and return who did before.
+    """Install a signal handler, and return the one before.
 
-    Signals are the main thread's business: in another one nothing changes.
+    Does nothing outside the main thread.
     """
     if threading.current_thread() is not threading.main_thread() or handler is None:
         return None
@@ -32,18 +32,18 @@ def handle(number: int, handler: Handler) -> Handler:
 
 
 def exit_at_once(number: int, frame: FrameType | None) -> None:
-    """End the process here and now, with the signal's exit code."""
+    """End the process immediately, with the signal's exit code."""
     os._exit(SIGNALS[number])
 
 
 class Interrupts:
-    """Within this context SIGINT and SIGTERM are noted, and `check` raises where stopping is fine.
+    """Records SIGINT and SIGTERM within this context; `check` raises them at safe points.
 
-    A signal that no `check` saw is raised where the context ends well. Outside the main thread
-    nothing is noted.
+    A signal that no `check` raised is raised when the context ends without error. Outside the main
+    thread nothing is recorded.
 
-    A process of several keeps noting signals where the context ends with an error: it ends by
-    itself, and its launcher may tell it to while it prints why.
+    With several processes, signals are recorded even after the context ended with an error: the
+    launcher may send SIGTERM while the process prints its message.
     """
 
     def __init__(self):
@@ -72,14 +72,14 @@ class Interrupts:
         self.code = self.code or SIGNALS[number]
 
     def adopt(self, code: int) -> None:
-        """Take over the signal that another process of the run received."""
+        """Record the signal that another process of the run received."""
         self.code = code
 
     def check(self) -> None:
-        """Stop here if a signal came.
+        """Stop if a signal was received.
 
         Raises:
-            Interrupted: it did.
+            Interrupted: one was.
         """
         if self.code:
             raise Interrupted(self.code)

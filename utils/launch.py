@@ -16,11 +16,11 @@ from utils.interrupts import SIGNALS, handle
 if TYPE_CHECKING:
     from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
 
-STOPPING = 20  # seconds; elastic kills what has not ended 30 s after it was told to
+STOPPING = 20  # seconds; elastic sends SIGKILL 30 s after SIGTERM
 
 
 def under_launcher() -> bool:
-    """Whether torchrun, `accelerate launch` or `launch` started this process."""
+    """Return whether torchrun, `accelerate launch` or `launch` started this process."""
     return "WORLD_SIZE" in os.environ
 
 
@@ -34,7 +34,7 @@ def device_numbers(devices: str) -> list[int]:
     """Parse the value of `--devices`.
 
     Raises:
-        UserError: it is not a list of different numbers.
+        UserError: it is not a list of distinct numbers.
     """
     words = devices.replace(" ", "").split(",")
     if not all(word.isascii() and word.isdigit() and len(word) < 5 for word in words):
@@ -65,7 +65,7 @@ def check_devices(numbers: Sequence[int]) -> None:
 
 
 def visible_devices(numbers: Sequence[int]) -> str:
-    """The value of `CUDA_VISIBLE_DEVICES` for these of the visible GPUs."""
+    """Return the value of `CUDA_VISIBLE_DEVICES` for these of the visible GPUs."""
     seen = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
     return ",".join(seen[number] if number < len(seen) and seen != [""] else str(number)
                     for number in numbers)  # fmt: skip
@@ -74,9 +74,9 @@ def visible_devices(numbers: Sequence[int]) -> str:
 def launch(command: Sequence[str], count: int, gpus: str | None = None) -> int:
     """Run a program in `count` processes by torch's elastic launch, and return the exit code.
 
-    SIGINT and SIGTERM are handed on. As soon as one process fails the others get SIGTERM, and
-    SIGKILL after 30 s. A line names the process that was killed or that crashed; other ends are
-    reported by the processes themselves.
+    SIGINT and SIGTERM are forwarded. As soon as one process fails, the others get SIGTERM, and
+    SIGKILL after 30 s. A line names a process that was killed or crashed; the processes report
+    other errors themselves.
 
     Args:
         command: the program and its arguments.
@@ -99,7 +99,7 @@ def launch(command: Sequence[str], count: int, gpus: str | None = None) -> int:
             signals_to_handle=",".join(number.name for number in SIGNALS),
             logs_specs=DefaultLogsSpecs(log_dir=os.devnull),
         )
-        # no stack traces of a store whose process is gone: its clients report that in one line
+        # no stack traces of the store; the processes report a lost one in one line
         os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
         if gpus is not None:
             os.environ["CUDA_VISIBLE_DEVICES"] = gpus
@@ -116,7 +116,7 @@ def launch(command: Sequence[str], count: int, gpus: str | None = None) -> int:
 
 @contextlib.contextmanager
 def _undone() -> Iterator[None]:
-    """Silence loggers, and undo what elastic does to this process: variables, signal handlers."""
+    """Silence loggers, and restore variables and signal handlers that elastic changes."""
     variables = os.environ.copy()
     handlers = {number: signal.getsignal(number) for number in SIGNALS}
     level = logging.root.manager.disable
@@ -132,14 +132,14 @@ def _undone() -> Iterator[None]:
 
 
 def outcome(failures: Mapping[int, "ProcessFailure"], count: int) -> int:
-    """Choose the exit code of a launch that failed; name a process that could not report itself.
+    """Choose the exit code of a failed launch; report a process that could not do so itself.
 
     Args:
         failures: by rank: exit code, or minus the signal that ended the process; and when.
         count: of processes.
     """
     first = min(failure.timestamp for failure in failures.values())
-    # later ones did not end when told to, and were killed for it
+    # later ones ignored SIGTERM and were killed
     codes = {r: f.exitcode for r, f in failures.items() if f.timestamp <= first + STOPPING}
     rank = min(codes, key=lambda r: (_rank_of_code(codes[r]), r))
     code = codes[rank]
@@ -154,9 +154,9 @@ def outcome(failures: Mapping[int, "ProcessFailure"], count: int) -> int:
 def _rank_of_code(code: int) -> int:
     """Order exit codes from cause to consequence."""
     if code in (SIGNALS[signal.SIGTERM], -signal.SIGTERM):
-        return 4  # told to end by the launcher, as the rest are once one has failed
+        return 4  # terminated by the launcher after another one failed
     if code == 2:
-        return 3  # an error that it reported; or alone, since another one is gone
+        return 3  # its own error, or the loss of another process
     if code == SIGNALS[signal.SIGINT]:
         return 2
     return 0 if code < 0 else 1
@@ -167,7 +167,7 @@ def _say(message: str) -> None:
 
 
 def follow_parent() -> None:
-    """In a process of a launcher: stop, as by SIGTERM, once that one is gone."""
+    """Under a launcher: stop, as by SIGTERM, when the launcher has died."""
     if "TORCHELASTIC_RUN_ID" not in os.environ:
         return
     parent = os.getppid()
@@ -182,7 +182,7 @@ def follow_parent() -> None:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Write nothing, to either stream."""
+    """Discard the output of both streams."""
     with (
         open(os.devnull, "w", encoding="utf-8") as nowhere,  # noqa: PTH123
         contextlib.redirect_stdout(nowhere),

@@ -1,4 +1,4 @@
-"""Locks between processes; the system releases them when a process ends, however it ends."""
+"""Locks between processes; the system releases those of a process that ends."""
 
 import contextlib
 import errno
@@ -11,9 +11,9 @@ _NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.
 
 
 def lock(descriptor: int) -> None:
-    """Wait for the lock on an open file, held until it is closed.
+    """Wait for the lock on an open file, until it is closed.
 
-    A file system without locks is used without.
+    Without effect on a file system without locks.
     """
     with _without_locks():
         lock_descriptor(descriptor, poll_interval=0.005)
@@ -21,14 +21,14 @@ def lock(descriptor: int) -> None:
 
 @contextlib.contextmanager
 def locked(path: Path, wait: bool = False) -> Iterator[bool]:
-    """Hold the lock file `path`, which exists only while it is held.
+    """Lock the file `path`, which is removed afterwards.
 
-    A file system without locks is used without.
+    Without effect on a file system without locks.
 
     Yields:
-        False where another process holds it and this one does not `wait`.
+        False if another process has the lock and this one does not `wait`.
     """
-    # no soft lock instead: the one of a killed process would hold others up
+    # no soft lock: that of a killed process would stay
     file_lock = FileLock(path, blocking=wait, fallback_to_soft=False)
     try:
         with _without_locks():
@@ -39,16 +39,16 @@ def locked(path: Path, wait: bool = False) -> Iterator[bool]:
     try:
         yield True
     finally:
-        # filelock leaves the file. Removed while held, it misleads nobody: who then locks the
-        # removed file is told so by its link count, and filelock tries again
-        with contextlib.suppress(OSError):  # Windows removes no open file; filelock does there
+        # filelock leaves the file. Removing it while locked is safe: filelock checks the link count
+        # of a file that it has locked, and tries again if it was removed
+        with contextlib.suppress(OSError):  # on Windows filelock removes it
             path.unlink()
         file_lock.release()
 
 
 @contextlib.contextmanager
 def _without_locks() -> Iterator[None]:
-    """Ignore that a file system has no locks."""
+    """Ignore errors of file systems without locks."""
     try:
         yield
     except OSError as error:

@@ -1,4 +1,4 @@
-"""The losses of CALF: what a name on the command line means, and how they are added up."""
+"""The losses of CALF: those by name on the command line, and their weighted sum."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ SeriesLoss = Callable[[Tensor, int, Tensor, Tensor, Tensor], Tensor]
 
 
 def _divide(numerator: Tensor, denominator: Tensor) -> Tensor:
-    """Divide, and put 0 where that is not finite."""
+    """Divide; non-finite quotients become 0."""
     return torch.nan_to_num(numerator / denominator, nan=0.0, posinf=0.0, neginf=0.0)
 
 
@@ -80,7 +80,7 @@ def feature_regularisation(
 
 
 class BranchOutputs(Protocol):
-    """What a forward pass of the model returns; see `models.CALF.CALFOutput`."""
+    """The result of a forward pass; see `models.CALF.CALFOutput`."""
 
     outputs_time: Tensor
     outputs_text: Tensor | None
@@ -93,8 +93,8 @@ class CALFLoss:
     """The total loss: task + output consistency + feature regularisation.
 
     Attributes:
-        task, output, feature: how predictions and truth, the branches' outputs, and the branches'
-            features are compared.
+        task: loss of predictions and truth. output: of the branches' outputs. feature: of the
+            branches' features.
         task_w, output_w, feature_w: the loss weights of the three terms.
 
     Source: docs/method.md, section 4.
@@ -109,10 +109,10 @@ class CALFLoss:
 
     @classmethod
     def from_args(cls, args: object) -> "CALFLoss":
-        """Choose by the names and weights of the command line.
+        """Read the names and loss weights of the command line.
 
         Raises:
-            UserError: a loss is not known, or not for this task.
+            UserError: a loss is unknown, or not for this task.
         """
         usual = ("l1", "smooth_l1", "mse")
         allowed = {"task_loss": usual, "output_loss": usual, "feature_loss": usual}
@@ -147,18 +147,19 @@ class CALFLoss:
         """Compute the terms whose loss weight is not 0.
 
         Args:
-            output: a forward pass, with the branches and features that the loss weights need.
-            batch: what it was computed from, with the truth.
-            weight: of a micro-batch: how much its means count.
+            output: of a forward pass, with the branches and features that the loss weights require.
+            batch: its batch, with the truth.
+            weight: of a micro-batch in the means over its batch.
 
         Returns:
-            `total`, the scalar to minimise, and its parts `task`, `output` and `feature`, each
-            with its loss weight, detached. Over the micro-batches of a batch each adds up.
+            `total`, the scalar to minimise, and its terms `task`, `output` and `feature`, times
+            their loss weights, detached. Those of the micro-batches of a batch add up to those
+            of the batch.
         """
         time, truth = batch.scored(output.outputs_time), batch.scored(batch.y)
         nothing = time.new_zeros(())
         parts = {"task": nothing, "output": nothing, "feature": nothing}
-        if truth.numel() == 0:  # no entry to score: its mean would be 0/0
+        if truth.numel() == 0:  # no scored entry: the mean would be 0/0
             total = time.sum()
         else:
             total = parts["task"] = self.task_w * self._compare(self.task, time, truth, batch)

@@ -11,7 +11,7 @@ QUOTA = Path("/sys/fs/cgroup/cpu.max")
 def usable_cores(topology: Path = TOPOLOGY, quota: Path = QUOTA) -> int:
     """Count the physical cores that this process may use, within the CPU quota of a container.
 
-    Hyper-threads of a core count once: matrix products gain nothing from the second.
+    Hyper-threads of a core count once: a second one does not speed up matrix products.
     """
     allowed = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
     if allowed is None:
@@ -27,7 +27,7 @@ def usable_cores(topology: Path = TOPOLOGY, quota: Path = QUOTA) -> int:
     try:
         limit, period = quota.read_text().split()
         cores = min(cores, int(limit) // int(period))
-    except (OSError, ValueError):  # no container, or no limit
+    except (OSError, ValueError):  # not in a container, or no limit
         pass
     return max(1, cores)
 
@@ -35,8 +35,8 @@ def usable_cores(topology: Path = TOPOLOGY, quota: Path = QUOTA) -> int:
 def keep_memory() -> None:
     """Make glibc reuse freed memory instead of returning it to the system.
 
-    A training step frees and allocates more than a gigabyte, and the page faults of fresh memory
-    cost more time than one read of it.
+    A training step frees and allocates more than a gigabyte; page faults on fresh memory would slow
+    it down.
     """
     mmap_threshold, trim_threshold = -3, -1  # from malloc.h
     try:

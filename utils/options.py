@@ -14,7 +14,7 @@ TASKS = (
     "classification",
 )
 
-# Options that would change nothing in other tasks than these, and are refused there.
+# Options that other tasks than these refuse, because they would have no effect.
 TASKS_OF_OPTION = {
     "do_predict": ("long_term_forecast",),
     "fill_missing": ("long_term_forecast", "imputation"),
@@ -92,7 +92,7 @@ def add_published_options(parser: argparse.ArgumentParser) -> None:
     )
     data.add_argument("--pred_len", type=whole(), default=96, help="horizon P, in steps")
     data.add_argument(
-        "--percent", type=whole(1, 100), default=100, help="share of training rows used"
+        "--percent", type=whole(1, 100), default=100, help="%% of the training rows used"
     )
     data.add_argument("--zero_shot", type=int, default=0, choices=(0, 1), help="1: test elsewhere")
     data.add_argument("--target_data", default="ETTm1", help="where a zero-shot run is tested")
@@ -103,7 +103,7 @@ def add_published_options(parser: argparse.ArgumentParser) -> None:
         "--d_model",
         type=whole(1),
         default=512,
-        help="width; where it is not given, that of the backbone (published: %(default)s)",
+        help="width; if not given, that of the backbone (published: %(default)s)",
     )
     model.add_argument("--gpt_layers", type=whole(1), default=6, help="GPT-2 blocks used")
     model.add_argument("--r", type=whole(1), default=8, help="rank of LoRA")
@@ -212,8 +212,8 @@ def add_own_options(parser: argparse.ArgumentParser) -> None:
         "--fill_missing",
         choices=("linear", "ffill"),
         help="accept missing and infinite values of a CSV, and fill them. linear: interpolate by "
-        "row number, which looks at later values; ffill: the last value before, and in front of "
-        "the first one that one; without this they are an error",
+        "row number, which uses later values; ffill: repeat the last value before, or at the "
+        "start of a column the first one; without this option they are an error",
     )
     own.add_argument(
         "--overwrite",
@@ -221,7 +221,7 @@ def add_own_options(parser: argparse.ArgumentParser) -> None:
         help="replace the results of another configuration with the same folder name",
     )
     own.add_argument(
-        "--resume", action="store_true", help="go on where a run of the same options stopped"
+        "--resume", action="store_true", help="continue where a run with the same options stopped"
     )
     own.add_argument(
         "--save_every",
@@ -235,19 +235,19 @@ def add_own_options(parser: argparse.ArgumentParser) -> None:
         type=whole(),
         default=0,
         metavar="N",
-        help="leave out up to N steps whose loss or gradient is not finite, instead of stopping",
+        help="skip up to N updates whose loss or gradient is not finite, instead of stopping",
     )
     own.add_argument(
         "--accumulate",
         type=whole(1),
         default=1,
         metavar="K",
-        help="batches a step: the gradient is that of one batch of K times --batch_size",
+        help="gradient accumulation: a step is one batch of K times --batch_size windows",
     )
     own.add_argument(
         "--grad_checkpoint",
         action="store_true",
-        help="compute activations again in the backward pass: less memory, same results",
+        help="recompute activations in the backward pass: less memory, same results",
     )
     own.add_argument(
         "--amp",
@@ -267,13 +267,13 @@ def add_own_options(parser: argparse.ArgumentParser) -> None:
         type=whole(),
         default=0,
         metavar="N",
-        help="of the CPU, for each process; by default one a core that it may use",
+        help="CPU threads of each process; by default one for each usable core",
     )
     own.add_argument(
         "--fast_cpu",
         choices=("auto", "off"),
         default="auto",
-        help="auto: on a CPU, compute by faster kernels; off: by PyTorch's own",
+        help="auto: the fast modules on a CPU; off: plain PyTorch",
     )
     own.add_argument("--debug", action="store_true", help="show where an error comes from")
 
@@ -281,9 +281,9 @@ def add_own_options(parser: argparse.ArgumentParser) -> None:
 def expand_abbreviations(
     parser: Parser, argv: list[str], published: list[str], own: list[str]
 ) -> list[str]:
-    """Write out abbreviated options as argparse would if there were only the published ones.
+    """Expand abbreviated options as if there were only the published ones.
 
-    So no new option makes an abbreviation ambiguous that published command lines use.
+    So no new option makes an abbreviation in a published command line ambiguous.
     """
     expanded = []
     for word in argv:
@@ -300,13 +300,13 @@ def expand_abbreviations(
 
 
 def given_options(parser: argparse.ArgumentParser, argv: list[str]) -> set[str]:
-    """Tell which options stand on the command line, whatever their values."""
+    """Return the options that are on the command line, whatever their values."""
     words = {word.partition("=")[0] for word in argv}
     return {action.dest for action in parser._actions if words.intersection(action.option_strings)}
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    """Parse a command line; `given` in the result names the options that stand on it."""
+    """Parse a command line; `given` in the result lists the options on it."""
     parser = Parser(
         prog="run.py",
         usage="python run.py --task_name TASK --is_training 1 --model_id NAME --model CALF "
@@ -322,13 +322,13 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     own = [name for name in everything if name not in published]
     argv = expand_abbreviations(parser, sys.argv[1:] if argv is None else argv, published, own)
     if any("\0" in word for word in argv):
-        parser.error("an option holds a null character")
+        parser.error("an option contains a null character")
     args = parser.parse_args(argv)
     args.given = sorted(given_options(parser, argv))
     if args.checkpoint and args.is_training:
         parser.error("--checkpoint is for --is_training 0 (the folder is --checkpoints)")
     if args.resume and not args.is_training:
-        parser.error("--resume goes on with a training: it is for --is_training 1")
+        parser.error("--resume continues a training: it is for --is_training 1")
     for option, tasks in TASKS_OF_OPTION.items():
         asked = option in args.given and getattr(args, option)
         if asked and args.task_name not in tasks:
@@ -338,7 +338,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     if not args.cos and args.lradj not in ("type1", "type2", "type3"):
         parser.error(f"--lradj {args.lradj} is not known: use type1, type2 or type3")
     if args.is_training and not (args.task_w or args.output_w or args.feature_w):
-        parser.error("--task_w, --output_w and --feature_w are all 0: there is nothing to train by")
+        parser.error("--task_w, --output_w and --feature_w are all 0: there is no loss to train by")
     return args
 
 

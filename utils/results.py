@@ -1,4 +1,4 @@
-"""Where a run leaves its results: the folders and files that Time-Series-Library has."""
+"""The folders and files of a run's results, as in Time-Series-Library."""
 
 import errno
 import json
@@ -16,7 +16,7 @@ from utils.errors import UserError
 from utils.files import LONGEST_NAME, METADATA_KEY, NpyWriter, remove_parts, whole_file
 from utils.locks import lock, locked
 
-# The options that decide what a run computes, beside those that its settings string names.
+# The options that determine a run's results and are not part of its settings string.
 PATHS = ("root_path", "data_path", "word_embedding_path", "llm")
 TESTED = (
     *PATHS,
@@ -36,8 +36,8 @@ def settings_string(args: Namespace, iteration: int) -> str:
     """Name a run: its folders and its heading in the results file.
 
     Raises:
-        UserError: a part of the name would lead out of its folder, forge a line of the results
-            file, or make the name longer than a folder's can be.
+        UserError: the name has a slash, a line break or another invisible character, or is too long
+            for a folder.
     """
     setting = (
         f"{args.task_name}_{args.model_id}_{args.model}_{args.data}_ft{args.features}"
@@ -60,15 +60,15 @@ def settings_string(args: Namespace, iteration: int) -> str:
 
 
 def configuration(arguments: Mapping, trained: Mapping | None = None) -> dict[str, object]:
-    """Select what decides a run's results and is not in its settings string.
+    """Select the options that determine a run's results and are not in its settings string.
 
     Args:
-        arguments: those of the run.
-        trained: those of the training of a model that is only tested, or what else identifies the
-            model; None where the run trains it itself.
+        arguments: of the run.
+        trained: of the training, if the run only tests a model, or else a digest of the model;
+            None if the run trains the model itself.
 
     Returns:
-        Values by option; those that the training was given have `trained ` before their names.
+        Values by option; names of options of that training start with `trained `.
     """
 
     def select(given: Mapping, names: tuple[str, ...]) -> dict[str, object]:
@@ -86,9 +86,9 @@ def configuration(arguments: Mapping, trained: Mapping | None = None) -> dict[st
 
 
 def difference(earlier: Mapping[str, object], now: Mapping[str, object]) -> str:
-    """Say in which options two configurations differ; empty where they do not.
+    """Describe how two configurations differ; empty if they do not.
 
-    An option that one of them does not know was not there yet, and says nothing.
+    Options that one of them lacks are of another version, and are ignored.
     """
     found = {}
     for name in now:
@@ -104,14 +104,14 @@ def difference(earlier: Mapping[str, object], now: Mapping[str, object]) -> str:
 
 
 class RunFolders:
-    """The places of one run, named by its setting, below the working folder.
+    """The folders of a run, named by its setting, in the working folder.
 
     Args:
         setting: the settings string. checkpoints: the folder of `--checkpoints`.
-        writes: whether this process may write: of several, the first one alone.
+        writes: whether this process may write; only rank 0 may.
 
     Attributes:
-        state: the state of training. best_checkpoint: the best model.
+        state: file of the training state. best_checkpoint: file of the best model.
         results, plots: folders.
         more: further folders that the run writes to.
     """
@@ -125,7 +125,7 @@ class RunFolders:
         self.more: list[Path] = []
 
     def check_writable(self, args: Namespace) -> None:
-        """Make the folders, so that what can't be written to is found out before training.
+        """Make the folders, and check before training that they can be written to.
 
         Raises:
             UserError: a folder can't be made or written to, or the results file can't.
@@ -151,16 +151,16 @@ class RunFolders:
                 raise UserError(f"{folder}: can't write there: {error.strerror}") from error
 
     @contextmanager
-    def hold(self, args: Namespace, trained: Mapping | None = None) -> Iterator[None]:
-        """Keep other runs of the same setting out of the folders, and make them this run's own.
+    def claim(self, args: Namespace, trained: Mapping | None = None) -> Iterator[None]:
+        """Lock the folders against other runs of the same setting, and write the manifests.
 
         Args:
             args: the run's arguments. trained: see `configuration`.
 
         Raises:
-            UserError: another run is at work there, or has left results, a checkpoint or a state
-                of another configuration, and there is no `--overwrite`; or `--resume` is to go on
-                from a state of another one.
+            UserError: another run is writing there; or the folders contain results, a checkpoint
+                or a state of another configuration without `--overwrite`; or the state to
+                `--resume` is of another configuration.
         """
         if not self.writes:
             yield
@@ -185,11 +185,11 @@ class RunFolders:
             if unlike and not args.overwrite:
                 folder, how = next(iter(unlike.items()))
                 raise UserError(
-                    f"{folder} holds a run {how}: give another --model_id or --des, or "
+                    f"{folder} has a run {how}: give another --model_id or --des, or "
                     "--overwrite to replace it"
                 )
             if content(self.results):
-                print(f"{self.results} holds results of an earlier run, which this one replaces")
+                print(f"{self.results} has results of an earlier run; this one replaces them")
             for path in [path for folder in unlike for path in content(folder)]:
                 path.unlink()
             for plot in self.plots.glob("*.png"):
@@ -201,12 +201,12 @@ class RunFolders:
             try:
                 yield
             finally:
-                for folder in own:  # a manifest of nothing says nothing
+                for folder in own:  # a manifest alone means nothing
                     if not content(folder):
                         (folder / MANIFEST).unlink(missing_ok=True)
 
     def _conflict(self, folder: Path, now: Mapping[str, object]) -> str:
-        """Say how what lies in a folder differs from this run; empty where it does not."""
+        """Describe how the run in a folder differs from this one; empty if it does not."""
         if not content(folder):
             return ""
         earlier = read_manifest(folder)
@@ -214,7 +214,7 @@ class RunFolders:
 
     @contextmanager
     def arrays(self, **shapes: tuple[int, ...]) -> Iterator[dict[str, NpyWriter]]:
-        """Open `NAME.npy` for each name and shape, to be written batch by batch, whole or not."""
+        """Open `NAME.npy` for each name and shape, to be written batch by batch, atomically."""
         with ExitStack() as stack:
             writers = {}
             for name, shape in shapes.items():
@@ -231,14 +231,14 @@ class RunFolders:
                 np.save(file, np.array(values, dtype=np.float32))
 
     def save_record(self, record: dict) -> None:
-        """Write `run.json`, the account of the run."""
+        """Write `run.json`, the record of the run."""
         if self.writes:
             with whole_file(self.results / "run.json") as part:
                 part.write_text(json.dumps(record, indent=2, default=str) + "\n")
 
     def append_result(self, scores: dict[str, float]) -> None:
-        """Append the setting, a line of scores and an empty line to `results_<task>.txt`, whole
-        or not at all, whoever else appends to it."""
+        """Append the setting, a line of scores and an empty line to `results_<task>.txt`,
+        atomically, even if other processes append too."""
         if not self.writes:
             return
         line = ", ".join(f"{name}:{value}" for name, value in scores.items())
@@ -252,14 +252,14 @@ class RunFolders:
 
 
 def content(folder: Path) -> list[Path]:
-    """The files that runs have left in a folder, but for the manifest and hidden ones."""
+    """List the files of runs in a folder, without the manifest and hidden files."""
     return [p for p in folder.glob("[!.]*") if p.is_file() and p.name != MANIFEST]
 
 
 def read_manifest(folder: Path) -> dict[str, object] | None:
-    """Read the configuration of the run that a folder belongs to; None where it can't be told.
+    """Read the configuration of the run in a folder; None if it is unknown.
 
-    Folders of earlier versions have no manifest: the notes in their files tell it.
+    Folders of earlier versions have no manifest: it is read from the notes in their files.
     """
 
     def tensors_notes(path: Path) -> dict:

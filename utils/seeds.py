@@ -1,6 +1,6 @@
-"""Random seeds: what is drawn depends on the run's seed and on where it is drawn, on nothing else.
+"""Random seeds: draws depend only on the run's seed and on their place, such as epoch and step.
 
-So no random state has to be saved for a run to be resumed.
+So a run is resumed without a random state.
 """
 
 import hashlib
@@ -13,7 +13,7 @@ import torch
 def derived_seed(seed: int, *where: int | str) -> int:
     """Derive the seed of one place, such as an epoch and a step, from the run's seed.
 
-    Nearby places give unrelated seeds.
+    Similar places give unrelated seeds.
     """
     digest = hashlib.blake2b(repr((seed, *where)).encode(), digest_size=7).digest()
     return int.from_bytes(digest, "little")

@@ -1,7 +1,7 @@
 #!/bin/sh
 # CALF, few-shot forecasting on ETTm1: 10 % of the training rows as in the paper.
 # From the root: sh scripts/few_shot_forecasting/ETTm1.sh [more options of run.py]
-# PERCENT=5 takes another share, HORIZONS="96 192" some of the horizons only.
+# PERCENT=5 trains on 5 % of the rows, HORIZONS="96 192" runs these horizons only.
 set -e
 cd "$(dirname "$0")/../.."
 . scripts/common.sh

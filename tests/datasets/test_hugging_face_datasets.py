@@ -1,4 +1,4 @@
-"""Our `datasets/` neither hides Hugging Face's library of that name nor passes for it."""
+"""Our `datasets/` neither hides Hugging Face's library of that name nor is mistaken for it."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""Small trainings of every task, and what they leave, for the tests of resuming and its like."""
+"""Small trainings of every task, and what they leave, for tests of resuming and the like."""
 
 import contextlib
 import importlib
@@ -33,7 +33,7 @@ def experiment(task: str, data: Path, *more: str) -> ExpBasic:
 
 
 def trained(task: str, data: Path, *more: str) -> dict[str, object]:
-    """Train in the working folder; returns all that came of it."""
+    """Train in the working folder; returns all results."""
     run = experiment(task, data, *more)
     run.train()
     return left(run) | {"test score": run.test_score()}

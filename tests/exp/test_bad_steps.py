@@ -1,4 +1,4 @@
-"""Losses and gradients that are not finite: the run stops, or leaves such steps out."""
+"""Non-finite losses and gradients: the run stops, or skips such steps."""
 
 import json
 import re
@@ -107,7 +107,7 @@ def stop_after(run: ExpBasic, step: int) -> None:
 
 @pytest.mark.parametrize("spoil", SPOILERS)
 def test_some_are_left_out(small_data, workdir, capsys, spoil):
-    """A step that is left out changes nothing at all."""
+    """A skipped step changes nothing."""
     run = experiment(LONG, small_data, "--skip_bad_steps", "2", "--train_epochs", "2")
     spoil(run, {(1, 1), PLACE})  # at the first one the moments are not there yet
     losses, plain = [], run.step.gradients
@@ -170,7 +170,7 @@ def test_one_too_many(small_data, workdir):
 
 
 def test_noticed_later(small_data, workdir, monkeypatch):
-    """On a GPU nobody looks at every step: the state is that before the bad one all the same."""
+    """As on a GPU, where not every step is checked: the state is that before the bad step."""
     more = ("--skip_bad_steps", "1")
     late = experiment(LONG, small_data, *more)
     late.guard.interval = 50

@@ -78,7 +78,7 @@ def test_checkpoint_of_another_backbone(workdir, command, refused):
 
 
 def test_checkpoint_of_another_lora_alpha(workdir, command, refused):
-    """No shape tells it, so it is noted."""
+    """No shape shows it, so it is in the notes."""
     assert main(command("--train_epochs", "1")) == 0
     (ours,) = workdir.glob("checkpoints/*/checkpoint.safetensors")
     argv = command("--checkpoint", str(ours), "--is_training", "0", "--lora_alpha", "16")

@@ -81,7 +81,7 @@ def test_the_later_of_equals_is_kept(classify, monkeypatch):
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        (["--data", "ETTh1"], "UEA alone"),
+        (["--data", "ETTh1"], "needs --data UEA"),
         (["--root_path", "nowhere"], "_TRAIN.ts"),
         (["--task_loss", "l1"], "use one of ce"),
     ],

@@ -1,4 +1,4 @@
-"""Several processes against one, and how they end: by gloo, on the CPU.
+"""Several processes against one, and how they end; with gloo, on the CPU.
 
 Most processes here are forked from a server that has imported everything, with the variables that
 torchrun sets; the launcher of `--use_multi_gpu` is tried as a person would.
@@ -96,7 +96,7 @@ def be_one(rank: int, folder: Path, argv: list[str], variables: dict, first: Cal
 
 
 def free_port() -> int:
-    """A port of this machine that nobody listens at."""
+    """A free port of this machine."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return listener.getsockname()[1]
@@ -174,7 +174,7 @@ def tree(folder: Path) -> set[str]:
 
 
 def ended(folder: Path, count: int, argv: list[str]) -> Group:
-    """A run in `count` processes that must end well; one computes in this process."""
+    """A run in `count` processes that must succeed; a single one computes in this process."""
     group = Group(folder, count, argv)
     assert group.end() == [0] * count, group.said()
     assert not group.scratch()
@@ -284,7 +284,7 @@ def test_the_same_as_one_process(alone, tasks, tmp_path, task, count):
 
 
 def test_a_batch_of_one_pass(command, tmp_path):
-    """There some processes have nothing to compute."""
+    """Some processes have no micro-batch then."""
     argv = command("--batch_size", "64", "--train_epochs", "2")
     for count in (1, 2):
         folder = tmp_path / str(count)
@@ -507,7 +507,7 @@ def test_devices_that_are_not_there(refused, command, monkeypatch):
 
 @pytest.mark.parametrize("rank", ["0", "1"])
 def test_more_processes_than_gpus(monkeypatch, rank):
-    """Every process finds out, so that the first one can report it."""
+    """Every process fails with the error, so that the first one can report it."""
     for name, value in (("WORLD_SIZE", "2"), ("LOCAL_WORLD_SIZE", "2"), ("LOCAL_RANK", rank)):
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)

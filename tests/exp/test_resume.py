@@ -1,4 +1,4 @@
-"""A training that was stopped goes on to the very same result."""
+"""A stopped training resumes to the same result."""
 
 import errno
 import json
@@ -49,7 +49,7 @@ def killed(small_data, tmp_path_factory):
         patch.chdir(folder)
         once_at(patch, "train_step", 2, raises(Killed()), step=9)
         run = experiment(LONG, small_data, "--save_every", "4")
-        with pytest.raises(Killed), run.folders.hold(run.args):
+        with pytest.raises(Killed), run.folders.claim(run.args):
             run.train()
     return folder, run.folders
 
@@ -166,7 +166,7 @@ def test_a_signal_while_starting(small_data, workdir, monkeypatch, capsys):
 
 
 def test_training_outside_the_main_thread(small_data, workdir, reference):
-    """Signals are not to be had there; all else works."""
+    """Without signal handling, training works there too."""
     found = {}
     thread = threading.Thread(target=lambda: found.update(trained(LONG, small_data)))
     thread.start()
@@ -361,7 +361,7 @@ def test_both_states_damaged(small_data, stopped, refused):
 
 
 def test_killed_between_the_two_names(small_data, reference, stopped, capsys):
-    """The last state has its new name, and the newer one has none yet."""
+    """The last state is renamed already, the new one not yet."""
     before = stopped.state.with_name("state.previous.safetensors")
     stopped.state.replace(before)
     assert differ(trained(LONG, small_data, "--resume"), reference(LONG)) == []
@@ -410,7 +410,7 @@ def test_a_full_disk_while_saving(small_data, stopped, reference, refused, monke
 
 
 def test_a_full_disk_when_interrupted(small_data, refused, monkeypatch):
-    """Nothing is said to be kept that is not."""
+    """The message names only files that exist."""
     once_at(monkeypatch, "train_step", 1, send(signal.SIGINT), step=3)
     monkeypatch.setattr(exp.resume, "save_tensors", full)
     assert "No space left on device" in refused(argv(LONG, small_data))
@@ -428,7 +428,7 @@ def test_a_state_of_another_configuration(small_data, stopped, workdir, refused,
 
 
 def test_a_state_alone_is_not_replaced_by_another_run(small_data, stopped, workdir, refused):
-    """Of a run that was stopped before its first epoch was over."""
+    """Of a run that was stopped in its first epoch."""
     stopped.best_checkpoint.unlink()
     assert "--seed 2021, not 3" in refused(argv(LONG, small_data, "--seed", "3"))
     assert main(argv(LONG, small_data, "--seed", "3", "--overwrite")) == 0
@@ -448,7 +448,7 @@ def test_a_state_of_another_gpt2(small_data, stopped, refused, tmp_path):
 
 
 def rewrite(path: Path, arguments: dict) -> None:
-    """Change the noted arguments of one of our files."""
+    """Change the arguments in the notes of one of our files."""
     read = read_checkpoint(path)
     words = str(Path(arguments["llm"]) / "words.pt")
     notes = read.metadata | {"arguments": arguments | {"word_embedding_path": words}}
@@ -456,7 +456,7 @@ def rewrite(path: Path, arguments: dict) -> None:
 
 
 def test_a_new_start_forgets_the_state_before(small_data, stopped, monkeypatch, capsys):
-    """Else a run that is killed early would go on from a state of the one before."""
+    """Otherwise a run killed early would resume from a state of the run before it."""
     once_at(monkeypatch, "train_step", 1, raises(Killed()), step=2)
     with pytest.raises(Killed):
         trained(LONG, small_data)

@@ -70,8 +70,8 @@ def test_micro_batches_add_up(model, largest):
 
 @pytest.mark.parametrize("rates", [[0.1, 0.9, 0.5, 0.0], [0.0, 0.0, 0.0, 0.0]])
 def test_micro_batches_of_unequal_masks(model, rates):
-    """Means over masked entries alone weigh the micro-batches by their entries; one without any,
-    or a batch without any, gives no 0/0."""
+    """Means over masked entries weight micro-batches by their masked entries. A micro-batch or a
+    batch without any gives no 0/0."""
     torch.manual_seed(0)
     x = torch.randn(4, 5, 3)
     mask = (torch.rand(4, 5, 3) >= torch.tensor(rates)[:, None, None]).float()
@@ -130,7 +130,7 @@ def test_calf_splits_by_tokens_on_the_cpu(small_data, workdir, monkeypatch, chan
 
 
 def test_a_step_needs_no_private_state(small_data, workdir):
-    """What the benchmark and other tools do: build a run and take its steps."""
+    """As the benchmark does: build a run and take its steps."""
     run = experiment("long_term_forecast", small_data)
     before = [p.detach().clone() for p in run.optimisers.parameters()]
     step, index = next(run.order.steps(epoch=1))

@@ -1,7 +1,7 @@
 """Random inputs: loaders against plain slicing, argument combinations, whole small runs.
 
 `CALF_FUZZ=100` tries a hundred times as many examples, each time other ones; without it they are
-few and always the same. What was found is kept as `@example` or as a test of its own.
+few and always the same. Faults that were found are `@example`s or tests of their own.
 """
 
 import os

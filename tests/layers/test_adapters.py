@@ -41,7 +41,7 @@ class Pair:
         act(self.branch)
         act(self.theirs)
 
-    def agree(self) -> torch.Tensor:
+    def compare(self) -> torch.Tensor:
         """Compare outputs with and without gradients, and all gradients; return the output."""
         for training in (True, False):
             self.both(lambda model, training=training: model.train(training))
@@ -70,7 +70,7 @@ class Pair:
 @pytest.mark.parametrize("more", [{}, {"use_dora": True}, {"lora_bias": True}])
 def test_lora(prepare, target, more):
     pair = Pair(prepare, target_modules=target if isinstance(target, list) else [target], **more)
-    adapted = pair.agree()
+    adapted = pair.compare()
     with torch.no_grad(), pair.branch.disable_adapter():
         assert not torch.allclose(pair.branch(pair.x)[0], adapted, atol=1e-2)
 
@@ -79,41 +79,41 @@ def test_lora(prepare, target, more):
 @pytest.mark.parametrize("use_dora", [False, True])
 def test_disabled_and_merged_adapters(prepare, targets, use_dora):
     pair = Pair(prepare, target_modules=targets, use_dora=use_dora)
-    adapted = pair.agree()
+    adapted = pair.compare()
     pair.both(lambda model: model.base_model.disable_adapter_layers())
-    assert not torch.allclose(pair.agree(), adapted, atol=1e-2)
+    assert not torch.allclose(pair.compare(), adapted, atol=1e-2)
     pair.both(lambda model: model.base_model.enable_adapter_layers())
-    torch.testing.assert_close(pair.agree(), adapted, **CLOSE)
+    torch.testing.assert_close(pair.compare(), adapted, **CLOSE)
     for safe_merge in (False, True):
         pair.both(lambda model, safe=safe_merge: model.merge_adapter(safe_merge=safe))
         assert adapter_is_merged(pair.branch)
-        torch.testing.assert_close(pair.agree(), adapted, **CLOSE)
+        torch.testing.assert_close(pair.compare(), adapted, **CLOSE)
         pair.both(lambda model: model.unmerge_adapter())
         assert not adapter_is_merged(pair.branch)
-        torch.testing.assert_close(pair.agree(), adapted, **CLOSE)
+        torch.testing.assert_close(pair.compare(), adapted, **CLOSE)
 
 
 def test_two_adapters(prepare):
     pair = Pair(prepare, target_modules=["c_attn"])
-    first = pair.agree()
+    first = pair.compare()
     second_config = LoraConfig(r=2, target_modules=["c_attn", "c_fc"], fan_in_fan_out=True)
     pair.both(lambda model: model.add_adapter("second", deepcopy(second_config)))
     pair.copy_adapters("second")
-    torch.testing.assert_close(pair.agree(), first, **CLOSE)
+    torch.testing.assert_close(pair.compare(), first, **CLOSE)
     pair.both(lambda model: model.set_adapter("second"))
-    second = pair.agree()
+    second = pair.compare()
     assert not torch.allclose(first, second, atol=1e-2)
     pair.both(lambda model: model.base_model.set_adapter(["default", "second"]))
-    both = pair.agree()
+    both = pair.compare()
     assert not torch.allclose(second, both, atol=1e-2)
     pair.both(lambda model: model.delete_adapter("second"))
     pair.both(lambda model: model.set_adapter("default"))
-    torch.testing.assert_close(pair.agree(), first, **CLOSE)
+    torch.testing.assert_close(pair.compare(), first, **CLOSE)
 
 
 def test_scaling_and_factors_are_read_at_every_call(prepare):
     pair = Pair(prepare, target_modules=["c_attn"])
-    found = [pair.agree()]
+    found = [pair.compare()]
 
     def factors(model):
         return (m for n, m in model.named_modules() if n.endswith("lora_B.default"))
@@ -134,7 +134,7 @@ def test_scaling_and_factors_are_read_at_every_call(prepare):
 
     for change in (scale, through_data, in_place):
         pair.both(change)
-        found.append(pair.agree())
+        found.append(pair.compare())
         assert not torch.allclose(*found[-2:], atol=1e-2)
 
 

@@ -1,4 +1,4 @@
-"""Where a GPT-2 comes from, and what is said when it can't."""
+"""Loading a GPT-2, and the messages when that fails."""
 
 import json
 import time

@@ -1,4 +1,4 @@
-"""The branches against Hugging Face's own GPT-2, and what they share."""
+"""The branches against Hugging Face's own GPT-2, and their shared weights."""
 
 import pytest
 import torch

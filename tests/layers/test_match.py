@@ -1,4 +1,4 @@
-"""The match module against the formulas, and against attention to every sample's own words."""
+"""The match module against the formulas, and against keys and values for each sample."""
 
 from copy import deepcopy
 

@@ -109,5 +109,5 @@ def test_what_differs():
     one = {"a": "1", "loss": "nan", "c": "[1.0]"}
     assert chaos.differences(one, dict(one)) == []
     assert chaos.differences(one, {"a": "2", "loss": "1.0"}) == ["a", "c", "loss"]
-    noted = {"seconds": 1.0, "epochs": [{"train": 2.0, "seconds": 3.0}]}
-    assert chaos.timeless(noted) == {"epochs": [{"train": 2.0}]}
+    notes = {"seconds": 1.0, "epochs": [{"train": 2.0, "seconds": 3.0}]}
+    assert chaos.timeless(notes) == {"epochs": [{"train": 2.0}]}

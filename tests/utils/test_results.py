@@ -1,4 +1,4 @@
-"""Results files that several runs share, and locks."""
+"""Results files that several runs write to, and locks."""
 
 import errno
 import io

@@ -1,4 +1,4 @@
-"""Shares and gradients of dropout from 16-bit draws."""
+"""Drop rates and gradients of dropout from 16-bit draws."""
 
 import pytest
 import torch

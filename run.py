@@ -72,7 +72,7 @@ def _terminate(*_: object) -> None:
     raise SystemExit(143)
 
 
-def share_processor(threads: int = 0) -> None:
+def configure_openmp(threads: int = 0) -> None:
     """Set the number of threads, and how long idle ones spin; call it before torch is imported.
 
     With the default spinning two runs on the same cores take some eighty times as long as one;
@@ -84,8 +84,8 @@ def share_processor(threads: int = 0) -> None:
     os.environ.setdefault("GOMP_SPINCOUNT", "5000")
     if threads:
         os.environ["OMP_NUM_THREADS"] = str(threads)
-    beside = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, usable_cores() // beside)))
+    processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, usable_cores() // processes)))
 
 
 def run_here_or_launch(args: argparse.Namespace, argv: list[str]) -> int:
@@ -104,7 +104,7 @@ def run_here_or_launch(args: argparse.Namespace, argv: list[str]) -> int:
             command = [sys.executable, str(Path(__file__).resolve()), *argv]
             return launch(command, len(numbers), gpus)
         args.gpu = numbers[0]
-    share_processor(args.threads)  # not before `launch`: its processes divide the cores
+    configure_openmp(args.threads)  # not before `launch`: its processes divide the cores
     run(args)
     return 0
 

@@ -1,4 +1,4 @@
-"""What the readers of data files share: limits, and the wording of errors."""
+"""Limits and wording of errors, common to the readers of data files."""
 
 from collections.abc import Iterable
 from pathlib import Path

@@ -20,9 +20,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from run import share_processor  # noqa: E402 - OpenMP reads its settings when torch is imported
+from run import configure_openmp  # noqa: E402 - OpenMP reads its settings when torch is imported
 
-share_processor()
+configure_openmp()
 
 LAYERS, WIDTH, ENCODER_WIDTH, COMPONENTS, LOOK_BACK = 6, 768, 2048, 500, 96
 ETTH1_TEST_ROWS = 2880  # of which 2,785 windows at horizon 96
@@ -318,7 +318,7 @@ class Case:
         code = (
             "import sys, time, os\n"
             "import run\n"
-            "run.share_processor()\n"
+            "run.configure_openmp()\n"
             "from exp.step import Optimisers\n"
             "step = Optimisers.step\n"
             "def first(*arguments):\n"

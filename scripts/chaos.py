@@ -443,7 +443,7 @@ def wreak(tasks: list[str], kills: int, seed: int) -> int:
     """Test each of `tasks` with `kills` kills; returns the exit code."""
     if not hasattr(os, "fork"):
         raise UserError("this needs a system with fork and signals, such as Linux or macOS")
-    run.share_processor()
+    run.configure_openmp()
     import_all(tasks)
     start = time.monotonic()
     problems, timed_out = 0, 0

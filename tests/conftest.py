@@ -4,9 +4,9 @@
 import os
 from pathlib import Path
 
-from run import share_processor
+from run import configure_openmp
 
-share_processor()
+configure_openmp()
 
 import numpy as np
 import pytest

@@ -36,10 +36,10 @@ def device_numbers(devices: str) -> list[int]:
     Raises:
         UserError: it is not a list of distinct numbers.
     """
-    words = devices.replace(" ", "").split(",")
-    if not all(word.isascii() and word.isdigit() and len(word) < 5 for word in words):
+    items = devices.replace(" ", "").split(",")
+    if not all(item.isascii() and item.isdigit() and len(item) < 5 for item in items):
         raise UserError(f"--devices {devices}: numbers separated by commas, such as 0,1")
-    numbers = [int(word) for word in words]
+    numbers = [int(item) for item in items]
     if len(set(numbers)) < len(numbers):
         raise UserError(f"--devices {devices}: duplicate device")
     return numbers

@@ -301,8 +301,8 @@ def expand_abbreviations(
 
 def given_options(parser: argparse.ArgumentParser, argv: list[str]) -> set[str]:
     """Return the options that are on the command line, whatever their values."""
-    words = {word.partition("=")[0] for word in argv}
-    return {action.dest for action in parser._actions if words.intersection(action.option_strings)}
+    names = {word.partition("=")[0] for word in argv}
+    return {action.dest for action in parser._actions if names.intersection(action.option_strings)}
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:

@@ -484,7 +484,7 @@ def test_a_second_run_of_the_same_setting(workdir, command, refused):
     finally:
         process.kill()
         process.communicate()
-    # the lock of a process that was killed holds nobody up
+    # the lock of a process that was killed blocks nobody
     assert list(workdir.rglob(".lock"))
     assert main(command("--overwrite", "--train_epochs", "1")) == 0
     assert not list(workdir.rglob(".lock"))

@@ -189,7 +189,7 @@ def notes(**more) -> str:
 
 
 @pytest.mark.parametrize(
-    "noted",
+    "notes",
     [
         "", "{", "[]", "null", "7", "[" * 100_000, notes(config=[]), notes(backbone="x"),
         notes(epoch=3), notes(columns=7), notes(columns=[1]), notes(columns=None),
@@ -200,8 +200,8 @@ def notes(**more) -> str:
         notes(scaler={"mean": [10**400], "scale": [1]}),
     ],
 )  # fmt: skip
-def test_checkpoint_with_other_notes(command, refused, noted):
-    save_file({"out_layer.bias": torch.ones(8)}, "x.safetensors", {"calf": noted})
+def test_checkpoint_with_other_notes(command, refused, notes):
+    save_file({"out_layer.bias": torch.ones(8)}, "x.safetensors", {"calf": notes})
     argv = command("--is_training", "0", "--checkpoint", "x.safetensors")
     assert "x.safetensors: " in refused(argv)
 

@@ -228,10 +228,10 @@ def test_saving_less_often_than_once_an_epoch(small_data, workdir, reference, mo
         lambda self, tensors, notes: (saved.append(notes["progress"]), plain(self, tensors, notes)),
     )
     assert differ(trained(LONG, small_data, "--save_every", "100"), reference(LONG)) == []
-    assert [(noted["epoch"], noted["steps"]) for noted in saved] == [(2, 0), (3, 0), (4, 0)]
+    assert [(notes["epoch"], notes["steps"]) for notes in saved] == [(2, 0), (3, 0), (4, 0)]
     saved.clear()
     trained(LONG, small_data, "--save_every", "5", "--train_epochs", "1", "--des", "other")
-    assert [noted["steps"] for noted in saved] == [5, 10, 0]
+    assert [notes["steps"] for notes in saved] == [5, 10, 0]
 
 
 def test_nothing_to_resume_from(small_data, workdir, reference, capsys):
@@ -440,8 +440,8 @@ def test_a_state_of_another_gpt2(small_data, stopped, refused, tmp_path):
     path = other / "gpt2" / "model.safetensors"
     save_file({name: value + 1e-3 for name, value in load_file(path).items()}, path)
     (stopped.state.parent / "manifest.json").unlink()  # as a folder of an earlier version
-    noted = {"root_path": str(other), "llm": str(other / "gpt2")}
-    arguments = read_checkpoint(stopped.state).metadata["arguments"] | noted
+    notes = {"root_path": str(other), "llm": str(other / "gpt2")}
+    arguments = read_checkpoint(stopped.state).metadata["arguments"] | notes
     for name in ("state.safetensors", "checkpoint.safetensors"):
         rewrite(stopped.state.with_name(name), arguments)
     assert "another backbone" in refused(argv(LONG, other, "--resume"))

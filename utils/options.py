@@ -107,7 +107,9 @@ def add_published_options(parser: argparse.ArgumentParser) -> None:
     )
     model.add_argument("--gpt_layers", type=whole(1), default=6, help="GPT-2 blocks used")
     model.add_argument("--r", type=whole(1), default=8, help="rank of LoRA")
-    model.add_argument("--lora_alpha", type=whole(1), default=32, help="LoRA is scaled by alpha / r")
+    model.add_argument(
+        "--lora_alpha", type=whole(1), default=32, help="LoRA is scaled by alpha / r"
+    )
     model.add_argument("--lora_dropout", type=real(below=1), default=0.1, help="dropout of LoRA")
     model.add_argument(
         "--word_embedding_path", default="wte_pca_500.pt", help="file that pca.py wrote"
@@ -154,9 +156,7 @@ def add_published_options(parser: argparse.ArgumentParser) -> None:
     )
     device.add_argument("--devices", default="0,1,2,3", help="GPUs of --use_multi_gpu")
 
-    tasks = parser.add_argument_group(
-        "options of single tasks (accepted and not used elsewhere)"
-    )
+    tasks = parser.add_argument_group("options of single tasks (accepted and not used elsewhere)")
     tasks.add_argument("--seasonal_patterns", default="Monthly", help="M4 frequency")
     tasks.add_argument(
         "--mask_rate", type=real(below=1, open_below=True), default=0.25, help="imputation"

@@ -378,7 +378,7 @@ def test_what_a_killed_run_was_writing_is_removed(small_data, stopped, workdir):
 
 def test_a_damaged_best_model(small_data, stopped, refused):
     cut(stopped.best_checkpoint)
-    assert "best model so far: start anew" in refused(argv(LONG, small_data, "--resume"))
+    assert "best checkpoint so far: start anew" in refused(argv(LONG, small_data, "--resume"))
     stopped.best_checkpoint.unlink()
     assert "no such file" in refused(argv(LONG, small_data, "--resume"))
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx, once_differentiable
 
 # PyTorch multiplies float32 by MKL, which leaves AVX-512 unused on AMD's processors; oneDNN uses it
-# everywhere: twice the rate there. With AVX2 alone MKL is about a tenth faster; but with it, results
+# everywhere: twice the rate there. With AVX2 alone MKL is about a tenth faster, but with it results
 # of several processes left those of one by more than 1e-5.
 ONEDNN = (
     platform.machine().lower() in ("x86_64", "amd64")

@@ -354,7 +354,7 @@ def test_signals_stop_all_at_the_same_step(command, tmp_path, number, code, rank
         os.kill(group.processes[rank].pid, number)
     assert group.end() == [code] * 3, group.said()
     said = "".join(group.said())
-    assert said.count("interrupted") == said.count("--resume goes on") == 1
+    assert said.count("interrupted") == said.count("--resume continues") == 1
     assert "error" not in said
     assert parameters(tmp_path / "work", "state")
     assert not group.scratch()
@@ -459,7 +459,7 @@ def test_launched_and_ended(command, workdir, how):
             os.kill(number, signal.SIGTERM)
         errors = process.communicate(timeout=TIMEOUT)[1]
         assert process.returncode == 143
-        assert errors.count("--resume goes on") == errors.count("interrupted\n") == 1
+        assert errors.count("--resume continues") == errors.count("interrupted\n") == 1
         assert "error" not in errors
     elif how == "death":
         start = time.monotonic()
@@ -474,7 +474,7 @@ def test_launched_and_ended(command, workdir, how):
         errors = process.communicate(timeout=TIMEOUT)[1]  # as long as they hold its streams
         lines = errors.rpartition("\r")[2].splitlines()  # behind the progress bars
         assert len(lines) == 2, errors
-        assert "--resume goes on" in lines[0]
+        assert "--resume continues" in lines[0]
         assert lines[1] == "interrupted"
     assert list(workdir.glob("checkpoints/*/state.safetensors"))
     end = time.monotonic() + TIMEOUT

@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> None:
         experiment = task(args, iteration)
         checkpoint = experiment.checkpoint
         with experiment.folders.claim(experiment.args, checkpoint and checkpoint.trained_with()):
-            if args.is_training:
+            if experiment.args.is_training:
                 try:
                     experiment.train()
                 except Interrupted:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from data_provider.checks import shortened
 from data_provider.csv_file import read_series
@@ -156,10 +157,13 @@ class SeriesSource:
         rows = slice(border.start, border.stop)
         return self._windows(rows, self.scaler)
 
-    def tail(self, scaler: "StandardScaler | None" = None) -> WindowDataset:
+    def tail(
+        self, future: pd.DatetimeIndex, scaler: "StandardScaler | None" = None
+    ) -> WindowDataset:
         """Return the last `seq_len` rows of the file, to forecast beyond its end.
 
         Args:
+            future: timestamps of the horizon.
             scaler: by default one fitted on the file's training rows.
 
         Raises:
@@ -171,7 +175,9 @@ class SeriesSource:
                 f"{self.table.path}: {seq_len - rows} rows are missing to forecast from: "
                 f"--seq_len is {seq_len}, the file has {rows}"
             )
-        return self._windows(slice(rows - seq_len, rows), scaler or self.scaler)
+        tail = self._windows(slice(rows - seq_len, rows), scaler or self.scaler)
+        tail.dates = tail.dates.append(future)
+        return tail
 
     def describe(self, train: Sized, val: Sized, test: Sized) -> None:
         """Print the sizes of the splits, constant channels, and too large a batch size."""

@@ -155,6 +155,20 @@ def warn_of_irregularities(path: Path, text: pd.Series, dates: pd.DatetimeIndex)
     )
 
 
+def season_length(dates: pd.DatetimeIndex) -> int:
+    """Steps of the usual season of increasing `dates`: a day of steps shorter than a day, a week of
+    days (of five business days), a year of weeks, months or quarters; else 1."""
+    gaps = np.diff(dates.as_unit("us").asi8) / np.timedelta64(1, "D").astype("m8[us]").astype(int)
+    gaps = gaps[gaps > 0]
+    days = float(np.median(gaps)) if len(gaps) else np.inf
+    if days < 1:
+        return round(1 / days)
+    if days == 1:
+        return 7 if (dates.day_of_week >= 5).any() else 5
+    longest = {10: 52, 45: 12, 120: 4}  # days of a step: steps of a year
+    return next((steps for limit, steps in longest.items() if days < limit), 1)
+
+
 def future_dates(table: "SeriesTable", steps: int) -> pd.DatetimeIndex:
     """Continue a table's timestamps by `steps`, at the usual step of the most recent ones.
 

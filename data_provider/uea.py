@@ -57,11 +57,14 @@ class ClassificationDataset(Dataset):
     Args:
         x: scaled series, zero-padded at the end, `[samples, length, channels]`.
         y: class indices, `[samples]`.
+        lengths: steps of each series before its padding, `[samples]`; by default all.
     """
 
-    def __init__(self, x: np.ndarray, y: np.ndarray):
+    def __init__(self, x: np.ndarray, y: np.ndarray, lengths: np.ndarray | None = None):
         self.x = torch.as_tensor(x, dtype=torch.float32)
         self.y = torch.as_tensor(y, dtype=torch.int64)
+        full = np.full(len(x), self.x.shape[1])
+        self.lengths = torch.as_tensor(full if lengths is None else lengths, dtype=torch.int64)
 
     def __len__(self) -> int:
         return len(self.x)
@@ -81,6 +84,7 @@ class ClassificationDataset(Dataset):
     def to(self, device: torch.device | str) -> "ClassificationDataset":
         """Move the series to `device`, where batches are then gathered."""
         self.x, self.y = self.x.to(device), self.y.to(device)
+        self.lengths = self.lengths.to(device)
         return self
 
     def batch(self, index: Tensor) -> tuple[Tensor, Tensor]:
@@ -90,6 +94,11 @@ class ClassificationDataset(Dataset):
             index: indices of the samples, `[batch]`, on the device of the series.
         """
         return self.x[index], self.y[index]
+
+    def padding_mask(self, index: Tensor) -> Tensor:
+        """1 where the series `index` have steps, 0 where they are padded, `[batch, length]`."""
+        steps = torch.arange(self.x.shape[1], device=self.x.device)
+        return (steps < self.lengths[index, None]).float()
 
 
 @dataclass(frozen=True)
@@ -338,4 +347,4 @@ def _dataset(
     x = np.zeros((len(series), length, file.n_channels), dtype=np.float32)
     scaled = scaler.transform(np.concatenate(series))
     x[np.arange(length) < lengths[:, None]] = np.nan_to_num(scaled)  # no value: a channel is 0
-    return ClassificationDataset(x, file.labels[samples])
+    return ClassificationDataset(x, file.labels[samples], lengths)

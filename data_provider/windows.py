@@ -20,7 +20,7 @@ class WindowDataset(Dataset):
 
     Args:
         values: scaled rows of the split, including its look-back, `[rows, channels]`.
-        dates: their timestamps.
+        dates: their timestamps; those of a horizon that follows may follow.
         scaler: fitted on the training rows; it scaled `values`.
         columns: names of the channels.
         seq_len: look-back L.
@@ -75,8 +75,14 @@ class WindowDataset(Dataset):
 
     @cached_property
     def marks(self) -> Tensor:
-        """Time marks of the rows, `[rows, features]`. CALF does not use them."""
-        return torch.tensor(time_features(self.dates, self.freq, self.embed), dtype=torch.float32)
+        """Time marks of the rows, `[rows, marks]`, on their device."""
+        marks = time_features(self.dates, self.freq, self.embed)
+        return torch.tensor(marks, dtype=torch.float32, device=self.values.device)
+
+    @property
+    def n_marks(self) -> int:
+        """Number of time marks of a row."""
+        return time_features(self.dates[:1], self.freq, self.embed).shape[1]
 
     @property
     def n_channels(self) -> int:
@@ -85,6 +91,7 @@ class WindowDataset(Dataset):
     def to(self, device: torch.device | str) -> "WindowDataset":
         """Move the rows to `device`, where batches are then gathered."""
         self.values = self.values.to(device)
+        self.__dict__.pop("marks", None)
         return self
 
     def batch(self, index: Tensor) -> tuple[Tensor, Tensor]:
@@ -97,9 +104,23 @@ class WindowDataset(Dataset):
         x, y = windows[index].transpose(1, 2).split([self.seq_len, self.pred_len], dim=1)
         return x, y
 
+    def batch_marks(self, index: Tensor) -> tuple[Tensor, Tensor]:
+        """Gather the time marks of windows: those of the look-back `[batch, seq_len, marks]`, and
+        those of its last `label_len` steps and the horizon `[batch, label_len + pred_len, marks]`.
+
+        Args:
+            index: as for `batch`.
+        """
+        windows = self.marks.unfold(0, self.seq_len + self.pred_len, 1)
+        marks = windows[index].transpose(1, 2)
+        return marks[:, : self.seq_len], marks[:, self.seq_len - self.label_len :]
+
     def scored(self, y: Tensor) -> Tensor:
-        """Select the scored channels of `y` `[batch, steps, channels]`."""
-        return y if self.target is None else y[..., self.target : self.target + 1]
+        """Select the scored channels of `y` `[batch, steps, channels]`, or `[batch, steps, 1]` if
+        it has no others."""
+        if self.target is None or y.shape[-1] == 1:
+            return y
+        return y[..., self.target : self.target + 1]
 
     def inverse_transform(self, y: Tensor) -> Tensor:
         """Undo the scaling of `y` `[.., channels]`, which has all channels or the scored ones."""

@@ -13,6 +13,7 @@ from data_provider.batches import batch_count, index_batches
 from exp.processes import Processes
 from exp.stopping import Stopping
 from models.interface import Objective
+from utils.batch import Batch
 
 
 class WindowSet(Protocol):
@@ -42,28 +43,29 @@ class Evaluation:
     ):
         self.objective, self.processes, self.stopping = objective, processes, stopping
         self.device, self.autocast = device, autocast
+        self.windows = objective.evaluation_windows  # of a process
 
-    def predict(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+    def predict(self, batch: Batch) -> Tensor:
         """Predict in evaluation mode; each process computes a shard of the windows.
-
-        Args:
-            x, mask: see `models.interface.Objective.predict`.
 
         Raises:
             Interrupted: a signal came during validation or test.
         """
         self.stopping.check()
         self.objective.model.eval()
-        start, end = self.processes.shard_bounds(len(x))
-        rows = slice(start, max(end, start + 1))  # an empty shard computes one window
-        outputs = self.predict_here(x[rows], None if mask is None else mask[rows])
-        return self.processes.gather(outputs[: end - start], len(x))
+        whole = self.objective.training_windows is None
+        bounds = self.processes.bounds(len(batch), self.windows if whole else None)
+        start, end = bounds[self.processes.rank : self.processes.rank + 2]
+        # an empty shard computes one window, for the shape of its outputs
+        rows = slice(start, end) if end > start else slice(0, 1)
+        outputs = self.predict_here(batch[rows])
+        return self.processes.gather(outputs[: end - start], bounds)
 
     @torch.no_grad()
-    def predict_here(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+    def predict_here(self, batch: Batch) -> Tensor:
         """Predict in this process alone, without changing the modes of the modules."""
         with self.autocast():
-            return self.objective.predict(x, mask)
+            return self.objective.predict(batch)
 
     def batches(self, windows: WindowSet, label: str | None = None) -> Iterator[Tensor]:
         """Iterate over all windows in order, in large batches, with a progress bar if labelled.
@@ -71,7 +73,7 @@ class Evaluation:
         Yields:
             Indices of windows `[batch]` on the device.
         """
-        size = self.objective.evaluation_windows * self.processes.count
+        size = self.windows * self.processes.count
         indices = index_batches(len(windows), size, self.device)
         if label is None:
             yield from indices

@@ -68,7 +68,7 @@ class ExpAnomalyDetection(ExpBasic):
         errors = []
         for index in self.evaluation.batches(windows, label):
             x = windows.batch(index)[0]
-            errors.append((self.evaluation.predict(x) - x).square().mean(dim=2))
+            errors.append((self.evaluation.predict(Batch(x)) - x).square().mean(dim=2))
         return torch.cat(errors)
 
     def test(self) -> dict[str, float]:

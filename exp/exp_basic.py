@@ -55,9 +55,8 @@ class ExpBasic(ABC):
 
     def __init__(self, args: Namespace, iteration: int = 0):
         self.started = datetime.now(UTC).isoformat(timespec="seconds")
-        if "d_model" not in args.given:
-            args = objective_class(args.model).resolve_args(args)
-        self.args = args = self.resolve_args(args)
+        kind = objective_class(args.model)
+        self.args = args = self.resolve_args(kind.resolve_args(args))
         self.setting = settings_string(args, iteration)
         self.seed = args.seed + iteration
         seed_everything(self.seed)
@@ -66,13 +65,13 @@ class ExpBasic(ABC):
         check_precision(args.amp, device)
         self.folders = RunFolders(self.setting, args.checkpoints, self.processes.rank == 0)
         self.checkpoint: Checkpoint | None = None
-        if not args.is_training:
+        if kind.trained and not args.is_training:
             self.checkpoint = read_checkpoint(args.checkpoint or self.folders.best_checkpoint)
         self.prepare_data()
         self.folders.check_writable(args)
 
         # the model and its device
-        self.objective = objective = objective_class(args.model)(args, self.data_shape(), device)
+        self.objective = objective = kind(args, self.data_shape(), device)
         if self.checkpoint is not None:
             self.load(self.checkpoint)
         self.fast_modules = speed_up(objective, args, device)
@@ -174,6 +173,7 @@ class ExpBasic(ABC):
                         self.stopping.check(self.step.signals)
 
                 # validation, and the best checkpoint
+                self.processes.broadcast_buffers(self.objective.model)
                 torch.manual_seed(derived_seed(self.seed, epoch, "validation"))
                 validation, test = self.processes.broadcast(
                     self.validation_score(epoch), self.test_score()

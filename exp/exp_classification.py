@@ -48,7 +48,12 @@ class ExpClassification(ExpBasic):
         return DataShape(splits.length, 0, splits.n_channels, len(splits.class_names))
 
     def training_batch(self, index: Tensor) -> Batch:
-        return Batch(*self.train_set.batch(index))
+        return self._batch(self.train_set, index)
+
+    def _batch(self, samples: ClassificationDataset, index: Tensor) -> Batch:
+        """Make a batch, with the padding if the model uses it."""
+        padding = samples.padding_mask(index) if self.objective.uses_marks else None
+        return Batch(*samples.batch(index), x_mark=padding)
 
     def validation_score(self, epoch: int) -> float:
         """Accuracy on the validation samples."""
@@ -66,7 +71,7 @@ class ExpClassification(ExpBasic):
 
     def _logits(self, samples: ClassificationDataset) -> Iterator[Tensor]:
         for index in self.evaluation.batches(samples):
-            yield self.evaluation.predict(samples.batch(index)[0])
+            yield self.evaluation.predict(self._batch(samples, index))
 
     def test(self) -> dict[str, float]:
         """Classify the test file."""

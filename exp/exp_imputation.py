@@ -3,6 +3,7 @@
 import time
 from argparse import Namespace
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -17,6 +18,15 @@ from utils.metrics import ErrorSums
 from utils.plots import plot_imputation
 
 MASK_SEED = 2021  # of validation and test, independent of --seed: all runs score the same entries
+
+
+def masked(batch: Batch, mask: Tensor) -> Batch:
+    """Mask entries of a batch; its truth are the whole windows.
+
+    Args:
+        mask: 1 where observed, shape of `batch.x`.
+    """
+    return replace(batch, x=batch.x * mask, y=batch.x, mask=mask)
 
 
 class ExpImputation(ExpSeries):
@@ -42,9 +52,8 @@ class ExpImputation(ExpSeries):
         self.n_channels = len(source.columns)
 
     def training_batch(self, index: Tensor) -> Batch:
-        x = self.train_set.batch(index)[0]
-        mask = (torch.rand_like(x) > self.args.mask_rate).float()
-        return Batch(x * mask, x, mask)
+        batch = self.windows_batch(self.train_set, index)
+        return masked(batch, (torch.rand_like(batch.x) > self.args.mask_rate).float())
 
     def validation_score(self, epoch: int) -> float:
         return self._mse(self.val_set)
@@ -58,26 +67,24 @@ class ExpImputation(ExpSeries):
             errors.add(pred[mask == 0], true[mask == 0])
         return errors.metrics()["mse"]
 
-    def _masks(self, index: Tensor, shape: torch.Size) -> Tensor:
-        """Make masks `[batch, length, channels]`, 1 where observed. That of a window depends on its
-        index alone, so that all batch sizes and runs score the same entries."""
+    def _masked_batch(self, windows: WindowDataset, index: Tensor) -> Batch:
+        """Make a batch whose masks depend on the indices of the windows alone, so that all batch
+        sizes and runs score the same entries."""
+        batch = self.windows_batch(windows, index)
         masks = [
-            np.random.Generator(np.random.Philox(key=[MASK_SEED, number])).random(shape[1:])
+            np.random.Generator(np.random.Philox(key=[MASK_SEED, number])).random(batch.x.shape[1:])
             for number in index.tolist()
         ]
-        return torch.tensor(np.stack(masks) > self.args.mask_rate, dtype=torch.float32)
-
-    def _impute(self, x: Tensor, mask: Tensor) -> Tensor:
-        return self.evaluation.predict(x * mask, mask)
+        mask = torch.tensor(np.stack(masks) > self.args.mask_rate, dtype=torch.float32)
+        return masked(batch, mask.to(self.device))
 
     def _imputations(
         self, windows: WindowDataset, label: str | None = None
     ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """Yield `(pred, true, mask)` over all windows, in order."""
         for index in self.evaluation.batches(windows, label):
-            x = windows.batch(index)[0]
-            mask = self._masks(index, x.shape).to(self.device)
-            yield self._impute(x, mask), x, mask
+            batch = self._masked_batch(windows, index)
+            yield self.evaluation.predict(batch), batch.y, batch.mask
 
     def test(self) -> dict[str, float]:
         """Impute every test window once; arrays are written batch by batch."""
@@ -105,16 +112,15 @@ class ExpImputation(ExpSeries):
     def _plot(self, windows: WindowDataset) -> None:
         channel = self.shown_channel(windows)
         for number in self.shown_windows(len(windows)):
-            x = windows.batch(self.one(number))[0]
-            mask = self._masks(self.one(number), x.shape).to(self.device)
-            pred = self.units(windows, self._impute(x, mask))
+            batch = self._masked_batch(windows, self.one(number))
+            pred = self.units(windows, self.evaluation.predict(batch))
             if not self.folders.writes:
                 continue
             plot_imputation(
                 self.folders.plots / f"{number}.png",
-                self.units(windows, x)[0, :, channel].cpu().numpy(),
+                self.units(windows, batch.y)[0, :, channel].cpu().numpy(),
                 pred[0, :, channel].cpu().numpy(),
-                mask[0, :, channel].cpu().numpy() > 0,
+                batch.mask[0, :, channel].cpu().numpy() > 0,
                 f"{windows.columns[channel]}, test window {number}, "
                 f"{self.args.mask_rate:.1%} masked",
             )

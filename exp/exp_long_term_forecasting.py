@@ -3,6 +3,7 @@
 import time
 from argparse import Namespace
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -47,8 +48,8 @@ class ExpLongTermForecasting(ExpSeries):
         self.note_filled(source, test_source)
         self.n_channels = len(test_source.columns)
         if args.do_predict:
-            self.tail = test_source.tail(self._saved_scaler()).to(self.device)
             self.future = future_dates(test_source.table, args.pred_len)
+            self.tail = test_source.tail(self.future, self._saved_scaler()).to(self.device)
         if args.is_training:
             self.train_set = source.split("train").to(self.device)
             self.val_set = source.split("val").to(self.device)
@@ -68,8 +69,7 @@ class ExpLongTermForecasting(ExpSeries):
             print(f"test errors are standardised by the training rows of {test_source.table.path}")
 
     def training_batch(self, index: Tensor) -> Batch:
-        x, y = self.train_set.batch(index)
-        return Batch(x, y, channel=self.train_set.target)
+        return self.windows_batch(self.train_set, index)
 
     def validation_score(self, epoch: int) -> float:
         if self.args.reference_validation:
@@ -102,24 +102,20 @@ class ExpLongTermForecasting(ExpSeries):
         )
         for number, index in self.processes.shard(enumerate(batches)):
             torch.manual_seed(derived_seed(self.seed, epoch, "validation", number))
-            x, y = windows.batch(index)
-            pred = windows.scored(self.evaluation.predict_here(x))
-            error = (pred - windows.scored(y)).square().mean()
+            batch = self.windows_batch(windows, index)
+            pred = windows.scored(self.evaluation.predict_here(batch))
+            error = (pred - windows.scored(batch.y)).square().mean()
             sums += torch.stack([error.float(), torch.ones_like(error, dtype=torch.float32)])
         self.processes.all_reduce([sums])
         return (sums[0] / sums[1]).item()
-
-    def predict_scored(self, windows: WindowDataset, x: Tensor) -> Tensor:
-        """Predict from `x`, and select the scored channels."""
-        return windows.scored(self.evaluation.predict(x))
 
     def predictions(
         self, windows: WindowDataset, label: str | None = None
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield `(pred, true)` over all windows, in order, in large batches."""
         for index in self.evaluation.batches(windows, label):
-            x, y = windows.batch(index)
-            yield self.predict_scored(windows, x), windows.scored(y)
+            batch = self.windows_batch(windows, index)
+            yield windows.scored(self.evaluation.predict(batch)), windows.scored(batch.y)
 
     def test(self) -> dict[str, float]:
         """Test on every window; predictions are written batch by batch."""
@@ -151,14 +147,15 @@ class ExpLongTermForecasting(ExpSeries):
         channel = self.shown_channel(windows)
         scored = 0 if windows.target is not None else channel
         for number in self.shown_windows(len(windows)):
-            x, y = windows.batch(self.one(number))
-            pred = self.units(windows, self.predict_scored(windows, x))[0, :, scored]
-            y = self.units(windows, windows.scored(y))[0, :, scored]
+            batch = self.windows_batch(windows, self.one(number))
+            pred = windows.scored(self.evaluation.predict(batch))
+            pred = self.units(windows, pred)[0, :, scored]
+            y = self.units(windows, windows.scored(batch.y))[0, :, scored]
             if not self.folders.writes:
                 continue
             plot_forecast(
                 self.folders.plots / f"{number}.png",
-                self.units(windows, x)[0, :, channel].cpu().numpy(),
+                self.units(windows, batch.x)[0, :, channel].cpu().numpy(),
                 y.cpu().numpy(),
                 {self.args.model: pred.cpu().numpy()},
                 f"{windows.columns[channel]}, test window {number}",
@@ -167,7 +164,11 @@ class ExpLongTermForecasting(ExpSeries):
     def predict(self) -> None:
         """Forecast from the end of the file, in original units, and write `forecast.csv`."""
         windows, dates, given = self.tail, self.future, self.source.table
-        pred = windows.inverse_transform(self.predict_scored(windows, windows.values[None]))[0]
+        batch = Batch(windows.values[None])
+        if self.objective.uses_marks:
+            x_mark, y_mark = windows.batch_marks(self.one(0))
+            batch = replace(batch, x_mark=x_mark, y_mark=y_mark)
+        pred = windows.inverse_transform(windows.scored(self.evaluation.predict(batch)))[0]
         columns = [self.args.target] if windows.target is not None else windows.columns
         table = pd.DataFrame(pred.cpu().numpy().astype(np.float64), columns=columns)
         table = table[[name for name in given.columns if name in columns]]

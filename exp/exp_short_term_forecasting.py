@@ -3,6 +3,7 @@
 import json
 import time
 from argparse import Namespace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from data_provider.m4 import (
 )
 from exp.exp_basic import ExpBasic
 from exp.record import save_results
+from models.interface import DataShape
 from utils.batch import Batch
 from utils.errors import UserError
 from utils.files import file_name, remove_parts, whole_file
@@ -109,6 +111,9 @@ class ExpShortTermForecasting(ExpBasic):
         dataset = M4Dataset(series, args.seq_len, args.pred_len, self.pattern.history)
         return dataset.to(self.device)
 
+    def data_shape(self) -> DataShape:
+        return replace(super().data_shape(), season_length=self.pattern.period)
+
     def training_batch(self, index: Tensor) -> Batch:
         x, y, y_mask = self.train_set.batch(index)
         return Batch(x, y, y_mask=y_mask, period=self.pattern.period)
@@ -123,7 +128,7 @@ class ExpShortTermForecasting(ExpBasic):
     def _forecasts(self, dataset: M4Dataset) -> np.ndarray:
         """Forecast every series from its end, `[series, horizon]`."""
         forecasts = [
-            self.evaluation.predict(dataset.last_windows(index))[..., 0].cpu().numpy()
+            self.evaluation.predict(Batch(dataset.last_windows(index)))[..., 0].cpu().numpy()
             for index in self.evaluation.batches(dataset)
         ]
         return np.concatenate(forecasts).astype(np.float64)

@@ -12,7 +12,7 @@ from itertools import pairwise
 from typing import TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from utils.errors import UserError
 from utils.interrupts import SIGNALS, Interrupted, exit_at_once, handle
@@ -70,23 +70,31 @@ class Processes:
         """This rank's shard: every `count`-th of `items`."""
         return [item for number, item in enumerate(items) if number % self.count == self.rank]
 
-    def shard_bounds(self, rows: int) -> tuple[int, int]:
-        """First row and end of this rank's shard of `rows`."""
-        return rows * self.rank // self.count, rows * (self.rank + 1) // self.count
+    def bounds(self, rows: int, size: int | None = None) -> list[int]:
+        """Divide `rows` among the ranks.
 
-    def gather(self, shard: Tensor, rows: int) -> Tensor:
-        """Concatenate the shards `[shard, ..]` of all ranks to `[rows, ..]`, on all of them."""
+        Args:
+            size: rows of every shard as long as there are any; by default equal shards.
+
+        Returns:
+            The first row of each rank's shard, and at last `rows`.
+        """
+        if size is None:
+            return [rows * rank // self.count for rank in range(self.count + 1)]
+        return [min(rows, size * rank) for rank in range(self.count)] + [rows]
+
+    def gather(self, shard: Tensor, bounds: list[int]) -> Tensor:
+        """Concatenate the shards `[shard, ..]` of all ranks, cut at `bounds`, on all of them."""
         if self.count == 1:
             return shard
         from accelerate.utils import gather
 
         # not accelerate's pad_across_processes: it gathers the sizes first, which are known here
-        largest = -(-rows // self.count)
+        sizes = [end - start for start, end in pairwise(bounds)]
+        largest = max(sizes)
         padded = shard.new_zeros(largest, *shard.shape[1:])
         padded[: len(shard)] = shard
         shards = self._collective(gather, padded).split(largest)
-        bounds = [rows * rank // self.count for rank in range(self.count + 1)]
-        sizes = [end - start for start, end in pairwise(bounds)]
         return torch.cat([part[:size] for part, size in zip(shards, sizes, strict=True)])
 
     def all_reduce(self, tensors: list[Tensor]) -> None:
@@ -108,6 +116,12 @@ class Processes:
 
         tensor = torch.tensor(numbers, dtype=torch.float64, device=self.device)
         return tuple(self._collective(broadcast, tensor).tolist())
+
+    def broadcast_buffers(self, model: nn.Module) -> None:
+        """Copy the buffers of rank 0, such as running statistics, to all ranks."""
+        buffers = [b for b in model.buffers() if b.is_floating_point()]
+        if self.count > 1 and buffers:
+            self.all_reduce([b.zero_() if self.rank else b for b in buffers])
 
     def _collective(self, operation: Callable[..., T], *arguments: object) -> T:
         """Call a collective.

@@ -28,9 +28,10 @@ class EpochRecord:
 
     def line(self, epochs: int, score: str) -> str:
         """Format the line of the epoch, of `epochs`; `score` names the scores."""
-        losses = ", ".join(f"{name} {value:.4f}" for name, value in self.losses.items())
+        terms = ", ".join(f"{name} {value:.4f}" for name, value in self.losses.items())
         return (
-            f"epoch {self.epoch}/{epochs} | train loss {self.train:.4f} | {losses} | "
+            f"epoch {self.epoch}/{epochs} | train loss {self.train:.4f} | "
+            f"{terms + ' | ' if terms else ''}"
             f"validation {score} {self.validation:.4f} | test {score} {self.test:.4f} | "
             f"lr {self.learning_rate:.2e} | {self.seconds:.1f} s"
         )

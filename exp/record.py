@@ -36,7 +36,9 @@ def account(run: "ExpBasic", scores: dict[str, float], **more: object) -> dict:
         "training_seconds": sum(epoch["seconds"] for epoch in epochs),
         "seed": run.seed,
         **run.objective.notes,
-        "checkpoint": str(checkpoint.path if checkpoint else run.folders.best_checkpoint),
+        "checkpoint": str(checkpoint.path if checkpoint else run.folders.best_checkpoint)
+        if run.objective.trained
+        else None,
         "device": device_name(run.device),
         "fast_cpu": run.fast_modules > 0,
         "threads": torch.get_num_threads(),

@@ -78,14 +78,14 @@ class TrainingState:
         """Load the saved state, if there is one, and print where training resumes.
 
         Raises:
-            UserError: it is damaged, or of another model or backbone; or the best checkpoint is
+            UserError: it is damaged, or of another model; or the best checkpoint is
                 missing or damaged.
         """
         state = self.file.read()
         if state is None:
             print(f"{self.file.path} is absent: training starts at the beginning", flush=True)
             return Progress()
-        self.objective.check_backbone(state.metadata, state.path)
+        self.objective.check_resumable(state.metadata, state.path)
         progress = self._restore(state)
         if progress.best is not None:
             try:

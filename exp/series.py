@@ -1,14 +1,18 @@
 """What the tasks on sliding windows of a CSV have in common."""
 
 import sys
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from data_provider.csv_source import SeriesSource
+from data_provider.timestamps import season_length
 from data_provider.windows import WindowDataset
 from exp.exp_basic import ExpBasic
 from exp.record import save_results
+from models.interface import DataShape
+from utils.batch import Batch
 from utils.metrics import ErrorSums
 
 PLOTTED_WINDOWS = 5
@@ -16,6 +20,25 @@ PLOTTED_WINDOWS = 5
 
 class ExpSeries(ExpBasic):
     """A task on windows of a CSV; its truths and predictions are `[batch, steps, channels]`."""
+
+    def data_shape(self) -> DataShape:
+        windows = self.test_set if self.test_set is not None else self.tail
+        return replace(
+            super().data_shape(),
+            n_marks=windows.n_marks,
+            season_length=season_length(windows.dates),
+            target=windows.target,
+        )
+
+    def windows_batch(self, windows: WindowDataset, index: Tensor) -> Batch:
+        """Make the batch of the windows `index` `[batch]`, with time marks if the model uses
+        them."""
+        x, y = windows.batch(index)
+        batch = Batch(x, y, channel=windows.target)
+        if not self.objective.uses_marks:
+            return batch
+        x_mark, y_mark = windows.batch_marks(index)
+        return replace(batch, x_mark=x_mark, y_mark=y_mark)
 
     def match_columns(self, source: SeriesSource) -> None:
         """Order the channels as in the checkpoint's training, or warn that they are different;

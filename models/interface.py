@@ -14,15 +14,29 @@ from utils.errors import UserError
 
 Options = TypeVar("Options")  # any object with the options of the command line as attributes
 
+CPU_TRAINING_TOKENS = 1024  # of a micro-batch: fits a processor's cache
+CPU_EVALUATION_TOKENS = 1536
+GPU_EVALUATION_TOKENS = 65536
+
 
 @dataclass(frozen=True)
 class DataShape:
-    """The sizes that the data determine: look-back, horizon, channels and classes."""
+    """What the data determine.
+
+    Attributes:
+        seq_len, pred_len: look-back and horizon. n_channels, num_class: channels and classes.
+        n_marks: time marks of a step; None if the task has none.
+        season_length: steps of a season, as 24 of hourly data; 0 if unknown.
+        target: `--features MS`: the scored channel.
+    """
 
     seq_len: int
     pred_len: int
     n_channels: int
     num_class: int = 0
+    n_marks: int | None = None
+    season_length: int = 0
+    target: int | None = None
 
 
 @dataclass(frozen=True)
@@ -44,15 +58,20 @@ class Objective(ABC):
     Attributes:
         model: the module whose trained parameters are updated.
         loss_names: the terms of the training loss that epochs report.
+        trained: whether models of this kind are trained at all.
+        uses_marks: whether batches need time marks, or the padding of series.
         training_windows: most windows of a micro-batch; None if a batch must not be split, as
-            with batch normalisation.
+            with batch normalisation. Then the batches of an evaluation are the same for any number
+            of processes, too.
         evaluation_windows: windows of a batch at evaluation.
         shape_options: the options that determine the shapes of its parameters, for messages.
         notes: how the model was made, for records and checkpoints.
     """
 
     model: nn.Module
-    loss_names: tuple[str, ...] = ("task",)
+    loss_names: tuple[str, ...] = ()
+    trained: bool = True
+    uses_marks: bool = False
     training_windows: int | None = None
     evaluation_windows: int = 256
     shape_options: str = "--seq_len and --pred_len"
@@ -79,20 +98,29 @@ class Objective(ABC):
         """Compute the loss of a micro-batch.
 
         Returns:
-            Scalars: `total`, to be minimised, and each of `loss_names`, detached. Those of the
+            Scalars: `total`, to be minimised, and its terms `loss_names`, detached. Those of the
             micro-batches of a batch add up to those of the batch.
         """
 
     @abstractmethod
-    def predict(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Predict from windows `x` `[batch, seq_len, channels]`.
-
-        Args:
-            mask: imputation: 1 where `x` is observed, shape of `x`.
+    def predict(self, batch: Batch) -> Tensor:
+        """Predict from the windows of a batch, whose truth is not read.
 
         Returns:
             `[batch, steps, channels]`, or logits `[batch, classes]`.
         """
+
+    def split_batches(self, tokens: int, batch_size: int, device: torch.device) -> None:
+        """Allow micro-batches; choose the windows of these and of evaluation batches.
+
+        Args:
+            tokens: of a window, by which its memory is measured.
+        """
+        on_cpu = device.type == "cpu"
+        evaluated = CPU_EVALUATION_TOKENS if on_cpu else GPU_EVALUATION_TOKENS
+        self.evaluation_windows = max(1, evaluated // tokens)
+        trained = max(1, CPU_TRAINING_TOKENS // tokens) if on_cpu else batch_size
+        self.training_windows = min(batch_size, trained)
 
     def parameter_groups(self) -> list[ParameterGroup]:
         """Group the trained parameters; by default one group, with `--learning_rate`."""
@@ -107,18 +135,11 @@ class Objective(ABC):
         self.model.compile()
 
     def saved_state(self) -> dict[str, Tensor]:
-        """What a checkpoint contains: all parameters and buffers but frozen parameters.
-
-        Not by `torch.distributed.checkpoint.state_dict`: it keeps a frozen parameter that has two
-        names, as those of CALF's two branches do.
-        """
-        named = self.model.named_parameters(remove_duplicate=False)
-        frozen = {name for name, p in named if not p.requires_grad}
-        state = self.model.state_dict()
-        return {name: value for name, value in state.items() if name not in frozen}
+        """What a checkpoint contains: by default all parameters and buffers."""
+        return self.model.state_dict()
 
     def load_state(self, state: Mapping[str, Tensor], notes: Mapping, path: Path) -> None:
-        """Load what `saved_state` returned; it may contain frozen parameters.
+        """Load what `saved_state` returned; it may contain parameters that are not saved.
 
         Args:
             notes: those of the checkpoint; may be empty.
@@ -130,17 +151,15 @@ class Objective(ABC):
         self.check_state(state, path)
         self.model.load_state_dict(state, strict=False)
 
-    def check_backbone(self, notes: Mapping, path: Path) -> None:
-        """Refuse to resume on another backbone.
+    def check_resumable(self, notes: Mapping, path: Path) -> None:  # noqa: B027
+        """Check that a training state belongs to this model; by default its shapes say enough.
 
         Args:
             notes: those of the state. path: of the state, for messages.
+
+        Raises:
+            UserError: it does not.
         """
-        ours, theirs = (n.get("backbone", {}).get("fingerprint") for n in (self.notes, notes))
-        if ours != theirs:
-            raise UserError(
-                f"{path}: training began with another backbone: --resume needs the same --llm"
-            )
 
     def check_state(self, state: Mapping[str, Tensor], path: Path) -> None:
         """Check names and shapes of a state; see `load_state`."""

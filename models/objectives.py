@@ -1,4 +1,4 @@
-"""CALF as the training loop sees it: its losses, parameter groups and saved state."""
+"""Models on a frozen GPT-2 as the training loop sees them."""
 
 import hashlib
 from collections.abc import Mapping
@@ -13,17 +13,73 @@ from torch import Tensor, nn
 from layers.backbone import load_config
 from models.CALF import CALFConfig, Model
 from models.interface import DataShape, Objective, Options, ParameterGroup
+from models.supervised import SupervisedObjective
 from utils.batch import Batch, Weight
 from utils.errors import UserError
 from utils.losses import CALFLoss
 
-CPU_TRAINING_TOKENS = 1024  # channels x windows of a micro-batch: fits a processor's cache
-CPU_EVALUATION_TOKENS = 1536
-GPU_EVALUATION_TOKENS = 65536
 PROJECTION_LEARNING_RATE = 1e-4
 
 
-class CALFObjective(Objective):
+class FrozenBackbone(Objective):
+    """A model on a GPT-2 whose frozen weights a fingerprint replaces in checkpoints."""
+
+    @staticmethod
+    def resolve_args(args: Options) -> Options:
+        """Without `--d_model`, take the backbone's width."""
+        args = copy(args)
+        if "d_model" not in args.given:
+            args.d_model = load_config(args.llm).n_embd
+        return args
+
+    def backbone_notes(self, args: object) -> dict:
+        """Describe the backbone, for records and checkpoints."""
+        return {
+            "llm": args.llm,
+            "llm_weights": args.llm_weights,
+            "seed": args.seed,
+            "gpt_layers": args.gpt_layers,
+            "fingerprint": frozen_fingerprint(self.model.gpt2),
+        }
+
+    def saved_state(self) -> dict[str, Tensor]:
+        """All parameters and buffers but frozen parameters.
+
+        Not by `torch.distributed.checkpoint.state_dict`: it keeps a frozen parameter that has two
+        names, as those of CALF's two branches do.
+        """
+        named = self.model.named_parameters(remove_duplicate=False)
+        frozen = {name for name, p in named if not p.requires_grad}
+        state = self.model.state_dict()
+        return {name: value for name, value in state.items() if name not in frozen}
+
+    def load_state(self, state: Mapping[str, Tensor], notes: Mapping, path: Path) -> None:
+        """Load trained parameters, which need the backbone that they were trained on, or a complete
+        state dict, which contains its own.
+
+        Raises:
+            UserError: parameters or the backbone differ.
+        """
+        self.check_state(state, path)
+        backbone = notes.get("backbone", {})
+        whole = state.keys() >= self.model.state_dict().keys()
+        if not whole and backbone.get("fingerprint") != self.notes["backbone"]["fingerprint"]:
+            raise UserError(
+                f"{path} was trained on another backbone: {backbone.get('llm', 'unknown')}, "
+                f"{backbone.get('llm_weights', 'unknown')} weights, seed "
+                f"{backbone.get('seed', 'unknown')}; give the same --llm, --llm_weights and --seed"
+            )
+        self.model.load_state_dict(state, strict=False)
+
+    def check_resumable(self, notes: Mapping, path: Path) -> None:
+        ours, theirs = (n.get("backbone", {}).get("fingerprint") for n in (self.notes, notes))
+        if ours != theirs:
+            raise UserError(
+                f"{path}: training began with another backbone: --resume needs the same --llm"
+            )
+
+
+class CALFObjective(FrozenBackbone):
     """CALF: three losses, two parameter groups; only trained parameters are saved."""
 
     loss_names = ("task", "output", "feature")
@@ -31,9 +87,10 @@ class CALFObjective(Objective):
 
     @staticmethod
     def resolve_args(args: Options) -> Options:
-        """Without `--d_model`, take the backbone's width."""
-        args = copy(args)
-        args.d_model = load_config(args.llm).n_embd
+        """Classification has a loss of its own."""
+        args = FrozenBackbone.resolve_args(args)
+        if args.task_name == "classification" and "task_loss" not in args.given:
+            args.task_loss = "ce"
         return args
 
     def __init__(self, args: object, shape: DataShape, device: torch.device):
@@ -43,24 +100,12 @@ class CALFObjective(Objective):
         self.model = model = Model(CALFConfig.from_args(given)).to(device)
         model.check_channels(shape.n_channels)
         model.grad_checkpoint(args.grad_checkpoint)
-        on_cpu = device.type == "cpu"
-        evaluation_tokens = CPU_EVALUATION_TOKENS if on_cpu else GPU_EVALUATION_TOKENS
-        self.evaluation_windows = max(1, evaluation_tokens // shape.n_channels)
-        self.training_windows = args.batch_size
-        if on_cpu:
-            most = max(1, CPU_TRAINING_TOKENS // shape.n_channels)
-            self.training_windows = min(args.batch_size, most)
+        self.split_batches(shape.n_channels, args.batch_size, device)
         trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
         in_memory = sum(p.numel() for p in model.parameters())
         self.notes = {
             "config": asdict(model.config),
-            "backbone": {
-                "llm": args.llm,
-                "llm_weights": args.llm_weights,
-                "seed": args.seed,
-                "gpt_layers": args.gpt_layers,
-                "fingerprint": frozen_fingerprint(model.gpt2),
-            },
+            "backbone": self.backbone_notes(args),
             "word_embeddings": model.word_embeddings_source,
             "parameters": {"trained": trained, "in_memory": in_memory},
         }
@@ -78,8 +123,8 @@ class CALFObjective(Objective):
         )
         return self.loss(output, batch, weight)
 
-    def predict(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        return self.model(x, mask, text_branch=False).outputs_time
+    def predict(self, batch: Batch) -> Tensor:
+        return self.model(batch.x, batch.mask, text_branch=False).outputs_time
 
     def parameter_groups(self) -> list[ParameterGroup]:
         return parameter_groups(self.model)
@@ -93,9 +138,6 @@ class CALFObjective(Objective):
     def load_state(self, state: Mapping[str, Tensor], notes: Mapping, path: Path) -> None:
         """Load trained parameters, or a complete state dict of the authors' code.
 
-        Trained parameters need the backbone that they were trained on; a whole state dict
-        contains its own.
-
         Raises:
             UserError: parameters, `lora_alpha` or the backbone differ.
         """
@@ -107,15 +149,20 @@ class CALFObjective(Objective):
         alpha = notes.get("config", {}).get("lora_alpha", own_alpha)
         if alpha != own_alpha:
             raise UserError(f"{path} was trained with --lora_alpha {alpha}: give the same")
-        backbone = notes.get("backbone", {})
-        whole = state.keys() >= self.model.state_dict().keys()
-        if not whole and backbone.get("fingerprint") != self.notes["backbone"]["fingerprint"]:
-            raise UserError(
-                f"{path} was trained on another backbone: {backbone.get('llm', 'unknown')}, "
-                f"{backbone.get('llm_weights', 'unknown')} weights, seed "
-                f"{backbone.get('seed', 'unknown')}; give the same --llm, --llm_weights and --seed"
-            )
-        self.model.load_state_dict(state, strict=False)
+        super().load_state(state, notes, path)
+
+
+class GPT4TSObjective(FrozenBackbone, SupervisedObjective):
+    """GPT4TS: the loss of the task; only trained parameters are saved."""
+
+    @staticmethod
+    def resolve_args(args: Options) -> Options:
+        return SupervisedObjective.resolve_args(FrozenBackbone.resolve_args(args))
+
+    def __init__(self, args: object, shape: DataShape, device: torch.device):
+        super().__init__(args, shape, device)
+        self.model.grad_checkpoint(args.grad_checkpoint)
+        self.notes["backbone"] = self.backbone_notes(args)
 
 
 def parameter_groups(model: Model) -> list[ParameterGroup]:

@@ -1,19 +1,137 @@
-"""The models by name. Importing one takes seconds, so it is done only to build it."""
+"""The models by name: the files of this folder. Importing one takes seconds, so that only the one
+to build is imported; what else is known of it is read from its source."""
 
+import ast
 import importlib
+from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from utils.errors import UserError
+
 if TYPE_CHECKING:
+    from torch import nn
+
     from models.interface import Objective
 
-# name on the command line: module and class of its objective
+FOLDER = Path(__file__).parent
+ALIASES = {"LLaTA": "CALF"}  # its first name
+
+# module and class of the objectives of models that are more than a task's loss and one Adam; a
+# model's file may also have a class `Objective` of its own
+SUPERVISED = "models.supervised:SupervisedObjective"
 OBJECTIVES = {
     "CALF": "models.objectives:CALFObjective",
-    "LLaTA": "models.objectives:CALFObjective",  # its first name
+    "GPT4TS": "models.objectives:GPT4TSObjective",
+    "LastValue": "models.supervised:UntrainedObjective",
+    "SeasonalNaive": "models.supervised:UntrainedObjective",
 }
+# options that an objective reads beside those of its model
+CALF_LOSS = "feature_loss output_loss task_w feature_w output_w"
+OPTIONS = {"CALF": f"{CALF_LOSS} grad_checkpoint", "GPT4TS": "grad_checkpoint"}
+
+CONFIGS = ("configs", "config")  # what models call them
+
+
+@cache
+def model_names() -> list[str]:
+    """List the models: the files of this folder that have a class `Model`, and aliases."""
+    files = [path.stem for path in FOLDER.glob("*.py")]
+    models = [name for name in files if "Model" in _classes(name)]
+    return sorted([*models, *ALIASES], key=str.lower)
+
+
+def model_file(name: str) -> Path:
+    """Return the file of a model, relative to the root."""
+    return Path(FOLDER.name) / f"{ALIASES.get(name, name)}.py"
 
 
 def objective_class(name: str) -> type["Objective"]:
-    """Import the objective of the model `name`."""
-    module, _, attribute = OBJECTIVES[name].partition(":")
+    """Import the objective of a model."""
+    name = ALIASES.get(name, name)
+    if name not in OBJECTIVES and "Objective" in _classes(name):
+        return _import(name).Objective
+    module, _, attribute = OBJECTIVES.get(name, SUPERVISED).partition(":")
     return getattr(importlib.import_module(module), attribute)
+
+
+def load_model(name: str) -> type["nn.Module"]:
+    """Import the class `Model` of a model's file.
+
+    Raises:
+        UserError: that fails; the message names what is missing.
+    """
+    return _import(ALIASES.get(name, name)).Model
+
+
+@cache
+def options_of(name: str) -> frozenset[str]:
+    """Return the names that a model reads from its configs, by its source and that of its layers;
+    among them are the options that it uses."""
+    name = ALIASES.get(name, name)
+    found, seen, waiting = set(OPTIONS.get(name, "").split()), set(), [f"models.{name}"]
+    while waiting:
+        module = waiting.pop()
+        if module in seen:
+            continue
+        seen.add(module)
+        for node in ast.walk(_tree(FOLDER.parent.joinpath(*module.split(".")).with_suffix(".py"))):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("layers."):
+                waiting.append(node.module)
+            elif option := _read_of_configs(node):
+                found.add(option)
+    return frozenset(found)
+
+
+def _read_of_configs(node: ast.AST) -> str | None:
+    """Return NAME of `configs.NAME`, `self.configs.NAME` or `getattr(configs, "NAME", ...)`."""
+    if isinstance(node, ast.Attribute):
+        owner, name = node.value, node.attr
+    elif isinstance(node, ast.Call) and getattr(node.func, "id", "") == "getattr":
+        owner, name = node.args[0], getattr(node.args[1], "value", None)
+    else:
+        return None
+    if getattr(owner, "id", None) in CONFIGS:
+        return name
+    of_self = isinstance(owner, ast.Attribute) and getattr(owner.value, "id", None) == "self"
+    return name if of_self and owner.attr in CONFIGS else None
+
+
+@cache
+def _tree(path: Path) -> ast.Module:
+    """Parse a file; one that is missing or can't be parsed fails when it is imported."""
+    try:
+        return ast.parse(path.read_text(encoding="utf-8"))
+    except (OSError, SyntaxError, ValueError):
+        return ast.Module([], [])
+
+
+def _classes(name: str) -> set[str]:
+    """Names of the classes of a model's file."""
+    return {
+        node.name for node in _tree(FOLDER / f"{name}.py").body if isinstance(node, ast.ClassDef)
+    }
+
+
+def _import(name: str):
+    """Import a model's file.
+
+    Raises:
+        UserError: that fails.
+    """
+    path = model_file(name)
+    try:
+        return importlib.import_module(f"{FOLDER.name}.{name}")
+    except ModuleNotFoundError as error:
+        missing, room = error.name or "", (error.name or "").partition(".")[0]
+        if room in ("layers", "utils", "models"):
+            what = f"{missing.replace('.', '/')}.py is missing: copy it too (docs/models.md)"
+        else:
+            what = f"the package {room} is not installed"
+        raise UserError(f"{path} needs {missing}: {what}") from error
+    except ImportError as error:
+        raise UserError(
+            f"{path}: {str(error).partition(' (')[0]}: two files of the same name? (docs/models.md)"
+        ) from error
+    except Exception as error:
+        raise UserError(f"{path} can't be imported: {type(error).__name__}: {error}") from error

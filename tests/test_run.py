@@ -9,7 +9,7 @@ import time
 import pytest
 
 from tests.conftest import ROOT
-from utils.options import UNUSED_OPTIONS, parse_args, warn_unused
+from utils.options import parse_args, warn_unused
 from utils.results import settings_string
 
 REQUIRED = "--task_name long_term_forecast --is_training 1 --model_id m --model CALF --data ETTh1"
@@ -54,7 +54,10 @@ def test_unused_options_are_named_in_one_line(capsys):
     assert "--inverse" in capsys.readouterr().err
     warn_unused(parse("--inverse"))
     assert not capsys.readouterr().err
-    assert len(UNUSED_OPTIONS) > 15
+    warn_unused(parse("--num_workers 4 --patch_len 8"))
+    assert capsys.readouterr().err == "warning: CALF does not use --num_workers --patch_len\n"
+    warn_unused(parse("--r 4 --words none"))
+    assert not capsys.readouterr().err
 
 
 def test_settings_string():

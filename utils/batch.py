@@ -1,4 +1,4 @@
-"""A batch of training windows, and the weight of a micro-batch."""
+"""A batch of windows, and the weight of a micro-batch."""
 
 from dataclasses import dataclass, fields, replace
 
@@ -7,24 +7,31 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Batch:
-    """A batch of training windows.
+    """A batch of windows.
 
     Attributes:
         x: the model's input, `[batch, seq_len, channels]`.
-        y: the truth, `[batch, steps, channels]`, or classes `[batch]`.
+        y: the truth, `[batch, steps, channels]`, or classes `[batch]`; None to predict.
         mask: imputation: 1 where `x` is observed and 0 where it is masked, shape of `x`; only
             masked entries are scored.
         y_mask: M4: 1 where the truth is known, shape of `y`.
         period: M4: steps per season.
         channel: `--features MS`: the scored channel.
+        x_mark: time marks of the look-back, `[batch, seq_len, marks]`; classification: 1 where `x`
+            is observed and 0 where it is padded, `[batch, seq_len]`. None if the model or the task
+            has none.
+        y_mark: time marks of the last `label_len` steps of the look-back and of the horizon,
+            `[batch, label_len + pred_len, marks]`.
     """
 
     x: Tensor
-    y: Tensor
+    y: Tensor | None = None
     mask: Tensor | None = None
     y_mask: Tensor | None = None
     period: int = 1
     channel: int | None = None
+    x_mark: Tensor | None = None
+    y_mark: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.x)
@@ -40,7 +47,7 @@ class Batch:
 
     def scored(self, y: Tensor) -> Tensor:
         """Select the scored entries of truth or predictions `y`."""
-        if self.channel is not None:
+        if self.channel is not None and y.shape[-1] > 1:
             y = y[..., self.channel : self.channel + 1]
         return y if self.mask is None else y[self.mask == 0]
 

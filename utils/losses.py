@@ -1,7 +1,8 @@
-"""The losses of CALF: those by name on the command line, and their weighted sum."""
+"""The losses by name, the loss of a task alone, and CALF's weighted sum of three."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Protocol
 
 import torch
@@ -88,6 +89,62 @@ class BranchOutputs(Protocol):
     features_text: tuple[Tensor, ...] | None
 
 
+def choose_loss(args: object, option: str) -> Loss | SeriesLoss:
+    """Return the loss that an option names.
+
+    Raises:
+        UserError: it is unknown, or not for this task.
+    """
+    names = ["l1", "smooth_l1", "mse"]
+    if args.task_name == "classification" and option == "task_loss":
+        names = ["ce"]
+    if args.task_name == "short_term_forecast" and option != "feature_loss":
+        names = [*SERIES_LOSSES, *names]
+    name = getattr(args, option)
+    if name not in names:
+        raise UserError(
+            f"--{option} {name} is not a loss of {args.task_name}: use one of {', '.join(names)}"
+        )
+    return (POINT_LOSSES | SERIES_LOSSES)[name]
+
+
+def compare(loss: Loss | SeriesLoss, ours: Tensor, theirs: Tensor, batch: Batch) -> Tensor:
+    """Compute a loss between scored entries of a batch."""
+    if loss in SERIES_LOSSES.values():
+        return loss(batch.x, batch.period, ours, theirs, batch.y_mask)
+    return loss(ours, theirs)
+
+
+@dataclass(frozen=True)
+class TaskLoss:
+    """The loss of predictions and truth alone, for models that have no other."""
+
+    loss: Loss | SeriesLoss
+
+    DEFAULTS = MappingProxyType({"classification": "ce", "short_term_forecast": "smape"})
+
+    @classmethod
+    def from_args(cls, args: object) -> "TaskLoss":
+        """Read `--task_loss`; see `choose_loss`."""
+        return cls(choose_loss(args, "task_loss"))
+
+    @classmethod
+    def default(cls, task_name: str) -> str:
+        """Name the usual loss of a task."""
+        return cls.DEFAULTS.get(task_name, "mse")
+
+    def __call__(self, prediction: Tensor, batch: Batch, weight: Weight = WHOLE) -> Tensor:
+        """Compute the loss of a micro-batch, weighted in the mean over its batch.
+
+        Args:
+            prediction: `[batch, steps, channels]` or logits `[batch, classes]`.
+        """
+        prediction, truth = batch.scored(prediction), batch.scored(batch.y)
+        if truth.numel() == 0:  # no scored entry: the mean would be 0/0
+            return weight.scored * prediction.sum()
+        return weight.scored * compare(self.loss, prediction, truth, batch)
+
+
 @dataclass(frozen=True)
 class CALFLoss:
     """The total loss: task + output consistency + feature regularisation.
@@ -114,21 +171,8 @@ class CALFLoss:
         Raises:
             UserError: a loss is unknown, or not for this task.
         """
-        usual = ("l1", "smooth_l1", "mse")
-        allowed = {"task_loss": usual, "output_loss": usual, "feature_loss": usual}
-        if args.task_name == "classification":
-            allowed["task_loss"] = ("ce",)
-        if args.task_name == "short_term_forecast":
-            allowed["task_loss"] = allowed["output_loss"] = (*SERIES_LOSSES, *usual)
-        chosen = []
-        for option, names in allowed.items():
-            name = getattr(args, option)
-            if name not in names:
-                raise UserError(
-                    f"--{option} {name} is not a loss of {args.task_name}: "
-                    f"use one of {', '.join(names)}"
-                )
-            chosen.append((POINT_LOSSES | SERIES_LOSSES)[name])
+        options = ("task_loss", "output_loss", "feature_loss")
+        chosen = [choose_loss(args, option) for option in options]
         return cls(*chosen, args.task_w, args.output_w, args.feature_w)
 
     @property
@@ -162,10 +206,10 @@ class CALFLoss:
         if truth.numel() == 0:  # no scored entry: the mean would be 0/0
             total = time.sum()
         else:
-            total = parts["task"] = self.task_w * self._compare(self.task, time, truth, batch)
+            total = parts["task"] = self.task_w * compare(self.task, time, truth, batch)
             if self.output_w != 0:
                 text = batch.scored(output.outputs_text)
-                parts["output"] = self.output_w * self._compare(self.output, time, text, batch)
+                parts["output"] = self.output_w * compare(self.output, time, text, batch)
                 total = total + parts["output"]
         total = weight.scored * total
         for name in ("task", "output"):
@@ -177,9 +221,3 @@ class CALFLoss:
             parts["feature"] = self.feature_w * weight.windows * features
             total = total + parts["feature"]
         return {"total": total, **{name: part.detach() for name, part in parts.items()}}
-
-    @staticmethod
-    def _compare(loss: Loss | SeriesLoss, ours: Tensor, theirs: Tensor, batch: Batch) -> Tensor:
-        if loss in SERIES_LOSSES.values():
-            return loss(batch.x, batch.period, ours, theirs, batch.y_mask)
-        return loss(ours, theirs)

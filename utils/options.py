@@ -3,8 +3,16 @@
 import argparse
 import sys
 
-from models.registry import OBJECTIVES
+from models.registry import model_names, options_of
 from utils.command_line import Parser, real, switch, whole
+from utils.model_options import (
+    LOSSES,
+    MODEL_OPTIONS,
+    OWN_MODEL_OPTIONS,
+    PUBLISHED_MODEL_OPTIONS,
+    SIZES,
+    add_model_options,
+)
 
 TASKS = (
     "long_term_forecast",
@@ -23,27 +31,10 @@ TASKS_OF_OPTION = {
     "reference_validation": ("long_term_forecast", "anomaly_detection", "classification"),
 }
 
-# Options of the published command lines that this model does not use: (name, settings).
+# Options of the published command lines that nothing uses: (name, settings).
 UNUSED_OPTIONS = [
     ("--num_workers", {"type": whole(), "default": 10}),
-    ("--top_k", {"type": whole(1), "default": 5}),
-    ("--num_kernels", {"type": whole(1), "default": 6}),
-    ("--enc_in", {"type": whole(1), "default": 7}),
-    ("--dec_in", {"type": whole(1), "default": 7}),
-    ("--c_out", {"type": whole(1), "default": 7}),
-    ("--n_heads", {"type": whole(1), "default": 8}),
-    ("--e_layers", {"type": whole(), "default": 2}),
-    ("--d_layers", {"type": whole(), "default": 1}),
-    ("--d_ff", {"type": whole(1), "default": 2048}),
-    ("--moving_avg", {"type": whole(1), "default": 25}),
-    ("--factor", {"type": whole(1), "default": 1}),
-    ("--distil", {"action": "store_false", "default": True}),
-    ("--dropout", {"type": real(below=1), "default": 0.1}),
-    ("--activation", {"type": str, "default": "gelu"}),
-    ("--output_attention", {"action": "store_true", "default": None}),
     ("--use_amp", {"action": "store_true", "default": False}),
-    ("--p_hidden_dims", {"type": whole(1), "nargs": "+", "default": [128, 128]}),
-    ("--p_hidden_layers", {"type": whole(1), "default": 2}),
 ]
 
 
@@ -64,7 +55,10 @@ def add_published_options(parser: argparse.ArgumentParser) -> None:
     )
     run.add_argument("--model_id", required=True, help="name of the run, part of its folder")
     run.add_argument(
-        "--model", required=True, choices=list(OBJECTIVES), help="LLaTA is CALF's first name"
+        "--model",
+        required=True,
+        choices=model_names(),
+        help="a file of models/ (LLaTA is CALF's first name)",
     )
     run.add_argument("--des", default="test", help="description, part of the folder's name")
     run.add_argument("--itr", type=whole(1), default=1, help="repetitions, seeded seed, seed+1, …")
@@ -98,32 +92,15 @@ def add_published_options(parser: argparse.ArgumentParser) -> None:
     data.add_argument("--target_data", default="ETTm1", help="where a zero-shot run is tested")
     data.add_argument("--inverse", action="store_true", help="results in original units")
 
-    model = parser.add_argument_group("model")
-    model.add_argument(
-        "--d_model",
-        type=whole(1),
-        default=512,
-        help="width; if not given, that of the backbone (published: %(default)s)",
-    )
-    model.add_argument("--gpt_layers", type=whole(1), default=6, help="GPT-2 blocks used")
-    model.add_argument("--r", type=whole(1), default=8, help="rank of LoRA")
-    model.add_argument(
-        "--lora_alpha", type=whole(1), default=32, help="LoRA is scaled by alpha / r"
-    )
-    model.add_argument("--lora_dropout", type=real(below=1), default=0.1, help="dropout of LoRA")
-    model.add_argument(
-        "--word_embedding_path", default="wte_pca_500.pt", help="file that pca.py wrote"
-    )
+    add_model_options(parser, PUBLISHED_MODEL_OPTIONS)
 
-    loss = parser.add_argument_group(
-        "losses (l1, smooth_l1, mse; M4 also smape, mase, mape; classification ce)"
+    loss = parser.add_argument_group(f"loss ({LOSSES}; M4 also smape, mase, mape)")
+    loss.add_argument(
+        "--task_loss",
+        default="l1",
+        help="prediction against truth; classification: ce. If not given, models other than CALF "
+        "take mse; M4: smape",
     )
-    loss.add_argument("--task_loss", default="l1", help="prediction against truth")
-    loss.add_argument("--feature_loss", default="l1", help="branch against branch, hidden states")
-    loss.add_argument("--output_loss", default="l1", help="branch against branch, outputs")
-    loss.add_argument("--task_w", type=real(), default=1.0, help="weight of the task loss")
-    loss.add_argument("--feature_w", type=real(), default=0.01, help="weight of the feature loss")
-    loss.add_argument("--output_w", type=real(), default=1.0, help="weight of the output loss")
 
     training = parser.add_argument_group("training")
     training.add_argument("--train_epochs", type=whole(1), default=10, help="most epochs")
@@ -168,9 +145,7 @@ def add_published_options(parser: argparse.ArgumentParser) -> None:
         help="anomaly detection, in %%",
     )
 
-    unused = parser.add_argument_group(
-        "options of other models (accepted, named in a warning, not used; some name the folder)"
-    )
+    unused = parser.add_argument_group("accepted and not used")
     for name, settings in UNUSED_OPTIONS:
         unused.add_argument(name, help=argparse.SUPPRESS, **settings)
     unused.description = " ".join(name for name, _ in UNUSED_OPTIONS)
@@ -178,14 +153,8 @@ def add_published_options(parser: argparse.ArgumentParser) -> None:
 
 def add_own_options(parser: argparse.ArgumentParser) -> None:
     """Add what the published code does not have."""
+    add_model_options(parser, OWN_MODEL_OPTIONS)
     own = parser.add_argument_group("options that the published code does not have")
-    own.add_argument("--llm", default="gpt2", help="GPT-2: hub id or local folder")
-    own.add_argument(
-        "--llm_weights",
-        choices=("pretrained", "random"),
-        default="pretrained",
-        help="random: the same architecture, untrained",
-    )
     own.add_argument("--seed", type=whole(0, 2**31), default=2021, help="of every random choice")
     own.add_argument(
         "--reference_validation",
@@ -243,11 +212,6 @@ def add_own_options(parser: argparse.ArgumentParser) -> None:
         default=1,
         metavar="K",
         help="gradient accumulation: a step is one batch of K times --batch_size windows",
-    )
-    own.add_argument(
-        "--grad_checkpoint",
-        action="store_true",
-        help="recompute activations in the backward pass: less memory, same results",
     )
     own.add_argument(
         "--amp",
@@ -333,11 +297,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         asked = option in args.given and getattr(args, option)
         if asked and args.task_name not in tasks:
             parser.error(f"--{option} is for {', '.join(tasks)}")
-    if args.task_name == "classification" and "task_loss" not in args.given:
-        args.task_loss = "ce"
     if not args.cos and args.lradj not in ("type1", "type2", "type3"):
         parser.error(f"--lradj {args.lradj} is not known: use type1, type2 or type3")
-    if args.is_training and not (args.task_w or args.output_w or args.feature_w):
+    args.model_options = sorted(options_of(args.model) & MODEL_OPTIONS - SIZES)
+    weights = {"task_w", "output_w", "feature_w"}
+    weighted = weights.issubset(args.model_options)
+    if args.is_training and weighted and not any(getattr(args, name) for name in weights):
         parser.error("--task_w, --output_w and --feature_w are all 0: there is no loss to train by")
     return args
 
@@ -345,6 +310,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def warn_unused(args: argparse.Namespace) -> None:
     """Name in one line the options given that this model, or this task, does not use."""
     unused = [name for name, _ in UNUSED_OPTIONS if name[2:] in args.given]
+    of_others = MODEL_OPTIONS - options_of(args.model)
+    unused += [f"--{name}" for name in args.given if name in of_others]
     if args.inverse and args.task_name not in ("long_term_forecast", "imputation"):
         unused.append("--inverse")
     if unused:

@@ -19,14 +19,17 @@ from utils.locks import lock, locked
 # The options that determine a run's results and are not part of its settings string.
 PATHS = ("root_path", "data_path", "word_embedding_path", "llm")
 TESTED = (
-    *PATHS,
-    *"target fill_missing inverse zero_shot target_data".split(),
-    *"seasonal_patterns mask_rate anomaly_ratio llm_weights amp tf32".split(),
+    *"root_path data_path target freq fill_missing inverse zero_shot target_data".split(),
+    *"seasonal_patterns mask_rate anomaly_ratio amp tf32".split(),
 )
 TRAINED = (
-    *"seed percent r lora_alpha lora_dropout task_loss feature_loss output_loss".split(),
-    *"task_w feature_w output_w train_epochs batch_size patience learning_rate cos tmax".split(),
+    *"seed percent task_loss train_epochs batch_size patience learning_rate cos tmax".split(),
     *"lradj decay_fac reference_validation m4_protocol accumulate fast_cpu".split(),
+)
+# of the model, for arguments of versions that had one model
+CALF_OPTIONS = (
+    *"word_embedding_path llm llm_weights r lora_alpha lora_dropout feature_loss".split(),
+    *"output_loss task_w feature_w output_w".split(),
 )
 LOCK = ".lock"
 MANIFEST = "manifest.json"
@@ -81,8 +84,11 @@ def configuration(arguments: Mapping, trained: Mapping | None = None) -> dict[st
         return chosen
 
     trained = arguments if trained is None else trained
-    training = {"model": trained.get("model_digest"), **select(trained, TESTED + TRAINED)}
-    return select(arguments, TESTED) | {f"trained {name}": v for name, v in training.items()}
+    tested, of_model = (
+        (*TESTED, *given.get("model_options", CALF_OPTIONS)) for given in (arguments, trained)
+    )
+    training = {"model": trained.get("model_digest"), **select(trained, of_model + TRAINED)}
+    return select(arguments, tested) | {f"trained {name}": v for name, v in training.items()}
 
 
 def difference(earlier: Mapping[str, object], now: Mapping[str, object]) -> str:

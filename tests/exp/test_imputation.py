@@ -41,9 +41,10 @@ def test_runs_score_the_same_positions(impute, workdir, results):
 
 def test_masks_do_not_depend_on_the_batch(impute):
     experiment = ExpImputation(parse_args(impute()))
-    shape = torch.Size([3, 24, 3])
-    together = experiment._masks(torch.tensor([4, 9, 7]), shape)
-    alone = experiment._masks(torch.tensor([9]), torch.Size([1, 24, 3]))
+    together, alone = (
+        experiment._masked_batch(experiment.test_set, torch.tensor(index)).mask
+        for index in ([4, 9, 7], [9])
+    )
     assert torch.equal(together[1], alone[0])
     assert not torch.equal(together[0], together[1])
 

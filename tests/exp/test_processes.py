@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -54,9 +55,11 @@ def as_processes(count: int) -> list[Processes]:
 def test_shards_cover_all_rows(count):
     processes = as_processes(count)
     for rows in range(20):
-        shards = [range(*p.shard_bounds(rows)) for p in processes]
+        shards = [range(*pair) for pair in pairwise(processes[0].bounds(rows))]
         assert [row for shard in shards for row in shard] == list(range(rows))
         assert max(map(len, shards)) == -(-rows // count)
+        whole = processes[0].bounds(rows, size=-(-20 // count))
+        assert whole == [min(rows, rank * -(-20 // count)) for rank in range(count)] + [rows]
         dealt = [row for p in processes for row in p.shard(range(rows))]
         assert sorted(dealt) == list(range(rows))
 
@@ -66,7 +69,8 @@ def test_gathered_without_padding(count, monkeypatch):
     processes = as_processes(count)
     for rows in range(1, 20):
         whole = torch.arange(rows * 2.0).reshape(rows, 2)
-        parts = [whole[slice(*p.shard_bounds(rows))] for p in processes]
+        bounds = processes[0].bounds(rows)
+        parts = [whole[slice(*pair)] for pair in pairwise(bounds)]
 
         def gather(padded, parts=parts):
             shards = torch.full((count, *padded.shape), -1.0)
@@ -76,7 +80,7 @@ def test_gathered_without_padding(count, monkeypatch):
 
         monkeypatch.setattr("accelerate.utils.gather", gather)
         for p, part in zip(processes, parts, strict=True):
-            assert torch.equal(p.gather(part, rows), whole)
+            assert torch.equal(p.gather(part, bounds), whole)
 
 
 # Processes

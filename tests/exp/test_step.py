@@ -9,7 +9,8 @@ from transformers import GPT2Config, GPT2Model
 from exp.step import Optimisers, micro_batches
 from models.CALF import CALFConfig, Model
 from models.interface import ParameterGroup
-from models.objectives import CPU_TRAINING_TOKENS, CALFObjective
+from models.interface import CPU_TRAINING_TOKENS
+from models.objectives import CALFObjective
 from tests.exp.small_runs import experiment
 from utils.batch import Batch, Weight
 from utils.losses import CALFLoss

@@ -1,0 +1,199 @@
+"""Any model in Time-Series-Library's convention as the training loop sees it."""
+
+from copy import copy
+from types import SimpleNamespace
+
+import torch
+from torch import Tensor, nn
+
+from models.interface import DataShape, Objective, Options
+from models.registry import load_model, model_file, options_of
+from utils.batch import Batch, Weight
+from utils.errors import UserError
+from utils.losses import TaskLoss
+
+FORECASTING = ("long_term_forecast", "short_term_forecast")
+
+
+class MissingOptionError(UserError, AttributeError):
+    """A model reads an attribute that its configs lack."""
+
+
+class Configs(SimpleNamespace):
+    """What `Model(configs)` reads: the options of the command line, and the sizes of the data."""
+
+    def __getattr__(self, name: str) -> object:
+        raise MissingOptionError(
+            f"{model_file(self.model)} reads configs.{name}, but there is no option --{name}: "
+            "add one to utils/model_options.py, or a default to the model's file"
+        )
+
+
+class SupervisedObjective(Objective):
+    """A model with the loss of its task and one Adam; all parameters and buffers are saved.
+
+    A batch is split into micro-batches only if the model has an attribute `tokens_per_window`, by
+    which it says that this does not change its results, and how much memory a window takes.
+    """
+
+    uses_marks = True
+    shape_options = "--seq_len, --pred_len and options of the model"
+
+    @staticmethod
+    def resolve_args(args: Options) -> Options:
+        """Without `--task_loss`, take the usual one of the task."""
+        args = copy(args)
+        if "task_loss" not in args.given:
+            args.task_loss = TaskLoss.default(args.task_name)
+        return args
+
+    def __init__(self, args: object, shape: DataShape, device: torch.device):
+        self.loss = TaskLoss.from_args(args)
+        self.name, self.task, self.shape = args.model, args.task_name, shape
+        self.label_len = min(args.label_len, shape.seq_len)
+        self.path = model_file(args.model)
+        configs = make_configs(args, shape, device)
+        self.model = model = self._build(configs).to(device)
+        self.evaluation_windows = args.batch_size
+        tokens = getattr(model, "tokens_per_window", None)
+        if tokens is not None:
+            self.split_batches(tokens, args.batch_size, device)
+        self._try(device)
+        trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
+        in_memory = sum(p.numel() for p in model.parameters())
+        self.notes = {
+            "model": self.name,
+            "config": {
+                name: value
+                for name, value in sorted(vars(configs).items())
+                if name in options_of(self.name) and name != "device"
+            },
+            "parameters": {"trained": trained, "in_memory": in_memory},
+        }
+        on = f" on {model.backbone}" if isinstance(getattr(model, "backbone", 0), str) else ""
+        print(f"{self.name}{on}: {trained:,} trained of {in_memory:,} parameters, on {device}")
+
+    def losses(self, batch: Batch, weight: Weight) -> dict[str, Tensor]:
+        return {"total": self.loss(self._outputs(batch), batch, weight)}
+
+    def predict(self, batch: Batch) -> Tensor:
+        return self._outputs(batch)
+
+    def _outputs(self, batch: Batch) -> Tensor:
+        """Call the model as Time-Series-Library does: `[batch, steps, channels]` or logits."""
+        x, shape = batch.x, self.shape
+        if x.shape[2] != shape.n_channels:
+            raise UserError(
+                f"the model was made for {shape.n_channels} channels, but the data has {x.shape[2]}"
+            )
+        if self.task in FORECASTING:
+            # what the decoder knows: the last label_len steps of the look-back
+            known = x[:, shape.seq_len - self.label_len :]
+            x_dec = torch.cat([known, x.new_zeros(len(x), shape.pred_len, x.shape[2])], dim=1)
+            outputs = self.model(x, batch.x_mark, x_dec, batch.y_mark)
+        elif self.task == "imputation":
+            outputs = self.model(x, batch.x_mark, None, None, batch.mask)
+        else:  # of classification the marks are the padding
+            outputs = self.model(x, batch.x_mark, None, None)
+        if isinstance(outputs, tuple):  # with --output_attention
+            outputs = outputs[0]
+        if self.task in FORECASTING and outputs is not None:
+            return outputs[:, -shape.pred_len :]
+        return outputs
+
+    def _build(self, configs: Configs) -> nn.Module:
+        """Import the model's file, and make the model.
+
+        Raises:
+            UserError: that fails.
+        """
+        build = load_model(self.name)
+        try:
+            return build(configs)
+        except UserError:
+            raise
+        except Exception as error:
+            raise UserError(
+                f"{self.path}: the model can't be made for --task_name {self.task}: "
+                f"{described(error)}"
+            ) from error
+
+    def _try(self, device: torch.device) -> None:
+        """Predict two random windows, so that a model fails before training begins.
+
+        Raises:
+            UserError: the model lacks the task, fails, or returns another shape.
+        """
+        shape, windows = self.shape, 2
+        generator = torch.Generator().manual_seed(0)
+        x = torch.randn(windows, shape.seq_len, shape.n_channels, generator=generator).to(device)
+        batch = Batch(x, mask=torch.ones_like(x) if self.task == "imputation" else None)
+        if self.task == "classification":
+            batch = Batch(x, x_mark=x.new_ones(windows, shape.seq_len))
+        elif shape.n_marks is not None:
+            steps = (shape.seq_len, self.label_len + shape.pred_len)
+            x_mark, y_mark = (x.new_zeros(windows, n, shape.n_marks) for n in steps)
+            batch = Batch(x, mask=batch.mask, x_mark=x_mark, y_mark=y_mark)
+        lacks = f"{self.name} does not support --task_name {self.task}"
+        self.model.eval()
+        try:
+            with torch.no_grad(), torch.random.fork_rng([device] if device.type == "cuda" else []):
+                outputs = self._outputs(batch)
+        except UserError:
+            raise
+        except (AttributeError, NotImplementedError) as error:
+            raise UserError(f"{lacks}: {described(error)}") from error
+        except Exception as error:
+            raise UserError(
+                f"{self.path} fails for windows {tuple(x.shape)}: {described(error)}"
+            ) from error
+        if outputs is None:
+            raise UserError(f"{lacks}: its forward returns nothing")
+        if self.task == "classification":
+            wanted = (windows, shape.num_class)
+        else:
+            steps = shape.pred_len if self.task in FORECASTING else shape.seq_len
+            wanted = (windows, steps, shape.n_channels)
+        found = tuple(getattr(outputs, "shape", ()))
+        if found == wanted:
+            return
+        if shape.target is None or found != (*wanted[:2], 1):
+            raise UserError(f"{self.path} returns {found or type(outputs)} instead of {wanted}")
+        if shape.target != shape.n_channels - 1:
+            raise UserError(f"{self.name} forecasts the last column alone: make it the --target")
+
+
+class UntrainedObjective(SupervisedObjective):
+    """A model without parameters: it is tested, and never trained."""
+
+    trained = False
+
+    @staticmethod
+    def resolve_args(args: Options) -> Options:
+        args = SupervisedObjective.resolve_args(args)
+        args.is_training, args.checkpoint = 0, None
+        return args
+
+
+def make_configs(args: object, shape: DataShape, device: torch.device) -> Configs:
+    """Make what `Model(configs)` reads; sizes come from the data, whatever the options say."""
+    sizes = {
+        **dict.fromkeys(("enc_in", "dec_in", "c_out"), shape.n_channels),
+        "seq_len": shape.seq_len,
+        "label_len": min(args.label_len, shape.seq_len),
+        "pred_len": shape.pred_len,
+        "num_class": shape.num_class,
+        "season_length": args.season_length or shape.season_length,
+        "device": device,
+    }
+    for name in ("enc_in", "dec_in", "c_out", "num_class"):
+        given = getattr(args, name, None)
+        if name in args.given and given != sizes[name]:
+            print(f"--{name} {given}: the data has {sizes[name]}, which counts")
+    return Configs(**vars(args) | sizes)
+
+
+def described(error: Exception) -> str:
+    """Describe an error in a model's file in a line."""
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0] if lines else ''} (--debug shows where)"

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from layers.decomposition import decompose, moving_average
+from models.checks import FORECASTING, TASKS
 from models.DLinear import Model
 from tests.models.configs import published, size, small
 
@@ -92,6 +93,17 @@ def test_a_layer_for_each_channel():
         single = Model(small(enc_in=1))
         single.load_state_dict({name: p[channel] for name, p in model.state_dict().items()})
         torch.testing.assert_close(single(x[..., [channel]]), y[..., [channel]])
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_shapes_of_a_layer_for_each_channel(task):
+    model = Model(small(task_name=task, individual=True))
+    with torch.autocast("cpu", torch.bfloat16):
+        y = model(torch.randn(2, 24, 3))
+    steps = 10 if task in FORECASTING else 24
+    assert y.shape == ((2, 4) if task == "classification" else (2, steps, 3))
+    y.float().square().sum().backward()
+    assert all(p.grad.any() for p in model.parameters())
 
 
 def test_initial_forecast_is_the_mean():

@@ -11,11 +11,10 @@ from layers.backbone import check_backbone, describe_backbone, load_backbone
 from layers.gpt2 import adapter_is_merged, build_branches
 from layers.instance_norm import denormalise, standardise
 from layers.match import CrossModalMatch
+from models.checks import FORECASTING
 from pca import principal_word_embeddings
 from utils.errors import UserError
 from utils.word_embeddings import DEFAULT_PATH, load_word_embeddings
-
-FORECASTING = ("long_term_forecast", "short_term_forecast")
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,8 @@ from data_provider.batches import index_batches
 from data_provider.csv_source import SeriesSource
 from data_provider.windows import WindowDataset
 from layers.backbone import quiet_transformers
-from utils.baselines import last_value, seasonal_naive
+from models.LastValue import last_value
+from models.SeasonalNaive import seasonal_naive
 from utils.metrics import ErrorSums
 from utils.options import parse_args
 from utils.plots import plot_forecast

@@ -58,6 +58,18 @@ def frequency_unit(freq: str) -> str:
     return unit
 
 
+def mark_count(freq: str, embed: str = "timeF") -> int:
+    """Count the features that `time_features` computes; yearly data have none.
+
+    Raises:
+        UserError: unknown frequency.
+    """
+    unit = frequency_unit(freq)
+    if embed == "timeF":
+        return len(_FEATURES[unit])
+    return 5 if unit == "minute" else 4
+
+
 def time_features(dates: pd.DatetimeIndex, freq: str, embed: str = "timeF") -> np.ndarray:
     """Compute time marks.
 

@@ -1,4 +1,4 @@
-"""Metrics, atomic writes, streamed arrays, baselines, and files of word embeddings."""
+"""Metrics, atomic writes, streamed arrays, and files of word embeddings."""
 
 import os
 import pickle
@@ -14,7 +14,6 @@ from sklearn.metrics import (
     mean_squared_error,
 )
 
-from utils.baselines import last_value, seasonal_naive
 from utils.errors import UserError
 from utils.files import NpyWriter, whole_file
 from utils.machine import usable_cores
@@ -73,14 +72,6 @@ def test_npy_writer(tmp_path):
         for part in (array[:4], array[4:].transpose(0, 2, 1).copy().transpose(0, 2, 1)):
             writer.write(torch.from_numpy(part))
     np.testing.assert_array_equal(np.load(tmp_path / "x.npy"), array)
-
-
-def test_baselines():
-    x = torch.arange(6.0).reshape(1, 6, 1)
-    assert last_value(x, 2).flatten().tolist() == [5, 5]
-    assert seasonal_naive(x, 5, 3).flatten().tolist() == [3, 4, 5, 3, 4]
-    with pytest.raises(ValueError, match="period"):
-        seasonal_naive(x, 5, 7)
 
 
 def test_formats_of_word_embeddings(tmp_path):

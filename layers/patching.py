@@ -1,0 +1,34 @@
+"""Patches: the tokens of PatchTST (arXiv 2211.14730, section 3.1)."""
+
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor
+
+from utils.errors import UserError
+
+
+def patch_count(seq_len: int, patch_len: int, stride: int) -> int:
+    """Count the patches that `patches` makes of `seq_len` steps: ⌊(L - P) / S⌋ + 2.
+
+    Raises:
+        UserError: not even one.
+    """
+    if patch_len > seq_len + stride:
+        raise UserError(
+            f"--patch_len {patch_len} is longer than --seq_len {seq_len} and --stride {stride} "
+            "together: choose shorter patches"
+        )
+    return (seq_len + stride - patch_len) // stride + 1
+
+
+def patches(x: Tensor, patch_len: int, stride: int) -> Tensor:
+    """Cut windows into patches, after `stride` repeats of the last value were appended.
+
+    Args:
+        x: `[batch, length, channels]`.
+
+    Returns:
+        `[batch, channels, patches, patch_len]`.
+    """
+    padded = F.pad(rearrange(x, "b l c -> b c l"), (0, stride), "replicate")
+    return padded.unfold(-1, patch_len, stride)

@@ -1,0 +1,37 @@
+"""The naive forecast: the last value persists (Hyndman and Athanasopoulos, FPP3, section 5.2)."""
+
+from torch import Tensor, nn
+
+from models.checks import FORECASTING, check_task
+
+
+def last_value(x: Tensor, pred_len: int) -> Tensor:
+    """Repeat the last step of `x` `[batch, length, channels]` `pred_len` times."""
+    return x[:, -1:].expand(-1, pred_len, -1)
+
+
+class Model(nn.Module):
+    """A forecast without parameters.
+
+    Args:
+        configs: task_name, pred_len.
+
+    Raises:
+        UserError: the task is no forecasting task.
+    """
+
+    def __init__(self, configs: object):
+        super().__init__()
+        check_task("LastValue", configs.task_name, FORECASTING)
+        self.pred_len = configs.pred_len
+
+    def forward(
+        self,
+        x_enc: Tensor,
+        x_mark_enc: Tensor | None = None,
+        x_dec: Tensor | None = None,
+        x_mark_dec: Tensor | None = None,
+        mask: Tensor | None = None,
+    ) -> Tensor:
+        """Forecast `[batch, pred_len, channels]` from `x_enc` `[batch, seq_len, channels]`."""
+        return last_value(x_enc, self.pred_len)

@@ -1,0 +1,51 @@
+"""The seasonal naive forecast (Hyndman and Athanasopoulos, FPP3, section 5.2)."""
+
+import torch
+from torch import Tensor, nn
+
+from models.checks import FORECASTING, check_task
+from utils.errors import UserError
+
+
+def seasonal_naive(x: Tensor, pred_len: int, period: int) -> Tensor:
+    """Repeat the last `period` steps of `x` `[batch, length, channels]` over `pred_len` steps.
+
+    Raises:
+        ValueError: `x` is shorter than `period`.
+    """
+    if x.shape[1] < period:
+        raise ValueError(f"{x.shape[1]} steps are shorter than a period of {period}")
+    phase = torch.arange(pred_len, device=x.device) % period
+    return x[:, -period:][:, phase]
+
+
+class Model(nn.Module):
+    """A forecast without parameters: the last season repeats.
+
+    Args:
+        configs: task_name, seq_len, pred_len; season_length in steps.
+
+    Raises:
+        UserError: the task is no forecasting task, or the look-back is shorter than a season.
+    """
+
+    def __init__(self, configs: object):
+        super().__init__()
+        check_task("SeasonalNaive", configs.task_name, FORECASTING)
+        if not 0 < configs.season_length <= configs.seq_len:
+            raise UserError(
+                f"--season_length {configs.season_length} must be between 1 and "
+                f"--seq_len {configs.seq_len}"
+            )
+        self.pred_len, self.season_length = configs.pred_len, configs.season_length
+
+    def forward(
+        self,
+        x_enc: Tensor,
+        x_mark_enc: Tensor | None = None,
+        x_dec: Tensor | None = None,
+        x_mark_dec: Tensor | None = None,
+        mask: Tensor | None = None,
+    ) -> Tensor:
+        """Forecast `[batch, pred_len, channels]` from `x_enc` `[batch, seq_len, channels]`."""
+        return seasonal_naive(x_enc, self.pred_len, self.season_length)

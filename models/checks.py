@@ -1,0 +1,30 @@
+"""The tasks, and checks of options that several models share."""
+
+from collections.abc import Collection
+
+from utils.errors import UserError
+
+FORECASTING = ("long_term_forecast", "short_term_forecast")
+TASKS = (*FORECASTING, "imputation", "anomaly_detection", "classification")
+
+
+def check_task(model: str, task: str, supported: Collection[str] = TASKS) -> None:
+    """Check that a model has a head for a task.
+
+    Raises:
+        UserError: it has none.
+    """
+    if task not in supported:
+        raise UserError(f"{model} does not support --task_name {task}")
+
+
+def check_transformer(d_model: int, n_heads: int, activation: str) -> None:
+    """Check the sizes of a transformer encoder.
+
+    Raises:
+        UserError: the heads do not divide the width, or the activation is unknown.
+    """
+    if d_model % n_heads:
+        raise UserError(f"--d_model {d_model} is not a multiple of --n_heads {n_heads}")
+    if activation not in ("relu", "gelu"):
+        raise UserError(f"--activation {activation} is unknown: use relu or gelu")

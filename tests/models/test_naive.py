@@ -1,0 +1,42 @@
+"""The naive forecasts against NumPy."""
+
+import numpy as np
+import pytest
+import torch
+
+from models import LastValue, SeasonalNaive
+from models.LastValue import last_value
+from models.SeasonalNaive import seasonal_naive
+from tests.models.configs import size, small
+from utils.errors import UserError
+
+
+def test_last_value():
+    x = torch.randn(2, 24, 3)
+    model = LastValue.Model(small())
+    np.testing.assert_array_equal(model(x), np.repeat(x.numpy()[:, 23:24], 10, axis=1))
+    assert size(model) == 0
+
+
+@pytest.mark.parametrize("season", [1, 6, 10, 24])
+def test_seasonal_naive(season):
+    """Whole seasons, parts of one, and several."""
+    x = torch.randn(2, 24, 3)
+    model = SeasonalNaive.Model(small(season_length=season))
+    repeated = np.tile(x.numpy()[:, 24 - season :], (1, 10, 1))[:, :10]
+    np.testing.assert_array_equal(model(x), repeated)
+    assert size(model) == 0
+
+
+@pytest.mark.parametrize("season", [0, 25])
+def test_seasons_of_no_use(season):
+    with pytest.raises(UserError, match=f"--season_length {season} .*--seq_len 24"):
+        SeasonalNaive.Model(small(season_length=season))
+
+
+def test_functions():
+    x = torch.arange(6.0).reshape(1, 6, 1)
+    assert last_value(x, 2).flatten().tolist() == [5, 5]
+    assert seasonal_naive(x, 5, 3).flatten().tolist() == [3, 4, 5, 3, 4]
+    with pytest.raises(ValueError, match="period"):
+        seasonal_naive(x, 5, 7)

@@ -1,0 +1,147 @@
+"""PatchTST against that of transformers, with the same weights."""
+
+import pytest
+import torch
+from transformers import PatchTSTConfig, PatchTSTForPrediction
+
+from layers.instance_norm import denormalise, standardise
+from models.PatchTST import Model
+from tests.models.configs import published, size, small
+from utils.errors import UserError
+
+LAYER = {
+    "attention.out_proj": "self_attn.out_proj",
+    "feed_forward.0": "ff.0",
+    "feed_forward.3": "ff.3",
+    "norm1": "norm_sublayer1.batchnorm",
+    "norm2": "norm_sublayer3.batchnorm",
+}
+
+
+def pair(**changed) -> tuple[Model, PatchTSTForPrediction]:
+    """Our model, and that of transformers with its weights; its context is the padded series."""
+    torch.manual_seed(0)
+    options = small(**changed)
+    theirs = PatchTSTForPrediction(
+        PatchTSTConfig(
+            num_input_channels=3, context_length=options.seq_len + options.stride,
+            prediction_length=options.pred_len, patch_length=options.patch_len,
+            patch_stride=options.stride, d_model=options.d_model, ffn_dim=options.d_ff,
+            num_attention_heads=options.n_heads, num_hidden_layers=options.e_layers,
+            activation_function=options.activation, norm_type="batchnorm", pre_norm=False,
+            positional_encoding_type="random", scaling=None, loss="mse", share_embedding=True,
+            share_projection=True, channel_attention=False, pooling_type=None, use_cls_token=False,
+            attention_dropout=0.0, positional_dropout=0.0, path_dropout=0.0, ff_dropout=0.0,
+            head_dropout=0.0, do_mask_input=False, attn_implementation="eager",
+        )
+    )  # fmt: skip
+    for tensor in (*theirs.parameters(), *theirs.buffers()):
+        if tensor.is_floating_point():
+            torch.nn.init.uniform_(tensor, 0.2, 0.6)
+            tensor.data *= torch.randn(tensor.shape).sign() if tensor.dim() > 1 else 1
+    source = theirs.state_dict()
+    state = {"position": source["model.encoder.positional_encoder.position_enc"]}
+    for kind in ("weight", "bias"):
+        state[f"embedding.{kind}"] = source[f"model.encoder.embedder.input_embedding.{kind}"]
+        state[f"head.{kind}"] = source[f"head.projection.{kind}"]
+    for i in range(options.e_layers):
+        there, here = f"model.encoder.layers.{i}.", f"encoder.{i}."
+        for ours, other in LAYER.items():
+            for key, value in source.items():
+                if key.startswith(there + other + "."):
+                    state[f"{here}{ours}.{key.rpartition('.')[2]}"] = value
+        for kind in ("weight", "bias"):
+            state[f"{here}attention.in_proj_{kind}"] = torch.cat(
+                [source[f"{there}self_attn.{p}_proj.{kind}"] for p in "qkv"]
+            )
+    model = Model(options)
+    model.load_state_dict(state)
+    return model, theirs
+
+
+def context(x: torch.Tensor, stride: int) -> torch.Tensor:
+    """The standardised series, its last value repeated."""
+    return torch.cat([x, x[:, -1:].repeat(1, stride, 1)], dim=1)
+
+
+@pytest.mark.parametrize("mode", ["train", "eval"])
+@pytest.mark.parametrize("activation", ["relu", "gelu"])
+def test_forecast(mode, activation):
+    """In training, batch normalisation takes the statistics of the batch."""
+    model, theirs = pair(activation=activation)
+    model.train(mode == "train")
+    theirs.train(mode == "train")
+    raw = torch.randn(6, 24, 3) * 4 + 3
+    x, mean, scale = standardise(raw)
+    with torch.set_grad_enabled(mode == "train"):
+        expected = theirs(context(x, 4)).prediction_outputs
+        y = model(raw)
+    expected = denormalise(expected, mean, scale)
+    torch.testing.assert_close(y, expected, rtol=1e-5, atol=1e-5)
+    for ours, other in ((model.encoder[1].norm2, theirs.model.encoder.layers[1].norm_sublayer3),):
+        torch.testing.assert_close(ours.running_var, other.batchnorm.running_var)
+
+
+@pytest.mark.parametrize("mode", ["train", "eval"])
+def test_features_and_gradients(mode):
+    model, theirs = pair()
+    model.train(mode == "train")
+    theirs.train(mode == "train")
+    x = torch.randn(6, 24, 3)
+    features = model.encode(x)
+    expected = theirs.model(context(x, 4)).last_hidden_state
+    torch.testing.assert_close(features, expected, rtol=1e-5, atol=1e-5)
+    weights = torch.randn(features.shape)
+    (features * weights).sum().backward()
+    (expected * weights).sum().backward()
+    torch.testing.assert_close(
+        model.embedding.weight.grad,
+        theirs.model.encoder.embedder.input_embedding.weight.grad,
+        rtol=1e-4,
+        atol=1e-4,
+    )
+
+
+def test_classification():
+    torch.manual_seed(0)
+    model = Model(small(task_name="classification"))
+    x = torch.randn(6, 24, 3) + 5
+    model.eval()
+    features = model.encode(standardise(x)[0]).reshape(6, -1)
+    expected = features @ model.head.weight.T + model.head.bias
+    torch.testing.assert_close(model(x, torch.ones(6, 24)), expected)
+
+
+def test_channels_are_independent():
+    model, _ = pair()
+    model.eval()
+    x = torch.randn(6, 24, 3)
+    torch.testing.assert_close(model(x)[..., [1]], model(x[..., [1]]), rtol=1e-4, atol=1e-4)
+
+
+def test_patches_of_the_padded_series():
+    """The longest patch has the whole padded look-back."""
+    assert Model(small(patch_len=28)).position.shape == (1, 8)
+    assert Model(small(patch_len=27)).position.shape == (1, 8)
+    with pytest.raises(UserError, match=r"--patch_len 29 .*--seq_len 24 .*--stride 4"):
+        Model(small(patch_len=29))
+    model = Model(small(patch_len=7, stride=5))  # these do not reach the end of the padding
+    assert model.position.shape == ((24 + 5 - 7) // 5 + 1, 8)
+    assert model(torch.randn(2, 24, 3)).shape == (2, 10, 3)
+
+
+def test_positions_start_small():
+    position = Model(published(d_model=512, d_ff=8, patch_len=16, stride=8)).position
+    assert position.abs().max() <= 0.02
+    assert position.std().item() == pytest.approx(0.04 / 12**0.5, rel=0.05)
+
+
+def test_published_size():
+    d, d_ff, patch_len, stride = 512, 2048, 16, 8
+    count = (96 - patch_len) // stride + 2
+    layer = 4 * (d * d + d) + (d * d_ff + d_ff) + (d_ff * d + d) + 2 * 2 * d
+    embedding = (patch_len * d + d) + count * d
+    head = count * d * 96 + 96
+    sizes = {"d_model": d, "d_ff": d_ff, "n_heads": 2, "e_layers": 1}
+    model = Model(published(**sizes, patch_len=patch_len, stride=stride))
+    assert size(model) == embedding + layer + head == 3_757_152

@@ -1,0 +1,161 @@
+"""TimesNet: periods of known series, the merged convolution, folding, and the embedding."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from layers.embedding_of_steps import StepEmbedding
+from layers.inception import InceptionBlock
+from models.TimesNet import Model, TimesBlock, periods
+from tests.models.configs import published, size, small
+from utils.errors import UserError
+
+
+def test_periods_of_sinusoids():
+    t = torch.arange(96.0)
+    strong, weak = torch.sin(2 * math.pi * t / 12), 0.5 * torch.cos(2 * math.pi * t / 32)
+    x = torch.stack([strong + weak + 100, 2 * strong - 50], dim=1).expand(3, -1, -1)
+    found, amplitude = periods(x, 2)
+    assert found == [12, 32]  # and not the mean, frequency 0
+    expected = torch.tensor([48 * (1 + 2) / 2, 48 * 0.5 / 2]).expand(3, -1)
+    torch.testing.assert_close(amplitude, expected, rtol=1e-4, atol=1e-3)
+
+
+def test_periods_of_noise():
+    """The frequencies are those of the whole batch, the amplitudes those of each window."""
+    x = torch.randn(5, 45, 4)
+    spectrum = np.abs(np.fft.rfft(x.double().numpy(), axis=1))
+    mean = spectrum.mean(axis=(0, 2))
+    mean[0] = 0
+    top = np.argsort(-mean)[:5]
+    found, amplitude = periods(x, 5)
+    assert found == [45 // f for f in top]
+    np.testing.assert_allclose(amplitude, spectrum.mean(axis=2)[:, top], rtol=1e-4)
+
+
+@pytest.mark.parametrize("shape", [(1, 20), (2, 9), (7, 3), (12, 12), (20, 1)])
+@pytest.mark.parametrize("num_kernels", [1, 3, 6])
+def test_merged_convolution(shape, num_kernels):
+    """It equals the mean of the convolutions, in values and gradients."""
+    torch.manual_seed(0)
+    block = InceptionBlock(4, 5, num_kernels)
+    for kernel in block.kernels:
+        assert not kernel.bias.any()
+        torch.nn.init.normal_(kernel.bias)
+    x = torch.randn(3, 4, *shape, requires_grad=True)
+    merged = block(x)
+    plain = torch.stack([kernel(x) for kernel in block.kernels]).mean(dim=0)
+    torch.testing.assert_close(merged, plain, rtol=1e-5, atol=1e-5)
+    weights = torch.randn(plain.shape)
+    wrt = [x, *block.parameters()]
+    ours, expected = (torch.autograd.grad((y * weights).sum(), wrt) for y in (merged, plain))
+    torch.testing.assert_close(ours, expected, rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize("length", [24, 25, 29])
+def test_block_by_hand(length):
+    """Fold each channel by NumPy, also where the period does not divide the length."""
+    torch.manual_seed(0)
+    block = TimesBlock(4, 6, top_k=3, num_kernels=2)
+    x = torch.randn(2, length, 4)
+    found, amplitude = periods(x, 3)
+    assert [p for p in found if length % p] or length == 24
+    weight = np.exp(amplitude.double().numpy())
+    weight /= weight.sum(axis=1, keepdims=True)
+    expected = x.double().numpy()
+    for i, period in enumerate(found):
+        rows = math.ceil(length / period)
+        folded = np.zeros((2, 4, rows, period), dtype=np.float32)
+        for step in range(length):
+            folded[:, :, step // period, step % period] = x[:, step]
+        y = torch.from_numpy(folded)
+        for j in (0, 2):
+            y = torch.stack([kernel(y) for kernel in block.conv[j].kernels]).mean(dim=0)
+            y = F.gelu(y) if j == 0 else y
+        for step in range(length):
+            part = y[:, :, step // period, step % period].detach().numpy()
+            expected[:, step] += weight[:, i : i + 1] * part
+    found_output = block(x)
+    assert found_output.shape == x.shape
+    np.testing.assert_allclose(found_output.detach(), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_embedding_by_hand():
+    """The convolution is circular; positions are those of the transformer; marks are added."""
+    torch.manual_seed(0)
+    embedding = StepEmbedding(24, 3, 8, 0.0, "h")
+    x, marks = torch.randn(2, 24, 3), torch.rand(2, 24, 4)
+    kernel = embedding.value.weight
+    expected = torch.zeros(2, 24, 8)
+    for step in range(24):
+        for tap in range(3):
+            expected[:, step] += x[:, (step + tap - 1) % 24] @ kernel[:, :, tap].T
+        for i in range(4):
+            angle = step / 10000 ** (2 * i / 8)
+            expected[:, step, 2 * i] += math.sin(angle)
+            expected[:, step, 2 * i + 1] += math.cos(angle)
+    torch.testing.assert_close(embedding(x), expected, rtol=1e-4, atol=1e-5)
+    expected = expected + marks @ embedding.marks.weight.T
+    torch.testing.assert_close(embedding(x, marks), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_integer_marks():
+    """Month, day, weekday, hour and quarter of an hour, up to their largest values."""
+    model = Model(small(embed="fixed", freq="15min"))
+    marks = torch.tensor([12.0, 31, 6, 23, 3]).expand(2, 24, 5)
+    tables = [table.weight for table in model.embedding.marks.tables]
+    x = torch.randn(2, 24, 3)
+    added = model.embedding(x, marks) - model.embedding(x)
+    expected = sum(table[i] for table, i in zip(tables, (12, 31, 6, 23, 3), strict=True))
+    torch.testing.assert_close(added, expected.expand(2, 24, 8), rtol=1e-5, atol=1e-5)
+    assert len(Model(small(embed="fixed")).embedding.marks.tables) == 4
+
+
+def test_data_without_marks():
+    model = Model(small(freq="y"))
+    assert model.embedding.marks is None
+    x = torch.randn(2, 24, 3)
+    assert torch.equal(model(x, torch.empty(2, 24, 0)), model(x))
+
+
+def test_odd_width():
+    assert Model(small(d_model=7))(torch.randn(2, 24, 3)).shape == (2, 10, 3)
+
+
+def test_padded_steps_do_not_count():
+    """Of a classified window, only real steps reach the logits directly."""
+    model = Model(small(task_name="classification"))
+    x = torch.randn(2, 24, 3)
+    nothing = model(x, torch.zeros(2, 24))
+    torch.testing.assert_close(nothing, model.projection.bias.expand(2, -1))
+    assert torch.equal(model(x, torch.ones(2, 24)), model(x))
+
+
+def test_one_layer_norm_after_each_block():
+    model = Model(small())
+    seen = []
+    model.layer_norm.register_forward_hook(lambda *_: seen.append(1))
+    model(torch.randn(2, 24, 3))
+    assert len(seen) == 2
+
+
+@pytest.mark.parametrize(("task", "length"), [("long_term_forecast", 14), ("imputation", 8)])
+def test_more_periods_than_frequencies(task, length):
+    options = {"task_name": task, "seq_len": 8, "pred_len": 6}
+    Model(small(**options, top_k=length // 2))(torch.randn(2, 8, 3))
+    with pytest.raises(UserError, match=f"--top_k {length // 2 + 1}.*{length} steps"):
+        Model(small(**options, top_k=length // 2 + 1))
+
+
+def test_published_size():
+    d, d_ff, kernels = 16, 32, 6
+    areas = sum((2 * i + 1) ** 2 for i in range(kernels))
+    block = (d * d_ff * areas + kernels * d_ff) + (d_ff * d * areas + kernels * d)
+    embedding = 7 * d * 3 + 4 * d
+    extend = 96 * 192 + 192
+    sizes = {"d_model": d, "d_ff": d_ff, "e_layers": 2, "top_k": 5, "num_kernels": kernels}
+    expected = embedding + extend + 2 * block + 2 * d + (d * 7 + 7)
+    assert size(Model(published(**sizes))) == expected == 605_479

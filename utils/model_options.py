@@ -7,7 +7,8 @@ from models.registry import ALIASES, model_names, options_of
 from utils.command_line import real, whole
 
 LOSSES = "l1, smooth_l1, mse"
-SIZES = frozenset({"enc_in", "dec_in", "c_out"})  # those of the data count
+# options that change no result: sizes, of which those of the data count, and use of memory
+NEUTRAL = frozenset({"enc_in", "dec_in", "c_out", "grad_checkpoint"})
 POSITIVE = {"type": whole(1)}
 FRACTION = {"type": real(below=1)}
 WEIGHT = {"type": real()}

@@ -8,9 +8,9 @@ from utils.command_line import Parser, real, switch, whole
 from utils.model_options import (
     LOSSES,
     MODEL_OPTIONS,
+    NEUTRAL,
     OWN_MODEL_OPTIONS,
     PUBLISHED_MODEL_OPTIONS,
-    SIZES,
     add_model_options,
 )
 
@@ -299,7 +299,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
             parser.error(f"--{option} is for {', '.join(tasks)}")
     if not args.cos and args.lradj not in ("type1", "type2", "type3"):
         parser.error(f"--lradj {args.lradj} is not known: use type1, type2 or type3")
-    args.model_options = sorted(options_of(args.model) & MODEL_OPTIONS - SIZES)
+    args.model_options = sorted(options_of(args.model) & MODEL_OPTIONS - NEUTRAL)
     weights = {"task_w", "output_w", "feature_w"}
     weighted = weights.issubset(args.model_options)
     if args.is_training and weighted and not any(getattr(args, name) for name in weights):

@@ -8,8 +8,7 @@ from transformers import GPT2Config, GPT2Model
 
 from exp.step import Optimisers, micro_batches
 from models.CALF import CALFConfig, Model
-from models.interface import ParameterGroup
-from models.interface import CPU_TRAINING_TOKENS
+from models.interface import CPU_TRAINING_TOKENS, ParameterGroup
 from models.objectives import CALFObjective
 from tests.exp.small_runs import experiment
 from utils.batch import Batch, Weight

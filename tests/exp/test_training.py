@@ -25,6 +25,7 @@ from run import main
 from tests.conftest import ROOT, load
 from utils.command_line import Parser
 from utils.errors import UserError
+from utils.model_options import MODEL_OPTIONS
 from utils.options import UNUSED_OPTIONS, add_own_options, add_published_options, parse_args
 from utils.results import TESTED, TRAINED
 
@@ -416,13 +417,13 @@ def test_another_model_is_another_configuration(workdir, command, refused, resul
 def test_every_option_is_sorted():
     """Whether an option changes the results decides what may be replaced."""
     neutral = (
-        "task_name is_training model_id model des itr data features freq seq_len label_len "
-        "pred_len embed d_model gpt_layers checkpoints checkpoint use_gpu gpu use_multi_gpu "
-        "devices do_predict overwrite resume save_every skip_bad_steps grad_checkpoint compile "
+        "task_name is_training model_id model des itr data features seq_len label_len "
+        "pred_len embed checkpoints checkpoint use_gpu gpu use_multi_gpu "
+        "devices do_predict overwrite resume save_every skip_bad_steps compile "
         "deterministic threads debug"
     ).split()
     unused = [name.removeprefix("--") for name, _ in UNUSED_OPTIONS]
-    known = [*neutral, *unused, *TESTED, *TRAINED]
+    known = [*neutral, *unused, *TESTED, *TRAINED, *MODEL_OPTIONS]
     assert sorted(known) == sorted(action.dest for action in PARSER._actions)
 
 

@@ -34,7 +34,11 @@ def experiment(task: str, data: Path, *more: str) -> ExpBasic:
 
 def trained(task: str, data: Path, *more: str) -> dict[str, object]:
     """Train in the working folder; returns all results."""
-    run = experiment(task, data, *more)
+    return all_of(experiment(task, data, *more))
+
+
+def all_of(run: ExpBasic) -> dict[str, object]:
+    """Train; returns all results."""
     run.train()
     return left(run) | {"test score": run.test_score()}
 

@@ -1,0 +1,207 @@
+"""Every model trains, resumes, runs in several processes and forecasts in the same loop."""
+
+import importlib
+import json
+import signal
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from exp.checkpoint import read_checkpoint
+from exp.exp_basic import ExpBasic
+from models.registry import ALIASES, model_names, objective_class, options_of
+from run import EXPERIMENTS, main
+from scripts.chaos import TASKS, WIDTH
+from tests.conftest import load
+from tests.exp.small_runs import all_of, differ, once_at, send
+from tests.exp.test_processes import check_equal, ended
+from utils.interrupts import Interrupted
+from utils.options import parse_args
+
+LONG = "long_term_forecast"
+MODELS = [name for name in model_names() if name not in ALIASES]
+TRAINED = [name for name in MODELS if objective_class(name).trained]
+ON_GPT2 = {"d_model": WIDTH, "gpt_layers": 2, "lora_dropout": 0.2}
+SIZES = {
+    "d_model": 8,
+    "n_heads": 2,
+    "e_layers": 1,
+    "d_ff": 16,
+    "top_k": 2,
+    "num_kernels": 2,
+    "patch_len": 8,
+    "stride": 4,
+    "season_length": 6,
+}
+
+
+def command(task: str, data: Path, model: str, *more: str) -> list[str]:
+    """The command line of a small training, with the options that the model uses."""
+    sizes = {**SIZES, "llm": data / "gpt2", "word_embedding_path": data / "gpt2" / "words.pt"}
+    if "llm" in options_of(model):
+        sizes |= ON_GPT2
+    return [
+        *f"--task_name {task} --is_training 1 --model_id m --model {model}".split(),
+        *TASKS[task].split(),
+        *("--root_path", str(data)),
+        *"--label_len 4 --batch_size 32 --learning_rate 0.003 --train_epochs 3".split(),
+        *"--use_gpu 0 --threads 1".split(),
+        *(f"--{name}={value}" for name, value in sizes.items() if name in options_of(model)),
+        *more,
+    ]
+
+
+def build(*given: str) -> ExpBasic:
+    """The experiment of a command line."""
+    args = parse_args(command(*given))
+    module, name = EXPERIMENTS[args.task_name].split(":")
+    return getattr(importlib.import_module(f"exp.{module}"), name)(args)
+
+
+@pytest.mark.parametrize("task", EXPERIMENTS)
+@pytest.mark.parametrize("model", MODELS)
+def test_every_task(small_data, workdir, refused, results, model, task):
+    given = command(task, small_data, model, "--train_epochs", "1")
+    if model not in TRAINED and "forecast" not in task:
+        assert f"{model} does not support --task_name {task}" in refused(given)
+        return
+    assert main(given) == 0
+    record = json.loads((results() / "run.json").read_text())
+    assert all(np.isfinite(value) for value in record["scores"].values())
+    assert record["parameters"]["trained"] > 0 or model not in TRAINED
+    assert len(record["epochs"]) == (model in TRAINED)
+
+
+@pytest.mark.parametrize("model", TRAINED)
+def test_interrupted_and_resumed(small_data, tmp_path, monkeypatch, model):
+    """To the same bytes: parameters, buffers, moments."""
+    for name in ("undisturbed", "stopped"):
+        (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path / "undisturbed")
+    expected = all_of(build(LONG, small_data, model))
+    monkeypatch.chdir(tmp_path / "stopped")
+    once_at(monkeypatch, "train_step", 2, send(signal.SIGINT), step=2)
+    with pytest.raises(Interrupted):
+        build(LONG, small_data, model).train()
+    assert differ(all_of(build(LONG, small_data, model, "--resume")), expected) == []
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_several_processes(small_data, tmp_path, monkeypatch, model):
+    """Two processes give what one gives, and the forecast of a checkpoint too."""
+    given = command(LONG, small_data, model, "--train_epochs", "2", "--do_predict")
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path / "one")
+    assert main(given) == 0
+    ended(tmp_path / "two", 2, given)
+    if model in TRAINED:
+        check_equal(tmp_path / "one", tmp_path / "two" / "work")
+    forecasts = [
+        pd.read_csv(next((tmp_path / name).glob("results/*/forecast.csv")), index_col=0)
+        for name in ("one", "two/work")
+    ]
+    assert forecasts[0].shape == (8, 3)
+    pd.testing.assert_frame_equal(*forecasts, rtol=1e-5)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_tested_again(small_data, workdir, results, model):
+    """A checkpoint has all that the model needs."""
+    given = command(LONG, small_data, model, "--train_epochs", "1")
+    assert main(given) == 0
+    before = load(results() / "pred.npy")
+    assert main([*given, "--is_training", "0"]) == 0
+    np.testing.assert_array_equal(load(results() / "pred.npy"), before)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_hole_in_the_data(small_data, workdir, refused, model):
+    table = pd.read_csv(small_data / "made_up.csv")
+    table.loc[99, "HULL"] = np.nan
+    table.to_csv("hole.csv", index=False)
+    given = command(LONG, small_data, model)
+    message = refused([*given, "--root_path", ".", "--data_path", "hole.csv"])
+    assert "hole.csv" in message
+    assert "row 100" in message
+
+
+@pytest.mark.parametrize("model", TRAINED)
+def test_a_checkpoint_of_another_model(small_data, workdir, refused, model):
+    assert main(command(LONG, small_data, model, "--train_epochs", "1")) == 0
+    (path,) = workdir.glob("checkpoints/*/checkpoint.safetensors")
+    other = "DLinear" if model != "DLinear" else "PatchTST"
+    given = command(LONG, small_data, other, "--is_training", "0", "--checkpoint", str(path))
+    assert "does not fit" in refused(given)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_fast_modules_change_nothing_but_rounding(small_data, workdir, model):
+    runs = [
+        build(LONG, small_data, model, "--fast_cpu", fast, "--des", fast)
+        for fast in ("auto", "off")
+    ]
+    scores = [run.test_score() for run in runs]
+    assert scores[0] == pytest.approx(scores[1], rel=1e-5)
+    states = [run.objective.saved_state() for run in runs]
+    assert states[0].keys() == states[1].keys()
+
+
+def test_running_statistics_are_saved(small_data, workdir):
+    run = build(LONG, small_data, "PatchTST")
+    run.train()
+    state = read_checkpoint(run.folders.best_checkpoint).state
+    (mean,) = (v for name, v in state.items() if name.endswith("0.norm1.running_mean"))
+    assert mean.abs().max() > 0
+
+
+@pytest.mark.parametrize(("model", "split"), [("PatchTST", False), ("TimesNet", False),
+                                              ("iTransformer", True), ("CALF", True)])  # fmt: skip
+def test_only_what_may_be_split_is_split(small_data, workdir, model, split):
+    run = build(LONG, small_data, model)
+    assert (run.objective.training_windows is not None) == split
+
+
+def test_naive_forecasts(small_data, workdir, results, capsys):
+    """The arrays of a run against NumPy."""
+    for model, season in (("LastValue", 1), ("SeasonalNaive", 6)):
+        assert main(command(LONG, small_data, model, "--des", model)) == 0
+        (folder,) = workdir.glob(f"results/*{model}_*")
+        true, pred = load(folder / "true.npy"), load(folder / "pred.npy")
+        steps = np.arange(8) % season
+        for window in (30, 100):  # their look-back is the truth of earlier windows
+            look_back = np.concatenate([true[window - 24 + i] for i in (0, 8, 16)])
+            np.testing.assert_allclose(pred[window], look_back[24 - season + steps], rtol=1e-6)
+
+
+def test_the_season_comes_from_the_timestamps(small_data, workdir):
+    more = ("SeasonalNaive", "--season_length", "0")
+    assert build(LONG, small_data, *more).objective.model.season_length == 24
+    assert build("short_term_forecast", small_data, *more).objective.model.season_length == 1
+
+
+@pytest.mark.parametrize(
+    ("task", "usual"),
+    [
+        (LONG, "mse"),
+        ("imputation", "mse"),
+        ("classification", "ce"),
+        ("short_term_forecast", "smape"),
+    ],
+)
+def test_the_usual_loss_of_a_task(small_data, workdir, monkeypatch, task, usual):
+    monkeypatch.setitem(TASKS, task, TASKS[task].replace("--task_loss smape", ""))
+    assert build(task, small_data, "DLinear").args.task_loss == usual
+
+
+def test_mse_is_the_mean_over_a_batch(small_data, workdir):
+    """Micro-batches of a model that allows them add up to the batch's loss."""
+    run = build(LONG, small_data, "iTransformer", "--dropout", "0")
+    batch = run.training_batch(torch.arange(32))
+    run.objective.training_windows = 5
+    losses = run.step.gradients(batch, 0, 0, 0)
+    expected = torch.nn.functional.mse_loss(run.objective.predict(batch), batch.y)
+    torch.testing.assert_close(losses[0], expected.detach(), rtol=1e-5, atol=1e-6)

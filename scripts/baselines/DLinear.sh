@@ -1,6 +1,7 @@
 #!/bin/sh
 # DLinear, long-term forecasting at look-back 96: the learning rates and batches of LTSF-Linear's
-# scripts, whose look-back is 336. Not checked against them: the rate of ETTm2 at 336 and 720.
+# scripts, whose look-back is 336. Written from memory, not compared with them; least certain: the
+# rate of ETTm2 at 336 and 720.
 # From the root: sh scripts/baselines/DLinear.sh [more options of run.py]
 # DATASETS="ETTh1 weather" and HORIZONS="96 192" run some only.
 set -e

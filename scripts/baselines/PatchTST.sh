@@ -1,6 +1,7 @@
 #!/bin/sh
 # PatchTST, long-term forecasting at look-back 96: the settings of Time-Series-Library's scripts.
-# Not checked against them: heads and batches of ETTm1, ETTm2 and weather.
+# Written from memory, not compared with them; least certain: heads, layers and batches of ETTm1 and
+# ETTm2, and heads, batches and epochs of weather.
 # From the root: sh scripts/baselines/PatchTST.sh [more options of run.py]
 # DATASETS="ETTh1 weather" and HORIZONS="96 192" run some only.
 set -e

@@ -1,7 +1,7 @@
 #!/bin/sh
 # TimesNet, long-term forecasting at look-back 96: the settings of Time-Series-Library's scripts.
-# Not checked against them: the widths of ETTm1 and ETTm2, and whether weather trains for fewer than
-# the default 10 epochs.
+# Written from memory, not compared with them; least certain: the widths of ETTh2, ETTm1 and ETTm2,
+# and the epochs of weather and ETTm2, which are Time-Series-Library's default.
 # From the root: sh scripts/baselines/TimesNet.sh [more options of run.py]
 # DATASETS="ETTh1 weather" and HORIZONS="96 192" run some only.
 set -e

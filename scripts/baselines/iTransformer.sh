@@ -1,5 +1,6 @@
 #!/bin/sh
 # iTransformer, long-term forecasting at look-back 96: the settings of its authors' scripts.
+# Written from memory, not compared with them.
 # From the root: sh scripts/baselines/iTransformer.sh [more options of run.py]
 # DATASETS="ETTh1 weather" and HORIZONS="96 192" run some only.
 set -e

@@ -60,7 +60,7 @@ ABLATIONS = {
 ABLATION_SCRIPTS = [f"ablation/{name}" for name in ABLATIONS]
 BASELINES = "DLinear GPT4TS LastValue PatchTST SeasonalNaive TimesNet iTransformer".split()
 HORIZONS = [96, 192, 336, 720]
-# some of the published settings: (model, data set, horizon, options)
+# some settings of baselines: (model, data set, horizon, options)
 OF_BASELINES = [
     ("DLinear", "ETTh1", 96, {"learning_rate": 0.005, "batch_size": 32, "moving_avg": 25}),
     ("DLinear", "ETTh2", 720, {"learning_rate": 0.05, "batch_size": 32}),

@@ -3,12 +3,14 @@
 import shlex
 import subprocess
 from argparse import Namespace
+from functools import cache
 
 import pytest
 
 from data_provider.m4 import PATTERNS
+from models.registry import model_names, objective_class
 from tests.conftest import ROOT
-from utils.options import parse_args
+from utils.options import parse_args, warn_unused
 from utils.results import settings_string
 
 SCRIPTS = ROOT / "scripts"
@@ -42,8 +44,55 @@ UEA = (
 )
 
 
+# what all runs of CALF share, but for the option that an ablation varies
+CALF = {
+    "d_model": 768, "gpt_layers": 6, "r": 8, "lora_alpha": 32, "lora_dropout": 0.1,
+    "cos": 1, "is_training": 1, "itr": 1, "label_len": 0,
+}  # fmt: skip
+# ablation scripts: (option, values)
+ABLATIONS = {
+    "llm": ("llm_ablation", ["none", "random", "attention", "transformer", "identity"]),
+    "words": ("words", ["pca", "random", "none"]),
+    "n_components": ("n_components", [50, 100, 250, 500]),
+    "lora_rank": ("r", [2, 4, 8, 16]),
+    "depth": ("gpt_layers", [1, 2, 4, 6, 8, 12]),
+}
+ABLATION_SCRIPTS = [f"ablation/{name}" for name in ABLATIONS]
+BASELINES = "DLinear GPT4TS LastValue PatchTST SeasonalNaive TimesNet iTransformer".split()
+HORIZONS = [96, 192, 336, 720]
+# some settings of baselines: (model, data set, horizon, options)
+OF_BASELINES = [
+    ("DLinear", "ETTh1", 96, {"learning_rate": 0.005, "batch_size": 32, "moving_avg": 25}),
+    ("DLinear", "ETTh2", 720, {"learning_rate": 0.05, "batch_size": 32}),
+    ("DLinear", "ETTm1", 192, {"learning_rate": 0.0001, "batch_size": 8}),
+    ("DLinear", "ETTm2", 96, {"learning_rate": 0.001, "batch_size": 32}),
+    ("DLinear", "weather", 96, {"learning_rate": 0.0001, "batch_size": 16}),
+    ("DLinear", "electricity", 96, {"learning_rate": 0.001, "batch_size": 16}),
+    ("DLinear", "traffic", 96, {"learning_rate": 0.05, "batch_size": 16}),
+    ("GPT4TS", "ETTh1", 96, {"cos": 1, "tmax": 20, "patch_len": 16, "stride": 8, "d_model": 768}),
+    ("GPT4TS", "weather", 96, {"cos": 0, "lradj": "type3", "gpt_layers": 6}),
+    ("PatchTST", "ETTh1", 96, {"e_layers": 1, "n_heads": 2, "d_model": 512, "d_ff": 2048}),
+    ("PatchTST", "ETTh1", 336, {"e_layers": 1, "n_heads": 8}),
+    ("PatchTST", "ETTh1", 720, {"e_layers": 1, "n_heads": 16}),
+    ("PatchTST", "ETTh2", 192, {"e_layers": 3, "n_heads": 4}),
+    ("PatchTST", "traffic", 96, {"e_layers": 2, "d_ff": 512, "batch_size": 4}),
+    ("TimesNet", "ETTh1", 720, {"d_model": 16, "d_ff": 32, "top_k": 5, "e_layers": 2}),
+    ("TimesNet", "weather", 96, {"d_model": 32, "d_ff": 32}),
+    ("TimesNet", "electricity", 96, {"d_model": 256, "d_ff": 512}),
+    ("TimesNet", "traffic", 96, {"d_model": 512, "d_ff": 512}),
+    ("iTransformer", "ETTh1", 192, {"d_model": 256, "d_ff": 256, "e_layers": 2}),
+    ("iTransformer", "ETTh1", 336, {"d_model": 512, "d_ff": 512, "e_layers": 2}),
+    ("iTransformer", "ETTm2", 720, {"d_model": 128, "d_ff": 128, "e_layers": 2}),
+    ("iTransformer", "weather", 96, {"d_model": 512, "d_ff": 512, "e_layers": 3}),
+    ("iTransformer", "electricity", 96, {"learning_rate": 0.0005, "batch_size": 16}),
+    ("iTransformer", "traffic", 96, {"e_layers": 4, "learning_rate": 0.001, "batch_size": 16}),
+]
+
+
 def parsed(script: str, *more: str, **environment: str) -> list[Namespace]:
     """Arguments of each run that a script starts, `echo` standing in for Python."""
+    if lacking := lacks(script):
+        pytest.skip(lacking)
     done = subprocess.run(
         ["sh", f"scripts/{script}.sh", *more],
         cwd=ROOT, capture_output=True, text=True, check=True,
@@ -54,16 +103,43 @@ def parsed(script: str, *more: str, **environment: str) -> list[Namespace]:
     runs = [parse_args(line[2:]) for line in lines]
     folders = {settings_string(args, 0) for args in runs}
     assert len(folders) == len(runs), "two runs would share a folder"
+    folder, _, name = script.partition("/")
+    varied = ABLATIONS[name][0] if script in ABLATION_SCRIPTS else None
     for args in runs:
-        assert (args.seq_len, args.d_model, args.gpt_layers) in ((96, 768, 6), (100, 768, 6))
-        assert (args.r, args.lora_alpha, args.lora_dropout, args.cos) == (8, 32, 0.1, 1)
-        assert (args.model, args.is_training, args.itr, args.label_len) == ("CALF", 1, 1, 0)
+        assert args.seq_len in (96, 100)
+        assert args.model == (name if folder == "baselines" else "CALF")
+        if args.model == "CALF":
+            fixed = {option: value for option, value in CALF.items() if option != varied}
+            assert {option: getattr(args, option) for option in fixed} == fixed
     return runs
+
+
+def lacks(script: str) -> str:
+    """Say which model or option of a script does not exist; empty if both do."""
+    folder, _, name = script.partition("/")
+    if folder == "baselines" and name not in model_names():
+        return f"there is no models/{name}.py"
+    if script in ABLATION_SCRIPTS and ABLATIONS[name][0] not in known_options():
+        return f"there is no option --{ABLATIONS[name][0]}"
+    return ""
+
+
+@cache
+def known_options() -> frozenset[str]:
+    required = "--task_name imputation --is_training 1 --model_id x --model CALF --data ETTh1"
+    return frozenset(vars(parse_args(required.split())))
 
 
 @pytest.mark.parametrize(
     ("folder", "names"),
-    [(LONG, PUBLISHED), (FEW, FEW_SHOT), (ZERO, ZERO_SHOT), ("imputation", FEW_SHOT)],
+    [
+        (LONG, PUBLISHED),
+        (FEW, FEW_SHOT),
+        (ZERO, ZERO_SHOT),
+        ("imputation", FEW_SHOT),
+        ("ablation", ("ETT", *ABLATIONS)),
+        ("baselines", BASELINES),
+    ],
 )
 def test_every_script_is_tested(folder, names):
     assert {path.stem for path in (SCRIPTS / folder).glob("*.sh")} == set(names)
@@ -78,16 +154,17 @@ def test_every_script_is_explained():
 
 
 def test_no_two_scripts_share_a_folder():
-    scripts = [path.relative_to(SCRIPTS).with_suffix("") for path in SCRIPTS.glob("*/*.sh")]
-    folders = [settings_string(args, 0) for script in scripts for args in parsed(str(script))]
-    assert len(folders) == len(set(folders)) > 200
+    scripts = [str(path.relative_to(SCRIPTS).with_suffix("")) for path in SCRIPTS.glob("*/*.sh")]
+    runs = [args for script in scripts if not lacks(script) for args in parsed(script)]
+    folders = [settings_string(args, 0) for args in runs]
+    assert len(folders) == len(set(folders)) > 350
 
 
 @pytest.mark.parametrize("script", PUBLISHED)
 def test_long_term(script):
     data, path, rate, batch, epochs, tmax, patience, loss = PUBLISHED[script]
     runs = parsed(f"{LONG}/{script}")
-    assert [args.pred_len for args in runs] == [96, 192, 336, 720]
+    assert [args.pred_len for args in runs] == HORIZONS
     for args in runs:
         assert args.data == data
         assert args.root_path + args.data_path == f"./datasets/{path}"
@@ -101,7 +178,7 @@ def test_long_term(script):
 def test_few_shot(script):
     rate, batch, epochs, tmax, patience, loss, output_w, feature_w = FEW_SHOT[script]
     runs = parsed(f"{FEW}/{script}")
-    assert [args.pred_len for args in runs] == [96, 192, 336, 720]
+    assert [args.pred_len for args in runs] == HORIZONS
     for args in runs:
         assert args.root_path + args.data_path == f"./datasets/{PUBLISHED[script][1]}"
         assert args.percent == 10
@@ -147,6 +224,64 @@ def test_ablation(script):
         assert (args.tmax, args.patience) == (tmax, patience)
 
 
+@pytest.mark.parametrize("script", ABLATIONS)
+@pytest.mark.parametrize("data", [None, *ZERO_SHOT])
+def test_ablations_of_parts(script, data):
+    """They vary one option of the long-term runs."""
+    option, values = ABLATIONS[script]
+    runs = parsed(f"ablation/{script}", **({"DATASETS": data} if data else {}))
+    data = data or "ETTh1"
+    pairs = [(getattr(args, option), args.pred_len) for args in runs]
+    assert pairs == [(value, pred_len) for value in values for pred_len in HORIZONS]
+    published = {args.pred_len: vars(args) for args in parsed(f"{LONG}/{data}")}
+    for args in runs:
+        unlike = {name for name, v in vars(args).items() if v != published[args.pred_len].get(name)}
+        assert unlike <= {option, "model_id", "given"}
+    (args,) = parsed(f"ablation/{script}", "--seed", "1", HORIZONS="192")[:1]
+    assert (args.pred_len, args.seed) == (192, 1)
+
+
+@pytest.mark.parametrize("model", [name for name in model_names() if name in BASELINES])
+def test_baselines(model, capsys):
+    runs = parsed(f"baselines/{model}")
+    names = [name for name in PUBLISHED if (model, name) != ("SeasonalNaive", "weather")]
+    found = [(args.model_id, args.pred_len) for args in runs]
+    assert found == [(f"{name}_96_{steps}", steps) for name in names for steps in HORIZONS]
+    for args in runs:
+        name = args.model_id.split("_")[0]
+        data, path = PUBLISHED[name][:2]
+        assert (args.data, args.root_path + args.data_path) == (data, f"./datasets/{path}")
+        assert args.freq == {"ETTm1": "t", "ETTm2": "t", "weather": "10min"}.get(name, "h")
+        assert (args.task_name, args.features, args.is_training, args.itr) == (
+            "long_term_forecast",
+            "M",
+            1,
+            1,
+        )
+        assert (args.seq_len, args.label_len, args.patience) == (96, 48, 3)
+        assert "task_loss" not in args.given  # so that it is MSE
+        assert objective_class(model).resolve_args(args).task_loss == "mse"
+        if model != "GPT4TS":
+            assert (args.cos, args.lradj, args.decay_fac) == (0, "type2", 0.5)
+        warn_unused(args)
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(("model", "data", "pred_len", "options"), OF_BASELINES)
+def test_settings_of_baselines(model, data, pred_len, options):
+    (args,) = parsed(f"baselines/{model}", DATASETS=data, HORIZONS=str(pred_len))
+    assert {name: getattr(args, name) for name in options} == options
+    if model != "GPT4TS" and "learning_rate" not in options:
+        assert args.learning_rate == 0.0001
+
+
+@pytest.mark.parametrize("script", ["baselines/DLinear", "ablation/depth"])
+def test_a_data_set_without_settings(script):
+    with pytest.raises(subprocess.CalledProcessError) as error:
+        parsed(script, DATASETS="ETTh1 ILI")
+    assert "no settings for ILI" in error.value.stderr
+
+
 @pytest.mark.parametrize("script", FEW_SHOT)
 def test_imputation(script):
     runs = parsed(f"imputation/{script}")
@@ -168,6 +303,8 @@ def test_more_options_come_last():
     more = ("--llm_weights", "random", "--train_epochs", "1")
     (args,) = parsed(f"{LONG}/ETTh1", *more, HORIZONS="96")
     assert (args.llm_weights, args.train_epochs) == ("random", 1)
+    (args,) = parsed("baselines/iTransformer", "--d_model", "8", DATASETS="ETTm1", HORIZONS="96")
+    assert (args.d_model, args.d_ff) == (8, 128)
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "scripts").rglob("*.sh")), ids=lambda p: p.name)

@@ -89,6 +89,7 @@ def _read_of_configs(node: ast.AST) -> str | None:
         owner, name = node.value, node.attr
     elif isinstance(node, ast.Call) and getattr(node.func, "id", "") == "getattr":
         owner, name = node.args[0], getattr(node.args[1], "value", None)
+        name = name if isinstance(name, str) else None
     else:
         return None
     if getattr(owner, "id", None) in CONFIGS:

@@ -36,6 +36,11 @@ def test_periods_of_noise():
     np.testing.assert_allclose(amplitude, spectrum.mean(axis=2)[:, top], rtol=1e-4)
 
 
+def test_periods_in_half_precision():
+    x = torch.randn(5, 45, 4).bfloat16()
+    assert periods(x, 5)[0] == periods(x.float(), 5)[0]
+
+
 @pytest.mark.parametrize("shape", [(1, 20), (2, 9), (7, 3), (12, 12), (20, 1)])
 @pytest.mark.parametrize("num_kernels", [1, 3, 6])
 def test_merged_convolution(shape, num_kernels):
@@ -102,6 +107,22 @@ def test_embedding_by_hand():
     torch.testing.assert_close(embedding(x, marks), expected, rtol=1e-4, atol=1e-5)
 
 
+def test_embedding_moves():
+    """The positions, too, move to another device."""
+    embedding = StepEmbedding(24, 3, 8, 0.0, "h").to("meta")
+    assert embedding(torch.randn(2, 24, 3, device="meta")).device.type == "meta"
+
+
+def test_initial_weights():
+    """Normal: variance 2 over the fan in (leaky: 2 / 1.0001), and 2 over the fan out."""
+    torch.manual_seed(0)
+    value = StepEmbedding(24, 40, 128, 0.0).value.weight
+    assert value.std().item() == pytest.approx(math.sqrt(2 / 1.0001 / (40 * 3)), rel=0.03)
+    for i, kernel in enumerate(InceptionBlock(64, 128, 3).kernels):
+        fan_out = 128 * (2 * i + 1) ** 2
+        assert kernel.weight.std().item() == pytest.approx(math.sqrt(2 / fan_out), rel=0.03)
+
+
 def test_integer_marks():
     """Month, day, weekday, hour and quarter of an hour, up to their largest values."""
     model = Model(small(embed="fixed", freq="15min"))
@@ -132,6 +153,9 @@ def test_padded_steps_do_not_count():
     nothing = model(x, torch.zeros(2, 24))
     torch.testing.assert_close(nothing, model.projection.bias.expand(2, -1))
     assert torch.equal(model(x, torch.ones(2, 24)), model(x))
+    features = F.gelu(model.encode(model.embedding(x))).flatten(1)
+    expected = features @ model.projection.weight.T + model.projection.bias
+    torch.testing.assert_close(model(x), expected)
 
 
 def test_one_layer_norm_after_each_block():
@@ -140,6 +164,24 @@ def test_one_layer_norm_after_each_block():
     model.layer_norm.register_forward_hook(lambda *_: seen.append(1))
     model(torch.randn(2, 24, 3))
     assert len(seen) == 2
+
+
+def test_forecast_is_the_end():
+    """The look-back is extended by the horizon; the steps behind it are the forecast."""
+    torch.manual_seed(0)
+    model = Model(small())
+    x, marks = torch.randn(2, 24, 3) * 4 + 3, torch.rand(2, 24, 4)
+    mean, std = (
+        x.mean(dim=1, keepdim=True),
+        (x.var(dim=1, correction=0, keepdim=True) + 1e-5).sqrt(),
+    )
+    tokens = model.embedding((x - mean) / std, marks)
+    tokens = torch.einsum("bld,sl->bsd", tokens, model.extend.weight)
+    tokens = tokens + model.extend.bias[:, None]
+    for block in model.blocks:
+        tokens = F.layer_norm(block(tokens), (8,))
+    y = tokens[:, 24:] @ model.projection.weight.T + model.projection.bias
+    torch.testing.assert_close(model(x, marks), y * std + mean, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize(("task", "length"), [("long_term_forecast", 14), ("imputation", 8)])

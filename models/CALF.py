@@ -58,10 +58,14 @@ class CALFConfig:
     def from_args(cls, configs: object) -> "CALFConfig":
         """Read the fields from the attributes of any object, such as parsed arguments.
 
+        Without `n_channels`, `enc_in` is read, its name in Time-Series-Library.
+
         Raises:
             UserError: a field of the published command line is missing.
         """
         known = {f.name: getattr(configs, f.name, MISSING) for f in fields(cls)}
+        if known["n_channels"] is MISSING:
+            known["n_channels"] = getattr(configs, "enc_in", MISSING)
         missing = [n for n, v in known.items() if v is MISSING and n not in cls.OPTIONAL]
         if missing:
             raise UserError(f"CALF: configs lacks {', '.join(missing)}")
@@ -70,7 +74,7 @@ class CALFConfig:
 
 @dataclass
 class CALFOutput:
-    """The result of a forward pass.
+    """What both branches return.
 
     Attributes:
         outputs_time: prediction of the temporal branch, `[batch, steps, channels]` or
@@ -150,13 +154,36 @@ class Model(nn.Module):
 
     def forward(
         self,
+        x_enc: Tensor,
+        x_mark_enc: Tensor | None = None,
+        x_dec: Tensor | None = None,
+        x_mark_dec: Tensor | None = None,
+        mask: Tensor | None = None,
+    ) -> Tensor:
+        """Predict from windows, with the arguments of Time-Series-Library's models.
+
+        Args:
+            x_enc: `[batch, seq_len, channels]`; for imputation with masked entries set to 0.
+            x_mark_enc, x_dec, x_mark_dec: not used.
+            mask: for imputation, 1 where observed, shape of `x_enc`.
+
+        Returns:
+            The temporal branch's prediction, `[batch, steps, channels]` or `[batch, classes]`.
+
+        Raises:
+            UserError: more channels than GPT-2 has positions.
+        """
+        return self.branches(x_enc, mask, text_branch=False).outputs_time
+
+    def branches(
+        self,
         x: Tensor,
         mask: Tensor | None = None,
         *,
         text_branch: bool | None = None,
         features: bool | None = None,
     ) -> CALFOutput:
-        """Predict from windows.
+        """Run the branches that the losses compare.
 
         Args:
             x: `[batch, seq_len, channels]`; for imputation with masked entries set to 0.

@@ -43,6 +43,7 @@ class CALFObjective(Objective):
         self.model = model = Model(CALFConfig.from_args(given)).to(device)
         model.check_channels(shape.n_channels)
         model.grad_checkpoint(args.grad_checkpoint)
+        self.branches = model.branches
         on_cpu = device.type == "cpu"
         evaluation_tokens = CPU_EVALUATION_TOKENS if on_cpu else GPU_EVALUATION_TOKENS
         self.evaluation_windows = max(1, evaluation_tokens // shape.n_channels)
@@ -70,7 +71,7 @@ class CALFObjective(Objective):
         )
 
     def losses(self, batch: Batch, weight: Weight) -> dict[str, Tensor]:
-        output = self.model(
+        output = self.branches(
             batch.x,
             batch.mask,
             text_branch=self.loss.needs_text_branch,
@@ -79,7 +80,11 @@ class CALFObjective(Objective):
         return self.loss(output, batch, weight)
 
     def predict(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        return self.model(x, mask, text_branch=False).outputs_time
+        return self.branches(x, mask, text_branch=False).outputs_time
+
+    def compile(self) -> None:
+        """Compile what the losses and predictions call; the model itself stays as it is."""
+        self.branches = torch.compile(self.model.branches)
 
     def parameter_groups(self) -> list[ParameterGroup]:
         return parameter_groups(self.model)

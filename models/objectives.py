@@ -27,7 +27,9 @@ class CALFObjective(Objective):
     """CALF: three losses, two parameter groups; only trained parameters are saved."""
 
     loss_names = ("task", "output", "feature")
-    shape_options = "--seq_len, --pred_len, --d_model, --gpt_layers and --r"
+    shape_options = (
+        "--seq_len, --pred_len, --d_model, --gpt_layers, --r, --llm_ablation and --words"
+    )
 
     @staticmethod
     def resolve_args(args: Options) -> Options:
@@ -59,6 +61,7 @@ class CALFObjective(Objective):
                 "llm": args.llm,
                 "llm_weights": args.llm_weights,
                 "seed": args.seed,
+                "llm_ablation": model.config.llm_ablation,
                 "gpt_layers": args.gpt_layers,
                 "fingerprint": frozen_fingerprint(model.gpt2),
             },
@@ -66,7 +69,7 @@ class CALFObjective(Objective):
             "parameters": {"trained": trained, "in_memory": in_memory},
         }
         print(
-            f"CALF on {model.backbone}, {args.gpt_layers} blocks: {trained:,} trained of "
+            f"CALF on {model.backbone}, {model.blocks}: {trained:,} trained of "
             f"{in_memory:,} parameters, on {device}"
         )
 
@@ -102,8 +105,16 @@ class CALFObjective(Objective):
         contains its own.
 
         Raises:
-            UserError: parameters, `lora_alpha` or the backbone differ.
+            UserError: parameters, ablation, word embeddings, `lora_alpha` or the backbone differ.
         """
+        trained = notes.get("config")
+        if trained is not None:  # no shape shows all of these
+            own, before = self.model.config, {"llm_ablation": "none", "words": "pca"} | trained
+            for name in ("llm_ablation", "words"):
+                if before[name] != getattr(own, name):
+                    raise UserError(
+                        f"{path} was trained with --{name} {before[name]}: give the same"
+                    )
         # token tables and causal masks, which this model does not have
         left_out = (".wte.weight", ".attn.bias", ".attn.masked_bias")
         state = {name: value for name, value in state.items() if not name.endswith(left_out)}
@@ -127,14 +138,17 @@ def parameter_groups(model: Model) -> list[ParameterGroup]:
     """Sort the trained parameters into two groups: with and without `_proj` in the name.
 
     The second is meant for the feature projections. As in the authors' code, the name also selects
-    the projections of the match module's attentions (docs/method.md, section 5).
+    the projections of the match module's attentions (docs/method.md, section 5). `c_proj` belongs
+    to a layer that an ablation trains.
     """
-    trained = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+    main, projections = [], []
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            is_projection = "_proj" in name and ".c_proj." not in name
+            (projections if is_projection else main).append(parameter)
     return [
-        ParameterGroup("main", [p for name, p in trained if "_proj" not in name]),
-        ParameterGroup(
-            "projections", [p for name, p in trained if "_proj" in name], PROJECTION_LEARNING_RATE
-        ),
+        ParameterGroup("main", main),
+        ParameterGroup("projections", projections, PROJECTION_LEARNING_RATE),
     ]
 
 

@@ -186,6 +186,21 @@ def add_own_options(parser: argparse.ArgumentParser) -> None:
         default="pretrained",
         help="random: the same architecture, untrained",
     )
+    own.add_argument(
+        "--llm_ablation",
+        choices=("none", "random", "attention", "transformer", "identity"),
+        default="none",
+        help="random: GPT-2 untrained; or one trained layer, or nothing, in place of its blocks",
+    )
+    own.add_argument(
+        "--words",
+        choices=("pca", "random", "none"),
+        default="pca",
+        help="word embeddings; random: of the same variances; none: no cross-attention",
+    )
+    own.add_argument(
+        "--n_components", type=whole(), default=0, help="principal components used; 0: all"
+    )
     own.add_argument("--seed", type=whole(0, 2**31), default=2021, help="of every random choice")
     own.add_argument(
         "--reference_validation",

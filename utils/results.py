@@ -21,12 +21,13 @@ PATHS = ("root_path", "data_path", "word_embedding_path", "llm")
 TESTED = (
     *PATHS,
     *"target fill_missing inverse zero_shot target_data".split(),
-    *"seasonal_patterns mask_rate anomaly_ratio llm_weights amp tf32".split(),
+    *"seasonal_patterns mask_rate anomaly_ratio llm_weights amp tf32 llm_ablation".split(),
 )
 TRAINED = (
     *"seed percent r lora_alpha lora_dropout task_loss feature_loss output_loss".split(),
     *"task_w feature_w output_w train_epochs batch_size patience learning_rate cos tmax".split(),
     *"lradj decay_fac reference_validation m4_protocol accumulate fast_cpu".split(),
+    *"words n_components".split(),
 )
 LOCK = ".lock"
 MANIFEST = "manifest.json"

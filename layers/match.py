@@ -35,7 +35,7 @@ class CrossModalMatch(nn.Module):
         self.cross_attention = None
         if word_embeddings.shape[1] > 0:
             self.cross_attention = nn.MultiheadAttention(d_model, n_heads, batch_first=True)
-        self.register_buffer("word_embedding", word_embeddings.T.contiguous(), persistent=False)
+            self.register_buffer("word_embedding", word_embeddings.T.contiguous(), persistent=False)
 
     def temporal_tokens(self, x: Tensor) -> Tensor:
         """Embed the channels of `x` `[batch, channels, length]` as X_time `[.., .., d_model]`."""

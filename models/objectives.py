@@ -129,7 +129,8 @@ class CALFObjective(Objective):
             raise UserError(
                 f"{path} was trained on another backbone: {backbone.get('llm', 'unknown')}, "
                 f"{backbone.get('llm_weights', 'unknown')} weights, seed "
-                f"{backbone.get('seed', 'unknown')}; give the same --llm, --llm_weights and --seed"
+                f"{backbone.get('seed', 'unknown')}; give the same --llm, --llm_weights, "
+                "--llm_ablation and --seed"
             )
         self.model.load_state_dict(state, strict=False)
 

@@ -5,21 +5,19 @@ from dataclasses import replace
 import pytest
 import torch
 from safetensors.torch import save_file
-from torch import nn
 
 from exp.checkpoint import read_checkpoint
-from layers import fast_cpu
 from layers.backbone import load_backbone
 from layers.gpt2 import ABLATIONS, REPLACED
 from models.CALF import WORDS, CALFConfig, Model
 from models.objectives import frozen_fingerprint, parameter_groups
 from pca import principal_word_embeddings
 from run import main
+from tests.models.same_results import assert_every_way_agrees
 from utils.errors import UserError
 from utils.options import parse_args
 from utils.word_embeddings import first_components, random_directions
 
-CLOSE = {"rtol": 1e-5, "atol": 1e-5}
 LAYER = {  # of one ablated branch, besides position embeddings and final layer norm
     "attention": {"ln_1.weight", "ln_1.bias", "attn.c_attn.weight", "attn.c_attn.bias",
                   "attn.c_proj.weight", "attn.c_proj.bias"},
@@ -111,28 +109,14 @@ def test_groups(config, llm_ablation):
 @pytest.mark.parametrize("llm_ablation", ABLATIONS)
 def test_fast_modules_and_checkpointed_blocks(config, llm_ablation, words):
     model = build(config, llm_ablation=llm_ablation, words=words)
-    for module in model.modules():
-        if isinstance(module, nn.Dropout):
-            module.p = 0.0
-        if isinstance(module, nn.MultiheadAttention):
-            module.dropout = 0.0
     x = torch.randn(2, 16, 5)
-    found = []
-    for step in (None, lambda: model.grad_checkpoint(True), lambda: fast_cpu.install(model)):
-        if step:
-            step()
-        for training in (True, False):
-            model.train(training).zero_grad()
-            output = model.branches(x, text_branch=True)
-            values = [output.outputs_time, output.outputs_text, *output.features_time,
-                      *output.features_text]  # fmt: skip
-            sum(value.square().mean() for value in values).backward()
-            gradients = [p.grad.clone() for p in model.parameters() if p.grad is not None]
-            found.append([*(value.detach() for value in values), *gradients])
+
+    def outputs() -> list[torch.Tensor]:
+        found = model.branches(x, text_branch=True)
+        return [found.outputs_time, found.outputs_text, *found.features_time, *found.features_text]
+
+    assert_every_way_agrees(model, outputs)
     assert model.gpt2_text.grad_checkpoint
-    for others in found[1:]:
-        for ours, theirs in zip(others, found[0], strict=True):
-            torch.testing.assert_close(ours, theirs, **CLOSE)
 
 
 def test_no_words(config, tmp_path):

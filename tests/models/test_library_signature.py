@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from models import CALF
+from models import CALF, GPT4TS
 
 CHANNELS, STEPS, HORIZON, CLASSES = 3, 16, 5, 4
-MODELS = {"CALF": CALF}
+MODELS = {"CALF": CALF, "GPT4TS": GPT4TS}
 
 
 @pytest.fixture
@@ -19,6 +19,7 @@ def options(small_gpt2) -> SimpleNamespace:
         d_model=24, gpt_layers=2, r=4, lora_alpha=8, lora_dropout=0.1,
         word_embedding_path=str(small_gpt2 / "words.pt"), llm=str(small_gpt2),
         llm_weights="pretrained", seed=1,
+        llm_ablation="none", patch_len=6, stride=4,
     )  # fmt: skip
 
 

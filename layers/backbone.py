@@ -39,11 +39,15 @@ def load_backbone(llm: str, weights: str = "pretrained", seed: int = 2021) -> GP
     """
     with quiet_transformers():
         if weights == "random":
-            config = load_config(llm)
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(seed)
-                return GPT2Model(config)
+            return random_gpt2(load_config(llm), seed)
         return _from_pretrained(GPT2Model, llm)
+
+
+def random_gpt2(config: GPT2Config, seed: int) -> GPT2Model:
+    """Build a GPT-2 with random weights; the global random state is unchanged."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return GPT2Model(config)
 
 
 def describe_backbone(llm: str, weights: str, seed: int) -> str:

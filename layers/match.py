@@ -12,7 +12,8 @@ class CrossModalMatch(nn.Module):
     Args:
         seq_len: look-back L, the width of a raw token.
         word_embeddings: principal word embeddings `[d_model, components]`, a component in each
-            column, as `pca.py` writes them.
+            column, as `pca.py` writes them. With 0 components there is no cross-attention: the
+            textual tokens are the temporal tokens.
         n_heads: attention heads of both attentions.
         d_ff: width of the encoder layer's feed-forward part.
         dropout: dropout of the encoder layer.
@@ -31,8 +32,10 @@ class CrossModalMatch(nn.Module):
         self.linear = nn.Linear(seq_len, d_model)
         layer = nn.TransformerEncoderLayer(d_model, n_heads, d_ff, dropout, batch_first=True)
         self.transformer_encoder = nn.TransformerEncoder(layer, 1, enable_nested_tensor=False)
-        self.cross_attention = nn.MultiheadAttention(d_model, n_heads, batch_first=True)
-        self.register_buffer("word_embedding", word_embeddings.T.contiguous(), persistent=False)
+        self.cross_attention = None
+        if word_embeddings.shape[1] > 0:
+            self.cross_attention = nn.MultiheadAttention(d_model, n_heads, batch_first=True)
+            self.register_buffer("word_embedding", word_embeddings.T.contiguous(), persistent=False)
 
     def temporal_tokens(self, x: Tensor) -> Tensor:
         """Embed the channels of `x` `[batch, channels, length]` as X_time `[.., .., d_model]`."""
@@ -44,6 +47,8 @@ class CrossModalMatch(nn.Module):
         All tokens of the batch form one long query, so that keys and values, which do not depend
         on the sample, are computed once.
         """
+        if self.cross_attention is None:
+            return x_time
         query = rearrange(x_time, "b c d -> 1 (b c) d")
         embeddings = rearrange(self.word_embedding, "n d -> 1 n d")
         x_text, _ = self.cross_attention(query, embeddings, embeddings, need_weights=False)

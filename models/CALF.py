@@ -3,18 +3,32 @@
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 
+import torch
 from einops import rearrange
 from torch import Tensor, nn
 from transformers import GPT2Model
 
 from layers.backbone import check_backbone, describe_backbone, load_backbone
-from layers.gpt2 import adapter_is_merged, build_branches
+from layers.gpt2 import (
+    REPLACED,
+    GPT2Branch,
+    adapter_is_merged,
+    build_branches,
+    describe_blocks,
+)
 from layers.instance_norm import denormalise, standardise
 from layers.match import CrossModalMatch
 from models.checks import FORECASTING
 from pca import principal_word_embeddings
 from utils.errors import UserError
-from utils.word_embeddings import DEFAULT_PATH, load_word_embeddings
+from utils.word_embeddings import (
+    DEFAULT_PATH,
+    first_components,
+    load_word_embeddings,
+    random_directions,
+)
+
+WORDS = ("pca", "random", "none")
 
 
 @dataclass(frozen=True)
@@ -29,6 +43,11 @@ class CALFConfig:
         r, lora_alpha, lora_dropout: LoRA.
         word_embedding_path: see `utils.word_embeddings.load_word_embeddings`.
         llm, llm_weights, seed: see `layers.backbone.load_backbone`.
+        llm_ablation: what is left of the GPT-2 in both branches, see `layers.gpt2.build_gpt2`.
+        words: "pca", or "random": Gaussian ones with the same variances, or "none": no
+            cross-attention, the textual tokens are the temporal tokens.
+        n_components: principal components used; 0 uses all of the file, or computes 500 or, if
+            that is less, as many as the backbone is wide.
         n_channels, num_class: channels M and classes, for classification only.
         match_heads: heads of the match module; the backbone's number of heads is used if these
             do not divide its width.
@@ -49,18 +68,28 @@ class CALFConfig:
     n_channels: int = 0
     num_class: int = 0
     match_heads: int = 12
+    llm_ablation: str = "none"
+    words: str = "pca"
+    n_components: int = 0
 
     # options of this implementation alone, which configs of the published code lack
-    OPTIONAL = ("llm", "llm_weights", "seed", "n_channels", "num_class", "match_heads")
+    OPTIONAL = (
+        *("llm", "llm_weights", "seed", "n_channels", "num_class", "match_heads"),
+        *("llm_ablation", "words", "n_components"),
+    )
 
     @classmethod
     def from_args(cls, configs: object) -> "CALFConfig":
         """Read the fields from the attributes of any object, such as parsed arguments.
 
+        Without `n_channels`, `enc_in` is read, its name in Time-Series-Library.
+
         Raises:
             UserError: a field of the published command line is missing.
         """
         known = {f.name: getattr(configs, f.name, MISSING) for f in fields(cls)}
+        if known["n_channels"] is MISSING:
+            known["n_channels"] = getattr(configs, "enc_in", MISSING)
         missing = [n for n, v in known.items() if v is MISSING and n not in cls.OPTIONAL]
         if missing:
             raise UserError(f"CALF: configs lacks {', '.join(missing)}")
@@ -69,7 +98,7 @@ class CALFConfig:
 
 @dataclass
 class CALFOutput:
-    """The result of a forward pass.
+    """What both branches return.
 
     Attributes:
         outputs_time: prediction of the temporal branch, `[batch, steps, channels]` or
@@ -93,13 +122,14 @@ class Model(nn.Module):
         backbone: the GPT-2 to take over; by default what `configs` names is loaded.
         word_embeddings: principal word embeddings `[d_model, components]`; by default read from
             `word_embedding_path`, or, where that is the default file and absent, computed from
-            the backbone.
+            the backbone. `words` and `n_components` apply to them.
 
     Attributes:
-        backbone: which GPT-2 this is, as text. word_embeddings_source: where those come from.
+        backbone: which GPT-2 this is, as text. blocks: what of it the branches use, as text.
+        word_embeddings_source: where those come from.
 
     Raises:
-        UserError: width, depth or files do not match the backbone.
+        UserError: width, depth or files do not match the backbone, or a name is unknown.
     """
 
     def __init__(
@@ -114,22 +144,24 @@ class Model(nn.Module):
         self.backbone = describe_backbone(config.llm, config.llm_weights, config.seed)
         if backbone is None:
             backbone = load_backbone(config.llm, config.llm_weights, config.seed)
-        check_backbone(backbone.config, config.llm, config.d_model, config.gpt_layers)
-        self.word_embeddings_source = config.word_embedding_path
-        if word_embeddings is None:
-            word_embeddings = self._load_word_embeddings(backbone)
-        d_model, n_layer = config.d_model, config.gpt_layers
+        n_layer = 0 if config.llm_ablation in REPLACED else config.gpt_layers
+        check_backbone(backbone.config, config.llm, config.d_model, n_layer)
+        self.blocks = describe_blocks(n_layer, config.llm_ablation, config.seed)
+        d_model = config.d_model
+        word_embeddings = self._choose_word_embeddings(backbone, word_embeddings)
         divides = d_model % config.match_heads == 0
         n_heads = config.match_heads if divides else backbone.config.n_head
         self.in_layer = CrossModalMatch(config.seq_len, word_embeddings, n_heads)
         self.gpt2, self.gpt2_text = build_branches(
-            backbone, n_layer, config.r, config.lora_alpha, config.lora_dropout
-        )
+            backbone, n_layer, config.r, config.lora_alpha, config.lora_dropout,
+            config.llm_ablation, config.seed,
+        )  # fmt: skip
+        n_states = len(self.gpt2_text.h) + 1
         self.time_proj = nn.ModuleList(
-            nn.Linear(d_model, d_model, bias=False) for _ in range(n_layer + 1)
+            nn.Linear(d_model, d_model, bias=False) for _ in range(n_states)
         )
         self.text_proj = nn.ModuleList(
-            nn.Linear(d_model, d_model, bias=False) for _ in range(n_layer + 1)
+            nn.Linear(d_model, d_model, bias=False) for _ in range(n_states)
         )
         if config.task_name == "classification":
             self.out_layer = nn.Linear(d_model * config.n_channels, config.num_class)
@@ -137,17 +169,58 @@ class Model(nn.Module):
             steps = config.pred_len if config.task_name in FORECASTING else config.seq_len
             self.out_layer = nn.Linear(d_model, steps)
 
+    def _choose_word_embeddings(self, backbone: GPT2Model, given: Tensor | None) -> Tensor:
+        """Return the word embeddings `[d_model, components]` that `words` names."""
+        config = self.config
+        if config.words not in WORDS:
+            raise UserError(f"--words {config.words}: use one of {', '.join(WORDS)}")
+        if config.words == "none":
+            self.word_embeddings_source = "none"
+            return torch.empty(config.d_model, 0)
+        self.word_embeddings_source = config.word_embedding_path
+        found = self._load_word_embeddings(backbone) if given is None else given
+        found = first_components(found, config.n_components, self.word_embeddings_source)
+        if config.words == "pca":
+            return found
+        self.word_embeddings_source = (
+            f"random (seed {config.seed}), variances of {self.word_embeddings_source}"
+        )
+        return random_directions(found, config.seed)
+
     def _load_word_embeddings(self, backbone: GPT2Model) -> Tensor:
         """Read the word embeddings, or compute them if the default file is missing."""
         path = Path(self.config.word_embedding_path)
         if path.exists() or str(path) != DEFAULT_PATH:
             return load_word_embeddings(path, self.config.d_model)
-        components = min(500, backbone.config.n_embd)
+        components = self.config.n_components or min(500, backbone.config.n_embd)
         self.word_embeddings_source = f"computed from {self.backbone}"
         print(f"{path} is absent: {components} word embeddings {self.word_embeddings_source}")
         return principal_word_embeddings(backbone.wte.weight, components)
 
     def forward(
+        self,
+        x_enc: Tensor,
+        x_mark_enc: Tensor | None = None,
+        x_dec: Tensor | None = None,
+        x_mark_dec: Tensor | None = None,
+        mask: Tensor | None = None,
+    ) -> Tensor:
+        """Predict from windows, with the arguments of Time-Series-Library's models.
+
+        Args:
+            x_enc: `[batch, seq_len, channels]`; for imputation with masked entries set to 0.
+            x_mark_enc, x_dec, x_mark_dec: not used.
+            mask: for imputation, 1 where observed, shape of `x_enc`.
+
+        Returns:
+            The temporal branch's prediction, `[batch, steps, channels]` or `[batch, classes]`.
+
+        Raises:
+            UserError: more channels than GPT-2 has positions.
+        """
+        return self.branches(x_enc, mask, text_branch=False).outputs_time
+
+    def branches(
         self,
         x: Tensor,
         mask: Tensor | None = None,
@@ -155,7 +228,7 @@ class Model(nn.Module):
         text_branch: bool | None = None,
         features: bool | None = None,
     ) -> CALFOutput:
-        """Predict from windows.
+        """Run the branches that the losses compare.
 
         Args:
             x: `[batch, seq_len, channels]`; for imputation with masked entries set to 0.
@@ -203,8 +276,9 @@ class Model(nn.Module):
 
     def grad_checkpoint(self, enabled: bool) -> None:
         """Store only the inputs of GPT-2's blocks; recompute the blocks in the backward pass."""
-        for branch in (self.gpt2.get_base_model(), self.gpt2_text):
-            branch.grad_checkpoint = enabled
+        for module in self.modules():
+            if isinstance(module, GPT2Branch):
+                module.grad_checkpoint = enabled
 
     def check_channels(self, channels: int) -> None:
         """Check that the backbone has a position for each channel.

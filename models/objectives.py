@@ -38,6 +38,7 @@ class FrozenBackbone(Objective):
             "llm": args.llm,
             "llm_weights": args.llm_weights,
             "seed": args.seed,
+            "llm_ablation": args.llm_ablation,
             "gpt_layers": args.gpt_layers,
             "fingerprint": frozen_fingerprint(self.model.gpt2),
         }
@@ -67,7 +68,8 @@ class FrozenBackbone(Objective):
             raise UserError(
                 f"{path} was trained on another backbone: {backbone.get('llm', 'unknown')}, "
                 f"{backbone.get('llm_weights', 'unknown')} weights, seed "
-                f"{backbone.get('seed', 'unknown')}; give the same --llm, --llm_weights and --seed"
+                f"{backbone.get('seed', 'unknown')}; give the same --llm, --llm_weights, "
+                "--llm_ablation and --seed"
             )
         self.model.load_state_dict(state, strict=False)
 
@@ -83,7 +85,9 @@ class CALFObjective(FrozenBackbone):
     """CALF: three losses, two parameter groups; only trained parameters are saved."""
 
     loss_names = ("task", "output", "feature")
-    shape_options = "--seq_len, --pred_len, --d_model, --gpt_layers and --r"
+    shape_options = (
+        "--seq_len, --pred_len, --d_model, --gpt_layers, --r, --llm_ablation and --words"
+    )
 
     @staticmethod
     def resolve_args(args: Options) -> Options:
@@ -101,6 +105,7 @@ class CALFObjective(FrozenBackbone):
         model.check_channels(shape.n_channels)
         model.grad_checkpoint(args.grad_checkpoint)
         self.split_batches(shape.n_channels, args.batch_size, device)
+        self.branches = model.branches
         trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
         in_memory = sum(p.numel() for p in model.parameters())
         self.notes = {
@@ -110,12 +115,12 @@ class CALFObjective(FrozenBackbone):
             "parameters": {"trained": trained, "in_memory": in_memory},
         }
         print(
-            f"CALF on {model.backbone}, {args.gpt_layers} blocks: {trained:,} trained of "
+            f"CALF on {model.backbone}, {model.blocks}: {trained:,} trained of "
             f"{in_memory:,} parameters, on {device}"
         )
 
     def losses(self, batch: Batch, weight: Weight) -> dict[str, Tensor]:
-        output = self.model(
+        output = self.branches(
             batch.x,
             batch.mask,
             text_branch=self.loss.needs_text_branch,
@@ -124,7 +129,11 @@ class CALFObjective(FrozenBackbone):
         return self.loss(output, batch, weight)
 
     def predict(self, batch: Batch) -> Tensor:
-        return self.model(batch.x, batch.mask, text_branch=False).outputs_time
+        return self.branches(batch.x, batch.mask, text_branch=False).outputs_time
+
+    def compile(self) -> None:
+        """Compile what the losses and predictions call; the model itself stays as it is."""
+        self.branches = torch.compile(self.model.branches)
 
     def parameter_groups(self) -> list[ParameterGroup]:
         return parameter_groups(self.model)
@@ -139,8 +148,16 @@ class CALFObjective(FrozenBackbone):
         """Load trained parameters, or a complete state dict of the authors' code.
 
         Raises:
-            UserError: parameters, `lora_alpha` or the backbone differ.
+            UserError: parameters, ablation, word embeddings, `lora_alpha` or the backbone differ.
         """
+        trained = notes.get("config")
+        if trained is not None:  # no shape shows all of these
+            own, before = self.model.config, {"llm_ablation": "none", "words": "pca"} | trained
+            for name in ("llm_ablation", "words"):
+                if before[name] != getattr(own, name):
+                    raise UserError(
+                        f"{path} was trained with --{name} {before[name]}: give the same"
+                    )
         # token tables and causal masks, which this model does not have
         left_out = (".wte.weight", ".attn.bias", ".attn.masked_bias")
         state = {name: value for name, value in state.items() if not name.endswith(left_out)}
@@ -169,14 +186,17 @@ def parameter_groups(model: Model) -> list[ParameterGroup]:
     """Sort the trained parameters into two groups: with and without `_proj` in the name.
 
     The second is meant for the feature projections. As in the authors' code, the name also selects
-    the projections of the match module's attentions (docs/method.md, section 5).
+    the projections of the match module's attentions (docs/method.md, section 5). `c_proj` belongs
+    to a layer that an ablation trains.
     """
-    trained = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+    main, projections = [], []
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            is_projection = "_proj" in name and ".c_proj." not in name
+            (projections if is_projection else main).append(parameter)
     return [
-        ParameterGroup("main", [p for name, p in trained if "_proj" not in name]),
-        ParameterGroup(
-            "projections", [p for name, p in trained if "_proj" in name], PROJECTION_LEARNING_RATE
-        ),
+        ParameterGroup("main", main),
+        ParameterGroup("projections", projections, PROJECTION_LEARNING_RATE),
     ]
 
 

@@ -199,7 +199,7 @@ class Case:
             with torch.no_grad():
                 for number in range(some):
                     x = windows.batch(torch.tensor([number], device=self.device))[0]
-                    published_model(x, text_branch=True)
+                    published_model.branches(x, text_branch=True)
 
         rows = len(next(experiment.evaluation.batches(windows)))
         published()
@@ -280,7 +280,7 @@ class Case:
             batch = self.gather()
             for optimiser in both:
                 optimiser.zero_grad()
-            experiment.objective.loss(model(batch.x), batch)["total"].backward()
+            experiment.objective.loss(model.branches(batch.x), batch)["total"].backward()
             for optimiser in both:
                 optimiser.step()
 

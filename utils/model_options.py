@@ -53,6 +53,17 @@ OWN_MODEL_OPTIONS = [
         "random: the same architecture, untrained",
     ),
     (
+        "llm_ablation",
+        {"choices": ("none", "random", "attention", "transformer", "identity"), "default": "none"},
+        "random: GPT-2 untrained; or one trained layer, or nothing, in place of its blocks",
+    ),
+    (
+        "words",
+        {"choices": ("pca", "random", "none"), "default": "pca"},
+        "word embeddings; random: of the same variances; none: no cross-attention",
+    ),
+    ("n_components", {"type": whole(), "default": 0}, "principal components used; 0: all"),
+    (
         "grad_checkpoint",
         {"action": "store_true"},
         "recompute activations in the backward pass: less memory, same results",

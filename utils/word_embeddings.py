@@ -66,3 +66,31 @@ def load_word_embeddings(path: str | Path, d_model: int) -> Tensor:
     if not torch.isfinite(embeddings).all():
         raise UserError(f"{path} has non-finite values: write it again with python pca.py")
     return embeddings.float()
+
+
+def first_components(embeddings: Tensor, n_components: int, source: str) -> Tensor:
+    """Select the components of largest variance, which are the first ones; 0 selects all.
+
+    Args:
+        embeddings: `[d_model, components]`. source: where they come from, for the message.
+
+    Raises:
+        UserError: there are fewer.
+    """
+    if n_components > embeddings.shape[1]:
+        raise UserError(
+            f"--n_components {n_components}: {source} has {embeddings.shape[1]} components"
+        )
+    return embeddings[:, : n_components or None]
+
+
+def random_directions(embeddings: Tensor, seed: int) -> Tensor:
+    """Draw Gaussian word embeddings `[d_model, components]` with the variance of each component.
+
+    Each component has the mean and the variance over `d_model` of the one that it replaces. The
+    global random state is unchanged.
+    """
+    draws = torch.randn(embeddings.shape, generator=torch.Generator().manual_seed(seed))
+    variance, mean = torch.var_mean(embeddings, dim=0)
+    drawn_variance, drawn_mean = torch.var_mean(draws, dim=0)
+    return (draws - drawn_mean) * (variance / drawn_variance).sqrt() + mean

@@ -49,7 +49,7 @@ def gradients(model: Model) -> dict[str, torch.Tensor]:
 def test_micro_batches_add_up(model, largest):
     batch = Batch(torch.randn(7, 16, 3), torch.randn(7, 5, 3))
     loss = CALFLoss(F.l1_loss, F.l1_loss, F.l1_loss)
-    whole = loss(model(batch.x), batch)
+    whole = loss(model.branches(batch.x), batch)
     whole["total"].backward()
     expected = gradients(model)
     parts = micro_batches(batch, largest)
@@ -57,7 +57,7 @@ def test_micro_batches_add_up(model, largest):
     assert sum(weight.windows for *_, weight in parts) == pytest.approx(1)
     sums = dict.fromkeys(whole, 0.0)
     for _, part, weight in parts:
-        losses = loss(model(part.x), part, weight)
+        losses = loss(model.branches(part.x), part, weight)
         losses["total"].backward()
         for name, value in losses.items():
             sums[name] += value.item()
@@ -79,7 +79,8 @@ def test_micro_batches_of_unequal_masks(model, rates):
     loss = CALFLoss(F.mse_loss, F.l1_loss, F.l1_loss, feature_w=0.3)
 
     def losses(part: Batch, weight: Weight) -> dict[str, torch.Tensor]:
-        return loss(model(torch.cat([part.x] * 3 + [part.x[:, :1]], dim=1)), part, weight)
+        x = torch.cat([part.x] * 3 + [part.x[:, :1]], dim=1)
+        return loss(model.branches(x), part, weight)
 
     whole = losses(batch, Weight())
     assert all(value.isfinite() for value in whole.values())

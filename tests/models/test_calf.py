@@ -47,14 +47,15 @@ def test_textual_branch_runs_only_where_asked_for(model):
     x = torch.randn(2, 16, 3)
     runs = count_text_runs(model)
     model.eval()
-    output = model(x)
+    output = model.branches(x)
     assert output.outputs_time.shape == (2, 5, 3)
     assert output.outputs_text is None
     assert output.features_time is None
     model.train()
-    model(x, text_branch=False)
+    model.branches(x, text_branch=False)
+    model(x)
     assert not runs
-    output = model(x)
+    output = model.branches(x)
     assert len(runs) == 1
     assert output.outputs_text.shape == (2, 5, 3)
     assert len(output.features_time) == len(output.features_text) == 3
@@ -63,14 +64,14 @@ def test_textual_branch_runs_only_where_asked_for(model):
 def test_prediction_does_not_depend_on_the_textual_branch(model):
     x = torch.randn(2, 16, 3)
     model.eval()
-    assert torch.equal(model(x).outputs_time, model(x, text_branch=True).outputs_time)
+    assert torch.equal(model(x), model.branches(x, text_branch=True).outputs_time)
 
 
 def test_predictions_follow_shift_and_scale(model):
     model.eval()
     x = torch.randn(2, 16, 3)
-    y = model(x).outputs_time
-    torch.testing.assert_close(model(x * 100 + 7).outputs_time, y * 100 + 7, rtol=1e-3, atol=1e-2)
+    y = model(x)
+    torch.testing.assert_close(model(x * 100 + 7), y * 100 + 7, rtol=1e-3, atol=1e-2)
 
 
 def test_no_attention_maps_are_kept(model):
@@ -79,7 +80,7 @@ def test_no_attention_maps_are_kept(model):
     sizes = []
     pack = lambda tensor: sizes.append(tuple(tensor.shape)) or tensor  # noqa: E731
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        model(torch.randn(2, 16, 31), text_branch=True).outputs_text.sum().backward()
+        model.branches(torch.randn(2, 16, 31), text_branch=True).outputs_text.sum().backward()
     assert not [size for size in sizes if size[-2:] == (31, 31)]
 
 
@@ -100,7 +101,9 @@ def test_a_config_from_options():
     lora = {"r": 2, "lora_alpha": 4, "lora_dropout": 0.0, "word_embedding_path": "words.pt"}
     options = SimpleNamespace(**named, **lora, enc_in=7)
     config = CALFConfig.from_args(options)
-    assert (config.task_name, config.r, config.llm) == ("imputation", 2, "gpt2")
+    found = (config.task_name, config.r, config.llm, config.n_channels)
+    assert found == ("imputation", 2, "gpt2", 7)
+    assert CALFConfig.from_args(SimpleNamespace(**vars(options), n_channels=3)).n_channels == 3
     del options.seq_len, options.r
     with pytest.raises(UserError, match="configs lacks seq_len, r"):
         CALFConfig.from_args(options)
@@ -114,13 +117,13 @@ def test_the_textual_branch_refuses_merged_weights(model):
             torch.nn.init.normal_(parameter)
     model.eval()
     x = torch.randn(2, 16, 3)
-    both = model(x, text_branch=True)
+    both = model.branches(x, text_branch=True)
     model.gpt2.merge_adapter()
-    torch.testing.assert_close(model(x).outputs_time, both.outputs_time, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(model(x), both.outputs_time, rtol=1e-4, atol=1e-4)
     with pytest.raises(UserError, match="unmerge_adapter"):
-        model(x, text_branch=True)
+        model.branches(x, text_branch=True)
     model.gpt2.unmerge_adapter()
-    again = model(x, text_branch=True)
+    again = model.branches(x, text_branch=True)
     torch.testing.assert_close(again.outputs_text, both.outputs_text, rtol=1e-4, atol=1e-4)
 
 
@@ -129,7 +132,7 @@ def test_features_are_projected_in_forward(model):
     seen = []
     for projection in (*model.time_proj, *model.text_proj):
         projection.register_forward_hook(lambda module, args, y: seen.append(y))
-    output = model.train()(torch.randn(2, 16, 3))
+    output = model.train().branches(torch.randn(2, 16, 3))
     assert len(seen) == 6
     for found, feature in zip(seen, output.features_time + output.features_text, strict=True):
         assert found is feature

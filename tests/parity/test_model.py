@@ -40,7 +40,7 @@ def total_loss(recording: Recording, model: Model, settings: dict) -> torch.Tens
     """What a training step of the task computes."""
     loss = CALFLoss.from_args(Namespace(task_name=recording.task, **settings))
     batch = recording.batch()
-    output = model(
+    output = model.branches(
         batch.x, batch.mask, text_branch=loss.needs_text_branch, features=loss.needs_features
     )
     return loss(output, batch)["total"]
@@ -63,7 +63,9 @@ def assert_updates_agree(ours, theirs, before, gradient, name: str) -> None:
 def test_outputs_and_features(load, task):
     recording, model = load(task)
     with torch.no_grad():
-        output = model(recording.tensors["x"], recording.tensors.get("mask"), text_branch=True)
+        output = model.branches(
+            recording.tensors["x"], recording.tensors.get("mask"), text_branch=True
+        )
     theirs = recording.tensors
     assert_agree(output.outputs_time, theirs["outputs_time"], 1e-5, "outputs_time")
     assert_agree(output.outputs_text, theirs["outputs_text"], 1e-5, "outputs_text")
@@ -127,5 +129,5 @@ def test_three_optimiser_steps(load, task):
     for name, after in theirs.items():
         assert_updates_agree(parameters[name].detach(), after, before[name], gradients[name], name)
     with torch.no_grad():
-        output = model(recording.tensors["x"], recording.tensors.get("mask"))
-    assert_agree(output.outputs_time, recording.tensors["outputs_time_after"], 1e-4, "outputs")
+        output = model(recording.tensors["x"], mask=recording.tensors.get("mask"))
+    assert_agree(output, recording.tensors["outputs_time_after"], 1e-4, "outputs")

@@ -1,0 +1,105 @@
+"""GPT4TS: a frozen GPT-2 on patches of each channel (arXiv 2302.11939, Figure 1)."""
+
+from einops import rearrange
+from torch import Tensor, nn
+
+from layers.backbone import check_backbone, describe_backbone, load_backbone
+from layers.gpt2 import GPT2, REPLACED, build_gpt2, describe_blocks
+from layers.instance_norm import denormalise, standardise
+from layers.patching import patch_count, patches
+from models.checks import FORECASTING, check_task
+from utils.errors import UserError
+
+
+class Model(nn.Module):
+    """The first blocks of a GPT-2, whose tokens are patches of one channel.
+
+    Layer norms, position embeddings, the embedding of patches and the head are trained; the rest is
+    frozen. Where `llm_ablation` replaces the blocks, nothing is frozen.
+
+    Args:
+        configs: an object with the options of the command line as attributes: `task_name`,
+            `seq_len`, `pred_len`, `enc_in` (channels), `num_class`, `patch_len`, `stride`,
+            `d_model`, `gpt_layers`, `llm`, `llm_weights`, `llm_ablation`, `seed`.
+
+    Attributes:
+        backbone: which GPT-2 this is, and what of it is used, as text.
+        tokens_per_window: patches of all channels. Windows do not influence each other, so that
+            a batch may be split into micro-batches.
+
+    Raises:
+        UserError: a patch is longer than the padded window, the backbone has too few positions, or
+            another width or depth.
+
+    Source: Zhou et al., "One Fits All: Power General Time Series Analysis by Pretrained LM"
+    (NeurIPS 2023).
+    """
+
+    def __init__(self, configs: object):
+        super().__init__()
+        check_task("GPT4TS", configs.task_name)
+        self.task_name = configs.task_name
+        self.patch_len, self.stride = configs.patch_len, configs.stride
+        n_patches = patch_count(configs.seq_len, configs.patch_len, configs.stride)
+        backbone = load_backbone(configs.llm, configs.llm_weights, configs.seed)
+        n_layer = 0 if configs.llm_ablation in REPLACED else configs.gpt_layers
+        check_backbone(backbone.config, configs.llm, configs.d_model, n_layer)
+        if n_patches > backbone.config.n_positions:
+            raise UserError(
+                f"--patch_len {configs.patch_len} and --stride {configs.stride} cut "
+                f"{configs.seq_len} steps into {n_patches} patches, but the backbone {configs.llm} "
+                f"has positions for {backbone.config.n_positions}: choose a larger --stride"
+            )
+        blocks = describe_blocks(n_layer, configs.llm_ablation, configs.seed)
+        backbone_text = describe_backbone(configs.llm, configs.llm_weights, configs.seed)
+        self.backbone = f"{backbone_text}, {blocks}"
+        self.tokens_per_window = configs.enc_in * n_patches
+
+        self.in_layer = nn.Linear(configs.patch_len, configs.d_model)
+        self.gpt2 = build_gpt2(GPT2, backbone, n_layer, configs.llm_ablation, configs.seed)
+        for name, parameter in self.gpt2.named_parameters():
+            trained = "ln_" in name or "wpe" in name or configs.llm_ablation in REPLACED
+            parameter.requires_grad_(trained)
+        width = configs.d_model * n_patches
+        if configs.task_name == "classification":
+            self.out_layer = nn.Linear(width * configs.enc_in, configs.num_class)
+        else:
+            forecasting = configs.task_name in FORECASTING
+            self.out_layer = nn.Linear(width, configs.pred_len if forecasting else configs.seq_len)
+
+    def forward(
+        self,
+        x_enc: Tensor,
+        x_mark_enc: Tensor | None = None,
+        x_dec: Tensor | None = None,
+        x_mark_dec: Tensor | None = None,
+        mask: Tensor | None = None,
+    ) -> Tensor:
+        """Predict from windows, with the arguments of Time-Series-Library's models.
+
+        Args:
+            x_enc: `[batch, seq_len, channels]`; for imputation with masked entries set to 0.
+            x_mark_enc, x_dec, x_mark_dec: not used.
+            mask: for imputation, 1 where observed, shape of `x_enc`.
+
+        Returns:
+            `[batch, pred_len, channels]` for forecasting, `[batch, seq_len, channels]` for
+            reconstruction, logits `[batch, classes]` for classification, whose input is not
+            standardised.
+        """
+        if self.task_name == "classification":
+            y = self._encode(x_enc)
+            return self.out_layer(rearrange(y, "b c n d -> b (c n d)"))
+        x, mean, scale = standardise(x_enc, mask)
+        y = self.out_layer(rearrange(self._encode(x), "b c n d -> b c (n d)"))
+        return denormalise(rearrange(y, "b c p -> b p c"), mean, scale)
+
+    def _encode(self, x: Tensor) -> Tensor:
+        """Run GPT-2 on the patches of each channel: `[batch, channels, patches, d_model]`."""
+        tokens = self.in_layer(patches(x, self.patch_len, self.stride))
+        y, _ = self.gpt2(rearrange(tokens, "b c n d -> (b c) n d"))
+        return rearrange(y, "(b c) n d -> b c n d", b=len(x))
+
+    def grad_checkpoint(self, enabled: bool) -> None:
+        """Store only the inputs of GPT-2's blocks; recompute the blocks in the backward pass."""
+        self.gpt2.grad_checkpoint = enabled

@@ -1,0 +1,232 @@
+"""CALF without its language model or its word embeddings: what is trained, run, and refused."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from exp.checkpoint import read_checkpoint
+from layers.backbone import load_backbone
+from layers.gpt2 import ABLATIONS, REPLACED
+from models.CALF import WORDS, CALFConfig, Model
+from models.objectives import frozen_fingerprint, parameter_groups
+from pca import principal_word_embeddings
+from run import main
+from tests.models.same_results import assert_every_way_agrees
+from utils.errors import UserError
+from utils.options import parse_args
+from utils.word_embeddings import first_components, random_directions
+
+LAYER = {  # of one ablated branch, besides position embeddings and final layer norm
+    "attention": {"ln_1.weight", "ln_1.bias", "attn.c_attn.weight", "attn.c_attn.bias",
+                  "attn.c_proj.weight", "attn.c_proj.bias"},
+    "identity": set(),
+}  # fmt: skip
+LAYER["transformer"] = LAYER["attention"] | {
+    "ln_2.weight", "ln_2.bias", "mlp.c_fc.weight", "mlp.c_fc.bias", "mlp.c_proj.weight",
+    "mlp.c_proj.bias",
+}  # fmt: skip
+
+
+@pytest.fixture
+def config(small_gpt2) -> CALFConfig:
+    return CALFConfig(
+        seq_len=16, pred_len=5, d_model=24, gpt_layers=2, llm=str(small_gpt2), seed=1,
+        word_embedding_path=str(small_gpt2 / "words.pt"),
+    )  # fmt: skip
+
+
+def build(config: CALFConfig, **changes) -> Model:
+    torch.manual_seed(0)
+    return Model(replace(config, **changes))
+
+
+def trained(model: Model) -> set[str]:
+    return {name for name, p in model.named_parameters() if p.requires_grad}
+
+
+@pytest.mark.parametrize("llm_ablation", REPLACED)
+def test_trained_parameters(config, llm_ablation):
+    model = build(config, llm_ablation=llm_ablation, gpt_layers=99)
+    branch = {"wpe.weight", "ln_f.weight", "ln_f.bias"}
+    branch |= {f"h.0.{name}" for name in LAYER[llm_ablation]}
+    expected = {f"{name}.{part}" for name in ("gpt2", "gpt2_text") for part in branch}
+    states = 1 if llm_ablation == "identity" else 2
+    expected |= {f"{side}_proj.{i}.weight" for side in ("time", "text") for i in range(states)}
+    rest = ("in_layer.", "out_layer.")
+    assert {name for name in trained(model) if not name.startswith(rest)} == expected
+    assert trained(model) == {name for name, _ in model.named_parameters()}
+    output = model.train().branches(torch.randn(2, 16, 3))
+    assert len(output.features_time) == len(output.features_text) == states
+    frozen_fingerprint(model.gpt2)
+
+
+def test_random_keeps_what_is_trained(config):
+    plain, random = build(config), build(config, llm_ablation="random")
+    assert trained(plain) == trained(random)
+    assert torch.equal(plain.in_layer.word_embedding, random.in_layer.word_embedding)
+    assert frozen_fingerprint(plain.gpt2) != frozen_fingerprint(random.gpt2)
+
+
+def test_parameters_at_the_published_size():
+    """By formula: D = 768, 1024 positions, L = P = 96, feed-forward of the encoder 2048."""
+    d, length = 768, 96
+    attention = 4 * d * d + 4 * d
+    rest = (length + 1) * d + (d + 1) * length  # embedding and head
+    rest += attention + (2 * d + 1) * 2048 + d + 4 * d  # encoder layer
+    around = 2 * (1024 * d + 2 * d)  # position embeddings, final norm
+    block = {"identity": 0, "attention": attention + 2 * d}
+    block["transformer"] = block["attention"] + 8 * d * d + 5 * d + 2 * d
+    backbone = load_backbone("gpt2", "random")
+    for llm_ablation, size in block.items():
+        for words in ("random", "none"):
+            config = CALFConfig(llm_weights="random", llm_ablation=llm_ablation, words=words)
+            model = Model(config, backbone, torch.randn(d, 500))
+            states = 1 if llm_ablation == "identity" else 2
+            expected = rest + around + 2 * size + 2 * states * d * d
+            expected += attention if words == "random" else 0
+            assert sum(p.numel() for p in model.parameters() if p.requires_grad) == expected
+
+
+@pytest.mark.parametrize("llm_ablation", ABLATIONS)
+def test_groups(config, llm_ablation):
+    """The fixed learning rate is for projections of features and of the match module alone."""
+    model = build(config, llm_ablation=llm_ablation)
+    names = {id(p): name for name, p in model.named_parameters()}
+    main_group, projections = parameter_groups(model)
+    found = {names[id(p)] for p in projections.parameters}
+    states = len(model.time_proj)
+    expected = {f"{side}_proj.{i}.weight" for side in ("time", "text") for i in range(states)}
+    for attention in ("transformer_encoder.layers.0.self_attn", "cross_attention"):
+        for part in ("in_proj_weight", "in_proj_bias", "out_proj.weight", "out_proj.bias"):
+            expected.add(f"in_layer.{attention}.{part}")
+    assert found == expected
+    assert found | {names[id(p)] for p in main_group.parameters} == trained(model)
+
+
+@pytest.mark.parametrize("words", WORDS)
+@pytest.mark.parametrize("llm_ablation", ABLATIONS)
+def test_fast_modules_and_checkpointed_blocks(config, llm_ablation, words):
+    model = build(config, llm_ablation=llm_ablation, words=words)
+    x = torch.randn(2, 16, 5)
+
+    def outputs() -> list[torch.Tensor]:
+        found = model.branches(x, text_branch=True)
+        return [found.outputs_time, found.outputs_text, *found.features_time, *found.features_text]
+
+    assert_every_way_agrees(model, outputs)
+    assert model.gpt2_text.grad_checkpoint
+
+
+def test_no_words(config, tmp_path):
+    """No file is read, no cross-attention made, and the textual tokens are the temporal ones."""
+    model = build(config, words="none", word_embedding_path=str(tmp_path / "absent.pt"))
+    assert not [name for name in model.state_dict() if "cross_attention" in name]
+    assert not [name for name, _ in model.named_buffers() if "word" in name]
+    x_time = torch.randn(2, 3, 24)
+    assert model.in_layer.textual_tokens(x_time) is x_time
+    assert model.word_embeddings_source == "none"
+
+
+def test_random_words(config):
+    pca = build(config).in_layer.word_embedding
+    random, again = (build(config, words="random").in_layer.word_embedding for _ in range(2))
+    assert torch.equal(random, again)
+    assert random.shape == pca.shape == (12, 24)
+    torch.testing.assert_close(random.var(dim=1), pca.var(dim=1), rtol=1e-4, atol=0)
+    torch.testing.assert_close(random.mean(dim=1), pca.mean(dim=1), rtol=0, atol=1e-5)
+    cosine = torch.cosine_similarity(random, pca).abs()
+    assert cosine.mean() < 0.5
+    other = build(config, words="random", seed=2).in_layer.word_embedding
+    assert not torch.allclose(random, other)
+
+
+def test_random_words_are_gaussian_and_leave_the_global_state_alone():
+    state = torch.get_rng_state()
+    draws = random_directions(torch.randn(20_000, 2) * torch.tensor([1.0, 7.0]), 3)
+    torch.set_rng_state(state)
+    before = torch.get_rng_state()
+    random_directions(torch.ones(30, 2), 3)
+    assert torch.equal(torch.get_rng_state(), before)
+    within = (draws.abs() < draws.std(dim=0)).float().mean(dim=0)
+    torch.testing.assert_close(within, torch.full((2,), 0.6827), rtol=0, atol=0.01)
+
+
+@pytest.mark.parametrize("n_components", [1, 5, 12])
+def test_first_components(config, small_gpt2, n_components):
+    """Of the file, and computed: both are the exact PCA's first ones."""
+    table = load_backbone(str(small_gpt2)).wte.weight
+    expected = principal_word_embeddings(table, n_components).T
+    found = build(config, n_components=n_components).in_layer.word_embedding
+    torch.testing.assert_close(found, expected)
+    first = first_components(principal_word_embeddings(table, 12), n_components, "file")
+    torch.testing.assert_close(first.T, expected)
+
+
+def test_components_computed(config, workdir):
+    """Where the default file is absent."""
+    default = {"word_embedding_path": CALFConfig.word_embedding_path}
+    found = build(config, n_components=7, **default).in_layer.word_embedding
+    assert torch.equal(found, build(config, **default).in_layer.word_embedding[:7])
+    with pytest.raises(UserError, match=r"--n_components 25.*1 to 24 components"):
+        build(config, n_components=25, **default)
+
+
+def test_too_many_components(config):
+    with pytest.raises(UserError, match=r"--n_components 13: .*words.pt has 12 components"):
+        build(config, n_components=13)
+
+
+def test_unknown_words(config):
+    with pytest.raises(UserError, match="--words bible: use one of pca, random, none"):
+        build(config, words="bible")
+
+
+@pytest.mark.parametrize(("option", "values"), [("llm_ablation", ABLATIONS), ("words", WORDS)])
+def test_the_command_line_has_every_value(command, option, values):
+    for value in values:
+        assert getattr(parse_args(command(f"--{option}", value)), option) == value
+
+
+LINES = {
+    "none": "2 blocks:",
+    "random": "2 blocks, all but the token table initialised afresh (seed 2021):",
+    "attention": "one attention layer in place of its blocks:",
+    "transformer": "one new transformer block in place of its blocks:",
+    "identity": "without its blocks:",
+}
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("llm_ablation", v) for v in ABLATIONS[1:]] + [("words", "random"), ("words", "none")],
+)
+def test_checkpoints(workdir, command, refused, capsys, option, value):
+    """One loads with the same options, and with no other of these."""
+    short = ("--train_epochs", "1", "--percent", "40", f"--{option}", value)
+    assert main(command(*short)) == 0
+    line = LINES[value] if option == "llm_ablation" else LINES["none"]
+    assert f"with its weights, {line}" in capsys.readouterr().out
+    (ours,) = workdir.glob("checkpoints/*/checkpoint.safetensors")
+    notes = read_checkpoint(ours).metadata
+    assert notes["config"][option] == value
+    if option == "llm_ablation":
+        assert notes["backbone"][option] == value
+    test = ("--is_training", "0", "--checkpoint", str(ours))
+    assert main(command(*test, f"--{option}", value, "--overwrite")) == 0
+    for other in ABLATIONS if option == "llm_ablation" else WORDS:
+        if other != value:
+            message = refused(command(*test, f"--{option}", other))
+            assert f"was trained with --{option} {value}" in message
+
+
+def test_a_checkpoint_without_notes(workdir, command, refused):
+    """Names differ, and the line says which options may."""
+    assert main(command("--train_epochs", "1", "--percent", "40")) == 0
+    (ours,) = workdir.glob("checkpoints/*/checkpoint.safetensors")
+    save_file(read_checkpoint(ours).state, "bare.safetensors")
+    test = ("--is_training", "0", "--checkpoint", "bare.safetensors")
+    for more in (("--llm_ablation", "attention"), ("--words", "none")):
+        assert "--llm_ablation and --words that" in refused(command(*test, *more))
+    assert "--llm_ablation" in refused(command(*test, "--llm_ablation", "random"))

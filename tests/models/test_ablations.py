@@ -204,8 +204,8 @@ LINES = {
 )
 def test_checkpoints(workdir, command, refused, capsys, option, value):
     """One loads with the same options, and with no other of these."""
-    short = ("--train_epochs", "1", "--percent", "40", f"--{option}", value)
-    assert main(command(*short)) == 0
+    short = ("--train_epochs", "1", "--percent", "40", "--reference_validation")
+    assert main(command(*short, "--grad_checkpoint", f"--{option}", value)) == 0
     line = LINES[value] if option == "llm_ablation" else LINES["none"]
     assert f"with its weights, {line}" in capsys.readouterr().out
     (ours,) = workdir.glob("checkpoints/*/checkpoint.safetensors")

@@ -17,7 +17,7 @@ def test_compiled(workdir, small_data, monkeypatch):
     objective, shape = run.objective, (2, run.args.seq_len, run.n_channels)
     batch = Batch(torch.randn(shape), torch.randn(2, run.args.pred_len, run.n_channels))
     objective.model.eval()
-    losses, y = objective.losses(batch, Weight()), objective.predict(batch.x)
+    losses, y = objective.losses(batch, Weight()), objective.predict(batch)
     names = objective.saved_state().keys()
 
     counter = CompileCounter()
@@ -27,7 +27,7 @@ def test_compiled(workdir, small_data, monkeypatch):
         assert value.item() == pytest.approx(losses[name].item(), rel=1e-5)
     graphs = counter.frame_count
     assert graphs > 0
-    torch.testing.assert_close(objective.predict(batch.x), y)
+    torch.testing.assert_close(objective.predict(batch), y)
     assert counter.frame_count > graphs
     assert objective.saved_state().keys() == names
     assert torch.equal(pickle.loads(pickle.dumps(objective.model))(batch.x), y)

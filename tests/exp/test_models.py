@@ -30,7 +30,7 @@ SIZES = {
     "n_heads": 2,
     "e_layers": 1,
     "d_ff": 16,
-    "top_k": 2,
+    "top_k": 5,
     "num_kernels": 2,
     "patch_len": 8,
     "stride": 4,

@@ -27,6 +27,17 @@ configure_openmp()
 LAYERS, WIDTH, ENCODER_WIDTH, COMPONENTS, LOOK_BACK = 6, 768, 2048, 500, 96
 ETTH1_TEST_ROWS = 2880  # of which 2,785 windows at horizon 96
 RESULT = "benchmark result: "
+# the models at their published sizes for ETTh1, look-back and horizon 96
+MODELS = {
+    "CALF": "",
+    "GPT4TS": "--patch_len 16 --stride 8",
+    "PatchTST": "--d_model 512 --d_ff 2048 --e_layers 1 --n_heads 2 --patch_len 16 --stride 8",
+    "iTransformer": "--d_model 256 --d_ff 256 --e_layers 2 --n_heads 8",
+    "TimesNet": "--d_model 16 --d_ff 32 --e_layers 2 --top_k 5 --num_kernels 6",
+    "DLinear": "--moving_avg 25",
+    "SeasonalNaive": "",
+    "LastValue": "",
+}
 
 
 def forward_flops(horizon: int) -> tuple[float, float]:
@@ -59,7 +70,8 @@ class Case:
     """One case: an experiment on synthetic data, and how to time it.
 
     Args:
-        options: channels, batch, horizon, repeats, rows and further options of `run.py`.
+        options: channels, batch, horizon, repeats, rows, the model (by default CALF) and further
+            options of `run.py`.
     """
 
     def __init__(self, options: dict):
@@ -69,6 +81,7 @@ class Case:
         from data_provider.synthetic import synthetic_ett
         from exp.exp_long_term_forecasting import ExpLongTermForecasting
         from layers.backbone import quiet_transformers
+        from models.registry import options_of
         from run import prepare_torch
         from utils.options import parse_args
 
@@ -83,12 +96,16 @@ class Case:
         with quiet_transformers():
             GPT2Model(config).save_pretrained("gpt2")
         torch.save(torch.randn(WIDTH, COMPONENTS) / 7, "word_embeddings.pt")
+        model = options.get("model", "CALF")
         argv = (
-            "--task_name long_term_forecast --is_training 1 --model_id benchmark --model CALF "
-            "--data custom --root_path . --data_path data.csv --llm gpt2 --d_model 768 "
-            f"--gpt_layers {LAYERS} --word_embedding_path word_embeddings.pt --seq_len {LOOK_BACK} "
+            f"--task_name long_term_forecast --is_training 1 --model_id benchmark --model {model} "
+            f"--data custom --root_path . --data_path data.csv --seq_len {LOOK_BACK} "
             f"--label_len 0 --pred_len {self.horizon} --batch_size {options.get('batch', 32)}"
         ).split()
+        if "llm" in options_of(model):
+            argv += f"--llm gpt2 --d_model {WIDTH} --gpt_layers {LAYERS}".split()
+        if "word_embedding_path" in options_of(model):
+            argv += ["--word_embedding_path", "word_embeddings.pt"]
         args = parse_args([*argv, *options.get("more", [])])
         prepare_torch(args)
         before = peak_memory()
@@ -291,6 +308,22 @@ class Case:
         slow, fast = (statistics.median(column) for column in zip(*pairs, strict=True))
         return {"seconds": slow, "ours_seconds": fast, "speedup": slow / fast}
 
+    def model(self) -> dict:
+        """A training step and the evaluation of one model."""
+        experiment, repeats = self.experiment, range(self.options["repeats"])
+        experiment.test_score()
+        took = statistics.median(self.time(experiment.test_score) for _ in repeats)
+        result = {
+            "parameters": experiment.objective.notes["parameters"]["trained"],
+            "ms_per_evaluated_window": 1e3 * took / len(experiment.test_set),
+        }
+        if experiment.objective.trained:
+            task = self.train_task()
+            task()
+            result["seconds_per_step"] = statistics.median(self.time(task) for _ in repeats)
+            result["batch"] = experiment.args.batch_size
+        return result | {"peak_gb": peak_memory(self.device)}
+
     def checkpoint(self) -> dict:
         """Writing and loading the trained parameters, and the whole state of training."""
         from exp.checkpoint import read_checkpoint
@@ -387,6 +420,9 @@ def cases(quick: bool, device: list[str]) -> dict[str, dict]:
         more = {"channels": 7, "batch": batch, "more": [*device, *more]}
         found[name] = {**few, **more, "kind": "train"}
     found["bf16 evaluate"] = {**found["bf16"], "kind": "evaluate"}
+    for name, sizes in MODELS.items():
+        more = {"channels": 7, "model": name, "more": [*device, *sizes.split()]}
+        found[f"model {name}"] = {**few, **more, "kind": "model"}
     found["checkpoint"] = {**few, "kind": "checkpoint", "channels": 7}
     found["first step"] = {**full, "kind": "first_step", "repeats": 3}
     return found

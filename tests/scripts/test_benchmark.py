@@ -2,6 +2,7 @@
 
 import pytest
 
+from models.registry import ALIASES, model_names
 from scripts import benchmark
 
 
@@ -18,6 +19,7 @@ def test_quick_cases_are_those_that_the_summary_needs():
     assert list(benchmark.cases(True, [])) == ["train", "evaluate"]
     every = benchmark.cases(False, ["--use_gpu", "0"])
     assert {"channels 321", "channels 862", "bf16", "checkpoint", "first step"} <= set(every)
+    assert {f"model {name}" for name in model_names() if name not in ALIASES} <= set(every)
     for options in every.values():
         assert hasattr(benchmark.Case, options["kind"])
 

@@ -62,13 +62,8 @@ BASELINES = "DLinear GPT4TS LastValue PatchTST SeasonalNaive TimesNet iTransform
 HORIZONS = [96, 192, 336, 720]
 # some settings of baselines: (model, data set, horizon, options)
 OF_BASELINES = [
-    ("DLinear", "ETTh1", 96, {"learning_rate": 0.005, "batch_size": 32, "moving_avg": 25}),
-    ("DLinear", "ETTh2", 720, {"learning_rate": 0.05, "batch_size": 32}),
-    ("DLinear", "ETTm1", 192, {"learning_rate": 0.0001, "batch_size": 8}),
-    ("DLinear", "ETTm2", 96, {"learning_rate": 0.001, "batch_size": 32}),
-    ("DLinear", "weather", 96, {"learning_rate": 0.0001, "batch_size": 16}),
-    ("DLinear", "electricity", 96, {"learning_rate": 0.001, "batch_size": 16}),
-    ("DLinear", "traffic", 96, {"learning_rate": 0.05, "batch_size": 16}),
+    ("DLinear", "ETTh1", 96, {"learning_rate": 0.0001, "batch_size": 32, "moving_avg": 25}),
+    ("DLinear", "traffic", 720, {"learning_rate": 0.0001, "batch_size": 32}),
     ("GPT4TS", "ETTh1", 96, {"cos": 1, "tmax": 20, "patch_len": 16, "stride": 8, "d_model": 768}),
     ("GPT4TS", "weather", 96, {"cos": 0, "lradj": "type3", "gpt_layers": 6}),
     ("PatchTST", "ETTh1", 96, {"e_layers": 1, "n_heads": 2, "d_model": 512, "d_ff": 2048}),

@@ -34,8 +34,8 @@ class Model(nn.Module):
         check_task("SeasonalNaive", configs.task_name, FORECASTING)
         if not 0 < configs.season_length <= configs.seq_len:
             raise UserError(
-                f"--season_length {configs.season_length} must be between 1 and "
-                f"--seq_len {configs.seq_len}"
+                f"a season of {configs.season_length} steps does not fit --seq_len "
+                f"{configs.seq_len}: give a longer one, or another --season_length"
             )
         self.pred_len, self.season_length = configs.pred_len, configs.season_length
 

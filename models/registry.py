@@ -30,8 +30,6 @@ OBJECTIVES = {
 CALF_LOSS = "feature_loss output_loss task_w feature_w output_w"
 OPTIONS = {"CALF": f"{CALF_LOSS} grad_checkpoint", "GPT4TS": "grad_checkpoint"}
 
-CONFIGS = ("configs", "config")  # what models call them
-
 
 @cache
 def model_names() -> list[str]:
@@ -69,6 +67,7 @@ def options_of(name: str) -> frozenset[str]:
     """Return the names that a model reads from its configs, by its source and that of its layers;
     among them are the options that it uses."""
     name = ALIASES.get(name, name)
+    called = {"configs", "config", *_constructor_arguments(name)}
     found, seen, waiting = set(OPTIONS.get(name, "").split()), set(), [f"models.{name}"]
     while waiting:
         module = waiting.pop()
@@ -78,13 +77,28 @@ def options_of(name: str) -> frozenset[str]:
         for node in ast.walk(_tree(FOLDER.parent.joinpath(*module.split(".")).with_suffix(".py"))):
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("layers."):
                 waiting.append(node.module)
-            elif option := _read_of_configs(node):
+            elif option := _read_of_configs(node, called):
                 found.add(option)
     return frozenset(found)
 
 
-def _read_of_configs(node: ast.AST) -> str | None:
-    """Return NAME of `configs.NAME`, `self.configs.NAME` or `getattr(configs, "NAME", ...)`."""
+def _constructor_arguments(name: str) -> list[str]:
+    """What a model's class calls its configs."""
+    return [
+        function.args.args[1].arg
+        for node in _tree(FOLDER / f"{name}.py").body
+        if isinstance(node, ast.ClassDef) and node.name == "Model"
+        for function in node.body
+        if getattr(function, "name", "") == "__init__" and len(function.args.args) > 1
+    ]
+
+
+def _read_of_configs(node: ast.AST, called: set[str]) -> str | None:
+    """Return NAME of `configs.NAME`, `self.configs.NAME` or `getattr(configs, "NAME", ...)`.
+
+    Args:
+        called: what configs are called.
+    """
     if isinstance(node, ast.Attribute):
         owner, name = node.value, node.attr
     elif isinstance(node, ast.Call) and getattr(node.func, "id", "") == "getattr":
@@ -92,10 +106,10 @@ def _read_of_configs(node: ast.AST) -> str | None:
         name = name if isinstance(name, str) else None
     else:
         return None
-    if getattr(owner, "id", None) in CONFIGS:
+    if getattr(owner, "id", None) in called:
         return name
     of_self = isinstance(owner, ast.Attribute) and getattr(owner.value, "id", None) == "self"
-    return name if of_self and owner.attr in CONFIGS else None
+    return name if of_self and owner.attr in called else None
 
 
 @cache

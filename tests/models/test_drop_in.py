@@ -139,6 +139,12 @@ def test_which_options_it_uses(drop, capsys, small_data):
     assert "rank of LoRA [no model here]" in text
 
 
+def test_configs_by_another_name(drop):
+    source = LINEAR.format(made="self.args = args; args.d_ff", first="self.args.n_heads")
+    drop("Odd", source.replace("configs", "args"))
+    assert registry.options_of("Odd") == {"seq_len", "pred_len", "d_ff", "n_heads"}
+
+
 def test_its_options_tell_runs_apart(drop, small_data, workdir, refused):
     drop("Seq2seq", SEQ2SEQ)
     drop("Convolution_Parts", SMOOTH, "layers")

@@ -110,17 +110,18 @@ class ExpImputation(ExpSeries):
         return self.report(errors, tested)
 
     def _plot(self, windows: WindowDataset) -> None:
+        """Plot imputations of the target, or the last channel, for some test windows."""
+        if not self.folders.writes:
+            return
         channel = self.shown_channel(windows)
+        arrays = [self.folders.saved_array(name) for name in ("true", "pred", "mask")]
         for number in self.shown_windows(len(windows)):
-            batch = self._masked_batch(windows, self.one(number))
-            pred = self.units(windows, self.evaluation.predict(batch))
-            if not self.folders.writes:
-                continue
+            true, pred, mask = (array[number, :, channel] for array in arrays)
             plot_imputation(
                 self.folders.plots / f"{number}.png",
-                self.units(windows, batch.y)[0, :, channel].cpu().numpy(),
-                pred[0, :, channel].cpu().numpy(),
-                batch.mask[0, :, channel].cpu().numpy() > 0,
+                true,
+                pred,
+                mask > 0,
                 f"{windows.columns[channel]}, test window {number}, "
                 f"{self.args.mask_rate:.1%} masked",
             )

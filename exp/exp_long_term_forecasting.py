@@ -144,20 +144,18 @@ class ExpLongTermForecasting(ExpSeries):
 
     def _plot(self, windows: WindowDataset) -> None:
         """Plot forecasts of the target, or the last channel, for some test windows."""
+        if not self.folders.writes:
+            return
         channel = self.shown_channel(windows)
         scored = 0 if windows.target is not None else channel
+        pred, true = self.folders.saved_array("pred"), self.folders.saved_array("true")
         for number in self.shown_windows(len(windows)):
-            batch = self.windows_batch(windows, self.one(number))
-            pred = windows.scored(self.evaluation.predict(batch))
-            pred = self.units(windows, pred)[0, :, scored]
-            y = self.units(windows, windows.scored(batch.y))[0, :, scored]
-            if not self.folders.writes:
-                continue
+            x, _ = windows.batch(self.one(number))
             plot_forecast(
                 self.folders.plots / f"{number}.png",
-                self.units(windows, batch.x)[0, :, channel].cpu().numpy(),
-                y.cpu().numpy(),
-                {self.args.model: pred.cpu().numpy()},
+                self.units(windows, x)[0, :, channel].cpu().numpy(),
+                true[number, :, scored],
+                {self.args.model: pred[number, :, scored]},
                 f"{windows.columns[channel]}, test window {number}",
             )
 

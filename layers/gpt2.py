@@ -169,9 +169,10 @@ def build_gpt2(
 
 def describe_blocks(n_layer: int, llm_ablation: str, seed: int) -> str:
     """Describe the blocks that `build_gpt2` uses."""
+    blocks = f"{n_layer} block" + ("s" if n_layer != 1 else "")
     if llm_ablation == "random":
-        return f"{n_layer} blocks, all but the token table initialised afresh (seed {seed})"
-    return REPLACED.get(llm_ablation, f"{n_layer} blocks")
+        return f"{blocks}, all but the token table initialised afresh (seed {seed})"
+    return REPLACED.get(llm_ablation, blocks)
 
 
 def build_branches(

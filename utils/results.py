@@ -230,6 +230,10 @@ class RunFolders:
                 writers[name] = NpyWriter(file, shape)
             yield writers
 
+    def saved_array(self, name: str) -> np.ndarray:
+        """Map `NAME.npy`, which may be larger than memory."""
+        return np.load(self.results / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+
     def save_metrics(self, values: list[float]) -> None:
         """Write `metrics.npy` in the order given."""
         if self.writes:

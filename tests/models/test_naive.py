@@ -30,7 +30,8 @@ def test_seasonal_naive(season):
 
 @pytest.mark.parametrize("season", [0, 25])
 def test_seasons_of_no_use(season):
-    with pytest.raises(UserError, match=f"season of {season} steps .*--seq_len 24.*--season_length"):
+    said = f"a season of {season} steps .*--seq_len 24.*--season_length"
+    with pytest.raises(UserError, match=said):
         SeasonalNaive.Model(small(season_length=season))
 
 

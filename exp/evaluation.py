@@ -15,6 +15,8 @@ from exp.stopping import Stopping
 from models.interface import Objective
 from utils.batch import Batch
 
+SEED = 0  # of each batch, for models that draw random numbers in evaluation too
+
 
 class WindowSet(Protocol):
     """A split: windows, gathered by their indices."""
@@ -58,6 +60,7 @@ class Evaluation:
         start, end = bounds[self.processes.rank : self.processes.rank + 2]
         # an empty shard computes one window, for the shape of its outputs
         rows = slice(start, end) if end > start else slice(0, 1)
+        torch.manual_seed(SEED)
         outputs = self.predict_here(batch[rows])
         return self.processes.gather(outputs[: end - start], bounds)
 

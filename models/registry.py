@@ -68,18 +68,30 @@ def options_of(name: str) -> frozenset[str]:
     among them are the options that it uses."""
     name = ALIASES.get(name, name)
     called = {"configs", "config", *_constructor_arguments(name)}
-    found, seen, waiting = set(OPTIONS.get(name, "").split()), set(), [f"models.{name}"]
-    while waiting:
-        module = waiting.pop()
-        if module in seen:
-            continue
-        seen.add(module)
-        for node in ast.walk(_tree(FOLDER.parent.joinpath(*module.split(".")).with_suffix(".py"))):
-            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("layers."):
-                waiting.append(node.module)
-            elif option := _read_of_configs(node, called):
-                found.add(option)
-    return frozenset(found)
+    nodes = (
+        node
+        for module in _modules_of(name)
+        if not module.startswith("utils.")
+        for node in ast.walk(_tree(_path(module)))
+    )
+    read = {_read_of_configs(node, called) for node in nodes} - {None}
+    return frozenset(read.union(OPTIONS.get(name, "").split()))
+
+
+def _modules_of(name: str) -> list[str]:
+    """List a model's module, and those of `layers/` and `utils/` that it needs."""
+    found = [f"models.{name}"]
+    for module in found:  # which grows
+        for node in ast.walk(_tree(_path(module))):
+            imported = (node.module or "") if isinstance(node, ast.ImportFrom) else ""
+            if imported.startswith(("layers.", "utils.")) and imported not in found:
+                found.append(imported)
+    return found
+
+
+def _path(module: str) -> Path:
+    """Return the file of a module."""
+    return FOLDER.parent.joinpath(*module.split(".")).with_suffix(".py")
 
 
 def _constructor_arguments(name: str) -> list[str]:
@@ -139,11 +151,14 @@ def _import(name: str):
         return importlib.import_module(f"{FOLDER.name}.{name}")
     except ModuleNotFoundError as error:
         missing, room = error.name or "", (error.name or "").partition(".")[0]
-        if room in ("layers", "utils", "models"):
-            what = f"{missing.replace('.', '/')}.py is missing: copy it too (docs/models.md)"
+        if room not in ("layers", "utils", "models"):
+            what = f"the package {room}, which is not installed: pip install {room}"
         else:
-            what = f"the package {room} is not installed"
-        raise UserError(f"{path} needs {missing}: {what}") from error
+            files = [f"{module.replace('.', '/')}.py" for module in _modules_of(name)]
+            absent = [file for file in files if not (FOLDER.parent / file).exists()]
+            absent = absent or [f"{missing.replace('.', '/')}.py"]
+            what = f"{', '.join(absent)}: missing, copy them too (docs/models.md)"
+        raise UserError(f"{path} needs {what}") from error
     except ImportError as error:
         raise UserError(
             f"{path}: {str(error).partition(' (')[0]}: two files of the same name? (docs/models.md)"

@@ -1,18 +1,24 @@
 """Any model in Time-Series-Library's convention as the training loop sees it."""
 
+import warnings
 from copy import copy
 from types import SimpleNamespace
 
 import torch
 from torch import Tensor, nn
 
+from models.checks import FORECASTING
 from models.interface import DataShape, Objective, Options
 from models.registry import load_model, model_file, options_of
 from utils.batch import Batch, Weight
 from utils.errors import UserError
 from utils.losses import TaskLoss
+from utils.timefeatures import frequency_unit
 
-FORECASTING = ("long_term_forecast", "short_term_forecast")
+# what Time-Series-Library's layers call units of time; ours know these too
+FREQUENCIES = dict(
+    second="s", minute="t", hour="h", day="d", week="w", month="m", quarter="q", year="a"
+)
 
 
 class MissingOptionError(UserError, AttributeError):
@@ -53,7 +59,7 @@ class SupervisedObjective(Objective):
         self.label_len = min(args.label_len, shape.seq_len)
         self.path = model_file(args.model)
         configs = make_configs(args, shape, device)
-        self.model = model = self._build(configs).to(device)
+        self.model = model = self._build(configs).float().to(device)
         self.evaluation_windows = args.batch_size
         tokens = getattr(model, "tokens_per_window", None)
         if tokens is not None:
@@ -109,7 +115,10 @@ class SupervisedObjective(Objective):
         """
         build = load_model(self.name)
         try:
-            return build(configs)
+            with warnings.catch_warnings():
+                # of a forecasting head without a horizon, for a task without one
+                warnings.filterwarnings("ignore", message="Initializing zero-element tensors")
+                return build(configs)
         except UserError:
             raise
         except Exception as error:
@@ -144,8 +153,12 @@ class SupervisedObjective(Objective):
         except (AttributeError, NotImplementedError) as error:
             raise UserError(f"{lacks}: {described(error)}") from error
         except Exception as error:
+            hint = ""
+            if self.label_len == 0 and "label_len" in options_of(self.name):
+                hint = "; it may need a --label_len above 0"
             raise UserError(
-                f"{self.path} fails for windows {tuple(x.shape)}: {described(error)}"
+                f"{self.path} fails in --task_name {self.task}, for windows {tuple(x.shape)}: "
+                f"{described(error)}{hint}"
             ) from error
         if outputs is None:
             raise UserError(f"{lacks}: its forward returns nothing")
@@ -183,6 +196,7 @@ def make_configs(args: object, shape: DataShape, device: torch.device) -> Config
         "label_len": min(args.label_len, shape.seq_len),
         "pred_len": shape.pred_len,
         "num_class": shape.num_class,
+        "freq": FREQUENCIES[frequency_unit(args.freq)],
         "season_length": args.season_length or shape.season_length,
         "device": device,
     }

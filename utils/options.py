@@ -36,6 +36,13 @@ UNUSED_OPTIONS = [
     ("--num_workers", {"type": whole(), "default": 10}),
     ("--use_amp", {"action": "store_true", "default": False}),
 ]
+# Likewise of Time-Series-Library's command lines.
+UNUSED_OPTIONS_OF_LIBRARY = [
+    ("--gpu_type", {"type": str, "default": "cuda"}),
+    ("--augmentation_ratio", {"type": whole(), "default": 0}),
+    ("--use_dtw", {"type": switch, "default": False}),
+    ("--extra_tag", {"type": str, "default": ""}),
+]
 
 
 class Formatter(argparse.ArgumentDefaultsHelpFormatter):
@@ -155,6 +162,16 @@ def add_own_options(parser: argparse.ArgumentParser) -> None:
     """Add what the published code does not have."""
     add_model_options(parser, OWN_MODEL_OPTIONS)
     own = parser.add_argument_group("options that the published code does not have")
+    own.add_argument(
+        "--loss",
+        dest="task_loss",
+        type=str.lower,
+        default=argparse.SUPPRESS,
+        metavar="LOSS",
+        help="Time-Series-Library's name of --task_loss: MSE, SMAPE, …",
+    )
+    for name, settings in UNUSED_OPTIONS_OF_LIBRARY:
+        own.add_argument(name, help="accepted and not used", **settings)
     own.add_argument("--seed", type=whole(0, 2**31), default=2021, help="of every random choice")
     own.add_argument(
         "--reference_validation",
@@ -309,7 +326,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 def warn_unused(args: argparse.Namespace) -> None:
     """Name in one line the options given that this model, or this task, does not use."""
-    unused = [name for name, _ in UNUSED_OPTIONS if name[2:] in args.given]
+    of_none = [*UNUSED_OPTIONS, *UNUSED_OPTIONS_OF_LIBRARY]
+    unused = [name for name, _ in of_none if name[2:] in args.given]
     of_others = MODEL_OPTIONS - options_of(args.model)
     unused += [f"--{name}" for name in args.given if name in of_others]
     if args.inverse and args.task_name not in ("long_term_forecast", "imputation"):

@@ -219,7 +219,11 @@ LINEAR = """
         ("pass", "self.head(x_enc)", "Odd does not support --task_name long_term_forecast: "),
         ("raise ValueError('no such task')", "pass", "ValueError: no such task"),
         ("pass", "return x_enc[:, :3]", "models/Odd.py returns (2, 3, 3) instead of (2, 8, 3)"),
-        ("pass", "x_enc @ x_enc", "models/Odd.py fails for windows (2, 24, 3): RuntimeError"),
+        (
+            "pass",
+            "x_enc @ x_enc",
+            "fails in --task_name long_term_forecast, for windows (2, 24, 3)",
+        ),
         ("import no_such_package", "pass", "no_such_package"),
     ],
 )
@@ -231,10 +235,12 @@ def test_what_it_lacks_is_one_line(drop, small_data, refused, made, first, said)
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("from layers.Embed import DataEmbedding", "layers/Embed.py is missing: copy it too"),
-        ("from utils.masking import ProbMask", "utils/masking.py is missing: copy it too"),
+        (
+            "from layers.Embed import DataEmbedding\nfrom utils.masking import ProbMask",
+            "models/Odd.py needs layers/Embed.py, utils/masking.py: missing, copy them too",
+        ),
         ("from layers.match import Attention", "cannot import name 'Attention'"),
-        ("import reformer_pytorch", "the package reformer_pytorch is not installed"),
+        ("import reformer_pytorch", "not installed: pip install reformer_pytorch"),
         ("1 +", "models/Odd.py can't be imported"),
         ("1 / 0", "models/Odd.py can't be imported: ZeroDivisionError"),
     ],
@@ -245,6 +251,37 @@ def test_what_its_file_lacks_is_one_line(drop, small_data, refused, line, said):
         registry.model_names()
         (registry.FOLDER / "Odd.py").write_text("1 +")
     assert said in refused(command(LONG, small_data, "Odd"))
+
+
+def test_a_hint_at_the_label_length(drop, small_data, refused):
+    drop("Odd", LINEAR.format(made="configs.label_len", first="x_enc @ x_enc"))
+    given = command(LONG, small_data, "Odd", "--label_len", "0")
+    assert "it may need a --label_len above 0" in refused(given)
+
+
+@pytest.mark.parametrize(("given", "seen"), [("15min", "t"), ("H", "h"), ("w", "w"), ("QE", "q")])
+def test_frequencies_have_the_neighbours_names(drop, small_data, workdir, given, seen):
+    drop("Odd", LINEAR.format(made=f"assert configs.freq == '{seen}'", first="pass"))
+    assert main(command(LONG, small_data, "Odd", "--freq", given)) == 0
+
+
+def test_random_numbers_in_evaluation(drop, small_data, workdir, results):
+    """The same checkpoint gives the same forecasts, whatever was drawn before."""
+    drop(
+        "Odd",
+        LINEAR.format(made="import torch; self.t = torch", first="x_enc = x_enc + self.t.rand(1)"),
+    )
+    given = command(LONG, small_data, "Odd")
+    assert main(given) == 0
+    before = load(results() / "pred.npy")
+    assert main([*given, "--is_training", "0"]) == 0
+    np.testing.assert_array_equal(load(results() / "pred.npy"), before)
+
+
+def test_the_neighbours_name_of_the_loss(drop, small_data, workdir):
+    drop("Odd", LINEAR.format(made="pass", first="pass"))
+    args = parse_args(command(LONG, small_data, "Odd", "--loss", "MSE"))
+    assert (args.task_loss, "task_loss" in args.given) == ("mse", True)
 
 
 def test_a_default_of_its_own_is_no_missing_option(drop, small_data, workdir):

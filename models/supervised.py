@@ -16,9 +16,16 @@ from utils.losses import TaskLoss
 from utils.timefeatures import frequency_unit
 
 # what Time-Series-Library's layers call units of time; ours know these too
-FREQUENCIES = dict(
-    second="s", minute="t", hour="h", day="d", week="w", month="m", quarter="q", year="a"
-)
+FREQUENCIES = {
+    "second": "s",
+    "minute": "t",
+    "hour": "h",
+    "day": "d",
+    "week": "w",
+    "month": "m",
+    "quarter": "q",
+    "year": "a",
+}
 
 
 class MissingOptionError(UserError, AttributeError):

@@ -71,7 +71,7 @@ OF_BASELINES = [
     ("PatchTST", "ETTh1", 720, {"e_layers": 1, "n_heads": 16}),
     ("PatchTST", "ETTh2", 192, {"e_layers": 3, "n_heads": 4}),
     ("PatchTST", "traffic", 96, {"e_layers": 2, "d_ff": 512, "batch_size": 4}),
-    ("TimesNet", "ETTh1", 720, {"d_model": 16, "d_ff": 32, "top_k": 5, "e_layers": 2}),
+    ("TimesNet", "ETTh1", 720, {"d_model": 16, "d_ff": 32, "top_k": 5, "learning_rate": 0.001}),
     ("TimesNet", "weather", 96, {"d_model": 32, "d_ff": 32}),
     ("TimesNet", "electricity", 96, {"d_model": 256, "d_ff": 512}),
     ("TimesNet", "traffic", 96, {"d_model": 512, "d_ff": 512}),

@@ -216,12 +216,10 @@ def target_args(args: Namespace) -> Namespace:
     """Arguments for the data set that a zero-shot run is tested on.
 
     `--target_data` names a CSV in `root_path`, with or without its suffix; one other than an ETT
-    set is split as `custom`.
+    set is split as `custom`. Its time marks are those of the training set's `--freq`, for which the
+    model was made.
     """
     name = args.target_data
     path = name if name.endswith(".csv") else f"{name}.csv"
     data = name if name in ETT_ROWS_A_DAY else "custom"
-    freq = args.freq
-    if data in ETT_ROWS_A_DAY:
-        freq = "h" if ETT_ROWS_A_DAY[data] == 24 else "15min"
-    return Namespace(**{**vars(args), "data": data, "data_path": path, "freq": freq})
+    return Namespace(**{**vars(args), "data": data, "data_path": path})

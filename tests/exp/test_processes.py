@@ -34,8 +34,18 @@ from utils.launch import device_numbers, launch, outcome, visible_devices
 
 TIMEOUT = 240  # seconds
 FORKED = multiprocessing.get_context("forkserver")
-FORKED.set_forkserver_preload(
-    ["accelerate", "run", "exp.exp_long_term_forecasting", "tests.exp.test_processes"]
+FORKED.set_forkserver_preload(  # imports that take seconds
+    [
+        "accelerate.utils",
+        "layers.fast_cpu",
+        "models.objectives",
+        "models.CALF",
+        "sklearn.preprocessing",
+        "torch.distributed.checkpoint.state_dict",
+        "matplotlib.pyplot",
+        "exp.exp_long_term_forecasting",
+        "tests.exp.test_processes",
+    ]
 )
 
 

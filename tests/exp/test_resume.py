@@ -155,9 +155,9 @@ def test_a_second_signal_exits_at_once(small_data, workdir):
 
 
 def test_a_signal_while_starting(small_data, workdir, monkeypatch, capsys):
-    monkeypatch.setattr("exp.exp_basic.objective_class", lambda _: send(signal.SIGINT)())
+    monkeypatch.setattr("exp.exp_basic.seed_everything", lambda _: send(signal.SIGINT)())
     assert main(argv(LONG, small_data)) == 130
-    monkeypatch.setattr("exp.exp_basic.objective_class", lambda _: send(signal.SIGTERM)())
+    monkeypatch.setattr("exp.exp_basic.seed_everything", lambda _: send(signal.SIGTERM)())
     with pytest.raises(SystemExit) as stop:
         main(argv(LONG, small_data))
     assert stop.value.code == 143

@@ -37,6 +37,13 @@ FEW_SHOT = {
     "electricity": (5e-4, 32, 20, 10, 5, "smooth_l1", 1, 0.01),
 }
 # zero-shot scripts: (learning rate, epochs)
+# scripts without published settings: (folder, script): (file, look-back, horizons)
+MORE = {
+    (LONG, "illness"): ("illness/national_illness.csv", 104, [24, 36, 48, 60]),
+    (LONG, "exchange_rate"): ("exchange_rate/exchange_rate.csv", 96, [96, 192, 336, 720]),
+    (FEW, "illness"): ("illness/national_illness.csv", 36, [24, 36, 48, 60]),
+    (FEW, "traffic"): ("traffic/traffic.csv", 96, [96, 192, 336, 720]),
+}
 ZERO_SHOT = {"ETTh1": (1e-3, 5), "ETTh2": (1e-4, 100), "ETTm1": (5e-4, 100), "ETTm2": (1e-4, 100)}
 UEA = (
     "EthanolConcentration FaceDetection Handwriting Heartbeat JapaneseVowels PEMS-SF "
@@ -101,7 +108,7 @@ def parsed(script: str, *more: str, **environment: str) -> list[Namespace]:
     folder, _, name = script.partition("/")
     varied = ABLATIONS[name][0] if script in ABLATION_SCRIPTS else None
     for args in runs:
-        assert args.seq_len in (96, 100)
+        assert args.seq_len in (36, 96, 100, 104)
         assert args.model == (name if folder == "baselines" else "CALF")
         if args.model == "CALF":
             fixed = {option: value for option, value in CALF.items() if option != varied}
@@ -137,7 +144,18 @@ def known_options() -> frozenset[str]:
     ],
 )
 def test_every_script_is_tested(folder, names):
-    assert {path.stem for path in (SCRIPTS / folder).glob("*.sh")} == set(names)
+    more = {script for of, script in MORE if of == folder}
+    assert {path.stem for path in (SCRIPTS / folder).glob("*.sh")} == set(names) | more
+
+
+@pytest.mark.parametrize(("folder", "script"), MORE)
+def test_scripts_without_published_settings(folder, script):
+    path, seq_len, horizons = MORE[folder, script]
+    runs = parsed(f"{folder}/{script}")
+    assert [args.pred_len for args in runs] == horizons
+    for args in runs:
+        assert args.root_path + args.data_path == f"./datasets/{path}"
+        assert (args.seq_len, args.percent) == (seq_len, 10 if folder == FEW else 100)
 
 
 def test_every_script_is_explained():
@@ -197,7 +215,7 @@ def test_zero_shot(script):
 
 
 def test_m4():
-    runs = parsed("short_term_forecasting/M4")
+    runs = parsed("short_term_forecasting/m4")
     assert [args.seasonal_patterns for args in runs] == list(PATTERNS)
     for args in runs:
         assert (args.learning_rate, args.batch_size, args.train_epochs) == (1e-3, 512, 200)

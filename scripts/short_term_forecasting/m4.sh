@@ -1,6 +1,6 @@
 #!/bin/sh
 # CALF, short-term forecasting on M4: the published settings, all six frequencies, then the summary.
-# From the root: sh scripts/short_term_forecasting/M4.sh [more options of run.py]
+# From the root: sh scripts/short_term_forecasting/m4.sh [more options of run.py]
 # PATTERNS="Hourly Weekly" runs some of the frequencies only.
 set -e
 cd "$(dirname "$0")/../.."

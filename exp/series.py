@@ -64,7 +64,8 @@ class ExpSeries(ExpBasic):
         metrics = errors.metrics()
         scores = {name: metrics[name] for name in ("mse", "mae")}
         tested = tested | {"original_units": self.args.inverse}
-        save_results(self, metrics, scores, test=tested, filled=self.filled)
+        units = {"mape": "%", "mspe": "fraction"}
+        save_results(self, metrics, scores, test=tested, filled=self.filled, units=units)
         if self.args.inverse:
             print("errors are in original units")
         return metrics

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+EPS = 1e-8  # added to true values that are divided by
+
 
 class ErrorSums:
     """Sums of errors over batches, in float64 on their device until `metrics` reads them."""
@@ -16,7 +18,7 @@ class ErrorSums:
     def add(self, pred: Tensor, true: Tensor) -> None:
         """Add a batch of predictions and true values of the same shape."""
         error = pred - true
-        relative = error / true
+        relative = error / (true + EPS)
         sums = torch.stack(
             [
                 error.abs().sum(dtype=torch.float64),
@@ -29,8 +31,8 @@ class ErrorSums:
         self._count += error.numel()
 
     def metrics(self) -> dict[str, float]:
-        """Return mae, mse, rmse, mape and mspe (fractions, infinite where a true value is 0)."""
+        """Return mae, mse, rmse, mape (in %) and mspe (a fraction), as the published code."""
         if self._sums is None:
             return dict.fromkeys(self.NAMES, float("nan"))
         mae, mse, mape, mspe = (self._sums / self._count).tolist()
-        return {"mae": mae, "mse": mse, "rmse": mse**0.5, "mape": mape, "mspe": mspe}
+        return {"mae": mae, "mse": mse, "rmse": mse**0.5, "mape": 100 * mape, "mspe": mspe}

@@ -47,7 +47,7 @@ def test_a_run_leaves_everything_in_its_place(workdir, command, results, capsys)
     error = (pred - true).astype(np.float64)
     mae, mse = np.abs(error).mean(), np.square(error).mean()
     np.testing.assert_allclose(metrics[:3], [mae, mse, mse**0.5], rtol=1e-5)
-    np.testing.assert_allclose(metrics[3:], [np.abs(error / true).mean(),
+    np.testing.assert_allclose(metrics[3:], [100 * np.abs(error / true).mean(),
                                np.square(error / true).mean()], rtol=1e-4)  # fmt: skip
     heading, scores, empty, end = (
         (workdir / "results_long_term_forecast.txt").read_text().split("\n")

@@ -34,7 +34,8 @@ class SeriesTable:
         path: the file.
         dates: one timestamp a row, non-decreasing, in the file's local time, or in UTC where the
             UTC offsets differ.
-        offset: the UTC offset, such as "+02:00"; empty where the file has none.
+        offset: the UTC offset, such as "+02:00"; empty where the file has none, None where its
+            dates are whole numbers, which are then seconds after 1970.
         columns: names of the channels, in the file's order.
         values: `[rows, channels]`, float64, finite.
         filled: number of missing and infinite values that were filled.
@@ -42,7 +43,7 @@ class SeriesTable:
 
     path: Path
     dates: pd.DatetimeIndex
-    offset: str
+    offset: str | None
     columns: list[str]
     values: np.ndarray
     filled: int = 0

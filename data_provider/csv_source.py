@@ -98,6 +98,12 @@ class SeriesSource:
     def _columns(self) -> list[str]:
         """Select and order the channels: in a custom CSV the target comes last."""
         args, names = self.args, self.table.columns
+        chosen = "target" in getattr(args, "given", ("target",))
+        if args.target not in names and args.features == "M" and not chosen:
+            print(
+                f"{self.table.path}: no column {args.target}: the target is {names[-1]}, the last"
+            )
+            return list(names)
         if args.target not in names:
             raise UserError(
                 f"{self.table.path}: no column named {args.target}; "

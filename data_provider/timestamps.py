@@ -23,12 +23,16 @@ BLOCKS = 20  # how many of them are tried
 RECENT = 100  # timestamps that decide the frequency of a forecast
 
 
-def parse_timestamps(path: Path, column: pd.Series) -> tuple[pd.DatetimeIndex, str]:
+def parse_timestamps(path: Path, column: pd.Series) -> tuple[pd.DatetimeIndex, str | None]:
     """Parse the column `date`; all its timestamps have the same format.
+
+    Whole numbers that are not years from 1600 to 2200, or dates of eight digits, count time steps;
+    they become as many seconds after 1970.
 
     Returns:
         Timestamps without their UTC offset, and that offset, such as "+02:00"; where the offsets
-        differ, timestamps in UTC and "+00:00"; without offsets, an empty string.
+        differ, timestamps in UTC and "+00:00"; without offsets, an empty string; None for whole
+        numbers.
 
     Raises:
         UserError: a date is missing, can't be parsed, or is earlier than the one above it.
@@ -37,12 +41,13 @@ def parse_timestamps(path: Path, column: pd.Series) -> tuple[pd.DatetimeIndex, s
         row = int(column.isna().to_numpy().argmax())
         raise UserError(f"{cell(path, 'date', row)}: a missing date")
     text = column.astype(str)
-    parsed = _parse(text)
+    counts_steps = _counts_steps(text)
+    parsed = pd.to_datetime(text.astype("int64"), unit="s") if counts_steps else _parse(text)
     if parsed.isna().any():
         row = int(parsed.isna().to_numpy().argmax())
         raise UserError(f"{cell(path, 'date', row)}: {text.iloc[row]!r} is not a date")
     dates = pd.DatetimeIndex(parsed)
-    utc_offset = ""
+    utc_offset = None if counts_steps else ""
     if dates.tz is not None:
         utc_offset = dates[0].isoformat()[-6:]
         dates = dates.tz_localize(None)
@@ -54,6 +59,24 @@ def parse_timestamps(path: Path, column: pd.Series) -> tuple[pd.DatetimeIndex, s
             f"({text.iloc[row - 1]}); sort the file by date"
         )
     return dates, utc_offset
+
+
+def _counts_steps(text: pd.Series) -> bool:
+    """Whether these are whole numbers, and neither years nor dates of eight digits."""
+    if not text.str.fullmatch(r"\s*[+-]?\d{1,10}\s*").all():
+        return False
+    numbers = text.astype("int64")
+    return not any(
+        numbers.between(*limits).all() for limits in ((1600, 2200), (1600_01_01, 2200_12_31))
+    )
+
+
+def format_timestamps(dates: pd.DatetimeIndex, offset: str | None) -> pd.Index:
+    """Write timestamps as `parse_timestamps` read them; `offset` as it returned it."""
+    if offset is None:
+        return pd.Index(dates.as_unit("s").asi8)
+    parts = "%Y-%m-%d %H:%M:%S" + (".%f" if (dates.microsecond > 0).any() else "")
+    return dates.strftime(parts) + offset
 
 
 def _parse(text: pd.Series) -> pd.Series:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from data_provider.batches import index_batches
 from data_provider.csv_source import NoWindowError, SeriesSource, target_args
-from data_provider.timestamps import future_dates
+from data_provider.timestamps import format_timestamps, future_dates
 from data_provider.windows import WindowDataset
 from exp.record import account
 from exp.series import ExpSeries
@@ -170,8 +170,7 @@ class ExpLongTermForecasting(ExpSeries):
         columns = [self.args.target] if windows.target is not None else windows.columns
         table = pd.DataFrame(pred.cpu().numpy().astype(np.float64), columns=columns)
         table = table[[name for name in given.columns if name in columns]]
-        parts = "%Y-%m-%d %H:%M:%S" + (".%f" if (dates.microsecond > 0).any() else "")
-        table.insert(0, "date", dates.strftime(parts) + given.offset)
+        table.insert(0, "date", format_timestamps(dates, given.offset))
         path = self.folders.results / "forecast.csv"
         if self.folders.writes:
             with whole_file(path) as part:

@@ -7,7 +7,12 @@ import pandas as pd
 import pytest
 
 from data_provider.csv_file import SeriesTable, read_series
-from data_provider.timestamps import future_dates, irregular_steps
+from data_provider.timestamps import (
+    format_timestamps,
+    future_dates,
+    irregular_steps,
+    parse_timestamps,
+)
 from utils.errors import UserError
 
 GOOD = "date,a,b\n2020-01-01,1,2\n2020-01-02,3,4\n2020-01-03,5,6\n"
@@ -250,3 +255,22 @@ def test_the_first_irregular_timestamp_is_reported(tmp_path, capsys):
     assert "2020-01-01 09:00:00 is followed by 2020-01-01 11:00:00" in warning
     assert "the usual step is h;" in warning
     assert "(1 more such rows)" in warning
+
+
+@pytest.mark.parametrize(
+    ("text", "first", "offset"),
+    [
+        ("0 1 2 5", "1970-01-01 00:00:00", None),
+        ("-7 10 27", "1969-12-31 23:59:53", None),
+        ("1000 1001", "1970-01-01 00:16:40", None),
+        ("1990 1991", "1990-01-01", ""),
+        ("20200131 20200201", "2020-01-31", ""),
+    ],
+)
+def test_whole_numbers(text, first, offset):
+    """They count steps, unless they are years or dates."""
+    column = pd.Series(text.split())
+    dates, found = parse_timestamps(Path("x.csv"), column)
+    assert (dates[0], found) == (pd.Timestamp(first), offset)
+    if offset is None:
+        assert format_timestamps(dates, offset).tolist() == [int(word) for word in column]

@@ -104,6 +104,19 @@ def test_refused(arguments, more, expected):
         SeriesSource(arguments(**more))
 
 
+def test_without_the_usual_target(arguments, synthetic_csv, tmp_path, capsys):
+    """The last column is taken, unless a target was asked for or matters."""
+    table = pd.read_csv(synthetic_csv).rename(columns={"OT": "other"})
+    table = table[["date", "other", *[c for c in table.columns if c not in ("date", "other")]]]
+    table.to_csv(tmp_path / "x.csv", index=False)
+    here = {"root_path": str(tmp_path), "data_path": "x.csv"}
+    assert SeriesSource(arguments(**here, given=[])).columns == list(table.columns[1:])
+    assert f"no column OT: the target is {table.columns[-1]}, the last" in capsys.readouterr().out
+    for more in ({"given": ["target"]}, {"given": [], "features": "MS"}):
+        with pytest.raises(UserError, match="no column named OT"):
+            SeriesSource(arguments(**here, **more))
+
+
 @pytest.mark.parametrize(
     ("more", "flag", "missing"),
     [

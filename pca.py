@@ -7,8 +7,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def principal_word_embeddings(table: "Tensor", n_components: int = 500) -> "Tensor":
-    """Reduce a token table along the word axis, exactly and deterministically.
+def principal_word_embeddings(
+    table: "Tensor", n_components: int = 500, solver: str = "exact", seed: int = 2021
+) -> "Tensor":
+    """Reduce a token table along the word axis, by default exactly and deterministically.
 
     The result is that of scikit-learn's `PCA(n_components, svd_solver="full")` fitted to the
     transposed table, whose rows are the model dimensions: the mean over dimensions is removed from
@@ -18,6 +20,9 @@ def principal_word_embeddings(table: "Tensor", n_components: int = 500) -> "Tens
     Args:
         table: token embeddings `[vocabulary, d_model]`.
         n_components: d, at most min(vocabulary, d_model).
+        solver: "exact"; or "randomized", as the published file was made, without a seed: of GPT-2's
+            table it agrees with the exact one up to about component 300.
+        seed: of the randomized solver.
 
     Returns:
         `[d_model, n_components]`, float32.
@@ -38,6 +43,12 @@ def principal_word_embeddings(table: "Tensor", n_components: int = 500) -> "Tens
             f"--n_components {n_components}: a table of {vocabulary} words of width {d_model} "
             f"has 1 to {min(vocabulary, d_model)} components"
         )
+    if solver == "randomized":
+        from sklearn.decomposition import PCA
+
+        pca = PCA(n_components, svd_solver="randomized", random_state=seed)
+        words = table.detach().cpu().numpy()
+        return torch.tensor(pca.fit_transform(words.T), dtype=torch.float32)
     centred = table.detach().cpu().numpy().astype(np.float64)
     centred -= centred.mean(axis=1, keepdims=True)
     # centred = Q R, so its transpose has the same scores U S as the small square matrix R^T
@@ -69,7 +80,15 @@ def main(argv: list[str] | None = None) -> int:
         default="pretrained",
         help="random: the token table of an untrained GPT-2, initialised with --seed",
     )
-    parser.add_argument("--seed", type=whole(), default=2021, help="seed of random weights")
+    parser.add_argument(
+        "--solver",
+        choices=("exact", "randomized"),
+        default="exact",
+        help="randomized: scikit-learn's, as the published file was made",
+    )
+    parser.add_argument(
+        "--seed", type=whole(0, 2**31), default=2021, help="seed of random weights and solver"
+    )
     args = parser.parse_args(argv)
 
     def run() -> None:
@@ -79,7 +98,7 @@ def main(argv: list[str] | None = None) -> int:
         from utils.files import whole_file
 
         table = load_backbone(args.llm, args.llm_weights, args.seed).wte.weight
-        embeddings = principal_word_embeddings(table, args.n_components)
+        embeddings = principal_word_embeddings(table, args.n_components, args.solver, args.seed)
         # an open file, because torch would write the temporary file's name into the archive
         with whole_file(args.output) as part, part.open("wb") as file:
             torch.save(embeddings, file)

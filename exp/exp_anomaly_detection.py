@@ -79,7 +79,8 @@ class ExpAnomalyDetection(ExpBasic):
         reference = splits.train_scored.to(self.device)
         train_points = point_scores(reference, self._errors(reference, "scoring the training rows"))
         points = point_scores(splits.test, self._errors(splits.test, "scoring the test rows"))
-        limit = threshold(train_points, points, self.args.anomaly_ratio)
+        seen = None if self.args.threshold == "train" else points
+        limit = threshold(train_points, seen, self.args.anomaly_ratio)
         detected = points > limit
         scores = detection_scores(detected, splits.labels)
         seconds = time.perf_counter() - start
@@ -101,6 +102,7 @@ class ExpAnomalyDetection(ExpBasic):
             scores,
             test={"data": str(self.args.root_path), "rows": len(points), "seconds": seconds},
             threshold=limit,
+            threshold_from=self.args.threshold,
             anomaly_ratio=self.args.anomaly_ratio,
         )
         return scores

@@ -71,7 +71,8 @@ class ExpBasic(ABC):
         self.folders.check_writable(args)
 
         # the model and its device
-        self.objective = objective = kind(args, self.data_shape(), device)
+        of_repetition = Namespace(**vars(args) | {"seed": self.seed})
+        self.objective = objective = kind(of_repetition, self.data_shape(), device)
         if self.checkpoint is not None:
             self.load(self.checkpoint)
         self.fast_modules = speed_up(objective, args, device)

@@ -31,7 +31,7 @@ class ExpClassification(ExpBasic):
         args = self.args
         if args.data != "UEA":
             raise UserError(f"--data {args.data}: classification needs --data UEA")
-        self.splits = splits = load_splits(args.root_path, args.seed, args.reference_validation)
+        self.splits = splits = load_splits(args.root_path, self.seed, args.reference_validation)
         self.train_set = splits.train.to(self.device)
         self.val_set = splits.val.to(self.device)
         self.test_set = splits.test.to(self.device)

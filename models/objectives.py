@@ -32,6 +32,14 @@ class FrozenBackbone(Objective):
             args.d_model = load_config(args.llm).n_embd
         return args
 
+    @staticmethod
+    def seed_of_backbone(args: Options) -> Options:
+        """Seed random weights by `--llm_seed`; without it, by the seed of the repetition."""
+        args = copy(args)
+        if args.llm_seed is not None:
+            args.seed = args.llm_seed
+        return args
+
     def backbone_notes(self, args: object) -> dict:
         """Describe the backbone, for records and checkpoints."""
         return {
@@ -69,7 +77,7 @@ class FrozenBackbone(Objective):
                 f"{path} was trained on another backbone: {backbone.get('llm', 'unknown')}, "
                 f"{backbone.get('llm_weights', 'unknown')} weights, seed "
                 f"{backbone.get('seed', 'unknown')}; give the same --llm, --llm_weights, "
-                "--llm_ablation and --seed"
+                "--llm_ablation and --llm_seed"
             )
         self.model.load_state_dict(state, strict=False)
 
@@ -98,6 +106,7 @@ class CALFObjective(FrozenBackbone):
         return args
 
     def __init__(self, args: object, shape: DataShape, device: torch.device):
+        args = self.seed_of_backbone(args)
         # first: an unknown loss fails at once, a backbone takes seconds to load
         self.loss = CALFLoss.from_args(args)
         given = SimpleNamespace(**vars(args) | asdict(shape))
@@ -177,6 +186,7 @@ class GPT4TSObjective(FrozenBackbone, SupervisedObjective):
         return SupervisedObjective.resolve_args(FrozenBackbone.resolve_args(args))
 
     def __init__(self, args: object, shape: DataShape, device: torch.device):
+        args = self.seed_of_backbone(args)
         super().__init__(args, shape, device)
         self.model.grad_checkpoint(args.grad_checkpoint)
         self.notes["backbone"] = self.backbone_notes(args)

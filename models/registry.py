@@ -28,7 +28,8 @@ OBJECTIVES = {
 }
 # options that an objective reads beside those of its model
 CALF_LOSS = "feature_loss output_loss task_w feature_w output_w"
-OPTIONS = {"CALF": f"{CALF_LOSS} grad_checkpoint", "GPT4TS": "grad_checkpoint"}
+ON_GPT2 = "grad_checkpoint llm_seed"
+OPTIONS = {"CALF": f"{CALF_LOSS} {ON_GPT2}", "GPT4TS": ON_GPT2}
 
 
 @cache

@@ -20,6 +20,16 @@ def test_scores_are_scikit_learns(vocabulary, width, components):
     np.testing.assert_allclose(ours, theirs * signs, rtol=1e-5, atol=1e-5 * np.abs(theirs).max())
 
 
+def test_randomized_solver():
+    """Near the exact one where the variances fall quickly; the same for the same seed."""
+    rng = np.random.default_rng(0)
+    table = torch.tensor(rng.standard_normal((300, 32)) * np.geomspace(3, 1e-3, 32))
+    words = principal_word_embeddings(table, 6, "randomized", seed=1)
+    assert torch.equal(words, principal_word_embeddings(table, 6, "randomized", seed=1))
+    exact = principal_word_embeddings(table, 6)
+    torch.testing.assert_close(words.abs(), exact.abs(), rtol=1e-2, atol=1e-2)
+
+
 def test_signs_are_fixed():
     table = torch.randn(100, 16, generator=torch.Generator().manual_seed(0))
     words = principal_word_embeddings(table, 8)

@@ -3,18 +3,21 @@
 import numpy as np
 
 
-def threshold(train_scores: np.ndarray, test_scores: np.ndarray, anomaly_ratio: float) -> float:
+def threshold(
+    train_scores: np.ndarray, test_scores: np.ndarray | None, anomaly_ratio: float
+) -> float:
     """Compute the score above which a point is detected (`docs/method.md`, section 8).
 
-    It is the (100 - `anomaly_ratio`) percentile of training and test scores together; as
-    published, it depends on the test scores.
+    As published it is the (100 - `anomaly_ratio`) percentile of training and test scores together,
+    so that it depends on the test scores.
 
     Args:
         train_scores: `[training points]`.
-        test_scores: `[test points]`.
+        test_scores: `[test points]`; None takes the percentile of the training scores alone.
         anomaly_ratio: percentage of points to detect.
     """
-    return float(np.percentile(np.concatenate([train_scores, test_scores]), 100 - anomaly_ratio))
+    scores = [train_scores] if test_scores is None else [train_scores, test_scores]
+    return float(np.percentile(np.concatenate(scores), 100 - anomaly_ratio))
 
 
 def _borders(labels: np.ndarray) -> np.ndarray:

@@ -53,6 +53,11 @@ OWN_MODEL_OPTIONS = [
         "random: the same architecture, untrained",
     ),
     (
+        "llm_seed",
+        {"type": whole(0, 2**31), "default": None},
+        "of random weights of GPT-2; if not given, the seed of each repetition",
+    ),
+    (
         "llm_ablation",
         {"choices": ("none", "random", "attention", "transformer", "identity"), "default": "none"},
         "random: GPT-2 untrained; or one trained layer, or nothing, in place of its blocks",

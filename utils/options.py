@@ -28,6 +28,7 @@ TASKS_OF_OPTION = {
     "fill_missing": ("long_term_forecast", "imputation"),
     "zero_shot": ("long_term_forecast",),
     "m4_protocol": ("short_term_forecast",),
+    "threshold": ("anomaly_detection",),
     "reference_validation": ("long_term_forecast", "anomaly_detection", "classification"),
 }
 
@@ -74,7 +75,7 @@ def add_published_options(parser: argparse.ArgumentParser) -> None:
     data.add_argument(
         "--data",
         required=True,
-        help="ETTh1, ETTh2, ETTm1, ETTm2, custom; m4; PSM, MSL, SMAP, SMD, SWaT; UEA",
+        help="ETTh1, ETTh2, ETTm1, ETTm2, custom; m4; PSM, MSL, SMAP, SMD, SWaT (SWAT); UEA",
     )
     data.add_argument("--root_path", default="./data/ETT/", help="folder of the data")
     data.add_argument("--data_path", default="ETTh1.csv", help="file in that folder")
@@ -186,6 +187,13 @@ def add_own_options(parser: argparse.ArgumentParser) -> None:
     )
     own.add_argument(
         "--do_predict", action="store_true", help="forecast what follows the file: forecast.csv"
+    )
+    own.add_argument(
+        "--threshold",
+        choices=("both", "train"),
+        default="both",
+        help="anomaly detection: a percentile of the scores of training and test rows, as "
+        "published, or of training rows alone",
     )
     own.add_argument("--checkpoint", metavar="FILE", help="with --is_training 0: the model to test")
     own.add_argument(

@@ -20,7 +20,7 @@ from utils.locks import lock, locked
 PATHS = ("root_path", "data_path", "word_embedding_path", "llm")
 TESTED = (
     *"root_path data_path target freq fill_missing inverse zero_shot target_data".split(),
-    *"seasonal_patterns mask_rate anomaly_ratio amp tf32".split(),
+    *"seasonal_patterns mask_rate anomaly_ratio threshold amp tf32".split(),
 )
 TRAINED = (
     *"seed percent task_loss train_epochs batch_size patience learning_rate cos tmax".split(),

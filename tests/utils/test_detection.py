@@ -28,6 +28,7 @@ def looped(pred: np.ndarray, labels: np.ndarray) -> np.ndarray:
 def test_threshold():
     train, test = np.arange(60.0), np.arange(60.0, 101.0)
     assert threshold(train, test, 10) == 90
+    assert threshold(train, None, 10) == np.percentile(train, 90)
     assert threshold(test, train, 0.5) == 99.5
 
 

@@ -155,6 +155,7 @@ def test_a_second_signal_exits_at_once(small_data, workdir):
 
 
 def test_a_signal_while_starting(small_data, workdir, monkeypatch, capsys):
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
     monkeypatch.setattr("exp.exp_basic.seed_everything", lambda _: send(signal.SIGINT)())
     assert main(argv(LONG, small_data)) == 130
     monkeypatch.setattr("exp.exp_basic.seed_everything", lambda _: send(signal.SIGTERM)())

@@ -24,9 +24,9 @@ FILES = {
     },
     "SWaT": ("swat_train2.csv", "swat2.csv", "swat2.csv"),
 }
-FILES["SWAT"] = FILES["SWaT"]  # its published name
+ALIASES = {"SWAT": "SWaT"}  # its name in the published code
 TRAIN_STRIDES = {"SMD": 100}  # rows between the starts of training windows; 1 for other sets
-VALIDATED_ON_TEST = ("PSM", "SWaT", "SWAT")  # in the published experiments
+VALIDATED_ON_TEST = ("PSM", "SWaT")  # in the published experiments
 TRAIN_FRACTION = 0.8  # of the training rows; validation is the rest
 
 
@@ -147,7 +147,7 @@ def read_anomaly(data: str, root_path: str | Path) -> AnomalyTables:
         if set(frames[1].columns) == set(frames[0].columns):
             frames[1] = frames[1][frames[0].columns]
         train, test, labels = map(_numbers, paths, frames)
-    elif data in ("SWaT", "SWAT"):
+    elif data == "SWaT":
         train = _numbers(train_path, _read_csv(train_path).iloc[:, :-1])
         table = _numbers(test_path, _read_csv(test_path))
         test, labels = table[:, :-1], table[:, -1]

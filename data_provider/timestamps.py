@@ -181,7 +181,7 @@ def warn_of_irregularities(path: Path, text: pd.Series, dates: pd.DatetimeIndex)
 def season_length(dates: pd.DatetimeIndex) -> int:
     """Steps of the usual season of increasing `dates`: a day of steps shorter than a day, a week of
     days (of five business days), a year of weeks, months or quarters; else 1."""
-    gaps = np.diff(dates.as_unit("us").asi8) / np.timedelta64(1, "D").astype("m8[us]").astype(int)
+    gaps = np.diff(dates) / np.timedelta64(1, "D")
     gaps = gaps[gaps > 0]
     days = float(np.median(gaps)) if len(gaps) else np.inf
     if days < 1:

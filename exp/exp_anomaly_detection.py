@@ -7,7 +7,13 @@ from argparse import Namespace
 import torch
 from torch import Tensor
 
-from data_provider.anomaly import WindowedSeries, make_splits, point_scores, read_anomaly
+from data_provider.anomaly import (
+    ALIASES,
+    WindowedSeries,
+    make_splits,
+    point_scores,
+    read_anomaly,
+)
 from exp.exp_basic import ExpBasic
 from exp.record import save_results
 from utils.batch import Batch
@@ -27,7 +33,8 @@ class ExpAnomalyDetection(ExpBasic):
     @staticmethod
     def resolve_args(args: Namespace) -> Namespace:
         """Set horizon and label length to 0: a window is its look-back."""
-        return Namespace(**{**vars(args), "pred_len": 0, "label_len": 0})
+        data = ALIASES.get(args.data, args.data)
+        return Namespace(**{**vars(args), "data": data, "pred_len": 0, "label_len": 0})
 
     def prepare_data(self) -> None:
         args = self.args

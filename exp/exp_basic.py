@@ -55,8 +55,8 @@ class ExpBasic(ABC):
 
     def __init__(self, args: Namespace, iteration: int = 0):
         self.started = datetime.now(UTC).isoformat(timespec="seconds")
-        kind = objective_class(args.model)
-        self.args = args = self.resolve_args(kind.resolve_args(args))
+        objective_type = objective_class(args.model)
+        self.args = args = self.resolve_args(objective_type.resolve_args(args))
         self.setting = settings_string(args, iteration)
         self.seed = args.seed + iteration
         seed_everything(self.seed)
@@ -65,14 +65,14 @@ class ExpBasic(ABC):
         check_precision(args.amp, device)
         self.folders = RunFolders(self.setting, args.checkpoints, self.processes.rank == 0)
         self.checkpoint: Checkpoint | None = None
-        if kind.trained and not args.is_training:
+        if objective_type.trained and not args.is_training:
             self.checkpoint = read_checkpoint(args.checkpoint or self.folders.best_checkpoint)
         self.prepare_data()
         self.folders.check_writable(args)
 
         # the model and its device
         of_repetition = Namespace(**vars(args) | {"seed": self.seed})
-        self.objective = objective = kind(of_repetition, self.data_shape(), device)
+        self.objective = objective = objective_type(of_repetition, self.data_shape(), device)
         if self.checkpoint is not None:
             self.load(self.checkpoint)
         self.fast_modules = speed_up(objective, args, device)

@@ -3,7 +3,6 @@
 import time
 from argparse import Namespace
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -162,10 +161,7 @@ class ExpLongTermForecasting(ExpSeries):
     def predict(self) -> None:
         """Forecast from the end of the file, in original units, and write `forecast.csv`."""
         windows, dates, given = self.tail, self.future, self.source.table
-        batch = Batch(windows.values[None])
-        if self.objective.uses_marks:
-            x_mark, y_mark = windows.batch_marks(self.one(0))
-            batch = replace(batch, x_mark=x_mark, y_mark=y_mark)
+        batch = self.with_marks(Batch(windows.values[None]), windows, self.one(0))
         pred = windows.inverse_transform(windows.scored(self.evaluation.predict(batch)))[0]
         columns = [self.args.target] if windows.target is not None else windows.columns
         table = pd.DataFrame(pred.cpu().numpy().astype(np.float64), columns=columns)

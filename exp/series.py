@@ -34,7 +34,10 @@ class ExpSeries(ExpBasic):
         """Make the batch of the windows `index` `[batch]`, with time marks if the model uses
         them."""
         x, y = windows.batch(index)
-        batch = Batch(x, y, channel=windows.target)
+        return self.with_marks(Batch(x, y, channel=windows.target), windows, index)
+
+    def with_marks(self, batch: Batch, windows: WindowDataset, index: Tensor) -> Batch:
+        """Add the time marks of the windows `index` `[batch]` if the model uses them."""
         if not self.objective.uses_marks:
             return batch
         x_mark, y_mark = windows.batch_marks(index)

@@ -122,6 +122,14 @@ class Objective(ABC):
         trained = max(1, CPU_TRAINING_TOKENS // tokens) if on_cpu else batch_size
         self.training_windows = min(batch_size, trained)
 
+    def parameter_counts(self) -> dict[str, int]:
+        """Count the parameters that are trained, and all in memory."""
+        counts = [(p.numel(), p.requires_grad) for p in self.model.parameters()]
+        return {
+            "trained": sum(n for n, trained in counts if trained),
+            "in_memory": sum(n for n, _ in counts),
+        }
+
     def parameter_groups(self) -> list[ParameterGroup]:
         """Group the trained parameters; by default one group, with `--learning_rate`."""
         return [ParameterGroup("main", [p for p in self.model.parameters() if p.requires_grad])]

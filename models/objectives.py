@@ -115,17 +115,16 @@ class CALFObjective(FrozenBackbone):
         model.grad_checkpoint(args.grad_checkpoint)
         self.split_batches(shape.n_channels, args.batch_size, device)
         self.branches = model.branches
-        trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
-        in_memory = sum(p.numel() for p in model.parameters())
+        counts = self.parameter_counts()
         self.notes = {
             "config": asdict(model.config),
             "backbone": self.backbone_notes(args),
             "word_embeddings": model.word_embeddings_source,
-            "parameters": {"trained": trained, "in_memory": in_memory},
+            "parameters": counts,
         }
         print(
-            f"CALF on {model.backbone}, {model.blocks}: {trained:,} trained of "
-            f"{in_memory:,} parameters, on {device}"
+            f"CALF on {model.backbone}, {model.blocks}: {counts['trained']:,} trained of "
+            f"{counts['in_memory']:,} parameters, on {device}"
         )
 
     def losses(self, batch: Batch, weight: Weight) -> dict[str, Tensor]:

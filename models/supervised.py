@@ -63,17 +63,16 @@ class SupervisedObjective(Objective):
     def __init__(self, args: object, shape: DataShape, device: torch.device):
         self.loss = TaskLoss.from_args(args)
         self.name, self.task, self.shape = args.model, args.task_name, shape
-        self.label_len = min(args.label_len, shape.seq_len)
         self.path = model_file(args.model)
         configs = make_configs(args, shape, device)
+        self.label_len = configs.label_len
         self.model = model = self._build(configs).float().to(device)
         self.evaluation_windows = args.batch_size
         tokens = getattr(model, "tokens_per_window", None)
         if tokens is not None:
             self.split_batches(tokens, args.batch_size, device)
-        self._try(device)
-        trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
-        in_memory = sum(p.numel() for p in model.parameters())
+        self._check_outputs(device)
+        counts = self.parameter_counts()
         self.notes = {
             "model": self.name,
             "config": {
@@ -81,10 +80,13 @@ class SupervisedObjective(Objective):
                 for name, value in sorted(vars(configs).items())
                 if name in options_of(self.name) and name != "device"
             },
-            "parameters": {"trained": trained, "in_memory": in_memory},
+            "parameters": counts,
         }
         on = f" on {model.backbone}" if isinstance(getattr(model, "backbone", 0), str) else ""
-        print(f"{self.name}{on}: {trained:,} trained of {in_memory:,} parameters, on {device}")
+        print(
+            f"{self.name}{on}: {counts['trained']:,} trained of {counts['in_memory']:,} "
+            f"parameters, on {device}"
+        )
 
     def losses(self, batch: Batch, weight: Weight) -> dict[str, Tensor]:
         return {"total": self.loss(self._outputs(batch), batch, weight)}
@@ -134,7 +136,7 @@ class SupervisedObjective(Objective):
                 f"{described(error)}"
             ) from error
 
-    def _try(self, device: torch.device) -> None:
+    def _check_outputs(self, device: torch.device) -> None:
         """Predict two random windows, so that a model fails before training begins.
 
         Raises:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Protocol
 
 import torch
@@ -121,17 +120,15 @@ class TaskLoss:
 
     loss: Loss | SeriesLoss
 
-    DEFAULTS = MappingProxyType({"classification": "ce", "short_term_forecast": "smape"})
-
     @classmethod
     def from_args(cls, args: object) -> "TaskLoss":
         """Read `--task_loss`; see `choose_loss`."""
         return cls(choose_loss(args, "task_loss"))
 
-    @classmethod
-    def default(cls, task_name: str) -> str:
+    @staticmethod
+    def default(task_name: str) -> str:
         """Name the usual loss of a task."""
-        return cls.DEFAULTS.get(task_name, "mse")
+        return {"classification": "ce", "short_term_forecast": "smape"}.get(task_name, "mse")
 
     def __call__(self, prediction: Tensor, batch: Batch, weight: Weight = WHOLE) -> Tensor:
         """Compute the loss of a micro-batch, weighted in the mean over its batch.

@@ -3,6 +3,7 @@
 import argparse
 import sys
 
+from models.checks import TASKS
 from models.registry import model_names, options_of
 from utils.command_line import Parser, real, switch, whole
 from utils.model_options import (
@@ -12,14 +13,6 @@ from utils.model_options import (
     OWN_MODEL_OPTIONS,
     PUBLISHED_MODEL_OPTIONS,
     add_model_options,
-)
-
-TASKS = (
-    "long_term_forecast",
-    "short_term_forecast",
-    "imputation",
-    "anomaly_detection",
-    "classification",
 )
 
 # Options that other tasks than these refuse, because they would have no effect.

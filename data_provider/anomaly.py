@@ -25,8 +25,7 @@ FILES = {
     "SWaT": ("swat_train2.csv", "swat2.csv", "swat2.csv"),
 }
 ALIASES = {"SWAT": "SWaT"}  # its name in the published code
-TRAIN_STRIDES = {"SMD": 100}  # rows between the starts of training windows; 1 for other sets
-VALIDATED_ON_TEST = ("PSM", "SWaT")  # in the published experiments
+STRIDES = {"SMD": 100}  # rows between the starts of overlapping windows; 1 for other sets
 TRAIN_FRACTION = 0.8  # of the training rows; validation is the rest
 
 
@@ -54,6 +53,7 @@ class WindowedSeries(Dataset):
         seq_len: window length L.
         stride: rows between the starts of two windows.
         name: of the series, for the error.
+        complete: whether there is a window that ends at the last row, whatever the stride.
 
     Attributes:
         values: the rows, float32.
@@ -64,7 +64,12 @@ class WindowedSeries(Dataset):
     """
 
     def __init__(
-        self, values: np.ndarray | Tensor, seq_len: int, stride: int, name: str = "the series"
+        self,
+        values: np.ndarray | Tensor,
+        seq_len: int,
+        stride: int,
+        name: str = "the series",
+        complete: bool = True,
     ):
         self.values = torch.as_tensor(values, dtype=torch.float32)
         self.seq_len, self.stride = seq_len, stride
@@ -75,7 +80,9 @@ class WindowedSeries(Dataset):
                 f"{len(self.values)} are available"
             )
         starts = torch.arange(0, last + 1, stride)
-        self.starts = starts if starts[-1] == last else torch.cat([starts, torch.tensor([last])])
+        if complete and starts[-1] != last:
+            starts = torch.cat([starts, torch.tensor([last])])
+        self.starts = starts
 
     def __len__(self) -> int:
         return len(self.starts)
@@ -94,6 +101,10 @@ class WindowedSeries(Dataset):
         self.values, self.starts = self.values.to(device), self.starts.to(device)
         return self
 
+    def rows(self) -> np.ndarray:
+        """Return the rows of all windows, window after window, `[windows * seq_len]`."""
+        return (self.starts.cpu()[:, None] + torch.arange(self.seq_len)).flatten().numpy()
+
     def batch(self, index: Tensor) -> tuple[Tensor]:
         """Gather windows: `x` `[batch, seq_len, channels]`, in a tuple of one.
 
@@ -110,9 +121,9 @@ class AnomalySplits:
 
     Attributes:
         train: overlapping training windows.
-        val: non-overlapping windows for early stopping.
-        train_scored: non-overlapping windows over the whole training file, for the threshold.
-        test: non-overlapping windows over the test file.
+        val: windows for early stopping.
+        train_scored: windows over the whole training file, for the threshold.
+        test: windows over the test file.
         labels: whether a test row is anomalous, `[test rows]`, bool.
     """
 
@@ -127,11 +138,11 @@ def read_anomaly(data: str, root_path: str | Path) -> AnomalyTables:
     """Read one of the sets in `FILES`.
 
     PSM's tables begin with a timestamp column, which is dropped; SWaT's end with a label, which is
-    ignored for training. Missing cells of these two become 0, as in Time-Series-Library.
+    ignored for training. Missing cells of PSM become 0, as published; elsewhere they are an error.
 
     Raises:
         UserError: the set is unknown; a file is missing, damaged, empty or of another layout;
-            text, an infinite or a huge value among the numbers; a missing value in a `.npy` file;
+            text, an infinite or a huge value among the numbers; a missing value, but in PSM;
             different numbers of channels in training and test; a label other than 0 and 1, or not
             one label for each test row. The message names the file and, where there is one, the
             cell.
@@ -148,8 +159,8 @@ def read_anomaly(data: str, root_path: str | Path) -> AnomalyTables:
             frames[1] = frames[1][frames[0].columns]
         train, test, labels = map(_numbers, paths, frames)
     elif data == "SWaT":
-        train = _numbers(train_path, _read_csv(train_path).iloc[:, :-1])
-        table = _numbers(test_path, _read_csv(test_path))
+        train = _complete(train_path, _read_csv(train_path).iloc[:, :-1])
+        table = _complete(test_path, _read_csv(test_path))
         test, labels = table[:, :-1], table[:, -1]
     else:
         train, test = _read_npy_rows(train_path), _read_npy_rows(test_path)
@@ -189,6 +200,13 @@ def _numbers(path: Path, frame: pd.DataFrame) -> np.ndarray:
     """Convert a table to float64, NaN where a cell is missing."""
     values = numbers(path, frame)
     _refuse(path, values, np.abs(values) > MAX_MAGNITUDE, frame.columns)
+    return values
+
+
+def _complete(path: Path, frame: pd.DataFrame) -> np.ndarray:
+    """Convert a table without missing cells to float64."""
+    values = _numbers(path, frame)
+    _refuse(path, values, np.isnan(values), frame.columns)
     return values
 
 
@@ -250,17 +268,20 @@ def make_splits(
 ) -> AnomalySplits:
     """Standardise with mean and standard deviation of the training file, and cut windows.
 
-    The last 20 % of the training rows are held out for validation.
+    Training windows overlap and end before the last 20 % of the training rows, which are held out
+    for validation; other windows do not overlap.
 
     Args:
         tables: the tables of `data`, from `read_anomaly`.
         data: name of the set.
         seq_len: window length L.
-        published: train on all training rows and validate as the published experiments do: on the
-            test rows (PSM, SWaT), or on the last 20 % of the training rows, which are trained on.
+        published: all windows overlap, none is added at the last row, and training takes all
+            training rows, those of validation too.
 
     Raises:
         UserError: a split has fewer than `seq_len` rows.
+
+    Source: docs/protocols.md, anomaly detection.
     """
     from sklearn.preprocessing import StandardScaler  # slow to import
 
@@ -270,15 +291,17 @@ def make_splits(
         for rows in (tables.train, tables.test)
     )
     cut = int(len(train) * TRAIN_FRACTION)
-    train_rows = train if published else train[:cut]
-    val_rows = test if published and data in VALIDATED_ON_TEST else train[cut:]
+    overlapping = STRIDES.get(data, 1)
+    stride = overlapping if published else seq_len
+
+    def windows(rows: Tensor, stride: int, name: str) -> WindowedSeries:
+        return WindowedSeries(rows, seq_len, stride, f"{data}, {name}", complete=not published)
+
     return AnomalySplits(
-        train=WindowedSeries(
-            train_rows, seq_len, TRAIN_STRIDES.get(data, 1), f"{data}, training split"
-        ),
-        val=WindowedSeries(val_rows, seq_len, seq_len, f"{data}, validation split"),
-        train_scored=WindowedSeries(train, seq_len, seq_len, f"{data}, training rows"),
-        test=WindowedSeries(test, seq_len, seq_len, f"{data}, test rows"),
+        train=windows(train if published else train[:cut], overlapping, "training split"),
+        val=windows(train[cut:], stride, "validation split"),
+        train_scored=windows(train, stride, "training rows"),
+        test=windows(test, stride, "test rows"),
         labels=tables.labels,
     )
 

@@ -68,7 +68,7 @@ class SeriesSource:
     Args:
         args: parsed arguments; `root_path`, `data_path`, `data`, `features`, `target`, `freq`,
             `embed`, `seq_len`, `label_len`, `pred_len`, `percent` and, if present,
-            `fill_missing` are read.
+            `fill_missing` and `protocol` are read.
 
     Raises:
         UserError: the file is invalid (see `read_series`), the target column is missing, or the
@@ -89,7 +89,9 @@ class SeriesSource:
         order = [self.table.columns.index(column) for column in columns]
         self.columns = columns
         self.values = self.table.values[:, order]
-        self.target = columns.index(self.args.target) if self.args.features == "MS" else None
+        # as published, MS is the same as M
+        one = self.args.features == "MS" and getattr(self.args, "protocol", "sound") == "sound"
+        self.target = columns.index(self.args.target) if one else None
 
     def order_like(self, columns: list[str]) -> None:
         """Reorder the channels like `columns`, which has the same names."""

@@ -11,6 +11,7 @@ import torch
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, LRScheduler
 
+from exp.published import SOUND, LoopRules
 from models.interface import Objective
 from utils.errors import UserError
 
@@ -82,18 +83,21 @@ def device_name(device: torch.device) -> str:
     return platform.processor() or platform.machine()
 
 
-def learning_rate_schedule(optimiser: Optimizer, args: Namespace) -> LRScheduler:
+def learning_rate_schedule(
+    optimiser: Optimizer, args: Namespace, rules: LoopRules = SOUND
+) -> LRScheduler:
     """Make the learning-rate schedule of the main optimiser, stepped once per epoch.
 
     With `--cos 1` cosine annealing (periodic beyond `--tmax`); else what `--lradj` names: after
     epoch e (1-based) type1 and type3 set lr0 while e < 3, then lr0 * 0.9^(e-3), where type3 takes
     lr0 = 1e-4 whatever the learning rate; type2 sets lr0 * decay_fac^(e-1).
     """
-    if args.cos:
+    if args.cos and rules.cosine:
         return CosineAnnealingLR(optimiser, T_max=args.tmax, eta_min=COSINE_FLOOR)
     start = 1e-4 / args.learning_rate if args.lradj == "type3" else 1.0
 
     def factor(epochs: int) -> float:
+        epochs -= epochs % rules.adjusted_every
         if epochs == 0:
             return 1.0
         if args.lradj == "type2":

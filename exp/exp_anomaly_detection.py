@@ -4,6 +4,7 @@ import sys
 import time
 from argparse import Namespace
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -15,6 +16,7 @@ from data_provider.anomaly import (
     read_anomaly,
 )
 from exp.exp_basic import ExpBasic
+from exp.published import LoopRules
 from exp.record import save_results
 from utils.batch import Batch
 from utils.detection import detection_scores, segments, threshold
@@ -24,14 +26,15 @@ from utils.plots import plot_anomalies
 class ExpAnomalyDetection(ExpBasic):
     """Reconstruct windows, and detect the points with large reconstruction errors.
 
-    Every test point is scored once. The epoch is chosen on the held-out last fifth of the training
-    rows; with `--reference_validation` as published, on PSM and SWaT on the test rows.
+    The epoch is chosen on the held-out last fifth of the training rows, and every test row is
+    scored once. With `--protocol published` training has seen that fifth, and a row is scored in
+    every window that contains it.
     """
 
     drop_last = False
+    published_rules = LoopRules(cosine=False, never_stepped=("projections",))
 
-    @staticmethod
-    def resolve_args(args: Namespace) -> Namespace:
+    def resolve_args(self, args: Namespace) -> Namespace:
         """Set horizon and label length to 0: a window is its look-back."""
         data = ALIASES.get(args.data, args.data)
         return Namespace(**{**vars(args), "data": data, "pred_len": 0, "label_len": 0})
@@ -41,9 +44,7 @@ class ExpAnomalyDetection(ExpBasic):
         tables = read_anomaly(args.data, args.root_path)
         if tables.filled:
             print(f"{args.root_path}: missing values replaced by 0: {tables.filled:,}")
-        self.splits = splits = make_splits(
-            tables, args.data, args.seq_len, published=args.reference_validation
-        )
+        self.splits = splits = make_splits(tables, args.data, args.seq_len, self.published)
         self.train_set = splits.train.to(self.device)
         self.val_set = splits.val.to(self.device)
         self.test_set = splits.test.to(self.device)
@@ -63,9 +64,13 @@ class ExpAnomalyDetection(ExpBasic):
         (x,) = self.train_set.batch(index)
         return Batch(x, x)
 
-    def validation_score(self, epoch: int) -> float:
+    def validation_score(self) -> float:
         """Mean squared error of the reconstruction."""
         return self._errors(self.val_set).mean().item()
+
+    def batch_score(self, index: Tensor) -> tuple[float, float]:
+        x = self.val_set.batch(index)[0]
+        return (self.evaluation.predict_here(Batch(x)) - x).square().mean().item(), 1
 
     def test_score(self) -> float:
         return self._errors(self.test_set).mean().item()
@@ -78,27 +83,38 @@ class ExpAnomalyDetection(ExpBasic):
             errors.append((self.evaluation.predict(Batch(x)) - x).square().mean(dim=2))
         return torch.cat(errors)
 
+    def _points(self, windows: WindowedSeries, what: str) -> np.ndarray:
+        """Score the points of the windows `[points]`."""
+        errors = self._errors(windows, f"scoring {what}")
+        return errors.flatten().cpu().numpy() if self.published else point_scores(windows, errors)
+
     def test(self) -> dict[str, float]:
-        """Score the points of training and test rows, and detect anomalies by a threshold."""
+        """Score the points of training and test rows, and detect anomalies by a threshold.
+
+        A point is a row, or, as published, a row in each window that contains it.
+        """
         print(f">>> testing {self.setting}")
         start = time.perf_counter()
         splits = self.splits
-        reference = splits.train_scored.to(self.device)
-        train_points = point_scores(reference, self._errors(reference, "scoring the training rows"))
-        points = point_scores(splits.test, self._errors(splits.test, "scoring the test rows"))
+        train_points = self._points(splits.train_scored.to(self.device), "the training rows")
+        points = self._points(splits.test, "the test rows")
         seen = None if self.args.threshold == "train" else points
         limit = threshold(train_points, seen, self.args.anomaly_ratio)
         detected = points > limit
-        scores = detection_scores(detected, splits.labels)
+        rows = splits.test.rows() if self.published else np.arange(len(splits.labels))
+        labels = splits.labels[rows]
+        scores = detection_scores(detected, labels, self.published)
         seconds = time.perf_counter() - start
         with self.folders.arrays(score=points.shape, pred=points.shape, true=points.shape) as files:
             files["score"].write(torch.from_numpy(points))
             files["pred"].write(torch.from_numpy(detected))
-            files["true"].write(torch.from_numpy(splits.labels))
+            files["true"].write(torch.from_numpy(labels))
         if self.folders.writes:
+            largest = np.full(len(splits.labels), np.nan)
+            np.fmax.at(largest, rows, points)
             plot_anomalies(
                 self.folders.plots / "anomalies.png",
-                points,
+                largest,
                 limit,
                 segments(splits.labels),
                 f"{self.args.data}: test scores, labelled segments shaded",
@@ -107,7 +123,12 @@ class ExpAnomalyDetection(ExpBasic):
             self,
             scores,
             scores,
-            test={"data": str(self.args.root_path), "rows": len(points), "seconds": seconds},
+            test={
+                "data": str(self.args.root_path),
+                "rows": len(splits.labels),
+                "points": len(points),
+                "seconds": seconds,
+            },
             threshold=limit,
             threshold_from=self.args.threshold,
             anomaly_ratio=self.args.anomaly_ratio,

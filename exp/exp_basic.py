@@ -17,6 +17,7 @@ from exp.evaluation import Evaluation, WindowSet, progress_bar
 from exp.nonfinite import NonFiniteGuard, largest_gradients
 from exp.processes import Processes, ProcessGone
 from exp.progress import Clock, EpochRecord, Progress
+from exp.published import SOUND, published_validation
 from exp.resume import TrainingState
 from exp.step import Optimisers, TrainStep
 from exp.stopping import Stopping
@@ -33,8 +34,8 @@ class ExpBasic(ABC):
     """One run: data, model, training, test.
 
     A task implements its splits (`prepare_data`), its training batches (`training_batch`), the
-    scores of an epoch (`validation_score`, `test_score`), and the final test with its results
-    (`test`).
+    scores of an epoch (`validation_score`, `batch_score`, `test_score`), and the final test with
+    its results (`test`).
 
     Args:
         args: parsed arguments of `run.py`.
@@ -47,6 +48,7 @@ class ExpBasic(ABC):
     score_name = "mse"  # of the validation score
     higher_is_better = False
     drop_last = True  # whether training drops an incomplete last batch, as published
+    published_rules = SOUND  # of the loop, under `--protocol published`
 
     train_set: WindowSet | None = None  # None without training
     val_set: WindowSet | None = None
@@ -57,6 +59,7 @@ class ExpBasic(ABC):
         self.started = datetime.now(UTC).isoformat(timespec="seconds")
         objective_type = objective_class(args.model)
         self.args = args = self.resolve_args(objective_type.resolve_args(args))
+        self.published = args.protocol == "published"
         self.setting = settings_string(args, iteration)
         self.seed = args.seed + iteration
         seed_everything(self.seed)
@@ -86,10 +89,11 @@ class ExpBasic(ABC):
         # training
         per_step = args.batch_size * args.accumulate
         self.order = TrainingOrder(len(self.train_set), per_step, device, self.seed, self.drop_last)
+        rules = self.published_rules if self.published else SOUND
         self.optimisers = Optimisers(
-            objective.parameter_groups(), args.learning_rate, device, args.amp == "fp16"
+            objective.parameter_groups(), args.learning_rate, device, args.amp == "fp16", rules
         )
-        self.scheduler = learning_rate_schedule(self.optimisers.main, args)
+        self.scheduler = learning_rate_schedule(self.optimisers.main, args, rules)
         waits = device.type == "cpu" or self.processes.count > 1 or args.amp == "fp16"
         self.guard = NonFiniteGuard(device, args.skip_bad_steps, interval=1 if waits else 50)
         self.step = TrainStep(
@@ -103,8 +107,7 @@ class ExpBasic(ABC):
 
     # What a task implements
 
-    @staticmethod
-    def resolve_args(args: Namespace) -> Namespace:
+    def resolve_args(self, args: Namespace) -> Namespace:
         """Set the arguments that the task fixes, and check those that it restricts."""
         return args
 
@@ -122,8 +125,16 @@ class ExpBasic(ABC):
         """Make the batch of the windows `index` `[batch]`, random masks included."""
 
     @abstractmethod
-    def validation_score(self, epoch: int) -> float:
+    def validation_score(self) -> float:
         """Score the validation split after an epoch."""
+
+    @abstractmethod
+    def batch_score(self, index: Tensor) -> tuple[float, float]:
+        """Score the validation windows `index` `[batch]` in the modes that the modules are in.
+
+        Returns:
+            The score times its weight in the published mean over batches, and this weight.
+        """
 
     @abstractmethod
     def test_score(self) -> float:
@@ -176,9 +187,7 @@ class ExpBasic(ABC):
                 # validation, and the best checkpoint
                 self.processes.broadcast_buffers(self.objective.model)
                 torch.manual_seed(derived_seed(self.seed, epoch, "validation"))
-                validation, test = self.processes.broadcast(
-                    self.validation_score(epoch), self.test_score()
-                )
+                validation, test = self.processes.broadcast(*self.epoch_scores(epoch))
                 record = self.epoch_record(validation, test)
                 improved = progress.is_improvement(record, self.higher_is_better)
                 self.print_epoch(record, improved)
@@ -210,6 +219,13 @@ class ExpBasic(ABC):
             self.guard.restart(self.progress.skipped)
         else:
             self.state.forget()
+
+    def epoch_scores(self, epoch: int) -> tuple[float, float]:
+        """Score the validation split, as `--protocol` says, and the test split."""
+        validation = (
+            published_validation(self, epoch) if self.published else self.validation_score()
+        )
+        return validation, validation if self.val_set is self.test_set else self.test_score()
 
     def train_step(self, step: int, index: Tensor) -> None:
         """Take one optimisation step on the windows `index`, and add its losses to the epoch's."""

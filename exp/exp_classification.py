@@ -1,14 +1,16 @@
 """Classification of whole series: UEA sets in `.ts` files."""
 
 import time
+from argparse import Namespace
 from collections.abc import Iterator
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from data_provider.uea import ClassificationDataset, load_splits
+from data_provider.uea import ClassificationDataset, common_length, make_splits, read_pair
 from exp.exp_basic import ExpBasic
+from exp.published import LoopRules
 from exp.record import save_results
 from models.interface import DataShape
 from utils.batch import Batch
@@ -19,19 +21,26 @@ from utils.plots import plot_confusion
 class ExpClassification(ExpBasic):
     """Train on the `_TRAIN.ts` file of a folder and test on its `_TEST.ts` file.
 
-    The epoch is chosen on a held-out fifth of the training file; with `--reference_validation` on
-    the test file, as published.
+    The epoch is chosen on a held-out fifth of the training file; with `--protocol published` on the
+    test file, and each file is scaled by its own values.
     """
 
     score_name = "accuracy"
     higher_is_better = True
     drop_last = False
+    published_rules = LoopRules(cosine=False, adjusted_every=5)
+
+    def resolve_args(self, args: Namespace) -> Namespace:
+        """Read the files, whose longest series is the look-back, as in the published code."""
+        if args.data != "UEA":
+            raise UserError(f"--data {args.data}: classification needs --data UEA")
+        self.files = read_pair(args.root_path, args.protocol == "published")
+        length = common_length(self.files)
+        return Namespace(**{**vars(args), "seq_len": length, "pred_len": 0})
 
     def prepare_data(self) -> None:
         args = self.args
-        if args.data != "UEA":
-            raise UserError(f"--data {args.data}: classification needs --data UEA")
-        self.splits = splits = load_splits(args.root_path, self.seed, args.reference_validation)
+        self.splits = splits = make_splits(self.files, self.seed, self.published)
         self.train_set = splits.train.to(self.device)
         self.val_set = splits.val.to(self.device)
         self.test_set = splits.test.to(self.device)
@@ -55,9 +64,14 @@ class ExpClassification(ExpBasic):
         padding = samples.padding_mask(index) if self.objective.uses_marks else None
         return Batch(*samples.batch(index), x_mark=padding)
 
-    def validation_score(self, epoch: int) -> float:
+    def validation_score(self) -> float:
         """Accuracy on the validation samples."""
         return self._accuracy(self.val_set)
+
+    def batch_score(self, index: Tensor) -> tuple[float, float]:
+        batch = self._batch(self.val_set, index)
+        correct = self.evaluation.predict_here(batch).argmax(1) == batch.y
+        return correct.sum().item(), len(index)
 
     def test_score(self) -> float:
         return self._accuracy(self.test_set)
@@ -94,7 +108,7 @@ class ExpClassification(ExpBasic):
             scores,
             scores,
             test={"data": str(self.args.root_path), "samples": len(true), "seconds": seconds},
-            validation="test file" if self.args.reference_validation else "held-out fifth",
+            validation="test file" if self.published else "held-out fifth",
             classes=names,
             confusion=counts.tolist(),
         )

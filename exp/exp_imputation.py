@@ -11,6 +11,7 @@ from torch import Tensor
 
 from data_provider.csv_source import SeriesSource
 from data_provider.windows import WindowDataset
+from exp.published import LoopRules
 from exp.series import ExpSeries
 from utils.batch import Batch
 from utils.errors import UserError
@@ -32,8 +33,9 @@ def masked(batch: Batch, mask: Tensor) -> Batch:
 class ExpImputation(ExpSeries):
     """Reconstruct windows of `seq_len` steps; only masked entries are scored."""
 
-    @staticmethod
-    def resolve_args(args: Namespace) -> Namespace:
+    published_rules = LoopRules(cosine=False, never_cleared=("projections",))
+
+    def resolve_args(self, args: Namespace) -> Namespace:
         """Set horizon and label length to 0, and refuse `--features MS`."""
         if args.features == "MS":
             raise UserError("--features MS is for forecasting: use M or S")
@@ -52,11 +54,19 @@ class ExpImputation(ExpSeries):
         self.n_channels = len(source.columns)
 
     def training_batch(self, index: Tensor) -> Batch:
-        batch = self.windows_batch(self.train_set, index)
+        return self._randomly_masked(self.train_set, index)
+
+    def _randomly_masked(self, windows: WindowDataset, index: Tensor) -> Batch:
+        batch = self.windows_batch(windows, index)
         return masked(batch, (torch.rand_like(batch.x) > self.args.mask_rate).float())
 
-    def validation_score(self, epoch: int) -> float:
+    def validation_score(self) -> float:
         return self._mse(self.val_set)
+
+    def batch_score(self, index: Tensor) -> tuple[float, float]:
+        batch = self._randomly_masked(self.val_set, index)
+        errors = (self.evaluation.predict_here(batch) - batch.y).square()
+        return errors[batch.mask == 0].mean().item(), 1
 
     def test_score(self) -> float:
         return self._mse(self.test_set)

@@ -7,10 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-import torch
 from torch import Tensor
 
-from data_provider.batches import index_batches
 from data_provider.csv_source import NoWindowError, SeriesSource, target_args
 from data_provider.timestamps import format_timestamps, future_dates
 from data_provider.windows import WindowDataset
@@ -21,7 +19,6 @@ from utils.errors import UserError
 from utils.files import whole_file
 from utils.metrics import ErrorSums
 from utils.plots import plot_forecast
-from utils.seeds import derived_seed
 
 if TYPE_CHECKING:
     from sklearn.preprocessing import StandardScaler
@@ -30,8 +27,7 @@ if TYPE_CHECKING:
 class ExpLongTermForecasting(ExpSeries):
     """Train on a CSV; test on its test split or, zero-shot, on that of another CSV."""
 
-    @staticmethod
-    def resolve_args(args: Namespace) -> Namespace:
+    def resolve_args(self, args: Namespace) -> Namespace:
         """Refuse a horizon of 0."""
         if args.pred_len < 1:
             raise UserError("--pred_len 0: a forecast needs at least one step")
@@ -70,10 +66,14 @@ class ExpLongTermForecasting(ExpSeries):
     def training_batch(self, index: Tensor) -> Batch:
         return self.windows_batch(self.train_set, index)
 
-    def validation_score(self, epoch: int) -> float:
-        if self.args.reference_validation:
-            return self._published_validation(epoch)
+    def validation_score(self) -> float:
         return self._mse(self.val_set)
+
+    def batch_score(self, index: Tensor) -> tuple[float, float]:
+        windows = self.val_set
+        batch = self.windows_batch(windows, index)
+        pred = windows.scored(self.evaluation.predict_here(batch))
+        return (pred - windows.scored(batch.y)).square().mean().item(), 1
 
     def test_score(self) -> float:
         return self._mse(self.test_set)
@@ -83,30 +83,6 @@ class ExpLongTermForecasting(ExpSeries):
         for pred, true in self.predictions(windows):
             errors.add(pred, true)
         return errors.metrics()["mse"]
-
-    def _published_validation(self, epoch: int) -> float:
-        """Validate as the published code does: shuffled, the incomplete batch dropped, and some
-        dropouts left on (docs/method.md, section 7). These are seeded for each batch; several
-        processes compute whole batches."""
-        windows, size = self.val_set, self.args.batch_size
-        self.stopping.check()
-        self.objective.published_validation_mode()
-        sums = torch.zeros(2, device=self.device)
-        batches = index_batches(
-            len(windows),
-            size,
-            self.device,
-            derived_seed(self.seed, epoch, "validation order"),
-            drop_last=True,
-        )
-        for number, index in self.processes.shard(enumerate(batches)):
-            torch.manual_seed(derived_seed(self.seed, epoch, "validation", number))
-            batch = self.windows_batch(windows, index)
-            pred = windows.scored(self.evaluation.predict_here(batch))
-            error = (pred - windows.scored(batch.y)).square().mean()
-            sums += torch.stack([error.float(), torch.ones_like(error, dtype=torch.float32)])
-        self.processes.all_reduce([sums])
-        return (sums[0] / sums[1]).item()
 
     def predictions(
         self, windows: WindowDataset, label: str | None = None
@@ -150,9 +126,10 @@ class ExpLongTermForecasting(ExpSeries):
         pred, true = self.folders.saved_array("pred"), self.folders.saved_array("true")
         for number in self.shown_windows(len(windows)):
             x, _ = windows.batch(self.one(number))
+            history = windows.inverse_transform(x) if self.args.inverse else x
             plot_forecast(
                 self.folders.plots / f"{number}.png",
-                self.units(windows, x)[0, :, channel].cpu().numpy(),
+                history[0, :, channel].cpu().numpy(),
                 true[number, :, scored],
                 {self.args.model: pred[number, :, scored]},
                 f"{windows.columns[channel]}, test window {number}",

@@ -43,16 +43,15 @@ PLOTTED_SERIES = 5
 class ExpShortTermForecasting(ExpBasic):
     """Train on one M4 frequency and forecast the competition's test horizon.
 
-    With `--m4_protocol clean` the epoch is chosen on the held-out last horizon of every training
-    series; with `reference` on the test data, as published.
+    The epoch is chosen on the held-out last horizon of every training series; with `--protocol
+    published` on the test data, and training samples cut near the start of a series lack a target.
     """
 
     score_name = "smape"
     drop_last = False
     n_channels = 1
 
-    @staticmethod
-    def resolve_args(args: Namespace) -> Namespace:
+    def resolve_args(self, args: Namespace) -> Namespace:
         """Take look-back and horizon from the frequency, as the published code does."""
         if args.data != "m4":
             raise UserError(f"--data {args.data}: short_term_forecast needs --data m4")
@@ -79,15 +78,15 @@ class ExpShortTermForecasting(ExpBasic):
         else:
             self.naive2 = align(naive2, self.train_file, args.pred_len)
         self.test_set = self._dataset(self.series)
-        if args.m4_protocol == "reference":
-            self.train_set, self.val_set = self._dataset(self.series), self.test_set
-            self.val_targets = self.targets
+        if self.published:
+            self.train_set = self._dataset(self.series, args.label_len)
+            self.val_set, self.val_targets = self.test_set, self.targets
         else:
             self._hold_out(args.pred_len)
         print(
             f"{self.train_file.path}: {len(self.series):,} series; look-back {args.seq_len}, "
             f"horizon {args.pred_len}; epochs chosen on "
-            + ("the test data" if args.m4_protocol == "reference" else "a held-out horizon")
+            + ("the test data" if self.published else "a held-out horizon")
         )
 
     def _hold_out(self, horizon: int) -> None:
@@ -97,7 +96,7 @@ class ExpShortTermForecasting(ExpBasic):
         if not long:
             raise UserError(
                 f"{self.train_file.path}: no series is longer than a horizon of {horizon} steps, "
-                "so that none can be held out; use --m4_protocol reference"
+                "so that none can be held out; use --protocol published"
             )
         if short:
             print(f"series too short to hold out a horizon, used whole for training: {len(short)}")
@@ -106,9 +105,9 @@ class ExpShortTermForecasting(ExpBasic):
         self.val_targets = np.stack([values[-horizon:] for values in long])
         self.train_set = self._dataset([*cut, *short])
 
-    def _dataset(self, series: list[np.ndarray]) -> M4Dataset:
+    def _dataset(self, series: list[np.ndarray], label_len: int = 0) -> M4Dataset:
         args = self.args
-        dataset = M4Dataset(series, args.seq_len, args.pred_len, self.pattern.history)
+        dataset = M4Dataset(series, args.seq_len, args.pred_len, self.pattern.history, label_len)
         return dataset.to(self.device)
 
     def data_shape(self) -> DataShape:
@@ -118,9 +117,14 @@ class ExpShortTermForecasting(ExpBasic):
         x, y, y_mask = self.train_set.batch(index)
         return Batch(x, y, y_mask=y_mask, period=self.pattern.period)
 
-    def validation_score(self, epoch: int) -> float:
+    def validation_score(self) -> float:
         """sMAPE of the validation horizon."""
         return smape(self._forecasts(self.val_set), self.val_targets)
+
+    def batch_score(self, index: Tensor) -> tuple[float, float]:
+        forecasts = self.evaluation.predict_here(Batch(self.val_set.last_windows(index)))[..., 0]
+        targets = self.val_targets[index.cpu()]
+        return smape(forecasts.cpu().numpy().astype(np.float64), targets) * len(index), len(index)
 
     def test_score(self) -> float:
         return smape(self._forecasts(self.test_set), self.targets)
@@ -158,7 +162,6 @@ class ExpShortTermForecasting(ExpBasic):
             scores,
             test={"series": len(self.series), "seconds": seconds, "forecasts": str(self._path())},
             frequency=args.seasonal_patterns,
-            protocol=args.m4_protocol,
             summary=summary,
         )
         return metrics | scores
@@ -181,7 +184,7 @@ class ExpShortTermForecasting(ExpBasic):
                 print(f"{path} had the forecasts of {earlier}; they are replaced")
             with whole_file(path) as part:
                 table.to_csv(part, index=False)
-            runs[pattern] = {"setting": self.setting, "protocol": self.args.m4_protocol}
+            runs[pattern] = {"setting": self.setting, "protocol": self.args.protocol}
             with whole_file(notes) as part:
                 part.write_text(json.dumps(runs, indent=2) + "\n")
 

@@ -66,16 +66,23 @@ class ExpSeries(ExpBasic):
         """Save and print the errors of a test; `tested` describes it in `run.json`."""
         metrics = errors.metrics()
         scores = {name: metrics[name] for name in ("mse", "mae")}
-        tested = tested | {"original_units": self.args.inverse}
+        tested = tested | {"original_units": self.original_units}
         units = {"mape": "%", "mspe": "fraction"}
         save_results(self, metrics, scores, test=tested, filled=self.filled, units=units)
-        if self.args.inverse:
+        if self.original_units:
             print("errors are in original units")
+        elif self.args.inverse:
+            print("as published, --inverse converts the history in the plots alone")
         return metrics
 
+    @property
+    def original_units(self) -> bool:
+        """Whether results are in original units: with `--inverse`, but not in the published way."""
+        return self.args.inverse and not self.published
+
     def units(self, windows: WindowDataset, y: Tensor) -> Tensor:
-        """Convert values to the units of the results: original ones with `--inverse`."""
-        return windows.inverse_transform(y) if self.args.inverse else y
+        """Convert values to the units of the results."""
+        return windows.inverse_transform(y) if self.original_units else y
 
     def shown_channel(self, windows: WindowDataset) -> int:
         """Return the plotted channel: the target, or the last one."""

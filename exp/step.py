@@ -4,7 +4,7 @@ A batch of `--batch_size` times `--accumulate` windows is computed in micro-batc
 are summed. The model limits their size: see `models.interface.Objective.training_windows`.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
@@ -15,9 +15,11 @@ from torch.optim import Adam
 
 from exp.nonfinite import NonFiniteGuard
 from exp.processes import Processes
+from exp.published import SOUND, LoopRules
 from exp.stopping import Stopping
 from models.interface import Objective, ParameterGroup
 from utils.batch import Batch, Weight
+from utils.errors import UserError
 from utils.seeds import derived_seed
 
 
@@ -53,17 +55,23 @@ class Optimisers:
         groups: see `models.interface.Objective.parameter_groups`.
         learning_rate: for the groups without a fixed one.
         device: of the parameters. fp16: whether gradients are scaled for half precision.
+        rules: of the loop.
+
+    Raises:
+        UserError: half precision, and gradients that are never cleared.
 
     Attributes:
         by_name: the optimisers. main: the one whose learning rate is scheduled.
+        earlier_gradients: of the parameters whose gradients are never cleared, the sum so far.
     """
 
     def __init__(
         self,
-        groups: Iterable[ParameterGroup],
+        groups: Sequence[ParameterGroup],
         learning_rate: float,
         device: torch.device,
         fp16: bool = False,
+        rules: LoopRules = SOUND,
     ):
         fused = device.type in ("cpu", "cuda")
         self.by_name = {
@@ -71,6 +79,11 @@ class Optimisers:
             for group in groups
         }
         self.main = next(iter(self.by_name.values()))
+        self.stepped = [o for name, o in self.by_name.items() if name not in rules.never_stepped]
+        uncleared = [g.parameters for g in groups if g.name in rules.never_cleared]
+        self.earlier_gradients = {p: torch.zeros_like(p) for group in uncleared for p in group}
+        if fp16 and self.earlier_gradients:
+            raise UserError("--amp fp16: gradients that are never cleared have no scale: use bf16")
         self.scaler = torch.amp.GradScaler(device.type, enabled=fp16)
 
     def zero_grad(self) -> None:
@@ -97,7 +110,10 @@ class Optimisers:
         if not self.scaler.is_enabled():
             nonfinite = nonfinite | ~torch.isfinite(get_total_norm(self.gradients()))
         skip = (nonfinite | frozen).float()
-        for optimiser in self.by_name.values():
+        for p, earlier in self.earlier_gradients.items():
+            if p.grad is not None:
+                p.grad = earlier.add_(torch.where(skip > 0, 0.0, p.grad))
+        for optimiser in self.stepped:
             if self.scaler.is_enabled():
                 self.scaler.step(optimiser)
             else:

@@ -85,7 +85,8 @@ def test_settings_string():
         ("--no_such_option 1", "--no_such_option"),
         ("--checkpoint x.pth", "--is_training 0"),
         ("--m4_protocol reference", "short_term_forecast"),
-        ("--task_name imputation --reference_validation", "classification"),
+        ("--protocol sound --reference_validation", "--protocol published"),
+        ("--task_name imputation --protocol published --lradj typo", "type1"),
         ("--task_name imputation --zero_shot 1", "long_term_forecast"),
     ],
 )

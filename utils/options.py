@@ -22,8 +22,9 @@ TASKS_OF_OPTION = {
     "zero_shot": ("long_term_forecast",),
     "m4_protocol": ("short_term_forecast",),
     "threshold": ("anomaly_detection",),
-    "reference_validation": ("long_term_forecast", "anomaly_detection", "classification"),
 }
+# Tasks whose published loops adjust the learning rate by --lradj whatever --cos says.
+LRADJ_ALWAYS = ("imputation", "anomaly_detection", "classification")
 
 # Options of the published command lines that nothing uses: (name, settings).
 UNUSED_OPTIONS = [
@@ -168,10 +169,15 @@ def add_own_options(parser: argparse.ArgumentParser) -> None:
         own.add_argument(name, help="accepted and not used", **settings)
     own.add_argument("--seed", type=whole(0, 2**31), default=2021, help="of every random choice")
     own.add_argument(
-        "--reference_validation",
-        action="store_true",
-        help="validate as published: dropouts of GPT-2 on, shuffled, last batch dropped",
+        "--protocol",
+        choices=("sound", "published"),
+        default="sound",
+        help="published: train, validate and score as the published code does, its faults included "
+        "(docs/protocols.md)",
     )
+    # earlier names of --protocol
+    own.add_argument("--reference_validation", action="store_true", help=argparse.SUPPRESS)
+    own.add_argument("--m4_protocol", choices=("clean", "reference"), help=argparse.SUPPRESS)
     own.add_argument(
         "--decay_fac",
         type=real(open_below=True, most=1),
@@ -189,12 +195,6 @@ def add_own_options(parser: argparse.ArgumentParser) -> None:
         "published, or of training rows alone",
     )
     own.add_argument("--checkpoint", metavar="FILE", help="with --is_training 0: the model to test")
-    own.add_argument(
-        "--m4_protocol",
-        choices=("clean", "reference"),
-        default="clean",
-        help="clean: choose the epoch on a held-out horizon; reference: on the test data",
-    )
     own.add_argument(
         "--fill_missing",
         choices=("linear", "ffill"),
@@ -287,6 +287,26 @@ def given_options(parser: argparse.ArgumentParser, argv: list[str]) -> set[str]:
     return {action.dest for action in parser._actions if names.intersection(action.option_strings)}
 
 
+def translate_earlier_protocols(parser: Parser, args: argparse.Namespace) -> None:
+    """Replace `--reference_validation` and `--m4_protocol` by `--protocol`, with a line."""
+    named = {"clean": "sound", "reference": "published"}
+    earlier = {
+        "--reference_validation": "published" if args.reference_validation else None,
+        f"--m4_protocol {args.m4_protocol}": named.get(args.m4_protocol),
+    }
+    for option, protocol in earlier.items():
+        if protocol is None:
+            continue
+        if "protocol" in args.given and args.protocol != protocol:
+            parser.error(f"{option} means --protocol {protocol}: leave one of the two out")
+        print(f"{option} is now --protocol {protocol}", file=sys.stderr)
+        args.protocol, args.given = protocol, sorted({*args.given, "protocol"})
+    args.given = [
+        name for name in args.given if name not in ("reference_validation", "m4_protocol")
+    ]
+    del args.reference_validation, args.m4_protocol
+
+
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Parse a command line; `given` in the result lists the options on it."""
     parser = Parser(
@@ -315,7 +335,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         asked = option in args.given and getattr(args, option)
         if asked and args.task_name not in tasks:
             parser.error(f"--{option} is for {', '.join(tasks)}")
-    if not args.cos and args.lradj not in ("type1", "type2", "type3"):
+    translate_earlier_protocols(parser, args)
+    uses_lradj = args.protocol == "published" and args.task_name in LRADJ_ALWAYS
+    if (uses_lradj or not args.cos) and args.lradj not in ("type1", "type2", "type3"):
         parser.error(f"--lradj {args.lradj} is not known: use type1, type2 or type3")
     args.model_options = sorted(options_of(args.model) & MODEL_OPTIONS - NEUTRAL)
     weights = {"task_w", "output_w", "feature_w"}

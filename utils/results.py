@@ -20,11 +20,11 @@ from utils.locks import lock, locked
 PATHS = ("root_path", "data_path", "word_embedding_path", "llm")
 TESTED = (
     *"root_path data_path target freq fill_missing inverse zero_shot target_data".split(),
-    *"seasonal_patterns mask_rate anomaly_ratio threshold amp tf32".split(),
+    *"seasonal_patterns mask_rate anomaly_ratio threshold protocol amp tf32".split(),
 )
 TRAINED = (
     *"seed percent task_loss train_epochs batch_size patience learning_rate cos tmax".split(),
-    *"lradj decay_fac reference_validation m4_protocol accumulate fast_cpu".split(),
+    *"lradj decay_fac protocol accumulate fast_cpu".split(),
 )
 # of the model, for arguments of versions that had one model
 CALF_OPTIONS = (
@@ -83,7 +83,8 @@ def configuration(arguments: Mapping, trained: Mapping | None = None) -> dict[st
             chosen[name] = str(path.resolve()) if path.exists() else chosen[name]
         return chosen
 
-    trained = arguments if trained is None else trained
+    arguments = of_earlier_version(arguments)
+    trained = arguments if trained is None else of_earlier_version(trained)
     tested, of_model = (
         (*TESTED, *given.get("model_options", CALF_OPTIONS)) for given in (arguments, trained)
     )
@@ -266,6 +267,21 @@ def content(folder: Path) -> list[Path]:
     return [p for p in folder.glob("[!.]*") if p.is_file() and p.name != MANIFEST]
 
 
+def of_earlier_version(options: Mapping[str, object]) -> dict[str, object]:
+    """Name the protocol of an earlier version's options, or of its manifest.
+
+    What was the published way then is neither protocol of today.
+    """
+    options = dict(options)
+    for before in ("", "trained "):
+        validation = options.pop(f"{before}reference_validation", None)
+        m4 = options.pop(f"{before}m4_protocol", None)
+        if validation is not None or m4 is not None:
+            published = validation or m4 == "reference"
+            options[f"{before}protocol"] = "of an earlier version" if published else "sound"
+    return options
+
+
 def read_manifest(folder: Path) -> dict[str, object] | None:
     """Read the configuration of the run in a folder; None if it is unknown.
 
@@ -279,7 +295,7 @@ def read_manifest(folder: Path) -> dict[str, object] | None:
     def record_or_notes(path: Path) -> dict[str, object]:
         notes = json.loads(path.read_text()) if path.suffix == ".json" else tensors_notes(path)
         if path.name == MANIFEST:
-            return dict(notes)
+            return of_earlier_version(notes)
         return configuration(notes["arguments"], notes.get("trained_with"))
 
     for path in [folder / MANIFEST, folder / "run.json", *sorted(folder.glob("*.safetensors"))]:

@@ -65,7 +65,7 @@ def test_anomalies_are_found(detect, workdir, results):
 
 def test_validation_is_held_out(detect):
     clean = ExpAnomalyDetection(parse_args(detect()))
-    published = ExpAnomalyDetection(parse_args(detect("--reference_validation")))
+    published = ExpAnomalyDetection(parse_args(detect("--protocol", "published")))
     assert len(clean.train_set) == 960 - 20 + 1
     assert len(published.train_set) == 1200 - 20 + 1
     assert len(clean.val_set) == 240 // 20

@@ -76,7 +76,7 @@ def test_interrupted_and_resumed(small_data, workdir, reference, monkeypatch, ca
     if where == "step":
         once_at(monkeypatch, "train_step", 2, interrupt, step=2)
     elif where == "validation":
-        once_at(monkeypatch, "validation_score", 2, interrupt)
+        once_at(monkeypatch, "epoch_scores", 2, interrupt)
     else:
         once_at(monkeypatch, "print_epoch", 3 if where == "end" else 1, interrupt)
     run = experiment(task, small_data)
@@ -190,7 +190,7 @@ def test_training_outside_the_main_thread(small_data, workdir, reference):
         ["--cos", "0", "--lradj", "type2", "--decay_fac", "0.5"],
         ["--cos", "0", "--lradj", "type3"],
         ["--tmax", "1"],
-        ["--reference_validation"],
+        ["--protocol", "published"],
         ["--accumulate", "3", "--grad_checkpoint"],
         ["--amp", "bf16"],
     ],
@@ -205,10 +205,21 @@ def test_killed_and_resumed(small_data, workdir, reference, monkeypatch, capsys,
     assert differ(found, expected) == []
 
 
+@pytest.mark.parametrize("task", ["imputation", "anomaly_detection", "classification"])
+def test_published_loops_are_resumed(small_data, workdir, reference, monkeypatch, task):
+    """Gradients that are never cleared, and parameters that are never updated."""
+    more = ("--protocol", "published", "--save_every", "1")
+    expected = reference(task, *more)
+    once_at(monkeypatch, "train_step", 2, raises(Killed()), step=2)
+    with pytest.raises(Killed):
+        trained(task, small_data, *more)
+    assert differ(trained(task, small_data, *more, "--resume"), expected) == []
+
+
 def test_early_stopping_is_resumed(small_data, workdir, monkeypatch, capsys):
     errors = {1: 3.0, 2: 1.0, 3: 2.0, 4: float("nan"), 5: 0.1}
     name = "exp.exp_long_term_forecasting.ExpLongTermForecasting.validation_score"
-    monkeypatch.setattr(name, lambda self, epoch: errors[epoch])
+    monkeypatch.setattr(name, lambda self: errors[self.progress.epoch])
     more = ("--train_epochs", "9", "--patience", "2")
     once_at(monkeypatch, "train_step", 4, send(signal.SIGTERM), step=1)
     with pytest.raises(Interrupted):

@@ -202,27 +202,27 @@ def test_fewer_windows_than_the_batch(workdir, command, capsys):
     assert len(experiment.progress.history) == 2
 
 
-def test_reference_validation(workdir, command):
+def test_published_validation(workdir, command):
     plain = ExpLongTermForecasting(parse_args(command()))
-    noisy = ExpLongTermForecasting(parse_args(command("--reference_validation")))
-    assert plain.validation_score(1) == plain.validation_score(1)
-    assert noisy.validation_score(1) == noisy.validation_score(1)
-    assert noisy.validation_score(1) != noisy.validation_score(2)
-    assert noisy.validation_score(1) == pytest.approx(plain.validation_score(1), rel=0.2)
+    noisy = ExpLongTermForecasting(parse_args(command("--protocol", "published")))
+    assert plain.epoch_scores(1)[0] == plain.epoch_scores(1)[0]
+    assert noisy.epoch_scores(1)[0] == noisy.epoch_scores(1)[0]
+    assert noisy.epoch_scores(1)[0] != noisy.epoch_scores(2)[0]
+    assert noisy.epoch_scores(1)[0] == pytest.approx(plain.epoch_scores(1)[0], rel=0.2)
     assert not noisy.objective.model.in_layer.training
     assert noisy.objective.model.gpt2.training
 
 
-def test_reference_validation_in_mixed_precision(workdir, command):
+def test_published_validation_in_mixed_precision(workdir, command):
     """It computes as the rest of the run does."""
     scores = {}
     for amp in ("no", "bf16"):
-        run = ExpLongTermForecasting(parse_args(command("--reference_validation", "--amp", amp)))
+        run = ExpLongTermForecasting(parse_args(command("--protocol", "published", "--amp", amp)))
         kinds = []
         run.objective.model.out_layer.register_forward_hook(
             lambda module, args, y, kinds=kinds: kinds.append(y.dtype)
         )
-        scores[amp] = run.validation_score(1)
+        scores[amp] = run.epoch_scores(1)[0]
         assert set(kinds) == {torch.float32 if amp == "no" else torch.bfloat16}
     assert scores["bf16"] != scores["no"]
     assert scores["bf16"] == pytest.approx(scores["no"], rel=0.1)

@@ -204,7 +204,7 @@ LINES = {
 )
 def test_checkpoints(workdir, command, refused, capsys, option, value):
     """One loads with the same options, and with no other of these."""
-    short = ("--train_epochs", "1", "--percent", "40", "--reference_validation")
+    short = ("--train_epochs", "1", "--percent", "40", "--protocol", "published")
     assert main(command(*short, "--grad_checkpoint", f"--{option}", value)) == 0
     line = LINES[value] if option == "llm_ablation" else LINES["none"]
     assert f"with its weights, {line}" in capsys.readouterr().out

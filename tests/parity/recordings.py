@@ -81,3 +81,7 @@ def assert_agree(ours: Tensor, theirs: Tensor, relative: float, what: str) -> No
     error = (ours - theirs).abs().max().item()
     scale = theirs.abs().max().item()
     assert error <= relative * max(scale, 1e-6), f"{what}: off by {error} at a scale of {scale}"
+
+
+def load_tensors(path):
+    return load_file(path)

@@ -219,7 +219,7 @@ def test_m4():
     assert [args.seasonal_patterns for args in runs] == list(PATTERNS)
     for args in runs:
         assert (args.learning_rate, args.batch_size, args.train_epochs) == (1e-3, 512, 200)
-        assert (args.tmax, args.patience, args.m4_protocol) == (20, 20, "clean")
+        assert (args.tmax, args.patience, args.protocol) == (20, 20, "sound")
         losses = (args.task_loss, args.output_loss, args.feature_loss)
         assert losses == ("smape", "mase", "smooth_l1")
 

@@ -1,0 +1,135 @@
+"""Anomaly detection against the reference: splits, scores, threshold, point adjustment."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from data_provider.anomaly import AnomalyTables, make_splits, read_anomaly
+from run import main
+from tests.parity.recordings import load_tensors
+from utils.detection import detection_scores, point_adjust, threshold
+
+SCORES = {"precision": "precision", "recall": "recall", "f1": "f_score", "accuracy": "accuracy"}
+
+
+@pytest.fixture(scope="module")
+def recorded(golden) -> dict:
+    notes = json.loads((golden / "protocol" / "anomaly_scoring.json").read_text())
+    tensors = load_tensors(golden / "protocol" / "anomaly_scoring.safetensors")
+    return notes | {name: value.numpy() for name, value in tensors.items()}
+
+
+@pytest.fixture
+def detect(recorded, golden, workdir):
+    """Test the recorded model on the recorded set, and return the results folder."""
+    folder = workdir / "PSM"
+    folder.mkdir()
+    for name, rows in (("train", "train_rows"), ("test", "test_rows"), ("test_label", "labels")):
+        values = recorded[rows].reshape(len(recorded[rows]), -1)
+        frame = pd.DataFrame(values, columns=[f"feature_{i}" for i in range(values.shape[1])])
+        frame.insert(0, "timestamp_(min)", np.arange(len(frame)))
+        frame.to_csv(folder / f"{name}.csv", index=False)
+    tiny = golden / "tiny"
+    state = load_tensors(tiny / "anomaly_detection.safetensors")
+    state = {n.removeprefix("state."): p for n, p in state.items() if n.startswith("state.")}
+    torch.save(state, workdir / "checkpoint.pth")
+
+    def detect(*more: str):
+        argv = [
+            *"--task_name anomaly_detection --is_training 0 --model_id PSM --model CALF".split(),
+            *f"--data PSM --root_path {folder} --seq_len 24 --use_gpu 0 --batch_size 32".split(),
+            *f"--llm {tiny / 'gpt2_tiny'} --d_model 48 --gpt_layers 2 --r 4".split(),
+            *f"--lora_alpha 16 --word_embedding_path {tiny / 'words.npy'}".split(),
+            *("--checkpoint", str(workdir / "checkpoint.pth"), *more),
+        ]
+        assert main(argv) == 0
+        (results,) = (workdir / "results").glob("*PSM*")
+        record = json.loads((results / "run.json").read_text())
+        return record, {n: np.load(results / f"{n}.npy") for n in ("score", "pred", "true")}
+
+    return detect
+
+
+@pytest.mark.parametrize("ratio", ["1", "3"])
+def test_scoring(detect, recorded, ratio):
+    about = recorded["ratios"][ratio]
+    record, arrays = detect("--protocol", "published", "--anomaly_ratio", ratio)
+    assert record["threshold"] == pytest.approx(about["threshold"], rel=1e-5)
+    np.testing.assert_allclose(arrays["score"], recorded["test_energy"].ravel(), rtol=1e-4)
+    np.testing.assert_array_equal(arrays["true"], recorded["window_labels"].ravel())
+    np.testing.assert_array_equal(arrays["pred"], recorded[f"pred_before.ratio{ratio}"])
+    adjusted = point_adjust(arrays["pred"], arrays["true"], published=True)
+    np.testing.assert_array_equal(adjusted, recorded[f"pred_after.ratio{ratio}"])
+    for ours, theirs in SCORES.items():
+        assert record["scores"][ours] == pytest.approx(about[theirs], rel=1e-9), ours
+        if ours != "accuracy":
+            before = about["before_adjustment"][theirs]
+            assert record["scores"][f"{ours}_raw"] == pytest.approx(before, rel=1e-9)
+
+
+def test_a_threshold_of_training_rows_alone(detect, recorded):
+    record, _ = detect("--protocol", "published", "--anomaly_ratio", "3", "--threshold", "train")
+    expected = np.percentile(recorded["train_energy"], 97)
+    assert record["threshold"] == pytest.approx(expected, rel=1e-5)
+    assert record["threshold"] != pytest.approx(recorded["ratios"]["3"]["threshold"], rel=0.01)
+
+
+def test_sound_scores_are_scores_of_the_same_windows(detect, recorded):
+    """Every row once: by the window that begins at a multiple of 24 rows, and the last one."""
+    _, arrays = detect()
+    energy = recorded["test_energy"]
+    rows = np.concatenate([energy[24 * i] for i in range(10)])
+    np.testing.assert_allclose(arrays["score"][:240], rows, rtol=1e-4)
+    np.testing.assert_allclose(arrays["score"][240:], energy[-1][-20:], rtol=1e-4)
+
+
+def test_scaling(recorded, detect, workdir):
+    detect()
+    tables = read_anomaly("PSM", workdir / "PSM")
+    assert tables.filled == 2
+    splits = make_splits(tables, "PSM", 24, published=True)
+    np.testing.assert_allclose(splits.train.values, recorded["train_scaled"], atol=1e-6)
+    np.testing.assert_allclose(splits.test.values, recorded["test_scaled"], atol=1e-6)
+
+
+def test_point_adjustment(recorded):
+    cases = [tuple(case.values()) for case in recorded["adjustment_cases"]]
+    cases += zip(
+        *(recorded[f"adjust_cases.{n}"] for n in ("labels", "pred", "adjusted")), strict=True
+    )
+    for labels, pred, adjusted in cases:
+        found = point_adjust(np.array(pred), np.array(labels), published=True)
+        np.testing.assert_array_equal(found, np.array(adjusted, bool))
+        # ours reaches the very first point too, and differs nowhere else
+        np.testing.assert_array_equal(point_adjust(pred, labels)[1:], found[1:])
+    for case in recorded["degenerate"]:
+        scores = detection_scores(case["pred"], case["labels"], published=True)
+        for ours, theirs in SCORES.items():
+            assert scores[ours] == pytest.approx(case[theirs])
+
+
+def test_threshold(recorded):
+    for about in recorded["ratios"].values():
+        energies = (recorded[f"{name}_energy"].ravel() for name in ("train", "test"))
+        found = threshold(*energies, 100 - about["percentile"])
+        assert found == pytest.approx(about["threshold"], rel=1e-6)
+
+
+@pytest.mark.parametrize("data", ["PSM", "MSL", "SMAP", "SMD", "SWAT"])
+def test_splits(recorded, data):
+    for about in recorded["splits"][data]:
+        n_train, n_test, seq_len = about["train_rows"], about["test_rows"], about["win_size"]
+        train = np.arange(n_train, dtype=float)[:, None]
+        test = np.arange(n_test, dtype=float)[:, None]
+        tables = AnomalyTables(train, test, np.zeros(n_test, bool), 0)
+        splits = make_splits(tables, data.replace("SWAT", "SWaT"), seq_len, published=True)
+        assert torch.equal(splits.train_scored.starts, splits.train.starts)
+        first_row = {"train": 0, "val": about["val_is_train_rows"][0], "test": 0}
+        for name, first in first_row.items():
+            starts = (getattr(splits, name).starts + first).tolist()
+            assert len(starts) == about[name]["windows"]
+            assert sorted({*starts[:3], starts[-1]}) == about[name]["first_rows"]
+            assert starts[-1] + seq_len - 1 == about[name]["last_row_of_last_window"]

@@ -176,10 +176,20 @@ class M4Dataset(Dataset):
         seq_len: look-back L.
         pred_len: horizon P.
         history: cut points lie within the last `history` horizons of a series.
+        label_len: training windows cut after fewer steps than this have no target: the published
+            code takes their label window, and with it the target, from the wrong end of the
+            series. 0: every window has one.
     """
 
-    def __init__(self, series: list[np.ndarray], seq_len: int, pred_len: int, history: float):
-        self.seq_len, self.pred_len = seq_len, pred_len
+    def __init__(
+        self,
+        series: list[np.ndarray],
+        seq_len: int,
+        pred_len: int,
+        history: float,
+        label_len: int = 0,
+    ):
+        self.seq_len, self.pred_len, self.label_len = seq_len, pred_len, label_len
         lengths = np.array([len(values) for values in series])
         self.values = torch.tensor(np.concatenate(series), dtype=torch.float32)
         self.lengths = torch.tensor(lengths)
@@ -202,20 +212,31 @@ class M4Dataset(Dataset):
         return self
 
     def batch(self, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Cut a window of each series at a random point.
+        """Cut a window of each series at a random point; see `windows`.
 
         Args:
             index: indices of the series, `[batch]`.
-
-        Returns:
-            Look-back `[batch, seq_len, 1]`, zero-padded before a series begins; horizon
-            `[batch, pred_len, 1]`, zero-padded after it ends; and the mask of the horizon, 1 where
-            there is a value.
         """
         low, length = self.earliest[index], self.lengths[index]
         random = torch.rand(len(index), dtype=torch.float64)
         cut = low + (random.to(low.device) * (length - low).clamp(min=0)).long()
+        return self.windows(index, cut)
+
+    def windows(self, index: Tensor, cut: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Cut a window of each series at a given point.
+
+        Args:
+            index: indices of the series, `[batch]`.
+            cut: number of steps before the horizon begins, `[batch]`.
+
+        Returns:
+            Look-back `[batch, seq_len, 1]`, zero-padded before a series begins; horizon
+            `[batch, pred_len, 1]`, zero-padded after it ends, and all 0 if `cut` is less than
+            `label_len`; and the mask of the horizon, 1 where there is a value. Recording:
+            `protocol/m4_windows`.
+        """
         horizon = cut[:, None] + torch.arange(self.pred_len, device=cut.device)
+        horizon = horizon.masked_fill(cut[:, None] < self.label_len, -1)
         y, mask = self._gather(index, horizon)
         return self._look_back(index, cut), y[..., None], mask[..., None].float()
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from sklearn.preprocessing import StandardScaler
 
 HOLD_OUT_ONE_IN = 5  # training samples held out for validation: 20 %
+SUBSAMPLED_ABOVE = 256  # values; the published code keeps every second one of longer channels
+PUBLISHED_EPSILON = np.finfo(np.float64).eps  # added to a standard deviation
+SCALED_TWICE = "EthanolConcentration"  # the folder of this set
 VALUE = re.compile(r"\?|nan|[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
 
 
@@ -34,21 +38,28 @@ class TsFile:
         class_names: in the header's order.
         series: one array a sample, `[length, channels]`, float64, NaN where missing.
         labels: class indices into `class_names`, `[samples]`, int64.
+        channel_lengths: values of each channel, missing ones included, `[samples, channels]`.
     """
 
     path: Path
     class_names: list[str]
     series: list[np.ndarray]
     labels: np.ndarray
+    channel_lengths: np.ndarray
 
     @property
     def n_channels(self) -> int:
         return self.series[0].shape[1]
 
     @property
+    def lengths(self) -> np.ndarray:
+        """Number of steps of each series, `[samples]`."""
+        return self.channel_lengths.max(axis=1)
+
+    @property
     def longest(self) -> int:
         """Number of steps of the longest series."""
-        return max(len(sample) for sample in self.series)
+        return int(self.lengths.max())
 
 
 class ClassificationDataset(Dataset):
@@ -106,8 +117,8 @@ class UeaSplits:
     """The splits of a classification set.
 
     Attributes:
-        train, val, test: padded to the same length, with the same scaling.
-        class_names: in the order of the training file's header.
+        train, val, test: padded to the same length.
+        class_names: in the order of the class indices.
         length: number of steps after padding, that of the longest series of both files.
         n_channels: number of channels.
     """
@@ -134,7 +145,7 @@ def read_ts(path: str | Path) -> TsFile:
     """
     path = Path(path)
     require_data_file(path)
-    series, labels, observed = [], [], set()
+    series, labels, lengths, observed = [], [], [], set()
     with path.open(encoding="utf-8-sig", errors="replace") as file:
         stripped = ((number, line.strip()) for number, line in enumerate(file, start=1))
         lines = ((number, line) for number, line in stripped if line and line[0] != "#")
@@ -150,7 +161,8 @@ def read_ts(path: str | Path) -> TsFile:
                 )
             channels = [channel.strip() for channel in body.split(":")]
             n_channels = n_channels or len(channels)
-            series.append(_sample(place, channels, n_channels))
+            lengths.append([channel.count(",") + 1 if channel else 0 for channel in channels])
+            series.append(_sample(place, channels, lengths[-1], n_channels))
             labels.append(class_index[label])
             observed.update(index for index, channel in enumerate(channels) if channel)
     if not series:
@@ -161,7 +173,8 @@ def read_ts(path: str | Path) -> TsFile:
             f"{path}: line {number}: channel {min(empty) + 1} is empty in this and every other "
             "sample; remove it"
         )
-    return TsFile(path, class_names, series, np.array(labels, dtype=np.int64))
+    indices = np.array(labels, dtype=np.int64)
+    return TsFile(path, class_names, series, indices, np.array(lengths, dtype=np.int64))
 
 
 def _read_header(path: Path, lines: Iterator[tuple[int, str]]) -> tuple[list[str], int | None, int]:
@@ -193,9 +206,8 @@ def _read_header(path: Path, lines: Iterator[tuple[int, str]]) -> tuple[list[str
     raise UserError(f"{path}: line {number}: the file ends without @data; is it a .ts file?")
 
 
-def _sample(place: str, channels: list[str], n_channels: int) -> np.ndarray:
+def _sample(place: str, channels: list[str], lengths: list[int], n_channels: int) -> np.ndarray:
     """Parse the `channels` of a sample, `[length, n_channels]`, in one call: there may be many."""
-    lengths = [channel.count(",") + 1 if channel else 0 for channel in channels]
     longest = max(lengths)
     if not longest:
         raise UserError(f"{place}: an empty sample; remove the line")
@@ -213,8 +225,13 @@ def _sample(place: str, channels: list[str], n_channels: int) -> np.ndarray:
         raise UserError(f"{place}, {_first_bad_value(channels)}")
     if min(lengths) == longest:
         return values.reshape(n_channels, longest).T
-    sample = np.full((longest, n_channels), np.nan)
-    for index, channel in enumerate(np.split(values, np.cumsum(lengths)[:-1])):
+    return _stack(np.split(values, np.cumsum(lengths)[:-1]))
+
+
+def _stack(channels: list[np.ndarray]) -> np.ndarray:
+    """Join channels to `[length, channels]`, with NaN at the end of the shorter ones."""
+    sample = np.full((max(map(len, channels)), len(channels)), np.nan)
+    for index, channel in enumerate(channels):
         sample[: len(channel), index] = channel
     return sample
 
@@ -242,43 +259,22 @@ def _short(text: str) -> str:
     return repr(text if len(text) <= 60 else f"{text[:59]}…")
 
 
-def load_splits(root_path: str | Path, seed: int, validate_on_test: bool = False) -> UeaSplits:
-    """Read `*_TRAIN.ts` and `*_TEST.ts` in `root_path`; interpolate, scale and pad their series.
-
-    Missing values are interpolated within their sample and channel; the first and last observed
-    values are repeated at the ends. Channels are standardised with mean and standard deviation of
-    the observed values in the training samples. A channel without any value, in a sample or in
-    training, is 0 after scaling.
+def read_pair(root_path: str | Path, published: bool = False) -> tuple[TsFile, TsFile]:
+    """Read `*_TRAIN.ts` and `*_TEST.ts` in `root_path`, with the same class indices in both.
 
     Args:
         root_path: folder of the two files.
-        seed: of the stratified selection of validation samples: 20 % of the training file, at
-            least one per class; classes of a single sample stay in training.
-        validate_on_test: train on the whole training file and validate on the test set, as the
-            published experiments do.
+        published: prepare them as the published code does: classes in alphabetical order instead
+            of that of the training file's header; and in a file where a sample has channels of
+            different lengths, every second value of all channels with more than 256. Recording:
+            `protocol/uea_scaling`.
 
     Raises:
-        UserError: not exactly one file of each kind, an invalid file (see `read_ts`), two files
-            with different channels or classes, or no class with two samples to hold one out.
+        UserError: not exactly one file of each kind, an invalid file (see `read_ts`), or two files
+            with different channels or classes; with `published`, a sample whose first channel is
+            shorter than another one.
     """
-    train, test = _read_pair(Path(root_path))
-    length = max(train.longest, test.longest)
-    whole = np.arange(len(train.series))
-    trained, held_out = (whole, None) if validate_on_test else _hold_out(train, seed)
-    scaler = _fit_scaler([train.series[index] for index in trained])
-    test_set = _dataset(test, np.arange(len(test.series)), length, scaler)
-    return UeaSplits(
-        train=_dataset(train, trained, length, scaler),
-        val=test_set if held_out is None else _dataset(train, held_out, length, scaler),
-        test=test_set,
-        class_names=train.class_names,
-        length=length,
-        n_channels=train.n_channels,
-    )
-
-
-def _read_pair(root: Path) -> tuple[TsFile, TsFile]:
-    """Read the training and the test file, with the class indices of the training file."""
+    root = Path(root_path)
     train = read_ts(_only_file(root, "*_TRAIN.ts"))
     test = read_ts(_only_file(root, "*_TEST.ts"))
     if test.n_channels != train.n_channels:
@@ -292,8 +288,88 @@ def _read_pair(root: Path) -> tuple[TsFile, TsFile]:
             f"{test.path}: other classes than in {train.path.name}: only one of the two has "
             f"{_short(min(different))}; both need the same @classLabel"
         )
-    indices = np.array([train.class_names.index(name) for name in test.class_names])
-    return train, replace(test, class_names=train.class_names, labels=indices[test.labels])
+    if published:
+        names = sorted(train.class_names)
+        return tuple(_subsample(_with_classes(file, names)) for file in (train, test))
+    return train, _with_classes(test, train.class_names)
+
+
+def _with_classes(file: TsFile, names: list[str]) -> TsFile:
+    """Number the classes of a file in the order of `names`."""
+    indices = np.array([names.index(name) for name in file.class_names])
+    return replace(file, class_names=names, labels=indices[file.labels])
+
+
+def _subsample(file: TsFile) -> TsFile:
+    """Keep every second value of long channels, if a sample has channels of different lengths."""
+    lengths = file.channel_lengths
+    if (lengths == lengths[:, :1]).all():
+        return file
+    steps = np.where(lengths > SUBSAMPLED_ABOVE, 2, 1)
+    series = [
+        _stack([values[:n:step] for values, n, step in zip(sample.T, *sizes, strict=True)])
+        for sample, *sizes in zip(file.series, lengths, steps, strict=True)
+    ]
+    lengths = -(-lengths // steps)
+    longest = lengths.max(axis=1)
+    shorter = lengths[:, 0] < longest
+    if shorter.any():
+        number = int(shorter.argmax())
+        raise UserError(
+            f"{file.path}: sample {number + 1}: channel 1 has {lengths[number, 0]} values, another "
+            f"one {longest[number]}: --protocol published needs channel 1 to be the longest; "
+            "use --protocol sound"
+        )
+    return replace(file, series=series, channel_lengths=lengths)
+
+
+def common_length(files: tuple[TsFile, TsFile]) -> int:
+    """Number of steps to which both files are padded: that of their longest series."""
+    return max(file.longest for file in files)
+
+
+def make_splits(files: tuple[TsFile, TsFile], seed: int, published: bool = False) -> UeaSplits:
+    """Interpolate, scale and pad the series of both files.
+
+    Missing values are interpolated within their sample and channel; the first and last observed
+    values are repeated at the ends. Channels are standardised with mean and standard deviation of
+    the observed values in the training samples. A channel without any value, in a sample or in
+    training, is 0 after scaling.
+
+    Args:
+        files: the training and the test file, of `read_pair` with the same `published`.
+        seed: of the stratified selection of validation samples: 20 % of the training file, at
+            least one per class; classes of a single sample stay in training. Unused with
+            `published`.
+        published: train on the whole training file, validate on the test file and standardise
+            each file as `standardise_by_file` does, as the published code.
+
+    Raises:
+        UserError: no class has two training samples to hold one out.
+    """
+    train, test = files
+    length = common_length(files)
+    if published:
+        train_set, test_set = (
+            _dataset(standardise_by_file(file), file.lengths, file.labels, length) for file in files
+        )
+        val_set = test_set
+    else:
+        trained, held_out = _hold_out(train, seed)
+        scaler = _fit_scaler([train.series[index] for index in trained])
+        tested = np.arange(len(test.series))
+        train_set, val_set, test_set = (
+            _dataset(_scale(file, index, scaler), file.lengths[index], file.labels[index], length)
+            for file, index in ((train, trained), (train, held_out), (test, tested))
+        )
+    return UeaSplits(
+        train=train_set,
+        val=val_set,
+        test=test_set,
+        class_names=train.class_names,
+        length=length,
+        n_channels=train.n_channels,
+    )
 
 
 def _only_file(root: Path, pattern: str) -> Path:
@@ -318,7 +394,7 @@ def _hold_out(train: TsFile, seed: int) -> tuple[np.ndarray, np.ndarray]:
     if not len(divisible):
         raise UserError(
             f"{train.path}: too small to hold out validation samples: no class has two; "
-            "--reference_validation validates on the test file instead"
+            "--protocol published validates on the test file instead"
         )
     n_val = max(math.ceil(len(divisible) / HOLD_OUT_ONE_IN), int((counts > 1).sum()))
     _, held_out = train_test_split(
@@ -337,14 +413,47 @@ def _fit_scaler(series: list[np.ndarray]) -> "StandardScaler":
         return StandardScaler().fit(np.concatenate(series))
 
 
+def fill(series: list[np.ndarray]) -> list[np.ndarray]:
+    """Interpolate missing values in each sample `[length, channels]`, and repeat the nearest value
+    at the ends; a channel without any value stays NaN."""
+    return [fill_missing(one, "linear") if np.isnan(one).any() else one for one in series]
+
+
+def _scale(file: TsFile, samples: np.ndarray, scaler: "StandardScaler") -> np.ndarray:
+    """Interpolate and standardise samples; a channel without any value is 0.
+
+    Returns:
+        Their rows one after another, `[rows, channels]`.
+    """
+    filled = fill([file.series[index] for index in samples])
+    return np.nan_to_num(scaler.transform(np.concatenate(filled)))
+
+
+def standardise_by_file(file: TsFile) -> np.ndarray:
+    """Interpolate and standardise all samples of a file as the published code does.
+
+    Mean and standard deviation (divisor n - 1) of each channel are those of all rows of this file,
+    also if it is the test file. A channel of a sample without any value stays NaN. In a folder
+    named EthanolConcentration the mean over time of each sample is then subtracted, and each step
+    is divided by the square root of the variance (divisor n) over its channels plus 1e-5.
+    Recording: `protocol/uea_scaling`.
+
+    Returns:
+        The rows of the samples one after another, `[rows, channels]`.
+    """
+    values = pd.DataFrame(np.concatenate(fill(file.series)))
+    rows = ((values - values.mean()) / (values.std() + PUBLISHED_EPSILON)).to_numpy()
+    if file.path.parent.name != SCALED_TWICE:
+        return rows
+    samples = np.split(rows, np.cumsum(file.lengths)[:-1])
+    centred = np.concatenate([sample - sample.mean(axis=0) for sample in samples])
+    return centred / np.sqrt(centred.var(axis=1, keepdims=True) + 1e-5)
+
+
 def _dataset(
-    file: TsFile, samples: np.ndarray, length: int, scaler: "StandardScaler"
+    rows: np.ndarray, lengths: np.ndarray, labels: np.ndarray, length: int
 ) -> ClassificationDataset:
-    """Interpolate, scale and pad some samples of a file."""
-    series = [file.series[index] for index in samples]
-    series = [fill_missing(one, "linear") if np.isnan(one).any() else one for one in series]
-    lengths = np.array([len(one) for one in series])
-    x = np.zeros((len(series), length, file.n_channels), dtype=np.float32)
-    scaled = scaler.transform(np.concatenate(series))
-    x[np.arange(length) < lengths[:, None]] = np.nan_to_num(scaled)  # no value: a channel is 0
-    return ClassificationDataset(x, file.labels[samples], lengths)
+    """Pad samples, whose scaled rows follow one another, with zeros to `length`."""
+    x = np.zeros((len(lengths), length, rows.shape[1]), dtype=np.float32)
+    x[np.arange(length) < lengths[:, None]] = rows
+    return ClassificationDataset(x, labels, lengths)

@@ -125,6 +125,34 @@ def test_windows_are_cut_within_the_history():
     assert cuts == [set(range(24, 30)), set(range(1, 5)), set(range(6, 12))]
 
 
+def test_windows_at_given_cuts():
+    dataset = M4Dataset(SERIES, seq_len=8, pred_len=4, history=1.5)
+    index, cut = torch.tensor([2, 0, 1]), torch.tensor([3, 29, 5])
+    parts = dataset.windows(index, cut)
+    for row, (i, where) in enumerate(zip(index.tolist(), cut.tolist(), strict=True)):
+        for ours, theirs in zip(parts, naive_window(SERIES[i], where, 8, 4), strict=True):
+            assert ours[row, :, 0].tolist() == theirs.tolist()
+
+
+def test_no_target_within_the_label_length():
+    plain, published = (
+        M4Dataset(SERIES, seq_len=8, pred_len=4, history=1.5, label_len=n) for n in (0, 4)
+    )
+    index = torch.tensor([0, 1, 2]).repeat(50)
+    torch.manual_seed(0)
+    x, y, mask = plain.batch(index)
+    torch.manual_seed(0)
+    same_x, other_y, other_mask = published.batch(index)
+    assert torch.equal(x, same_x)
+    # the second series has 5 values: a cut after 4 of them leaves a target, an earlier one none
+    last = x[:, -1:]
+    near = (last > 100) & (last < 104)
+    assert set(last[near].tolist()) == {101, 102, 103}
+    assert 104 in last
+    assert torch.equal(other_y, torch.where(near, 0, y))
+    assert torch.equal(other_mask, torch.where(near, 0, mask))
+
+
 def test_last_windows():
     dataset = M4Dataset(SERIES, seq_len=8, pred_len=4, history=1.5)
     x = dataset.last_windows(torch.tensor([1, 0]))

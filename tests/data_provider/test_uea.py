@@ -5,7 +5,13 @@ import pandas as pd
 import pytest
 import torch
 
-from data_provider.uea import ClassificationDataset, load_splits, read_ts
+from data_provider.uea import (
+    ClassificationDataset,
+    common_length,
+    make_splits,
+    read_pair,
+    read_ts,
+)
 from utils.errors import UserError
 
 GOOD = """# a comment
@@ -96,13 +102,22 @@ def test_real_files(real_data, name, counts, channels, steps, classes):
             assert name == classes[label]
     lengths = [len(sample) for file in files for sample in file.series]
     assert (min(lengths), max(lengths)) == steps
-    splits = load_splits(folder, seed=2021)
+    pair = read_pair(folder)
+    assert common_length(pair) == steps[1]
+    splits = make_splits(pair, seed=2021)
     assert splits.train.x.shape == (counts[0] * 4 // 5, steps[1], channels)
     assert splits.val.x.shape == (counts[0] // 5, steps[1], channels)
     assert splits.test.x.shape == (counts[1], steps[1], channels)
     assert (splits.length, splits.n_channels, splits.class_names) == (steps[1], channels, classes)
     each = counts[0] // 5 // len(classes)
     assert torch.bincount(splits.val.y).tolist() == [each] * len(classes)
+    published = make_splits(read_pair(folder, published=True), seed=2021, published=True)
+    assert published.class_names == sorted(classes)
+    for part, count in zip((published.train, published.test), counts, strict=True):
+        assert part.x.shape == (count, steps[1], channels)
+        rows = part.x[part.padding_mask(torch.arange(count)).bool()].double()
+        torch.testing.assert_close(rows.mean(0), torch.zeros(channels).double(), rtol=0, atol=1e-6)
+        torch.testing.assert_close(rows.std(0), torch.ones(channels).double(), rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -239,23 +254,36 @@ def expected_x(series, trained_on) -> np.ndarray:
     return x
 
 
+def expected_by_file(series) -> np.ndarray:
+    """Interpolate, scale by the file's own values and pad the way pandas does it."""
+    filled = [pd.DataFrame(sample).interpolate(limit_direction="both") for sample in series]
+    rows = pd.concat(filled)
+    x = np.zeros((len(series), 13, 3))
+    for row, sample in zip(x, filled, strict=True):
+        row[: len(sample)] = (sample - rows.mean()) / (rows.std() + 2.220446049250313e-16)
+    return x
+
+
 def test_published_splits(made_up):
     root, (series, labels), (test_series, test_labels) = made_up
-    splits = load_splits(root, seed=1, validate_on_test=True)
+    files = read_pair(root, published=True)
+    assert common_length(files) == 13
+    splits = make_splits(files, seed=1, published=True)
     assert splits.val is splits.test
     assert (splits.length, splits.n_channels) == (13, 3)
     assert splits.class_names == ["a", "b", "c"]
     np.testing.assert_array_equal(splits.train.y, labels)
     np.testing.assert_array_equal(splits.test.y, test_labels)
-    np.testing.assert_allclose(splits.train.x, expected_x(series, series), rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(splits.test.x, expected_x(test_series, series), rtol=1e-5, atol=1e-6)
-    assert not splits.test.x[2, :, 2].any()
+    np.testing.assert_allclose(splits.train.x, expected_by_file(series), rtol=1e-5, atol=1e-6)
+    expected = expected_by_file(test_series)
+    np.testing.assert_allclose(splits.test.x, expected, rtol=1e-5, atol=1e-6)
+    assert splits.test.x[2, : len(test_series[2]), 2].isnan().all()
     assert splits.test.x[3, 12, 0] < -1
 
 
 def test_held_out_validation(made_up):
     root, (series, labels), (test_series, _) = made_up
-    splits = load_splits(root, seed=1)
+    splits = make_splits(read_pair(root), seed=1)
     # the first channel says which sample is which, however it is scaled
     growing = torch.cat([splits.train.x, splits.val.x])[:, 0, 0]
     numbers = growing.argsort().argsort().numpy()
@@ -270,6 +298,8 @@ def test_held_out_validation(made_up):
     ):
         wanted = expected_x(samples, trained_on)
         np.testing.assert_allclose(part.x, wanted, rtol=1e-5, atol=1e-6)
+    assert not splits.test.x[2, :, 2].any()
+    assert splits.test.x[3, 12, 0] < -1
     np.testing.assert_array_equal(splits.train.y, labels[kept])
     np.testing.assert_array_equal(splits.val.y, labels[held])
     assert (np.abs(np.bincount(labels[held]) - np.bincount(labels) / 5) < 1).all()
@@ -277,7 +307,7 @@ def test_held_out_validation(made_up):
 
 def test_the_seed_decides(made_up):
     root, *_ = made_up
-    first, again, other = (load_splits(root, seed=seed) for seed in (1, 1, 2))
+    first, again, other = (make_splits(read_pair(root), seed) for seed in (1, 1, 2))
     for one, same in ((first.train, again.train), (first.val, again.val)):
         assert torch.equal(one.x, same.x)
         assert torch.equal(one.y, same.y)
@@ -296,29 +326,68 @@ def test_the_seed_decides(made_up):
 def test_classes_of_few_samples(folder, labels, held):
     text = ts_text([np.full((1, 1), i) for i in range(len(labels))], labels, ["a", "b", "c"])
     for seed in range(5):
-        splits = load_splits(folder(text, text), seed)
+        splits = make_splits(read_pair(folder(text, text)), seed)
         assert splits.val.y.tolist() == held
         assert sorted(splits.train.y.tolist() + held) == labels
         assert set(splits.train.y.tolist()) == set(labels)
 
 
 def test_unobserved_in_training(folder):
-    train = "@classLabel true a\n@data\n1:?:a\n3:?:a\n"
-    splits = load_splits(folder(train, train.replace("?", "7")), seed=0, validate_on_test=True)
-    np.testing.assert_array_equal(splits.train.x, [[[-1, 0]], [[1, 0]]])
-    assert torch.equal(splits.test.x, splits.train.x)
+    train = "@classLabel true a\n@data\n1,3:?,?:a\n1,3:?,?:a\n"
+    splits = make_splits(read_pair(folder(train, train.replace("?", "7"))), seed=0)
+    for part, samples in ((splits.train, 1), (splits.val, 1), (splits.test, 2)):
+        np.testing.assert_array_equal(part.x, [[[-1, 0], [1, 0]]] * samples)
 
 
 def test_huge_constant(folder):
     text = ts_text([np.full((3, 1), 0.1 + 1e9)] * 7, [0] * 7, ["a"])
-    assert load_splits(folder(text, text), seed=0).train.x.abs().max() < 1e-6
+    files = read_pair(folder(text, text))
+    assert make_splits(files, seed=0).train.x.abs().max() < 1e-6
 
 
-def test_classes_in_another_order(folder):
+@pytest.mark.parametrize(("published", "names"), [(False, ["up", "down"]), (True, ["down", "up"])])
+def test_classes_in_another_order(folder, published, names):
     swapped = GOOD.replace("true up down", "true down up")
-    splits = load_splits(folder(GOOD, swapped), seed=0, validate_on_test=True)
-    assert splits.class_names == ["up", "down"]
-    assert splits.test.y.tolist() == splits.train.y.tolist() == [0, 1]
+    for file in read_pair(folder(GOOD, swapped), published):
+        assert file.class_names == names
+        assert [names[label] for label in file.labels] == ["up", "down"]
+
+
+def test_channels_of_different_length(folder):
+    """As published, every second value; else all."""
+    long = [",".join(map(str, range(n))) for n in (300, 257, 256)]
+    train = f"@classLabel true a\n@data\n{long[0]}:{long[1]}:a\n{long[2]}:{long[2]}:a\n"
+    test = f"@classLabel true a\n@data\n{long[0]}:{long[0]}:a\n"
+    files = read_pair(folder(train, test))
+    assert [file.lengths.tolist() for file in files] == [[300, 256], [300]]
+    assert files[0].channel_lengths.tolist() == [[300, 257], [256, 256]]
+    files = read_pair(folder(train, test), published=True)
+    assert [file.lengths.tolist() for file in files] == [[150, 256], [300]]
+    assert files[0].channel_lengths.tolist() == [[150, 129], [256, 256]]
+    first, second = files[0].series[0].T
+    np.testing.assert_array_equal(first, np.arange(0, 300, 2))
+    np.testing.assert_array_equal(second, [*range(0, 257, 2), *[NAN] * 21])
+
+
+def test_a_missing_value_counts_as_one(folder):
+    """Only absent values make a channel shorter, not those that are marked as missing."""
+    text = GOOD.replace("1,2,3", "1,2,?")
+    train, _ = read_pair(folder(text, text), published=True)
+    assert train.channel_lengths.tolist() == [[3, 3], [3, 3]]
+
+
+def test_first_channel_shorter(folder):
+    shorter = GOOD.replace("7,8,9", "7,8")
+    assert read_pair(folder(GOOD, shorter))[1].longest == 3
+    with pytest.raises(UserError) as caught:
+        read_pair(folder(GOOD, shorter), published=True)
+    message = str(caught.value)
+    assert message.endswith(
+        "Made_TEST.ts: sample 2: channel 1 has 2 values, another one 3: --protocol published needs "
+        "channel 1 to be the longest; use --protocol sound"
+    )
+    text = f"@classLabel true a\n@data\n{'1,' * 149}1:{'1,' * 299}1:a\n"
+    assert read_pair(folder(text, text), published=True)[0].longest == 150
 
 
 @pytest.mark.parametrize(
@@ -328,12 +397,12 @@ def test_classes_in_another_order(folder):
          ["1 channels", "Made_TRAIN.ts has 2"]),
         (GOOD.replace("down", "left"), ["other classes", "'down'"]),
         (GOOD.replace("up down", "up down left"), ["other classes", "'left'"]),
-        (GOOD, ["Made_TRAIN.ts: too small"]),
+        (GOOD, ["Made_TRAIN.ts: too small", "--protocol published validates on the test file"]),
     ],
 )  # fmt: skip
 def test_pairs_refused(folder, test, expected):
     with pytest.raises(UserError) as caught:
-        load_splits(folder(GOOD, test), seed=0)
+        make_splits(read_pair(folder(GOOD, test)), seed=0)
     for part in expected:
         assert part in str(caught.value)
 
@@ -341,12 +410,12 @@ def test_pairs_refused(folder, test, expected):
 def test_files_to_find(folder):
     root = folder()
     written(root / "._Made_TRAIN.ts", "what some systems leave beside a file")
-    assert len(load_splits(root, seed=0, validate_on_test=True).train) == 2
+    assert [len(file.series) for file in read_pair(root)] == [2, 2]
     written(root / "More_TEST.ts", GOOD)
     with pytest.raises(UserError, match=r"2 files .*_TEST\.ts.*Made_TEST\.ts, More_TEST\.ts"):
-        load_splits(root, seed=0)
+        read_pair(root)
     (root / "Made_TRAIN.ts").unlink()
     with pytest.raises(UserError, match=r"no \*_TRAIN\.ts .*--root_path"):
-        load_splits(root, seed=0)
+        read_pair(root)
     with pytest.raises(UserError, match=r"nowhere: no \*_TRAIN\.ts"):
-        load_splits(root / "nowhere", seed=0)
+        read_pair(root / "nowhere")

@@ -1,6 +1,7 @@
 """M4, UEA and anomaly-detection files: a clear error, or exactly their values."""
 
 import re
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,8 @@ from sklearn.preprocessing import StandardScaler
 
 from data_provider.anomaly import make_splits, point_scores, read_anomaly
 from data_provider.m4 import M4Dataset, align, read_m4
-from data_provider.uea import load_splits, read_ts
+from data_provider.uea import make_splits as make_uea_splits
+from data_provider.uea import read_pair, read_ts
 from tests.fuzz import examples
 from tests.fuzz.test_csv_tables import mutated
 from utils.errors import UserError
@@ -162,16 +164,25 @@ def ts_text(names, part, missing: str) -> str:
     return "\n".join([f"@classLabel true {' '.join(names)}", "@data", *lines])
 
 
-def filled(values: np.ndarray, mean: np.ndarray) -> np.ndarray:
-    """Missing values filled: linear, the nearest value at the ends, the mean without any value."""
-    frame = pd.DataFrame(values).interpolate("linear", limit_direction="both")
-    return frame.fillna(pd.Series(mean)).to_numpy()
+def interpolated(part) -> list[pd.DataFrame]:
+    """Missing values filled: linear, the nearest value at the ends."""
+    return [
+        pd.DataFrame(values).interpolate("linear", limit_direction="both") for values, _ in part
+    ]
 
 
 @examples(40)
 @given(ts_sets(), st.sampled_from(["?", "NaN"]), st.integers(0, 5), st.booleans())
-def test_ts_files(tmp_path_factory, made, missing, seed, on_test):
-    names, train, test = made
+def test_ts_files(tmp_path_factory, made, missing, seed, published):
+    names, *parts = made
+    # a last channel with the number of the sample shows which ones are held out
+    train, test = (
+        [
+            (np.column_stack([values, np.full(len(values), float(i))]), label)
+            for i, (values, label) in enumerate(part)
+        ]
+        for part in parts
+    )
     folder = tmp_path_factory.mktemp("uea", numbered=True)
     for kind, part in (("TRAIN", train), ("TEST", test)):
         (folder / f"X_{kind}.ts").write_text(ts_text(names, part, missing), encoding="utf-8")
@@ -182,29 +193,48 @@ def test_ts_files(tmp_path_factory, made, missing, seed, on_test):
         for ours, (values, _) in zip(file.series, part, strict=True):
             np.testing.assert_array_equal(ours, values)
     try:
-        splits = load_splits(folder, seed, on_test)
+        splits = make_uea_splits(read_pair(folder, published), seed, published)
     except UserError as error:
-        assert not on_test
+        assert not published
         assert max(np.bincount([label for _, label in train])) == 1, error
         return
     length = max(len(values) for values, _ in train + test)
     assert splits.train.x.shape[1:] == (length, train[0][0].shape[1])
-    # the held-out samples are known by their number and labels alone
-    held = 0 if on_test else len(splits.val)
-    assert len(splits.train) + held == len(train)
-    labels = splits.train.y.tolist() + ([] if on_test else splits.val.y.tolist())
-    assert sorted(labels) == sorted(label for _, label in train)
-    if on_test:
-        everything = np.concatenate([values for values, _ in train])
-        seen = ~np.isnan(everything).all(axis=0)
-        scaler = StandardScaler().fit(everything)
-        mean = np.where(seen, scaler.mean_, 0)
-        scale = np.where(seen, scaler.scale_, np.inf)
+    if published:
+        assert splits.class_names == sorted(names)
+        assert splits.val is splits.test
         for ours, part in ((splits.train, train), (splits.test, test)):
-            for x, (values, _) in zip(ours.x.numpy(), part, strict=True):
-                expected = (filled(values, mean) - mean) / scale
-                np.testing.assert_allclose(x[: len(values)], expected, rtol=1e-4, atol=1e-4)
+            filled = interpolated(part)
+            rows = pd.concat(filled)
+            scale = rows.std() + np.finfo(float).eps  # NaN for a single row
+            assert [splits.class_names[y] for y in ours.y] == [names[label] for _, label in part]
+            for x, values in zip(ours.x.double().numpy(), filled, strict=True):
+                restored = x[: len(values)] * scale.to_numpy() + rows.mean().to_numpy()
+                expected = values + 0 * scale
+                size = rows.abs().max().max()
+                np.testing.assert_allclose(restored, expected, rtol=0, atol=1e-5 * size + 1e-9)
                 assert (x[len(values) :] == 0).all()
+        return
+    order = torch.cat([splits.train.x, splits.val.x])[:, 0, -1].argsort().argsort().tolist()
+    trained, held_out = order[: len(splits.train)], order[len(splits.train) :]
+    assert sorted(order) == list(range(len(train)))
+    everything = np.concatenate([train[i][0] for i in trained])
+    seen = ~np.isnan(everything).all(axis=0)
+    with warnings.catch_warnings():  # a channel that is never observed
+        warnings.simplefilter("ignore", RuntimeWarning)
+        scaler = StandardScaler().fit(everything)
+    mean = np.where(seen, scaler.mean_, 0)
+    scale = np.where(seen, scaler.scale_, np.inf)
+    for ours, part in (
+        (splits.train, [train[i] for i in trained]),
+        (splits.val, [train[i] for i in held_out]),
+        (splits.test, test),
+    ):
+        assert ours.y.tolist() == [label for _, label in part]
+        for x, values in zip(ours.x.numpy(), interpolated(part), strict=True):
+            expected = (values.fillna(pd.Series(mean)).to_numpy() - mean) / scale
+            np.testing.assert_allclose(x[: len(values)], expected, rtol=1e-4, atol=1e-4)
+            assert (x[len(values) :] == 0).all()
 
 
 @examples(40)

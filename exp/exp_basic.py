@@ -130,11 +130,8 @@ class ExpBasic(ABC):
 
     @abstractmethod
     def batch_score(self, index: Tensor) -> tuple[float, float]:
-        """Score the validation windows `index` `[batch]` in the modes that the modules are in.
-
-        Returns:
-            The score times its weight in the published mean over batches, and this weight.
-        """
+        """Score the validation windows `index` `[batch]` without changing the modes of modules;
+        return the score times its weight in the published mean over batches, and the weight."""
 
     @abstractmethod
     def test_score(self) -> float:
@@ -162,8 +159,8 @@ class ExpBasic(ABC):
         """
         args, steps = self.args, len(self.order)
         print(f">>> training {self.setting}")
-        self.start_or_resume()
-        progress = self.progress
+        self.progress = progress = self.state.resume() if args.resume else self.state.start()
+        self.guard.restart(progress.skipped)
         with self.stopping, self.state_saved_when_stopped():
             while not progress.finished:
                 epoch = progress.epoch
@@ -211,14 +208,6 @@ class ExpBasic(ABC):
             )
         self.processes.broadcast(0)  # wait until rank 0 has written it
         self.load(read_checkpoint(self.folders.best_checkpoint))
-
-    def start_or_resume(self) -> None:
-        """Start training; with `--resume` from the saved state, if there is one."""
-        if self.args.resume:
-            self.progress = self.state.resume()
-            self.guard.restart(self.progress.skipped)
-        else:
-            self.state.forget()
 
     def epoch_scores(self, epoch: int) -> tuple[float, float]:
         """Score the validation split, as `--protocol` says, and the test split."""

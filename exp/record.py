@@ -29,6 +29,7 @@ def account(run: "ExpBasic", scores: dict[str, float], **more: object) -> dict:
         best, epochs = checkpoint.metadata.get("epoch"), checkpoint.metadata.get("epochs", [])
     return {
         "setting": run.setting,
+        "protocol": run.args.protocol,
         "scores": scores,
         **more,
         "best_epoch": best,

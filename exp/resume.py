@@ -46,10 +46,11 @@ class TrainingState:
         self.objective, self.optimisers, self.scheduler = objective, optimisers, scheduler
         self.losses = losses
 
-    def forget(self) -> None:
+    def start(self) -> Progress:
         """Remove the states of an earlier run, which nothing may resume from any more."""
         if self.folders.writes:
             self.file.remove()
+        return Progress()
 
     def save(self, progress: Progress) -> None:
         """Write the state."""

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from run import configure_openmp
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # the same rounding in every test, and fast
 configure_openmp()
 
 import numpy as np

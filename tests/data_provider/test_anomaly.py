@@ -91,13 +91,15 @@ def test_commas_at_the_ends_of_lines(tmp_path):
 
 
 def test_swat(tmp_path):
-    (tmp_path / "swat_train2.csv").write_text("a,b,label\n1,2,7\n3,,text\n")
+    (tmp_path / "swat_train2.csv").write_text("a,b,label\n1,2,7\n3,0,text\n")
     (tmp_path / "swat2.csv").write_text(SWAT)
     tables = read_anomaly("SWaT", tmp_path)
     np.testing.assert_array_equal(tables.train, [[1, 2], [3, 0]])  # whatever the training label
     np.testing.assert_array_equal(tables.test, [[2.5, 1], [2.6, 2]])
     assert tables.labels.tolist() == [False, True]
-    assert tables.filled == 1
+    assert tables.filled == 0
+    (tmp_path / "swat_train2.csv").write_text("a,b,label\n1,2,7\n3,,text\n")
+    assert "swat_train2.csv: column b, row 2 (line 3)" in message_of(tmp_path, "SWaT")
 
 
 @pytest.mark.parametrize("data", ["MSL", "SMAP", "SMD"])
@@ -183,7 +185,7 @@ def test_refused_csv(tmp_path, files, name, expected):
         (SWAT.replace("2.6", "x"), ["column FIT101, row 2", "'x'"]),
         (SWAT.replace("2,1", "inf,1"), ["column MV101, row 2", "inf"]),
         (SWAT.replace("2,1", "2,0.5"), ["row 2", "label 0.5"]),
-        (SWAT.replace("2,1", "2,"), ["row 2", "label nan"]),
+        (SWAT.replace("2,1", "2,"), ["column Normal/Attack, row 2", "nan"]),
         (SWAT.replace(",2,1", ",2,Attack"), ["column Normal/Attack, row 2", "'Attack'"]),
         ("a,label\n1,0\n", ["1 channels", "swat_train2.csv has 2"]),
     ],
@@ -393,18 +395,20 @@ def test_splits(tables, data, published):
     splits = make_splits(tables, data, seq_len=50, published=published)
     mean, scale = tables.train.mean(axis=0), tables.train.std(axis=0)
     train, test = ((rows - mean) / scale for rows in (tables.train, tables.test))
-    val = test if published and data in ("PSM", "SWaT") else train[987:]
+    overlapping = 100 if data == "SMD" else 1
+    stride = overlapping if published else 50
     expected = {
-        "train": (train if published else train[:987], 100 if data == "SMD" else 1),
-        "val": (val, 50),
-        "train_scored": (train, 50),
-        "test": (test, 50),
+        "train": (train if published else train[:987], overlapping),
+        "val": (train[987:], stride),
+        "train_scored": (train, stride),
+        "test": (test, stride),
     }
     for name, (values, stride) in expected.items():
         windows = getattr(splits, name)
         np.testing.assert_allclose(windows.values, values, rtol=1e-5, atol=1e-6, err_msg=name)
         assert (windows.stride, windows.seq_len) == (stride, 50), name
-        assert windows.starts[-1] == len(values) - 50, name
+        last = len(values) - 50
+        assert windows.starts[-1] == (last - last % stride if published else last), name
     assert splits.labels is tables.labels
 
 

@@ -37,7 +37,7 @@ def test_its_checkpoint_gives_the_same_errors(earlier, results):
 
 def test_its_state_is_restored_bit_by_bit(earlier, capsys):
     run = ExpLongTermForecasting(parse_args([*EXPECTED["argv"], "--resume"]))
-    run.start_or_resume()
+    run.progress = run.state.resume()
     assert "resumed from" in capsys.readouterr().out
     assert (run.progress.epoch, run.progress.steps) == (2, 2)
     assert run.progress.best.epoch == 1

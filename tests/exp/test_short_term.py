@@ -75,7 +75,7 @@ def test_forecasts_of_other_data_are_left_out(m4, workdir, capsys):
     out = capsys.readouterr().out
     assert "M4 Yearly    left out" in out
     assert "M4 Weekly    smape" in out
-    assert json.loads((folder / "runs.json").read_text())["Weekly"]["protocol"] == "clean"
+    assert json.loads((folder / "runs.json").read_text())["Weekly"]["protocol"] == "sound"
 
 
 def test_forecasts_of_another_run_are_replaced_with_a_line(m4, workdir, capsys):

@@ -21,6 +21,7 @@ from torch.optim import Adam
 from exp.checkpoint import read_checkpoint
 from exp.device import learning_rate_schedule
 from exp.exp_long_term_forecasting import ExpLongTermForecasting
+from exp.published import published_validation
 from run import main
 from tests.conftest import ROOT, load
 from utils.command_line import Parser
@@ -209,6 +210,7 @@ def test_published_validation(workdir, command):
     assert noisy.epoch_scores(1)[0] == noisy.epoch_scores(1)[0]
     assert noisy.epoch_scores(1)[0] != noisy.epoch_scores(2)[0]
     assert noisy.epoch_scores(1)[0] == pytest.approx(plain.epoch_scores(1)[0], rel=0.2)
+    published_validation(noisy, 1)
     assert not noisy.objective.model.in_layer.training
     assert noisy.objective.model.gpt2.training
 
@@ -426,7 +428,7 @@ def test_every_option_is_sorted():
         "task_name is_training model_id model des itr data features seq_len label_len "
         "pred_len embed checkpoints checkpoint use_gpu gpu use_multi_gpu "
         "devices do_predict overwrite resume save_every skip_bad_steps compile "
-        "deterministic threads debug"
+        "deterministic threads debug reference_validation m4_protocol"
     ).split()
     of_none = [*UNUSED_OPTIONS, *UNUSED_OPTIONS_OF_LIBRARY]
     unused = [name.removeprefix("--") for name, _ in of_none]

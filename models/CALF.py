@@ -23,6 +23,9 @@ from pca import principal_word_embeddings
 from utils.errors import UserError
 from utils.word_embeddings import (
     DEFAULT_PATH,
+    NO_FILE,
+    RANDOM,
+    describe_file,
     first_components,
     load_word_embeddings,
     random_directions,
@@ -42,7 +45,9 @@ class CALFConfig:
         seq_len: look-back L. pred_len: horizon P.
         d_model: width of the backbone. gpt_layers: how many of its blocks are used.
         r, lora_alpha, lora_dropout: LoRA.
-        word_embedding_path: see `utils.word_embeddings.load_word_embeddings`.
+        word_embedding_path: a file, see `utils.word_embeddings.load_word_embeddings`; or "none":
+            the principal components of the backbone's token table, also where the default file is
+            absent; or "random": as "none" with `words` "random".
         llm, llm_weights, seed: see `layers.backbone.load_backbone`.
         llm_ablation: what is left of the GPT-2 in both branches, see `layers.gpt2.build_gpt2`.
         words: "pca", or "random": Gaussian ones with the same variances, or "none": no
@@ -121,9 +126,8 @@ class Model(nn.Module):
     Args:
         configs: a `CALFConfig`, or an object with attributes of the same names.
         backbone: the GPT-2 to take over; by default what `configs` names is loaded.
-        word_embeddings: principal word embeddings `[d_model, components]`; by default read from
-            `word_embedding_path`, or, where that is the default file and absent, computed from
-            the backbone. `words` and `n_components` apply to them.
+        word_embeddings: principal word embeddings `[d_model, components]`; by default those of
+            `word_embedding_path`. `words` and `n_components` apply to them.
 
     Attributes:
         backbone: which GPT-2 this is, as text. blocks: what of it the branches use, as text.
@@ -171,32 +175,30 @@ class Model(nn.Module):
             self.out_layer = nn.Linear(d_model, steps)
 
     def _choose_word_embeddings(self, backbone: GPT2Model, given: Tensor | None) -> Tensor:
-        """Return the word embeddings `[d_model, components]` that `words` names."""
+        """Return the word embeddings `[d_model, components]` that the configuration names."""
         config = self.config
         if config.words not in WORDS:
             raise UserError(f"--words {config.words}: use one of {', '.join(WORDS)}")
         if config.words == "none":
             self.word_embeddings_source = "none"
             return torch.empty(config.d_model, 0)
-        self.word_embeddings_source = config.word_embedding_path
-        found = self._load_word_embeddings(backbone) if given is None else given
-        found = first_components(found, config.n_components, self.word_embeddings_source)
-        if config.words == "pca":
+        found, source = (given, "given") if given is not None else self._load_words(backbone)
+        found = first_components(found, config.n_components, source)
+        self.word_embeddings_source = source
+        if config.words == "pca" and config.word_embedding_path != RANDOM:
             return found
-        self.word_embeddings_source = (
-            f"random (seed {config.seed}), variances of {self.word_embeddings_source}"
-        )
+        self.word_embeddings_source = f"random (seed {config.seed}), variances of {source}"
         return random_directions(found, config.seed)
 
-    def _load_word_embeddings(self, backbone: GPT2Model) -> Tensor:
-        """Read the word embeddings, or compute them if the default file is missing."""
-        path = Path(self.config.word_embedding_path)
-        if path.exists() or str(path) != DEFAULT_PATH:
-            return load_word_embeddings(path, self.config.d_model)
+    def _load_words(self, backbone: GPT2Model) -> tuple[Tensor, str]:
+        """Read or compute the principal word embeddings; returns where they come from, too."""
+        path = self.config.word_embedding_path
+        absent = path == DEFAULT_PATH and not Path(path).exists()
+        if path not in (NO_FILE, RANDOM) and not absent:
+            return load_word_embeddings(path, self.config.d_model), describe_file(path)
         components = self.config.n_components or min(500, backbone.config.n_embd)
-        self.word_embeddings_source = f"computed from {self.backbone}"
-        print(f"{path} is absent: {components} word embeddings {self.word_embeddings_source}")
-        return principal_word_embeddings(backbone.wte.weight, components)
+        found = principal_word_embeddings(backbone.wte.weight, components)
+        return found, f"{components} components computed from {self.backbone}"
 
     def forward(
         self,

@@ -17,6 +17,7 @@ from models.supervised import SupervisedObjective
 from utils.batch import Batch, Weight
 from utils.errors import UserError
 from utils.losses import CALFLoss
+from utils.word_embeddings import DEFAULT_PATH, NO_FILE, require_word_embeddings
 
 PROJECTION_LEARNING_RATE = 1e-4
 
@@ -99,8 +100,13 @@ class CALFObjective(FrozenBackbone):
 
     @staticmethod
     def resolve_args(args: Options) -> Options:
-        """Classification has a loss of its own."""
+        """Classification has a loss of its own; word embeddings come from somewhere.
+
+        Raises:
+            UserError: the default file of word embeddings is given, and absent.
+        """
         args = FrozenBackbone.resolve_args(args)
+        args.word_embedding_path = resolve_word_embedding_path(args)
         if args.task_name == "classification" and "task_loss" not in args.given:
             args.task_loss = "ce"
         return args
@@ -126,6 +132,7 @@ class CALFObjective(FrozenBackbone):
             f"CALF on {model.backbone}, {model.blocks}: {counts['trained']:,} trained of "
             f"{counts['in_memory']:,} parameters, on {device}"
         )
+        print(f"word embeddings: {model.word_embeddings_source}")
 
     def losses(self, batch: Batch, weight: Weight) -> dict[str, Tensor]:
         output = self.branches(
@@ -189,6 +196,28 @@ class GPT4TSObjective(FrozenBackbone, SupervisedObjective):
         super().__init__(args, shape, device)
         self.model.grad_checkpoint(args.grad_checkpoint)
         self.notes["backbone"] = self.backbone_notes(args)
+
+
+def resolve_word_embedding_path(args: Options) -> str:
+    """Choose the word embeddings where `--word_embedding_path` does not: those of the default file
+    belong to pre-trained weights; with others, or without the file, none is read.
+
+    Raises:
+        UserError: the default file is given, with random weights, and absent.
+    """
+    is_read, random = args.words != "none", args.llm_weights == "random"
+    path, exists = args.word_embedding_path, Path(DEFAULT_PATH).exists()
+    if "word_embedding_path" in args.given and is_read:
+        if path == DEFAULT_PATH and random:
+            require_word_embeddings(path)
+        if path != DEFAULT_PATH or exists:
+            return path
+    if exists and random and is_read:
+        print(
+            f"{DEFAULT_PATH} is not read with random weights: --word_embedding_path {DEFAULT_PATH} "
+            "reads it"
+        )
+    return DEFAULT_PATH if exists and is_read and not random else NO_FILE
 
 
 def parameter_groups(model: Model) -> list[ParameterGroup]:

@@ -20,7 +20,7 @@ from run import main
 from scripts.chaos import prepare
 
 ROOT = Path(__file__).resolve().parent.parent
-GOLDEN = Path(os.environ.get("CALF_GOLDEN", ROOT.parent / "shared" / "golden"))
+GOLDEN = Path(os.environ.get("CALF_GOLDEN", ROOT / "tests" / "golden"))
 DATA = Path(os.environ.get("CALF_DATA", ROOT.parent / "shared" / "data"))
 WIDTH = 24
 
@@ -28,7 +28,7 @@ WIDTH = 24
 @pytest.fixture(scope="session")
 def golden() -> Path:
     if not GOLDEN.is_dir():
-        pytest.skip(f"no recordings of the reference at {GOLDEN}: set CALF_GOLDEN")
+        pytest.skip(f"no recordings of the reference at {GOLDEN}: unset CALF_GOLDEN")
     return GOLDEN
 
 

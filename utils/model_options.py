@@ -20,7 +20,12 @@ PUBLISHED_MODEL_OPTIONS = [
     ("r", {**POSITIVE, "default": 8}, "rank of LoRA"),
     ("lora_alpha", {**POSITIVE, "default": 32}, "LoRA is scaled by alpha / r"),
     ("lora_dropout", {**FRACTION, "default": 0.1}, "dropout of LoRA"),
-    ("word_embedding_path", {"default": "wte_pca_500.pt"}, "file that pca.py wrote"),
+    (
+        "word_embedding_path",
+        {"default": "wte_pca_500.pt"},
+        "file that pca.py wrote; none: components of the backbone's own token table, as without "
+        "the default file or with --llm_weights random; random: Gaussian, of the same variances",
+    ),
     ("feature_loss", {"default": "l1"}, f"branch against branch, hidden states: {LOSSES}"),
     ("output_loss", {"default": "l1"}, f"branch against branch, outputs: {LOSSES}; M4 more"),
     ("task_w", {**WEIGHT, "default": 1.0}, "weight of the task loss"),

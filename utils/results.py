@@ -15,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from utils.errors import UserError
 from utils.files import LONGEST_NAME, METADATA_KEY, NpyWriter, remove_parts, whole_file
 from utils.locks import lock, locked
+from utils.word_embeddings import DEFAULT_PATH, NO_FILE, RANDOM
 
 # The options that determine a run's results and are not part of its settings string.
 PATHS = ("root_path", "data_path", "word_embedding_path", "llm")
@@ -79,6 +80,8 @@ def configuration(arguments: Mapping, trained: Mapping | None = None) -> dict[st
         if "root_path" in chosen and "data_path" in chosen:
             chosen["data_path"] = str(Path(chosen["root_path"]) / chosen["data_path"])
         for name in set(PATHS) & chosen.keys():
+            if name == "word_embedding_path" and chosen[name] in (NO_FILE, RANDOM):
+                continue  # whatever files there are
             path = Path(chosen[name])  # what is not there, such as a hub id, stays as it is
             chosen[name] = str(path.resolve()) if path.exists() else chosen[name]
         return chosen
@@ -89,7 +92,15 @@ def configuration(arguments: Mapping, trained: Mapping | None = None) -> dict[st
         (*TESTED, *given.get("model_options", CALF_OPTIONS)) for given in (arguments, trained)
     )
     training = {"model": trained.get("model_digest"), **select(trained, of_model + TRAINED)}
-    return select(arguments, tested) | {f"trained {name}": v for name, v in training.items()}
+    return _without_absent_default(
+        select(arguments, tested) | {f"trained {name}": v for name, v in training.items()}
+    )
+
+
+def _without_absent_default(options: Mapping[str, object]) -> dict[str, object]:
+    """Replace the default file of word embeddings, which earlier versions recorded by its bare name
+    where it was absent, by what was used: none."""
+    return {name: NO_FILE if value == DEFAULT_PATH else value for name, value in options.items()}
 
 
 def difference(earlier: Mapping[str, object], now: Mapping[str, object]) -> str:
@@ -295,7 +306,7 @@ def read_manifest(folder: Path) -> dict[str, object] | None:
     def record_or_notes(path: Path) -> dict[str, object]:
         notes = json.loads(path.read_text()) if path.suffix == ".json" else tensors_notes(path)
         if path.name == MANIFEST:
-            return of_earlier_version(notes)
+            return _without_absent_default(of_earlier_version(notes))
         return configuration(notes["arguments"], notes.get("trained_with"))
 
     for path in [folder / MANIFEST, folder / "run.json", *sorted(folder.glob("*.safetensors"))]:

@@ -1,6 +1,8 @@
-"""Files of principal word embeddings, as `pca.py` and the authors' script write them."""
+"""Where principal word embeddings come from: files, as `pca.py` and the authors' script write
+them, or none."""
 
 import _codecs
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,9 @@ from utils.errors import UserError
 from utils.files import load_tensors, require_file
 
 DEFAULT_PATH = "wte_pca_500.pt"
+# The values of --word_embedding_path that name no file: the principal components of the backbone's
+# token table, and Gaussian directions with their variances.
+NO_FILE, RANDOM = "none", "random"
 
 # The only globals that a pickle may load: those of arrays pickled by NumPy 1 and 2.
 _NUMPY_GLOBALS = [
@@ -41,7 +46,7 @@ def load_word_embeddings(path: str | Path, d_model: int) -> Tensor:
     Source: `docs/method.md`, section 2.
     """
     path = Path(path)
-    require_file(path, "python pca.py writes the word embeddings for --word_embedding_path")
+    require_word_embeddings(path)
     try:
         if path.suffix == ".npy":
             embeddings = np.load(path, allow_pickle=False)
@@ -66,6 +71,22 @@ def load_word_embeddings(path: str | Path, d_model: int) -> Tensor:
     if not torch.isfinite(embeddings).all():
         raise UserError(f"{path} has non-finite values: write it again with python pca.py")
     return embeddings.float()
+
+
+def require_word_embeddings(path: str | Path) -> None:
+    """Check that a file of word embeddings exists.
+
+    Raises:
+        UserError: it does not.
+    """
+    ways_out = "python pca.py writes the word embeddings for --word_embedding_path"
+    require_file(Path(path), ways_out)
+
+
+def describe_file(path: str) -> str:
+    """Name a file and the start of its SHA-256, which tells files of one name apart."""
+    with Path(path).open("rb") as file:
+        return f"{path} (SHA-256 {hashlib.file_digest(file, 'sha256').hexdigest()[:16]})"
 
 
 def first_components(embeddings: Tensor, n_components: int, source: str) -> Tensor:

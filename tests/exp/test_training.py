@@ -432,7 +432,7 @@ def test_every_option_is_sorted():
     ).split()
     of_none = [*UNUSED_OPTIONS, *UNUSED_OPTIONS_OF_LIBRARY]
     unused = [name.removeprefix("--") for name, _ in of_none]
-    known = [*neutral, *unused, *TESTED, *TRAINED, *MODEL_OPTIONS]
+    known = [*neutral, *unused, *{*TESTED, *TRAINED}, *MODEL_OPTIONS]
     assert sorted(known) == sorted({action.dest for action in PARSER._actions})
 
 
@@ -455,7 +455,7 @@ def test_words_of_another_width(refused, command, workdir):
 def test_words_computed_where_the_default_file_is_missing(workdir, command, capsys):
     argv = command("--train_epochs", "1", "--word_embedding_path", "wte_pca_500.pt")
     assert main(argv) == 0
-    assert "24 word embeddings computed" in capsys.readouterr().out
+    assert "24 components computed" in capsys.readouterr().out
     assert not (workdir / "wte_pca_500.pt").exists()
 
 

@@ -1,6 +1,9 @@
 """CALF without its language model or its word embeddings: what is trained, run, and refused."""
 
+import hashlib
+import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -16,7 +19,7 @@ from run import main
 from tests.models.same_results import assert_every_way_agrees
 from utils.errors import UserError
 from utils.options import parse_args
-from utils.word_embeddings import first_components, random_directions
+from utils.word_embeddings import DEFAULT_PATH, first_components, random_directions
 
 LAYER = {  # of one ablated branch, besides position embeddings and final layer norm
     "attention": {"ln_1.weight", "ln_1.bias", "attn.c_attn.weight", "attn.c_attn.bias",
@@ -174,7 +177,7 @@ def test_components_computed(config, workdir):
 
 
 def test_too_many_components(config):
-    with pytest.raises(UserError, match=r"--n_components 13: .*words.pt has 12 components"):
+    with pytest.raises(UserError, match=r"--n_components 13: .*words.pt \(.*\) has 12 components"):
         build(config, n_components=13)
 
 
@@ -230,3 +233,134 @@ def test_a_checkpoint_without_notes(workdir, command, refused):
     for more in (("--llm_ablation", "attention"), ("--words", "none")):
         assert "--llm_ablation and --words that" in refused(command(*test, *more))
     assert "--llm_ablation" in refused(command(*test, "--llm_ablation", "random"))
+
+
+SHORT = ("--train_epochs", "1", "--percent", "40")
+UNTRAINED = (*SHORT, "--llm_weights", "random")
+
+
+def without_path(argv: list[str]) -> list[str]:
+    """A command line that leaves the word embeddings to the defaults."""
+    at = argv.index("--word_embedding_path")
+    return argv[:at] + argv[at + 2 :]
+
+
+def record(folder: str = ".") -> dict:
+    (path,) = Path(folder).glob("results/*/run.json")
+    return json.loads(path.read_text())
+
+
+def manifests(folder: str = ".") -> set[str]:
+    """What the manifests of a run and of its checkpoint say of the word embeddings."""
+    read = [json.loads(path.read_text()) for path in Path(folder).glob("*/*/manifest.json")]
+    assert len(read) == 2
+    names = ("word_embedding_path", "trained word_embedding_path")
+    return {options[name] for options in read for name in names}
+
+
+def trained_bytes() -> dict[str, bytes]:
+    (ours,) = Path().glob("checkpoints/*/checkpoint.safetensors")
+    found = {name: t.numpy().tobytes() for name, t in read_checkpoint(ours).state.items()}
+    (predictions,) = Path().glob("results/*/pred.npy")
+    return found | {"predictions": predictions.read_bytes()}
+
+
+def write_words(path: str, seed: int = 0) -> None:
+    words = torch.randn(24, 12, generator=torch.Generator().manual_seed(seed))
+    torch.save(words, path)
+
+
+def test_random_weights_ignore_a_file_that_happens_to_be_there(workdir, command, capsys):
+    argv = without_path(command(*UNTRAINED))
+    assert main(argv) == 0
+    assert "is not read" not in capsys.readouterr().out
+    plain = trained_bytes()
+    write_words(DEFAULT_PATH)
+    assert main(argv) == 0  # the same configuration, too: no --overwrite
+    assert trained_bytes() == plain
+    out = capsys.readouterr().out
+    assert out.count(f"{DEFAULT_PATH} is not read with random weights") == 1
+    assert out.count("word embeddings: 24 components computed from") == 1
+    assert manifests() == {"none"}
+    assert record()["arguments"]["word_embedding_path"] == "none"
+    assert main([*argv, "--word_embedding_path", "none"]) == 0
+    assert trained_bytes() == plain
+    assert "is not read" not in capsys.readouterr().out
+    assert main([*argv, "--word_embedding_path", DEFAULT_PATH, "--overwrite"]) == 0
+    assert trained_bytes() != plain
+    assert record()["word_embeddings"].startswith(DEFAULT_PATH)
+
+
+def test_pretrained_weights_read_the_default_file(workdir, command, refused):
+    """Also with `--llm_ablation random`, which leaves the token table alone."""
+    argv = without_path(command(*SHORT))
+    named = [*argv, "--word_embedding_path", DEFAULT_PATH]
+    assert f"{DEFAULT_PATH}: no such file" in refused([*named, "--llm_weights", "random"])
+    assert main([*named, "--words", "none"]) == 0
+    assert main([*argv, "--overwrite"]) == 0
+    assert manifests() == {"none"}
+    assert main(named) == 0  # the same words
+    assert record()["word_embeddings"].startswith("24 components computed from")
+    write_words(DEFAULT_PATH)
+    for more in ((), ("--llm_ablation", "random")):
+        assert main([*argv, *more, "--overwrite"]) == 0
+        assert manifests() == {str(Path(DEFAULT_PATH).resolve())}
+        assert record()["word_embeddings"].startswith(f"{DEFAULT_PATH} (SHA-256 ")
+
+
+def test_sources_of_word_embeddings(workdir, command, refused, capsys):
+    """Each is recorded, tested again, and replaces no run of another."""
+    write_words("none")
+    digest = hashlib.sha256(Path("none").read_bytes()).hexdigest()[:16]
+    computed = "24 components computed from {} with its weights"
+    sources = {
+        "none": ("none", computed),
+        "random": ("random", f"random (seed 2021), variances of {computed}"),
+        "./none": (str(Path("none").resolve()), f"./none (SHA-256 {digest})"),
+    }
+    seen = []
+    for path, (stated, source) in sources.items():
+        more = ("--word_embedding_path", path)
+        if seen:
+            assert f"--word_embedding_path {seen[-1]}, not {stated}" in refused(
+                command(*SHORT, *more)
+            )
+        assert main(command(*SHORT, *more, "--overwrite")) == 0
+        source = source.format(record()["arguments"]["llm"])
+        assert record()["word_embeddings"] == source
+        assert f"word embeddings: {source}\n" in capsys.readouterr().out
+        assert manifests() == {stated}
+        seen.append(stated)
+        trained = trained_bytes()
+        assert main(command(*more, "--is_training", "0")) == 0
+        assert trained_bytes() == trained
+        assert record()["word_embeddings"] == source
+    write_words("none", seed=1)
+    assert main(command(*SHORT, "--word_embedding_path", "./none")) == 0
+    assert record()["word_embeddings"] != source
+
+
+@pytest.mark.parametrize("words", ["pca", "random"])
+def test_random_is_none_with_random_words(config, workdir, words):
+    """Whichever option says so, and whatever file is there."""
+    write_words("random")
+    write_words("none")
+    pca = build(config, word_embedding_path="none")
+    table = load_backbone(config.llm).wte.weight
+    assert torch.equal(pca.in_layer.word_embedding, principal_word_embeddings(table, 24).T)
+    expected = build(config, word_embedding_path="none", words="random")
+    found = build(config, word_embedding_path="random", words=words)
+    assert torch.equal(found.in_layer.word_embedding, expected.in_layer.word_embedding)
+    assert found.word_embeddings_source == expected.word_embeddings_source
+    few = build(config, word_embedding_path="random", n_components=3)
+    assert few.in_layer.word_embedding.shape == (3, 24)
+
+
+def test_an_earlier_version_recorded_the_name_of_an_absent_file(workdir, command):
+    """Its runs are not of another configuration."""
+    argv = without_path(command(*SHORT))
+    assert main(argv) == 0
+    for path in Path().glob("*/*/manifest.json"):
+        path.write_text(path.read_text().replace('"none"', f'"{DEFAULT_PATH}"'))
+    assert main(argv) == 0
+    assert manifests() == {"none"}

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
+from safetensors import safe_open
 from torch import Tensor
 
 from layers.backbone import load_backbone
@@ -13,6 +13,30 @@ from models.CALF import CALFConfig, Model
 from utils.batch import Batch
 
 PERIOD = 4  # of the recorded M4 losses, where the recording does not say
+ELSEWHERE = "elsewhere"  # metadata of a file: which of its tensors other files contain
+
+
+def elsewhere(path: Path) -> dict[Path, dict[str, str]]:
+    """Read which tensors of a recording are stored in other files.
+
+    Returns:
+        By file: the names in the recording, and the names in that file. Empty for a file that
+        contains all of its tensors.
+    """
+    with safe_open(path, "pt") as file:
+        metadata = file.metadata() or {}
+    stored = json.loads(metadata.get(ELSEWHERE, "{}"))
+    return {path.parent / other: names for other, names in stored.items()}
+
+
+def load_tensors(path: Path) -> dict[str, Tensor]:
+    """Load all tensors of a recording, in the layout of `tests/golden` or the original one."""
+    with safe_open(path, "pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    for other, names in elsewhere(path).items():
+        with safe_open(other, "pt") as file:
+            tensors |= {name: file.get_tensor(there) for name, there in names.items()}
+    return tensors
 
 
 class Recording:
@@ -26,7 +50,7 @@ class Recording:
         self.config = everything["config"]
         self.trainable = everything["trainable"]
         self.notes = everything[task]
-        self.tensors = load_file(tiny / f"{task}.safetensors")
+        self.tensors = load_tensors(tiny / f"{task}.safetensors")
 
     def group(self, prefix: str) -> dict[str, Tensor]:
         """Tensors whose name starts with `prefix.`, without it."""
@@ -81,7 +105,3 @@ def assert_agree(ours: Tensor, theirs: Tensor, relative: float, what: str) -> No
     error = (ours - theirs).abs().max().item()
     scale = theirs.abs().max().item()
     assert error <= relative * max(scale, 1e-6), f"{what}: off by {error} at a scale of {scale}"
-
-
-def load_tensors(path):
-    return load_file(path)

@@ -36,15 +36,15 @@ class ExpAnomalyDetection(ExpBasic):
 
     def resolve_args(self, args: Namespace) -> Namespace:
         """Set horizon and label length to 0: a window is its look-back."""
-        data = ALIASES.get(args.data, args.data)
-        return Namespace(**{**vars(args), "data": data, "pred_len": 0, "label_len": 0})
+        return Namespace(**{**vars(args), "pred_len": 0, "label_len": 0})
 
     def prepare_data(self) -> None:
         args = self.args
-        tables = read_anomaly(args.data, args.root_path)
+        data = ALIASES.get(args.data, args.data)
+        tables = read_anomaly(data, args.root_path)
         if tables.filled:
             print(f"{args.root_path}: missing values replaced by 0: {tables.filled:,}")
-        self.splits = splits = make_splits(tables, args.data, args.seq_len, self.published)
+        self.splits = splits = make_splits(tables, data, args.seq_len, self.published)
         self.train_set = splits.train.to(self.device)
         self.val_set = splits.val.to(self.device)
         self.test_set = splits.test.to(self.device)

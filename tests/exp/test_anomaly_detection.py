@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.metrics import f1_score
 
@@ -69,6 +70,22 @@ def test_validation_is_held_out(detect):
     assert len(clean.train_set) == 960 - 20 + 1
     assert len(published.train_set) == 1200 - 20 + 1
     assert len(clean.val_set) == 240 // 20
+    assert len(published.val_set) == 240 - 20 + 1
+
+
+@pytest.mark.parametrize("data", ["SWAT", "SWaT"])  # the published name, and the usual one
+def test_swat(detect, workdir, results, data):
+    arrays = [np.load(f"MSL/MSL_{name}.npy") for name in ("train", "test")]
+    labels = np.load("MSL/MSL_test_label.npy").astype(int)
+    for name, rows, label in (("swat_train2", arrays[0], 0), ("swat2", arrays[1], labels)):
+        table = pd.DataFrame(rows, columns=list("abcd")).assign(**{"Normal/Attack": label})
+        table.to_csv(f"MSL/{name}.csv", index=False)
+    argv = detect("--data", data, "--train_epochs", "1")
+    assert main(argv) == 0
+    assert f"_{data}_ft" in results().name
+    of_msl = ExpAnomalyDetection(parse_args(detect()))
+    of_swat = ExpAnomalyDetection(parse_args(argv))
+    np.testing.assert_allclose(of_swat.train_set.values, of_msl.train_set.values, atol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,121 @@
+"""Nothing that is chosen or trained under the default protocol depends on test data."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from exp.checkpoint import read_checkpoint
+from run import EXPERIMENTS
+from tests.exp.small_runs import experiment, left
+
+
+def change_csv(folder: Path, rows: slice) -> None:
+    path = folder / "made_up.csv"
+    table = pd.read_csv(path)
+    table.iloc[rows, 1:] = 50 - 3 * table.iloc[rows, 1:]
+    table.to_csv(path, index=False)
+
+
+def change_m4(folder: Path) -> None:
+    path = folder / "Test" / "Weekly-test.csv"
+    table = pd.read_csv(path)
+    table.iloc[:, 1:] = 1 + table.iloc[:, 1:].to_numpy()[::-1] ** 2
+    table.to_csv(path, index=False)
+
+
+def change_anomaly(folder: Path) -> None:
+    for name, change in (("test", lambda rows: 9 - 5 * rows), ("test_label", np.flip)):
+        path = folder / f"MSL_{name}.npy"
+        np.save(path, change(np.load(path)))
+
+
+def change_uea(folder: Path) -> None:
+    path = folder / "Waves_TEST.ts"
+    text = path.read_text().replace(":slow", ":other").replace(":fast", ":slow")
+    path.write_text(text.replace(":other", ":fast").replace("0.", "7."))
+
+
+TEST_ROWS = slice(-120, None)  # of 600
+CHANGES = {
+    "long_term_forecast": lambda folder: change_csv(folder, TEST_ROWS),
+    "imputation": lambda folder: change_csv(folder, TEST_ROWS),
+    "short_term_forecast": change_m4,
+    "anomaly_detection": change_anomaly,
+    "classification": change_uea,
+}
+
+
+def run(task: str, data: Path, folder: Path, monkeypatch, *more: str) -> tuple[dict, dict]:
+    """Train and test; returns all that was trained and chosen, and `run.json`."""
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    of_task = experiment(task, data, *more)
+    of_task.train()
+    with of_task.folders.claim(of_task.args):
+        of_task.test()
+    chosen = left(of_task)
+    notes = read_checkpoint(of_task.folders.state).metadata["progress"]
+    keep = ("epoch", "train", "validation", "learning_rate", "losses")
+    chosen["progress"] = [[epoch[name] for name in keep] for epoch in notes["history"]]
+    chosen["best"] = notes["best"]["epoch"]
+    return chosen, json.loads((of_task.folders.results / "run.json").read_text())
+
+
+@pytest.fixture
+def trained_twice(small_data, tmp_path, monkeypatch):
+    """Train before and after the test data are changed."""
+
+    def trained_twice(task: str, *more: str):
+        changed = tmp_path / "data"
+        shutil.copytree(small_data, changed)
+        CHANGES[task](changed)
+        more = ("--llm", str(small_data / "gpt2"), *more)
+        pairs = [
+            run(task, data, tmp_path / name, monkeypatch, *more)
+            for name, data in (("before", small_data), ("after", changed))
+        ]
+        return zip(*pairs, strict=True)
+
+    return trained_twice
+
+
+@pytest.mark.parametrize("task", EXPERIMENTS)
+def test_default_protocol(trained_twice, task):
+    more = ("--threshold", "train") if task == "anomaly_detection" else ()
+    (before, after), records = trained_twice(task, *more)
+    assert [name for name in before if before[name] != after[name]] == []
+    assert records[0]["scores"] != records[1]["scores"]  # the test data are others
+    if more:
+        assert records[0]["threshold"] == records[1]["threshold"]
+
+
+def test_zero_shot(small_data, tmp_path, monkeypatch):
+    data = tmp_path / "data"
+    shutil.copytree(small_data, data)
+    found = []
+    for name in ("before", "after"):
+        target = pd.read_csv(small_data / "made_up.csv")
+        if name == "after":
+            target.iloc[:, 1:] = 8 - target.iloc[:, 1:] ** 2
+        target.to_csv(data / "target.csv", index=False)
+        more = ("--zero_shot", "1", "--target_data", "target")
+        found.append(run("long_term_forecast", data, tmp_path / name, monkeypatch, *more))
+    (before, after), records = zip(*found, strict=True)
+    assert [name for name in before if before[name] != after[name]] == []
+    assert records[0]["scores"] != records[1]["scores"]
+
+
+@pytest.mark.parametrize("task", ["short_term_forecast", "classification"])
+def test_the_published_protocol_chooses_by_test_data(trained_twice, task):
+    (before, after), _ = trained_twice(task, "--protocol", "published")
+    assert before["progress"] != after["progress"]
+
+
+def test_the_published_threshold_depends_on_test_scores(trained_twice):
+    (before, after), records = trained_twice("anomaly_detection")
+    assert [name for name in before if before[name] != after[name]] == []
+    assert records[0]["threshold"] != records[1]["threshold"]

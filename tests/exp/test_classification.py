@@ -71,6 +71,15 @@ def test_the_test_file_chooses_the_epoch_only_when_asked(classify):
     assert validation == test
 
 
+@pytest.mark.parametrize("protocol", ["sound", "published"])
+def test_the_longest_series_is_the_look_back(classify, protocol):
+    run = ExpClassification(parse_args(classify("--seq_len", "7", "--protocol", protocol)))
+    longest = max(file.longest for file in run.files)
+    assert f"_sl{longest}_" in run.setting
+    assert "_pl0_" in run.setting
+    assert run.train_set.x.shape[1] == run.test_set.x.shape[1] == longest != 7
+
+
 def test_the_later_of_equals_is_kept(classify, monkeypatch):
     accuracies = iter([0.5, 0.9, 0.9, 0.7])
     monkeypatch.setattr(ExpClassification, "validation_score", lambda *_: next(accuracies))

@@ -39,6 +39,14 @@ def test_runs_score_the_same_positions(impute, workdir, results):
     assert np.array_equal(*masks)
 
 
+@pytest.mark.parametrize("protocol", ["sound", "published"])
+def test_every_window_counts(impute, protocol):
+    """A window needs no rows behind it, whatever `--pred_len` says."""
+    run = ExpImputation(parse_args(impute("--pred_len", "30", "--protocol", protocol)))
+    assert len(run.train_set) == 420 - 24 + 1
+    assert "_pl0_" in run.setting
+
+
 def test_masks_do_not_depend_on_the_batch(impute):
     experiment = ExpImputation(parse_args(impute()))
     together, alone = (

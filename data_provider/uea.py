@@ -3,6 +3,7 @@
 import math
 import re
 import string
+import sys
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -441,9 +442,19 @@ def standardise_by_file(file: TsFile) -> np.ndarray:
     Returns:
         The rows of the samples one after another, `[rows, channels]`.
     """
-    values = pd.DataFrame(np.concatenate(fill(file.series)))
+    filled = fill(file.series)
+    for number, sample in enumerate(filled, start=1):
+        if np.isnan(sample).any():
+            channel = int(np.isnan(sample).any(axis=0).argmax()) + 1
+            print(
+                f"warning: {file.path}: sample {number}, channel {channel} has no value: as "
+                "published, it stays missing, and the loss with it; --protocol sound takes 0",
+                file=sys.stderr,
+            )
+            break
+    values = pd.DataFrame(np.concatenate(filled))
     rows = ((values - values.mean()) / (values.std() + PUBLISHED_EPSILON)).to_numpy()
-    if file.path.parent.name != SCALED_TWICE:
+    if file.path.resolve().parent.name != SCALED_TWICE:
         return rows
     samples = np.split(rows, np.cumsum(file.lengths)[:-1])
     centred = np.concatenate([sample - sample.mean(axis=0) for sample in samples])

@@ -34,7 +34,7 @@ SOUND = LoopRules()
 
 
 def published_validation(run: "ExpBasic", epoch: int) -> float:
-    """Validate as the published code does (docs/method.md, section 7).
+    """Validate as the published code does (docs/protocols.md).
 
     Batches are shuffled, an incomplete last one is dropped where training drops it, some dropouts
     stay on, and forecasting and reconstruction average over batches. Dropouts are seeded for each

@@ -137,6 +137,8 @@ class TrainingState:
             load_moments(moments, self.objective, optimiser)
             optimiser.param_groups[0].update(notes["rates"][name])
         for name, gradient in self._earlier_gradients().items():
+            if name not in state:
+                raise UserError(f"{checkpoint.path}: the state of another --protocol")
             gradient.copy_(state[name])
         self.optimisers.scaler.load_state_dict(notes["rates"]["scaler"])
         self.scheduler.load_state_dict(notes["scheduler"])

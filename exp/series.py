@@ -72,7 +72,7 @@ class ExpSeries(ExpBasic):
         if self.original_units:
             print("errors are in original units")
         elif self.args.inverse:
-            print("as published, --inverse converts the history in the plots alone")
+            print("as published, --inverse leaves errors and forecasts standardised")
         return metrics
 
     @property

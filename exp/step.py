@@ -112,7 +112,8 @@ class Optimisers:
         skip = (nonfinite | frozen).float()
         for p, earlier in self.earlier_gradients.items():
             if p.grad is not None:
-                p.grad = earlier.add_(torch.where(skip > 0, 0.0, p.grad))
+                p.grad = earlier + p.grad
+                earlier.copy_(torch.where(skip > 0, earlier, p.grad))
         for optimiser in self.stepped:
             if self.scaler.is_enabled():
                 self.scaler.step(optimiser)

@@ -154,7 +154,7 @@ class CALFObjective(FrozenBackbone):
         return parameter_groups(self.model)
 
     def published_validation_mode(self) -> None:
-        """Keep the dropouts of GPT-2 and LoRA on (docs/method.md, section 7)."""
+        """Keep the dropouts of GPT-2 and LoRA on (docs/protocols.md)."""
         self.model.eval()
         self.model.gpt2.train()
         self.model.gpt2_text.train()

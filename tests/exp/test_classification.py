@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+import torch
 
 from exp.exp_classification import ExpClassification
 from run import main
@@ -69,6 +70,31 @@ def test_the_test_file_chooses_the_epoch_only_when_asked(classify):
     assert len(published.train_set) == 40
     validation, test = published.epoch_scores(1)
     assert validation == test
+
+
+def test_published_files(workdir, classify):
+    """Classes in alphabetical order; each file scaled by its own values; long series halved."""
+    runs = [
+        ExpClassification(parse_args(classify("--protocol", p))) for p in ("sound", "published")
+    ]
+    assert [run.splits.class_names for run in runs][1] == sorted(runs[0].splits.class_names)
+    for split in (runs[1].train_set, runs[1].test_set):
+        values = split.x[split.padding_mask(torch.arange(len(split))) > 0]
+        torch.testing.assert_close(values.mean(dim=0), torch.zeros(2), rtol=0, atol=1e-5)
+        torch.testing.assert_close(values.std(dim=0), torch.ones(2), rtol=0, atol=1e-5)
+    lines = ["@classLabel true up down", "@data"]
+    for number, label in enumerate(["up", "down"] * 10):
+        channels = [np.arange(300) * (number + 1.0), np.arange(300 - number % 2) / 7]
+        lines.append(":".join([*(",".join(f"{v:.3f}" for v in c) for c in channels), label]))
+    folder = workdir / "long"
+    folder.mkdir()
+    for part in ("TRAIN", "TEST"):
+        (folder / f"long_{part}.ts").write_text("\n".join(lines))
+    for protocol, length in (("sound", 300), ("published", 150)):
+        argv = classify("--root_path", str(folder), "--protocol", protocol)
+        run = ExpClassification(parse_args(argv))
+        assert run.train_set.x.shape[1] == length
+        assert f"_sl{length}_" in run.setting
 
 
 @pytest.mark.parametrize("protocol", ["sound", "published"])

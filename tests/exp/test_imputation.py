@@ -47,6 +47,26 @@ def test_every_window_counts(impute, protocol):
     assert "_pl0_" in run.setting
 
 
+def test_masks_of_validation(impute):
+    """Fixed; in the published way drawn anew for each epoch."""
+    sound, published = (
+        ExpImputation(parse_args(impute("--protocol", p))) for p in ("sound", "published")
+    )
+    assert sound.epoch_scores(1) == sound.epoch_scores(2)
+    assert published.epoch_scores(1)[0] != published.epoch_scores(2)[0]
+
+
+def test_original_units(impute, results, capsys):
+    arrays = []
+    for protocol in ("published", "sound"):
+        assert main(impute("--inverse", "--protocol", protocol, "--overwrite")) == 0
+        arrays.append(load(results() / "true.npy"))
+    out = capsys.readouterr().out
+    assert "--inverse leaves errors and forecasts standardised" in out
+    assert "errors are in original units" in out
+    assert np.abs(arrays[0]).max() < 10 < np.abs(arrays[1]).max()
+
+
 def test_masks_do_not_depend_on_the_batch(impute):
     experiment = ExpImputation(parse_args(impute()))
     together, alone = (

@@ -101,6 +101,7 @@ def test_protocols(m4):
     published = ExpShortTermForecasting(parse_args(m4("Hourly", "--protocol", "published")))
     validation, test = published.epoch_scores(1)
     assert validation == test == pytest.approx(published.test_score(), rel=0.05)
+    assert (clean.train_set.label_len, published.train_set.label_len) == (0, 48)
     validation, test = clean.epoch_scores(1)
     assert validation != test == clean.test_score()
     # the held-out horizon is in neither training windows nor look-back

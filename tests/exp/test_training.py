@@ -215,6 +215,24 @@ def test_published_validation(workdir, command):
     assert noisy.objective.model.gpt2.training
 
 
+@pytest.mark.parametrize(("drop_last", "seen"), [(True, 48), (False, 53)])
+def test_order_of_published_validation(workdir, command, monkeypatch, drop_last, seen):
+    """Shuffled, other each epoch, and without the incomplete batch where training drops it."""
+    argv = command("--protocol", "published", "--batch_size", "8")
+    run = ExpLongTermForecasting(parse_args(argv))
+    monkeypatch.setattr(run, "drop_last", drop_last)
+    batches = []
+    monkeypatch.setattr(run, "batch_score", lambda index: (batches.append(index), (1.0, 1))[1])
+    orders = []
+    for epoch in (1, 2):
+        published_validation(run, epoch)
+        orders.append(torch.cat(batches).tolist())
+        batches.clear()
+        assert len(set(orders[-1])) == len(orders[-1]) == seen
+        assert orders[-1] != sorted(orders[-1])
+    assert orders[0] != orders[1]
+
+
 def test_published_validation_in_mixed_precision(workdir, command):
     """It computes as the rest of the run does."""
     scores = {}

@@ -299,6 +299,10 @@ def test_anomaly_sets(tmp_path_factory, made, data, missing, published):
     train, test, labels, seq_len = made
     folder = tmp_path_factory.mktemp("anomaly", numbered=True)
     missing = write_set(folder, data, train, test, labels, missing)
+    if missing and data == "SWaT":
+        with pytest.raises(UserError, match="column c0, row"):
+            read_anomaly(data, folder)
+        return
     tables = read_anomaly(data, folder)
     assert tables.filled == missing
     train = np.nan_to_num(train)
@@ -309,13 +313,13 @@ def test_anomaly_sets(tmp_path_factory, made, data, missing, published):
     rows = scaler.transform(tables.train).astype(np.float32)
     test_rows = scaler.transform(tables.test).astype(np.float32)
     cut = int(len(rows) * 0.8)
-    stride = 100 if data == "SMD" else 1
-    on_test = published and data in ("PSM", "SWaT")
+    overlapping = 100 if data == "SMD" else 1
+    stride = overlapping if published else seq_len
     expected = {
-        "train": (rows if published else rows[:cut], stride),
-        "val": (test_rows if on_test else rows[cut:], seq_len),
-        "train_scored": (rows, seq_len),
-        "test": (test_rows, seq_len),
+        "train": (rows if published else rows[:cut], overlapping),
+        "val": (rows[cut:], stride),
+        "train_scored": (rows, stride),
+        "test": (test_rows, stride),
     }
     short = [name for name, (values, _) in expected.items() if len(values) < seq_len]
     try:
@@ -326,11 +330,15 @@ def test_anomaly_sets(tmp_path_factory, made, data, missing, published):
     assert not short
     for name, (values, step) in expected.items():
         starts = list(range(0, len(values) - seq_len + 1, step))
-        if starts[-1] + seq_len < len(values):
+        if starts[-1] + seq_len < len(values) and not published:
             starts.append(len(values) - seq_len)
         windows = getattr(splits, name)
         (x,) = windows.batch(torch.arange(len(windows)))
         np.testing.assert_array_equal(x, [values[start : start + seq_len] for start in starts])
+    if published:
+        starts = splits.test.starts.tolist()
+        assert splits.test.rows().tolist() == [s + i for s in starts for i in range(seq_len)]
+        return
     # every row is scored once, with its own score
     place = torch.arange(len(test_rows))
     scores = torch.stack([place[int(s) : int(s) + seq_len] for s in splits.test.starts])

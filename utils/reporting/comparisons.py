@@ -4,11 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import combinations
-from pathlib import Path
 
 import numpy as np
 
-from utils.reporting.grids import Cell, Grid, number, row_labels, title_of
+from utils.reporting.grids import ABSENT, Cell, Grid, number, row_labels, title_of
 from utils.reporting.runs import Run
 from utils.reporting.statistics import (
     critical_difference,
@@ -17,10 +16,14 @@ from utils.reporting.statistics import (
     paired_interval,
     ranks,
 )
-from utils.reporting.tables import AVERAGE, Row, Table
+from utils.reporting.tables import AVERAGE, Table
 
 FORECASTING = ("long_term", "few_shot", "zero_shot")
 CHUNK = 1 << 22  # numbers of an array in memory at a time
+
+
+class OtherWindows(Exception):
+    """Two runs were tested on different windows."""
 
 
 @dataclass(frozen=True)
@@ -43,29 +46,35 @@ class Ranking:
 
 
 @cache
-def window_errors(pred: Path, true: Path) -> np.ndarray:
-    """MSE of each window `[windows]` of arrays `[windows, steps, channels]`, which may be larger
-    than memory.
+def window_errors(run: Run) -> np.ndarray | None:
+    """MSE of each test window `[windows]` of a forecasting run.
 
-    Raises:
-        ValueError, OSError: a file is absent or damaged, or the shapes differ.
+    `pred.npy` and `true.npy` `[windows, steps, channels]` may be larger than memory.
+
+    Returns:
+        None if a file is absent or damaged, or the shapes differ.
     """
-    arrays = [np.load(path, mmap_mode="r", allow_pickle=False) for path in (pred, true)]
+    try:
+        arrays = [
+            np.load(run.array(name), mmap_mode="r", allow_pickle=False) for name in ("pred", "true")
+        ]
+    except (ValueError, OSError, EOFError):
+        return None
     if arrays[0].shape != arrays[1].shape or arrays[0].ndim != 3 or not arrays[0].size:
-        raise ValueError("shapes")
+        return None
     count = len(arrays[0])
     step = max(1, CHUNK * count // arrays[0].size)
     errors = [
         np.square(np.subtract(*(a[i : i + step] for a in arrays), dtype=np.float64)).mean((1, 2))
         for i in range(0, count, step)
     ]
-    return np.concatenate(errors)
+    errors = np.concatenate(errors)
+    return errors if np.isfinite(errors).all() else None
 
 
-@cache
-def same_truth(one: Path, other: Path) -> bool:
-    """Whether two arrays of truth are equal, to float32's rounding."""
-    arrays = [np.load(path, mmap_mode="r", allow_pickle=False) for path in (one, other)]
+def same_truth(one: Run, other: Run) -> bool:
+    """Whether `true.npy` of two runs is equal, to float32's rounding."""
+    arrays = [np.load(run.array("true"), mmap_mode="r", allow_pickle=False) for run in (one, other)]
     if arrays[0].shape != arrays[1].shape:
         return False
     step = max(1, CHUNK * len(arrays[0]) // arrays[0].size)
@@ -81,13 +90,13 @@ def paired_differences(one: dict[int, Run], other: dict[int, Run]) -> tuple[np.n
     A model without trained parameters is compared with every seed of the other.
 
     Args:
-        one, other: runs by seed.
+        one, other: runs by seed, with arrays.
 
     Returns:
         Differences `[windows]`, and the number of pairs; 0 if no seed is common.
 
     Raises:
-        ValueError, OSError: arrays are absent, damaged or of other windows.
+        OtherWindows: the truth of two runs differs.
     """
 
     def of(runs: dict[int, Run], seed: int) -> Run | None:
@@ -98,9 +107,9 @@ def paired_differences(one: dict[int, Run], other: dict[int, Run]) -> tuple[np.n
     pairs = [pair for pair in pairs if None not in pair]
     differences = []
     for pair in pairs:
-        if not same_truth(*(run.array("true") for run in pair)):
-            raise ValueError("windows")
-        first, second = (window_errors(run.array("pred"), run.array("true")) for run in pair)
+        if not same_truth(*pair):
+            raise OtherWindows
+        first, second = map(window_errors, pair)
         differences.append(first - second)
     return (np.mean(differences, axis=0), len(pairs)) if pairs else (np.empty(0), 0)
 
@@ -128,27 +137,36 @@ def differences_grid(table: Table, problems: list[str]) -> Grid | None:
         labels=4,
     )
     for row in table.rows:
-        present = [m for m in table.methods if (row, m) in table.runs]
-        for a, b in combinations(present, 2):
-            one, other = table.runs[row, a], table.runs[row, b]
+        usable = {}
+        for method in table.methods:
+            runs = table.runs.get((row, method), {})
+            bad = [run for run in runs.values() if window_errors(run) is None]
+            problems += [
+                f"{run.folder}: pred.npy or true.npy absent or damaged: not in paired differences"
+                for run in bad
+            ]
+            usable[method] = {seed: run for seed, run in runs.items() if run not in bad}
+        for a, b in combinations((m for m, runs in usable.items() if runs), 2):
+            one, other = usable[a], usable[b]
             try:
                 differences, n = paired_differences(one, other)
-            except (ValueError, OSError):
+            except OtherWindows:
                 problems.append(
-                    f"{a} and {b} on {row.dataset} {row.horizon}: pred.npy or true.npy absent, "
-                    "damaged or of other windows: not compared"
+                    f"{a} and {b} on {row.dataset} {row.horizon}: true.npy differs: not compared"
                 )
                 continue
             if not n:
                 continue
             interval = paired_interval(differences, int(row.horizon))
             mean = float(differences.mean())
-            better = a if interval and interval[1] < 0 else b if interval and interval[0] > 0 else ""
-            text = f"{interval[0]:+.4f} to {interval[1]:+.4f}" if interval else "–"
+            better = (
+                a if interval and interval[1] < 0 else b if interval and interval[0] > 0 else ""
+            )
+            text = f"{interval[0]:+.4f} to {interval[1]:+.4f}" if interval else ABSENT
             grid.rows.append(
                 [*row_labels(table, row), Cell(a), Cell(b), number(mean, 4, sign=True),
                  Cell(text, interval[0] if interval else None), Cell(str(n), n),
-                 Cell(better or "–")]
+                 Cell(better or ABSENT)]
             )  # fmt: skip
             low, high = interval or (None, None)
             grid.records.append(
@@ -194,12 +212,14 @@ def ranking_grid(table: Table, ranking: Ranking) -> Grid:
         test = "Friedman: chi-square {:.3f}, p = {:.3g}.".format(*ranking.friedman)
     else:
         test = "Friedman's test needs three models that differ."
+    absent = [method for method in table.methods if method not in ranking.methods]
+    left = f" Without {', '.join(absent)}, which lack a data set or horizon." if absent else ""
     grid = Grid(
         f"{table.conditions.slug}_ranks",
         f"Ranks over data sets. {title_of(table)}",
         [
             f"{table.kind.metrics[0].upper()} on {', '.join(ranking.datasets)}. {test} Nemenyi's "
-            f"critical difference at 5 %: {ranking.difference:.3f}. Right: Nemenyi's p-values.",
+            f"critical difference at 5 %: {ranking.difference:.3f}. Right: Nemenyi's p-values.{left}",
         ],
         [("", "model"), ("", "mean rank"), *[("p against", m) for m in ranking.methods]],
         [],

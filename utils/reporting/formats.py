@@ -12,7 +12,8 @@ from utils.reporting.tables import NAIVE
 LATEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",
     "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
-    "±": r"$\pm$", "–": "--", "→": r"$\rightarrow$", ">": r"$>$", "<": r"$<$", "|": r"$|$",
+    "±": r"$\pm$", "\N{EN DASH}": "--",
+    "→": r"$\rightarrow$", ">": r"$>$", "<": r"$<$", "|": r"$|$",
 }  # fmt: skip
 LATEX_MARKS = {"best": r"\textbf{%s}", "second": r"\underline{%s}", "": "%s"}
 LATEX_HEAD = r"""% Needs \usepackage{booktabs} in the preamble; \input this file.
@@ -31,7 +32,9 @@ def markdown(grid: Grid, level: int = 3) -> str:
     lines = [f"{'#' * level} {markdown_text(grid.title)}", ""]
     lines += ["  \n".join(map(markdown_text, grid.notes)), ""]
     lines += [row([markdown_text(name) for name in names]), row(aligned)]
-    lines += [row([MARKDOWN_MARKS[c.mark] % markdown_cell(c) for c in cells]) for cells in grid.rows]
+    lines += [
+        row([MARKDOWN_MARKS[c.mark] % markdown_cell(c) for c in cells]) for cells in grid.rows
+    ]
     return "\n".join(lines) + "\n"
 
 
@@ -83,6 +86,19 @@ def latex_text(text: str) -> str:
     return "".join(LATEX.get(character, character) for character in " ".join(text.split()))
 
 
+def markdown_report(title: str, lead: str, grids: Sequence[Grid], notes: Sequence[str]) -> str:
+    """All grids, and what was left out or set apart, as one Markdown file."""
+    parts = [f"# {title}\n", f"{lead}\n", *(markdown(grid, 2) for grid in grids)]
+    lines = "\n".join(f"- {markdown_text(note)}" for note in notes) or "Nothing."
+    return "\n".join([*parts, f"## Left out or set apart\n\n{lines}\n"])
+
+
+def latex_report(grids: Sequence[Grid]) -> str:
+    """The grids that a paper can use, as LaTeX tables."""
+    shown = [grid for grid in grids if not any(name == "command" for _, name in grid.columns)]
+    return LATEX_HEAD + "\n" + "\n".join(map(latex, shown))
+
+
 def csv_text(records: Sequence[dict]) -> str:
     """Records as CSV, with full precision."""
     file = io.StringIO()
@@ -107,7 +123,7 @@ def run_records(runs: Sequence[Run]) -> list[dict]:
                 "model_name": run.model,
                 "dataset_path": ";".join(sorted(record["data"])),
                 "dataset_config": run.dataset,
-                "horizon": run.arguments["pred_len"],
+                "horizon": run.arguments["pred_len"] if "forecast" in record["task"] else None,
                 "max_context_length": run.look_back,
                 "eval_metric": metric,
                 "test_error": error,

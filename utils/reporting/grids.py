@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from utils.reporting.methods import LOSS_WEIGHTS
 from utils.reporting.published import Published
-from utils.reporting.runs import Run
-from utils.reporting.tables import AVERAGE, LOSS_WEIGHTS, Row, Summary, Table
+from utils.reporting.runs import KINDS, Run
+from utils.reporting.tables import AVERAGE, Row, Summary, Table
 
 UPPER = {"mse": "MSE", "mae": "MAE", "smape": "sMAPE", "mase": "MASE", "owa": "OWA", "f1": "F1"}
-ABSENT = "–"
+ABSENT = "\N{EN DASH}"
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,9 @@ def scores_grid(table: Table) -> Grid:
     """The table in the paper's layout: data sets and horizons down, models across."""
     methods, metrics = table.methods, table.kind.metrics
     rows = ordered_rows(table)
-    most = {m: max(s.n for row in rows if (s := table.summary(row, m, metrics[0]))) for m in methods}
+    most = {
+        m: max(s.n for row in rows if (s := table.summary(row, m, metrics[0]))) for m in methods
+    }
     grid = Grid(
         table.conditions.slug,
         title_of(table),
@@ -134,7 +137,7 @@ def ordered_rows(table: Table) -> list[Row]:
 def table_notes(table: Table) -> list[str]:
     """The lines above a table: backbone weights, protocol, and what marks mean."""
     weights = {m: sorted({r.backbone for r in table.of(m)} - {""}) for m in table.methods}
-    built = [f"{method} on {backbone_text(which)}" for method, which in weights.items() if which]
+    built = [f"{method} {backbone_text(which)}" for method, which in weights.items() if which]
     first = f"Backbone weights: {'; '.join(built)}." if built else "No model here has a backbone."
     notes = [
         f"{first} {', '.join(table.conditions.differing()).capitalize()}.",
@@ -156,8 +159,11 @@ def table_notes(table: Table) -> list[str]:
 
 def backbone_text(which: Sequence[str]) -> str:
     """Describe the weights of a backbone in words."""
-    texts = {"random": "random weights", "none": "no backbone"}
-    return " and ".join(texts.get(name, f"{name} weights") for name in which)
+    names = []
+    for name in which:
+        kind, _, fingerprint = name.partition(" ")
+        names.append(f"{kind} (fingerprint {fingerprint})" if fingerprint else kind)
+    return " and ".join(names)
 
 
 def published_grid(table: Table, published: Published) -> Grid | None:
@@ -183,8 +189,12 @@ def published_grid(table: Table, published: Published) -> Grid | None:
             continue
         theirs = published.models(table, row)
         of_model = {method: table.of(method)[0].model for method in table.methods}
-        pairs = [(m, of_model[m]) for m in table.methods if of_model[m] in theirs]
-        pairs += [(model, model) for model in theirs if model not in of_model.values()]
+        pairs = [
+            (m, model)
+            for m, model in of_model.items()
+            if model in theirs and table.summary(row, m, metrics[0])
+        ]
+        pairs += [(model, model) for model in theirs if model not in [ours for _, ours in pairs]]
         for method, model in pairs:
             cells = [*row_labels(table, row), Cell(method)]
             checked = set()
@@ -233,7 +243,9 @@ def runs_grid(runs: Sequence[Run]) -> Grid:
                 Cell(run.model),
                 Cell(str(run.seed), run.seed),
                 Cell(f"{error:.3f} {metric}", error),
-                Cell(f"{run.record['parameters']['trained']:,}", run.record["parameters"]["trained"]),
+                Cell(
+                    f"{run.record['parameters']['trained']:,}", run.record["parameters"]["trained"]
+                ),
                 number(run.record["training_seconds"], 1),
                 number(run.record["test"]["seconds"], 2),
                 number(memory, 0),
@@ -245,8 +257,6 @@ def runs_grid(runs: Sequence[Run]) -> Grid:
 
 def test_error(run: Run) -> tuple[str, float]:
     """The main metric of a run as an error: its name, and a value that is better if smaller."""
-    from utils.reporting.runs import KINDS
-
     kind = KINDS[run.kind]
     metric = kind.metrics[0]
     score = run.scores[metric]

@@ -33,6 +33,8 @@ def missing_grid(table: Table) -> Grid | None:
         labels=len(labels),
     )  # fmt: skip
     for method in table.methods:
+        if method in table.stray:
+            continue
         for row in missing_rows(table, method):
             line = fill_command(table, method, row)
             grid.rows.append([*row_labels(table, row), Cell(method), Cell(line)])

@@ -83,6 +83,10 @@ class Run:
         return self.record["model"]
 
     @property
+    def protocol(self) -> str:
+        return self.record["protocol"]
+
+    @property
     def seed(self) -> int:
         """The seed of the training, also where another run has trained the model."""
         trained = self.record.get("trained_with")

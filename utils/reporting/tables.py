@@ -6,14 +6,15 @@ from typing import NamedTuple
 
 import numpy as np
 
+from utils.files import file_name
 from utils.m4_summary import GROUPS, OTHERS, SCORES, PatternScores, summarise
+from utils.reporting.methods import name_methods
 from utils.reporting.runs import KINDS, Kind, Run
 from utils.reporting.statistics import mean_and_deviation
 
 # the paper's order; other data sets follow in alphabetical order
 ORDER = "ETTm1 ETTm2 ETTh1 ETTh2 weather electricity traffic illness exchange_rate".split()
 M4_ORDER = ("Yearly", "Quarterly", "Monthly", *OTHERS)
-LOSS_WEIGHTS = ("task_w", "output_w", "feature_w")
 AVERAGE = "average"
 MODELS = "CALF TimeLLM GPT4TS PatchTST iTransformer TimesNet DLinear".split()
 NAIVE = ("SeasonalNaive", "LastValue")
@@ -52,7 +53,7 @@ class Conditions:
         parts += [f"sl{self.look_back}"] if self.look_back is not None else []
         parts += [self.features] if self.features != "M" else []
         parts += ["original_units"] if self.units == "original" else []
-        return "_".join(parts)
+        return file_name("_".join(parts))
 
 
 class Row(NamedTuple):
@@ -77,9 +78,14 @@ class Summary:
 
 @dataclass
 class Table:
-    """The runs of one table: `runs[row, method][seed]`."""
+    """The runs of one table: `runs[row, method][seed]`.
+
+    Attributes:
+        stray: methods that only single cells have, because of other options there.
+    """
 
     conditions: Conditions
+    stray: set[str] = field(default_factory=set)
     runs: dict[tuple[Row, str], dict[int, Run]] = field(default_factory=dict)
 
     @property
@@ -234,13 +240,17 @@ def make_tables(runs: Iterable[Run]) -> tuple[list[Table], list[str]]:
     by_conditions: dict[Conditions, list[Run]] = {}
     for run in runs:
         by_conditions.setdefault(Conditions.of(run), []).append(run)
-    order = list(KINDS)
+    kinds = list(KINDS)
+
+    def order(conditions: Conditions) -> tuple:
+        published = conditions.protocol != "sound"
+        count = len(by_conditions[conditions])
+        return kinds.index(conditions.kind), -conditions.percent, published, -count, str(conditions)
+
     tables, notes = [], stray_tables(by_conditions)
-    for conditions in sorted(
-        by_conditions, key=lambda c: (order.index(c.kind), -c.percent, c.protocol != "sound", str(c))
-    ):
-        table = Table(conditions)
-        methods = name_methods(by_conditions[conditions], notes)
+    for conditions in sorted(by_conditions, key=order):
+        methods, stray = name_methods(by_conditions[conditions], notes)
+        table = Table(conditions, stray)
         for run in sorted(by_conditions[conditions], key=_finished):
             cell = table.runs.setdefault((Row(run.dataset, run.horizon), methods[run]), {})
             if run.seed in cell:
@@ -276,71 +286,3 @@ def stray_tables(by_conditions: dict[Conditions, list[Run]]) -> list[str]:
                 for run in groups[conditions]
             ]
     return sorted(lines)
-
-
-def name_methods(runs: Sequence[Run], notes: list[str]) -> dict[Run, str]:
-    """Name the model of each run, with what tells it from other runs of that model.
-
-    Args:
-        runs: of one table. notes: gets a line for each run that has another name than most.
-    """
-    names = {run: _base_name(run) for run in runs}
-
-    def split(scope: str, options: Sequence[str] | None) -> None:
-        """Tell runs apart that have the same name in a scope and differ in `options`."""
-        scopes: dict[tuple, list[Run]] = {}
-        for run in runs:
-            scopes.setdefault((names[run], *scope_of(run, scope)), []).append(run)
-        for (name, *where), group in scopes.items():
-            chosen = options or sorted(set().union(*(run.configuration for run in group)))
-            values = {o: {repr(run.configuration.get(o)) for run in group} for o in chosen}
-            unlike = [option for option in chosen if len(values[option]) > 1]
-            if not unlike:
-                continue
-            usual = _most_usual(group, unlike)
-            for run in group:
-                other = [o for o in unlike if run.configuration.get(o) != usual.get(o)]
-                if other:
-                    shown = ", ".join(f"{o} {run.configuration.get(o)}" for o in other)
-                    against = ", ".join(f"{usual.get(o)}" for o in other)
-                    names[run] = f"{name} ({shown})".replace(") (", ", ")
-                    place = " ".join(filter(None, where))
-                    notes.append(
-                        f"{run.folder}: {shown}, where most runs of {name}"
-                        f"{f' on {place}' if place else ''} have {against}: in a column of its own"
-                    )
-
-    split("table", ("backbone",))
-    split("dataset", LOSS_WEIGHTS)
-    split("cell", None)
-    return names
-
-
-def scope_of(run: Run, scope: str) -> tuple[str, ...]:
-    """The part of a table that a run belongs to."""
-    return {"table": (), "dataset": (run.dataset,), "cell": (run.dataset, run.horizon)}[scope]
-
-
-def _base_name(run: Run) -> str:
-    """Name a model with the variants that make it another one."""
-    used = run.configuration
-    variants = ["random weights"] if run.backbone == "random" else []
-    if used.get("llm_ablation", "none") not in ("none", "random"):
-        variants.append(f"llm_ablation {used['llm_ablation']}")
-    words = "random" if used.get("word_embedding_path") == "random" else used.get("words", "pca")
-    if words != "pca":
-        variants.append(f"words {words}")
-    return f"{run.model} ({', '.join(variants)})" if variants else run.model
-
-
-def _most_usual(runs: Sequence[Run], options: Sequence[str]) -> dict[str, object]:
-    """The values of `options` that most runs have; of equally many, those of the earliest run."""
-    groups: dict[str, list[Run]] = {}
-    for run in runs:
-        groups.setdefault(repr([run.configuration.get(o) for o in options]), []).append(run)
-
-    def order(group: list[Run]) -> tuple:
-        return -len(group), min(str(run.record.get("started", "")) for run in group), group[0].folder
-
-    chosen = min(groups.values(), key=order)[0].configuration
-    return {option: chosen.get(option) for option in options}

@@ -63,11 +63,12 @@ def make_report(folders: list[Path]) -> tuple[dict[str, str], list[str]]:
         )
         if ranking:
             title = f"Mean ranks, {table.kind.title}"
-            section.diagram = charts.critical_difference_diagram(title, ranking)
-            files[f"figures/{table.conditions.slug}_ranks.svg"] = charts.standalone(section.diagram)
+            diagram = charts.critical_difference_diagram(title, ranking)
+            section.diagrams[comparisons.RANKS] = diagram
+            files[f"figures/{table.conditions.slug}_ranks.svg"] = charts.standalone(diagram)
         sections.append(section)
+    citable = [g for section in sections for g in section.grids if g.part != missing.MISSING]
     sections.append(Section("All runs", "runs", [grids.runs_grid(runs)]))
-
     every_grid = [grid for section in sections for grid in section.grids]
     files |= {
         f"tables/{grid.slug}.csv": formats.csv_text(grid.records)
@@ -77,7 +78,7 @@ def make_report(folders: list[Path]) -> tuple[dict[str, str], list[str]]:
     lead = f"{len(runs)} runs in {len(tables)} tables."
     files["runs.csv"] = formats.csv_text(formats.run_records(runs))
     files["report.md"] = formats.markdown_report(TITLE, lead, every_grid, notes)
-    files["report.tex"] = formats.latex_report(every_grid)
+    files["report.tex"] = formats.latex_report(citable)
     files["report.html"] = page(TITLE, lead, sections, notes)
     return files, notes
 

@@ -89,6 +89,8 @@ def chart(title: str, lines: Sequence[Line], x_name: str, y_name: str, log_x: bo
     ys = [y for line in lines for y in line.y]
     x_low, x_high = min(xs), max(xs)
     x_high = x_high if x_high > x_low else x_low + 1
+    if any(line.points for line in lines):
+        x_low, x_high = x_low - 0.06 * (x_high - x_low), x_high + 0.06 * (x_high - x_low)
     margin = (max(ys) - min(ys)) * 0.06 or abs(max(ys)) * 0.05 or 1
     y_low, y_high = min(ys) - margin, max(ys) + margin
 
@@ -103,7 +105,8 @@ def chart(title: str, lines: Sequence[Line], x_name: str, y_name: str, log_x: bo
     for y in ticks(y_low, y_high):
         parts.append(rule(LEFT, down(y), WIDTH - RIGHT, down(y), "rule"))
         parts.append(text(LEFT - 5, down(y) + 4, short(y), "end"))
-    places = log_ticks(10**x_high) if log_x else ticks(x_low, x_high)
+    whole = (x for x in ticks(x_low, x_high) if x == int(x))  # epochs and steps
+    places = log_ticks(10**x_high) if log_x else whole
     for x in places:
         if LEFT - 1 <= across(x) <= WIDTH - RIGHT + 1:
             parts.append(text(across(x), HEIGHT - BOTTOM + 14, short(x), "middle"))
@@ -115,7 +118,7 @@ def chart(title: str, lines: Sequence[Line], x_name: str, y_name: str, log_x: bo
         f"{escape(y_name)}</text>"
     )
     taken: list[float] = []
-    for line in sorted(lines, key=lambda line: -line.y[-1] if line.points else 0):
+    for line in sorted(lines, key=lambda line: line.y[-1] if line.points else 0):
         places = [(across(x), down(y)) for x, y in zip(line.x, line.y, strict=True)]
         colour = f"c{line.colour % COLOURS}"
         name = f"<title>{escape(line.name)}</title>"
@@ -127,7 +130,7 @@ def chart(title: str, lines: Sequence[Line], x_name: str, y_name: str, log_x: bo
         if line.points:
             x, y = places[-1]
             while any(abs(y + 4 - other) < 12 for other in taken):
-                y += 3
+                y -= 3
             taken.append(y + 4)
             outer = x > (LEFT + WIDTH) / 2
             parts.append(

@@ -18,6 +18,7 @@ from utils.reporting.statistics import (
 )
 from utils.reporting.tables import AVERAGE, Table
 
+RANKS = "Ranks over data sets"
 FORECASTING = ("long_term", "few_shot", "zero_shot")
 CHUNK = 1 << 22  # numbers of an array in memory at a time
 
@@ -125,7 +126,7 @@ def differences_grid(table: Table, problems: list[str]) -> Grid | None:
     columns = "data set|horizon|model A|model B|A minus B|95 % interval|n|better"
     grid = Grid(
         f"{table.conditions.slug}_differences",
-        f"Paired differences of MSE. {title_of(table)}",
+        title_of(table),
         [
             "Mean over test windows of the MSE of A minus that of B, averaged over n pairs of runs "
             "of the same seed; circular block bootstrap over windows, blocks of the horizon's "
@@ -135,6 +136,7 @@ def differences_grid(table: Table, problems: list[str]) -> Grid | None:
         [("", name) for name in columns.split("|")],
         [],
         labels=4,
+        part="Paired differences of MSE",
     )
     for row in table.rows:
         usable = {}
@@ -216,14 +218,16 @@ def ranking_grid(table: Table, ranking: Ranking) -> Grid:
     left = f" Without {', '.join(absent)}, which lack a data set or horizon." if absent else ""
     grid = Grid(
         f"{table.conditions.slug}_ranks",
-        f"Ranks over data sets. {title_of(table)}",
+        title_of(table),
         [
             f"{table.kind.metrics[0].upper()} on {', '.join(ranking.datasets)}. {test} Nemenyi's "
-            f"critical difference at 5 %: {ranking.difference:.3f}. Right: Nemenyi's p-values.{left}",
+            f"critical difference at 5 %: {ranking.difference:.3f}. Right: Nemenyi's "
+            f"p-values.{left}",
         ],
         [("", "model"), ("", "mean rank"), *[("p against", m) for m in ranking.methods]],
         [],
         labels=1,
+        part=RANKS,
     )
     order: Sequence[int] = np.argsort(ranking.mean_ranks, kind="stable")
     for i in order:

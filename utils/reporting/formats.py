@@ -16,8 +16,11 @@ LATEX = {
     "→": r"$\rightarrow$", ">": r"$>$", "<": r"$<$", "|": r"$|$",
 }  # fmt: skip
 LATEX_MARKS = {"best": r"\textbf{%s}", "second": r"\underline{%s}", "": "%s"}
-LATEX_HEAD = r"""% Needs \usepackage{booktabs} in the preamble; \input this file.
+LATEX_HEAD = r"""% Needs \usepackage{booktabs,graphicx} in the preamble; \input this file.
 """
+LATEX_ROWS = 45  # of a page
+# a table as wide as it is, or as the text if it is wider
+FITTED = r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%"
 MARKDOWN_MARKS = {"best": "**%s**", "second": "<u>%s</u>", "": "%s"}
 
 
@@ -54,12 +57,19 @@ def markdown_cell(cell: Cell) -> str:
 
 
 def latex(grid: Grid) -> str:
-    """A grid as a booktabs table."""
+    """A grid as booktabs tables, each at most a page long."""
+    parts = [grid.rows[i : i + LATEX_ROWS] for i in range(0, len(grid.rows), LATEX_ROWS)]
+    return "\n".join(_latex_table(grid, rows, number) for number, rows in enumerate(parts, 1))
+
+
+def _latex_table(grid: Grid, rows: Sequence[Sequence[Cell]], number: int) -> str:
+    """One table with some rows of a grid, the first or a continuation."""
     count = len(grid.columns)
     columns = "l" * grid.labels + "r" * (count - grid.labels)
     lines = [r"\begin{table}[htbp]", r"\centering\footnotesize\setlength{\tabcolsep}{3pt}"]
-    caption = latex_text(f"{grid.title}. {' '.join(grid.notes)}")
-    lines += [rf"\caption{{{caption}}}", rf"\label{{tab:{grid.slug.replace('_', '-')}}}"]
+    caption = latex_text(f"{grid.title}. {' '.join(grid.notes) if number == 1 else 'Continued.'}")
+    label = grid.slug.replace("_", "-") + (f"-{number}" if number > 1 else "")
+    lines += [rf"\caption{{{caption}}}", rf"\label{{tab:{label}}}", r"\par\medskip", FITTED]
     lines += [rf"\begin{{tabular}}{{{columns}}}", r"\toprule"]
     if any(group for group, _ in grid.columns):
         heads, rules, start = [], [], 1
@@ -72,12 +82,12 @@ def latex(grid: Grid) -> str:
         lines += [f"{' & '.join(heads)} \\\\", "".join(rules)]
     lines += [" & ".join(latex_text(name) for _, name in grid.columns) + r" \\", r"\midrule"]
     before = None
-    for cells in grid.rows:
+    for cells in rows:
         if before not in (None, cells[0].text) and grid.labels > 1:
             lines.append(r"\addlinespace")
         before = cells[0].text
         lines.append(" & ".join(LATEX_MARKS[c.mark] % latex_text(c.text) for c in cells) + r" \\")
-    lines += [r"\bottomrule", r"\end{tabular}", r"\end{table}"]
+    lines += [r"\bottomrule", r"\end{tabular}}", r"\end{table}"]
     return "\n".join(lines) + "\n"
 
 
@@ -94,9 +104,8 @@ def markdown_report(title: str, lead: str, grids: Sequence[Grid], notes: Sequenc
 
 
 def latex_report(grids: Sequence[Grid]) -> str:
-    """The grids that a paper can use, as LaTeX tables."""
-    shown = [grid for grid in grids if not any(name == "command" for _, name in grid.columns)]
-    return LATEX_HEAD + "\n" + "\n".join(map(latex, shown))
+    """Grids as LaTeX tables."""
+    return LATEX_HEAD + "\n" + "\n".join(map(latex, grids))
 
 
 def csv_text(records: Sequence[dict]) -> str:

@@ -26,19 +26,27 @@ class Grid:
     """A table in any format.
 
     Attributes:
-        slug: name for files. notes: lines above the table.
+        slug: name for files. table: title of the table of scores that it belongs to.
+        notes: lines above it.
         columns: (group, name) of each column; neighbours of the same group share a heading.
         labels: number of columns, from the left, that say what a row is.
         records: the same in long form, for CSV.
+        part: what it shows of that table, if it is not the scores.
     """
 
     slug: str
-    title: str
+    table: str
     notes: list[str]
     columns: list[tuple[str, str]]
     rows: list[list[Cell]]
     labels: int = 2
     records: list[dict] = field(default_factory=list)
+    part: str = ""
+
+    @property
+    def title(self) -> str:
+        """The heading where it stands alone."""
+        return f"{self.part}. {self.table}" if self.part else self.table
 
 
 def metric_name(metric: str) -> str:
@@ -174,7 +182,7 @@ def published_grid(table: Table, published: Published) -> Grid | None:
         columns += [(metric_name(metric), c) for c in ("ours", "published", "difference")]
     grid = Grid(
         f"{table.conditions.slug}_published",
-        f"Published beside ours. {title_of(table)}",
+        title_of(table),
         [
             table_notes(table)[0],
             f"Published numbers: {published.source(table)}. Checked: whether the transcription was "
@@ -183,6 +191,7 @@ def published_grid(table: Table, published: Published) -> Grid | None:
         [*columns, ("", "checked")],
         [],
         labels=len(columns) - 3 * len(metrics),
+        part="Published beside ours",
     )
     for row in ordered_rows(table):
         if row.horizon == AVERAGE and not published.averages_match(table, row):

@@ -6,6 +6,7 @@ from utils.reporting.grids import Cell, Grid, row_labels, title_of
 from utils.reporting.runs import Run
 from utils.reporting.tables import M4_ORDER, Row, Table
 
+MISSING = "Missing"
 OF_DATA = ("data", "root_path", "data_path", "freq", "target", "target_data")
 OF_HORIZON = {"short_term": "seasonal_patterns", "imputation": "mask_rate"}
 FLAGS_LEFT_OUT = ("resume", "overwrite")
@@ -25,12 +26,13 @@ def missing_grid(table: Table) -> Grid | None:
     labels = ["data set", *([table.kind.column] if table.kind.column else []), "model", "command"]
     grid = Grid(
         f"{table.conditions.slug}_missing",
-        f"Missing. {title_of(table)}",
+        title_of(table),
         ["Each command is that of another run of the model, with data set and horizon replaced: "
          "check that its training settings are those you want."],
         [("", label) for label in labels],
         [],
         labels=len(labels),
+        part=MISSING,
     )  # fmt: skip
     for method in table.methods:
         if method in table.stray:

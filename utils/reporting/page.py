@@ -10,7 +10,7 @@ from utils.reporting import charts
 from utils.reporting.grids import Cell, Grid
 from utils.reporting.tables import AVERAGE
 
-LONG = 40  # rows from which a table is folded
+LONG = 12  # rows; longer tables are folded, but for the scores
 STYLE = """
 *{box-sizing:border-box}
 :root{color-scheme:light dark;--paper:#fff;--stripe:#f4f6f8;--link:#0a58a8}
@@ -33,11 +33,13 @@ th button:focus-visible{outline:2px solid var(--link)}
 th button::after{content:" \\2195";opacity:.35}
 th[aria-sort=ascending] button::after{content:" \\2191";opacity:1}
 th[aria-sort=descending] button::after{content:" \\2193";opacity:1}
+th:first-child,td:first-child{position:sticky;left:0;background:var(--paper)}
+tbody tr:nth-child(even) td:first-child{background:var(--stripe)}
 .best{font-weight:700}.second{text-decoration:underline}
-td code{white-space:pre-wrap;overflow-wrap:anywhere;display:block;min-width:18rem;max-width:60rem}
+td code{white-space:pre-wrap;overflow-wrap:anywhere;display:block;min-width:18rem;max-width:40rem}
 .charts{display:grid;gap:.8rem;grid-template-columns:repeat(auto-fill,minmax(min(100%,300px),1fr))}
 .charts svg{width:100%;height:auto;border:1px solid var(--faint);border-radius:6px}
-.wide svg{width:100%;max-width:620px;height:auto}
+.wide svg{width:100%;max-width:460px;height:auto}
 .legend span{display:inline-block;margin-right:1.2em}
 .legend span::before{content:"";display:inline-block;width:1em;height:.25em;margin-right:.4em;
 vertical-align:middle;background:var(--c)}
@@ -45,6 +47,7 @@ vertical-align:middle;background:var(--c)}
 figure{margin:0}figure img{width:100%;background:#fff;border-radius:6px}
 figcaption{font-size:.85em}summary{cursor:pointer;margin:.6em 0}
 @media (prefers-color-scheme:dark){:root{--paper:#16181b;--stripe:#1f2226;--link:#7db8ff}}
+@media (max-width:500px){body{padding:.6rem}h2{font-size:1.25em}th,td{padding:.2em .4em}}
 @media print{:root{--paper:#fff;--stripe:#f4f6f8;--link:#000;color-scheme:light}
 body{max-width:none;padding:0;font-size:10pt}.box{overflow:visible;border:0}
 table{font-size:8pt;width:100%;min-width:0}th,td{padding:.1em .3em;white-space:normal}
@@ -52,6 +55,9 @@ th button::after{content:""!important}tr,figure,svg{break-inside:avoid}h2,h3{bre
 td code{min-width:0}nav{display:none}}
 """
 SCRIPT = """
+addEventListener("beforeprint", () => {
+  for (const folded of document.querySelectorAll("details")) folded.open = true;
+});
 for (const button of document.querySelectorAll("th button")) {
   const head = button.closest("th"), body = head.closest("table").tBodies[0];
   const rows = Array.from(body.rows), column = Number(head.dataset.column);
@@ -83,7 +89,7 @@ class Section:
 
     Attributes:
         legend: names of the methods, in the order of their colours.
-        charts: SVG charts by heading. diagram: one wide SVG, or nothing.
+        diagrams: an SVG behind a grid, by the grid's part. charts: SVG charts by heading.
         pictures: captions and PNG files.
     """
 
@@ -92,7 +98,7 @@ class Section:
     grids: list[Grid]
     legend: list[str] = field(default_factory=list)
     charts: dict[str, list[str]] = field(default_factory=dict)
-    diagram: str = ""
+    diagrams: dict[str, str] = field(default_factory=dict)
     pictures: list[tuple[str, bytes]] = field(default_factory=list)
 
 
@@ -124,10 +130,10 @@ def section_html(section: Section) -> str:
     """A section of the page."""
     parts = [f'<h2 id="{escape(section.slug)}">{escape(section.title)}</h2>']
     for number, grid in enumerate(section.grids):
-        heading = f"<h3>{escape(grid.title)}</h3>" if number else ""
-        parts.append(heading + grid_html(grid))
-    if section.diagram:
-        parts.append(f'<div class="wide">{section.diagram}</div>')
+        heading = f"<h3>{escape(grid.part)}</h3>" if number else ""
+        parts.append(heading + grid_html(grid, folded=len(grid.rows) > LONG and number > 0))
+        if grid.part in section.diagrams:
+            parts.append(f'<div class="wide">{section.diagrams[grid.part]}</div>')
     if any(section.charts.values()):
         keys = "".join(
             f'<span class="c{i % charts.COLOURS}">{escape(name)}</span>'
@@ -148,8 +154,8 @@ def section_html(section: Section) -> str:
     return "\n".join(parts)
 
 
-def grid_html(grid: Grid) -> str:
-    """A grid as a table that is sorted by a click on a heading; long ones are folded."""
+def grid_html(grid: Grid, folded: bool) -> str:
+    """A grid as a table that is sorted by a click on a heading."""
     notes = "".join(f'<p class="note">{escape(note)}</p>' for note in grid.notes)
     heads = []
     if any(group for group, _ in grid.columns):
@@ -169,7 +175,7 @@ def grid_html(grid: Grid) -> str:
         f'<div class="box" tabindex="0"><table><thead>{"".join(heads)}</thead>'
         f"<tbody>\n{rows}\n</tbody></table></div>"
     )
-    if len(grid.rows) > LONG:
+    if folded:
         table = f"<details><summary>{len(grid.rows)} rows</summary>{table}</details>"
     return notes + table
 

@@ -148,7 +148,10 @@ def critical_difference_diagram(title: str, ranking: Ranking) -> str:
     difference (Demšar, JMLR 7, 2006, figure 1)."""
     order = sorted(range(len(ranking.methods)), key=lambda i: (ranking.mean_ranks[i], i))
     count = len(order)
-    left, right = 110, WIDTH - 110
+    ranks = zip(ranking.methods, ranking.mean_ranks, strict=True)
+    labels = [f"{method} {rank:.2f}" for method, rank in ranks]
+    left = 24 + 6.3 * max(map(len, labels))  # 6.3 for a character
+    right = left + 180
 
     def across(rank: float) -> float:
         return left + (rank - 1) / max(count - 1, 1) * (right - left)
@@ -175,11 +178,9 @@ def critical_difference_diagram(title: str, ranking: Ranking) -> str:
         x, edge = across(float(ranking.mean_ranks[i])), left - 6 if on_left else right + 6
         parts.append(rule(x, axis, x, y, "axis"))
         parts.append(rule(x, y, edge, y, "axis"))
-        label = f"{ranking.methods[i]} {ranking.mean_ranks[i]:.2f}"
-        parts.append(
-            text(edge + (-3 if on_left else 3), y + 4, label, "end" if on_left else "start")
-        )
-    return frame(title, parts, first + 16 * half + 10)
+        anchor = "end" if on_left else "start"
+        parts.append(text(edge + (-3 if on_left else 3), y + 4, labels[i], anchor))
+    return frame(title, parts, first + 16 * half + 10, left + right)
 
 
 def cliques(sorted_ranks: Sequence[float], difference: float) -> list[tuple[int, int]]:
@@ -192,11 +193,11 @@ def cliques(sorted_ranks: Sequence[float], difference: float) -> list[tuple[int,
     return found
 
 
-def frame(title: str, parts: Sequence[str], height: float) -> str:
+def frame(title: str, parts: Sequence[str], height: float, width: float = WIDTH) -> str:
     """The SVG element around the parts of a chart."""
     return (
         f'<svg class="chart" role="img" aria-label="{escape(title)}" '
-        f'viewBox="0 0 {WIDTH} {height:.0f}">{"".join(parts)}</svg>'
+        f'viewBox="0 0 {width:.0f} {height:.0f}">{"".join(parts)}</svg>'
     )
 
 

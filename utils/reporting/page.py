@@ -41,8 +41,8 @@ td code{white-space:pre-wrap;overflow-wrap:anywhere;display:block;min-width:18re
 .charts svg{width:100%;height:auto;border:1px solid var(--faint);border-radius:6px}
 .wide svg{width:100%;max-width:460px;height:auto}
 .legend span{display:inline-block;margin-right:1.2em}
-.legend span::before{content:"";display:inline-block;width:1em;height:.25em;margin-right:.4em;
-vertical-align:middle;background:var(--c)}
+.legend span::before{content:"";display:inline-block;width:1em;margin-right:.4em;
+vertical-align:middle;border-top:.25em solid var(--c)}
 .pictures{display:grid;gap:.8rem;grid-template-columns:repeat(auto-fill,minmax(min(100%,440px),1fr))}
 figure{margin:0}figure img{width:100%;background:#fff;border-radius:6px}
 figcaption{font-size:.85em}summary{cursor:pointer;margin:.6em 0}

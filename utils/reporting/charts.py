@@ -1,0 +1,212 @@
+"""Charts as SVG, coloured by the style sheet around them, for light and dark pages."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+
+from utils.reporting.comparisons import Ranking
+
+WIDTH, HEIGHT = 380, 230
+LEFT, RIGHT, TOP, BOTTOM = 52, 12, 26, 38
+COLOURS = 8
+LIGHT = "#0072b2 #d55e00 #009e73 #b5478b #9a6a00 #1f8ac0 #7f3c8d #666666".split()
+DARK = "#5ab0f0 #ff9257 #3fd0a0 #ee9fd0 #f2c14e #9adcff #c79be0 #b5b5b5".split()
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line, or with `points` unconnected points, of a chart; `colour` counts from 0."""
+
+    name: str
+    x: Sequence[float]
+    y: Sequence[float]
+    colour: int
+    dashed: bool = False
+    points: bool = False
+
+
+def style() -> str:
+    """The style sheet of all charts."""
+
+    def colours(values: Sequence[str]) -> str:
+        return "".join(f"--c{i}:{value};" for i, value in enumerate(values))
+
+    uses = "".join(f".c{i}{{--c:var(--c{i})}}" for i in range(COLOURS))
+    return (
+        f":root{{--ink:#1c1c1c;--faint:#d8d8d8;{colours(LIGHT)}}}"
+        "@media (prefers-color-scheme:dark){"
+        f":root{{--ink:#e6e6e6;--faint:#444;{colours(DARK)}}}}}"
+        f"@media print{{:root{{--ink:#000;--faint:#ccc;{colours(LIGHT)}}}}}{uses}"
+        ".chart text{fill:var(--ink);font:11px system-ui,sans-serif}"
+        ".chart .title{font-size:12px;font-weight:600}"
+        ".chart .rule{stroke:var(--faint);stroke-width:1}"
+        ".chart .axis,.chart .bar{stroke:var(--ink);stroke-width:1}.chart .bar{stroke-width:4}"
+        ".chart polyline{fill:none;stroke:var(--c);stroke-width:1.8}"
+        ".chart .dashed{stroke-dasharray:3 3;stroke-width:1.2}"
+        ".chart circle{fill:var(--c)}"
+    )
+
+
+def standalone(svg: str) -> str:
+    """A chart as a file of its own."""
+    head, _, rest = svg.partition(">")
+    return f'{head} xmlns="http://www.w3.org/2000/svg"><style>{style()}</style>{rest}\n'
+
+
+def ticks(low: float, high: float, most: int = 5) -> list[float]:
+    """Round numbers within an interval."""
+    if high <= low:
+        return [low]
+    raw = (high - low) / most
+    power = 10 ** math.floor(math.log10(raw))
+    step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= raw)
+    first = math.ceil(low / step - 1e-9)
+    return [round(i * step, 12) for i in range(first, math.floor(high / step + 1e-9) + 1)]
+
+
+def log_ticks(high: float) -> list[float]:
+    """0 and powers of ten up to `high`."""
+    powers = [10.0**i for i in range(math.ceil(math.log10(high)) + 1)] if high > 1 else [1.0]
+    return [0.0, *powers[:: 1 + len(powers) // 6]]
+
+
+def short(value: float) -> str:
+    """A number in few characters."""
+    for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= size:
+            return f"{value / size:.4g}{letter}"
+    return f"{value:.4g}"
+
+
+def chart(title: str, lines: Sequence[Line], x_name: str, y_name: str, log_x: bool = False) -> str:
+    """A chart of lines or points.
+
+    Args:
+        log_x: map x by log10(1 + x), which has a place for 0.
+    """
+    xs = [math.log10(1 + x) if log_x else x for line in lines for x in line.x]
+    ys = [y for line in lines for y in line.y]
+    x_low, x_high = min(xs), max(xs)
+    x_high = x_high if x_high > x_low else x_low + 1
+    if any(line.points for line in lines):
+        x_low, x_high = x_low - 0.06 * (x_high - x_low), x_high + 0.06 * (x_high - x_low)
+    margin = (max(ys) - min(ys)) * 0.06 or abs(max(ys)) * 0.05 or 1
+    y_low, y_high = min(ys) - margin, max(ys) + margin
+
+    def across(x: float) -> float:
+        x = math.log10(1 + x) if log_x else x
+        return LEFT + (x - x_low) / (x_high - x_low) * (WIDTH - LEFT - RIGHT)
+
+    def down(y: float) -> float:
+        return HEIGHT - BOTTOM - (y - y_low) / (y_high - y_low) * (HEIGHT - TOP - BOTTOM)
+
+    parts = [text(LEFT, 15, title, "start", "title")]
+    for y in ticks(y_low, y_high):
+        parts.append(rule(LEFT, down(y), WIDTH - RIGHT, down(y), "rule"))
+        parts.append(text(LEFT - 5, down(y) + 4, short(y), "end"))
+    whole = (x for x in ticks(x_low, x_high) if x == int(x))  # epochs and steps
+    places = log_ticks(10**x_high) if log_x else whole
+    for x in places:
+        if LEFT - 1 <= across(x) <= WIDTH - RIGHT + 1:
+            parts.append(text(across(x), HEIGHT - BOTTOM + 14, short(x), "middle"))
+    parts.append(rule(LEFT, HEIGHT - BOTTOM, WIDTH - RIGHT, HEIGHT - BOTTOM, "axis"))
+    parts.append(text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 8, x_name, "middle"))
+    middle = (TOP + HEIGHT - BOTTOM) / 2
+    parts.append(
+        f'<text transform="translate(12 {middle:.1f}) rotate(-90)" text-anchor="middle">'
+        f"{escape(y_name)}</text>"
+    )
+    taken: list[float] = []
+    for line in sorted(lines, key=lambda line: line.y[-1] if line.points else 0):
+        places = [(across(x), down(y)) for x, y in zip(line.x, line.y, strict=True)]
+        colour = f"c{line.colour % COLOURS}"
+        name = f"<title>{escape(line.name)}</title>"
+        if line.points or len(places) == 1:
+            parts += [
+                f'<g class="{colour}"><circle cx="{x:.1f}" cy="{y:.1f}" r="4">{name}</circle></g>'
+                for x, y in places
+            ]
+        if line.points:
+            x, y = places[-1]
+            while any(abs(y + 4 - other) < 12 for other in taken):
+                y -= 3
+            taken.append(y + 4)
+            outer = x > (LEFT + WIDTH) / 2
+            parts.append(
+                text(x - 8 if outer else x + 8, y + 4, line.name, "end" if outer else "start")
+            )
+        elif len(places) > 1:
+            dashed = " dashed" if line.dashed or line.colour >= COLOURS else ""
+            points = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
+            parts.append(f'<polyline class="{colour}{dashed}" points="{points}">{name}</polyline>')
+    return frame(title, parts, HEIGHT)
+
+
+def critical_difference_diagram(title: str, ranking: Ranking) -> str:
+    """Mean ranks on a line; a bar connects models that differ by less than Nemenyi's critical
+    difference (Demšar, JMLR 7, 2006, figure 1)."""
+    order = sorted(range(len(ranking.methods)), key=lambda i: (ranking.mean_ranks[i], i))
+    count = len(order)
+    ranks = zip(ranking.methods, ranking.mean_ranks, strict=True)
+    labels = [f"{method} {rank:.2f}" for method, rank in ranks]
+    left = 24 + 6.3 * max(map(len, labels))  # 6.3 for a character
+    right = left + 180
+
+    def across(rank: float) -> float:
+        return left + (rank - 1) / max(count - 1, 1) * (right - left)
+
+    groups = cliques([float(ranking.mean_ranks[i]) for i in order], ranking.difference)
+    axis, first = 74, 74 + 14 + 9 * len(groups)
+    parts = [text(10, 15, title, "start", "title")]
+    length = min(ranking.difference, count - 1)
+    parts.append(rule(left, 38, across(1 + length), 38, "axis"))
+    cut = "" if length == ranking.difference else " (longer than shown)"
+    parts.append(text(left, 32, f"critical difference {ranking.difference:.2f}{cut}", "start"))
+    parts.append(rule(left, axis, right, axis, "axis"))
+    for rank in range(1, count + 1):
+        parts.append(rule(across(rank), axis - 5, across(rank), axis, "axis"))
+        parts.append(text(across(rank), axis - 9, str(rank), "middle"))
+    for number, (start, end) in enumerate(groups):
+        y = axis + 9 + 9 * number
+        x1, x2 = (across(float(ranking.mean_ranks[order[i]])) for i in (start, end))
+        parts.append(rule(x1 - 3, y, x2 + 3, y, "bar"))
+    half = (count + 1) // 2
+    for place, i in enumerate(order):
+        on_left = place < half
+        y = first + 16 * (place if on_left else count - 1 - place) + 8
+        x, edge = across(float(ranking.mean_ranks[i])), left - 6 if on_left else right + 6
+        parts.append(rule(x, axis, x, y, "axis"))
+        parts.append(rule(x, y, edge, y, "axis"))
+        anchor = "end" if on_left else "start"
+        parts.append(text(edge + (-3 if on_left else 3), y + 4, labels[i], anchor))
+    return frame(title, parts, first + 16 * half + 10, left + right)
+
+
+def cliques(sorted_ranks: Sequence[float], difference: float) -> list[tuple[int, int]]:
+    """The largest runs of models whose ranks differ by less than `difference`: first and last."""
+    found: list[tuple[int, int]] = []
+    for start, rank in enumerate(sorted_ranks):
+        end = max(i for i, other in enumerate(sorted_ranks) if other - rank < difference)
+        if end > start and (not found or end > found[-1][1]):
+            found.append((start, end))
+    return found
+
+
+def frame(title: str, parts: Sequence[str], height: float, width: float = WIDTH) -> str:
+    """The SVG element around the parts of a chart."""
+    return (
+        f'<svg class="chart" role="img" aria-label="{escape(title)}" '
+        f'viewBox="0 0 {width:.0f} {height:.0f}">{"".join(parts)}</svg>'
+    )
+
+
+def text(x: float, y: float, words: str, anchor: str, kind: str = "") -> str:
+    """A text element; `anchor` is start, middle or end."""
+    kind = f' class="{kind}"' if kind else ""
+    return f'<text{kind} x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(words)}</text>'
+
+
+def rule(x1: float, y1: float, x2: float, y2: float, kind: str) -> str:
+    """A straight line of class `kind`."""
+    return f'<line class="{kind}" x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"/>'

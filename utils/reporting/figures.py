@@ -1,0 +1,108 @@
+"""What the report draws: loss curves, error by horizon step, and costs against error."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from utils.reporting.charts import Line, chart
+from utils.reporting.grids import metric_name
+from utils.reporting.runs import Run
+from utils.reporting.tables import Row, Table
+
+
+def row_name(row: Row) -> str:
+    """A row in words."""
+    return " ".join(filter(None, row))
+
+
+def colours(table: Table) -> dict[str, int]:
+    """The colour of each method in all charts of a table."""
+    return {method: number for number, method in enumerate(table.methods)}
+
+
+def loss_curves(table: Table) -> list[str]:
+    """Validation score (solid) and training loss (dashed) by epoch, of each model's first seed."""
+    charts = []
+    for row in table.rows:
+        lines = []
+        for method, colour in colours(table).items():
+            runs = table.runs.get((row, method))
+            if not runs:
+                continue
+            for name, dashed in (("train", True), ("validation", False)):
+                points = epochs(runs[min(runs)], name)
+                if points:
+                    label = f"{method}, {name}"
+                    lines.append(Line(label, *zip(*points, strict=True), colour, dashed))
+        if lines:
+            charts.append(chart(row_name(row), lines, "epoch", "loss"))
+    return charts
+
+
+def epochs(run: Run, name: str) -> list[tuple[float, float]]:
+    """Epochs and their finite values of `train` or `validation`."""
+    found = [(epoch.get("epoch"), epoch.get(name)) for epoch in run.record.get("epochs") or []]
+    return [(x, y) for x, y in found if isinstance(y, int | float) and np.isfinite(y)]
+
+
+def errors_by_step(table: Table) -> list[str]:
+    """Error by step of the horizon, mean over seeds."""
+    metric, charts = table.kind.metrics[0], []
+    for row in table.rows:
+        lines = []
+        for method, colour in colours(table).items():
+            runs = table.runs.get((row, method), {}).values()
+            steps = [by_step(run, metric) for run in runs]
+            if steps and all(len(s) == len(steps[0]) > 0 for s in steps):
+                mean = np.mean(steps, axis=0).tolist()
+                lines.append(Line(method, range(1, len(mean) + 1), mean, colour))
+        if lines:
+            charts.append(chart(row_name(row), lines, "step", metric_name(metric)))
+    return charts
+
+
+def by_step(run: Run, metric: str) -> Sequence[float]:
+    """The errors of a run by step; empty if it has none."""
+    errors: Mapping = run.record.get("errors") or {}
+    values = (errors.get("by_step") or {}).get(metric) or []
+    return values if np.isfinite(np.array(values, dtype=float)).all() else []
+
+
+def costs(table: Table) -> list[str]:
+    """Seconds of training, and trained parameters, against the mean error over the rows that all
+    shown models have."""
+    metric = table.kind.metrics[0]
+    most = max(
+        (sum((row, m) in table.runs for row in table.rows) for m in table.methods), default=0
+    )
+    shown = [m for m in table.methods if sum((row, m) in table.runs for row in table.rows) == most]
+    rows = [row for row in table.rows if all((row, m) in table.runs for m in shown)]
+    if len(shown) < 2 or not rows:
+        return []
+    numbers = {
+        "seconds of training a run": lambda run: run.record["training_seconds"],
+        "trained parameters": lambda run: run.record["parameters"]["trained"],
+    }
+    charts = []
+    for name, of in numbers.items():
+        lines = []
+        for method in shown:
+            runs = [run for row in rows for run in table.runs[row, method].values()]
+            error = float(np.mean([table.summary(row, method, metric).mean for row in rows]))
+            cost = float(np.mean([of(run) for run in runs]))
+            lines.append(Line(method, [cost], [error], colours(table)[method], points=True))
+        charts.append(chart(f"Mean over {len(rows)} rows", lines, name, metric_name(metric), True))
+    return charts
+
+
+def pictures(table: Table, most: int = 2) -> list[tuple[str, bytes]]:
+    """A few plots of each model: captions and PNG files, of its first rows and lowest seed."""
+    found = []
+    for method in table.methods:
+        of_method = []
+        for row in table.rows:
+            runs = table.runs.get((row, method))
+            plots = runs[min(runs)].pictures() if runs else []
+            of_method += [(f"{method}, {row_name(row)}", path) for path in plots[:1]]
+        found += of_method[:most]
+    return [(caption, path.read_bytes()) for caption, path in found]

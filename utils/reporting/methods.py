@@ -1,0 +1,85 @@
+"""Names of models in a table, with what tells runs of one model apart."""
+
+from collections.abc import Sequence
+
+from utils.reporting.runs import Run
+
+LOSS_WEIGHTS = ("task_w", "output_w", "feature_w")
+
+
+def name_methods(runs: Sequence[Run], notes: list[str]) -> tuple[dict[Run, str], set[str]]:
+    """Name the model of each run, with what tells it from other runs of that model.
+
+    Args:
+        runs: of one table. notes: gets a line for each run that has another name than most.
+
+    Returns:
+        The names, and those that only stray runs of a cell have.
+    """
+    names = {run: _base_name(run) for run in runs}
+    stray = set()
+
+    def split(scope: str, options: Sequence[str] | None) -> None:
+        """Tell runs apart that have the same name in a scope and differ in `options`."""
+        scopes: dict[tuple, list[Run]] = {}
+        for run in runs:
+            scopes.setdefault((names[run], *scope_of(run, scope)), []).append(run)
+        for (name, *where), group in scopes.items():
+            chosen = options or sorted(set().union(*(run.configuration for run in group)))
+            values = {o: {repr(run.configuration.get(o)) for run in group} for o in chosen}
+            unlike = [option for option in chosen if len(values[option]) > 1]
+            if not unlike:
+                continue
+            usual = _most_usual(group, unlike)
+            for run in group:
+                other = [o for o in unlike if run.configuration.get(o) != usual.get(o)]
+                if other:
+                    shown = ", ".join(f"{o} {run.configuration.get(o)}" for o in other)
+                    against = ", ".join(f"{usual.get(o)}" for o in other)
+                    names[run] = f"{name} ({shown})".replace(") (", ", ")
+                    if scope == "cell":
+                        stray.add(names[run])
+                    place = " ".join(filter(None, where))
+                    notes.append(
+                        f"{run.folder}: {shown}, where most runs of {name}"
+                        f"{f' on {place}' if place else ''} have {against}: in a column of its own"
+                    )
+
+    split("table", ("backbone",))
+    split("dataset", LOSS_WEIGHTS)
+    split("cell", None)
+    return names, stray
+
+
+def scope_of(run: Run, scope: str) -> tuple[str, ...]:
+    """The part of a table that a run belongs to."""
+    return {"table": (), "dataset": (run.dataset,), "cell": (run.dataset, run.horizon)}[scope]
+
+
+def _base_name(run: Run) -> str:
+    """Name a model with the variants that make it another one."""
+    used = run.configuration
+    variants = ["random weights"] if run.backbone == "random" else []
+    if used.get("llm_ablation", "none") not in ("none", "random"):
+        variants.append(f"llm_ablation {used['llm_ablation']}")
+    words = "random" if used.get("word_embedding_path") == "random" else used.get("words", "pca")
+    if words != "pca":
+        variants.append(f"words {words}")
+    return f"{run.model} ({', '.join(variants)})" if variants else run.model
+
+
+def _most_usual(runs: Sequence[Run], options: Sequence[str]) -> dict[str, object]:
+    """The values of `options` that most runs have; of equally many, those of the earliest run."""
+    groups: dict[str, list[Run]] = {}
+    for run in runs:
+        groups.setdefault(repr([run.configuration.get(o) for o in options]), []).append(run)
+
+    def order(group: list[Run]) -> tuple:
+        return (
+            -len(group),
+            min(str(run.record.get("started", "")) for run in group),
+            group[0].folder,
+        )
+
+    chosen = min(groups.values(), key=order)[0].configuration
+    return {option: chosen.get(option) for option in options}

@@ -1,0 +1,113 @@
+"""Do the runs of a list, and then the report: `python -m scripts.reproduce LIST`.
+
+What is done is not done again, what was interrupted is resumed: see docs/reproduce.md.
+
+Exit codes: 0 all runs are done; 1 a run failed, or the report; 2 the list or an option is wrong;
+130, 143 after a signal.
+"""
+
+import importlib.util
+import sys
+from pathlib import Path
+
+if __package__ in (None, ""):
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from scripts.reproduction.lists import RunList, read_list, ready_made
+from scripts.reproduction.plan import Plan
+from utils.command_line import Parser, guarded, whole
+from utils.errors import UserError
+
+REPORT = ["results", "--output", "report"]
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the script; returns its exit code; see above."""
+    own, _, options = _split(sys.argv[1:] if argv is None else argv)
+    parser = Parser(
+        prog="scripts/reproduce.py",
+        usage="python -m scripts.reproduce LIST [--dry-run] [--jobs N] [-- options of run.py]",
+        description="Do the runs of a list that are not done yet, then write the report.",
+    )
+    parser.add_argument("list", nargs="?", help="a ready-made list, or a TOML or YAML file")
+    parser.add_argument("--list", action="store_true", dest="show", help="name the lists")
+    parser.add_argument("--dry-run", action="store_true", help="print the plan, start nothing")
+    parser.add_argument("--jobs", type=whole(1), help="runs at a time (default 1)")
+    parser.add_argument("--devices", help="GPUs, such as 0,1: a run at a time on each")
+    parser.add_argument("--seeds", type=_seeds, help="such as 2021,2022: of every run")
+    parser.add_argument("--debug", action="store_true", help="show where an error comes from")
+    args = parser.parse_args(own)
+    if args.show:
+        return guarded(show_lists, args.debug)
+    if not args.list:
+        parser.error("name a list: --list shows those that there are")
+
+    def reproduce() -> int:
+        run_list = read_list(args.list, args.seeds, options)
+        if args.dry_run:
+            return show_plan(run_list, args.jobs or 1)
+        return do(run_list, args.jobs, args.devices)
+
+    return guarded(reproduce, args.debug)
+
+
+def _split(argv: list[str]) -> tuple[list[str], str, list[str]]:
+    """Split the command line at `--`."""
+    place = argv.index("--") if "--" in argv else len(argv)
+    return argv[:place], "--", argv[place + 1 :]
+
+
+def _seeds(text: str) -> list[int]:
+    return [whole()(item) for item in text.split(",")]
+
+
+def show_lists() -> None:
+    """Print the ready-made lists."""
+    for name in ready_made():
+        run_list = read_list(name)
+        print(f"{name}: {len(run_list.runs)} runs: {run_list.description}")
+
+
+def show_plan(run_list: RunList, jobs: int) -> int:
+    """Print what would be run."""
+    plan = Plan(run_list)
+    plan.print()
+    plan.check(jobs)
+    return 0
+
+
+def do(run_list: RunList, jobs: int | None, devices: str | None) -> int:
+    """Do what is left of a list, then write the report; returns the exit code."""
+    from scripts.reproduction.work import Work, environments
+
+    plan = Plan(run_list)
+    if plan.records.unreadable:
+        count, first = len(plan.records.unreadable), plan.records.unreadable[0]
+        print(f"{count} unreadable, whose runs count as not done: {first}", file=sys.stderr)
+    total = len(plan.runs)
+    failed = []
+    if plan.left:
+        places = environments(jobs, devices, plan)
+        plan.check(len(places))
+        print(f"{plan.name}: {total - len(plan.left)} of {total} runs are done", flush=True)
+        work = Work(plan, places)
+        work.do()
+        failed = work.failed
+    print(f"{plan.name}: {total - len(plan.left)} of {total} runs are done")
+    for run, why in failed:
+        print(f"{plan.number(run):4} failed: {run}: {why}", file=sys.stderr)
+    return write_report() or (1 if failed else 0)
+
+
+def write_report() -> int:
+    """Write the report; returns its exit code."""
+    if importlib.util.find_spec("utils.report") is None:
+        print("there is no report: this version has no utils/report.py")
+        return 0
+    from utils import report
+
+    return report.main(REPORT)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,126 @@
+"""What runs have left in the working folder: records of finished runs, states of others."""
+
+import json
+import shlex
+from argparse import Namespace
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from scripts.reproduction.lists import Run
+from scripts.reproduction.options import Identity, identity, parsed
+from utils.errors import UserError
+
+NOTES = "calf"  # utils.files.METADATA_KEY, whose module takes seconds to import
+
+
+@dataclass(frozen=True)
+class Record:
+    """The `run.json` of a finished run.
+
+    Attributes:
+        args: of its command, parsed; the seed is that of the repetition.
+        checkpoint: of the model that it trained or tested; None if nothing is trained.
+        seconds: that the run took: of an interrupted training the sum of its epochs, and the test.
+    """
+
+    path: Path
+    args: Namespace
+    checkpoint: Path | None
+    seconds: float
+
+    @classmethod
+    def read(cls, path: Path) -> "Record":
+        """Read a record.
+
+        Raises:
+            ValueError, TypeError, KeyError, AttributeError: it is damaged.
+            UserError: its command has unknown options.
+        """
+        record = json.loads(path.read_text())
+        words = shlex.split(record["command"])
+        program = next(i for i, word in enumerate(words) if Path(word).name == "run.py")
+        args = parsed(words[program + 1 :])
+        args.seed, args.itr = record["seed"], 1
+        checkpoint = record["checkpoint"] and Path(record["checkpoint"])
+        if args.do_predict and not path.with_name("forecast.csv").exists():
+            raise ValueError("its forecast is missing")
+        return cls(path, args, checkpoint, _seconds(record, args))
+
+
+def _seconds(record: dict, args: Namespace) -> float:
+    started, finished = (datetime.fromisoformat(record[name]) for name in ("started", "finished"))
+    elapsed = (finished - started).total_seconds()
+    if not args.is_training:
+        return elapsed
+    return max(elapsed, record["training_seconds"] + record.get("test", {}).get("seconds", 0))
+
+
+class Records:
+    """The records in `results/`; each file is read once.
+
+    Attributes:
+        unreadable: files that are no records of this version; their runs count as not done.
+    """
+
+    def __init__(self, folder: Path = Path("results")):
+        self.folder = folder
+        self.unreadable: list[Path] = []
+        self._read: dict[tuple[Path, int], Record | None] = {}
+        self._found: dict[Identity, Record] = {}
+
+    def refresh(self) -> None:
+        """Read what is new."""
+        read, self._found, self.unreadable = {}, {}, []
+        for path in sorted(self.folder.glob("*/run.json")):
+            key = path, path.stat().st_mtime_ns
+            read[key] = self._read[key] if key in self._read else _readable(path)
+            if read[key] is None:
+                self.unreadable.append(path)
+            else:
+                self._found[identity(vars(read[key].args))] = read[key]
+        self._read = read
+
+    def __iter__(self):
+        return iter(self._found.values())
+
+    def of(self, run: Run) -> Record | None:
+        """Return the record of a run, by the options of its command; None if it is not done."""
+        wanted = [run.trained_alone] if run.trained_alone else []
+        if run.parent is None:
+            wanted.append(identity(vars(run.args)))
+        elif trained := self.of(run.parent):
+            tested = vars(run.args) | {"checkpoint": _text(trained.checkpoint)}
+            wanted.append(identity(tested))
+        return next((self._found[key] for key in wanted if key in self._found), None)
+
+
+def _text(path: Path | None) -> str | None:
+    return None if path is None else str(path)
+
+
+def _readable(path: Path) -> Record | None:
+    try:
+        return Record.read(path)
+    except (UserError, ValueError, TypeError, KeyError, AttributeError, StopIteration):
+        return None
+
+
+def interrupted(runs: Sequence[Run]) -> set[Run]:
+    """Return those of `runs` that have left a state of training to resume from."""
+    states = set()
+    for folder in {run.args.checkpoints for run in runs}:
+        for path in Path(folder).glob("*/state.safetensors"):
+            try:
+                states.add(identity(_state_notes(path)["arguments"]))
+            except (OSError, ValueError, TypeError, KeyError, OverflowError, MemoryError):
+                continue  # damaged: the run itself reports it
+    return {run for run in runs if run.args.is_training and identity(vars(run.args)) in states}
+
+
+def _state_notes(path: Path) -> dict:
+    """Read the notes of a state of training, without its tensors."""
+    with path.open("rb") as file:
+        header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+    return json.loads(header["__metadata__"][NOTES])

@@ -16,14 +16,15 @@ if __package__ in (None, ""):
 from scripts.reproduction.lists import RunList, read_list, ready_made
 from scripts.reproduction.plan import Plan
 from utils.command_line import Parser, guarded, whole
-from utils.errors import UserError
 
 REPORT = ["results", "--output", "report"]
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the script; returns its exit code; see above."""
-    own, _, options = _split(sys.argv[1:] if argv is None else argv)
+    argv = sys.argv[1:] if argv is None else argv
+    end = argv.index("--") if "--" in argv else len(argv)
+    own, options = argv[:end], argv[end + 1 :]
     parser = Parser(
         prog="scripts/reproduce.py",
         usage="python -m scripts.reproduce LIST [--dry-run] [--jobs N] [-- options of run.py]",
@@ -51,12 +52,6 @@ def main(argv: list[str] | None = None) -> int:
     return guarded(reproduce, args.debug)
 
 
-def _split(argv: list[str]) -> tuple[list[str], str, list[str]]:
-    """Split the command line at `--`."""
-    place = argv.index("--") if "--" in argv else len(argv)
-    return argv[:place], "--", argv[place + 1 :]
-
-
 def _seeds(text: str) -> list[int]:
     return [whole()(item) for item in text.split(",")]
 
@@ -78,22 +73,26 @@ def show_plan(run_list: RunList, jobs: int) -> int:
 
 def do(run_list: RunList, jobs: int | None, devices: str | None) -> int:
     """Do what is left of a list, then write the report; returns the exit code."""
-    from scripts.reproduction.work import Work, environments
+    from scripts.reproduction.work import Work, environments, locked
 
-    plan = Plan(run_list)
-    if plan.records.unreadable:
-        count, first = len(plan.records.unreadable), plan.records.unreadable[0]
-        print(f"{count} unreadable, whose runs count as not done: {first}", file=sys.stderr)
-    total = len(plan.runs)
+    total = len(run_list.runs)
     failed = []
-    if plan.left:
-        places = environments(jobs, devices, plan)
-        plan.check(len(places))
+    with locked(run_list.name) as lock:
+        plan = Plan(run_list)
+        if unreadable := plan.records.unreadable:
+            print(
+                f"runs without a readable command count as not done: {len(unreadable)}; "
+                f"the first is {unreadable[0]}",
+                file=sys.stderr,
+            )
         print(f"{plan.name}: {total - len(plan.left)} of {total} runs are done", flush=True)
-        work = Work(plan, places)
-        work.do()
-        failed = work.failed
-    print(f"{plan.name}: {total - len(plan.left)} of {total} runs are done")
+        if plan.left:
+            places = environments(jobs, devices, plan)
+            plan.check(len(places))
+            work = Work(plan, places, lock)
+            work.do()
+            failed = work.failed
+            print(f"{plan.name}: {total - len(plan.left)} of {total} runs are done")
     for run, why in failed:
         print(f"{plan.number(run):4} failed: {run}: {why}", file=sys.stderr)
     return write_report() or (1 if failed else 0)

@@ -2,7 +2,8 @@
 
 import shlex
 from argparse import Namespace
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Iterable
 from pathlib import Path
 from statistics import fmean
 
@@ -24,13 +25,21 @@ class Plan:
     def __init__(self, run_list: RunList):
         self.name, self.runs = run_list.name, run_list.runs
         self.records = Records()
-        self.records.refresh()
+        self.refresh()
         left = {run for run in self.runs if self.records.of(run) is None}
         for run in list(left):  # whose parent may have lost its checkpoint
             if run.parent and self.records.of(run.parent) and not self.has_checkpoint(run.parent):
                 left.add(run.parent)
         self.left = [run for run in self.runs if run in left]
         self.resumable = interrupted(self.left)
+
+    def refresh(self) -> None:
+        """Read the records of runs that have finished."""
+        self.records.refresh()
+        self._alike, self._same = defaultdict(list), defaultdict(list)
+        for record in self.records:
+            self._alike[_kind(record.args)].append(record.seconds)
+            self._same[_kind(record.args), _size(record.args)].append(record.seconds)
 
     def number(self, run: Run) -> int:
         """Return the number of a run in the list, from 1."""
@@ -76,9 +85,9 @@ class Plan:
         Runs of the same model on the same data count: those of the same horizon, epochs and batch
         size if there are any, or else all. An interrupted training is estimated as a whole.
         """
-        alike = [record for record in self.records if _kind(record.args) == _kind(run.args)]
-        same = [record for record in alike if _size(record.args) == _size(run.args)]
-        return fmean(record.seconds for record in same or alike) if alike else None
+        kind = _kind(run.args)
+        found = self._same.get((kind, _size(run.args))) or self._alike.get(kind)
+        return fmean(found) if found else None
 
     def check(self, jobs: int) -> None:
         """Check before the first run what would make runs fail.
@@ -130,7 +139,9 @@ def _missing(args: Namespace) -> list[Path]:
                 del wanted[0]
     if args.task_name == "short_term_forecast":
         names = [f"{args.seasonal_patterns}-{part}.csv" for part in ("train", "test")]
-        wanted += [root / name for name in names if not [*root.glob(f"T*/{name}"), *root.glob(name)]]
+        wanted += [
+            root / name for name in names if not [*root.glob(f"T*/{name}"), *root.glob(name)]
+        ]
     return [path for path in wanted if not path.exists()]
 
 
@@ -166,8 +177,3 @@ def duration(seconds: float) -> str:
         return f"{minutes} min"
     hours = round(minutes / 60)
     return f"{minutes // 60} h {minutes % 60} min" if hours < 48 else f"{hours / 24:.1f} days"
-
-
-def failures_of(plan: Plan, failed: Sequence[tuple[Run, str]]) -> list[str]:
-    """Name the runs that failed, a line each."""
-    return [f"{plan.number(run):4} failed: {run}: {why}" for run, why in failed]

@@ -71,7 +71,9 @@ def runs_of_script(
         count = int(words[0])
         interpreter, program, *run = words[1 : 1 + count]
         if (interpreter, program) != ("-u", "run.py"):
-            raise UserError(f"the script {name} starts {interpreter} {program}: it must start run.py")
+            raise UserError(
+                f"the script {name} starts {interpreter} {program}: it must start run.py"
+            )
         runs.append(run)
         words = words[1 + count :]
     return runs

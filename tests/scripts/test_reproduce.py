@@ -1,0 +1,563 @@
+"""`scripts.reproduce`: lists, what is done, failures, signals.
+
+Most tests use a stand-in for `run.py`; the slow one does real trainings.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from run import main as run_main
+from scripts import reproduce
+from scripts.reproduction import plan as planning
+from scripts.reproduction import records, work
+from scripts.reproduction.lists import read_list, ready_made
+from scripts.reproduction.options import identity, parsed, with_option
+from tests.conftest import ROOT, WIDTH, load
+from utils.errors import UserError
+from utils.files import METADATA_KEY
+
+BASE = "--task_name long_term_forecast --is_training 1 --model_id t --data custom"
+OPTIONS = f"{BASE} --model DLinear --root_path . --data_path made_up.csv"
+STAND_IN = """
+import json, os, shlex, signal, sys, time
+from pathlib import Path
+
+argv = sys.argv[1:]
+
+def option(name):
+    return argv[argv.index(name) + 1] if name in argv else None
+
+def stop(number, frame):
+    with open("events", "a") as file:
+        file.write(f"{option('--des')} saves at {signal.Signals(number).name}\\n")
+    time.sleep(0.5 if Path("slow saving").exists() else 0)
+    with open("events", "a") as file:
+        file.write(f"{option('--des')} saved\\n")
+    sys.exit(128 + number)
+
+signal.signal(signal.SIGTERM, stop)
+signal.signal(signal.SIGINT, stop)
+with open("events", "a") as file:
+    variables = (os.environ.get(name) for name in ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS"))
+    file.write(" ".join(["start", str(option("--des")), *map(str, variables)]) + "\\n")
+if option("--des") == "meets":  # runs until another one has started
+    while open("events").read().count("start meets") < 2:
+        time.sleep(0.01)
+if option("--des") == "endless" and not Path("may end").exists():
+    time.sleep(60)
+if option("--des") == "fails" and not Path("may end").exists():
+    print("error: no luck")
+    sys.exit(2)
+if option("--des") == "silent":
+    sys.exit(0)
+folder = Path("results") / str(os.getpid())
+folder.mkdir(parents=True)
+checkpoint = option("--checkpoint") or str(folder / "checkpoint")
+Path(checkpoint).touch()
+record = {
+    "command": shlex.join(["python", "run.py", *argv]), "seed": int(option("--seed") or 2021),
+    "checkpoint": checkpoint, "training_seconds": 100, "test": {"seconds": 20},
+    "started": "2025-01-01T00:00:00+00:00", "finished": "2025-01-01T00:00:10+00:00",
+}
+(folder / "run.json").write_text(json.dumps(record))
+"""
+
+
+@pytest.fixture
+def stand_in(workdir, monkeypatch) -> Path:
+    """Let a stand-in take the place of `run.py` and of the report, in an empty working folder."""
+    (workdir / "made_up.csv").write_text("date,OT\n")
+    program = workdir / "run.py"
+    program.write_text(STAND_IN)
+    monkeypatch.setattr(work, "PROGRAM", program)
+    monkeypatch.setattr(reproduce, "write_report", lambda: 0)
+    return program
+
+
+def a_list(*items: str, head: str = f"options = '{OPTIONS}'") -> str:
+    Path("tiny.toml").write_text("\n[[runs]]\n".join([head, *items]))
+    return "tiny.toml"
+
+
+def events() -> list[str]:
+    return Path("events").read_text().splitlines() if Path("events").exists() else []
+
+
+def commands(name: str, **more) -> list[str]:
+    return [" ".join(run.options) for run in read_list(name, **more).runs]
+
+
+def same(one: str, other: str) -> bool:
+    one, other = (identity(vars(parsed(f"{OPTIONS} {more}".split()))) for more in (one, other))
+    return one == other
+
+
+# Lists
+
+
+COUNTS = {
+    "paper-long-term": 7 * 4,
+    "paper-few-shot": 4 * 4,
+    "paper-zero-shot": 2 * 3 * 4,
+    "paper-m4": 6,
+    "language-model": 5 * 4 * 3,
+    "losses": 4 * 4 * 4,
+    "baselines": 7 * 7 * 4 - 4,
+    "cpu-evening": 3 * 8 + 2 + 8,
+}
+
+
+def test_ready_made_lists():
+    assert {name: len(read_list(name).runs) for name in ready_made()} == COUNTS
+    assert all(read_list(name).description for name in COUNTS)
+    assert {run.args.percent for run in read_list("paper-few-shot").runs} == {10}
+    assert {run.args.seed for run in read_list("language-model").runs} == {2021, 2022, 2023}
+
+
+def test_a_zero_shot_model_trains_once():
+    runs = read_list("paper-zero-shot").runs
+    trained = [run for run in runs if run.args.is_training]
+    assert {(run.args.data, run.args.pred_len) for run in trained} == {
+        (data, steps) for data in ("ETTh1", "ETTh2") for steps in (96, 192, 336, 720)
+    }
+    for run in set(runs) - set(trained):
+        assert run.parent in trained
+        assert run.args.target_data != run.parent.args.target_data
+        for name in ("data", "pred_len", "learning_rate", "seed"):
+            assert getattr(run.args, name) == getattr(run.parent.args, name)
+
+
+def test_matrix_and_seeds(workdir):
+    name = a_list(
+        "options = '--seq_len {length} {loss}'\nmatrix.length = [24, 48]\n"
+        "matrix.loss = ['', '--task_loss mse']\nseeds = [1, 2]",
+        "script = 'baselines/DLinear'\nDATASETS = 'ETTh1'\nHORIZONS = [96, 192]",
+        head="options = '" + OPTIONS + " --batch_size 4'\nseeds = [7]",
+    )
+    runs = [run.args for run in read_list(name).runs]
+    assert [(args.seq_len, args.task_loss, args.seed) for args in runs[:8]] == [
+        (length, loss, seed) for length in (24, 48) for loss in ("l1", "mse") for seed in (1, 2)
+    ]
+    of_script = [(args.pred_len, args.seed, args.batch_size) for args in runs[8:]]
+    assert of_script == [(96, 7, 4), (192, 7, 4)]
+    runs = [run.args for run in read_list(name, [5], ["--batch_size", "9"]).runs]
+    assert {(args.seed, args.batch_size) for args in runs} == {(5, 9)}
+
+
+def test_repetitions_are_runs_of_their_own(workdir):
+    runs = read_list(a_list("options = '--itr 3 --seed 5'")).runs
+    assert [(run.args.itr, run.args.seed) for run in runs] == [(1, 5), (1, 6), (1, 7)]
+
+
+def test_after(workdir):
+    name = a_list(
+        "name = 'source'\nseeds = [1, 2]\noptions = '--des x'",
+        "after = 'source'\ntargets = ['custom', 'other']\noptions = '--des {des}{n}'\n"
+        "matrix.n = [3, 4]",
+    )
+    runs = read_list(name).runs
+    assert [run.parent for run in runs] == [None, None, *[runs[0]] * 2, *[runs[1]] * 2]
+    for run in runs[2:]:
+        args = run.args
+        assert (args.is_training, args.zero_shot, args.target_data) == (0, 1, "other")
+        assert (args.model_id, args.seed) == ("t_to_other", run.parent.args.seed)
+    assert [run.args.des for run in runs[2:]] == ["x3", "x4"] * 2
+
+
+def test_equal_runs_are_done_once_and_their_tests_too(workdir):
+    name = a_list(
+        "name = 'one'\noptions = '--seq_len 24'",
+        "name = 'two'\noptions = '--seq_len 24 --threads 1'",
+        "after = 'one'\noptions = '--inverse'",
+        "after = 'two'\noptions = '--inverse'",
+    )
+    first, test = read_list(name).runs
+    assert test.parent is first
+
+
+def test_yaml(workdir):
+    name = a_list("options = '--seq_len {n}'\nmatrix.n = [24, 48]")
+    content = {
+        "options": OPTIONS,
+        "runs": [{"options": "--seq_len {n}", "matrix": {"n": [24, 48]}}],
+    }
+    Path("tiny.yaml").write_text(yaml.safe_dump(content))
+    assert commands("tiny.yaml") == commands(name)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("runs = 3", "there are no runs"),
+        ("run = []", "run is unknown"),
+        ("x =", "no valid TOML"),
+        ("[[runs]]\nscript = 'baselines/DLinaer'", "baselines/DLinear"),
+        ("[[runs]]\nscript = 'baselines/DLinear'\nHORIZON = 96", "does not read HORIZON"),
+        ("[[runs]]\nscript = 'baselines/DLinear'\nDATASETS = 'ILI'", "no settings for ILI"),
+        ("[[runs]]\noptions = '--seq_len 3'", "item 1: the following arguments are required"),
+        (f"[[runs]]\noptions = '{OPTIONS} --seq_len x'", "x is not an integer"),
+        (f"[[runs]]\noptions = '{OPTIONS} --no_such 3'", "unrecognized arguments: --no_such"),
+        (f"[[runs]]\noptions = '{OPTIONS} --model GPT9'", "GPT9"),
+        (f"[[runs]]\noptions = '{OPTIONS} --des {{x}}'", "{x}: no such name in matrix"),
+        (f"[[runs]]\noptions = '{OPTIONS}'\nmatrix.x = 3", "matrix: give a list"),
+        (f"[[runs]]\noptions = '{OPTIONS}'\nHORIZONS = 96", "HORIZONS is for items with a script"),
+        (f"[[runs]]\noptions = '{OPTIONS}'\nseeds = 3", "give a list of integers"),
+        ("[[runs]]\nafter = 'x'", "no earlier item has the name x"),
+        (f"[[runs]]\noptions = '{OPTIONS} --root_path nowhere'", "nowhere/made_up.csv: missing"),
+        (f"[[runs]]\noptions = '{OPTIONS} --data_path ETTh1.csv'", "datasets/download.py --output"),
+    ],
+)
+@pytest.mark.parametrize("more", [[], ["--dry-run"]])
+def test_a_wrong_list(stand_in, capsys, content, message, more):
+    Path("wrong.toml").write_text(content)
+    assert reproduce.main(["wrong.toml", *more]) == 2
+    printed = capsys.readouterr().err
+    assert message in printed
+    assert printed.startswith("error: ")
+    assert printed.count("\n") == 1
+    assert events() == []
+
+
+def test_an_unknown_list(workdir, capsys):
+    assert reproduce.main(["paper-long"]) == 2
+    assert "use baselines, cpu-evening" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("argv", [["--list"], ["cpu-evening", "--dry-run"]])
+def test_plans_need_no_torch(workdir, argv):
+    code = (
+        f"import sys; from scripts.reproduce import main; main({argv}); print(sorted(sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert "cpu-evening: 34 runs" in done.stdout
+    assert not {"'torch'", "'numpy'"} & set(done.stdout.splitlines()[-1].strip("[]").split(", "))
+
+
+# Which runs are the same
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("--seq_len 24 --pred_len 8", "--pred_len 8 --seq_len=24"),
+        ("", "--seed 2021 --batch_size 32"),
+        ("--resume --threads 2 --use_gpu 0", "--overwrite --gpu 1 --save_every 5"),
+        ("--root_path ./x/", "--root_path x"),
+        ("--model LLaTA", "--model CALF"),
+        (
+            "--task_name short_term_forecast --data m4 --label_len 0",
+            "--task_name short_term_forecast --data m4 --seq_len 7",
+        ),
+    ],
+)
+def test_same_runs(one, other):
+    assert same(one, other)
+
+
+@pytest.mark.parametrize(
+    "option",
+    "--seed 1|--model_id u|--des u|--learning_rate 1|--pred_len 8|--d_model 512|--task_loss l1"
+    "|--percent 10|--is_training 0|--protocol published|--zero_shot 1|--root_path x".split("|"),
+)
+def test_other_runs(option):
+    assert not same("", option)
+
+
+def test_with_option():
+    assert with_option(["--a", "1", "--b", "--a=2"], "--a", 3) == ["--a", "3", "--b"]
+    assert with_option(["--b"], "--a", 3) == ["--b", "--a", "3"]
+
+
+def test_a_done_run_is_not_done_again(stand_in, capsys):
+    name = a_list("options = '--seq_len {n} --des d{n}'\nmatrix.n = [24, 48]")
+    assert reproduce.main([name]) == 0
+    assert len(events()) == 2
+    for number, folder in enumerate(sorted(Path("results").iterdir())):
+        folder.rename(f"results/whatever{number}")
+    a_list("options = '--des d{n} --resume --threads 3 --seq_len {n}'\nmatrix.n = [24, 48, 96]")
+    assert reproduce.main([name]) == 0
+    assert [line.split()[1] for line in events()] == ["d24", "d48", "d96"]
+    logs = sorted(path.name for path in Path("reproduce/tiny").glob("*.log"))
+    assert logs == ["1.log", "2.log", "3.log"]
+    Path("results/whatever0/run.json").write_text("{")
+    assert reproduce.main([name]) == 0
+    assert len(events()) == 4
+    assert "results/whatever0/run.json" in capsys.readouterr().err
+
+
+def test_a_repetition_by_hand_counts(stand_in):
+    (folder := Path("results/x")).mkdir(parents=True)
+    record = {
+        "command": f"torchrun run.py {OPTIONS} --itr 2", "seed": 2022, "checkpoint": None,
+        "training_seconds": 1, "started": "2025-01-01", "finished": "2025-01-01",
+    }  # fmt: skip
+    (folder / "run.json").write_text(json.dumps(record))
+    plan = planning.Plan(read_list(a_list("seeds = [2021, 2022]\noptions = ''")))
+    assert [run.args.seed for run in plan.left] == [2021]
+
+
+def test_a_test_takes_the_checkpoint_of_its_training(stand_in):
+    name = a_list("name = 'm'\noptions = ''", "after = 'm'\noptions = '--inverse --des test'")
+    assert reproduce.main([name, "--jobs", "2"]) == 0
+    (trained,) = Path("results").glob("*/checkpoint")
+    log = Path("reproduce/tiny/2.log").read_text()
+    assert "--is_training 0 " in log
+    assert f"--checkpoint {trained}" in log
+    assert "--resume" not in log
+    assert reproduce.main([name]) == 0
+    assert len(events()) == 2
+
+    a_list(
+        "name = 'm'\noptions = ''",
+        "after = 'm'\noptions = '--inverse --des {d}'\nmatrix.d = ['test', 'new']",
+    )
+    trained.unlink()  # then it is trained again
+    plan = planning.Plan(read_list(name))
+    assert [plan.number(run) for run in plan.left] == [1, 3]
+
+
+def test_an_interrupted_run_is_to_be_resumed(command, workdir, capsys):
+    argv = command("--seed", "3")
+    run_main(argv)
+    (state,) = Path("checkpoints").glob("*/state.safetensors")
+    for path in Path("results").glob("*/run.json"):
+        path.unlink()
+    text = " ".join(argv)
+    assert reproduce.main([a_list("options = ''", head=f"options = '{text}'"), "--dry-run"]) == 0
+    assert "0 done, 1 to resume, 0 to run" in capsys.readouterr().out
+    assert reproduce.main(["tiny.toml", "--dry-run", "--seeds", "4"]) == 0
+    assert "0 done, 0 to resume, 1 to run" in capsys.readouterr().out
+    state.write_bytes(b"\xff" * 20)
+    assert reproduce.main(["tiny.toml", "--dry-run"]) == 0
+    assert "0 done, 0 to resume, 1 to run" in capsys.readouterr().out
+    assert records.NOTES == METADATA_KEY
+
+
+# Estimates
+
+
+def test_dry_run(stand_in, capsys):
+    name = a_list("options = '--pred_len {n}'\nmatrix.n = [8, 16]", "options = '--model LastValue'")
+    assert reproduce.main([name, "--dry-run"]) == 0
+    printed = capsys.readouterr().out
+    assert "3 runs: 0 done, 0 to resume, 3 to run\ntime left: unknown" in printed
+    assert "1 to run: python run.py --task_name long_term_forecast --is_training 1" in printed
+    assert not Path("reproduce").exists()
+    assert reproduce.main([name, "--seeds", "5"]) == 0
+    capsys.readouterr()
+    a_list("options = '--pred_len {n}'\nmatrix.n = [8, 16]", "options = '--model TimesNet'")
+    assert reproduce.main([name, "--dry-run"]) == 0
+    printed = capsys.readouterr().out
+    assert "time left: about 4 min, and 1 of unknown length" in printed
+
+
+@pytest.mark.parametrize(
+    ("runs", "jobs", "text"),
+    [
+        ([(100, 30), (20, 50)], 1, "about 70 s"),
+        ([(100, 0), (100, 0), (None, 0)], 2, "about 100 s, and 1 of unknown length"),
+        ([(7200, 0)], 4, "about 2 h 0 min"),
+        ([(None, 0)], 1, "unknown: no run of the same model and data is done"),
+    ],
+)
+def test_time_left(runs, jobs, text):
+    assert planning.time_left(runs, jobs) == text.replace("100 s", "2 min")
+
+
+# Doing
+
+
+def test_goes_on_after_a_failure(stand_in, capsys):
+    name = a_list(
+        "name = 'a'\noptions = '--des fails'",
+        "after = 'a'\noptions = '--inverse'",
+        "options = '--des silent'",
+        "options = '--des works'",
+    )
+    assert reproduce.main([name]) == 1
+    printed = capsys.readouterr()
+    assert "1 of 4 runs are done" in printed.out
+    lines = printed.err.splitlines()
+    assert "1 failed" in lines[0] and "exit code 2: error: no luck" in lines[0]
+    assert "2 failed" in lines[1] and "run 1, whose checkpoint it tests, failed" in lines[1]
+    assert "3 failed" in lines[2] and "no run.json with its command" in lines[2]
+    Path("may end").touch()
+    assert reproduce.main([name]) == 1
+    assert "3 of 4 runs are done" in capsys.readouterr().out
+    assert Path("reproduce/tiny/1.log").read_text().count("$ python run.py") == 2
+
+
+def test_runs_at_the_same_time(stand_in, monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    monkeypatch.setattr(work, "usable_cores", lambda: 6)
+    name = a_list("seeds = [1, 2]\noptions = '--des meets --use_gpu 0'")
+    assert reproduce.main([name, "--jobs", "2"]) == 0
+    assert events() == ["start meets None 3"] * 2
+    assert reproduce.main([name, "--devices", "3,5", "--seeds", "3,4"]) == 0
+    assert sorted(events()[2:]) == ["start meets 3 3", "start meets 5 3"]
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["--jobs", "3", "--devices", "0,1"], "--jobs 3: a run needs a GPU of its own"),
+        (["--jobs", "2", "--", "--use_multi_gpu", "--use_gpu", "0"], "chooses its GPUs itself"),
+    ],
+)
+def test_too_few_gpus(stand_in, capsys, argv, message):
+    assert reproduce.main([a_list("options = ''"), *argv]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_the_report_comes_last(stand_in, monkeypatch):
+    monkeypatch.setattr(reproduce, "write_report", lambda: len(events()))
+    assert reproduce.main([a_list("seeds = [1, 2, 3]\noptions = ''")]) == 3
+
+
+def started(argv: list[str], program: Path | None = None) -> subprocess.Popen:
+    """Start `reproduce`; with the stand-in if it is given."""
+    patch = f"work.PROGRAM = {str(program)!r}; reproduce.write_report = int" if program else ""
+    code = (
+        f"import sys\nfrom scripts import reproduce\nfrom scripts.reproduction import work\n{patch}"
+    )
+    return subprocess.Popen(
+        [sys.executable, "-c", f"{code}\nsys.exit(reproduce.main({argv}))"],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+
+
+def wait_for(condition, process: subprocess.Popen | None = None, limit: float = 120) -> None:
+    end = time.monotonic() + limit
+    while not condition():
+        assert time.monotonic() < end, "timed out"
+        assert process is None or process.poll() is None, process.stdout.read()
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_is_passed_on(stand_in, number, code):
+    name = a_list("seeds = [1, 2, 3]\noptions = '--des endless'")
+    process = started([name, "--jobs", "2", "--", "--use_gpu", "0"], stand_in)
+    wait_for(lambda: len(events()) == 2, process)
+    Path("slow saving").touch()
+    process.send_signal(number)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == code, output
+    saved = [f"endless saves at {number.name}", "endless saved"]
+    assert sorted(events()[2:]) == sorted(saved * 2)
+    assert "failed" not in output
+    Path("may end").touch()
+    assert reproduce.main([name, "--", "--use_gpu", "0"]) == 0
+    assert len(list(Path("results").iterdir())) == 3
+
+
+def test_a_second_signal_ends_at_once(stand_in):
+    process = started([a_list("options = '--des endless'")], stand_in)
+    wait_for(events, process)
+    Path("slow saving").touch()
+    process.send_signal(signal.SIGINT)
+    wait_for(lambda: len(events()) == 2, process)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=60) == 130
+    time.sleep(0.7)
+    assert events()[1:] == ["endless saves at SIGINT"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a run notices the end of its parent on Linux")
+def test_runs_of_a_killed_start(stand_in, capsys):
+    """They save their states, and the next start waits for that."""
+    name = a_list("options = '--des endless'")
+    process = started([name], stand_in)
+    wait_for(events, process)
+    assert reproduce.main([name]) == 2
+    assert f"process {process.pid} does tiny in this folder" in capsys.readouterr().err
+    Path("slow saving").touch()
+    process.kill()
+    process.wait()
+    wait_for(lambda: len(events()) == 2)
+    Path("may end").touch()
+    assert reproduce.main([name]) == 0
+    assert events()[1:] == ["endless saves at SIGTERM", "endless saved", "start endless None 1"]
+    assert f"waiting for the runs of process {process.pid}" in capsys.readouterr().out
+
+
+# Real runs
+
+
+def results(folder: Path) -> dict:
+    """What real runs have left: forecasts and scores, by model and seed."""
+    found = {}
+    for path in folder.glob("results/*/run.json"):
+        record = json.loads(path.read_text())
+        key = record["arguments"]["model"], record["seed"], record["arguments"]["zero_shot"]
+        assert key not in found
+        found[key] = (record["scores"], load(path.with_name("pred.npy")).tobytes())
+    return found
+
+
+@pytest.mark.slow
+def test_killed_twice_and_started_again(small_data, workdir):
+    """A list of two models and two seeds, and tests of their checkpoints."""
+    common = (
+        "--task_name long_term_forecast --is_training 1 --data custom --data_path made_up.csv "
+        f"--root_path {small_data} --seq_len 24 --label_len 0 --pred_len 8 --batch_size 8 "
+        "--learning_rate 0.003 --train_epochs 8 --patience 8 --tmax 3 --use_gpu 0 --threads 1 "
+        f"--llm {small_data}/gpt2 --word_embedding_path {small_data}/gpt2/words.pt"
+    )
+    name = a_list(
+        "name = 'models'\noptions = '--model {model} --model_id {seed} --seed {seed}'\n"
+        "matrix.seed = [1, 2]\n"
+        f"matrix.model = ['CALF --d_model {WIDTH} --gpt_layers 2', 'DLinear']",
+        "after = 'models'\ntargets = ['made_up']",
+        head=f"options = '{common}'",
+    )
+    undisturbed = workdir / "undisturbed"
+    undisturbed.mkdir()
+    os.chdir(undisturbed)
+    for run in read_list(str(workdir / name)).runs:
+        if run.parent:
+            (path,) = Path("checkpoints").glob(
+                f"*_{run.parent.args.model_id}_{run.args.model}_*/checkpoint.safetensors"
+            )
+            assert run_main([*run.options, "--checkpoint", str(path)]) == 0
+        else:
+            assert run_main(run.options) == 0
+    os.chdir(workdir)
+
+    def training(number: int):
+        log = Path(f"reproduce/tiny/{number}.log")
+        return lambda: log.exists() and "epoch 2/" in log.read_text()
+
+    process = started([name])
+    wait_for(training(1), process)
+    process.kill()
+    process.wait()
+    process = started([name])
+    wait_for(training(3), process)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=120) == 130
+    process = started([name])
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, output
+    for number in (1, 3):
+        assert "resumed from" in Path(f"reproduce/tiny/{number}.log").read_text()
+    expected = results(undisturbed)
+    assert len(expected) == 8
+    assert results(workdir) == expected
+
+
+def test_an_unreadable_list(workdir):
+    with pytest.raises(UserError, match=r"nowhere\.toml: No such file"):
+        read_list("nowhere.toml")

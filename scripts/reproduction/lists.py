@@ -206,7 +206,8 @@ class Item:
         seeds = self.seeds or range(args.seed, args.seed + args.itr)
         for seed in seeds:
             words = with_option(options, "--seed", seed)
-            yield Run.of(words if args.itr == 1 else with_option(words, "--itr", 1))
+            words = words if args.itr == 1 else with_option(words, "--itr", 1)
+            yield Run(words, Namespace(**vars(args) | {"seed": seed, "itr": 1}))
 
     def _matrix(self) -> Iterator[dict[str, object]]:
         """Return all combinations of the values in its matrix."""

@@ -91,7 +91,7 @@ def test_download_then_cache_then_nothing(hub, workdir, small_gpt2):
 
     start = time.perf_counter()
     unreachable = run_pca(workdir, address, "gpt2")
-    assert time.perf_counter() - start < 20
+    assert time.perf_counter() - start < 60
     assert unreachable.returncode == 2
     assert unreachable.stderr.count("\n") == 1
     assert "--llm_weights random" in unreachable.stderr

@@ -3,6 +3,7 @@
 import argparse
 import importlib
 import os
+import shlex
 import signal
 import sys
 from contextlib import nullcontext
@@ -128,6 +129,7 @@ def main(argv: list[str] | None = None) -> int:
     with silence():
         args = parse_args(argv)
         warn_unused(args)
+    args.command = shlex.join(["python", "run.py", *argv])
     handle(signal.SIGTERM, _terminate)
     follow_parent()
 

@@ -18,6 +18,7 @@ from exp.nonfinite import NonFiniteGuard, largest_gradients
 from exp.processes import Processes, ProcessGone
 from exp.progress import Clock, EpochRecord, Progress
 from exp.published import SOUND, published_validation
+from exp.record import commit
 from exp.resume import TrainingState
 from exp.step import Optimisers, TrainStep
 from exp.stopping import Stopping
@@ -54,9 +55,10 @@ class ExpBasic(ABC):
     val_set: WindowSet | None = None
     test_set: WindowSet | None = None
     n_channels: int
+    data: dict[str, dict]  # fingerprints of the data files, see `note_data`
 
     def __init__(self, args: Namespace, iteration: int = 0):
-        self.started = datetime.now(UTC).isoformat(timespec="seconds")
+        self.started, self.commit = datetime.now(UTC).isoformat(timespec="seconds"), commit()
         objective_type = objective_class(args.model)
         self.args = args = self.resolve_args(objective_type.resolve_args(args))
         self.published = args.protocol == "published"
@@ -113,8 +115,7 @@ class ExpBasic(ABC):
 
     @abstractmethod
     def prepare_data(self) -> None:
-        """Read the files; set `train_set`, `val_set`, `test_set` (on the device) and
-        `n_channels`."""
+        """Read the files; set `data`, `n_channels` and the splits, on the device."""
 
     def data_shape(self) -> DataShape:
         """Return the shape of the data for the model; called after `prepare_data`."""

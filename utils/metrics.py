@@ -61,7 +61,7 @@ class PlacedErrorSums(ErrorSums):
         else:
             error = error.where(scored, 0.0)  # not a product, which would keep NaN
             counts = scored.sum(0, dtype=torch.float64)
-        sums = torch.stack([error.square().sum(0), error.abs().sum(0), counts])
+        sums = torch.stack([error.square().sum(0), error.abs_().sum(0), counts])
         self._by_place = sums if self._by_place is None else self._by_place + sums
 
     def by_step(self) -> dict[str, list[float]]:

@@ -40,8 +40,7 @@ def run(args: argparse.Namespace) -> None:
     task = getattr(importlib.import_module(f"exp.{module}"), name)
     for iteration in range(1 if args.checkpoint else args.itr):
         experiment = task(args, iteration)
-        checkpoint = experiment.checkpoint
-        with experiment.folders.claim(experiment.args, checkpoint and checkpoint.trained_with()):
+        with experiment.folders.claim():
             if experiment.args.is_training:
                 try:
                     experiment.train()

@@ -193,12 +193,17 @@ class ExpShortTermForecasting(ExpBasic):
         with locked(self.forecasts / LOCK, wait=True):
             remove_parts(self.forecasts)
             runs = _read_notes(notes)
-            earlier = runs.get(pattern, {}).get("setting", self.setting)
-            if earlier != self.setting:
+            before = runs.get(pattern, {})
+            earlier = before.get("folder", before.get("setting", self.folders.name))
+            if earlier != self.folders.name:
                 print(f"{path} had the forecasts of {earlier}; they are replaced")
             with whole_file(path) as part:
                 table.to_csv(part, index=False)
-            runs[pattern] = {"setting": self.setting, "protocol": self.args.protocol}
+            runs[pattern] = {
+                "setting": self.setting,
+                "folder": self.folders.name,
+                "protocol": self.args.protocol,
+            }
             with whole_file(notes) as part:
                 part.write_text(json.dumps(runs, indent=2) + "\n")
 

@@ -65,6 +65,8 @@ def account(run: "ExpBasic", scores: dict[str, float], **more: object) -> dict:
         best, epochs = checkpoint.metadata.get("epoch"), checkpoint.metadata.get("epochs", [])
     return {
         "setting": run.setting,
+        "folder": run.folders.name,
+        "digest": run.folders.digest,
         "task": run.args.task_name,
         "model": ALIASES.get(run.args.model, run.args.model),
         "protocol": run.args.protocol,
@@ -94,7 +96,7 @@ def account(run: "ExpBasic", scores: dict[str, float], **more: object) -> dict:
         "started": run.started,
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "arguments": vars(run.args),
-        "trained_with": checkpoint.trained_with() if checkpoint else None,
+        "trained_with": run.folders.trained,
     }
 
 

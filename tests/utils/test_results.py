@@ -5,6 +5,7 @@ import io
 import multiprocessing
 import os
 import threading
+from argparse import Namespace
 from pathlib import Path
 
 import pytest
@@ -15,9 +16,14 @@ from utils.results import RunFolders
 RECORDS = 50
 
 
-def appending(folder: Path, setting: str, start) -> None:
-    folders = RunFolders(setting, folder)
+def folders_in(folder: Path, setting: str = "setting") -> RunFolders:
+    folders = RunFolders(setting, Namespace(checkpoints=folder))
     folders.results_file = folder / "results_x.txt"
+    return folders
+
+
+def appending(folder: Path, setting: str, start) -> None:
+    folders = folders_in(folder, setting)
     start.wait()
     for number in range(RECORDS):
         folders.append_result({"mse": number})
@@ -40,8 +46,7 @@ def test_eight_runs_append_whole_records(tmp_path):
 
 
 def test_a_record_waits_for_the_one_being_written(tmp_path):
-    folders = RunFolders("setting", tmp_path)
-    folders.results_file = tmp_path / "results_x.txt"
+    folders = folders_in(tmp_path)
     with folders.results_file.open("ab") as file:
         lock(file.fileno())
         thread = threading.Thread(target=folders.append_result, args=({"mse": 1},))
@@ -54,8 +59,7 @@ def test_a_record_waits_for_the_one_being_written(tmp_path):
 
 
 def test_a_record_that_does_not_fit_is_taken_back(tmp_path, monkeypatch):
-    folders = RunFolders("setting", tmp_path)
-    folders.results_file = tmp_path / "results_x.txt"
+    folders = folders_in(tmp_path)
     folders.append_result({"mse": 1})
     before = folders.results_file.read_text()
 
@@ -133,8 +137,7 @@ def test_file_systems_without_locks(tmp_path, monkeypatch, number):
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(fcntl, "flock", flock)
-    folders = RunFolders("setting", tmp_path)
-    folders.results_file = tmp_path / "results_x.txt"
+    folders = folders_in(tmp_path)
     folders.append_result({"mse": 1})
     with locked(tmp_path / ".lock") as ours:
         assert ours

@@ -347,8 +347,8 @@ def find_checkpoint(setting: str, args: Namespace) -> Path:
     """Find the checkpoint to test.
 
     It is that of `--checkpoint`; or else that of the training with the same options; or else the
-    only one of this setting that was trained with the given ones; or else the only one of this
-    setting.
+    only one of this setting that was trained with them, whatever it was tested on; or else the only
+    one of this setting.
 
     Args:
         args: with the seed of the repetition.
@@ -366,8 +366,12 @@ def find_checkpoint(setting: str, args: Namespace) -> Path:
     found = [path for path in found if path.is_file()]
     if own in found or not found:
         return own
-    now = configuration(vars(args))
-    training = {name: value for name, value in now.items() if name.startswith("trained ")}
+    tested = set(TESTED) - set(TRAINED)
+    training = {
+        name: value
+        for name, value in configuration(vars(args)).items()
+        if name.startswith("trained ") and name.removeprefix("trained ") not in tested
+    }
     found = [path for path in found if not _unlike(path.parent, training, setting)] or found
     if len(found) > 1:
         raise UserError(

@@ -3,6 +3,7 @@
 import argparse
 import importlib
 import os
+import shlex
 import signal
 import sys
 from contextlib import nullcontext
@@ -39,8 +40,7 @@ def run(args: argparse.Namespace) -> None:
     task = getattr(importlib.import_module(f"exp.{module}"), name)
     for iteration in range(1 if args.checkpoint else args.itr):
         experiment = task(args, iteration)
-        checkpoint = experiment.checkpoint
-        with experiment.folders.claim(experiment.args, checkpoint and checkpoint.trained_with()):
+        with experiment.folders.claim():
             if experiment.args.is_training:
                 try:
                     experiment.train()
@@ -128,6 +128,7 @@ def main(argv: list[str] | None = None) -> int:
     with silence():
         args = parse_args(argv)
         warn_unused(args)
+    args.command = shlex.join(["python", "run.py", *argv])
     handle(signal.SIGTERM, _terminate)
     follow_parent()
 

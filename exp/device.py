@@ -6,6 +6,7 @@ from argparse import Namespace
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
+from pathlib import Path
 
 import torch
 from torch.optim import Optimizer
@@ -81,6 +82,34 @@ def device_name(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return platform.processor() or platform.machine()
+
+
+def peak_memory(device: torch.device) -> dict[str, float | None]:
+    """Return the most memory so far, in MB (10^6 bytes).
+
+    Returns:
+        `host`: resident memory of this process; None where the system does not tell.
+        `device`: of the GPU's allocator; None on the CPU.
+    """
+    on_gpu = device.type == "cuda"
+    return {
+        "host": _peak_host_memory(),
+        "device": torch.cuda.max_memory_allocated(device) / 1e6 if on_gpu else None,
+    }
+
+
+def _peak_host_memory() -> float | None:
+    try:  # Linux; the other way counts that of the process which started this one, too
+        status = Path("/proc/self/status").read_text()
+        return int(status.partition("VmHWM:")[2].split()[0]) * 1024 / 1e6
+    except (OSError, IndexError):
+        pass
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
 
 
 def learning_rate_schedule(

@@ -3,6 +3,7 @@
 import sys
 import time
 from argparse import Namespace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from data_provider.anomaly import (
     ALIASES,
+    FILES,
     WindowedSeries,
     make_splits,
     point_scores,
@@ -17,7 +19,7 @@ from data_provider.anomaly import (
 )
 from exp.exp_basic import ExpBasic
 from exp.published import LoopRules
-from exp.record import save_results
+from exp.record import note_data, save_results
 from utils.batch import Batch
 from utils.detection import detection_scores, segments, threshold
 from utils.plots import plot_anomalies
@@ -42,6 +44,7 @@ class ExpAnomalyDetection(ExpBasic):
         args = self.args
         data = ALIASES.get(args.data, args.data)
         tables = read_anomaly(data, args.root_path)
+        note_data(self, *(Path(args.root_path) / name for name in FILES[data]))
         if tables.filled:
             print(f"{args.root_path}: missing values replaced by 0: {tables.filled:,}")
         self.splits = splits = make_splits(tables, data, args.seq_len, self.published)
@@ -125,6 +128,7 @@ class ExpAnomalyDetection(ExpBasic):
             scores,
             test={
                 "data": str(self.args.root_path),
+                "windows": len(splits.labels),
                 "rows": len(splits.labels),
                 "points": len(points),
                 "seconds": seconds,

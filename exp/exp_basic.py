@@ -18,6 +18,7 @@ from exp.nonfinite import NonFiniteGuard, largest_gradients
 from exp.processes import Processes, ProcessGone
 from exp.progress import Clock, EpochRecord, Progress
 from exp.published import SOUND, published_validation
+from exp.record import commit
 from exp.resume import TrainingState
 from exp.step import Optimisers, TrainStep
 from exp.stopping import Stopping
@@ -26,7 +27,7 @@ from models.registry import objective_class
 from utils.batch import Batch
 from utils.errors import UserError
 from utils.interrupts import Interrupted
-from utils.results import RunFolders, settings_string
+from utils.results import RunFolders, find_checkpoint, settings_string
 from utils.seeds import derived_seed, seed_everything
 
 
@@ -54,36 +55,38 @@ class ExpBasic(ABC):
     val_set: WindowSet | None = None
     test_set: WindowSet | None = None
     n_channels: int
+    data: dict[str, dict]  # fingerprints of the data files, see `note_data`
 
     def __init__(self, args: Namespace, iteration: int = 0):
-        self.started = datetime.now(UTC).isoformat(timespec="seconds")
+        self.started, self.commit = datetime.now(UTC).isoformat(timespec="seconds"), commit()
         objective_type = objective_class(args.model)
+        self.seed = args.seed + iteration
+        args = Namespace(**vars(args) | {"seed": self.seed})
         self.args = args = self.resolve_args(objective_type.resolve_args(args))
         self.published = args.protocol == "published"
         self.setting = settings_string(args, iteration)
-        self.seed = args.seed + iteration
         seed_everything(self.seed)
         self.processes = Processes(args.use_gpu, "use_gpu" in args.given)
         self.device = device = self.processes.device or choose_device(args)
         check_precision(args.amp, device)
-        self.folders = RunFolders(self.setting, args.checkpoints, self.processes.rank == 0)
         self.checkpoint: Checkpoint | None = None
         if objective_type.trained and not args.is_training:
-            self.checkpoint = read_checkpoint(args.checkpoint or self.folders.best_checkpoint)
+            self.checkpoint = read_checkpoint(find_checkpoint(self.setting, args))
+        trained = self.checkpoint and self.checkpoint.trained_with()
+        self.folders = RunFolders(self.setting, args, trained, self.processes.rank == 0)
         self.prepare_data()
-        self.folders.check_writable(args)
+        self.folders.check_writable()
 
         # the model and its device
-        of_repetition = Namespace(**vars(args) | {"seed": self.seed})
-        self.objective = objective = objective_type(of_repetition, self.data_shape(), device)
+        self.objective = objective = objective_type(args, self.data_shape(), device)
         if self.checkpoint is not None:
             self.load(self.checkpoint)
         self.fast_modules = speed_up(objective, args, device)
         self.stopping = Stopping(self.processes, device)
         precision = autocast(args.amp, device)
         self.evaluation = Evaluation(objective, self.processes, self.stopping, device, precision)
+        self.progress, self.clock = Progress(finished=not args.is_training), Clock()
         if not args.is_training:
-            self.progress = Progress(finished=True)
             return
 
         # training
@@ -103,7 +106,6 @@ class ExpBasic(ABC):
         self.state = TrainingState(
             self.folders, args, objective, self.optimisers, self.scheduler, self.losses
         )
-        self.progress, self.clock = Progress(), Clock()
 
     # What a task implements
 
@@ -113,8 +115,7 @@ class ExpBasic(ABC):
 
     @abstractmethod
     def prepare_data(self) -> None:
-        """Read the files; set `train_set`, `val_set`, `test_set` (on the device) and
-        `n_channels`."""
+        """Read the files; set `data`, `n_channels` and the splits, on the device."""
 
     def data_shape(self) -> DataShape:
         """Return the shape of the data for the model; called after `prepare_data`."""

@@ -11,7 +11,7 @@ from torch import Tensor
 from data_provider.uea import ClassificationDataset, common_length, make_splits, read_pair
 from exp.exp_basic import ExpBasic
 from exp.published import LoopRules
-from exp.record import save_results
+from exp.record import note_data, save_results
 from models.interface import DataShape
 from utils.batch import Batch
 from utils.errors import UserError
@@ -40,6 +40,7 @@ class ExpClassification(ExpBasic):
 
     def prepare_data(self) -> None:
         args = self.args
+        note_data(self, *(file.path for file in self.files))
         self.splits = splits = make_splits(self.files, self.seed, self.published)
         self.train_set = splits.train.to(self.device)
         self.val_set = splits.val.to(self.device)
@@ -107,7 +108,12 @@ class ExpClassification(ExpBasic):
             self,
             scores,
             scores,
-            test={"data": str(self.args.root_path), "samples": len(true), "seconds": seconds},
+            test={
+                "data": str(self.args.root_path),
+                "windows": len(true),
+                "samples": len(true),
+                "seconds": seconds,
+            },
             validation="test file" if self.published else "held-out fifth",
             classes=names,
             confusion=counts.tolist(),

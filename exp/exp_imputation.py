@@ -15,7 +15,7 @@ from exp.published import LoopRules
 from exp.series import ExpSeries
 from utils.batch import Batch
 from utils.errors import UserError
-from utils.metrics import ErrorSums
+from utils.metrics import ErrorSums, PlacedErrorSums
 from utils.plots import plot_imputation
 
 MASK_SEED = 2021  # of validation and test, independent of --seed: all runs score the same entries
@@ -44,7 +44,7 @@ class ExpImputation(ExpSeries):
     def prepare_data(self) -> None:
         source = SeriesSource(self.args)
         self.match_columns(source)
-        self.note_filled(source)
+        self.note_files(source)
         self.test_set = source.split("test").to(self.device)
         if self.args.is_training:
             self.train_set = source.split("train").to(self.device)
@@ -74,7 +74,7 @@ class ExpImputation(ExpSeries):
     def _mse(self, windows: WindowDataset) -> float:
         errors = ErrorSums()
         for pred, true, mask in self._imputations(windows):
-            errors.add(pred[mask == 0], true[mask == 0])
+            errors.add(pred, true, mask == 0)
         return errors.metrics()["mse"]
 
     def _masked_batch(self, windows: WindowDataset, index: Tensor) -> Batch:
@@ -101,12 +101,12 @@ class ExpImputation(ExpSeries):
         print(f">>> testing {self.setting}")
         start = time.perf_counter()
         windows = self.test_set
-        errors = ErrorSums()
+        errors = PlacedErrorSums()
         shape = (len(windows), windows.seq_len, windows.n_channels)
         with self.folders.arrays(pred=shape, true=shape, mask=shape) as files:
             for pred, true, mask in self._imputations(windows, "testing"):
                 pred, true = self.units(windows, pred), self.units(windows, true)
-                errors.add(pred[mask == 0], true[mask == 0])
+                errors.add(pred, true, mask == 0)
                 files["pred"].write(pred)
                 files["true"].write(true)
                 files["mask"].write(mask)
@@ -117,7 +117,7 @@ class ExpImputation(ExpSeries):
             "seconds": time.perf_counter() - start,
         }
         self._plot(windows)
-        return self.report(errors, tested)
+        return self.report(errors, windows.columns, tested)
 
     def _plot(self, windows: WindowDataset) -> None:
         """Plot imputations of the target, or the last channel, for some test windows."""

@@ -17,7 +17,7 @@ from exp.series import ExpSeries
 from utils.batch import Batch
 from utils.errors import UserError
 from utils.files import whole_file
-from utils.metrics import ErrorSums
+from utils.metrics import ErrorSums, PlacedErrorSums
 from utils.plots import plot_forecast
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class ExpLongTermForecasting(ExpSeries):
             source = SeriesSource(args)
         self.source = test_source = SeriesSource(target_args(args)) if args.zero_shot else source
         self.match_columns(test_source)
-        self.note_filled(source, test_source)
+        self.note_files(source, test_source)
         self.n_channels = len(test_source.columns)
         if args.do_predict:
             self.future = future_dates(test_source.table, args.pred_len)
@@ -99,9 +99,10 @@ class ExpLongTermForecasting(ExpSeries):
             return {}
         print(f">>> testing {self.setting}")
         start = time.perf_counter()
-        errors = ErrorSums()
-        channels = 1 if windows.target is not None else windows.n_channels
-        shape = (len(windows), windows.pred_len, channels)
+        errors = PlacedErrorSums()
+        scored = windows.target
+        channels = windows.columns if scored is None else [windows.columns[scored]]
+        shape = (len(windows), windows.pred_len, len(channels))
         with self.folders.arrays(pred=shape, true=shape) as files:
             for pred, true in self.predictions(windows, "testing"):
                 pred, true = self.units(windows, pred), self.units(windows, true)
@@ -111,11 +112,11 @@ class ExpLongTermForecasting(ExpSeries):
         tested = {
             "data": str(self.source.table.path),
             "windows": len(windows),
-            "channels": channels,
+            "channels": len(channels),
             "seconds": time.perf_counter() - start,
         }
         self._plot(windows)
-        return self.report(errors, tested)
+        return self.report(errors, channels, tested)
 
     def _plot(self, windows: WindowDataset) -> None:
         """Plot forecasts of the target, or the last channel, for some test windows."""

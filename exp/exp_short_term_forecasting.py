@@ -15,12 +15,13 @@ from data_provider.m4 import (
     PATTERNS,
     M4Dataset,
     align,
+    find_file,
     read_m4,
     read_naive2,
     read_pair,
 )
 from exp.exp_basic import ExpBasic
-from exp.record import save_results
+from exp.record import note_data, save_results
 from models.interface import DataShape
 from utils.batch import Batch
 from utils.errors import UserError
@@ -73,6 +74,8 @@ class ExpShortTermForecasting(ExpBasic):
         self.series = self.train_file.series
         self.naive2 = None
         naive2 = read_naive2(args.root_path)
+        test_path = find_file(args.root_path, "test", args.seasonal_patterns)
+        note_data(self, self.train_file.path, test_path, *([naive2.path] if naive2 else []))
         if naive2 is None:
             print(f"{Path(args.root_path) / NAIVE2_FILE} is missing: OWA can't be computed")
         else:
@@ -160,11 +163,22 @@ class ExpShortTermForecasting(ExpBasic):
             self,
             metrics,
             scores,
-            test={"series": len(self.series), "seconds": seconds, "forecasts": str(self._path())},
+            test={
+                "windows": len(self.series),
+                "series": len(self.series),
+                "seconds": seconds,
+                "forecasts": str(self._path()),
+            },
+            errors={"by_step": {"smape": self._smape_by_step(forecasts)}},
             frequency=args.seasonal_patterns,
             summary=summary,
         )
         return metrics | scores
+
+    def _smape_by_step(self, forecasts: np.ndarray) -> list[float]:
+        """sMAPE of each step of the horizon, whose mean is that of `[series, horizon]`."""
+        steps = zip(forecasts.T, self.targets.T, strict=True)
+        return [smape(forecast, target) for forecast, target in steps]
 
     def _path(self) -> Path:
         """The file of the forecasts."""
@@ -179,12 +193,17 @@ class ExpShortTermForecasting(ExpBasic):
         with locked(self.forecasts / LOCK, wait=True):
             remove_parts(self.forecasts)
             runs = _read_notes(notes)
-            earlier = runs.get(pattern, {}).get("setting", self.setting)
-            if earlier != self.setting:
+            before = runs.get(pattern, {})
+            earlier = before.get("folder", before.get("setting", self.folders.name))
+            if earlier != self.folders.name:
                 print(f"{path} had the forecasts of {earlier}; they are replaced")
             with whole_file(path) as part:
                 table.to_csv(part, index=False)
-            runs[pattern] = {"setting": self.setting, "protocol": self.args.protocol}
+            runs[pattern] = {
+                "setting": self.setting,
+                "folder": self.folders.name,
+                "protocol": self.args.protocol,
+            }
             with whole_file(notes) as part:
                 part.write_text(json.dumps(runs, indent=2) + "\n")
 

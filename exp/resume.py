@@ -1,5 +1,6 @@
 """The state of a training run, from which it is resumed."""
 
+import shutil
 from argparse import Namespace
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -16,7 +17,8 @@ from exp.step import Optimisers
 from models.interface import Objective
 from utils.command_line import message_of
 from utils.errors import UserError
-from utils.results import RunFolders
+from utils.files import whole_file
+from utils.results import PREVIOUS_STATE, RunFolders
 
 ORDER = 2  # version of the shuffling; earlier versions did not write it
 
@@ -83,19 +85,25 @@ class TrainingState:
             UserError: it is damaged, or of another model; or the best checkpoint is
                 missing or damaged.
         """
-        state = self.file.read()
+        state, best = self.file.read(), self.folders.best_checkpoint
         if state is None:
-            print(f"{self.file.path} is absent: training starts at the beginning", flush=True)
-            return Progress()
+            print(f"{self.file.path} is absent: ", end="")
+            elsewhere = self._other_state()
+            if elsewhere is None:
+                return Progress()
+            state, best = elsewhere.read(), elsewhere.path.with_name(best.name)
         self.objective.check_resumable(state.metadata, state.path)
         progress = self._restore(state)
         if progress.best is not None:
             try:
-                read_checkpoint(self.folders.best_checkpoint)
+                read_checkpoint(best)
             except UserError as error:
                 raise UserError(
                     f"{error}; it was the best checkpoint so far: start anew without --resume"
                 ) from error
+            if best != self.folders.best_checkpoint and self.folders.writes:
+                with whole_file(self.folders.best_checkpoint) as part:
+                    shutil.copyfile(best, part)
         if progress.finished:
             print(f"training was finished, according to {state.path}", flush=True)
         else:
@@ -104,6 +112,21 @@ class TrainingState:
                 print(f"{state.path}: of an earlier version: the rest of this epoch is reshuffled")
             print(f"resumed from {state.path}: {where}", flush=True)
         return progress
+
+    def _other_state(self) -> "StateFile | None":
+        """Find the newest state of a run of the same options in another folder, as earlier versions
+        named theirs; a line tells which, or that there is none."""
+        others = self.folders.other_states()
+        same = [path for path, unlike in others.items() if not unlike]
+        if same:
+            newest = max(same, key=lambda path: path.parent.stat().st_mtime)
+            print(f"continues the run with the same options in {newest.parent}", flush=True)
+            return StateFile(newest, self.file.args)
+        print("training starts at the beginning", flush=True)
+        for path, unlike in list(others.items())[:1]:
+            more = f" ({len(others) - 1} more)" if len(others) > 1 else ""
+            print(f"states of other options: {path} is of a run {unlike}{more}", flush=True)
+        return None
 
     def _earlier_gradients(self) -> dict[str, Tensor]:
         """The gradients that are never cleared, by name."""
@@ -184,7 +207,7 @@ class StateFile:
 
     def __init__(self, path: Path, args: Namespace):
         self.path, self.args = path, args
-        self.previous = path.with_name(f"{path.stem}.previous{path.suffix}")
+        self.previous = path.with_name(PREVIOUS_STATE)
         self.damaged = path.with_name(f"{path.stem}.damaged{path.suffix}")
         self._is_damaged = False
 

@@ -10,10 +10,10 @@ from data_provider.csv_source import SeriesSource
 from data_provider.timestamps import season_length
 from data_provider.windows import WindowDataset
 from exp.exp_basic import ExpBasic
-from exp.record import save_results
+from exp.record import note_data, save_results
 from models.interface import DataShape
 from utils.batch import Batch
-from utils.metrics import ErrorSums
+from utils.metrics import PlacedErrorSums
 
 PLOTTED_WINDOWS = 5
 
@@ -58,17 +58,33 @@ class ExpSeries(ExpBasic):
                 file=sys.stderr,
             )
 
-    def note_filled(self, *sources: SeriesSource | None) -> None:
-        """Store how many values of each file were filled, for `run.json`."""
-        self.filled = {str(s.table.path): s.table.filled for s in sources if s is not None}
+    def note_files(self, *sources: SeriesSource | None) -> None:
+        """Store what `run.json` tells of the files: fingerprints, and how many values were
+        filled."""
+        tables = [source.table for source in sources if source is not None]
+        self.filled = {str(table.path): table.filled for table in tables}
+        note_data(self, *(table.path for table in tables))
 
-    def report(self, errors: ErrorSums, tested: dict) -> dict[str, float]:
-        """Save and print the errors of a test; `tested` describes it in `run.json`."""
+    def report(
+        self, errors: PlacedErrorSums, channels: list[str], tested: dict
+    ) -> dict[str, float]:
+        """Save and print the errors of a test.
+
+        Args:
+            channels: names of the scored ones. tested: describes the test in `run.json`.
+        """
         metrics = errors.metrics()
         scores = {name: metrics[name] for name in ("mse", "mae")}
         tested = tested | {"original_units": self.original_units}
-        units = {"mape": "%", "mspe": "fraction"}
-        save_results(self, metrics, scores, test=tested, filled=self.filled, units=units)
+        save_results(
+            self,
+            metrics,
+            scores,
+            test=tested,
+            errors={"by_step": errors.by_step(), "by_channel": errors.by_channel(channels)},
+            filled=self.filled,
+            units={"mape": "%", "mspe": "fraction"},
+        )
         if self.original_units:
             print("errors are in original units")
         elif self.args.inverse:

@@ -17,6 +17,7 @@ from data_provider.csv_source import SeriesSource
 from data_provider.windows import WindowDataset
 from layers.backbone import quiet_transformers
 from models.LastValue import last_value
+from models.registry import objective_class
 from models.SeasonalNaive import seasonal_naive
 from utils.metrics import ErrorSums
 from utils.options import parse_args
@@ -80,8 +81,8 @@ def main() -> int:
     prepare()
     show_and_run("run.py", *RUN)
 
-    args = parse_args(RUN)
-    folders = RunFolders(settings_string(args, 0), args.checkpoints)
+    args = objective_class("CALF").resolve_args(parse_args(RUN))
+    folders = RunFolders(settings_string(args, 0), args)
     windows = SeriesSource(args).split("test")
     rows = {
         "CALF": json.loads((folders.results / "run.json").read_text())["scores"],

@@ -125,5 +125,15 @@ def results():
     return find
 
 
+@pytest.fixture
+def newest():
+    """The results folder of the last run in the working folder."""
+
+    def find() -> Path:
+        return max(Path("results").glob("*/run.json"), key=lambda p: p.stat().st_mtime_ns).parent
+
+    return find
+
+
 def load(path: Path) -> np.ndarray:
     return np.load(path, allow_pickle=False)

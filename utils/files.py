@@ -2,10 +2,12 @@
 
 import contextlib
 import errno
+import functools
+import hashlib
 import os
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -92,6 +94,26 @@ def require_file(path: Path, what_to_do: str) -> None:
         raise UserError(f"{path}: a folder, not a file; {what_to_do}")
     if not path.is_file():
         raise UserError(f"{path}: no such file; {what_to_do}")
+
+
+def fingerprints(paths: Iterable[Path]) -> dict[str, dict[str, object]]:
+    """Return SHA-256 (`sha256`) and size (`bytes`) of files, by their paths.
+
+    A process reads each file once, unless its size or time changes.
+    """
+    found = {}
+    for path in paths:
+        status = path.stat()
+        digest = _sha256(path.resolve(), status.st_size, status.st_mtime_ns)
+        found[str(path)] = {"sha256": digest, "bytes": status.st_size}
+    return found
+
+
+@functools.cache
+def _sha256(path: Path, size: int, changed: int) -> str:
+    """Hash a file; `size` and `changed`, its time in ns, tell its versions apart in the cache."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def load_tensors(path: Path, safe_globals: list | None = None) -> object:

@@ -1,11 +1,13 @@
 """The folders and files of a run's results, as in Time-Series-Library."""
 
 import errno
+import hashlib
 import json
 import os
+import re
 import tempfile
 from argparse import Namespace
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
@@ -34,10 +36,14 @@ CALF_OPTIONS = (
 )
 LOCK = ".lock"
 MANIFEST = "manifest.json"
+CHECKPOINT = "checkpoint.safetensors"
+STATE, PREVIOUS_STATE = "state.safetensors", "state.previous.safetensors"
+DIGITS = 8  # of a digest
+LONGEST_SETTING = LONGEST_NAME - len("_") - DIGITS
 
 
 def settings_string(args: Namespace, iteration: int) -> str:
-    """Name a run: its folders and its heading in the results file.
+    """Name a run: its heading in the results file, and with a digest its folders.
 
     Raises:
         UserError: the name has a slash, a line break or another invisible character, or is too long
@@ -55,10 +61,10 @@ def settings_string(args: Namespace, iteration: int) -> str:
             "invisible"
         )
     length = len(setting.encode())
-    if length > LONGEST_NAME:
+    if length > LONGEST_SETTING:
         raise UserError(
             f"--model_id, --des and the like name a folder: {length} bytes are more than the "
-            f"{LONGEST_NAME} that a name can have"
+            f"{LONGEST_SETTING} that a name can have"
         )
     return setting
 
@@ -67,13 +73,48 @@ def configuration(arguments: Mapping, trained: Mapping | None = None) -> dict[st
     """Select the options that determine a run's results and are not in its settings string.
 
     Args:
-        arguments: of the run.
+        arguments: of the run, with the seed of the repetition.
         trained: of the training, if the run only tests a model, or else a digest of the model;
             None if the run trains the model itself.
 
     Returns:
-        Values by option; names of options of that training start with `trained `.
+        Values by option, paths resolved; names of options of that training start with `trained `.
     """
+    return _options(arguments, trained, _resolved)
+
+
+def digest(arguments: Mapping, trained: Mapping | None = None) -> str:
+    """Hash what determines a run's results and is not in its settings string: 8 hex digits.
+
+    Paths count as they are given, normalised: a project that is moved with its data still finds
+    the states of its runs.
+
+    Args:
+        arguments, trained: see `configuration`.
+    """
+    options = _options(arguments, trained, _as_given)
+    text = json.dumps(options, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:DIGITS]
+
+
+def _resolved(path: str) -> str:
+    """Resolve the path of a file; what is not there, such as a hub id, stays as it is."""
+    return str(Path(path).resolve()) if Path(path).exists() else path
+
+
+def _as_given(path: str) -> str:
+    """Normalise the path of a file, `./x` where it is relative, unlike the hub id or the word
+    x."""
+    if not Path(path).exists():
+        return path
+    normal = Path(os.path.normpath(path)).as_posix()
+    return normal if Path(path).is_absolute() else f"./{normal}"
+
+
+def _options(
+    arguments: Mapping, trained: Mapping | None, name_file: Callable[[str], str]
+) -> dict[str, object]:
+    """Select the options of `configuration`, with paths as `name_file` writes them."""
 
     def select(given: Mapping, names: tuple[str, ...]) -> dict[str, object]:
         chosen = {name: given[name] for name in names if name in given}
@@ -82,8 +123,7 @@ def configuration(arguments: Mapping, trained: Mapping | None = None) -> dict[st
         for name in set(PATHS) & chosen.keys():
             if name == "word_embedding_path" and chosen[name] in (NO_FILE, RANDOM):
                 continue  # whatever files there are
-            path = Path(chosen[name])  # what is not there, such as a hub id, stays as it is
-            chosen[name] = str(path.resolve()) if path.exists() else chosen[name]
+            chosen[name] = name_file(chosen[name])
         return chosen
 
     arguments = of_earlier_version(arguments)
@@ -106,11 +146,12 @@ def _without_absent_default(options: Mapping[str, object]) -> dict[str, object]:
 def difference(earlier: Mapping[str, object], now: Mapping[str, object]) -> str:
     """Describe how two configurations differ; empty if they do not.
 
-    Options that one of them lacks are of another version, and are ignored.
+    Options that one of them lacks are of another version, and are ignored. So are files that are
+    not where they were, because the project was moved.
     """
     found = {}
     for name in now:
-        if name in earlier and earlier[name] != now[name]:
+        if name in earlier and earlier[name] != now[name] and not _is_moved(name, earlier[name]):
             found.setdefault(name.removeprefix("trained "), (earlier[name], now[name]))
     if not found:
         return ""
@@ -121,34 +162,63 @@ def difference(earlier: Mapping[str, object], now: Mapping[str, object]) -> str:
     return f"with --{name} {before}, not {after}{more}"
 
 
+def _is_moved(name: str, earlier: object) -> bool:
+    """Whether an option names a file that is not where it was."""
+    if name.removeprefix("trained ") not in PATHS or not isinstance(earlier, str):
+        return False
+    return Path(earlier).is_absolute() and not Path(earlier).exists()
+
+
 class RunFolders:
-    """The folders of a run, named by its setting, in the working folder.
+    """The folders of a run, in the working folder, named by its settings string and its digest.
 
     Args:
-        setting: the settings string. checkpoints: the folder of `--checkpoints`.
+        setting: the settings string.
+        args: of the run, with the seed of the repetition. trained: see `configuration`.
         writes: whether this process may write; only rank 0 may.
 
     Attributes:
+        digest: tells runs of this setting apart. name: of the folders.
         state: file of the training state. best_checkpoint: file of the best model.
         results, plots: folders.
         more: further folders that the run writes to.
     """
 
-    def __init__(self, setting: str, checkpoints: str | Path, writes: bool = True):
-        self.setting, self.writes = setting, writes
-        self.state = Path(checkpoints) / setting / "state.safetensors"
-        self.best_checkpoint = self.state.with_name("checkpoint.safetensors")
-        self.results = Path("results") / setting
-        self.plots = Path("test_results") / setting
+    def __init__(
+        self, setting: str, args: Namespace, trained: Mapping | None = None, writes: bool = True
+    ):
+        self.setting, self.args, self.trained, self.writes = setting, args, trained, writes
+        self.digest = digest(vars(args), trained)
+        self.name = f"{setting}_{self.digest}"
+        self.state = Path(args.checkpoints) / self.name / STATE
+        self.best_checkpoint = self.state.with_name(CHECKPOINT)
+        self.results = Path("results") / self.name
+        self.plots = Path("test_results") / self.name
         self.more: list[Path] = []
 
-    def check_writable(self, args: Namespace) -> None:
+    def other_states(self) -> dict[Path, str]:
+        """Find the states of other runs of this setting, such as those of earlier versions, whose
+        folders had no digest.
+
+        Returns:
+            By their files: how the configuration differs from that of this run; empty where it
+            does not, as where paths are written in another way.
+        """
+        now = configuration(vars(self.args), self.trained)
+        found = {}
+        for folder in folders_of(self.setting, self.args.checkpoints):
+            has_state = any((folder / name).exists() for name in (STATE, PREVIOUS_STATE))
+            if folder.name != self.name and has_state:
+                found[folder / STATE] = _unlike(folder, now, self.setting)
+        return found
+
+    def check_writable(self) -> None:
         """Make the folders, and check before training that they can be written to.
 
         Raises:
             UserError: a folder can't be made or written to, or the results file can't.
         """
-        self.results_file = Path(f"results_{args.task_name}.txt")
+        self.results_file = Path(f"results_{self.args.task_name}.txt")
         if not self.writes:
             return
         try:
@@ -160,7 +230,7 @@ class RunFolders:
         except OSError as error:
             raise UserError(f"{self.results_file}: can't write there: {error.strerror}") from error
         folders = [self.results, self.plots, *self.more]
-        for folder in folders + ([self.state.parent] if args.is_training else []):
+        for folder in folders + ([self.state.parent] if self.args.is_training else []):
             try:
                 folder.mkdir(parents=True, exist_ok=True)
                 with tempfile.TemporaryFile(dir=folder):
@@ -169,31 +239,29 @@ class RunFolders:
                 raise UserError(f"{folder}: can't write there: {error.strerror}") from error
 
     @contextmanager
-    def claim(self, args: Namespace, trained: Mapping | None = None) -> Iterator[None]:
-        """Lock the folders against other runs of the same setting, and write the manifests.
-
-        Args:
-            args: the run's arguments. trained: see `configuration`.
+    def claim(self) -> Iterator[None]:
+        """Lock the folders against other runs of the same configuration, and write the manifests.
 
         Raises:
             UserError: another run is writing there; or the folders contain results, a checkpoint
-                or a state of another configuration without `--overwrite`; or the state to
-                `--resume` is of another configuration.
+                or a state of unknown or other options without `--overwrite`; or so does the state
+                to `--resume`.
         """
         if not self.writes:
             yield
             return
+        args = self.args
         own = [self.results, *([self.state.parent] if args.is_training else [])]
-        now = configuration(vars(args), trained)
+        now = configuration(vars(args), self.trained)
         with ExitStack() as stack:
             for folder in own:
                 if not stack.enter_context(locked(folder / LOCK)):
                     raise UserError(
-                        f"{folder}: another run of the same setting is writing there: wait for "
+                        f"{folder}: another run with the same options is writing there: wait for "
                         "it, or give another --model_id or --des"
                     )
                 remove_parts(folder)
-            unlike = {folder: how for folder in own if (how := self._conflict(folder, now))}
+            unlike = {folder: how for folder in own if (how := _unlike(folder, now, self.setting))}
             resumes = args.is_training and args.resume
             if resumes and self.state.exists() and self.state.parent in unlike:
                 raise UserError(
@@ -222,13 +290,6 @@ class RunFolders:
                 for folder in own:  # a manifest alone means nothing
                     if not content(folder):
                         (folder / MANIFEST).unlink(missing_ok=True)
-
-    def _conflict(self, folder: Path, now: Mapping[str, object]) -> str:
-        """Describe how the run in a folder differs from this one; empty if it does not."""
-        if not content(folder):
-            return ""
-        earlier = read_manifest(folder)
-        return "of unknown options" if earlier is None else difference(earlier, now)
 
     @contextmanager
     def arrays(self, **shapes: tuple[int, ...]) -> Iterator[dict[str, NpyWriter]]:
@@ -271,6 +332,68 @@ class RunFolders:
             if file.write(text) < len(text):
                 file.truncate(end)
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.results_file))
+
+
+def folders_of(setting: str, checkpoints: str | Path) -> list[Path]:
+    """List the folders of a setting in that of `--checkpoints`, also of earlier versions, which had
+    no digest."""
+    name = re.compile(rf"{re.escape(setting)}(_[0-9a-f]{{{DIGITS}}})?")
+    root = Path(checkpoints)
+    paths = root.iterdir() if root.is_dir() else ()
+    return sorted(path for path in paths if name.fullmatch(path.name))
+
+
+def find_checkpoint(setting: str, args: Namespace) -> Path:
+    """Find the checkpoint to test.
+
+    It is that of `--checkpoint`; or else that of the training with the same options; or else the
+    only one of this setting that was trained with them, whatever it was tested on; or else the only
+    one of this setting.
+
+    Args:
+        args: with the seed of the repetition.
+
+    Returns:
+        Its path; the second, which is absent, if there is none.
+
+    Raises:
+        UserError: there are several others.
+    """
+    if args.checkpoint:
+        return Path(args.checkpoint)
+    own = RunFolders(setting, args).best_checkpoint
+    found = [folder / CHECKPOINT for folder in folders_of(setting, args.checkpoints)]
+    found = [path for path in found if path.is_file()]
+    if own in found or not found:
+        return own
+    tested = set(TESTED) - set(TRAINED)
+    training = {
+        name: value
+        for name, value in configuration(vars(args)).items()
+        if name.startswith("trained ") and name.removeprefix("trained ") not in tested
+    }
+    found = [path for path in found if not _unlike(path.parent, training, setting)] or found
+    if len(found) > 1:
+        raise UserError(
+            f"several checkpoints of this setting: {', '.join(map(str, found))}: "
+            "choose one by --checkpoint"
+        )
+    print(f"tests {found[0]}")
+    return found[0]
+
+
+def _unlike(folder: Path, now: Mapping[str, object], setting: str) -> str:
+    """Describe how the run in a folder differs from a configuration of the same setting; empty if
+    it does not."""
+    if not content(folder):
+        return ""
+    earlier = read_manifest(folder)
+    if earlier is None:
+        return "of unknown options"
+    if folder.name == setting and "trained seed" in earlier:
+        # earlier versions, whose folders had no digest, recorded the seed of the first repetition
+        earlier["trained seed"] += int(setting.rpartition("_")[2])
+    return difference(earlier, now)
 
 
 def content(folder: Path) -> list[Path]:

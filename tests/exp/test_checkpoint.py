@@ -46,12 +46,12 @@ def test_reference_checkpoint(reference, results):
     np.testing.assert_array_equal(load(results() / "true.npy"), y)
 
 
-def test_reference_checkpoint_brings_its_own_backbone(reference, results):
+def test_reference_checkpoint_brings_its_own_backbone(reference, newest):
     _, argv = reference
     assert main(argv) == 0
-    expected = load(results() / "pred.npy")
-    assert main([*argv, "--llm_weights", "random", "--overwrite"]) == 0
-    np.testing.assert_allclose(load(results() / "pred.npy"), expected, rtol=1e-5, atol=1e-5)
+    expected = load(newest() / "pred.npy")
+    assert main([*argv, "--llm_weights", "random"]) == 0
+    np.testing.assert_allclose(load(newest() / "pred.npy"), expected, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize(

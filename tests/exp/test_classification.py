@@ -56,7 +56,7 @@ def test_classes_are_told_apart(classify, workdir, results):
     assert np.trace(confusion) == round(20 * accuracy)
     assert record["validation"] == "held-out fifth"
     setting, scores, empty, _ = (workdir / "results_classification.txt").read_text().split("\n")
-    assert setting == results().name
+    assert f"{setting}_{record['digest']}" == results().name
     assert scores == f"accuracy:{accuracy}"
     assert empty == ""
     assert next((workdir / "test_results").glob("*/confusion.png")).stat().st_size > 1000

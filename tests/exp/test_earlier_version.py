@@ -11,6 +11,7 @@ from exp.checkpoint import read_checkpoint
 from exp.exp_long_term_forecasting import ExpLongTermForecasting
 from run import main
 from utils.options import parse_args
+from utils.results import configuration
 
 FILES = Path(__file__).parent / "earlier_version"
 EXPECTED = json.loads((FILES / "expected.json").read_text())
@@ -64,6 +65,56 @@ def test_it_is_resumed_to_its_end(earlier, capsys, results):
     assert "training was finished" in capsys.readouterr().out
 
 
-def test_its_folder_belongs_to_its_configuration(earlier, refused):
-    assert "--seed 2021, not 3" in refused([*EXPECTED["argv"], "--seed", "3"])
-    assert "--seed 2021, not 3" in refused([*EXPECTED["argv"], "--seed", "3", "--resume"])
+def contents(folder: Path) -> dict:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_its_folder_is_left_as_it_was(earlier, results):
+    before = contents(earlier)
+    assert main([*EXPECTED["argv"], "--resume"]) == 0
+    assert contents(earlier) == before
+    assert results().name.startswith(f"{EXPECTED['setting']}_")
+
+
+@pytest.mark.parametrize("manifest", [False, True])
+def test_a_run_of_other_options_is_not_continued(earlier, capsys, manifest):
+    if manifest:
+        notes = configuration(read_checkpoint(earlier / "state.safetensors").metadata["arguments"])
+        (earlier / "manifest.json").write_text(json.dumps(notes))
+    before = contents(earlier)
+    assert main([*EXPECTED["argv"], "--seed", "3", "--resume"]) == 0
+    out = capsys.readouterr().out
+    assert "training starts at the beginning" in out
+    assert f"{earlier.name}/state.safetensors is of a run with --seed 2021, not 3" in out
+    assert contents(earlier) == before
+
+
+def test_its_second_repetition_is_continued(earlier, capsys):
+    """Its manifest has the seed of the first one."""
+    second = earlier.with_name(f"{earlier.name[:-1]}1")
+    earlier.rename(second)
+    run = ExpLongTermForecasting(parse_args([*EXPECTED["argv"], "--itr", "2", "--resume"]), 1)
+    assert (run.seed, run.args.seed) == (2022, 2022)
+    ((state, unlike),) = run.folders.other_states().items()
+    assert (state.resolve(), unlike) == (second / "state.safetensors", "")
+    assert run.state.resume().epoch == 2
+    assert "continues the run with the same options" in capsys.readouterr().out
+
+
+def test_its_results_are_left_as_they_were(earlier, workdir):
+    folder = workdir / "results" / EXPECTED["setting"]
+    folder.mkdir(parents=True)
+    (folder / "run.json").write_text("{}")
+    assert main([*EXPECTED["argv"], "--is_training", "0"]) == 0
+    assert [path.name for path in folder.iterdir()] == ["run.json"]
+
+
+def test_its_checkpoint_is_one_of_several(earlier, refused):
+    short = [*EXPECTED["argv"], "--train_epochs", "1"]
+    assert main([*short, "--seed", "3"]) == 0
+    test = [*short, "--is_training", "0"]
+    assert main([*test, "--train_epochs", "3"]) == 0
+    assert main([*test, "--seed", "3"]) == 0
+    message = refused([*test, "--seed", "4"])
+    assert "choose one by --checkpoint" in message
+    assert f"{EXPECTED['setting']}/checkpoint.safetensors, " in message

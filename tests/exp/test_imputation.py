@@ -31,11 +31,11 @@ def test_masked_entries_alone_are_scored(impute, workdir, results):
     assert len(list((workdir / "test_results").glob("*/*.png"))) == 5
 
 
-def test_runs_score_the_same_positions(impute, workdir, results):
+def test_runs_score_the_same_positions(impute, workdir, newest):
     masks = []
     for seed in ("1", "2"):
-        assert main(impute("--train_epochs", "1", "--seed", seed, "--overwrite")) == 0
-        masks.append(load(results() / "mask.npy"))
+        assert main(impute("--train_epochs", "1", "--seed", seed)) == 0
+        masks.append(load(newest() / "mask.npy"))
     assert np.array_equal(*masks)
 
 

@@ -49,7 +49,7 @@ def killed(small_data, tmp_path_factory):
         patch.chdir(folder)
         once_at(patch, "train_step", 2, raises(Killed()), step=9)
         run = experiment(LONG, small_data, "--save_every", "4")
-        with pytest.raises(Killed), run.folders.claim(run.args):
+        with pytest.raises(Killed), run.folders.claim():
             run.train()
     return folder, run.folders
 
@@ -432,18 +432,66 @@ def test_a_full_disk_when_interrupted(small_data, refused, monkeypatch):
 
 
 @pytest.mark.parametrize("more", [["--resume"], ["--resume", "--overwrite"], []])
-def test_a_state_of_another_configuration(small_data, stopped, workdir, refused, more):
+def test_a_state_of_another_configuration(small_data, stopped, workdir, capsys, more):
+    """Another run leaves it as it is, and says which it is."""
     kept = contents(workdir)
-    message = refused(argv(LONG, small_data, "--seed", "3", *more))
-    assert "seed 2021, not 3" in message
-    assert contents(workdir) == kept
+    assert main(argv(LONG, small_data, "--seed", "3", *more)) == 0
+    now = contents(workdir)
+    assert {path: now[path] for path in kept} == kept
+    out = capsys.readouterr().out
+    said = f"states of other options: {stopped.state} is of a run with --seed 2021, not 3\n"
+    assert (said in out) == ("--resume" in more)
 
 
-def test_a_state_alone_is_not_replaced_by_another_run(small_data, stopped, workdir, refused):
-    """Of a run that was stopped in its first epoch."""
-    stopped.best_checkpoint.unlink()
-    assert "--seed 2021, not 3" in refused(argv(LONG, small_data, "--seed", "3"))
-    assert main(argv(LONG, small_data, "--seed", "3", "--overwrite")) == 0
+def test_a_state_of_unknown_options(small_data, stopped, workdir, refused):
+    (stopped.state.parent / "manifest.json").unlink()
+    for path in stopped.state.parent.iterdir():
+        cut(path)
+    kept = contents(workdir)
+    for more in ((), ("--resume",), ("--resume", "--overwrite")):
+        assert "of unknown options" in refused(argv(LONG, small_data, *more))
+        assert contents(workdir) == kept
+    assert main(argv(LONG, small_data, "--overwrite")) == 0
+
+
+def test_a_state_of_the_same_options_in_other_words(
+    small_data, stopped, workdir, reference, monkeypatch, capsys
+):
+    """A path written in another way names another folder."""
+    monkeypatch.chdir(small_data)
+    relative = os.path.relpath(small_data, workdir)
+    monkeypatch.chdir(workdir)
+    found = trained(LONG, small_data, "--resume", "--root_path", relative)
+    assert f"continues the run with the same options in {stopped.state.parent}" in (
+        capsys.readouterr().out
+    )
+    assert differ(found, reference(LONG)) == []
+    other = stopped.state.parent
+    assert len(list(other.parent.iterdir())) == 2
+
+
+def test_a_project_that_was_moved(small_data, tmp_path, monkeypatch, reference, capsys):
+    """With its data, named by a relative path."""
+    before, after = tmp_path / "before", tmp_path / "after"
+    shutil.copytree(small_data, before / "data")
+    data = Path("data")
+    monkeypatch.chdir(before)
+    once_at(monkeypatch, "train_step", 2, raises(Killed()), step=9)
+    run = experiment(LONG, data, "--save_every", "4")
+    with pytest.raises(Killed), run.folders.claim():
+        run.train()
+    monkeypatch.chdir(tmp_path)
+    before.rename(after)
+    monkeypatch.chdir(after)
+    assert main(argv(LONG, data, "--resume")) == 0
+    assert "resumed from" in capsys.readouterr().out
+    (folder,) = Path("checkpoints").iterdir()
+    assert folder.name == run.folders.name
+    # a copy may have other data of that name
+    shutil.copytree(after, before)
+    monkeypatch.chdir(before)
+    assert main(argv(LONG, data)) == 2
+    assert f"--root_path {after / 'data'}, not {before / 'data'}" in capsys.readouterr().err
 
 
 def test_a_state_of_another_gpt2(small_data, stopped, refused, tmp_path):

@@ -1,6 +1,7 @@
 """Training, testing and forecasting through the command line, on a small GPT-2."""
 
 import json
+import re
 import resource
 import shutil
 import signal
@@ -8,6 +9,7 @@ import subprocess
 import sys
 import time
 from argparse import Namespace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -41,7 +43,8 @@ def test_a_run_leaves_everything_in_its_place(workdir, command, results, capsys)
     assert main(command()) == 0
     out = capsys.readouterr().out
     folder = results()
-    setting = folder.name
+    setting, _, digest = folder.name.rpartition("_")
+    assert re.fullmatch("[0-9a-f]{8}", digest)
     pred, true = load(folder / "pred.npy"), load(folder / "true.npy")
     metrics = load(folder / "metrics.npy")
     assert pred.shape == true.shape == (120 - 8 + 1, 8, 3)
@@ -57,16 +60,18 @@ def test_a_run_leaves_everything_in_its_place(workdir, command, results, capsys)
     assert scores.startswith("mse:")
     assert float(scores.split(", mae:")[1]) == pytest.approx(mae, rel=1e-6)
     assert empty == end == ""
-    assert len(list((workdir / "test_results" / setting).glob("*.png"))) == 5
+    assert len(list((workdir / "test_results" / folder.name).glob("*.png"))) == 5
     record = json.loads((folder / "run.json").read_text())
     assert record["scores"]["mse"] == pytest.approx(mse, rel=1e-6)
     assert record["backbone"]["llm_weights"] == "pretrained"
     assert record["best_epoch"]["epoch"] in (1, 2)
     assert len(record["epochs"]) == 2
     assert record["arguments"]["seed"] == record["seed"] == 2021
+    assert (record["setting"], record["digest"]) == (setting, digest)
+    assert record["folder"] == folder.name
     assert record["versions"]["torch"] == torch.__version__
     assert out.count("epoch ") == 2
-    with safe_open(workdir / "checkpoints" / setting / "checkpoint.safetensors", "pt") as file:
+    with safe_open(workdir / "checkpoints" / folder.name / "checkpoint.safetensors", "pt") as file:
         names = set(file.keys())
     assert "out_layer.weight" in names
     assert not [name for name in names if "base_layer" in name or "c_fc" in name]
@@ -74,13 +79,14 @@ def test_a_run_leaves_everything_in_its_place(workdir, command, results, capsys)
     assert not [path for path in workdir.rglob("*") if path.name.startswith(".")]
 
 
-def test_same_seed_same_numbers(workdir, command, results):
+def test_same_seed_same_numbers(workdir, command, newest):
     outcomes = []
     for seed in ("1", "1", "2"):
-        assert main(command("--seed", seed, "--overwrite")) == 0
-        outcomes.append(load(results() / "pred.npy"))
+        assert main(command("--seed", seed)) == 0
+        outcomes.append(load(newest() / "pred.npy"))
     assert np.array_equal(outcomes[0], outcomes[1])
     assert not np.array_equal(outcomes[0], outcomes[2])
+    assert len(list((workdir / "results").iterdir())) == 2
     headings = (workdir / "results_long_term_forecast.txt").read_text().split("\n\n")
     assert len(headings) == 4
 
@@ -88,7 +94,7 @@ def test_same_seed_same_numbers(workdir, command, results):
 def test_iterations(workdir, command):
     assert main(command("--itr", "2", "--train_epochs", "1")) == 0
     folders = sorted(path.name for path in (workdir / "results").iterdir())
-    assert [name[-2:] for name in folders] == ["_0", "_1"]
+    assert [name[-11:-8] for name in folders] == ["_0_", "_1_"]
     seeds = [
         json.loads((workdir / "results" / name / "run.json").read_text())["seed"]
         for name in folders
@@ -101,6 +107,7 @@ def test_testing_iterations_again(workdir, command):
     assert main(command("--itr", "2", "--is_training", "0")) == 0
     lines = (workdir / "results_long_term_forecast.txt").read_text().split("\n")
     assert lines[:6] == lines[6:12]
+    assert len(list((workdir / "results").iterdir())) == 2
 
 
 def test_training_learns(workdir, command):
@@ -163,23 +170,23 @@ def test_forecast_beyond_the_file(workdir, command, results, synthetic_csv):
     assert (ahead.iloc[:, 1:] < recent.max() + 2 * recent.std()).all(axis=None)
 
 
-def test_forecast_from_a_newer_file(workdir, command, results, synthetic_csv):
+def test_forecast_from_a_newer_file(workdir, command, newest, synthetic_csv):
     assert main(command("--do_predict")) == 0
-    expected = forecast(results)
+    expected = forecast(newest)
     checkpoint = next(workdir.glob("checkpoints/*/checkpoint.safetensors"))
     # the end of the same series alone, its columns in another order
     table = pd.read_csv(synthetic_csv).iloc[-24:]
     table = table[["OT", "date", "HULL", "HUFL"]]
     table.to_csv(workdir / "newer.csv", index=False)
     again = command("--do_predict", "--checkpoint", str(checkpoint), "--root_path", ".")
-    again = [*again, "--data_path", "newer.csv", "--is_training", "0", "--overwrite"]
+    again = [*again, "--data_path", "newer.csv", "--is_training", "0"]
     assert main(again) == 0
-    ahead = forecast(results)
+    ahead = forecast(newest)
     assert list(ahead.columns) == ["date", "OT", "HULL", "HUFL"]
     pd.testing.assert_frame_equal(ahead[expected.columns], expected, rtol=1e-4)
 
 
-def test_zero_shot(workdir, command, results, synthetic_csv):
+def test_zero_shot(workdir, command, newest, synthetic_csv):
     table = pd.read_csv(synthetic_csv)
     table.iloc[:, 1:] *= 100
     table["date"] = pd.date_range("2020-01-01", periods=len(table), freq="15min")
@@ -187,9 +194,9 @@ def test_zero_shot(workdir, command, results, synthetic_csv):
     table.to_csv(workdir / "other.csv", index=False)
     zero_shot = ("--zero_shot", "1", "--target_data", "other", "--root_path", ".")
     assert main(command()) == 0
-    plain = json.loads((results() / "run.json").read_text())
-    assert main(command(*zero_shot, "--overwrite")) == 0
-    record = json.loads((results() / "run.json").read_text())
+    plain = json.loads((newest() / "run.json").read_text())
+    assert main(command(*zero_shot)) == 0
+    record = json.loads((newest() / "run.json").read_text())
     assert record["test"]["data"] == "other.csv"
     # its own scaler makes the scaled copy the same data
     assert record["scores"]["mse"] == pytest.approx(plain["scores"]["mse"], rel=1e-4)
@@ -355,17 +362,17 @@ def test_debug_shows_where_an_error_comes_from(workdir, command, capsys):
     assert error.splitlines()[-1].startswith("error: ")
 
 
-def test_single_and_constant_channels(workdir, command, capsys, results, synthetic_csv):
+def test_single_and_constant_channels(workdir, command, capsys, newest, synthetic_csv):
     table = pd.read_csv(synthetic_csv)[["OT", "date"]]
     table.to_csv("one.csv", index=False)
     one = ("--root_path", ".", "--train_epochs", "1", "--data_path")
     assert main(command(*one, "one.csv")) == 0
-    assert load(results() / "pred.npy").shape[2] == 1
+    assert load(newest() / "pred.npy").shape[2] == 1
     table["flat"] = 0.1
     table.to_csv("flat.csv", index=False)
-    assert main(command(*one, "flat.csv", "--overwrite")) == 0
+    assert main(command(*one, "flat.csv")) == 0
     assert "constant in the training rows: flat" in capsys.readouterr().out
-    assert np.isfinite(load(results() / "pred.npy")).all()
+    assert np.isfinite(load(newest() / "pred.npy")).all()
 
 
 def test_filled_values_are_recorded(workdir, command, results, synthetic_csv, capsys):
@@ -391,26 +398,64 @@ def contents(folder) -> dict:
 
 
 @pytest.mark.parametrize(
-    "more", [["--seed", "3"], ["--batch_size", "32"], ["--is_training", "0", "--inverse"]]
+    "more",
+    [
+        ["--seed", "3"],
+        ["--task_loss", "mse"],
+        ["--learning_rate", "0.004"],
+        ["--is_training", "0", "--inverse"],
+    ],
 )
-def test_results_of_another_configuration_are_kept(workdir, command, refused, more):
+def test_other_configurations_have_folders_of_their_own(workdir, command, newest, more):
     short = command("--train_epochs", "1")
     assert main(short) == 0
-    before = contents(workdir)
-    assert more[-2 if more[0] != "--is_training" else -1] in refused([*short, *more])
-    assert contents(workdir) == before
-    assert main([*short, *more, "--overwrite"]) == 0
-    assert contents(workdir) != before
+    first, before = newest(), contents(workdir)
     assert main([*short, *more]) == 0
+    second, now = newest(), contents(workdir)
+    assert first.name[:-8] == second.name[:-8]
+    del before[workdir / "results_long_term_forecast.txt"]
+    assert {path: now[path] for path in before} == before
+    # with the same options, and others that change no result, each replaces its own
+    assert main([*short, *more, "--save_every", "5", "--overwrite"]) == 0
+    assert newest() == second
+    assert main(short) == 0
+    assert newest() == first
+    assert set(Path("results").iterdir()) == {first, second}
+    text = (workdir / "results_long_term_forecast.txt").read_text()
+    assert text.split("\n")[::3] == [first.name[:-9]] * 4 + [""]
 
 
-def test_a_checkpoint_of_another_configuration_is_kept(workdir, command, refused):
-    """What an interrupted run left: no results yet."""
-    short = command("--train_epochs", "1")
-    assert main(short) == 0
-    shutil.rmtree("results")
-    assert "--percent 100, not 90" in refused([*short, "--percent", "90"])
-    assert main(short) == 0
+def test_which_checkpoint_is_tested(workdir, command, newest, capsys, refused):
+    """That of the same options; or the only one trained with these; or the only one."""
+    test = ("--is_training", "0")
+    assert main(command("--train_epochs", "1")) == 0
+    first = newest()
+    said = f"tests checkpoints/{first.name}/checkpoint.safetensors\n"
+    assert main(command("--train_epochs", "1", *test)) == 0
+    assert said not in capsys.readouterr().out
+    assert main(command(*test)) == 0  # as trained by other options
+    assert said in capsys.readouterr().out
+    assert newest() == first
+    assert main(command("--train_epochs", "1", "--seed", "3")) == 0
+    capsys.readouterr()
+    assert main(command("--train_epochs", "1", "--inverse", *test)) == 0
+    assert said in capsys.readouterr().out
+    message = refused(command(*test))
+    assert "several checkpoints of this setting: checkpoints/" in message
+    assert "choose one by --checkpoint" in message
+    assert message.count("/checkpoint.safetensors") == 2
+
+
+def test_a_tested_repetition_has_its_own_seed(workdir, command, newest):
+    """Also where the checkpoint of the second one is tested as the first."""
+    assert main(command("--itr", "2", "--train_epochs", "1")) == 0
+    first, second = sorted(workdir.glob("checkpoints/*/checkpoint.safetensors"))
+    digests = set()
+    for path in (first, second):
+        assert main(command("--is_training", "0", "--checkpoint", str(path))) == 0
+        digests.add(newest().name[-8:])
+    assert digests == {path.parent.name[-8:] for path in (first, second)}
+    assert len(digests) == 2
 
 
 def test_results_of_an_unknown_run_are_kept(workdir, command, refused, results):
@@ -425,19 +470,21 @@ def test_results_of_an_unknown_run_are_kept(workdir, command, refused, results):
 def test_overwriting_leaves_nothing_of_the_other_run(workdir, command, results):
     short = command("--train_epochs", "1")
     assert main([*short, "--do_predict"]) == 0
-    assert main([*short, "--seed", "3", "--overwrite"]) == 0
+    (results() / "run.json").unlink()
+    (results() / "manifest.json").unlink()
+    assert main([*short, "--overwrite"]) == 0
     assert not (results() / "forecast.csv").exists()
 
 
-def test_another_model_is_another_configuration(workdir, command, refused, results):
+def test_another_model_is_another_configuration(workdir, command):
     short = command("--train_epochs", "1")
     assert main(short) == 0
     (ours,) = workdir.glob("checkpoints/*/checkpoint.safetensors")
     state = {name: value * 2 for name, value in read_checkpoint(ours).state.items()}
     notes = {"backbone": read_checkpoint(ours).metadata["backbone"]}
     save_file(state, "other.safetensors", {"calf": json.dumps(notes)})
-    message = refused([*short, "--is_training", "0", "--checkpoint", "other.safetensors"])
-    assert "another model" in message
+    assert main([*short, "--is_training", "0", "--checkpoint", "other.safetensors"]) == 0
+    assert len(list(Path("results").iterdir())) == 2
 
 
 def test_every_option_is_sorted():
@@ -503,18 +550,19 @@ def test_interrupted(workdir, command, sign, code):
     assert left == kept
 
 
-def test_a_second_run_of_the_same_setting(workdir, command, refused):
+def test_a_second_run_with_the_same_options(workdir, command, refused):
     process = started(command, workdir)
     argv = command("--train_epochs", "500", "--patience", "500")
     try:
-        assert "another run of the same setting" in refused(argv)
+        assert "another run with the same options" in refused(argv)
         assert process.poll() is None
     finally:
         process.kill()
         process.communicate()
     # the lock of a process that was killed blocks nobody
     assert list(workdir.rglob(".lock"))
-    assert main(command("--overwrite", "--train_epochs", "1")) == 0
+    with ExpLongTermForecasting(parse_args(argv)).folders.claim():
+        pass
     assert not list(workdir.rglob(".lock"))
 
 
@@ -576,16 +624,17 @@ def test_losses_are_reported_by_name(workdir, command, capsys, results):
         assert shown in out
 
 
-def test_without_fast_kernels(workdir, command, results, refused):
+def test_without_fast_kernels(workdir, command, newest):
     """Plain PyTorch trains too, and predicts the same with the same parameters."""
     assert main(command()) == 0
-    fast = load(results() / "pred.npy")
-    assert json.loads((results() / "run.json").read_text())["fast_cpu"]
+    first, fast = newest(), load(newest() / "pred.npy")
+    assert json.loads((first / "run.json").read_text())["fast_cpu"]
     assert main(command("--is_training", "0", "--fast_cpu", "off")) == 0
-    assert not json.loads((results() / "run.json").read_text())["fast_cpu"]
-    np.testing.assert_allclose(load(results() / "pred.npy"), fast, rtol=1e-4, atol=1e-5)
+    assert newest() == first
+    assert not json.loads((first / "run.json").read_text())["fast_cpu"]
+    np.testing.assert_allclose(load(first / "pred.npy"), fast, rtol=1e-4, atol=1e-5)
     # dropout draws other numbers, so that a training is another one
-    assert "--fast_cpu auto, not off" in refused(command("--fast_cpu", "off"))
-    assert main(command("--fast_cpu", "off", "--overwrite")) == 0
-    plain = load(results() / "metrics.npy")
+    assert main(command("--fast_cpu", "off")) == 0
+    assert newest() != first
+    plain = load(newest() / "metrics.npy")
     assert np.isfinite(plain[:2]).all()

@@ -217,7 +217,7 @@ def test_checkpoints(workdir, command, refused, capsys, option, value):
     if option == "llm_ablation":
         assert notes["backbone"][option] == value
     test = ("--is_training", "0", "--checkpoint", str(ours))
-    assert main(command(*test, f"--{option}", value, "--overwrite")) == 0
+    assert main(command(*test, f"--{option}", value)) == 0
     for other in ABLATIONS if option == "llm_ablation" else WORDS:
         if other != value:
             message = refused(command(*test, f"--{option}", other))
@@ -245,24 +245,28 @@ def without_path(argv: list[str]) -> list[str]:
     return argv[:at] + argv[at + 2 :]
 
 
-def record(folder: str = ".") -> dict:
-    (path,) = Path(folder).glob("results/*/run.json")
-    return json.loads(path.read_text())
+def newest() -> str:
+    """The name of the folders of the last run."""
+    paths = Path("results").glob("*/run.json")
+    return max(paths, key=lambda path: path.stat().st_mtime_ns).parent.name
 
 
-def manifests(folder: str = ".") -> set[str]:
-    """What the manifests of a run and of its checkpoint say of the word embeddings."""
-    read = [json.loads(path.read_text()) for path in Path(folder).glob("*/*/manifest.json")]
+def record() -> dict:
+    return json.loads((Path("results") / newest() / "run.json").read_text())
+
+
+def manifests() -> set[str]:
+    """What the manifests of the last run and of its checkpoint say of the word embeddings."""
+    read = [json.loads(path.read_text()) for path in Path().glob(f"*/{newest()}/manifest.json")]
     assert len(read) == 2
     names = ("word_embedding_path", "trained word_embedding_path")
     return {options[name] for options in read for name in names}
 
 
 def trained_bytes() -> dict[str, bytes]:
-    (ours,) = Path().glob("checkpoints/*/checkpoint.safetensors")
+    ours = Path("checkpoints") / newest() / "checkpoint.safetensors"
     found = {name: t.numpy().tobytes() for name, t in read_checkpoint(ours).state.items()}
-    (predictions,) = Path().glob("results/*/pred.npy")
-    return found | {"predictions": predictions.read_bytes()}
+    return found | {"predictions": (Path("results") / newest() / "pred.npy").read_bytes()}
 
 
 def write_words(path: str, seed: int = 0) -> None:
@@ -276,7 +280,8 @@ def test_random_weights_ignore_a_file_that_happens_to_be_there(workdir, command,
     assert "is not read" not in capsys.readouterr().out
     plain = trained_bytes()
     write_words(DEFAULT_PATH)
-    assert main(argv) == 0  # the same configuration, too: no --overwrite
+    assert main(argv) == 0
+    assert len(list(Path("results").iterdir())) == 1  # the same configuration, too
     assert trained_bytes() == plain
     out = capsys.readouterr().out
     assert out.count(f"{DEFAULT_PATH} is not read with random weights") == 1
@@ -286,7 +291,7 @@ def test_random_weights_ignore_a_file_that_happens_to_be_there(workdir, command,
     assert main([*argv, "--word_embedding_path", "none"]) == 0
     assert trained_bytes() == plain
     assert "is not read" not in capsys.readouterr().out
-    assert main([*argv, "--word_embedding_path", DEFAULT_PATH, "--overwrite"]) == 0
+    assert main([*argv, "--word_embedding_path", DEFAULT_PATH]) == 0
     assert trained_bytes() != plain
     assert record()["word_embeddings"].startswith(DEFAULT_PATH)
 
@@ -297,19 +302,19 @@ def test_pretrained_weights_read_the_default_file(workdir, command, refused):
     named = [*argv, "--word_embedding_path", DEFAULT_PATH]
     assert f"{DEFAULT_PATH}: no such file" in refused([*named, "--llm_weights", "random"])
     assert main([*named, "--words", "none"]) == 0
-    assert main([*argv, "--overwrite"]) == 0
+    assert main(argv) == 0
     assert manifests() == {"none"}
     assert main(named) == 0  # the same words
     assert record()["word_embeddings"].startswith("24 components computed from")
     write_words(DEFAULT_PATH)
     for more in ((), ("--llm_ablation", "random")):
-        assert main([*argv, *more, "--overwrite"]) == 0
+        assert main([*argv, *more]) == 0
         assert manifests() == {str(Path(DEFAULT_PATH).resolve())}
         assert record()["word_embeddings"].startswith(f"{DEFAULT_PATH} (SHA-256 ")
 
 
-def test_sources_of_word_embeddings(workdir, command, refused, capsys):
-    """Each is recorded, tested again, and replaces no run of another."""
+def test_sources_of_word_embeddings(workdir, command, capsys):
+    """Each is recorded, tested again, and has a folder of its own."""
     write_words("none")
     digest = hashlib.sha256(Path("none").read_bytes()).hexdigest()[:16]
     computed = "24 components computed from {} with its weights"
@@ -318,21 +323,18 @@ def test_sources_of_word_embeddings(workdir, command, refused, capsys):
         "random": ("random", f"random (seed 2021), variances of {computed}"),
         "./none": (str(Path("none").resolve()), f"./none (SHA-256 {digest})"),
     }
-    seen = []
+    seen = set()
     for path, (stated, source) in sources.items():
         more = ("--word_embedding_path", path)
-        if seen:
-            assert f"--word_embedding_path {seen[-1]}, not {stated}" in refused(
-                command(*SHORT, *more)
-            )
-        assert main(command(*SHORT, *more, "--overwrite")) == 0
+        assert main(command(*SHORT, *more)) == 0
+        assert newest() not in seen
+        seen.add(newest())
         source = source.format(record()["arguments"]["llm"])
         assert record()["word_embeddings"] == source
         assert f"word embeddings: {source}\n" in capsys.readouterr().out
         assert manifests() == {stated}
-        seen.append(stated)
         trained = trained_bytes()
-        assert main(command(*more, "--is_training", "0")) == 0
+        assert main(command(*SHORT, *more, "--is_training", "0")) == 0
         assert trained_bytes() == trained
         assert record()["word_embeddings"] == source
     write_words("none", seed=1)

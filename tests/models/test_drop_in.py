@@ -3,6 +3,7 @@
 import importlib
 import json
 import sys
+from pathlib import Path
 from textwrap import dedent
 
 import numpy as np
@@ -145,13 +146,14 @@ def test_configs_by_another_name(drop):
     assert registry.options_of("Odd") == {"seq_len", "pred_len", "d_ff", "n_heads"}
 
 
-def test_its_options_tell_runs_apart(drop, small_data, workdir, refused):
+def test_its_options_tell_runs_apart(drop, small_data, workdir):
     drop("Seq2seq", SEQ2SEQ)
     drop("Convolution_Parts", SMOOTH, "layers")
     assert main(command(LONG, small_data, "Seq2seq", "--d_model", "8")) == 0
     assert main(command(LONG, small_data, "Seq2seq", "--d_model", "8", "--c_out", "3")) == 0
-    message = refused(command(LONG, small_data, "Seq2seq", "--d_model", "8", "--moving_avg", "3"))
-    assert "with --moving_avg 25, not 3" in message
+    assert len(list(Path("results").iterdir())) == 1
+    assert main(command(LONG, small_data, "Seq2seq", "--d_model", "8", "--moving_avg", "3")) == 0
+    assert len(list(Path("results").iterdir())) == 2
 
 
 RECORDER = """

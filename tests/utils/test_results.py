@@ -4,20 +4,30 @@ import errno
 import io
 import multiprocessing
 import os
+import re
+import shutil
 import threading
+from argparse import Namespace
 from pathlib import Path
 
 import pytest
 
+from utils.errors import UserError
 from utils.locks import lock, locked
-from utils.results import RunFolders
+from utils.options import parse_args
+from utils.results import LONGEST_SETTING, RunFolders, digest, folders_of, settings_string
 
 RECORDS = 50
 
 
-def appending(folder: Path, setting: str, start) -> None:
-    folders = RunFolders(setting, folder)
+def folders_in(folder: Path, setting: str = "setting") -> RunFolders:
+    folders = RunFolders(setting, Namespace(checkpoints=folder))
     folders.results_file = folder / "results_x.txt"
+    return folders
+
+
+def appending(folder: Path, setting: str, start) -> None:
+    folders = folders_in(folder, setting)
     start.wait()
     for number in range(RECORDS):
         folders.append_result({"mse": number})
@@ -39,9 +49,78 @@ def test_eight_runs_append_whole_records(tmp_path):
     assert sorted(records) == sorted(whole)
 
 
+@pytest.fixture
+def digest_of(command, synthetic_csv, tmp_path, monkeypatch):
+    """The digest of a command line with more options, beside its data."""
+    shutil.copy(synthetic_csv, tmp_path / "x.csv")
+    monkeypatch.chdir(tmp_path)
+
+    def build(*more: str) -> str:
+        return digest(vars(parse_args(command("--root_path", ".", "--data_path", "x.csv", *more))))
+
+    return build
+
+
+def test_a_digest_is_of_what_determines_the_results(digest_of):
+    own = digest_of()
+    assert re.fullmatch("[0-9a-f]{8}", own)
+    for same in (
+        "--threads 3 --gpu 2 --resume --save_every 5 --overwrite --checkpoints elsewhere --debug",
+        "--grad_checkpoint --seed 2021 --task_w 1 --learning_rate 5e-3",
+        "--root_path ./",
+        "--root_path . --data_path ./x.csv",
+    ):
+        assert digest_of(*same.split()) == own, same
+    others = (
+        "--seed 3", "--learning_rate 0.004", "--task_loss mse", "--percent 50", "--inverse",
+        "--protocol published", "--word_embedding_path none", "--word_embedding_path random",
+        "--llm_weights random", "--fast_cpu off",
+    )  # fmt: skip
+    assert len({own, *(digest_of(*other.split()) for other in others)}) == len(others) + 1
+
+
+def test_a_digest_does_not_depend_on_order(command):
+    args = vars(parse_args(command()))
+    backwards = dict(reversed(args.items())) | {"model_options": args["model_options"][::-1]}
+    assert digest(backwards) == digest(args)
+
+
+def test_a_digest_does_not_depend_on_the_place(digest_of, tmp_path, monkeypatch):
+    """But on how a file is named, and on a file rather than a word."""
+    own = digest_of()
+    moved = tmp_path.with_name("moved")
+    tmp_path.rename(moved)
+    monkeypatch.chdir(moved)
+    assert digest_of() == own
+    assert digest_of("--root_path", str(moved)) != own
+    for word in ("none", "random"):
+        Path(word).touch()
+        file, mode = (digest_of("--word_embedding_path", name) for name in (f"./{word}", word))
+        assert file != mode
+
+
+def test_the_longest_name_of_a_folder(command, tmp_path):
+    args = parse_args(command("--des", ""))
+    room = LONGEST_SETTING - len(settings_string(args, 0).encode())
+    args.des = "x" * room
+    setting = settings_string(args, 0)
+    args.checkpoints = tmp_path
+    RunFolders(setting, args).state.parent.mkdir()
+    args.des += "x"
+    with pytest.raises(UserError, match=f"more than the {LONGEST_SETTING} "):
+        settings_string(args, 0)
+
+
+def test_folders_of_a_setting(tmp_path):
+    ours = ["a_gpt6_1", "a_gpt6_1_0123abcd", "a_gpt6_1_89ef0123"]
+    for name in [*ours, "a_gpt6_10", "a_gpt6_1_xyz", "a_gpt6_10_0123abcd", "aa_gpt6_1"]:
+        (tmp_path / name).mkdir()
+    assert [path.name for path in folders_of("a_gpt6_1", tmp_path)] == ours
+    assert folders_of("a_gpt6_1", tmp_path / "nowhere") == []
+
+
 def test_a_record_waits_for_the_one_being_written(tmp_path):
-    folders = RunFolders("setting", tmp_path)
-    folders.results_file = tmp_path / "results_x.txt"
+    folders = folders_in(tmp_path)
     with folders.results_file.open("ab") as file:
         lock(file.fileno())
         thread = threading.Thread(target=folders.append_result, args=({"mse": 1},))
@@ -54,8 +133,7 @@ def test_a_record_waits_for_the_one_being_written(tmp_path):
 
 
 def test_a_record_that_does_not_fit_is_taken_back(tmp_path, monkeypatch):
-    folders = RunFolders("setting", tmp_path)
-    folders.results_file = tmp_path / "results_x.txt"
+    folders = folders_in(tmp_path)
     folders.append_result({"mse": 1})
     before = folders.results_file.read_text()
 
@@ -133,8 +211,7 @@ def test_file_systems_without_locks(tmp_path, monkeypatch, number):
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(fcntl, "flock", flock)
-    folders = RunFolders("setting", tmp_path)
-    folders.results_file = tmp_path / "results_x.txt"
+    folders = folders_in(tmp_path)
     folders.append_result({"mse": 1})
     with locked(tmp_path / ".lock") as ours:
         assert ours

@@ -17,7 +17,7 @@ from sklearn.metrics import (
 from utils.errors import UserError
 from utils.files import NpyWriter, whole_file
 from utils.machine import usable_cores
-from utils.metrics import ErrorSums
+from utils.metrics import ErrorSums, PlacedErrorSums
 from utils.word_embeddings import load_word_embeddings
 
 
@@ -34,6 +34,25 @@ def test_metrics_are_scikit_learns():
     assert ours["rmse"] == pytest.approx(mean_squared_error(true, pred) ** 0.5)
     assert ours["mape"] == pytest.approx(100 * mean_absolute_percentage_error(true, pred))
     assert ours["mspe"] == pytest.approx((((true - pred) / true) ** 2).mean())
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_errors_by_step_and_channel_of_several_batches(masked):
+    rng = np.random.default_rng(0)
+    true, pred = rng.standard_normal((2, 50, 4, 3)).astype(np.float32)
+    scored = rng.random(true.shape) < 0.3
+    pred[~scored & masked] = np.nan  # never read
+    errors, plain = PlacedErrorSums(), ErrorSums()
+    for part in (slice(0, 20), slice(20, 50)):
+        given = [torch.tensor(array[part]) for array in (pred, true, scored)]
+        for sums in (errors, plain):
+            sums.add(*given[: 3 if masked else 2])
+    assert errors.metrics() == plain.metrics()
+    error = np.where(scored | (not masked), pred - true, np.nan).astype(np.float64)
+    for name, values in {"mse": error**2, "mae": np.abs(error)}.items():
+        by_channel = [means[name] for means in errors.by_channel(["a", "b", "c"]).values()]
+        np.testing.assert_allclose(errors.by_step()[name], np.nanmean(values, axis=(0, 2)))
+        np.testing.assert_allclose(by_channel, np.nanmean(values, axis=(0, 1)))
 
 
 def test_whole_file_is_whole_or_as_before(tmp_path):

@@ -1,0 +1,195 @@
+"""What `run.json` tells of a run, beside its scores."""
+
+import hashlib
+import itertools
+import json
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from exp import device, record
+from exp.device import peak_memory
+from exp.record import commit
+from run import EXPERIMENTS, main
+from tests.conftest import load
+from tests.exp.small_runs import argv, experiment
+from utils.files import fingerprints
+
+READ = {
+    "long_term_forecast": ["made_up.csv"],
+    "imputation": ["made_up.csv"],
+    "short_term_forecast": ["Train/Weekly-train.csv", "Test/Weekly-test.csv"],
+    "classification": ["Waves_TRAIN.ts", "Waves_TEST.ts"],
+    "anomaly_detection": ["MSL_train.npy", "MSL_test.npy", "MSL_test_label.npy"],
+}
+UNITS = {"short_term_forecast": "series", "classification": "samples", "anomaly_detection": "rows"}
+
+
+def record_of(folder: Path) -> dict:
+    return json.loads((folder / "run.json").read_text())
+
+
+@pytest.mark.parametrize("task", EXPERIMENTS)
+def test_every_task(small_data, workdir, results, task):
+    given = argv(task, small_data, "--train_epochs", "1", "--des", "it's")
+    assert main(given) == 0
+    found = record_of(results())
+    assert (found["task"], found["model"]) == (task, "CALF")
+    assert shlex.split(found["command"]) == ["python", "run.py", *given]
+    contents = {str(small_data / name): (small_data / name).read_bytes() for name in READ[task]}
+    assert found["data"] == {
+        path: {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+        for path, content in contents.items()
+    }
+    test = found["test"]
+    assert test["windows"] == test[UNITS.get(task, "windows")] > 20
+    assert test["seconds"] > 0
+    memory = found["peak_memory_mb"]
+    assert 100 < memory["host"] < 1e5
+    assert memory["device"] is None
+    assert ("errors" in found) == (task not in ("classification", "anomaly_detection"))
+
+
+def test_the_model_by_its_first_name(small_data, workdir, results):
+    given = argv("long_term_forecast", small_data, "--model", "LLaTA", "--train_epochs", "1")
+    assert main(given) == 0
+    assert record_of(results())["model"] == "CALF"
+
+
+@pytest.mark.parametrize(
+    ("task", "more"),
+    [
+        *itertools.product(
+            ("long_term_forecast", "imputation"), ((), ("--features", "S"), ("--inverse",))
+        ),
+        ("long_term_forecast", ("--features", "MS")),
+    ],
+)
+def test_errors_by_step_and_channel(small_data, workdir, results, task, more):
+    """Those of the arrays, whose mean is the score."""
+    given = argv(task, small_data, "--model", "DLinear", "--train_epochs", "1", *more)
+    assert main(given) == 0
+    pred, true = (load(results() / f"{name}.npy") for name in ("pred", "true"))
+    error = (pred - true).astype(np.float64)
+    if task == "imputation":
+        error[load(results() / "mask.npy") > 0] = np.nan
+    found = record_of(results())
+    errors = found["errors"]
+    channels = ["HUFL", "HULL", "OT"] if pred.shape[2] == 3 else ["OT"]
+    assert list(errors["by_channel"]) == channels
+    for name, values in {"mse": error**2, "mae": np.abs(error)}.items():
+        by_step, by_channel = np.nanmean(values, axis=(0, 2)), np.nanmean(values, axis=(0, 1))
+        np.testing.assert_allclose(errors["by_step"][name], by_step, rtol=1e-12)
+        found_by_channel = [by[name] for by in errors["by_channel"].values()]
+        np.testing.assert_allclose(found_by_channel, by_channel, rtol=1e-12)
+        assert np.nanmean(values) == pytest.approx(found["scores"][name], rel=1e-6)
+        if task == "long_term_forecast":
+            assert np.mean(errors["by_step"][name]) == pytest.approx(found["scores"][name])
+
+
+def test_m4_errors_by_step(small_data, workdir, results):
+    assert main(argv("short_term_forecast", small_data, "--train_epochs", "1")) == 0
+    found = record_of(results())
+    smape = found["errors"]["by_step"]["smape"]
+    assert np.mean(smape) == pytest.approx(found["scores"]["smape"])
+    pred = pd.read_csv("m4_results/CALF/Weekly_forecast.csv").to_numpy()[:, 1:].astype(float)
+    true = pd.read_csv(small_data / "Test" / "Weekly-test.csv").to_numpy()[:, 1:].astype(float)
+    by_hand = 200 * (np.abs(pred - true) / (np.abs(pred) + np.abs(true))).mean(0)
+    np.testing.assert_allclose(smape, by_hand)
+
+
+def test_a_file_is_hashed_once(tmp_path, monkeypatch):
+    path, hashed, plain = tmp_path / "x", [], hashlib.file_digest
+    monkeypatch.setattr(
+        hashlib, "file_digest", lambda file, name: (hashed.append(name), plain(file, name))[1]
+    )
+    path.write_text("one")
+    assert fingerprints([path]) == fingerprints([path])
+    assert len(hashed) == 1
+    before = fingerprints([path])
+    path.write_text("more")
+    assert fingerprints([path]) != before
+    assert len(hashed) == 2
+
+
+def test_rank_0_alone_hashes(small_data, workdir, monkeypatch):
+    run = experiment("imputation", small_data)
+    monkeypatch.setattr(record, "fingerprints", lambda paths: {str(path): {} for path in paths})
+    record.note_data(run, Path("x"))
+    assert run.data == {"x": {}}
+    run.folders.writes = False
+    record.note_data(run, Path("x"))
+    assert run.data == {}
+
+
+@pytest.fixture
+def code(tmp_path, monkeypatch) -> Path:
+    """A folder with a run.py, in place of that of the code."""
+    commit.cache_clear()
+    monkeypatch.setattr(record, "ROOT", tmp_path)
+    (tmp_path / "run.py").write_text("pass\n")
+    yield tmp_path
+    commit.cache_clear()
+
+
+def git(folder: Path, *words: str) -> str:
+    who = ["-c", "user.name=x", "-c", "user.email=x@y"]
+    done = subprocess.run(
+        ["git", "-C", folder, *who, *words], capture_output=True, text=True, check=True
+    )
+    return done.stdout.strip()
+
+
+def test_the_commit_of_the_code(code):
+    git(code, "init")
+    git(code, "commit", "--allow-empty", "-m", "one")
+    assert commit() is None  # the code is no part of this repository
+    git(code, "add", "run.py")
+    git(code, "commit", "-m", "two")
+    commit.cache_clear()
+    assert commit() == git(code, "rev-parse", "HEAD")
+    (code / "results.txt").write_text("results\n")
+    commit.cache_clear()
+    assert commit() == git(code, "rev-parse", "HEAD")
+    (code / "run.py").write_text("changed\n")
+    commit.cache_clear()
+    assert commit() == git(code, "rev-parse", "HEAD") + "+changes"
+
+
+def test_no_repository_and_no_git(code, monkeypatch, capfd):
+    assert commit() is None
+    git(code, "init")
+    commit.cache_clear()
+    monkeypatch.setenv("PATH", "")
+    assert commit() is None
+    assert capfd.readouterr() == ("", "")
+
+
+def test_memory_is_that_of_this_process(monkeypatch):
+    """Not of the one that started it, which `getrusage` counts on Linux."""
+    if not Path("/proc/self/status").exists():
+        pytest.skip("no /proc")
+    ballast = np.ones(400_000_000 // 8)
+    code = "from exp.device import _peak_host_memory; print(_peak_host_memory())"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=record.ROOT, capture_output=True, text=True, check=True
+    )
+    assert float(done.stdout) < peak_memory(torch.device("cpu"))["host"] - ballast.nbytes / 2e6
+
+
+def test_memory_without_proc(monkeypatch):
+    resource = pytest.importorskip("resource")
+    own = peak_memory(torch.device("cpu"))["host"]
+    monkeypatch.setattr(device, "Path", lambda _: Path("/nowhere"))
+    assert peak_memory(torch.device("cpu"))["host"] == pytest.approx(own, rel=0.05)
+    used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert peak_memory(torch.device("cpu"))["host"] == pytest.approx(used / 1e6, rel=0.05)
+    monkeypatch.setitem(sys.modules, "resource", None)
+    assert peak_memory(torch.device("cpu"))["host"] is None

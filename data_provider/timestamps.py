@@ -178,9 +178,13 @@ def warn_of_irregularities(path: Path, text: pd.Series, dates: pd.DatetimeIndex)
     )
 
 
-def season_length(dates: pd.DatetimeIndex) -> int:
-    """Steps of the usual season of increasing `dates`: a day of steps shorter than a day, a week of
-    days (of five business days), a year of weeks, months or quarters; else 1."""
+def season_length(table: "SeriesTable") -> int:
+    """Steps of the usual season of a table: a day of steps shorter than a day, a week of days (of
+    five business days), a year of weeks, months or quarters; else 1, and 0 where its dates count
+    steps."""
+    if table.offset is None:
+        return 0
+    dates = table.dates
     gaps = np.diff(dates) / np.timedelta64(1, "D")
     gaps = gaps[gaps > 0]
     days = float(np.median(gaps)) if len(gaps) else np.inf

@@ -26,7 +26,7 @@ class ExpSeries(ExpBasic):
         return replace(
             super().data_shape(),
             n_marks=windows.n_marks,
-            season_length=season_length(windows.dates),
+            season_length=self.season_length,
             target=windows.target,
         )
 
@@ -59,10 +59,11 @@ class ExpSeries(ExpBasic):
             )
 
     def note_files(self, *sources: SeriesSource | None) -> None:
-        """Store what `run.json` tells of the files: fingerprints, and how many values were
-        filled."""
+        """Store what `run.json` tells of the files (fingerprints, and how many values were
+        filled), and the length of a season."""
         tables = [source.table for source in sources if source is not None]
         self.filled = {str(table.path): table.filled for table in tables}
+        self.season_length = season_length(tables[-1])  # of the tested file
         note_data(self, *(table.path for table in tables))
 
     def report(

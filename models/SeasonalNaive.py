@@ -26,13 +26,16 @@ class Model(nn.Module):
         configs: task_name, seq_len, pred_len; season_length in steps.
 
     Raises:
-        UserError: the task is no forecasting task, or the look-back is shorter than a season.
+        UserError: the task is no forecasting task, the season is unknown, or the look-back is
+            shorter.
     """
 
     def __init__(self, configs: object):
         super().__init__()
         check_task("SeasonalNaive", configs.task_name, FORECASTING)
-        if not 0 < configs.season_length <= configs.seq_len:
+        if not configs.season_length:
+            raise UserError("the dates tell no season: give the steps of one by --season_length")
+        if configs.season_length > configs.seq_len:
             raise UserError(
                 f"a season of {configs.season_length} steps does not fit --seq_len "
                 f"{configs.seq_len}: give a longer one, or another --season_length"

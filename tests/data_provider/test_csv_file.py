@@ -12,6 +12,7 @@ from data_provider.timestamps import (
     future_dates,
     irregular_steps,
     parse_timestamps,
+    season_length,
 )
 from utils.errors import UserError
 
@@ -274,3 +275,15 @@ def test_whole_numbers(text, first, offset):
     assert (dates[0], found) == (pd.Timestamp(first), offset)
     if offset is None:
         assert format_timestamps(dates, offset).tolist() == [int(word) for word in column]
+
+
+@pytest.mark.parametrize(
+    ("first", "step", "season"),
+    [("2020-01-01", "h", 24), ("2020-01-01", "D", 7), ("2020-01-01", "W", 52), (100, 1, 0)],
+)
+def test_season(tmp_path, first, step, season):
+    """Of whole numbers it is unknown."""
+    whole = isinstance(first, int)
+    dates = range(first, first + 30) if whole else pd.date_range(first, periods=30, freq=step)
+    pd.DataFrame({"date": dates, "x": range(30)}).to_csv(tmp_path / "x.csv", index=False)
+    assert season_length(read_series(tmp_path / "x.csv")) == season

@@ -56,11 +56,11 @@ def test_masks_of_validation(impute):
     assert published.epoch_scores(1)[0] != published.epoch_scores(2)[0]
 
 
-def test_original_units(impute, results, capsys):
+def test_original_units(impute, newest, capsys):
     arrays = []
     for protocol in ("published", "sound"):
-        assert main(impute("--inverse", "--protocol", protocol, "--overwrite")) == 0
-        arrays.append(load(results() / "true.npy"))
+        assert main(impute("--inverse", "--protocol", protocol)) == 0
+        arrays.append(load(newest() / "true.npy"))
     out = capsys.readouterr().out
     assert "--inverse leaves errors and forecasts standardised" in out
     assert "errors are in original units" in out

@@ -55,7 +55,7 @@ def run(task: str, data: Path, folder: Path, monkeypatch, *more: str) -> tuple[d
     monkeypatch.chdir(folder)
     of_task = experiment(task, data, *more)
     of_task.train()
-    with of_task.folders.claim(of_task.args):
+    with of_task.folders.claim():
         of_task.test()
     chosen = left(of_task)
     notes = read_checkpoint(of_task.folders.state).metadata["progress"]

@@ -205,7 +205,7 @@ def add_own_options(parser: argparse.ArgumentParser) -> None:
     own.add_argument(
         "--overwrite",
         action="store_true",
-        help="replace the results of another configuration with the same folder name",
+        help="replace what the run's folders hold of unknown options",
     )
     own.add_argument(
         "--resume", action="store_true", help="continue where a run with the same options stopped"

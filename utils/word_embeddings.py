@@ -2,7 +2,6 @@
 them, or none."""
 
 import _codecs
-import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +9,7 @@ import torch
 from torch import Tensor
 
 from utils.errors import UserError
-from utils.files import load_tensors, require_file
+from utils.files import fingerprints, load_tensors, require_file
 
 DEFAULT_PATH = "wte_pca_500.pt"
 # The values of --word_embedding_path that name no file: the principal components of the backbone's
@@ -85,8 +84,8 @@ def require_word_embeddings(path: str | Path) -> None:
 
 def describe_file(path: str) -> str:
     """Name a file and the start of its SHA-256, which tells files of one name apart."""
-    with Path(path).open("rb") as file:
-        return f"{path} (SHA-256 {hashlib.file_digest(file, 'sha256').hexdigest()[:16]})"
+    (found,) = fingerprints([Path(path)]).values()
+    return f"{path} (SHA-256 {found['sha256'][:16]})"
 
 
 def first_components(embeddings: Tensor, n_components: int, source: str) -> Tensor:

@@ -359,12 +359,13 @@ DANGEROUS = {
     "torch.hub.load": {}, "np.load": {"allow_pickle": False}, "numpy.load": {"allow_pickle": False},
     "np.lib.format.read_array": {}, "npy.read_array": {}, "format.read_array": {},
     "pd.read_pickle": {}, "pandas.read_pickle": {}, "pd.read_hdf": {}, "pd.eval": {},
-    "os.system": {}, "os.popen": {}, "yaml.load": {}, "yaml.unsafe_load": {},
+    "os.system": {}, "os.popen": {}, "yaml.load": {}, "yaml.unsafe_load": {}, "yaml.full_load": {},
+    "yaml.load_all": {}, "yaml.unsafe_load_all": {}, "yaml.full_load_all": {},
     "open_memmap": {"mode": "r"},
 }  # fmt: skip
 DANGEROUS_MODULES = {
     "pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal",
-    "pickletools", "jsonpickle", "yaml",
+    "pickletools", "jsonpickle",
 }  # fmt: skip
 DANGEROUS_FLAGS = {
     "shell", "trust_remote_code", "allow_pickle", "allow_all_kernels", "use_kernels",
@@ -417,7 +418,8 @@ def test_every_source_is_looked_at():
         "import pickle", "from pickle import loads", "import joblib", "from sklearn import joblib",
         "torch.load(x)", "torch.load(x, weights_only=False)", "torch.load(x, weights_only=flag)",
         "from torch import load", "np.load(x)", "np.load(x, allow_pickle=True)",
-        "f(x, allow_pickle=flag)", "eval(x)", "exec(x)", "yaml.load(x)", "import yaml",
+        "f(x, allow_pickle=flag)", "eval(x)", "exec(x)",
+        "yaml.load(x)", "yaml.full_load(x)", "from yaml import load",
         "subprocess.run(x, shell=True)", "GPT2Model.from_pretrained(x, trust_remote_code=True)",
         "os.system(x)", "pd.read_pickle(x)", "__import__(x)", "open_memmap(x)",
     ],

@@ -75,7 +75,7 @@ def make_report(folders: list[Path]) -> tuple[dict[str, str], list[str]]:
         for grid in every_grid
         if grid.records
     }
-    lead = f"{len(runs)} runs in {len(tables)} tables."
+    lead = f"Runs: {len(runs)}. Tables: {len(tables)}."
     files["runs.csv"] = formats.csv_text(formats.run_records(runs))
     files["report.md"] = formats.markdown_report(TITLE, lead, every_grid, notes)
     files["report.tex"] = formats.latex_report(citable)

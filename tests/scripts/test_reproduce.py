@@ -3,6 +3,7 @@
 Most tests use a stand-in for `run.py`; the slow one does real trainings.
 """
 
+import contextlib
 import json
 import os
 import signal
@@ -23,6 +24,7 @@ from scripts.reproduction.options import identity, parsed, with_option
 from tests.conftest import ROOT, WIDTH, load
 from utils.errors import UserError
 from utils.files import METADATA_KEY
+from utils.report import main as report_main
 
 BASE = "--task_name long_term_forecast --is_training 1 --model_id t --data custom"
 OPTIONS = f"{BASE} --model DLinear --root_path . --data_path made_up.csv"
@@ -577,6 +579,13 @@ def test_killed_twice_and_started_again(small_data, workdir, started):
     expected = results(undisturbed)
     assert len(expected) == 6
     assert results(workdir) == expected
+    with contextlib.chdir(undisturbed):
+        assert report_main(["results", "--output", "report"]) == 0
+    tables = [
+        {path.name: path.read_bytes() for path in folder.glob("report/tables/*.csv")}
+        for folder in (workdir, undisturbed)
+    ]
+    assert tables[0] == tables[1] != {}
 
 
 def test_an_unreadable_list(workdir):

@@ -40,14 +40,14 @@ def test_runs_score_the_same_positions(impute, workdir, newest):
 
 
 @pytest.mark.parametrize("protocol", ["sound", "published"])
-def test_every_window_counts(impute, protocol):
+def test_every_window_counts(impute, workdir, protocol):
     """A window needs no rows behind it, whatever `--pred_len` says."""
     run = ExpImputation(parse_args(impute("--pred_len", "30", "--protocol", protocol)))
     assert len(run.train_set) == 420 - 24 + 1
     assert "_pl0_" in run.setting
 
 
-def test_masks_of_validation(impute):
+def test_masks_of_validation(impute, workdir):
     """Fixed; in the published way drawn anew for each epoch."""
     sound, published = (
         ExpImputation(parse_args(impute("--protocol", p))) for p in ("sound", "published")
@@ -56,7 +56,7 @@ def test_masks_of_validation(impute):
     assert published.epoch_scores(1)[0] != published.epoch_scores(2)[0]
 
 
-def test_original_units(impute, newest, capsys):
+def test_original_units(impute, workdir, newest, capsys):
     arrays = []
     for protocol in ("published", "sound"):
         assert main(impute("--inverse", "--protocol", protocol)) == 0
@@ -67,7 +67,7 @@ def test_original_units(impute, newest, capsys):
     assert np.abs(arrays[0]).max() < 10 < np.abs(arrays[1]).max()
 
 
-def test_masks_do_not_depend_on_the_batch(impute):
+def test_masks_do_not_depend_on_the_batch(impute, workdir):
     experiment = ExpImputation(parse_args(impute()))
     together, alone = (
         experiment._masked_batch(experiment.test_set, torch.tensor(index)).mask

@@ -59,11 +59,11 @@ class ExpBasic(ABC):
 
     def __init__(self, args: Namespace, iteration: int = 0):
         self.started, self.commit = datetime.now(UTC).isoformat(timespec="seconds"), commit()
+        self.published = args.protocol == "published"
         objective_type = objective_class(args.model)
         self.seed = args.seed + iteration
         args = Namespace(**vars(args) | {"seed": self.seed})
         self.args = args = self.resolve_args(objective_type.resolve_args(args))
-        self.published = args.protocol == "published"
         self.setting = settings_string(args, iteration)
         seed_everything(self.seed)
         self.processes = Processes(args.use_gpu, "use_gpu" in args.given)

@@ -34,7 +34,7 @@ class ExpClassification(ExpBasic):
         """Read the files, whose longest series is the look-back, as in the published code."""
         if args.data != "UEA":
             raise UserError(f"--data {args.data}: classification needs --data UEA")
-        self.files = read_pair(args.root_path, args.protocol == "published")
+        self.files = read_pair(args.root_path, self.published)
         length = common_length(self.files)
         return Namespace(**{**vars(args), "seq_len": length, "pred_len": 0})
 

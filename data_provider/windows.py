@@ -28,6 +28,8 @@ class WindowDataset(Dataset):
         pred_len: horizon P.
         target: the only channel that is scored; None scores all.
         freq, embed: see `utils.timefeatures.time_features`.
+        starts: first rows of the windows, `[windows]`; by default every row that a whole window
+            follows. Series in a row, one below the other, need it.
 
     `dataset[i]` is an item as in Time-Series-Library; `batch` gathers many windows at once.
     """
@@ -44,6 +46,7 @@ class WindowDataset(Dataset):
         target: int | None = None,
         freq: str = "h",
         embed: str = "timeF",
+        starts: np.ndarray | None = None,
     ):
         self.values = torch.tensor(values, dtype=torch.float32)
         self.dates = dates
@@ -52,8 +55,11 @@ class WindowDataset(Dataset):
         self.seq_len, self.label_len, self.pred_len = seq_len, min(label_len, seq_len), pred_len
         self.target = target
         self.freq, self.embed = freq, embed
+        self.starts = None if starts is None else torch.as_tensor(starts, dtype=torch.int64)
 
     def __len__(self) -> int:
+        if self.starts is not None:
+            return len(self.starts)
         return max(0, len(self.values) - self.seq_len - self.pred_len + 1)
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -67,7 +73,7 @@ class WindowDataset(Dataset):
         """
         if not -len(self) <= index < len(self):
             raise IndexError(f"window {index} of {len(self)}")
-        start = index % len(self)
+        start = int(self._first_rows(torch.tensor(index % len(self))))
         cut = start + self.seq_len
         x = slice(start, cut)
         y = slice(cut - self.label_len, cut + self.pred_len)
@@ -91,6 +97,7 @@ class WindowDataset(Dataset):
     def to(self, device: torch.device | str) -> "WindowDataset":
         """Move the rows to `device`, where batches are then gathered."""
         self.values = self.values.to(device)
+        self.starts = None if self.starts is None else self.starts.to(device)
         self.__dict__.pop("marks", None)
         return self
 
@@ -101,7 +108,8 @@ class WindowDataset(Dataset):
             index: indices of the windows, `[batch]`, on the device of the rows.
         """
         windows = self.values.unfold(0, self.seq_len + self.pred_len, 1)
-        x, y = windows[index].transpose(1, 2).split([self.seq_len, self.pred_len], dim=1)
+        chosen = windows[self._first_rows(index)].transpose(1, 2)
+        x, y = chosen.split([self.seq_len, self.pred_len], dim=1)
         return x, y
 
     def batch_marks(self, index: Tensor) -> tuple[Tensor, Tensor]:
@@ -112,8 +120,12 @@ class WindowDataset(Dataset):
             index: as for `batch`.
         """
         windows = self.marks.unfold(0, self.seq_len + self.pred_len, 1)
-        marks = windows[index].transpose(1, 2)
+        marks = windows[self._first_rows(index)].transpose(1, 2)
         return marks[:, : self.seq_len], marks[:, self.seq_len - self.label_len :]
+
+    def _first_rows(self, index: Tensor) -> Tensor:
+        """First rows of the windows `index`, in the same shape."""
+        return index if self.starts is None else self.starts[index]
 
     def scored(self, y: Tensor) -> Tensor:
         """Select the scored channels of `y` `[batch, steps, channels]`, or `[batch, steps, 1]` if

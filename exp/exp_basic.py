@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -50,6 +51,7 @@ class ExpBasic(ABC):
     higher_is_better = False
     drop_last = True  # whether training drops an incomplete last batch, as published
     published_rules = SOUND  # of the loop, under `--protocol published`
+    root = Path()  # folder of the results
 
     train_set: WindowSet | None = None  # None without training
     val_set: WindowSet | None = None
@@ -73,11 +75,14 @@ class ExpBasic(ABC):
         if objective_type.trained and not args.is_training:
             self.checkpoint = read_checkpoint(find_checkpoint(self.setting, args))
         trained = self.checkpoint and self.checkpoint.trained_with()
-        self.folders = RunFolders(self.setting, args, trained, self.processes.rank == 0)
+        writes = self.processes.rank == 0
+        self.folders = RunFolders(self.setting, args, trained, writes, self.root)
         self.prepare_data()
         self.folders.check_writable()
 
         # the model and its device
+        if self.checkpoint is not None:
+            args = objective_type.take_from_state(args, self.checkpoint.state)
         self.objective = objective = objective_type(args, self.data_shape(), device)
         if self.checkpoint is not None:
             self.load(self.checkpoint)
@@ -275,7 +280,7 @@ class ExpBasic(ABC):
                 "epochs": [asdict(record) for record in self.progress.history],
                 **self.checkpoint_notes(),
             }
-            save_tensors(self.folders.best_checkpoint, self.objective.saved_state(), notes)
+            save_tensors(self.folders.best_checkpoint, self.objective.checkpoint_state(), notes)
 
     def save_state(self) -> None:
         """Write the state of training."""

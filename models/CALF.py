@@ -128,6 +128,8 @@ class Model(nn.Module):
         backbone: the GPT-2 to take over; by default what `configs` names is loaded.
         word_embeddings: principal word embeddings `[d_model, components]`; by default those of
             `word_embedding_path`. `words` and `n_components` apply to them.
+        word_table: the table that was used in training, `[components, d_model]`, as checkpoints
+            have it; nothing is loaded or drawn then.
 
     Attributes:
         backbone: which GPT-2 this is, as text. blocks: what of it the branches use, as text.
@@ -142,6 +144,7 @@ class Model(nn.Module):
         configs: object,
         backbone: GPT2Model | None = None,
         word_embeddings: Tensor | None = None,
+        word_table: Tensor | None = None,
     ):
         super().__init__()
         is_config = isinstance(configs, CALFConfig)
@@ -153,7 +156,10 @@ class Model(nn.Module):
         check_backbone(backbone.config, config.llm, config.d_model, n_layer)
         self.blocks = describe_blocks(n_layer, config.llm_ablation, config.seed)
         d_model = config.d_model
-        word_embeddings = self._choose_word_embeddings(backbone, word_embeddings)
+        if word_table is not None:
+            self.word_embeddings_source, word_embeddings = "the checkpoint", word_table.T
+        else:
+            word_embeddings = self._choose_word_embeddings(backbone, word_embeddings)
         divides = d_model % config.match_heads == 0
         n_heads = config.match_heads if divides else backbone.config.n_head
         self.in_layer = CrossModalMatch(config.seq_len, word_embeddings, n_heads)

@@ -142,9 +142,18 @@ class Objective(ABC):
         """Compile the model by `torch.compile`, in place."""
         self.model.compile()
 
+    @staticmethod
+    def take_from_state(args: Options, state: Mapping[str, Tensor]) -> Options:
+        """Let the model be built from what a checkpoint has, instead of from files."""
+        return args
+
     def saved_state(self) -> dict[str, Tensor]:
-        """What a checkpoint contains: by default all parameters and buffers."""
+        """What training changes: by default all parameters and buffers."""
         return self.model.state_dict()
+
+    def checkpoint_state(self) -> dict[str, Tensor]:
+        """What a checkpoint contains: `saved_state`, and what else the model is built from."""
+        return self.saved_state()
 
     def load_state(self, state: Mapping[str, Tensor], notes: Mapping, path: Path) -> None:
         """Load what `saved_state` returned; it may contain parameters that are not saved.

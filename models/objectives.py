@@ -20,6 +20,7 @@ from utils.losses import CALFLoss
 from utils.word_embeddings import DEFAULT_PATH, NO_FILE, require_word_embeddings
 
 PROJECTION_LEARNING_RATE = 1e-4
+WORD_TABLE = "in_layer.word_embedding"  # in checkpoints
 
 
 class FrozenBackbone(Objective):
@@ -116,7 +117,8 @@ class CALFObjective(FrozenBackbone):
         # first: an unknown loss fails at once, a backbone takes seconds to load
         self.loss = CALFLoss.from_args(args)
         given = SimpleNamespace(**vars(args) | asdict(shape))
-        self.model = model = Model(CALFConfig.from_args(given)).to(device)
+        table = getattr(args, "word_table", None)
+        self.model = model = Model(CALFConfig.from_args(given), word_table=table).to(device)
         model.check_channels(shape.n_channels)
         model.grad_checkpoint(args.grad_checkpoint)
         self.split_batches(shape.n_channels, args.batch_size, device)
@@ -133,6 +135,13 @@ class CALFObjective(FrozenBackbone):
             f"{counts['in_memory']:,} parameters, on {device}"
         )
         print(f"word embeddings: {model.word_embeddings_source}")
+
+    @staticmethod
+    def take_from_state(args: Options, state: Mapping[str, Tensor]) -> Options:
+        """Take the word embeddings of a checkpoint: their file is not needed any more."""
+        args = copy(args)
+        args.word_table = state.get(WORD_TABLE)
+        return args
 
     def losses(self, batch: Batch, weight: Weight) -> dict[str, Tensor]:
         output = self.branches(
@@ -159,6 +168,11 @@ class CALFObjective(FrozenBackbone):
         self.model.gpt2.train()
         self.model.gpt2_text.train()
 
+    def checkpoint_state(self) -> dict[str, Tensor]:
+        """Trained parameters, and the word embeddings."""
+        words = getattr(self.model.in_layer, "word_embedding", None)
+        return self.saved_state() | ({} if words is None else {WORD_TABLE: words})
+
     def load_state(self, state: Mapping[str, Tensor], notes: Mapping, path: Path) -> None:
         """Load trained parameters, or a complete state dict of the authors' code.
 
@@ -174,7 +188,7 @@ class CALFObjective(FrozenBackbone):
                         f"{path} was trained with --{name} {before[name]}: give the same"
                     )
         # token tables and causal masks, which this model does not have
-        left_out = (".wte.weight", ".attn.bias", ".attn.masked_bias")
+        left_out = (".wte.weight", ".attn.bias", ".attn.masked_bias", WORD_TABLE)
         state = {name: value for name, value in state.items() if not name.endswith(left_out)}
         self.check_state(state, path)
         own_alpha = self.model.config.lora_alpha

@@ -176,6 +176,7 @@ class RunFolders:
         setting: the settings string.
         args: of the run, with the seed of the repetition. trained: see `configuration`.
         writes: whether this process may write; only rank 0 may.
+        root: folder of the results.
 
     Attributes:
         digest: tells runs of this setting apart. name: of the folders.
@@ -185,15 +186,20 @@ class RunFolders:
     """
 
     def __init__(
-        self, setting: str, args: Namespace, trained: Mapping | None = None, writes: bool = True
+        self,
+        setting: str,
+        args: Namespace,
+        trained: Mapping | None = None,
+        writes: bool = True,
+        root: Path = Path(),  # noqa: B008
     ):
         self.setting, self.args, self.trained, self.writes = setting, args, trained, writes
         self.digest = digest(vars(args), trained)
         self.name = f"{setting}_{self.digest}"
         self.state = Path(args.checkpoints) / self.name / STATE
         self.best_checkpoint = self.state.with_name(CHECKPOINT)
-        self.results = Path("results") / self.name
-        self.plots = Path("test_results") / self.name
+        self.root, self.results = root, root / "results" / self.name
+        self.plots = root / "test_results" / self.name
         self.more: list[Path] = []
 
     def other_states(self) -> dict[Path, str]:
@@ -218,7 +224,7 @@ class RunFolders:
         Raises:
             UserError: a folder can't be made or written to, or the results file can't.
         """
-        self.results_file = Path(f"results_{self.args.task_name}.txt")
+        self.results_file = self.root / f"results_{self.args.task_name}.txt"
         if not self.writes:
             return
         try:

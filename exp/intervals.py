@@ -1,0 +1,213 @@
+"""Prediction intervals by split conformal prediction, for each step and channel.
+
+The error of a forecast is measured in units of the spread of its own look-back. The quantiles of
+these errors on validation windows, which training has not used, are the intervals of later
+forecasts. They cover as often as they say if later windows come from the same distribution as the
+validation windows (exchangeability). Time series drift, so that coverage on new data has to be
+measured (`coverage` in `run.json`); `Recalibration` follows a drift by the errors known so far.
+
+Sources: Lei et al., Distribution-Free Predictive Inference for Regression, 2018 (errors in units of
+a local spread); Romano et al., Conformalized Quantile Regression, 2019 (both tails).
+"""
+
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from math import ceil, floor
+
+import torch
+from torch import Tensor
+
+from utils.errors import UserError
+
+# A level of 80 % needs 0.1 and 0.9; other probabilities are interpolated.
+PROBABILITIES = (
+    0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5,
+    0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 0.975, 0.99, 0.995,
+)  # fmt: skip
+LEAST = 0.25  # of the mean spread of a channel, added to each: constant windows have none
+MAX_VALUES = 2**26  # errors that are kept for calibration
+RECENT = 512  # most windows of a `Recalibration`
+
+
+def spread(x: Tensor) -> Tensor:
+    """Standard deviation of look-backs `[windows, seq_len, channels]`: `[windows, 1, channels]`."""
+    return x.std(dim=1, keepdim=True, unbiased=False)
+
+
+def tails(level: float) -> tuple[float, float]:
+    """Probabilities below the lower and the upper bound of a level in %."""
+    return (1 - level / 100) / 2, (1 + level / 100) / 2
+
+
+@dataclass(frozen=True)
+class Intervals:
+    """Quantiles of errors in units of the spread of the look-back.
+
+    Attributes:
+        quantiles: `[probabilities, steps, channels]`, of truth minus forecast, for `PROBABILITIES`.
+        least: added to the spread of a look-back, `[channels]`, in units of the model's input.
+        windows: of the calibration.
+    """
+
+    quantiles: Tensor
+    least: Tensor
+    windows: int
+
+    @classmethod
+    def calibrate(cls, windows: Iterable[tuple[Tensor, Tensor, Tensor]]) -> "Intervals":
+        """Compute the quantiles from forecasts of windows that training has not used.
+
+        Args:
+            windows: batches of look-back `[batch, seq_len, channels]`, forecast and truth, both
+                `[batch, steps, channels]`; see `thinned` for how many.
+        """
+        spreads, errors = [], []
+        for x, pred, true in windows:
+            spreads.append(spread(x)[:, 0].cpu())
+            errors.append((true - pred).cpu())
+        spreads, errors = torch.cat(spreads), torch.cat(errors)
+        least = LEAST * spreads.mean(dim=0)
+        least[least == 0] = 1.0  # constant channels
+        return cls(quantiles(errors / (spreads + least)[:, None]), least, len(errors))
+
+    def scale(self, x: Tensor) -> Tensor:
+        """Units of errors, `[batch, 1, channels]`, by look-backs `[batch, seq_len, channels]`."""
+        return spread(x) + self.least.to(x.device)
+
+    def quantile(self, pred: Tensor, x: Tensor, probability: float) -> Tensor:
+        """Quantile of the truth, `[batch, steps, channels]`.
+
+        Args:
+            pred: forecast `[batch, steps, channels]`. x: its look-back. probability: in (0, 1).
+        """
+        return pred + self._errors(probability).to(pred.device) * self.scale(x)
+
+    def bounds(self, pred: Tensor, x: Tensor, level: float) -> tuple[Tensor, Tensor]:
+        """Lower and upper bound of the interval of a level in %, see `quantile`."""
+        lower, upper = (self.quantile(pred, x, probability) for probability in tails(level))
+        return lower, upper
+
+    def _errors(self, probability: float) -> Tensor:
+        """Interpolate the quantiles at a probability, `[steps, channels]`."""
+        known = torch.tensor(PROBABILITIES, dtype=torch.float64)
+        above = int(torch.searchsorted(known, probability - 1e-9).clamp(1, len(known) - 1))
+        start, stop = known[above - 1].item(), known[above].item()
+        weight = min(max((probability - start) / (stop - start), 0.0), 1.0)
+        return torch.lerp(self.quantiles[above - 1], self.quantiles[above], weight)
+
+    def enough_for(self, level: float) -> bool:
+        """Whether the calibration had windows enough that bounds of this level in % are not just
+        the extreme errors."""
+        return self.windows >= windows_needed(level)
+
+
+def check_levels(levels: Iterable[float], intervals: Intervals) -> None:
+    """Check levels in %, and warn of one that the calibration has too few windows for.
+
+    Raises:
+        UserError: a level is not between 0 and 100.
+    """
+    for level in levels:
+        if not 0 < level < 100:
+            raise UserError(f"level={level}: give it in %, between 0 and 100")
+        if not intervals.enough_for(level):
+            print(
+                f"warning: a level of {level:g} % needs {windows_needed(level)} validation "
+                f"windows; there are {intervals.windows}: the bounds are the extreme errors",
+                file=sys.stderr,
+            )
+
+
+def windows_needed(level: float) -> int:
+    """Fewest calibration windows for which both quantiles of a level in % exist."""
+    return round(2 / (1 - level / 100)) - 1
+
+
+def quantiles(errors: Tensor) -> Tensor:
+    """Conformal quantiles of errors `[windows, …]`: `[probabilities, …]`.
+
+    Of n sorted errors, the upper ones are those of rank ceil((n + 1) p), the lower ones those of
+    rank floor((n + 1) p), so that an interval covers at least as often as its level says.
+    """
+    count = len(errors)
+    exact = [round((count + 1) * p, 6) for p in PROBABILITIES]  # 0.1 * 30 is not 3 in binary
+    ranks = [ceil(r) if p > 0.5 else floor(r) for r, p in zip(exact, PROBABILITIES, strict=True)]
+    rows = torch.tensor(ranks).clamp(1, count) - 1
+    return errors.sort(dim=0).values[rows]
+
+
+def thinned(windows: int, values: int) -> range:
+    """Choose windows for a calibration, evenly, so that its errors fit in memory.
+
+    Args:
+        windows: of the validation split. values: errors of a window, steps times channels.
+    """
+    return range(0, windows, max(1, -(-windows * values // MAX_VALUES)))
+
+
+class Recalibration:
+    """Intervals from the latest errors that are known when a forecast is made.
+
+    Args:
+        least: see `Intervals`. errors: of the validation windows, in units of their spread,
+            `[windows, steps, channels]`, in the order of time.
+    """
+
+    def __init__(self, least: Tensor, errors: Tensor):
+        self.least = least
+        size = max(1, min(RECENT, MAX_VALUES // errors[0].numel()))
+        self.every = max(1, len(errors) // size)
+        self.errors = errors[:: self.every]
+
+    def intervals(self) -> Intervals:
+        """Return the intervals of the next forecasts."""
+        return Intervals(quantiles(self.errors), self.least, len(self.errors))
+
+    def add(self, errors: Tensor) -> None:
+        """Replace the earliest errors by those of windows whose truth is known by now."""
+        size = len(self.errors)
+        self.errors = torch.cat([self.errors, errors[:: self.every]])[-size:]
+
+
+class IntervalScores:
+    """Coverage, mean width and pinball loss of the intervals of some levels.
+
+    Args:
+        levels: in %. steps: of a forecast.
+    """
+
+    def __init__(self, levels: Iterable[float], steps: int):
+        self.levels = list(levels)
+        zeros = torch.zeros(len(self.levels), steps, dtype=torch.float64)
+        self.inside, self.width, self.pinball, self.count = zeros, zeros.clone(), zeros.clone(), 0
+
+    def add(self, intervals: Intervals, pred: Tensor, x: Tensor, true: Tensor) -> None:
+        """Score forecasts; arguments as for `Intervals.bounds`, `true` like `pred`."""
+        for row, level in enumerate(self.levels):
+            lower, upper = intervals.bounds(pred, x, level)
+            inside = (true >= lower) & (true <= upper)
+            below, above = tails(level)
+            loss = (pinball(true - lower, below) + pinball(true - upper, above)) / 2
+            for sums, values in (
+                (self.inside, inside),
+                (self.width, upper - lower),
+                (self.pinball, loss),
+            ):
+                sums[row] += values.double().sum(dim=(0, 2)).cpu()
+        self.count += true.shape[0] * true.shape[2]
+
+    def results(self) -> dict[str, list]:
+        """Return the scores for `run.json`: a number a level, and the coverage of every step."""
+        coverage = self.inside / self.count
+        return {
+            "coverage": coverage.mean(dim=1).tolist(),
+            "width": (self.width / self.count).mean(dim=1).tolist(),
+            "pinball": (self.pinball / self.count).mean(dim=1).tolist(),
+            "coverage_by_step": coverage.tolist(),
+        }
+
+
+def pinball(error: Tensor, probability: float) -> Tensor:
+    """Quantile loss of truth minus quantile, elementwise."""
+    return torch.maximum(probability * error, (probability - 1) * error)

@@ -1,8 +1,9 @@
 """A table of time series, checked: its timestamps, its numbers, and how its gaps are filled."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from itertools import combinations
 from pathlib import Path
 
@@ -93,7 +94,7 @@ def series_table(
         raise UserError(f"{source}: {NO_ROWS}")
     text = frame["date"].astype(str)
     dates, offset = parse_timestamps(source, frame["date"])
-    refuse_long_table(source, frame, dates, csv_options or {})
+    refuse_long_table(source, frame.drop(columns="date"), dates, csv_options or {})
     require_order(source, text, dates)
     columns = [name for name in names if name != "date"]
     values = numbers(source, frame.set_axis(names, axis=1)[columns])
@@ -249,7 +250,7 @@ def refuse_long_table(
     daylight-saving time, are no sign of them.
 
     Args:
-        frame: with a column `date`. dates: those of its rows. csv_options: see `series_table`.
+        frame: the columns beside the dates. dates: of its rows. csv_options: see `series_table`.
 
     Raises:
         UserError: names the columns, and how to arrange the table.
@@ -260,8 +261,7 @@ def refuse_long_table(
     if not repeated.any() and not goes_back:
         return
     ids = {}
-    for name in frame.columns[frame.columns != "date"]:
-        column = frame[name]
+    for name, column in frame.items():
         is_text = not pd.api.types.is_numeric_dtype(column) and _has_text(column)
         if is_text or _is_whole(column):
             codes, known = pd.factorize(column)
@@ -282,7 +282,7 @@ def refuse_long_table(
     pairs = combinations(order[:MAX_ID_COLUMNS], 2) if repeated.mean() >= REPEATED else ()
     for names in [*((name,) for name in order), *pairs]:
         if identifies(names):
-            rest = [name for name in frame.columns if name not in ("date", *names)]
+            rest = [name for name in frame.columns if name not in names]
             raise UserError(_long_table(source, names, rest, csv_options))
 
 
@@ -332,25 +332,37 @@ def numbers(source: Path | str, frame: pd.DataFrame) -> np.ndarray:
     Raises:
         UserError: text or a truth value among the numbers.
     """
-    columns = []
-    for name, column in frame.items():
-        if pd.api.types.is_bool_dtype(column) or not pd.api.types.is_numeric_dtype(column):
-            parsed = pd.to_numeric(column.astype(object), errors="coerce")
-            boolean = column.map(lambda value: isinstance(value, bool | np.bool_)).to_numpy(bool)
-            text = (column.notna() & parsed.isna()).to_numpy() | boolean
-            if text.any():
-                row = int(text.argmax())
-                found = str(column.iloc[row])
-                advice = (
-                    f"; turn True and False into 1 and 0, in pandas by df[{str(name)!r}]"
-                    ".astype(int)"
-                    if found in ("True", "False")
-                    else ""
-                )
-                raise UserError(f"{cell(source, name, row)}: {found!r} is not a number{advice}")
-            column = parsed  # integers beyond 64 bits
-        columns.append(column.to_numpy(dtype=np.float64, na_value=np.nan))
+    columns = [
+        column_numbers(column, partial(cell, source, name)) for name, column in frame.items()
+    ]
     return np.stack(columns, axis=1)
+
+
+def column_numbers(column: pd.Series, place: Callable[[int], str]) -> np.ndarray:
+    """Convert a column to float64, NaN where it is missing.
+
+    Args:
+        place: names the cell of a row, counted from 0, for messages.
+
+    Raises:
+        UserError: as for `numbers`.
+    """
+    if pd.api.types.is_bool_dtype(column) or not pd.api.types.is_numeric_dtype(column):
+        parsed = pd.to_numeric(column.astype(object), errors="coerce")
+        boolean = column.map(lambda value: isinstance(value, bool | np.bool_)).to_numpy(bool)
+        text = (column.notna() & parsed.isna()).to_numpy() | boolean
+        if text.any():
+            row = int(text.argmax())
+            found = str(column.iloc[row])
+            advice = (
+                f"; turn True and False into 1 and 0, in pandas by df[{str(column.name)!r}]"
+                ".astype(int)"
+                if found in ("True", "False")
+                else ""
+            )
+            raise UserError(f"{place(row)}: {found!r} is not a number{advice}")
+        column = parsed  # integers beyond 64 bits
+    return column.to_numpy(dtype=np.float64, na_value=np.nan)
 
 
 def _refuse_late_columns(

@@ -55,37 +55,47 @@ def parse_timestamps(source: Path | str, column: pd.Series) -> tuple[pd.Datetime
     Raises:
         UserError: a date is missing or can't be parsed.
     """
-    dates, counts_steps = parse_column(source, column)
+    dates, counts_steps = parse_column(
+        f"{source}: column date", column, lambda row: cell(source, "date", row)
+    )
     if counts_steps:
         return dates, None
     if dates.tz is None:
         return dates, ""
-    offsets = _offsets(column.astype(str))
+    offsets = utc_offsets(column.astype(str))
     if (offsets != offsets[0]).any():
         local = (dates + offsets).tz_localize(None)
         last = offsets[-1]
         moved = dates.tz_localize(None) + last
         sign, minutes = ("-" if last < pd.Timedelta(0) else "+"), abs(last) // pd.Timedelta("1min")
         offset = f"{sign}{minutes // 60:02}:{minutes % 60:02}"
-        return (local if in_local_time(local) else moved), offset
+        return (local if in_local_time(local, moved) else moved), offset
     return dates.tz_localize(None), dates[0].isoformat()[-6:]
 
 
-def in_local_time(local: pd.DatetimeIndex) -> bool:
-    """Whether series with these local times step by the calendar, in days or longer, rather than by
-    hours and the like, which daylight-saving time does not change."""
-    gaps = np.diff(local.as_unit("s").unique().sort_values().asi8)
-    return bool(len(gaps)) and float(np.median(gaps)) >= DAY
+def in_local_time(local: pd.DatetimeIndex, utc: pd.DatetimeIndex) -> bool:
+    """Whether timestamps step by the local calendar, in days or longer, rather than by hours and
+    the like, which daylight-saving time does not change.
+
+    Args:
+        local, utc: the same timestamps, increasing, without their offsets.
+    """
+    gaps = np.diff(utc.as_unit("s").unique().asi8)
+    if not len(gaps) or float(np.median(gaps)) < DAY:
+        return False
+    times = [len((dates - dates.normalize()).unique()) for dates in (local, utc)]
+    return times[0] <= times[1]
 
 
 def parse_column(
-    source: Path | str, column: pd.Series, name: str = "date", in_order: bool = True
+    name: str, column: pd.Series, place: Callable[[int], str], in_order: bool = True
 ) -> tuple[pd.DatetimeIndex, bool]:
     """Parse a column of timestamps of the same format.
 
     Args:
-        name: of the column. in_order: whether its rows should be in the order of time, which tells
-            day and month apart.
+        name: of the column, with its source, for a line of output.
+        place: names the cell of a row, counted from 0, for messages.
+        in_order: whether the rows should be in the order of time, which tells day and month apart.
 
     Returns:
         The timestamps, in UTC where their offsets differ; and whether they count steps.
@@ -94,21 +104,20 @@ def parse_column(
         UserError: as for `parse_timestamps`.
     """
     if column.isna().any():
-        row = int(column.isna().to_numpy().argmax())
-        raise UserError(f"{cell(source, name, row)}: a missing date")
+        raise UserError(f"{place(int(column.isna().to_numpy().argmax()))}: a missing date")
     text = column.astype(str)
     unit = _epoch_unit(text)
     counts_steps = unit is None and _counts_steps(text)
     if unit is not None:
         parsed = pd.to_datetime(text.astype("int64"), unit=unit, utc=True)
-        print(f"{source}: column {name} is read as time after 1970 in {unit}, in UTC")
+        print(f"{name}: whole numbers are read as time after 1970 in {unit}, in UTC")
     elif counts_steps:
         parsed = pd.to_datetime(text.astype("int64"), unit="s")
     else:
         parsed = _parse(text, in_order)
     if parsed.isna().any():
         row = int(parsed.isna().to_numpy().argmax())
-        raise UserError(f"{cell(source, name, row)}: {text.iloc[row]!r} is not a date")
+        raise UserError(f"{place(row)}: {text.iloc[row]!r} is not a date")
     return pd.DatetimeIndex(parsed), counts_steps
 
 
@@ -136,7 +145,7 @@ def without_time(text: pd.Series, dates: pd.DatetimeIndex) -> bool:
     return not has_time and _epoch_unit(text) is None
 
 
-def _offsets(text: pd.Series) -> pd.TimedeltaIndex:
+def utc_offsets(text: pd.Series) -> pd.TimedeltaIndex:
     """Read the UTC offsets that times end with; none and Z are 0."""
     parts = text.str.extract(r"[:T ]\d{2,}(?:\.\d+)?\s*([+-])(\d{2}):?(\d{2})?\s*$")
     hours, minutes = (pd.to_numeric(parts[i]).fillna(0) for i in (1, 2))
@@ -220,12 +229,14 @@ def usual_step(dates: pd.DatetimeIndex) -> pd.offsets.BaseOffset | None:
     if len(dates) < 2:
         return None
     frequencies = _inferred(dates, BLOCK) or _inferred(dates, SHORT_BLOCK)
+    candidates = [*(step for step, _ in frequencies.most_common(3)), most_common_step(dates)]
+    return min(candidates, key=lambda step: irregular_under(dates, step).sum())
+
+
+def most_common_step(dates: pd.DatetimeIndex) -> pd.offsets.BaseOffset:
+    """The most common difference between at least two increasing, different `dates`."""
     differences, counts = np.unique(np.diff(dates.asi8), return_counts=True)
-    candidates = [
-        *(step for step, _ in frequencies.most_common(3)),
-        to_offset(pd.Timedelta(int(differences[counts.argmax()]), unit="us")),
-    ]
-    return min(candidates, key=lambda step: _irregular(dates, step).sum())
+    return to_offset(pd.Timedelta(int(differences[counts.argmax()]), unit=dates.unit))
 
 
 def _inferred(dates: pd.DatetimeIndex, block: int) -> Counter[pd.offsets.BaseOffset]:
@@ -240,7 +251,7 @@ def _infer_freq(dates: pd.DatetimeIndex) -> pd.offsets.BaseOffset | None:
         return pd.infer_freq(dates) if len(dates) >= 3 else None
 
 
-def _irregular(dates: pd.DatetimeIndex, step: pd.offsets.BaseOffset) -> np.ndarray:
+def irregular_under(dates: pd.DatetimeIndex, step: pd.offsets.BaseOffset) -> np.ndarray:
     """Tell which steps of increasing `dates` differ from `step` by more than 1 %, `[rows - 1]`."""
     dates = dates.as_unit("us")
     with warnings.catch_warnings():  # some offsets are added one by one
@@ -262,7 +273,7 @@ def irregular_steps(dates: pd.DatetimeIndex) -> tuple[np.ndarray, str]:
     step = usual_step(dates)
     if step is None:
         return np.zeros(max(len(dates) - 1, 0), dtype=bool), ""
-    return _irregular(dates, step), step.freqstr
+    return irregular_under(dates, step), step.freqstr
 
 
 def insert_missing_rows(
@@ -277,7 +288,7 @@ def insert_missing_rows(
         IrregularError: more than half of the steps are not `step`, a timestamp is not a whole
             number of steps after the first, or more rows are missing than there are.
     """
-    irregular = _irregular(dates, step)
+    irregular = irregular_under(dates, step)
     rows = np.arange(len(dates))
     if not irregular.any():
         return dates, rows

@@ -12,7 +12,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from data_provider.checks import MAX_MAGNITUDE, and_more, cell, require_data_file
-from data_provider.csv_file import numbers, read_frame
+from data_provider.csv_file import read_frame
+from data_provider.series_table import numbers
 from utils.errors import UserError
 
 # files of the training rows, the test rows and the labels of the test rows

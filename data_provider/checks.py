@@ -18,20 +18,34 @@ def require_data_file(path: Path, options: str = "--root_path") -> None:
     require_file(path, f"check {options} (datasets/README.md says where the data sets come from)")
 
 
-def cell(path: Path, column: object, row: int) -> str:
-    """Name a cell of a CSV by its column, and by its row, counted from 0 here, and line."""
-    return f"{path}: column {column}, {row_and_line(path, row)}"
+def cell(source: Path | str, column: object, row: int) -> str:
+    """Name a cell of a table by its column, and by its row, counted from 0 here.
+
+    Args:
+        source: file of the table, or what messages call one in memory.
+    """
+    return f"{source}: column {column}, {row_and_line(source, row)}"
 
 
-def row_and_line(path: Path, row: int) -> str:
-    """Name a row of a CSV, counted from 0 here, with its line in the file."""
+def row_and_line(source: Path | str, row: int) -> str:
+    """Name a row of a table, counted from 0 here, with its line in the file, or its position in a
+    pandas frame."""
+    if isinstance(source, str):
+        return f"row {row + 1} (iloc {row})"
     current = -2  # the header is row -1
-    with path.open(encoding="utf-8", errors="replace") as file:
+    with source.open(encoding="utf-8", errors="replace") as file:
         for line, text in enumerate(file, start=1):
             current += bool(text.strip())
             if current == row:
                 return f"row {row + 1} (line {line})"
     return f"row {row + 1}"
+
+
+def how_to_fill(source: Path | str) -> str:
+    """Name the option that fills gaps of a file, or the argument for a frame in memory."""
+    return (
+        "fill='linear' or 'ffill'" if isinstance(source, str) else "--fill_missing linear or ffill"
+    )
 
 
 def and_more(count: int, what: str = "in the file") -> str:

@@ -4,49 +4,46 @@ import contextlib
 import csv
 import re
 import warnings
-from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
 import pandas as pd
 
-from data_provider.checks import (
-    MAX_LISTED,
-    MAX_MAGNITUDE,
-    and_more,
-    cell,
-    require_data_file,
-    row_and_line,
-    shortened,
+from data_provider.checks import require_data_file
+from data_provider.series_table import (
+    NO_ROWS,
+    SeriesTable,
+    require_distinct,
+    require_names,
+    series_table,
+    time_name,
 )
-from data_provider.timestamps import parse_timestamps, warn_of_irregularities
 from utils.errors import UserError
 
+if TYPE_CHECKING:
+    from pandas.io.parsers import TextFileReader
+
+CHUNK = 65536  # rows
+DECIMALS = (".", ".,")  # signs before decimals: where commas separate columns, and elsewhere
 DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs"}
-
-
-@dataclass(frozen=True)
-class SeriesTable:
-    """A validated table of time series.
-
-    Attributes:
-        path: the file.
-        dates: one timestamp a row, non-decreasing, in the file's local time, or in UTC where the
-            UTC offsets differ.
-        offset: the UTC offset, such as "+02:00"; empty where the file has none, None where its
-            dates are whole numbers, which are then seconds after 1970.
-        columns: names of the channels, in the file's order.
-        values: `[rows, channels]`, float64, finite.
-        filled: number of missing and infinite values that were filled.
-    """
-
-    path: Path
-    dates: pd.DatetimeIndex
-    offset: str | None
-    columns: list[str]
-    values: np.ndarray
-    filled: int = 0
+# functions of pandas that read what is no CSV, by suffix and by the first bytes
+OTHER_FORMATS = {
+    ".xlsx": "read_excel",
+    ".xls": "read_excel",
+    ".ods": "read_excel",
+    ".parquet": "read_parquet",
+    ".pq": "read_parquet",
+    ".feather": "read_feather",
+    ".zip": "read_csv",
+    ".gz": "read_csv",
+}
+SIGNATURES = {
+    b"PAR1": ".parquet",
+    b"PK\3\4": ".xlsx",
+    b"\xd0\xcf\x11\xe0": ".xls",
+    b"\x1f\x8b": ".gz",
+}
 
 
 def read_series(path: str | Path, fill: str | None = None) -> SeriesTable:
@@ -57,94 +54,148 @@ def read_series(path: str | Path, fill: str | None = None) -> SeriesTable:
 
     Args:
         path: the file.
-        fill: how to fill missing and infinite values, see `fill_missing`; one line reports their
-            number. None refuses them.
+        fill: how to fill missing rows and missing and infinite values, see `series_table`. None
+            refuses such values.
 
     Raises:
         UserError: no such file, no CSV, no column `date`, no other column, a column without a
             name, two columns of the same name, text or a missing value in a numeric column, a
-            date that can't be parsed or is earlier than the one above it. The message names the
-            file, the column and the row.
+            date that can't be parsed or is earlier than the one above it, a long table (see
+            `series_table`). The message names the file, the column and the row.
     """
     path = Path(path)
     require_data_file(path, "--root_path and --data_path, or --target_data")
-    delimiter = _delimiter(path)
-    names = _header(path, delimiter)
-    frame = _read_table(path, names, delimiter)
-    dates, offset = parse_timestamps(path, frame["date"])
-    columns = [name for name in names if name != "date"]
-    values = numbers(path, frame[columns])
-    missing = ~np.isfinite(values)
-    if fill:
-        _require_a_number(path, columns, values)
-        _refuse_values(path, columns, values, (np.abs(values) > MAX_MAGNITUDE) & ~missing)
-        if missing.any():
-            values = fill_missing(values, fill)
-            print(f"{path}: {_describe_filled(path, columns, missing)}, --fill_missing {fill}")
-    else:
-        _refuse_values(path, columns, values, ~(np.abs(values) <= MAX_MAGNITUDE))
-    warn_of_irregularities(path, frame["date"].astype(str), dates)
-    return SeriesTable(path, dates, offset, columns, values, int(missing.sum()))
+    refuse_other_formats(path)
+    delimiter = find_delimiter(path)
+    names = column_names(path, delimiter)
+    require_names(path, names)
+    frame, decimal = _read_table(path, names, delimiter)
+    options = {"sep": delimiter} if delimiter != "," else {}
+    return series_table(frame, path, fill, options | ({"decimal": ","} if decimal == "," else {}))
 
 
-def fill_missing(values: np.ndarray, how: str) -> np.ndarray:
-    """Fill missing and infinite values of `[rows, columns]`, column by column.
+def refuse_other_formats(path: Path) -> None:
+    """Refuse a file whose suffix or first bytes are of another format than CSV.
 
-    Args:
-        values: a column without a finite value becomes NaN.
-        how: "linear" interpolates over rows and repeats the first and last value at the ends;
-            "ffill" repeats the previous value, and the first one at the start.
+    Raises:
+        UserError: with the line of Python that converts it.
     """
-    frame = pd.DataFrame(np.where(np.isfinite(values), values, np.nan))
-    linear = how == "linear"
-    filled = frame.interpolate(limit_direction="both") if linear else frame.ffill().bfill()
-    return np.ascontiguousarray(filled.to_numpy())
+    with path.open("rb") as file:
+        start = file.read(4)
+    found = next((kind for bytes_, kind in SIGNATURES.items() if start.startswith(bytes_)), "")
+    kind = path.suffix.lower() if path.suffix.lower() in OTHER_FORMATS else found
+    if kind:
+        raise UserError(
+            f"{path}: a {kind} file, not a CSV: convert it, in Python by import pandas; "
+            f"pandas.{OTHER_FORMATS[kind]}({path.name!r}).to_csv({path.stem + '.csv'!r}, "
+            "index=False)"
+        )
 
 
-def _describe_filled(path: Path, columns: list[str], missing: np.ndarray) -> str:
-    """Report how many values `[rows, columns]` were filled, in which columns, and the first row."""
-    counts = missing.sum(axis=0)
-    affected = np.flatnonzero(counts)
-    parts = [
-        f"{columns[i]} {counts[i]}, the first in {row_and_line(path, int(missing[:, i].argmax()))}"
-        for i in affected[:MAX_LISTED]
-    ]
-    more = f"; … ({len(affected)} columns in all)" if len(affected) > MAX_LISTED else ""
-    return f"missing or infinite values filled: {counts.sum():,} ({'; '.join(parts)}{more})"
-
-
-def _delimiter(path: Path) -> str:
-    """Find the delimiter with which the header has a column `date`; a comma if there is none."""
+def find_delimiter(path: Path) -> str:
+    """Find the delimiter with which the header has a column `date`, or else another name of
+    timestamps; or else the one with the most columns."""
     with path.open(encoding="utf-8-sig", errors="replace") as file:
         header = next((line for line in file if line.strip()), "")
-    with contextlib.suppress(csv.Error):  # no CSV, as the reader of the table will say
-        for delimiter in DELIMITERS:
+    headers = {}
+    for delimiter in DELIMITERS:
+        with contextlib.suppress(csv.Error):  # no CSV, as the reader of the table will say
             names = next(csv.reader([header], delimiter=delimiter), [])
-            if "date" in [name.strip() for name in names]:
-                return delimiter
-    return ","
+            headers[delimiter] = [name.strip() for name in names]
+    for delimiter, names in headers.items():
+        if "date" in names:
+            return delimiter
+    for delimiter, names in headers.items():
+        if time_name(names) is not None:
+            return delimiter
+    return max(headers, key=lambda delimiter: len(headers[delimiter]), default=",")
 
 
-def _read_table(path: Path, names: list[str], delimiter: str) -> pd.DataFrame:
+def _read_table(path: Path, names: list[str], delimiter: str) -> tuple[pd.DataFrame, str]:
     """Read the rows under the header.
 
     Where commas do not separate columns, they may be decimal commas: of the two readings, the one
     with more numeric columns is taken.
+
+    Returns:
+        The table, and the sign before decimals.
     """
     tables = {}
-    for decimal in ".," if delimiter != "," else ".":
+    for decimal in DECIMALS[delimiter != ","]:
         frame = read_frame(path, sep=delimiter, decimal=decimal)
         frame.columns = names
         tables[decimal] = frame
     decimal = max(tables, key=lambda sign: _numeric_columns(tables[sign]))
+    _report_format(path, delimiter, decimal)
+    return tables[decimal], decimal
+
+
+def _report_format(path: Path, delimiter: str, decimal: str) -> None:
     if delimiter != ",":
         commas = ", numbers with decimal commas" if decimal == "," else ""
         print(f"{path}: columns are separated by {DELIMITERS[delimiter]}{commas}")
-    return tables[decimal]
 
 
 def _numeric_columns(frame: pd.DataFrame) -> int:
     return sum(pd.api.types.is_numeric_dtype(kind) for kind in frame.drop(columns="date").dtypes)
+
+
+def iterate_csv(path: Path, rows: int) -> Iterator[pd.DataFrame]:
+    """Read a CSV of any columns in frames of up to `rows` rows, whose columns have the same types.
+
+    The file is read twice: a column is of numbers, or of truth values, if it is everywhere; else it
+    is text, and so are the timestamps.
+
+    Raises:
+        UserError: no such file, no table, a column without a name, two columns of the same name.
+    """
+    require_data_file(path, "the path")
+    refuse_other_formats(path)
+    delimiter = find_delimiter(path)
+    names = column_names(path, delimiter)
+    require_distinct(path, names)
+    options = {"sep": delimiter, "names": names, "header": 0}
+    types = {
+        decimal: _column_types(path, names, **options, decimal=decimal)
+        for decimal in DECIMALS[delimiter != ","]
+    }
+    decimal = max(types, key=lambda sign: sum(kind is not str for kind in types[sign].values()))
+    _report_format(path, delimiter, decimal)
+    yield from _chunks(path, rows, **options, decimal=decimal, dtype=types[decimal])
+
+
+def _column_types(path: Path, names: list[str], **options: object) -> dict[str, type]:
+    """Find the types of columns, in a reading of the whole file by chunks."""
+    kinds, rows = {name: set() for name in names}, 0
+    for chunk in _chunks(path, CHUNK, **options):
+        rows += len(chunk)
+        for name, column in chunk.items():
+            if not column.isna().all():  # nothing but missing values may be of any type
+                kinds[name].add(column.dtype.kind)
+    if not rows:
+        raise UserError(f"{path}: {NO_ROWS}")
+    time = time_name(names)
+
+    def type_of(name: str) -> type:
+        found = kinds[name]
+        if name == time or not found <= set("iufb") or found > {"b"}:
+            return str
+        return bool if found == {"b"} else int if found == {"i"} else float
+
+    return {name: type_of(name) for name in names}
+
+
+def _chunks(path: Path, rows: int, **options: object) -> Iterator[pd.DataFrame]:
+    """Read a CSV in frames of up to `rows` rows."""
+    with _one_line_errors(path):
+        chunks = _csv(path, chunksize=rows, **options)
+    with chunks:
+        while True:
+            with _one_line_errors(path):
+                chunk = next(chunks, None)
+            if chunk is None:
+                return
+            yield chunk
 
 
 def read_frame(path: Path, **options: object) -> pd.DataFrame:
@@ -153,93 +204,52 @@ def read_frame(path: Path, **options: object) -> pd.DataFrame:
     Raises:
         UserError: the file is not text, empty, without rows or no table.
     """
+    with _one_line_errors(path):
+        frame = _csv(path, **options)
+    if frame.empty:
+        raise UserError(f"{path}: {NO_ROWS}")
+    return frame
+
+
+def _csv(path: Path, **options: object) -> "pd.DataFrame | TextFileReader":
     with path.open("rb") as file:
         if b"\0" in file.read(4096):
             raise UserError(f"{path}: not a text file, or one in UTF-16: save it as UTF-8")
+    return pd.read_csv(
+        path,
+        encoding="utf-8-sig",
+        encoding_errors="replace",
+        low_memory=False,
+        compression=None,
+        index_col=False,
+        **options,
+    )
+
+
+@contextlib.contextmanager
+def _one_line_errors(path: Path) -> Iterator[None]:
+    """Turn what pandas raises for a file that is no CSV into a `UserError`."""
     try:
         with warnings.catch_warnings():  # without an index, more fields than names are a warning
             warnings.simplefilter("error", pd.errors.ParserWarning)
-            frame = pd.read_csv(
-                path,
-                encoding="utf-8-sig",
-                encoding_errors="replace",
-                low_memory=False,
-                compression=None,
-                index_col=False,
-                **options,
-            )
+            yield
     except pd.errors.ParserWarning as error:
         raise UserError(f"{path}: the rows have more fields than the header") from error
     except pd.errors.EmptyDataError as error:
         raise UserError(f"{path}: the file is empty") from error
     except (pd.errors.ParserError, ValueError) as error:
         raise UserError(f"{path}: not a CSV table: {str(error).strip()}") from error
-    if frame.empty:
-        raise UserError(f"{path}: a header, but no rows")
-    return frame
 
 
-def _header(path: Path, delimiter: str) -> list[str]:
-    """Read the column names, which are unique and not empty."""
-    row = read_frame(path, header=None, nrows=1, dtype=str, sep=delimiter, keep_default_na=False)
-    names = ["" if pd.isna(name) else str(name).strip() for name in row.iloc[0]]
-    if len(names) == 1 and re.search(r"[;\t|]", names[0]):
-        raise UserError(f"{path}: columns are separated by {names[0][4:5]!r}: use commas")
-    if "date" not in names:
-        raise UserError(f"{path}: no column named date; the columns are {shortened(names)}")
-    if len(names) == 1:
-        raise UserError(f"{path}: no column besides date")
-    name, count = Counter(names).most_common(1)[0]
-    if "" in names:
-        raise UserError(
-            f"{path}: column {names.index('') + 1} has no name: name it, or remove it if it is a "
-            "row index"
-        )
-    if count > 1:
-        raise UserError(f"{path}: {count} columns are named {name}")
-    return names
-
-
-def numbers(path: Path, frame: pd.DataFrame) -> np.ndarray:
-    """Convert a table to `[rows, columns]`, float64, NaN where a cell is missing.
+def column_names(path: Path, delimiter: str) -> list[str]:
+    """Read the names in the header, stripped.
 
     Raises:
-        UserError: text among the numbers.
+        UserError: no CSV, or one with another delimiter.
     """
-    columns = []
-    for name, column in frame.items():
-        if pd.api.types.is_bool_dtype(column) or not pd.api.types.is_numeric_dtype(column):
-            parsed = pd.to_numeric(column.astype(object), errors="coerce")
-            boolean = column.map(lambda value: isinstance(value, bool))
-            text = (column.notna() & (parsed.isna() | boolean)).to_numpy()
-            if text.any():
-                row = int(text.argmax())
-                found = str(column.iloc[row])
-                raise UserError(f"{cell(path, name, row)}: {found!r} is not a number")
-            column = parsed  # integers beyond 64 bits
-        columns.append(column.to_numpy(dtype=np.float64))
-    return np.stack(columns, axis=1)
-
-
-def _require_a_number(path: Path, columns: list[str], values: np.ndarray) -> None:
-    """Refuse a column that has nothing to fill its gaps from."""
-    empty = ~np.isfinite(values).any(axis=0)
-    if empty.any():
-        raise UserError(f"{path}: column {columns[empty.argmax()]}: not a single number in it")
-
-
-def _refuse_values(path: Path, columns: list[str], values: np.ndarray, bad: np.ndarray) -> None:
-    """Name the first of the `bad` values `[rows, columns]`, if there are any."""
-    if not bad.any():
-        return
-    row, column = np.argwhere(bad)[0]
-    value = values[row, column]
-    if np.isnan(value):
-        problem = "a missing value"
-    elif np.isinf(value):
-        problem = "an infinite value"
-    else:
-        problem = f"{value:g} is too large"
-    advice = "" if np.isfinite(value) else "; fill it with --fill_missing linear or ffill"
-    more = and_more(int(bad.sum()))
-    raise UserError(f"{cell(path, columns[column], row)}: {problem}{more}{advice}")
+    row = read_frame(path, header=None, nrows=1, dtype=str, sep=delimiter, keep_default_na=False)
+    names = ["" if pd.isna(name) else str(name).strip() for name in row.iloc[0]]
+    other = re.search(r"[;\t|]", names[0]) if len(names) == 1 else None
+    if other:
+        raise UserError(f"{path}: columns are separated by {other[0]!r}: use commas")
+    return names

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from data_provider.checks import MAX_MAGNITUDE, require_data_file
-from data_provider.csv_file import fill_missing
+from data_provider.series_table import fill_missing
 from utils.errors import UserError
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from data_provider.batches import TrainingOrder
 from exp.checkpoint import Checkpoint, read_checkpoint, save_tensors
 from exp.device import autocast, check_precision, choose_device, learning_rate_schedule, speed_up
 from exp.evaluation import Evaluation, WindowSet, progress_bar
-from exp.nonfinite import NonFiniteGuard, largest_gradients
+from exp.nonfinite import NonFiniteGuard, check_nonfinite
 from exp.processes import Processes, ProcessGone
 from exp.progress import Clock, EpochRecord, Progress
 from exp.published import SOUND, published_validation
@@ -54,7 +54,7 @@ class ExpBasic(ABC):
     root = Path()  # folder of the results
 
     train_set: WindowSet | None = None  # None without training
-    val_set: WindowSet | None = None
+    val_set: WindowSet | None = None  # None trains without validation: the last epoch is the best
     test_set: WindowSet | None = None
     n_channels: int
     data: dict[str, dict]  # fingerprints of the data files, see `note_data`
@@ -215,12 +215,16 @@ class ExpBasic(ABC):
         self.processes.broadcast(0)  # wait until rank 0 has written it
         self.load(read_checkpoint(self.folders.best_checkpoint))
 
-    def epoch_scores(self, epoch: int) -> tuple[float, float]:
-        """Score the validation split, as `--protocol` says, and the test split."""
-        validation = (
-            published_validation(self, epoch) if self.published else self.validation_score()
-        )
-        return validation, validation if self.val_set is self.test_set else self.test_score()
+    def epoch_scores(self, epoch: int) -> tuple[float | None, float | None]:
+        """Score the validation split, as `--protocol` says, and the test split; None for a split
+        that there is not."""
+        validation = test = None
+        if self.val_set is not None:
+            published = self.published
+            validation = published_validation(self, epoch) if published else self.validation_score()
+        if self.test_set is not None:
+            test = validation if self.val_set is self.test_set else self.test_score()
+        return validation, test
 
     def train_step(self, step: int, index: Tensor) -> None:
         """Take one optimisation step on the windows `index`, and add its losses to the epoch's."""
@@ -229,27 +233,10 @@ class ExpBasic(ABC):
         self.losses += self.step(self.training_batch(index), *where)
 
     def check_nonfinite(self) -> None:
-        """Report a skipped update, or stop if more would be skipped than allowed.
+        """Report a skipped update, or stop if more would be skipped than allowed."""
+        check_nonfinite(self)
 
-        Raises:
-            UserError: with step, windows and the largest gradients; the state is saved first.
-        """
-        refused, where = self.guard.check(self.progress, self.order)
-        if not refused:
-            return
-        if self.progress.steps > refused:  # the model is unchanged since: recompute its gradients
-            self.train_step(refused, self.order.windows(self.progress.epoch, refused))
-        largest = largest_gradients(self.objective.model)
-        self.progress.steps = refused - 1
-        self.guard.restart(self.progress.skipped)
-        self.save_state()
-        raise UserError(
-            f"loss or gradient not finite at {where}; largest gradients: {largest}; the state "
-            f"before it is in {self.folders.state}; check these windows, try a smaller "
-            "--learning_rate, or allow some such steps by --skip_bad_steps"
-        )
-
-    def epoch_record(self, validation: float, test: float) -> EpochRecord:
+    def epoch_record(self, validation: float | None, test: float | None) -> EpochRecord:
         """Summarise the epoch that has ended."""
         progress = self.progress
         self.clock.add_to(progress)
@@ -261,7 +248,7 @@ class ExpBasic(ABC):
     def print_epoch(self, record: EpochRecord, improved: bool) -> None:
         """Print the line of an epoch."""
         line = record.line(self.args.train_epochs, self.score_name)
-        print(line + (" | best" if improved else ""), flush=True)
+        print(line + (" | best" if improved and record.validation is not None else ""), flush=True)
 
     # Checkpoints and states
 

@@ -108,14 +108,20 @@ class Processes:
         for tensor, total in zip(tensors, flat.split([t.numel() for t in tensors]), strict=True):
             tensor.copy_(total.view_as(tensor))
 
-    def broadcast(self, *numbers: float) -> tuple[float, ...]:
-        """Return the numbers of rank 0, on which all ranks decide; waits for rank 0."""
+    def broadcast(self, *numbers: float | None) -> tuple[float | None, ...]:
+        """Return the numbers of rank 0, on which all ranks decide; waits for rank 0.
+
+        What is None is so on all ranks.
+        """
         if self.count == 1:
             return numbers
         from accelerate.utils import broadcast
 
-        tensor = torch.tensor(numbers, dtype=torch.float64, device=self.device)
-        return tuple(self._collective(broadcast, tensor).tolist())
+        known = [0.0 if number is None else number for number in numbers]
+        tensor = torch.tensor(known, dtype=torch.float64, device=self.device)
+        received = self._collective(broadcast, tensor).tolist()
+        pairs = zip(numbers, received, strict=True)
+        return tuple(None if number is None else value for number, value in pairs)
 
     def broadcast_buffers(self, model: nn.Module) -> None:
         """Copy the buffers of rank 0, such as running statistics, to all ranks."""

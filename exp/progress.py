@@ -14,14 +14,14 @@ class EpochRecord:
 
     Attributes:
         train: mean training loss. losses: its terms by name, with their loss weights.
-        validation, test: scores of these splits.
+        validation, test: scores of these splits; None without the split.
         learning_rate: of the main optimiser. seconds: duration.
     """
 
     epoch: int
     train: float
-    validation: float
-    test: float
+    validation: float | None
+    test: float | None
     learning_rate: float
     seconds: float
     losses: dict[str, float] = field(default_factory=dict)
@@ -29,10 +29,11 @@ class EpochRecord:
     def line(self, epochs: int, score: str) -> str:
         """Format the line of the epoch, of `epochs`; `score` names the scores."""
         terms = ", ".join(f"{name} {value:.4f}" for name, value in self.losses.items())
+        validation = "-" if self.validation is None else f"{self.validation:.4f}"
+        test = "" if self.test is None else f"test {score} {self.test:.4f} | "
         return (
             f"epoch {self.epoch}/{epochs} | train loss {self.train:.4f} | "
-            f"{terms + ' | ' if terms else ''}"
-            f"validation {score} {self.validation:.4f} | test {score} {self.test:.4f} | "
+            f"{terms + ' | ' if terms else ''}validation {score} {validation} | {test}"
             f"lr {self.learning_rate:.2e} | {self.seconds:.1f} s"
         )
 
@@ -75,7 +76,10 @@ class Progress:
         return [loss / taken if taken else float("nan") for loss in losses.tolist()]
 
     def is_improvement(self, record: EpochRecord, higher_is_better: bool) -> bool:
-        """Whether an epoch is the best so far; of equal ones the later is, as published."""
+        """Whether an epoch is the best so far; of equal ones the later is, as published, and
+        without validation each one."""
+        if record.validation is None:
+            return True
         if not isfinite(record.validation):
             return False
         if self.best is None:

@@ -19,10 +19,17 @@ PLOTTED_WINDOWS = 5
 
 
 class ExpSeries(ExpBasic):
-    """A task on windows of a CSV; its truths and predictions are `[batch, steps, channels]`."""
+    """A task on windows of a CSV; its truths and predictions are `[batch, steps, channels]`.
+
+    Attributes:
+        tail: the last look-back of the file, to forecast from; None without `--do_predict`.
+    """
+
+    tail: WindowDataset | None = None
 
     def data_shape(self) -> DataShape:
-        windows = self.test_set if self.test_set is not None else self.tail
+        sets = (self.test_set, self.train_set, self.tail)
+        windows = next(windows for windows in sets if windows is not None)
         return replace(
             super().data_shape(),
             n_marks=windows.n_marks,

@@ -144,7 +144,8 @@ def forecast_file(forecaster: "CALFForecaster", source: Path, target: Path, args
             write(table)
             rows += len(table)
             if args.plot and number == 0:
-                draw(forecaster, piece, table, args)
+                for path in forecaster.plot(args.plot, piece, args.h, args.level, source.name):
+                    print(path)
     return rows
 
 
@@ -217,20 +218,6 @@ def table_writer(path: Path) -> "Iterator[Callable[[pd.DataFrame], None]]":
         finally:
             if writer is not None:
                 writer.close()
-
-
-def draw(
-    forecaster: "CALFForecaster", piece: "pd.DataFrame", table: "pd.DataFrame", args: Namespace
-) -> None:
-    """Draw the forecasts of some series, with the rows before them."""
-    from exp.forecast_tables import frames_by_series
-    from utils.plots import plot_future
-
-    history, forecast, bands = frames_by_series(forecaster, piece, table, args.level or ())
-    for path in plot_future(
-        args.plot, history, forecast, bands, title=Path(args.input).name, model=forecaster.model
-    ):
-        print(path)
 
 
 def run(args: Namespace) -> None:

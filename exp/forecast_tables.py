@@ -89,6 +89,33 @@ class Form:
         )
 
 
+def by_time(
+    panel: Panel, values: np.ndarray | None, h: int, freq: str | None = None
+) -> pd.DataFrame:
+    """Make a column of each series, with local times as index, for a picture.
+
+    Args:
+        panel: tables. values: forecasts `[tables, steps, channels]`, of which the first `h` steps
+            are taken; None takes the last `h` rows of the tables. freq: see `Form.table`.
+    """
+    columns = {}
+    for number, (table, ids) in enumerate(zip(panel.tables, panel.ids, strict=True)):
+        if values is None:
+            times: pd.Index = table.dates[-h:]
+            if panel.whole_numbers:
+                times = pd.Index(times.as_unit("s").asi8)
+            elif panel.tz is not None and table.offset:  # in UTC
+                times = times.tz_localize("UTC").tz_convert(panel.tz).tz_localize(None)
+            found = table.values[-h:]
+        else:
+            times = future_timestamps(panel, number, h, freq)
+            if isinstance(times, pd.DatetimeIndex):
+                times = times.tz_localize(None)
+            found = values[number, :h]
+        columns |= {name: pd.Series(found[:, i], times) for i, name in enumerate(ids)}
+    return pd.DataFrame({name: columns[name] for name in panel.names})
+
+
 def bounds_of(model: str, level: float) -> tuple[str, str]:
     """Names of the columns of an interval, as neuralforecast has them."""
     return f"{model}-lo-{level:g}", f"{model}-hi-{level:g}"

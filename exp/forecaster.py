@@ -11,21 +11,27 @@ from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import numpy as np
 import pandas as pd
 
 from data_provider.frames import Panel
 from data_provider.timestamps import RECENT
-from exp.forecast_tables import Form, bounds_of, check_steps, cut, first_steps, recent
-from exp.intervals import Intervals, check_levels
-from exp.panel import ExpPanel, pad
-from exp.parameters import Parameters
+from exp.forecast_tables import (
+    Form,
+    bounds_of,
+    by_time,
+    check_steps,
+    cut,
+    first_steps,
+    recent,
+)
+from exp.panel import ExpPanel
+from exp.predictor import Predictor
 from exp.sharing import Shared
 from utils.errors import UserError
 from utils.interrupts import Interrupted
 
 
-class CALFForecaster(Shared, Parameters):
+class CALFForecaster(Shared, Predictor):
     """A forecaster of one or many series, trained by the loop of `run.py`.
 
     A frame is long (`unique_id`, `ds`, `y`, a row for each series and timestamp) or wide (a time
@@ -70,10 +76,6 @@ class CALFForecaster(Shared, Parameters):
         self.start_padding_enabled, self.seed, self.verbose = start_padding_enabled, seed, verbose
         self.options = options
         self.arguments()  # checks them
-        self.run: ExpPanel | None = None  # the trained model
-        self.intervals: Intervals | None = None
-        self.history: Panel | None = None  # the last rows of the series that were trained on
-        self.form, self.wide = Form(), None
 
     def fit(
         self,
@@ -97,7 +99,7 @@ class CALFForecaster(Shared, Parameters):
                 column; or the series are too short.
         """
         self.form = Form(id_col, time_col, target_col)
-        return self._fit(self._read(df, self.panel), val_size)
+        return self._fit(self.read(df, self.panel), val_size)
 
     def _fit(self, panel: Panel, val_size: int | None) -> "CALFForecaster":
         args = self.arguments(panel)
@@ -137,13 +139,37 @@ class CALFForecaster(Shared, Parameters):
         Raises:
             UserError: see `fit`; or a series is shorter than the look-back.
         """
-        run = self._require_model()
-        if df is None and self.history is None:
-            raise UserError("predict: give df: a loaded forecaster has no series of its own")
-        panel = self.history if df is None else self._read(df, run.mode)
-        steps = check_steps(h, self.h)
-        outputs = self._outputs(panel, self.level if level is None else level, recalibrate)
+        panel, steps = self.panel_of(df), check_steps(h, self.h)
+        outputs = self.outputs(panel, self.level if level is None else level, recalibrate)
         return self.form.table(panel, outputs, steps, self.freq, self.wide, self.model)
+
+    def plot(
+        self,
+        path: str | Path,
+        df: pd.DataFrame | None = None,
+        h: int | None = None,
+        level: Sequence[float] | None = None,
+        title: str = "",
+    ) -> list[Path]:
+        """Draw the forecasts of up to six series, and the rows before them.
+
+        Args:
+            path: PNG, with a PDF beside it, or PDF or SVG. df, h, level: see `predict`.
+
+        Returns:
+            The pictures.
+        """
+        from utils.plots import plot_future  # takes a second to import
+
+        levels = (self.level if level is None else level) or ()
+        panel, steps = self.panel_of(df), check_steps(h, self.h)
+        outputs = {
+            name: by_time(panel, values, steps, self.freq)
+            for name, values in self.outputs(panel, levels).items()
+        }
+        bands = {one: tuple(outputs[name] for name in bounds_of(self.model, one)) for one in levels}
+        history = by_time(panel, None, 3 * self.input_size)
+        return plot_future(path, history, outputs[self.model], bands, title, self.model)
 
     def cross_validation(
         self,
@@ -171,13 +197,13 @@ class CALFForecaster(Shared, Parameters):
             `unique_id, ds, cutoff, CALF, …, y`, long.
         """
         self.form = Form(id_col, time_col, target_col)
-        panel, found = self._read(df, self.panel), []
+        panel, found = self.read(df, self.panel), []
         for window in range(n_windows):
             ahead = self.h + (n_windows - 1 - window) * step_size
             known = cut(panel, ahead)
             if window == 0 or refit:
                 self._fit(known, val_size)
-            outputs = self._outputs(known, self.level if level is None else level)
+            outputs = self.outputs(known, self.level if level is None else level)
             outputs["y"] = first_steps(panel, ahead, self.h)
             table = self.form.table(known, outputs, self.h, self.freq)
             cutoffs = self.form.table(cut(known, 1), {}, 1, self.freq)[time_col]
@@ -203,76 +229,17 @@ class CALFForecaster(Shared, Parameters):
             `item_id, timestamp, target_name, predictions`, and a column for each quantile, named by
             it.
         """
-        run, form = self._require_model(), Form(id_column, timestamp_column, target)
+        run, form = self.trained(), Form(id_column, timestamp_column, target)
         panel = form.read(df, run.mode, self.freq, self.fill_missing)
         steps = check_steps(prediction_length, self.h)
         with self.output():
-            looks, forecasts = run.forecast(self._long_enough(panel))
+            looks, forecasts = run.forecast(self.long_enough(panel))
         outputs = {"predictions": forecasts}
         for level in quantile_levels:
             if not 0 < level < 1:
                 raise UserError(f"quantile_levels: {level} is not between 0 and 1")
-            outputs[str(level)] = self._calibration().quantile(forecasts, looks, level)
+            outputs[str(level)] = self.calibration().quantile(forecasts, looks, level)
         outputs = {name: run.unscaled(panel, values) for name, values in outputs.items()}
         table = form.table(panel, outputs, steps, self.freq)
         table.insert(2, "target_name", target)
         return table
-
-    def _read(self, df: pd.DataFrame, mode: str) -> Panel:
-        """Read a frame, and note whether it is wide."""
-        panel = self.form.read(df, mode, self.freq, self.fill_missing)
-        self.wide = self.form.wide_time(df) if self.form.is_wide(df) else None
-        return panel
-
-    def _outputs(
-        self, panel: Panel, levels: Sequence[float] | None, recalibrate: bool = False
-    ) -> dict[str, np.ndarray]:
-        """Forecast a panel: `[tables, h, channels]` in original units, by column of a table."""
-        panel, run = self._long_enough(panel), self.run
-        with self.output():
-            looks, forecasts = run.forecast(panel)
-            found = {self.model: forecasts}
-            if levels:
-                intervals = self._calibration(panel if recalibrate else None)
-                check_levels(levels, intervals)
-                for level in levels:
-                    bounds = intervals.bounds(forecasts, looks, level)
-                    found |= dict(zip(bounds_of(self.model, level), bounds, strict=True))
-        return {name: run.unscaled(panel, values) for name, values in found.items()}
-
-    def _calibration(self, panel: Panel | None = None) -> Intervals:
-        """Return the intervals of the validation rows, or those of forecasts within a panel."""
-        if panel is not None:
-            return Intervals.calibrate(self.run.history_windows(panel))
-        if self.intervals is None:
-            raise UserError(
-                "level: there are no validation windows to take intervals from: fit with a "
-                f"val_size of at least h={self.h}, or predict(df, recalibrate=True)"
-            )
-        return self.intervals
-
-    def _long_enough(self, panel: Panel) -> Panel:
-        """Check, or pad, the series to forecast from.
-
-        Raises:
-            UserError: one is shorter than the look-back.
-        """
-        short = [table for table in panel.tables if len(table.values) < self.input_size]
-        if short and not self.start_padding_enabled:
-            more = f" ({len(short) - 1} more such series)" if len(short) > 1 else ""
-            raise UserError(
-                f"{short[0].path}: {len(short[0].values)} rows are fewer than the look-back, "
-                f"input_size={self.input_size}{more}; give more rows, or "
-                "start_padding_enabled=True"
-            )
-        return pad(panel, self.input_size) if short else panel
-
-    def _require_model(self) -> ExpPanel:
-        """Return the trained model.
-
-        Raises:
-            UserError: there is none yet.
-        """
-        if self.run is None:
-            raise UserError("this forecaster is not trained yet: call fit, load or from_pretrained")
-        return self.run

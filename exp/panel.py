@@ -78,7 +78,7 @@ def padded(table: SeriesTable, rows: int) -> SeriesTable:
     if missing <= 0:
         return table
     step = table.dates[1] - table.dates[0] if len(table.dates) > 1 else pd.Timedelta("1h")
-    before = table.dates[0] - step * np.arange(missing, 0, -1)
+    before = table.dates[0] - pd.TimedeltaIndex([step] * missing) * np.arange(missing, 0, -1)
     return replace(
         table,
         dates=before.append(table.dates),

@@ -52,7 +52,7 @@ class Shared(ModelHubMixin, library_name="calf", tags=["time-series-forecasting"
         return cls._of_file(path / CHECKPOINT if path.is_dir() else path, {}, options)
 
     def _save_pretrained(self, save_directory: Path) -> None:
-        run = self._require_model()
+        run = self.trained()
         notes = run.description()
         tensors = run.objective.checkpoint_state()
         tensors |= {

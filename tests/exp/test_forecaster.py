@@ -1,0 +1,290 @@
+"""The forecaster: against the same training by run.py, neuralforecast's and Chronos's columns, and
+what people's frames have."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from sklearn.base import clone
+
+from exp.forecaster import CALFForecaster
+from run import main
+from tests.conftest import ROOT
+from utils.errors import UserError
+
+SMALL = {"input_size": 24, "verbose": False, "use_gpu": False}
+DLINEAR = SMALL | {"model": "DLinear", "train_epochs": 2, "moving_avg": 5}
+
+
+@pytest.fixture
+def wide(synthetic_csv) -> pd.DataFrame:
+    return pd.read_csv(synthetic_csv)
+
+
+@pytest.fixture
+def long(wide) -> pd.DataFrame:
+    """Two series of different lengths, long."""
+    table = wide.rename(columns={"date": "ds"}).melt("ds", wide.columns[1:3], "unique_id", "y")
+    table["ds"] = pd.to_datetime(table["ds"])
+    late = (table["unique_id"] == wide.columns[2]) & (table["ds"] < table["ds"].iloc[100])
+    return table[~late].reset_index(drop=True)
+
+
+@pytest.fixture
+def calf(small_gpt2) -> dict:
+    """Options of a small CALF."""
+    words = str(small_gpt2 / "words.pt")
+    return SMALL | {"llm": str(small_gpt2), "word_embedding_path": words, "gpt_layers": 2,
+                    "train_epochs": 1, "batch_size": 64}  # fmt: skip
+
+
+def test_trains_as_run_does(wide, synthetic_csv, small_gpt2, calf, workdir):
+    forecaster = CALFForecaster(h=8, **calf).fit(wide.iloc[:540], val_size=60)
+    assert main([
+        *"--task_name long_term_forecast --is_training 1 --model CALF --model_id x".split(),
+        *"--data custom --seq_len 24 --pred_len 8 --label_len 0 --gpt_layers 2".split(),
+        *"--train_epochs 1 --batch_size 64 --split 480,60,60 --use_gpu 0 --do_predict".split(),
+        "--root_path", str(synthetic_csv.parent), "--data_path", synthetic_csv.name,
+        "--target", wide.columns[-1], "--llm", str(small_gpt2),
+        "--word_embedding_path", str(small_gpt2 / "words.pt"),
+    ]) == 0  # fmt: skip
+    (path,) = workdir.glob("checkpoints/*/checkpoint.safetensors")
+    loaded = CALFForecaster.load(path, verbose=False)
+    ours, theirs = (f.run.objective.checkpoint_state() for f in (forecaster, loaded))
+    assert ours.keys() == theirs.keys()
+    for name in ours:
+        assert torch.equal(ours[name], theirs[name]), name
+    (forecast,) = workdir.glob("results/*/forecast.csv")
+    found = loaded.predict(wide)
+    np.testing.assert_allclose(
+        found.drop(columns="date"), pd.read_csv(forecast).drop(columns="date"), rtol=1e-5, atol=1e-5
+    )
+    same = forecaster.predict(wide)
+    np.testing.assert_allclose(found.drop(columns="date"), same.drop(columns="date"), rtol=1e-5)
+
+
+def test_columns_are_those_of_neuralforecast(long):
+    forecaster = CALFForecaster(h=8, level=[80, 95], **DLINEAR).fit(long)
+    table = forecaster.predict()
+    assert list(table) == [
+        "unique_id", "ds", "DLinear",
+        "DLinear-lo-80", "DLinear-hi-80", "DLinear-lo-95", "DLinear-hi-95",
+    ]  # fmt: skip
+    assert table.groupby("unique_id", sort=False).size().to_dict() == dict.fromkeys(
+        long["unique_id"].unique(), 8
+    )
+    step = pd.Timedelta("1h")
+    assert (table["ds"] == [long["ds"].max() + step * n for n in range(1, 9)] * 2).all()
+    assert (table["DLinear-lo-95"] <= table["DLinear-lo-80"]).all()
+    assert (table["DLinear-lo-80"] <= table["DLinear-hi-80"]).all()
+    assert len(forecaster.predict(h=3)) == 6
+    pd.testing.assert_frame_equal(forecaster.predict(long), table)
+
+
+def test_calendars_decide_between_channels_and_pooled(wide, long):
+    assert CALFForecaster(h=8, **DLINEAR).fit(long).run.mode == "pooled"
+    assert CALFForecaster(h=8, **DLINEAR).fit(wide).run.mode == "channels"
+    pooled = CALFForecaster(h=8, panel="pooled", **DLINEAR).fit(wide)
+    assert pooled.run.mode == "pooled" and pooled.run.n_channels == 1
+    assert list(pooled.predict()) == list(wide.columns)
+    with pytest.raises(UserError, match="pooled"):
+        CALFForecaster(h=8, panel="channels", **DLINEAR).fit(long)
+
+
+def test_pooled_windows_stay_within_a_series(long):
+    forecaster = CALFForecaster(h=8, **DLINEAR)
+    panel = forecaster.read(long, "auto")
+    run = forecaster.fit(long, val_size=50).run
+    lengths = [len(table.values) for table in panel.tables]
+    assert lengths == [600, 500]
+    windows = run._windows
+    run.panel = panel
+    train = windows(panel.tables, [range(n - 50) for n in lengths])
+    assert len(train) == sum(n - 50 - 31 for n in lengths)
+    x, y = train.batch(torch.arange(len(train)))
+    both = torch.cat([x, y], dim=1)[..., 0]
+    for table, (mean, std) in zip(
+        panel.tables, [run.scaling.of(t, i) for t, i in zip(panel.tables, panel.ids, strict=True)],
+        strict=True,
+    ):  # fmt: skip
+        scaled = torch.tensor((table.values[:-50, 0] - mean) / std, dtype=torch.float32)
+        expected = scaled.unfold(0, 32, 1)
+        assert torch.equal(both[: len(expected)], expected)
+        both = both[len(expected) :]
+    assert len(both) == 0
+
+
+def test_cross_validation(long):
+    forecaster = CALFForecaster(h=8, **DLINEAR)
+    table = forecaster.cross_validation(long, n_windows=3, step_size=4, level=[80])
+    assert list(table) == [
+        "unique_id", "ds", "cutoff", "DLinear", "DLinear-lo-80", "DLinear-hi-80", "y"
+    ]  # fmt: skip
+    assert table["cutoff"].nunique() == 3 and len(table) == 3 * 2 * 8
+    merged = table.merge(long, on=["unique_id", "ds"], suffixes=("", "_true"))
+    assert len(merged) == len(table) and (merged["y"] == merged["y_true"]).all()
+    assert (table["ds"] > table["cutoff"]).all()
+    assert table["cutoff"].max() == long["ds"].max() - pd.Timedelta("8h")
+    # the model has seen nothing after the first cutoff
+    first = table[table["cutoff"] == table["cutoff"].min()]
+    again = CALFForecaster(h=8, **DLINEAR).fit(long[long["ds"] <= table["cutoff"].min()])
+    np.testing.assert_array_equal(again.predict()["DLinear"], first["DLinear"])
+    refitted = forecaster.cross_validation(long, n_windows=2, step_size=4, refit=True)
+    last = refitted[refitted["cutoff"] == refitted["cutoff"].max()]
+    again = CALFForecaster(h=8, **DLINEAR).fit(long[long["ds"] <= last["cutoff"].iloc[0]])
+    np.testing.assert_array_equal(again.predict()["DLinear"], last["DLinear"])
+
+
+def test_predict_df_as_chronos_has_it(long):
+    forecaster = CALFForecaster(h=8, **DLINEAR).fit(long)
+    frame = long.rename(columns={"unique_id": "item_id", "ds": "timestamp", "y": "target"})
+    table = forecaster.predict_df(frame, prediction_length=5, quantile_levels=[0.1, 0.5, 0.9])
+    assert list(table) == [
+        "item_id", "timestamp", "target_name", "predictions", "0.1", "0.5", "0.9"
+    ]  # fmt: skip
+    assert len(table) == 10 and (table["target_name"] == "target").all()
+    expected = forecaster.predict(h=5, level=[80])
+    np.testing.assert_array_equal(table["predictions"], expected["DLinear"])
+    np.testing.assert_array_equal(table["0.9"], expected["DLinear-hi-80"])
+
+
+def test_saved_and_loaded_elsewhere(wide, calf, tmp_path):
+    """A fresh process without the data and without the word embeddings."""
+    forecaster = CALFForecaster(h=8, level=[80], **calf).fit(wide)
+    forecaster.save_pretrained(tmp_path / "saved")
+    assert sorted(p.name for p in (tmp_path / "saved").iterdir()) == [
+        "README.md", "config.json", "model.safetensors"
+    ]  # fmt: skip
+    card = (tmp_path / "saved" / "README.md").read_text()
+    assert calf["llm"] in card and "Validation MSE" in card
+    config = json.loads((tmp_path / "saved" / "config.json").read_text())
+    config["word_embedding_path"] = "moved/away.pt"
+    (tmp_path / "saved" / "config.json").write_text(json.dumps(config))
+    wide.tail(100).to_csv(tmp_path / "new.csv", index=False)
+    code = (
+        "import sys, pandas as pd\nfrom exp.forecaster import CALFForecaster\n"
+        f"found = CALFForecaster.from_pretrained(r'{tmp_path / 'saved'}', verbose=False)\n"
+        f"table = found.predict(pd.read_csv(r'{tmp_path / 'new.csv'}'))\n"
+        f"table.to_pickle(r'{tmp_path / 'table.pkl'}')"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True)
+    pd.testing.assert_frame_equal(
+        pd.read_pickle(tmp_path / "table.pkl"), forecaster.predict(wide.tail(100))
+    )
+
+
+def test_another_backbone_is_an_error(wide, calf, tmp_path):
+    CALFForecaster(h=8, **calf).fit(wide).save(tmp_path)
+    with pytest.raises(UserError, match="another backbone"):
+        CALFForecaster.load(tmp_path, llm_weights="random")
+
+
+def test_pushed_to_a_hub(wide, tmp_path, monkeypatch):
+    forecaster = CALFForecaster(h=8, **DLINEAR).fit(wide)
+    uploaded = {}
+
+    class Api:
+        def __init__(self, **_):
+            pass
+
+        def create_repo(self, repo_id, **_):
+            return type("Repo", (), {"repo_id": repo_id})
+
+        def upload_folder(self, folder_path, **more):
+            from pathlib import Path
+
+            uploaded.update({p.name: p.read_bytes() for p in Path(folder_path).iterdir()})
+            return "a commit"
+
+    monkeypatch.setattr("huggingface_hub.hub_mixin.HfApi", Api)
+    assert forecaster.push_to_hub("someone/forecaster") == "a commit"
+    assert {"README.md", "config.json", "model.safetensors"} <= uploaded.keys()
+
+
+def test_scikit_learns_conventions(wide):
+    forecaster = CALFForecaster(h=8, **DLINEAR)
+    copy = clone(forecaster)
+    assert copy.get_params() == forecaster.get_params() and copy.run is None
+    assert copy.set_params(h=4, learning_rate=0.01).get_params()["learning_rate"] == 0.01
+    assert len(copy.fit(wide).predict()) == 4
+    with pytest.raises(UserError, match="no_such"):
+        copy.set_params(no_such=1)
+    assert "no_such" not in copy.get_params()
+
+
+def test_same_seed_same_numbers(wide):
+    one, other = (CALFForecaster(h=8, **DLINEAR).fit(wide).predict() for _ in range(2))
+    pd.testing.assert_frame_equal(one, other)
+    third = CALFForecaster(h=8, seed=1, **DLINEAR).fit(wide).predict()
+    assert not third.equals(one)
+
+
+def test_all_rows_without_validation(wide):
+    forecaster = CALFForecaster(h=8, **DLINEAR).fit(wide, val_size=0)
+    assert len(forecaster.predict()) == 8
+    with pytest.raises(UserError, match="no validation windows"):
+        forecaster.predict(level=[80])
+    assert len(forecaster.predict(wide, level=[80], recalibrate=True)) == 8
+
+
+def test_time_marks_of_a_forecast(wide, workdir, synthetic_csv):
+    """A model that reads marks forecasts as run.py does."""
+    options = "--model iTransformer --d_model 16 --d_ff 16 --n_heads 2 --e_layers 1".split()
+    assert main([
+        *"--task_name long_term_forecast --is_training 1 --model_id x --data custom".split(),
+        *"--seq_len 24 --pred_len 8 --train_epochs 1 --use_gpu 0 --do_predict".split(), *options,
+        "--root_path", str(synthetic_csv.parent), "--data_path", synthetic_csv.name,
+        "--target", wide.columns[-1],
+    ]) == 0  # fmt: skip
+    (path,) = workdir.glob("checkpoints/*/checkpoint.safetensors")
+    (forecast,) = workdir.glob("results/*/forecast.csv")
+    found = CALFForecaster.load(path.parent, verbose=False).predict(wide)
+    np.testing.assert_allclose(
+        found.drop(columns="date"), pd.read_csv(forecast).drop(columns="date"), rtol=1e-5, atol=1e-5
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda t: t.drop(columns="y"), "y"),
+        (lambda t: t.assign(y="text"), "y"),
+        (lambda t: pd.concat([t, t.tail(1)]), "duplicate"),
+        (lambda t: t.drop(index=t.index[50]), "fill"),
+        (lambda t: t.assign(y=t["y"].where(t.index != 50)), "missing"),
+        (lambda t: t.head(20), "too short to train on"),
+        (lambda t: t.head(0), "empty|no rows"),
+        (lambda t: "a path", "DataFrame"),
+    ],
+)
+def test_one_clear_error(long, change, message):
+    first = long[long["unique_id"] == long["unique_id"].iloc[0]]
+    with pytest.raises(UserError, match=message) as error:
+        CALFForecaster(h=8, **DLINEAR).fit(change(first))
+    assert "\n" not in str(error.value)
+
+
+def test_errors_of_use(wide, long):
+    with pytest.raises(UserError, match="not trained yet"):
+        CALFForecaster(h=8, **DLINEAR).predict(wide)
+    with pytest.raises(UserError, match="no_such_option"):
+        CALFForecaster(h=8, no_such_option=1)
+    with pytest.raises(UserError, match="level"):
+        CALFForecaster(h=8, level=[120])
+    forecaster = CALFForecaster(h=8, **DLINEAR).fit(wide)
+    with pytest.raises(UserError, match="1 to 8 steps"):
+        forecaster.predict(h=9)
+    with pytest.raises(UserError, match="fewer than the look-back"):
+        forecaster.predict(wide.tail(20))
+
+
+def test_short_series_are_padded_if_asked(wide):
+    options = DLINEAR | {"start_padding_enabled": True}
+    short = wide[["date", wide.columns[1]]].tail(20)
+    forecaster = CALFForecaster(h=8, **options).fit(short, val_size=0)
+    assert np.isfinite(forecaster.predict().iloc[:, 1]).all()
+    assert len(forecaster.predict(short.tail(5))) == 8

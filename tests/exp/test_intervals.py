@@ -1,0 +1,136 @@
+"""Prediction intervals against NumPy, scikit-learn, and data whose distribution is known."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import mean_pinball_loss
+
+from exp import intervals
+from exp.intervals import (
+    PROBABILITIES,
+    Intervals,
+    IntervalScores,
+    Recalibration,
+    check_levels,
+    pinball,
+    quantiles,
+    tails,
+    thinned,
+    windows_needed,
+)
+from utils.errors import UserError
+
+
+def windows(count: int, seed: int = 0, channels: int = 2) -> tuple[torch.Tensor, ...]:
+    """Look-backs of different spread, forecasts, and truths with errors in proportion to it."""
+    draw = torch.Generator().manual_seed(seed)
+    scale = torch.rand(count, 1, channels, generator=draw) + 0.5
+    x = scale * torch.randn(count, 48, channels, generator=draw)
+    pred = torch.randn(count, 6, channels, generator=draw)
+    steps = torch.arange(1, 7)[:, None]
+    true = pred + scale * steps * torch.randn(count, 6, channels, generator=draw)
+    return x, pred, true
+
+
+@pytest.mark.parametrize("count", [9, 19, 200])
+def test_quantiles_are_conformal(count):
+    errors = np.random.default_rng(3).normal(size=count)
+    found = quantiles(torch.tensor(errors)).numpy()
+    # NumPy's quantile at p' of n values with these methods is that of rank ceil or floor (n-1)p'
+    for p, value in zip(PROBABILITIES, found, strict=True):
+        below = (errors <= value).sum() if p > 0.5 else (errors < value).sum()
+        if 1 <= p * (count + 1) <= count:
+            assert below == (np.ceil((count + 1) * p - 1e-9) if p > 0.5
+                             else np.floor((count + 1) * p + 1e-9) - 1)  # fmt: skip
+        else:
+            assert value in (errors.min(), errors.max())
+
+
+@pytest.mark.parametrize("level", [50, 80, 95])
+def test_coverage_of_exchangeable_windows(level):
+    found = Intervals.calibrate([windows(1500)])
+    x, pred, true = windows(1500, seed=1)
+    lower, upper = found.bounds(pred, x, level)
+    covered = ((true >= lower) & (true <= upper)).float().mean(dim=(0, 2)) * 100
+    assert covered.sub(level).abs().max() < 4  # at every step, whose errors grow
+    narrow, wide = x.std(1) < 0.8, x.std(1) > 1.2
+    width = (upper - lower)[:, 0]
+    assert width[wide].mean() > 1.4 * width[narrow].mean()  # follows the look-back's spread
+
+
+def test_batches_do_not_matter():
+    x, pred, true = windows(100)
+    one = Intervals.calibrate([(x, pred, true)])
+    other = Intervals.calibrate(list(zip(x.split(7), pred.split(7), true.split(7), strict=True)))
+    assert torch.equal(one.quantiles, other.quantiles) and one.windows == other.windows == 100
+
+
+def test_other_probabilities_are_between():
+    found = Intervals.calibrate([windows(300)])
+    x, pred, _ = windows(5, seed=2)
+    order = [found.quantile(pred, x, p) for p in (0.001, 0.1, 0.12, 0.15, 0.5, 0.77, 0.8, 0.999)]
+    assert all((after >= before).all() for before, after in pairwise(order))
+    assert torch.equal(found.quantile(pred, x, 0.1), pred + found.quantiles[4] * found.scale(x))
+    assert tails(80) == pytest.approx((0.1, 0.9))
+
+
+def test_constant_look_backs_have_intervals():
+    x, pred, true = windows(60)
+    x[:, :, 0] = 3.0
+    found = Intervals.calibrate([(x, pred, true)])
+    lower, upper = found.bounds(pred, x, 80)
+    assert torch.isfinite(lower).all() and (upper > lower).all()
+
+
+def test_scores(monkeypatch):
+    found = Intervals.calibrate([windows(200)])
+    x, pred, true = windows(300, seed=4)
+    scores = IntervalScores([80, 95], steps=6)
+    for part in range(0, 300, 70):
+        rows = slice(part, part + 70)
+        scores.add(found, pred[rows], x[rows], true[rows])
+    results = scores.results()
+    for row, level in enumerate((80, 95)):
+        lower, upper = (bound.numpy() for bound in found.bounds(pred, x, level))
+        y, (below, above) = true.numpy(), tails(level)
+        assert results["coverage"][row] == pytest.approx(((y >= lower) & (y <= upper)).mean())
+        assert results["width"][row] == pytest.approx((upper - lower).mean(), rel=1e-5)
+        expected = [
+            mean_pinball_loss(y.ravel(), lower.ravel(), alpha=below),
+            mean_pinball_loss(y.ravel(), upper.ravel(), alpha=above),
+        ]
+        assert results["pinball"][row] == pytest.approx(np.mean(expected), rel=1e-5)
+        by_step = ((y >= lower) & (y <= upper)).mean(axis=(0, 2))
+        np.testing.assert_allclose(results["coverage_by_step"][row], by_step)
+    assert pinball(torch.tensor([2.0, -2.0]), 0.9).tolist() == pytest.approx([1.8, 0.2])
+
+
+def test_recalibration_follows_a_drift():
+    x, pred, true = windows(400)
+    least = Intervals.calibrate([(x, pred, true)]).least
+    scale = (x.std(dim=1, unbiased=False) + least)[:, None]
+    live = Recalibration(least, (true - pred) / scale)
+    before = live.intervals().quantiles
+    live.add(5 * (true - pred) / scale)
+    after = live.intervals()
+    assert after.windows == 400
+    torch.testing.assert_close(after.quantiles, 5 * before)
+
+
+def test_a_large_calibration_is_thinned(monkeypatch):
+    monkeypatch.setattr(intervals, "MAX_VALUES", 1000)
+    assert list(thinned(10, 100)) == list(range(10))
+    assert list(thinned(10, 300)) == [0, 3, 6, 9]
+
+
+def test_levels(capsys):
+    found = Intervals.calibrate([windows(30)])
+    check_levels([80], found)
+    assert capsys.readouterr().err == ""
+    check_levels([95], found)
+    assert "needs 39 validation windows; there are 30" in capsys.readouterr().err
+    assert [windows_needed(level) for level in (50, 80, 95)] == [3, 9, 39]
+    with pytest.raises(UserError, match="level=100"):
+        check_levels([100], found)

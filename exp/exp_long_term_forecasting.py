@@ -2,16 +2,19 @@
 
 import time
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+import torch
 from torch import Tensor
 
 from data_provider.csv_source import NoWindowError, SeriesSource, target_args
 from data_provider.timestamps import format_timestamps, future_dates
 from data_provider.windows import WindowDataset
+from exp.intervals import INTERVALS, IntervalTest, thinned
 from exp.record import account
 from exp.series import ExpSeries
 from utils.batch import Batch
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
 
 class ExpLongTermForecasting(ExpSeries):
     """Train on a CSV; test on its test split or, zero-shot, on that of another CSV."""
+
+    calibration_set: WindowDataset | None = None  # of prediction intervals
 
     def resolve_args(self, args: Namespace) -> Namespace:
         """Refuse a horizon of 0."""
@@ -42,6 +47,8 @@ class ExpLongTermForecasting(ExpSeries):
         self.match_columns(test_source)
         self.note_files(source, test_source)
         self.n_channels = len(test_source.columns)
+        if args.level:
+            self.calibration_set = test_source.split("val").to(self.device)
         if args.do_predict:
             self.future = future_dates(test_source.table, args.pred_len)
             self.tail = test_source.tail(self.future, self._saved_scaler()).to(self.device)
@@ -80,17 +87,26 @@ class ExpLongTermForecasting(ExpSeries):
 
     def _mse(self, windows: WindowDataset) -> float:
         errors = ErrorSums()
-        for pred, true in self.predictions(windows):
+        for _, pred, true in self.forecasts(windows, self.evaluation.batches(windows)):
             errors.add(pred, true)
         return errors.metrics()["mse"]
 
-    def predictions(
-        self, windows: WindowDataset, label: str | None = None
-    ) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield `(pred, true)` over all windows, in order, in large batches."""
-        for index in self.evaluation.batches(windows, label):
+    def forecasts(
+        self, windows: WindowDataset, indices: Iterable[Tensor]
+    ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Yield look-back, forecast and truth of the windows of each of `indices`, the scored
+        channels alone."""
+        for index in indices:
             batch = self.windows_batch(windows, index)
-            yield windows.scored(self.evaluation.predict(batch)), windows.scored(batch.y)
+            forecast = self.evaluation.predict(batch)
+            yield tuple(windows.scored(values) for values in (batch.x, forecast, batch.y))
+
+    def calibration(self, windows: WindowDataset) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Forecast the windows that prediction intervals come from; see `forecasts`."""
+        channels = 1 if windows.target is not None else windows.n_channels
+        chosen = thinned(len(windows), windows.pred_len * channels)
+        numbers = torch.tensor(chosen, device=self.device)
+        return self.forecasts(windows, numbers.split(self.evaluation.windows))
 
     def test(self) -> dict[str, float]:
         """Test on every window; predictions are written batch by batch."""
@@ -99,12 +115,15 @@ class ExpLongTermForecasting(ExpSeries):
             return {}
         print(f">>> testing {self.setting}")
         start = time.perf_counter()
-        errors = PlacedErrorSums()
+        errors, intervals = PlacedErrorSums(), self.interval_test(windows)
         scored = windows.target
         channels = windows.columns if scored is None else [windows.columns[scored]]
         shape = (len(windows), windows.pred_len, len(channels))
         with self.folders.arrays(pred=shape, true=shape) as files:
-            for pred, true in self.predictions(windows, "testing"):
+            batches = self.evaluation.batches(windows, "testing")
+            for x, pred, true in self.forecasts(windows, batches):
+                if intervals is not None:
+                    intervals.add(pred, x, true)
                 pred, true = self.units(windows, pred), self.units(windows, true)
                 errors.add(pred, true)
                 files["pred"].write(pred)
@@ -116,7 +135,24 @@ class ExpLongTermForecasting(ExpSeries):
             "seconds": time.perf_counter() - start,
         }
         self._plot(windows)
-        return self.report(errors, channels, tested)
+        more = {} if intervals is None else {"intervals": self.save_intervals(intervals)}
+        return self.report(errors, channels, tested, **more)
+
+    def interval_test(self, windows: WindowDataset) -> IntervalTest | None:
+        """Calibrate the intervals of `--level`, to score them; None without it."""
+        if self.calibration_set is None:
+            return None
+        units = partial(self.units, windows)
+        calibration = self.calibration(self.calibration_set)
+        return IntervalTest(self.args.level, calibration, windows.pred_len, units)
+
+    def save_intervals(self, test: IntervalTest) -> dict[str, object]:
+        """Write the intervals beside the results, and print their scores, which are returned."""
+        if self.folders.writes:
+            test.intervals.save(self.folders.results / INTERVALS)
+        for line in test.lines():
+            print(line)
+        return test.results() | {"original_units": self.original_units}
 
     def _plot(self, windows: WindowDataset) -> None:
         """Plot forecasts of the target, or the last channel, for some test windows."""

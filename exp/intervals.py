@@ -11,13 +11,15 @@ a local spread); Romano et al., Conformalized Quantile Regression, 2019 (both ta
 """
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from math import ceil, floor
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from exp.checkpoint import read_checkpoint, save_tensors
 from utils.errors import UserError
 
 # A level of 80 % needs 0.1 and 0.9; other probabilities are interpolated.
@@ -25,6 +27,7 @@ PROBABILITIES = (
     0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5,
     0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 0.975, 0.99, 0.995,
 )  # fmt: skip
+INTERVALS = "intervals.safetensors"  # file beside the results
 LEAST = 0.25  # of the mean spread of a channel, added to each: constant windows have none
 MAX_VALUES = 2**26  # errors that are kept for calibration
 RECENT = 512  # most windows of a `Recalibration`
@@ -62,6 +65,14 @@ class Intervals:
             windows: batches of look-back `[batch, seq_len, channels]`, forecast and truth, both
                 `[batch, steps, channels]`; see `thinned` for how many.
         """
+        return cls.with_errors(windows)[0]
+
+    @classmethod
+    def with_errors(
+        cls, windows: Iterable[tuple[Tensor, Tensor, Tensor]]
+    ) -> tuple["Intervals", Tensor]:
+        """Calibrate, and return also the errors in units of their spread, `[windows, steps,
+        channels]`."""
         spreads, errors = [], []
         for x, pred, true in windows:
             spreads.append(spread(x)[:, 0].cpu())
@@ -69,7 +80,24 @@ class Intervals:
         spreads, errors = torch.cat(spreads), torch.cat(errors)
         least = LEAST * spreads.mean(dim=0)
         least[least == 0] = 1.0  # constant channels
-        return cls(quantiles(errors / (spreads + least)[:, None]), least, len(errors))
+        errors = errors / (spreads + least)[:, None]
+        return cls(quantiles(errors), least, len(errors)), errors
+
+    def save(self, path: Path) -> None:
+        """Write a file that `load` reads."""
+        tensors = {"quantiles": self.quantiles, "least": self.least}
+        save_tensors(path, tensors, {"calibration_windows": self.windows})
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Intervals":
+        """Read what `save` wrote.
+
+        Raises:
+            UserError: the file is missing or damaged.
+        """
+        saved = read_checkpoint(path)
+        windows = saved.metadata["calibration_windows"]
+        return cls(saved.state["quantiles"], saved.state["least"], windows)
 
     def scale(self, x: Tensor) -> Tensor:
         """Units of errors, `[batch, 1, channels]`, by look-backs `[batch, seq_len, channels]`."""
@@ -150,24 +178,29 @@ class Recalibration:
     """Intervals from the latest errors that are known when a forecast is made.
 
     Args:
-        least: see `Intervals`. errors: of the validation windows, in units of their spread,
-            `[windows, steps, channels]`, in the order of time.
+        first: the intervals of the validation windows. errors: of these windows, in units of their
+            spread, `[windows, steps, channels]`, in the order of time.
     """
 
-    def __init__(self, least: Tensor, errors: Tensor):
-        self.least = least
+    def __init__(self, first: Intervals, errors: Tensor):
+        self.least, self.steps = first.least, errors.shape[1]
         size = max(1, min(RECENT, MAX_VALUES // errors[0].numel()))
         self.every = max(1, len(errors) // size)
         self.errors = errors[:: self.every]
+        self.waiting = errors[:0]  # of windows whose truth is not known yet
 
     def intervals(self) -> Intervals:
         """Return the intervals of the next forecasts."""
         return Intervals(quantiles(self.errors), self.least, len(self.errors))
 
     def add(self, errors: Tensor) -> None:
-        """Replace the earliest errors by those of windows whose truth is known by now."""
+        """Add the errors of the windows that follow. Those whose last step has passed when the next
+        window begins replace the earliest ones."""
+        self.waiting = torch.cat([self.waiting, errors])
+        known = max(0, len(self.waiting) - self.steps + 1)
         size = len(self.errors)
-        self.errors = torch.cat([self.errors, errors[:: self.every]])[-size:]
+        self.errors = torch.cat([self.errors, self.waiting[: known : self.every]])[-size:]
+        self.waiting = self.waiting[known:]
 
 
 class IntervalScores:
@@ -175,20 +208,27 @@ class IntervalScores:
 
     Args:
         levels: in %. steps: of a forecast.
+        units: converts truths and bounds to the units of the results.
     """
 
-    def __init__(self, levels: Iterable[float], steps: int):
-        self.levels = list(levels)
+    def __init__(
+        self,
+        levels: Iterable[float],
+        steps: int,
+        units: Callable[[Tensor], Tensor] = lambda values: values,
+    ):
+        self.levels, self.units = list(levels), units
         zeros = torch.zeros(len(self.levels), steps, dtype=torch.float64)
         self.inside, self.width, self.pinball, self.count = zeros, zeros.clone(), zeros.clone(), 0
 
     def add(self, intervals: Intervals, pred: Tensor, x: Tensor, true: Tensor) -> None:
         """Score forecasts; arguments as for `Intervals.bounds`, `true` like `pred`."""
+        truth = self.units(true)
         for row, level in enumerate(self.levels):
-            lower, upper = intervals.bounds(pred, x, level)
-            inside = (true >= lower) & (true <= upper)
+            lower, upper = map(self.units, intervals.bounds(pred, x, level))
+            inside = (truth >= lower) & (truth <= upper)
             below, above = tails(level)
-            loss = (pinball(true - lower, below) + pinball(true - upper, above)) / 2
+            loss = (pinball(truth - lower, below) + pinball(truth - upper, above)) / 2
             for sums, values in (
                 (self.inside, inside),
                 (self.width, upper - lower),
@@ -211,3 +251,60 @@ class IntervalScores:
 def pinball(error: Tensor, probability: float) -> Tensor:
     """Quantile loss of truth minus quantile, elementwise."""
     return torch.maximum(probability * error, (probability - 1) * error)
+
+
+class IntervalTest:
+    """Scores of intervals on test windows, which come in the order of time: those of the validation
+    windows alone, and those that are calibrated anew as the truth of earlier test windows becomes
+    known.
+
+    Args:
+        levels: in %. calibration: batches of validation windows, see `Intervals.calibrate`.
+        steps: of a forecast. units: see `IntervalScores`.
+    """
+
+    def __init__(
+        self,
+        levels: Iterable[float],
+        calibration: Iterable[tuple[Tensor, Tensor, Tensor]],
+        steps: int,
+        units: Callable[[Tensor], Tensor],
+    ):
+        self.intervals, errors = Intervals.with_errors(calibration)
+        self.steps = steps
+        self.fixed, self.renewed = (IntervalScores(levels, steps, units) for _ in range(2))
+        self.recalibration = Recalibration(self.intervals, errors)
+        check_levels(self.fixed.levels, self.intervals)
+
+    def add(self, pred: Tensor, x: Tensor, true: Tensor) -> None:
+        """Score the windows that follow; arguments as for `IntervalScores.add`."""
+        for batch in zip(*(values.split(self.steps) for values in (pred, x, true)), strict=True):
+            forecast, look_back, truth = batch
+            self.fixed.add(self.intervals, *batch)
+            self.renewed.add(self.recalibration.intervals(), *batch)
+            errors = (truth - forecast) / self.intervals.scale(look_back)
+            self.recalibration.add(errors.cpu())
+
+    def results(self) -> dict[str, object]:
+        """Return the scores for `run.json`."""
+        return {
+            "method": "split conformal",
+            "levels": self.fixed.levels,
+            **self.fixed.results(),
+            "recalibrated": self.renewed.results(),
+            "calibration_windows": self.intervals.windows,
+        }
+
+    def lines(self) -> Iterable[str]:
+        """Describe the scores, a line a level."""
+        for level, fixed, renewed, width in zip(
+            self.fixed.levels,
+            self.fixed.results()["coverage"],
+            self.renewed.results()["coverage"],
+            self.fixed.results()["width"],
+            strict=True,
+        ):
+            yield (
+                f"intervals of {level:g} % cover {fixed:.1%} of the test values, mean width "
+                f"{width:.4g}; calibrated anew as time goes on {renewed:.1%}"
+            )

@@ -1,7 +1,7 @@
 """Training and forecasting on series in memory, by the loop of all experiments."""
 
 from argparse import Namespace
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, is_dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -17,7 +17,7 @@ from data_provider.timestamps import season_length
 from data_provider.windows import WindowDataset
 from exp.checkpoint import Checkpoint
 from exp.exp_long_term_forecasting import ExpLongTermForecasting
-from exp.intervals import Intervals, thinned
+from exp.intervals import Intervals
 from models.interface import DataShape
 from utils.batch import Batch
 from utils.errors import UserError
@@ -235,28 +235,25 @@ class ExpPanel(ExpLongTermForecasting):
     def checkpoint_notes(self) -> dict:
         return {}
 
-    def calibrate(self) -> Intervals:
-        """Compute prediction intervals from the windows of the validation split."""
-        windows = self.val_set
-        chosen = thinned(len(windows), windows.pred_len * windows.n_channels)
-        return Intervals.calibrate(self._forecasts(windows, chosen))
+    def calibrate(self, panel: Panel | None = None) -> Intervals:
+        """Compute prediction intervals from the validation windows, or from all windows of the
+        rows of a panel, whose truth it has.
 
-    def _forecasts(
-        self, windows: WindowDataset, chosen: range
-    ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """Yield look-back, forecast and truth of the windows `chosen`."""
-        numbers = torch.tensor(chosen, device=self.device)
-        for index in numbers.split(self.evaluation.windows):
-            batch = self.windows_batch(windows, index)
-            yield batch.x, self.evaluation.predict(batch), batch.y
-
-    def history_windows(self, panel: Panel) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """Forecast within the rows of a panel, whose truth is known; see `_forecasts`."""
+        Raises:
+            UserError: it has no window.
+        """
+        if panel is None:
+            return Intervals.calibrate(self.calibration(self.val_set))
         self.panel = panel
         rows = [range(len(table.values)) for table in panel.tables]
         windows = self._windows(panel.tables, rows).to(self.device)
         self.panel = None
-        return self._forecasts(windows, thinned(len(windows), windows.pred_len * self.n_channels))
+        if len(windows) == 0:
+            raise UserError(
+                f"recalibrate=True: {panel.tables[0].path}: too few rows for a window of "
+                f"{self.args.seq_len + self.args.pred_len}"
+            )
+        return Intervals.calibrate(self.calibration(windows))
 
     def forecast(self, panel: Panel) -> tuple[Tensor, Tensor]:
         """Forecast what follows the tables of a panel, which have a look-back at least.

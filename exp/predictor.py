@@ -61,7 +61,7 @@ class Predictor(Parameters):
     def calibration(self, panel: Panel | None = None) -> Intervals:
         """Return the intervals of the validation rows, or those of forecasts within a panel."""
         if panel is not None:
-            return Intervals.calibrate(self.run.history_windows(panel))
+            return self.run.calibrate(panel)
         if self.intervals is None:
             raise UserError(
                 "level: there are no validation windows to take intervals from: fit with a "

@@ -12,7 +12,7 @@ from huggingface_hub import ModelHubMixin, hf_hub_download
 from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, LocalEntryNotFoundError
 
 from exp.checkpoint import Checkpoint, read_checkpoint, save_tensors
-from exp.intervals import Intervals
+from exp.intervals import INTERVALS, Intervals
 from exp.panel import EXTRA, ExpPanel
 from utils.errors import UserError
 from utils.files import require_file, whole_file
@@ -144,10 +144,10 @@ class Shared(ModelHubMixin, library_name="calf", tags=["time-series-forecasting"
 
 
 def _intervals(checkpoint: Checkpoint) -> Intervals | None:
-    """Read the intervals of a file, if it has any."""
-    state = checkpoint.state
+    """Read the intervals of a file, or those that a run wrote beside it, if there are any."""
+    state, beside = checkpoint.state, checkpoint.path.with_name(INTERVALS)
     if EXTRA + "quantiles" not in state:
-        return None
+        return Intervals.load(beside) if beside.is_file() else None
     windows = checkpoint.metadata["calibration_windows"]
     return Intervals(state[EXTRA + "quantiles"], state[EXTRA + "least"], windows)
 

@@ -20,6 +20,7 @@ TASKS_OF_OPTION = {
     "do_predict": ("long_term_forecast",),
     "fill_missing": ("long_term_forecast", "imputation"),
     "zero_shot": ("long_term_forecast",),
+    "level": ("long_term_forecast",),
     "m4_protocol": ("short_term_forecast",),
     "threshold": ("anomaly_detection",),
 }
@@ -193,6 +194,14 @@ def add_own_options(parser: argparse.ArgumentParser) -> None:
         default="both",
         help="anomaly detection: a percentile of the scores of training and test rows, as "
         "published, or of training rows alone",
+    )
+    own.add_argument(
+        "--level",
+        type=real(below=100, open_below=True),
+        nargs="+",
+        metavar="PERCENT",
+        help="prediction intervals of these levels, as 80 95, by split conformal prediction from "
+        "the validation windows: scored on the test windows, and in forecast.csv",
     )
     own.add_argument("--checkpoint", metavar="FILE", help="with --is_training 0: the model to test")
     own.add_argument(

@@ -191,7 +191,7 @@ class RunFolders:
         args: Namespace,
         trained: Mapping | None = None,
         writes: bool = True,
-        root: Path = Path(),  # noqa: B008
+        root: Path = Path(),
     ):
         self.setting, self.args, self.trained, self.writes = setting, args, trained, writes
         self.digest = digest(vars(args), trained)

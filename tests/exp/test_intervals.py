@@ -109,14 +109,15 @@ def test_scores(monkeypatch):
 
 def test_recalibration_follows_a_drift():
     x, pred, true = windows(400)
-    least = Intervals.calibrate([(x, pred, true)]).least
-    scale = (x.std(dim=1, unbiased=False) + least)[:, None]
-    live = Recalibration(least, (true - pred) / scale)
-    before = live.intervals().quantiles
-    live.add(5 * (true - pred) / scale)
-    after = live.intervals()
-    assert after.windows == 400
-    torch.testing.assert_close(after.quantiles, 5 * before)
+    first, errors = Intervals.with_errors([(x, pred, true)])
+    live = Recalibration(first, errors)
+    assert torch.equal(live.intervals().quantiles, first.quantiles)
+    live.add(5 * errors[:3])  # steps of the last one reach beyond the next window's beginning
+    assert torch.equal(live.errors, errors)
+    live.add(5 * errors[3:])
+    assert len(live.waiting) == 5 and torch.equal(live.errors[-395:], 5 * errors[:395])
+    live.add(5 * errors[:5])
+    torch.testing.assert_close(live.intervals().quantiles, 5 * first.quantiles, rtol=0.2, atol=0.1)
 
 
 def test_a_large_calibration_is_thinned(monkeypatch):

@@ -9,6 +9,7 @@ import sys
 from contextlib import nullcontext
 from pathlib import Path
 
+from exp.paths import check_paths
 from utils.command_line import guarded
 from utils.interrupts import Interrupted, handle
 from utils.launch import (
@@ -92,8 +93,9 @@ def run_here_or_launch(args: argparse.Namespace, argv: list[str]) -> int:
     """Run in this process, or, for several `--devices`, in one process each.
 
     Raises:
-        UserError: a GPU is not visible.
+        UserError: a file is missing, or a GPU is not visible.
     """
+    check_paths(args)
     gpus = None
     if args.use_multi_gpu and not under_launcher():
         numbers = device_numbers(args.devices)

@@ -13,6 +13,7 @@ from transformers import GPT2Config, GPT2Model
 from transformers.utils import logging as transformers_logging
 
 from utils.errors import UserError
+from utils.files import require_model_folder
 
 # The published GPT-2s differ only in these numbers: random weights need no network.
 KNOWN_SHAPES = {
@@ -87,10 +88,7 @@ def _from_pretrained(kind: type, llm: str):
     """`kind.from_pretrained(llm)`: from a folder, else the cache, else the hub, with a timeout."""
     if Path(llm).is_dir():
         return _read(kind, llm, f"the folder {llm}")
-    if Path(llm).is_file():
-        raise UserError(f"--llm {llm}: a file; give the folder that contains it")
-    if Path(llm).is_absolute() or llm.startswith((".", "~")) or llm.count("/") > 1:
-        raise UserError(f"--llm {llm}: no such folder")
+    require_model_folder(llm)
     try:
         return _read(kind, llm, f"the cached copy of {llm}")
     except _NotThereError:

@@ -16,7 +16,11 @@ class Parser(argparse.ArgumentParser):
     """An argument parser that reports errors in one line."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"error: {one_line(message)}; python {self.prog} --help lists the options\n")
+        self.refuse(f"{message}; python {self.prog} --help lists the options")
+
+    def refuse(self, message: str) -> NoReturn:
+        """Report an error that `--help` does not explain."""
+        self.exit(2, f"error: {one_line(message)}\n")
 
 
 def whole(least: int = 0, most: int | None = None) -> Callable[[str], int]:

@@ -4,21 +4,25 @@ import contextlib
 import errno
 import functools
 import hashlib
+import json
 import os
 import re
 import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
-import torch
 from numpy.lib import format as npy
-from torch import Tensor
 
 from utils.errors import UserError
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
+CHECKPOINT = "checkpoint.safetensors"  # in the folder of a training
 METADATA_KEY = "calf"  # of the notes in our checkpoints
+LONGEST_HEADER = 100_000_000  # bytes, of a safetensors file, by its format
 LONGEST_NAME = 255  # bytes, on all usual file systems
 
 
@@ -96,6 +100,20 @@ def require_file(path: Path, what_to_do: str) -> None:
         raise UserError(f"{path}: no such file; {what_to_do}")
 
 
+def require_model_folder(llm: str) -> None:
+    """Check that a model is a folder, or may be the name of one on the hub.
+
+    Raises:
+        UserError: it is neither.
+    """
+    path = Path(llm)
+    if path.is_file():
+        raise UserError(f"--llm {llm}: a file; give the folder that contains it")
+    is_path = path.is_absolute() or llm.startswith((".", "~")) or llm.count("/") > 1
+    if is_path and not path.is_dir():
+        raise UserError(f"--llm {llm}: no such folder")
+
+
 def fingerprints(paths: Iterable[Path]) -> dict[str, dict[str, object]]:
     """Return SHA-256 (`sha256`) and size (`bytes`) of files, by their paths.
 
@@ -116,8 +134,26 @@ def _sha256(path: Path, size: int, changed: int) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def read_notes(path: Path) -> dict | None:
+    """Read the notes of one of our files of tensors, without the tensors and without PyTorch.
+
+    Returns:
+        None where the file is another one, or damaged.
+    """
+    with path.open("rb") as file, contextlib.suppress(ValueError, LookupError, TypeError):
+        size = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(size)) if size <= LONGEST_HEADER else {}
+        notes = json.loads(header.pop("__metadata__")[METADATA_KEY])
+        end = max((tensor["data_offsets"][1] for tensor in header.values()), default=0)
+        if isinstance(notes, dict) and path.stat().st_size == 8 + size + end:
+            return notes
+    return None
+
+
 def load_tensors(path: Path, safe_globals: list | None = None) -> object:
     """Read a file of PyTorch; only tensors and `safe_globals` are unpickled."""
+    import torch  # takes seconds
+
     with warnings.catch_warnings(), torch.serialization.safe_globals(safe_globals or []):
         warnings.simplefilter("ignore")  # warnings about pickles that the caller refuses anyway
         return torch.load(path, map_location="cpu", weights_only=True)
@@ -135,6 +171,6 @@ class NpyWriter:
         header = {"descr": "<f4", "fortran_order": False, "shape": shape}
         npy.write_array_header_1_0(file, header)
 
-    def write(self, batch: Tensor) -> None:
+    def write(self, batch: "Tensor") -> None:
         """Append `batch`, whose axes after the first are those of the array."""
         self._file.write(np.ascontiguousarray(batch.cpu().numpy(), dtype="<f4").data)

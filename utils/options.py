@@ -2,10 +2,21 @@
 
 import argparse
 import sys
+from pathlib import Path
 
 from models.checks import TASKS
 from models.registry import model_names, options_of
+from utils.checkpoint_options import (
+    REQUIRED,
+    check_given,
+    checkpoint_file,
+    describing_checkpoint,
+    from_checkpoint,
+    training_of,
+    words_of,
+)
 from utils.command_line import Parser, real, switch, whole
+from utils.errors import UserError
 from utils.model_options import (
     LOSSES,
     MODEL_OPTIONS,
@@ -203,7 +214,12 @@ def add_own_options(parser: argparse.ArgumentParser) -> None:
         help="prediction intervals of these levels, as 80 95, by split conformal prediction from "
         "the validation windows: scored on the test windows, and in forecast.csv",
     )
-    own.add_argument("--checkpoint", metavar="FILE", help="with --is_training 0: the model to test")
+    own.add_argument(
+        "--checkpoint",
+        metavar="FILE",
+        help="with --is_training 0: the model to test, or its folder. Alone, with --data_path and "
+        "--do_predict as needed: the options of its training need not be given",
+    )
     own.add_argument(
         "--fill_missing",
         choices=("linear", "ffill"),
@@ -316,12 +332,52 @@ def translate_earlier_protocols(parser: Parser, args: argparse.Namespace) -> Non
     del args.reference_validation, args.m4_protocol
 
 
+def parse_with_checkpoint(parser: Parser, argv: list[str]) -> argparse.Namespace:
+    """Parse a command line, with the options of the checkpoint that it names.
+
+    Raises:
+        UserError: there is no such checkpoint, it does not tell its options, or others that are
+            given contradict it.
+    """
+    describing = describing_checkpoint(argv, parser)
+    words, trained = [], {}
+    if describing:
+        trained = training_of(describing)
+        if not trained:
+            raise UserError(
+                f"{describing} does not tell the options of its training, as those of the "
+                f"authors' code: give --{', --'.join(REQUIRED)}, and --seq_len, --pred_len, "
+                "--gpt_layers and the like"
+            )
+        words = words_of(trained, parser)
+    args = parser.parse_args([*words, *argv])
+    args.given = sorted(given_options(parser, argv))
+    args.model_options = sorted(options_of(args.model) & MODEL_OPTIONS - NEUTRAL)
+    if not args.checkpoint:
+        return args
+    if args.is_training:
+        parser.error("--checkpoint is for --is_training 0 (the folder is --checkpoints)")
+    path = checkpoint_file(args.checkpoint)
+    if path != Path(args.checkpoint):
+        args.checkpoint = str(path)
+    if not trained and path.is_file():
+        trained = training_of(path)
+    check_given(args, args.given, trained, described=bool(describing))
+    if describing:
+        from_checkpoint(args, path, trained)
+    return args
+
+
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    """Parse a command line; `given` in the result lists the options on it."""
+    """Parse a command line; `given` in the result lists the options on it.
+
+    With `--checkpoint FILE` and without the options that a training needs, all come from the
+    checkpoint that are not on the command line.
+    """
     parser = Parser(
         prog="run.py",
         usage="python run.py --task_name TASK --is_training 1 --model_id NAME --model CALF "
-        "--data DATA [options]",
+        "--data DATA [options]\n       python run.py --checkpoint FILE [options]",
         description="CALF: cross-modal fine-tuning of GPT-2 for time series.",
         formatter_class=Formatter,
         allow_abbrev=False,
@@ -334,10 +390,10 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     argv = expand_abbreviations(parser, sys.argv[1:] if argv is None else argv, published, own)
     if any("\0" in word for word in argv):
         parser.error("an option contains a null character")
-    args = parser.parse_args(argv)
-    args.given = sorted(given_options(parser, argv))
-    if args.checkpoint and args.is_training:
-        parser.error("--checkpoint is for --is_training 0 (the folder is --checkpoints)")
+    try:
+        args = parse_with_checkpoint(parser, argv)
+    except UserError as error:
+        parser.refuse(str(error))
     if args.resume and not args.is_training:
         parser.error("--resume continues a training: it is for --is_training 1")
     for option, tasks in TASKS_OF_OPTION.items():
@@ -348,7 +404,6 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     uses_lradj = args.protocol == "published" and args.task_name in LRADJ_ALWAYS
     if (uses_lradj or not args.cos) and args.lradj not in ("type1", "type2", "type3"):
         parser.error(f"--lradj {args.lradj} is not known: use type1, type2 or type3")
-    args.model_options = sorted(options_of(args.model) & MODEL_OPTIONS - NEUTRAL)
     weights = {"task_w", "output_w", "feature_w"}
     weighted = weights.issubset(args.model_options)
     if args.is_training and weighted and not any(getattr(args, name) for name in weights):

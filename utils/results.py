@@ -12,10 +12,9 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
 
 from utils.errors import UserError
-from utils.files import LONGEST_NAME, METADATA_KEY, NpyWriter, remove_parts, whole_file
+from utils.files import CHECKPOINT, LONGEST_NAME, NpyWriter, read_notes, remove_parts, whole_file
 from utils.locks import lock, locked
 from utils.word_embeddings import DEFAULT_PATH, NO_FILE, RANDOM
 
@@ -36,7 +35,6 @@ CALF_OPTIONS = (
 )
 LOCK = ".lock"
 MANIFEST = "manifest.json"
-CHECKPOINT = "checkpoint.safetensors"
 STATE, PREVIOUS_STATE = "state.safetensors", "state.previous.safetensors"
 DIGITS = 8  # of a digest
 LONGEST_SETTING = LONGEST_NAME - len("_") - DIGITS
@@ -428,17 +426,13 @@ def read_manifest(folder: Path) -> dict[str, object] | None:
     Folders of earlier versions have no manifest: it is read from the notes in their files.
     """
 
-    def tensors_notes(path: Path) -> dict:
-        with safe_open(path, "np") as file:
-            return json.loads(file.metadata()[METADATA_KEY])
-
     def record_or_notes(path: Path) -> dict[str, object]:
-        notes = json.loads(path.read_text()) if path.suffix == ".json" else tensors_notes(path)
+        notes = json.loads(path.read_text()) if path.suffix == ".json" else read_notes(path)
         if path.name == MANIFEST:
             return _without_absent_default(of_earlier_version(notes))
         return configuration(notes["arguments"], notes.get("trained_with"))
 
     for path in [folder / MANIFEST, folder / "run.json", *sorted(folder.glob("*.safetensors"))]:
-        with suppress(SafetensorError, OSError, ValueError, TypeError, KeyError, AttributeError):
+        with suppress(OSError, ValueError, TypeError, KeyError, AttributeError):
             return record_or_notes(path)
     return None

@@ -3,13 +3,15 @@ them, or none."""
 
 import _codecs
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from utils.errors import UserError
 from utils.files import fingerprints, load_tensors, require_file
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 DEFAULT_PATH = "wte_pca_500.pt"
 # The values of --word_embedding_path that name no file: the principal components of the backbone's
@@ -28,7 +30,7 @@ _NUMPY_GLOBALS = [
 ]
 
 
-def load_word_embeddings(path: str | Path, d_model: int) -> Tensor:
+def load_word_embeddings(path: str | Path, d_model: int) -> "Tensor":
     """Read principal word embeddings; only a tensor or a NumPy array is unpickled.
 
     Args:
@@ -44,6 +46,8 @@ def load_word_embeddings(path: str | Path, d_model: int) -> Tensor:
 
     Source: `docs/method.md`, section 2.
     """
+    import torch  # takes seconds
+
     path = Path(path)
     require_word_embeddings(path)
     try:
@@ -88,7 +92,7 @@ def describe_file(path: str) -> str:
     return f"{path} (SHA-256 {found['sha256'][:16]})"
 
 
-def first_components(embeddings: Tensor, n_components: int, source: str) -> Tensor:
+def first_components(embeddings: "Tensor", n_components: int, source: str) -> "Tensor":
     """Select the components of largest variance, which are the first ones; 0 selects all.
 
     Args:
@@ -104,12 +108,14 @@ def first_components(embeddings: Tensor, n_components: int, source: str) -> Tens
     return embeddings[:, : n_components or None]
 
 
-def random_directions(embeddings: Tensor, seed: int) -> Tensor:
+def random_directions(embeddings: "Tensor", seed: int) -> "Tensor":
     """Draw Gaussian word embeddings `[d_model, components]` with the variance of each component.
 
     Each component has the mean and the variance over `d_model` of the one that it replaces. The
     global random state is unchanged.
     """
+    import torch  # takes seconds
+
     draws = torch.randn(embeddings.shape, generator=torch.Generator().manual_seed(seed))
     variance, mean = torch.var_mean(embeddings, dim=0)
     drawn_variance, drawn_mean = torch.var_mean(draws, dim=0)

@@ -7,6 +7,7 @@ from argparse import Namespace
 from collections.abc import Mapping, Sequence
 
 from models.registry import ALIASES
+from utils.checkpoint_options import DEPENDENT, SET_BY_TASK
 from utils.command_line import one_line
 from utils.errors import UserError
 from utils.model_options import NEUTRAL
@@ -21,15 +22,6 @@ IGNORED = NEUTRAL.union(
     "given model_options command".split(),  # which are no options
     (name.removeprefix("--") for name, _ in [*UNUSED_OPTIONS, *UNUSED_OPTIONS_OF_LIBRARY]),
 )
-# options whose defaults depend on model and task
-DEPENDENT = ("d_model", "task_loss", "word_embedding_path")
-# options that tasks set themselves
-SET_BY_TASK = {
-    "short_term_forecast": ("seq_len", "label_len", "pred_len", "features"),
-    "imputation": ("label_len", "pred_len"),
-    "anomaly_detection": ("label_len", "pred_len"),
-    "classification": ("seq_len", "pred_len"),
-}
 # options in which a zero-shot run may differ from a run whose model it can test
 ZERO_SHOT = ("zero_shot", "target_data", "model_id", "des")
 

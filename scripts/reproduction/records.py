@@ -11,8 +11,7 @@ from pathlib import Path
 from scripts.reproduction.lists import Run
 from scripts.reproduction.options import Identity, identity, parsed
 from utils.errors import UserError
-
-NOTES = "calf"  # utils.files.METADATA_KEY, whose module takes seconds to import
+from utils.files import read_notes
 
 
 @dataclass(frozen=True)
@@ -113,14 +112,7 @@ def interrupted(runs: Sequence[Run]) -> set[Run]:
     for folder in {run.args.checkpoints for run in runs}:
         for path in Path(folder).glob("*/state.safetensors"):
             try:
-                states.add(identity(_state_notes(path)["arguments"]))
+                states.add(identity(read_notes(path)["arguments"]))
             except (OSError, ValueError, TypeError, KeyError, OverflowError, MemoryError):
                 continue  # damaged: the run itself reports it
     return {run for run in runs if run.args.is_training and identity(vars(run.args)) in states}
-
-
-def _state_notes(path: Path) -> dict:
-    """Read the notes of a state of training, without its tensors."""
-    with path.open("rb") as file:
-        header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
-    return json.loads(header["__metadata__"][NOTES])

@@ -1,0 +1,155 @@
+"""A checkpoint describes itself: what the notes of its training say need not be given."""
+
+import argparse
+import re
+from argparse import Namespace
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from models.registry import ALIASES
+from utils.errors import UserError
+from utils.files import CHECKPOINT, file_name, read_notes, require_file
+
+REQUIRED = ("task_name", "is_training", "model_id", "model", "data")
+# what a command decides for itself, whatever its training did
+OF_THE_COMMAND = frozenset(
+    (
+        *"is_training checkpoint checkpoints model_id itr resume overwrite save_every".split(),
+        *"skip_bad_steps do_predict refit debug compile tensorboard".split(),
+        *"use_gpu gpu use_multi_gpu devices threads".split(),
+    )
+)
+# what a test may do in another way than its training
+OF_THE_TEST = OF_THE_COMMAND.union(
+    "data root_path data_path target freq fill_missing inverse zero_shot target_data split".split(),
+    "mask_rate anomaly_ratio threshold protocol amp tf32 deterministic fast_cpu".split(),
+    "batch_size des level llm word_embedding_path grad_checkpoint".split(),
+)
+# options of models that matter to training alone, or that the backbone's fingerprint checks
+OF_TRAINING = frozenset(
+    (
+        *"dropout lora_dropout task_w feature_w output_w feature_loss output_loss".split(),
+        *"llm_weights llm_seed season_length".split(),
+    )
+)
+# what earlier versions called --protocol
+EARLIER = ("reference_validation", "m4_protocol")
+# options whose defaults depend on model and task
+DEPENDENT = ("d_model", "task_loss", "word_embedding_path")
+# options that tasks set themselves
+SET_BY_TASK = {
+    "short_term_forecast": ("seq_len", "label_len", "pred_len", "features"),
+    "imputation": ("label_len", "pred_len"),
+    "anomaly_detection": ("label_len", "pred_len"),
+    "classification": ("seq_len", "pred_len"),
+}
+
+
+def checkpoint_file(name: str) -> Path:
+    """Return the file that `--checkpoint` names: of a folder, its `checkpoint.safetensors`."""
+    path = Path(name)
+    return path / CHECKPOINT if path.is_dir() else path
+
+
+def training_of(path: Path) -> dict[str, object]:
+    """Return the options of the training of a checkpoint; empty where it does not tell."""
+    notes = read_notes(path) or {}
+    arguments = notes.get("arguments")
+    return arguments if isinstance(arguments, dict) else {}
+
+
+def describing_checkpoint(argv: Sequence[str], parser: argparse.ArgumentParser) -> Path | None:
+    """Return the checkpoint that a command line leaves its options to; None if there is none, or if
+    all the options that a training needs are there, as in published command lines.
+
+    Raises:
+        UserError: there is no such file.
+    """
+    given = {word.partition("=")[0] for word in argv}
+    if given.issuperset(f"--{name}" for name in REQUIRED) or "--checkpoint" not in given:
+        return None
+    alone = type(parser)(prog=parser.prog, allow_abbrev=False, add_help=False)
+    alone.add_argument("--checkpoint")
+    path = checkpoint_file(alone.parse_known_args(argv)[0].checkpoint)
+    require_file(path, "check --checkpoint")
+    return path
+
+
+def words_of(trained: Mapping[str, object], parser: argparse.ArgumentParser) -> list[str]:
+    """Write the options of a training as a command line of its test."""
+    words = {"is_training": ["--is_training=0"], "model_id": ["--model_id=tested"]}
+    left_out = OF_THE_COMMAND.union(EARLIER)
+    for action in parser._actions:
+        name, value = action.dest, trained.get(action.dest)
+        if name in left_out or name in words or value is None or value == action.default:
+            continue
+        option = action.option_strings[0]
+        if action.nargs == 0:
+            words[name] = [option]
+        elif isinstance(value, list):
+            words[name] = [option, *map(str, value)]
+        else:
+            words[name] = [f"{option}={value}"]
+    return [word for option in words.values() for word in option]
+
+
+def from_checkpoint(args: Namespace, path: Path, trained: Mapping[str, object]) -> None:
+    """Complete the options of a test that a checkpoint describes.
+
+    A file given by `--data_path` alone is looked for from the working folder, then in the folder of
+    the training. It is split as an ETT set only if it is named like one, and the training was on
+    one. The run gets a name of its own, so that it does not replace the results of the training.
+    """
+    given = args.given
+    if "data_path" in given:
+        name = Path(args.data_path)
+        if "root_path" not in given and (name.exists() or not (args.root_path / name).exists()):
+            args.root_path = "."
+        if "data" not in given and str(trained.get("data")).startswith("ETT"):
+            args.data = name.stem if re.fullmatch("ETT[hm][12]", name.stem) else "custom"
+        if "zero_shot" not in given:
+            args.zero_shot = 0
+    if "model_id" not in given:
+        on = Path(args.data_path).stem if "data_path" in given else "tested"
+        args.model_id = file_name(f"{trained.get('model_id')}_{on}")
+    own = {name for name in DEPENDENT if trained.get(name) is not None}
+    if args.features != "M" and "target" in trained.get("given", ()):
+        own.add("target")
+    args.given = sorted(own.union(given))
+    print(f"options of {path}: {args.model}, {args.task_name}, trained on {_data(trained)}")
+
+
+def _data(trained: Mapping[str, object]) -> str:
+    """Name the data of a training."""
+    of_file = trained.get("task_name") in ("long_term_forecast", "imputation")
+    names = (trained.get("root_path"), trained.get("data_path") if of_file else "")
+    return str(Path(*map(str, names)))
+
+
+def check_given(
+    args: Namespace, given: Sequence[str], trained: Mapping[str, object], described: bool
+) -> None:
+    """Refuse options that contradict a checkpoint.
+
+    Args:
+        given: the options on the command line. trained: those of the training.
+        described: whether the checkpoint describes the run; otherwise only options of the model
+            count, since published command lines repeat those of training.
+
+    Raises:
+        UserError: one of them does.
+    """
+    ignored = OF_THE_TEST.union(SET_BY_TASK.get(args.task_name, ()))
+    checked = set(given) & trained.keys() - ignored
+    if not described:
+        checked &= {"model", *args.model_options} - OF_TRAINING - {"task_loss"}
+    for name in sorted(checked):
+        now, before = (
+            ALIASES.get(value, value) if name == "model" else value
+            for value in (getattr(args, name), trained[name])
+        )
+        if now != before:
+            raise UserError(
+                f"--{name} {now}: {args.checkpoint} was trained with --{name} {before}: leave the "
+                "option out, or train again"
+            )

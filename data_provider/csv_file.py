@@ -4,6 +4,7 @@ import contextlib
 import csv
 import re
 import warnings
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 CHUNK = 65536  # rows
 DECIMALS = (".", ".,")  # signs before decimals: where commas separate columns, and elsewhere
 DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs"}
-# functions of pandas that read what is no CSV, by suffix and by the first bytes
+# functions of pandas that read what is no CSV, by suffix; archives are unpacked
 OTHER_FORMATS = {
     ".xlsx": "read_excel",
     ".xls": "read_excel",
@@ -35,12 +36,12 @@ OTHER_FORMATS = {
     ".parquet": "read_parquet",
     ".pq": "read_parquet",
     ".feather": "read_feather",
-    ".zip": "read_csv",
-    ".gz": "read_csv",
+    ".zip": None,
+    ".gz": None,
 }
 SIGNATURES = {
     b"PAR1": ".parquet",
-    b"PK\3\4": ".xlsx",
+    b"PK\3\4": ".zip",
     b"\xd0\xcf\x11\xe0": ".xls",
     b"\x1f\x8b": ".gz",
 }
@@ -84,12 +85,26 @@ def refuse_other_formats(path: Path) -> None:
         start = file.read(4)
     found = next((kind for bytes_, kind in SIGNATURES.items() if start.startswith(bytes_)), "")
     kind = path.suffix.lower() if path.suffix.lower() in OTHER_FORMATS else found
-    if kind:
-        raise UserError(
-            f"{path}: a {kind} file, not a CSV: convert it, in Python by import pandas; "
-            f"pandas.{OTHER_FORMATS[kind]}({path.name!r}).to_csv({path.stem + '.csv'!r}, "
-            "index=False)"
+    if kind == ".zip" and _is_workbook(path):
+        kind = ".xlsx"
+    if not kind:
+        return
+    reader, name = OTHER_FORMATS[kind], f"{path.stem}.csv"
+    remedy = "unpack it"
+    if reader is not None:
+        remedy = (
+            f"convert it, in Python by import pandas; pandas.{reader}({path.name!r})"
+            f".to_csv({name!r}, index=False)"
         )
+    raise UserError(f"{path}: a {kind} file, not a CSV: {remedy}")
+
+
+def _is_workbook(path: Path) -> bool:
+    """Whether an archive is one of Excel."""
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return "xl/workbook.xml" in archive.namelist()
 
 
 def find_delimiter(path: Path) -> str:
@@ -156,7 +171,7 @@ def iterate_csv(path: Path, rows: int) -> Iterator[pd.DataFrame]:
     require_distinct(path, names)
     options = {"sep": delimiter, "names": names, "header": 0}
     types = {
-        decimal: _column_types(path, names, **options, decimal=decimal)
+        decimal: _column_types(path, names, {**options, "decimal": decimal})
         for decimal in DECIMALS[delimiter != ","]
     }
     decimal = max(types, key=lambda sign: sum(kind is not str for kind in types[sign].values()))
@@ -164,8 +179,8 @@ def iterate_csv(path: Path, rows: int) -> Iterator[pd.DataFrame]:
     yield from _chunks(path, rows, **options, decimal=decimal, dtype=types[decimal])
 
 
-def _column_types(path: Path, names: list[str], **options: object) -> dict[str, type]:
-    """Find the types of columns, in a reading of the whole file by chunks."""
+def _column_types(path: Path, names: list[str], options: dict[str, object]) -> dict[str, type]:
+    """Find the types of columns, in a reading of the whole file by chunks, with `options`."""
     kinds, rows = {name: set() for name in names}, 0
     for chunk in _chunks(path, CHUNK, **options):
         rows += len(chunk)

@@ -1,7 +1,8 @@
 """From arguments to the windows of each split of a CSV."""
 
+import sys
 from argparse import Namespace
-from collections.abc import Sized
+from collections.abc import Sequence, Sized
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -22,7 +23,10 @@ if TYPE_CHECKING:
 MONTH = 30  # days
 ETT_MONTHS = (12, 4, 4)  # of training, validation and test
 ETT_ROWS_A_DAY = {"ETTh1": 24, "ETTh2": 24, "ETTm1": 96, "ETTm2": 96}
-CUSTOM_FRACTIONS = (0.7, 0.2)  # training and test; validation is the rest
+CUSTOM_SPLIT = (0.7, 0.1, 0.2)  # fractions of the rows for training, validation and test
+# Windows one step apart share all but one of their steps: so few are a single stretch of time, and
+# chance decides which epoch is best on it.
+FEW_WINDOWS = 10
 
 
 class NoWindowError(UserError):
@@ -37,7 +41,13 @@ class Border:
     stop: int
 
 
-def split_borders(data: str, rows: int, seq_len: int, percent: int = 100) -> dict[str, Border]:
+def split_borders(
+    data: str,
+    rows: int,
+    seq_len: int,
+    percent: int = 100,
+    split: Sequence[float] | None = None,
+) -> dict[str, Border]:
     """Compute the borders of the three splits (`docs/method.md`, section 9).
 
     Args:
@@ -45,14 +55,19 @@ def split_borders(data: str, rows: int, seq_len: int, percent: int = 100) -> dic
         rows: number of rows in the file.
         seq_len: look-back L; validation and test take theirs from the rows before their start.
         percent: percentage of the training rows to train on, the first ones.
+        split: of `custom`, for training, validation and test: fractions of the rows, of which
+            validation takes what rounding leaves, or whole numbers of rows.
 
     Returns:
-        Borders by split; they reach past the end of a file too short for an ETT set.
+        Borders by split; they reach past the end of a file too short for an ETT set, or for the
+        whole numbers of `split`.
     """
     if data in ETT_ROWS_A_DAY:
         train, val, test = (months * MONTH * ETT_ROWS_A_DAY[data] for months in ETT_MONTHS)
+    elif split and all(isinstance(part, int) for part in split):
+        train, val, test = split
     else:
-        train, test = (int(rows * fraction) for fraction in CUSTOM_FRACTIONS)
+        train, _, test = (int(rows * fraction) for fraction in split or CUSTOM_SPLIT)
         val = rows - train - test
     few_shot = (train - seq_len) * percent // 100 + seq_len
     return {
@@ -68,7 +83,7 @@ class SeriesSource:
     Args:
         args: parsed arguments; `root_path`, `data_path`, `data`, `features`, `target`, `freq`,
             `embed`, `seq_len`, `label_len`, `pred_len`, `percent` and, if present,
-            `fill_missing` and `protocol` are read.
+            `fill_missing`, `split` and `protocol` are read.
 
     Raises:
         UserError: the file is invalid (see `read_series`), the target column is missing, or the
@@ -121,17 +136,28 @@ class SeriesSource:
         """Borders of the three splits in this file.
 
         Raises:
-            NoWindowError: the file has fewer rows than the splits of an ETT set need.
+            NoWindowError: the file has fewer rows than the splits of an ETT set, or those of
+                `--split`, need.
         """
         args, rows = self.args, len(self.values)
-        borders = split_borders(args.data, rows, args.seq_len, args.percent)
+        borders = self._borders(args.percent)
         needed = borders["test"].stop
         if needed > rows:
+            of = args.data
+            advice = "--data custom splits any file"
+            if args.data == "custom":
+                of = f"--split {','.join(map(str, args.split))}"
+                advice = "give fractions, such as 0.7,0.1,0.2"
             raise NoWindowError(
-                f"{self.table.path}: too few rows for the splits of {args.data}: it has {rows}, "
-                f"{needed - rows} fewer than the {needed} needed; --data custom splits any file"
+                f"{self.table.path}: too few rows for the splits of {of}: it has {rows}, "
+                f"{needed - rows} fewer than the {needed} needed; {advice}"
             )
         return borders
+
+    def _borders(self, percent: int = 100) -> dict[str, Border]:
+        args = self.args
+        split = getattr(args, "split", None)
+        return split_borders(args.data, len(self.values), args.seq_len, percent, split)
 
     @cached_property
     def scaler(self) -> "StandardScaler":
@@ -141,8 +167,7 @@ class SeriesSource:
         return StandardScaler().fit(self._training_rows())
 
     def _training_rows(self) -> np.ndarray:
-        args = self.args
-        train = split_borders(args.data, len(self.values), args.seq_len)["train"]
+        train = self._borders()["train"]
         return self.values[train.start : max(train.stop, 1)]
 
     def split(self, flag: str) -> WindowDataset:
@@ -188,11 +213,22 @@ class SeriesSource:
         return tail
 
     def describe(self, train: Sized, val: Sized, test: Sized) -> None:
-        """Print the sizes of the splits, constant channels, and too large a batch size."""
+        """Print the sizes of the splits, rows behind them, constant channels, and too large a batch
+        size; warn of few validation windows."""
         print(
             f"{self.table.path}: channels: {len(self.columns)}; windows: {len(train):,} train, "
             f"{len(val):,} validation, {len(test):,} test"
         )
+        unused = len(self.values) - self.borders()["test"].stop
+        if unused and self.args.data == "custom":
+            print(f"{self.table.path}: the last {unused:,} rows are in none of the splits")
+        if len(val) < FEW_WINDOWS:
+            more = "; --split gives it more rows" if self.args.data == "custom" else ""
+            print(
+                f"warning: {self.table.path}: {len(val)} validation windows: too few to choose the "
+                f"best epoch by{more}",
+                file=sys.stderr,
+            )
         constant = [
             self.columns[i] for i in np.flatnonzero(np.ptp(self._training_rows(), axis=0) == 0)
         ]
@@ -224,10 +260,10 @@ def target_args(args: Namespace) -> Namespace:
     """Arguments for the data set that a zero-shot run is tested on.
 
     `--target_data` names a CSV in `root_path`, with or without its suffix; one other than an ETT
-    set is split as `custom`. Its time marks are those of the training set's `--freq`, for which the
-    model was made.
+    set is split as `custom`, whatever the `--split` of the training's CSV. Its time marks are those
+    of the training set's `--freq`, for which the model was made.
     """
     name = args.target_data
     path = name if name.endswith(".csv") else f"{name}.csv"
     data = name if name in ETT_ROWS_A_DAY else "custom"
-    return Namespace(**{**vars(args), "data": data, "data_path": path})
+    return Namespace(**{**vars(args), "data": data, "data_path": path, "split": None})

@@ -11,6 +11,7 @@ from pandas.tseries.frequencies import to_offset
 
 from data_provider.checks import MAX_MAGNITUDE, and_more, how_to_fill, require_data_file, shortened
 from data_provider.csv_file import iterate_csv, refuse_other_formats
+from data_provider.parquet_file import PARQUET, iterate_parquet
 from data_provider.series_table import (
     SeriesTable,
     column_numbers,
@@ -36,7 +37,6 @@ from utils.errors import UserError
 FRAME = "the frame"
 UTC = "+00:00"
 LARGEST_TIME = 9 * 10**12  # a whole number of steps; microseconds of as many seconds fit 64 bits
-PARQUET = (".parquet", ".pq")
 Frequency = str | int | pd.offsets.BaseOffset
 
 
@@ -253,51 +253,10 @@ def iterate_frame_file(path: str | Path, rows: int = 65536) -> Iterator[pd.DataF
     path = Path(path)
     require_data_file(path, "the path")
     if path.suffix.lower() in PARQUET:
-        yield from _iterate_parquet(path, rows)
+        yield from iterate_parquet(path, rows)
         return
     refuse_other_formats(path)
     yield from iterate_csv(path, rows)
-
-
-def _iterate_parquet(path: Path, rows: int) -> Iterator[pd.DataFrame]:
-    """Read a Parquet file in frames of up to `rows` rows; an index is a column if it has a name."""
-    import pyarrow as pa  # takes a while to import
-    from pyarrow import parquet
-
-    try:
-        with parquet.ParquetFile(path) as file:
-            schema = file.schema_arrow
-            names = [
-                field.name
-                for field in schema
-                if not (field.name.startswith("__index_level_") and pa.types.is_integer(field.type))
-            ]
-            require_distinct(path, names)
-            if not file.metadata.num_rows:
-                raise UserError(f"{path}: no rows")
-            gaps = dict.fromkeys(names, False)
-            for batch in file.iter_batches(rows, columns=names):
-                for name in names:
-                    gaps[name] |= batch[name].null_count > 0
-            types = pa.schema(
-                [(name, _parquet_type(pa, schema.field(name).type, gaps[name])) for name in names]
-            )
-            for batch in file.iter_batches(rows, columns=names):
-                table = pa.Table.from_batches([batch]).cast(types)
-                yield table.to_pandas(ignore_metadata=True)
-    except pa.ArrowException as error:
-        raise UserError(f"{path}: not a Parquet file that can be read: {error}") from error
-
-
-def _parquet_type(pa, kind, has_gaps: bool):
-    """The type in which every batch of a column gives the same type of pandas."""
-    if pa.types.is_dictionary(kind):
-        kind = kind.value_type
-    if pa.types.is_decimal(kind) or (pa.types.is_integer(kind) and has_gaps):
-        return pa.float64()
-    if pa.types.is_boolean(kind) and has_gaps:
-        return pa.string()
-    return kind
 
 
 def _row(row: int) -> str:
@@ -621,7 +580,8 @@ def _given_step(freq: Frequency, whole_numbers: bool) -> pd.offsets.BaseOffset:
 
 
 def _seconds(step: pd.offsets.BaseOffset) -> int:
-    return int(pd.Timedelta(step).total_seconds())
+    start = pd.Timestamp(0)
+    return int((start + step - start).total_seconds())
 
 
 def _name(step: pd.offsets.BaseOffset, times: _Times) -> str:

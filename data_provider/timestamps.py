@@ -297,15 +297,16 @@ def insert_missing_rows(
         raise IrregularError(
             first, f"does not follow the row above it by {step.freqstr}, as most rows don't"
         )
-    usual = float(np.median(np.diff(dates.unique().asi8)))
-    steps = np.diff(dates.asi8) / usual
+    fine = dates.as_unit("us")
+    usual = float(np.median(np.diff(fine.unique().asi8)))
+    steps = np.diff(fine.asi8) / usual
     if steps.sum() > 2 * len(dates) + 1:
         raise IrregularError(
             int(steps.argmax()) + 1, "comes after so long a gap that most rows would be inserted"
         )
-    tolerance = pd.Timedelta(usual * TOLERANCE, unit=dates.unit)
-    grid = pd.date_range(dates[0], dates[-1] + tolerance, freq=step, unit=dates.unit)
-    slots = grid.get_indexer(dates, method="nearest", tolerance=tolerance)
+    tolerance = pd.Timedelta(int(usual * TOLERANCE), unit="us")
+    grid = pd.date_range(fine[0], fine[-1] + tolerance, freq=step, unit="us")
+    slots = grid.get_indexer(fine, method="nearest", tolerance=tolerance)
     if (slots < 0).any():
         raise IrregularError(
             int((slots < 0).argmax()), f"is not a whole number of steps of {step.freqstr} later"
@@ -313,7 +314,7 @@ def insert_missing_rows(
     missing = np.setdiff1d(np.arange(len(grid)), slots)
     order = np.argsort(np.concatenate([slots, missing]), kind="stable")
     found = np.concatenate([rows, np.full(len(missing), -1)])[order]
-    return dates.append(grid[missing])[order], found
+    return dates.append(grid[missing].as_unit(dates.unit))[order], found
 
 
 def _warn(source: Path | str, rows: np.ndarray, message: Callable[[int], str]) -> None:

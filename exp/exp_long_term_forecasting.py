@@ -180,7 +180,7 @@ class ExpLongTermForecasting(ExpSeries):
         columns = [self.args.target] if windows.target is not None else windows.columns
         table = pd.DataFrame(pred.cpu().numpy().astype(np.float64), columns=columns)
         table = table[[name for name in given.columns if name in columns]]
-        table.insert(0, "date", format_timestamps(dates, given.offset))
+        table.insert(0, "date", format_timestamps(dates, given.offset, given.date_only))
         path = self.folders.results / "forecast.csv"
         if self.folders.writes:
             with whole_file(path) as part:

@@ -61,6 +61,27 @@ def real(
     return parse
 
 
+def split_parts(text: str) -> list[float] | list[int]:
+    """Option type: sizes of training, validation and test, such as 0.8,0.1,0.1 or 700,100,200."""
+    parts = text.split(",")
+    try:
+        sizes = [int(part) for part in parts]
+    except ValueError:
+        try:
+            sizes = [float(part) for part in parts]
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text} is not three numbers") from None
+    if len(sizes) != 3:
+        raise argparse.ArgumentTypeError(f"{text} is not three numbers with commas between them")
+    if not all(0 < size < math.inf for size in sizes):
+        raise argparse.ArgumentTypeError(f"{text}: each of the three must be above 0")
+    if isinstance(sizes[0], float) and abs(sum(sizes) - 1) > 1e-6:
+        raise argparse.ArgumentTypeError(
+            f"{text}: fractions must sum to 1, and these sum to {sum(sizes):g}"
+        )
+    return sizes
+
+
 def switch(text: str) -> bool:
     """Option type: a boolean, as 1 / 0, true / false, yes / no or on / off."""
     word = text.lower()

@@ -15,7 +15,7 @@ from utils.checkpoint_options import (
     training_of,
     words_of,
 )
-from utils.command_line import Parser, real, switch, whole
+from utils.command_line import Parser, real, split_parts, switch, whole
 from utils.errors import UserError
 from utils.model_options import (
     LOSSES,
@@ -30,6 +30,7 @@ from utils.model_options import (
 TASKS_OF_OPTION = {
     "do_predict": ("long_term_forecast",),
     "fill_missing": ("long_term_forecast", "imputation"),
+    "split": ("long_term_forecast", "imputation"),
     "zero_shot": ("long_term_forecast",),
     "level": ("long_term_forecast",),
     "m4_protocol": ("short_term_forecast",),
@@ -58,6 +59,11 @@ class Formatter(argparse.ArgumentDefaultsHelpFormatter):
     def _get_help_string(self, action: argparse.Action) -> str:
         silent = action.default is None or action.default is False
         return action.help if silent else super()._get_help_string(action)
+
+
+def readers_of(option: str) -> str:
+    """Name the models that read an option."""
+    return ", ".join(name for name in model_names() if option in options_of(name))
 
 
 def add_published_options(parser: argparse.ArgumentParser) -> None:
@@ -92,7 +98,12 @@ def add_published_options(parser: argparse.ArgumentParser) -> None:
         help="M all channels to all, S the target alone, MS all channels in, target scored",
     )
     data.add_argument("--target", default="OT", help="target column of S and MS")
-    data.add_argument("--freq", default="h", help="sampling: s, t, h, d, b, w, m, 15min, …")
+    data.add_argument(
+        "--freq",
+        default="h",
+        help=f"sampling of time marks: s, t, h, d, b, w, m, 15min, … [{readers_of('freq')}; not "
+        "CALF]",
+    )
     data.add_argument("--embed", default="timeF", help="time marks: timeF, or else integers")
     data.add_argument("--seq_len", type=whole(1), default=96, help="look-back L, in steps")
     data.add_argument(
@@ -223,9 +234,17 @@ def add_own_options(parser: argparse.ArgumentParser) -> None:
     own.add_argument(
         "--fill_missing",
         choices=("linear", "ffill"),
-        help="accept missing and infinite values of a CSV, and fill them. linear: interpolate by "
-        "row number, which uses later values; ffill: repeat the last value before, or at the "
-        "start of a column the first one; without this option they are an error",
+        help="accept missing rows and missing or infinite values of a CSV: insert rows at the "
+        "usual step, then fill. linear: interpolate by row number, which uses later values; ffill: "
+        "repeat the last value before. A column that starts later is an error; so are missing "
+        "values without this option",
+    )
+    own.add_argument(
+        "--split",
+        type=split_parts,
+        metavar="TRAIN,VAL,TEST",
+        help="of --data custom: fractions of the rows, or whole numbers of rows; by default "
+        "0.7,0.1,0.2",
     )
     own.add_argument(
         "--overwrite",
@@ -400,6 +419,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         asked = option in args.given and getattr(args, option)
         if asked and args.task_name not in tasks:
             parser.error(f"--{option} is for {', '.join(tasks)}")
+    if args.split and args.data != "custom":
+        parser.error(f"--split is for --data custom: the splits of {args.data} are fixed")
     translate_earlier_protocols(parser, args)
     uses_lradj = args.protocol == "published" and args.task_name in LRADJ_ALWAYS
     if (uses_lradj or not args.cos) and args.lradj not in ("type1", "type2", "type3"):

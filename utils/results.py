@@ -21,13 +21,14 @@ from utils.word_embeddings import DEFAULT_PATH, NO_FILE, RANDOM
 # The options that determine a run's results and are not part of its settings string.
 PATHS = ("root_path", "data_path", "word_embedding_path", "llm")
 TESTED = (
-    *"root_path data_path target freq fill_missing inverse zero_shot target_data".split(),
+    *"root_path data_path target freq fill_missing split inverse zero_shot target_data".split(),
     *"seasonal_patterns mask_rate anomaly_ratio threshold protocol amp tf32".split(),
 )
 TRAINED = (
     *"seed percent task_loss train_epochs batch_size patience learning_rate cos tmax".split(),
     *"lradj decay_fac protocol accumulate fast_cpu".split(),
 )
+LATER = ("split",)  # of these; recorded only where they are given, as if there were none before
 # of the model, for arguments of versions that had one model
 CALF_OPTIONS = (
     *"word_embedding_path llm llm_weights r lora_alpha lora_dropout feature_loss".split(),
@@ -115,7 +116,11 @@ def _options(
     """Select the options of `configuration`, with paths as `name_file` writes them."""
 
     def select(given: Mapping, names: tuple[str, ...]) -> dict[str, object]:
-        chosen = {name: given[name] for name in names if name in given}
+        chosen = {
+            name: given[name]
+            for name in names
+            if name in given and not (name in LATER and given[name] is None)
+        }
         if "root_path" in chosen and "data_path" in chosen:
             chosen["data_path"] = str(Path(chosen["root_path"]) / chosen["data_path"])
         for name in set(PATHS) & chosen.keys():
@@ -144,10 +149,13 @@ def _without_absent_default(options: Mapping[str, object]) -> dict[str, object]:
 def difference(earlier: Mapping[str, object], now: Mapping[str, object]) -> str:
     """Describe how two configurations differ; empty if they do not.
 
-    Options that one of them lacks are of another version, and are ignored. So are files that are
-    not where they were, because the project was moved.
+    Options that one of them lacks are of another version, and are ignored, but for those that are
+    recorded only where they are given. So are files that are not where they were, because the
+    project was moved.
     """
     found = {}
+    later = {n for n in earlier.keys() | now.keys() if n.removeprefix("trained ") in LATER}
+    earlier, now = (dict.fromkeys(later) | options for options in (earlier, now))
     for name in now:
         if name in earlier and earlier[name] != now[name] and not _is_moved(name, earlier[name]):
             found.setdefault(name.removeprefix("trained "), (earlier[name], now[name]))

@@ -78,7 +78,10 @@ def test_months_of_a_day_first_file(tmp_path):
     [
         (["2020-01-01 00:00", "2020-01-01 01:00"], "", "2020-01-01 01:00"),
         (["2020-01-01 00:00+02:00", "2020-01-01 01:00+02:00"], "+02:00", "2020-01-01 01:00"),
-        (["2020-03-29 01:00+01:00", "2020-03-29 03:00+02:00"], "+00:00", "2020-03-29 01:00"),
+        (["2020-03-29 01:00+01:00", "2020-03-29 03:00+02:00"], "+02:00", "2020-03-29 03:00"),
+        (["2020-10-25 02:00+0200", "2020-10-25 02:00+0100"], "+01:00", "2020-10-25 02:00"),
+        (["2020-03-29T00:00+01:00", "2020-03-30T00:00+02:00"], "+02:00", "2020-03-30"),
+        (["2020-03-28T23:00Z", "2020-03-29T23:00Z"], "+00:00", "2020-03-29 23:00"),
     ],
 )
 def test_offsets(tmp_path, stamps, offset, last):
@@ -197,22 +200,22 @@ def test_decimal_commas_are_reported(tmp_path, capsys):
     assert output.endswith("separated by semicolons, numbers with decimal commas\n")
 
 
-GAPS = "date,a,b,c\n2020-01-01,,1,1\n2020-01-02,2,1,inf\n2020-01-03,NaN,1,-inf\n" + (
+GAPS = "date,a,b,c\n2020-01-01,1,1,1\n2020-01-02,2,1,inf\n2020-01-03,NaN,1,-inf\n" + (
     "2020-01-04,nan,1,4\n2020-01-05,5,1,\n"
 )
 
 
 @pytest.mark.parametrize(
     ("fill", "a", "c"),
-    [("linear", [2, 2, 3, 4, 5], [1, 2, 3, 4, 4]), ("ffill", [2, 2, 2, 2, 5], [1, 1, 1, 4, 4])],
+    [("linear", [1, 2, 3, 4, 5], [1, 2, 3, 4, 4]), ("ffill", [1, 2, 2, 2, 5], [1, 1, 1, 4, 4])],
 )
 def test_filled(tmp_path, capsys, fill, a, c):
     table = read_series(write(tmp_path, GAPS), fill)
     np.testing.assert_allclose(table.values, np.stack([a, [1] * 5, c], axis=1))
-    assert table.filled == 6
+    assert table.filled == 5
     output = capsys.readouterr().out
     assert output.count("\n") == 1
-    for part in ("filled: 6", "a 3, the first in row 1 (line 2)", "c 3, the first in row 2", fill):
+    for part in ("filled: 5", "a 2, the first in row 3 (line 4)", "c 3, the first in row 2", fill):
         assert part in output
     assert "b " not in output.partition("(a")[2].partition(")")[0]
 
@@ -255,7 +258,7 @@ def test_the_first_irregular_timestamp_is_reported(tmp_path, capsys):
     assert "row 11 (line 12)" in warning
     assert "2020-01-01 09:00:00 is followed by 2020-01-01 11:00:00" in warning
     assert "the usual step is h;" in warning
-    assert "(1 more such rows)" in warning
+    assert "--fill_missing linear or ffill inserts missing rows (1 more such rows)" in warning
 
 
 @pytest.mark.parametrize(

@@ -90,6 +90,36 @@ def test_borders():
     assert [borders[flag].stop for flag in ("train", "val", "test")] == [700, 801, 1001]
 
 
+def test_split(arguments):
+    """Fractions and whole numbers of rows; the default is 0.7, 0.1, 0.2."""
+    for rows in (10, 601, 966, 17420):
+        assert split_borders("custom", rows, 4, 50, [0.7, 0.1, 0.2]) == split_borders(
+            "custom", rows, 4, 50
+        )
+        borders = split_borders("custom", rows, 4, split=[0.8, 0.15, 0.05])
+        train, test = int(rows * 0.8), int(rows * 0.05)
+        assert [border.stop for border in borders.values()] == [train, rows - test, rows]
+        assert [border.start for border in borders.values()] == [0, train - 4, rows - test - 4]
+    source = SeriesSource(arguments(split=[400, 50, 100]))
+    windows = [len(source.split(flag)) for flag in ("train", "val", "test")]
+    assert windows == [400 - 31, 50 - 7, 100 - 7]
+    np.testing.assert_array_equal(source.scaler.mean_, source.values[:400].mean(axis=0))
+    with pytest.raises(NoWindowError, match="--split 400,150,100: it has 600, 50 fewer"):
+        SeriesSource(arguments(split=[400, 150, 100])).split("train")
+    ett = split_borders("ETTh1", 17420, 96, split=[0.5, 0.25, 0.25])
+    assert ett == split_borders("ETTh1", 17420, 96)
+    assert target_args(arguments(split=[1, 1, 1], target_data="other")).split is None
+
+
+@pytest.mark.parametrize(("windows", "warned"), [(9, True), (10, False)])
+def test_few_validation_windows_are_warned_about(arguments, capsys, windows, warned):
+    source = SeriesSource(arguments(split=[500, windows + 7, 50], batch_size=8))
+    source.describe(*(source.split(flag) for flag in ("train", "val", "test")))
+    captured = capsys.readouterr()
+    assert (f"{windows} validation windows" in captured.err) == warned
+    assert f"the last {600 - 557 - windows} rows are in none of the splits" in captured.out
+
+
 @pytest.mark.parametrize(
     ("more", "expected"),
     [

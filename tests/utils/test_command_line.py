@@ -1,11 +1,13 @@
 """Errors of one line, whatever they are about."""
 
+import argparse
 import io
+import re
 import sys
 
 import pytest
 
-from utils.command_line import Parser, guarded, one_line
+from utils.command_line import Parser, guarded, one_line, split_parts
 from utils.errors import UserError
 
 
@@ -45,3 +47,21 @@ def test_a_name_that_the_terminal_can_not_show(monkeypatch):
     assert guarded(lambda: print("Größe \udcff")) == 0
     out.flush()
     assert out.buffer.getvalue() == b"Gr\\xf6\\xdfe \\udcff\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "sizes"),
+    [("0.8,0.1,0.1", [0.8, 0.1, 0.1]), ("7000,1000,2000", [7000, 1000, 2000])],
+)
+def test_split_parts(text, sizes):
+    assert split_parts(text) == sizes
+    assert [type(size) for size in split_parts(text)] == [type(size) for size in sizes]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "0.8,0.2", "0.8,0.2,0.0", "0.8,0.1,0.2", "1,2", "8,1,0", "a,b,c", "nan,1,0", "-1,1,1"],
+)
+def test_no_split_parts(text):
+    with pytest.raises(argparse.ArgumentTypeError, match=re.escape(text)):
+        split_parts(text)

@@ -15,7 +15,15 @@ import pytest
 from utils.errors import UserError
 from utils.locks import lock, locked
 from utils.options import parse_args
-from utils.results import LONGEST_SETTING, RunFolders, digest, folders_of, settings_string
+from utils.results import (
+    LONGEST_SETTING,
+    RunFolders,
+    configuration,
+    difference,
+    digest,
+    folders_of,
+    settings_string,
+)
 
 RECORDS = 50
 
@@ -77,6 +85,23 @@ def test_a_digest_is_of_what_determines_the_results(digest_of):
         "--llm_weights random", "--fast_cpu off",
     )  # fmt: skip
     assert len({own, *(digest_of(*other.split()) for other in others)}) == len(others) + 1
+
+
+def test_split_counts_only_where_it_is_given(command, digest_of):
+    """So that folders of earlier versions, which did not have it, are found; but a run with it is
+    not taken for one without."""
+    args = vars(parse_args(command()))
+    without = {name: value for name, value in args.items() if name != "split"}
+    assert args["split"] is None
+    assert digest(args) == digest(without)
+    assert configuration(args) == configuration(without)
+    parts = [digest_of("--split", split) for split in ("0.8,0.1,0.1", "0.80,.1,.1", "0.7,0.2,0.1")]
+    assert parts[0] == parts[1]
+    assert len({digest_of(), *parts}) == 3
+    given = configuration(args | {"split": [0.8, 0.1, 0.1]})
+    for earlier, now in ((given, configuration(without)), (configuration(without), given)):
+        assert "--split" in difference(earlier, now)
+    assert difference(given, given) == ""
 
 
 def test_a_digest_does_not_depend_on_order(command):

@@ -142,6 +142,21 @@ class Objective(ABC):
         """Compile the model by `torch.compile`, in place."""
         self.model.compile()
 
+    def diagnostics(self, batch: Batch) -> dict[str, float]:
+        """Measure what an epoch's record tells of the model itself, on a batch of fixed training
+        windows; called in evaluation mode, without gradients. By default nothing."""
+        return {}
+
+    def tokens(self, batch: Batch) -> dict[str, Tensor]:
+        """Return the embeddings of a batch that figures compare with words: by name,
+        `[tokens, d_model]`; by default none."""
+        return {}
+
+    def word_attention(self, batch: Batch) -> Tensor | None:
+        """Return how the channels of a batch attend to words, means over windows and heads,
+        `[channels, words]`; by default None."""
+        return None
+
     def saved_state(self) -> dict[str, Tensor]:
         """What a checkpoint contains: by default all parameters and buffers."""
         return self.model.state_dict()

@@ -23,6 +23,7 @@ from exp.record import commit
 from exp.resume import TrainingState
 from exp.step import Optimisers, TrainStep
 from exp.stopping import Stopping
+from exp.tracking import Tracker, epoch_record, measure
 from models.interface import DataShape
 from models.registry import objective_class
 from utils.batch import Batch
@@ -42,6 +43,7 @@ class ExpBasic(ABC):
     Args:
         args: parsed arguments of `run.py`.
         iteration: number of the repetition, from 0; its seed is `args.seed + iteration`.
+        writes: whether the run may write files.
 
     Raises:
         UserError: data, model files, checkpoint or options are invalid.
@@ -59,7 +61,7 @@ class ExpBasic(ABC):
     n_channels: int
     data: dict[str, dict]  # fingerprints of the data files, see `note_data`
 
-    def __init__(self, args: Namespace, iteration: int = 0):
+    def __init__(self, args: Namespace, iteration: int = 0, writes: bool = True):
         self.started, self.commit = datetime.now(UTC).isoformat(timespec="seconds"), commit()
         self.published = args.protocol == "published"
         objective_type = objective_class(args.model)
@@ -75,8 +77,9 @@ class ExpBasic(ABC):
         if objective_type.trained and not args.is_training:
             self.checkpoint = read_checkpoint(find_checkpoint(self.setting, args))
         trained = self.checkpoint and self.checkpoint.trained_with()
-        writes = self.processes.rank == 0
+        writes = writes and self.processes.rank == 0
         self.folders = RunFolders(self.setting, args, trained, writes, self.root)
+        self.tracker = Tracker(self.folders, args.tensorboard, self.score_name)
         self.prepare_data()
         self.folders.check_writable()
 
@@ -167,7 +170,7 @@ class ExpBasic(ABC):
         print(f">>> training {self.setting}")
         self.progress = progress = self.state.resume() if args.resume else self.state.start()
         self.guard.restart(progress.skipped)
-        with self.stopping, self.state_saved_when_stopped():
+        with self.stopping, self.state_saved_when_stopped(), self.tracker.open(progress):
             while not progress.finished:
                 epoch = progress.epoch
                 self.clock.start()
@@ -188,10 +191,11 @@ class ExpBasic(ABC):
                         self.stopping.check(self.step.signals)
 
                 # validation, and the best checkpoint
+                trained = self.clock.add_to(progress)
                 self.processes.broadcast_buffers(self.objective.model)
                 torch.manual_seed(derived_seed(self.seed, epoch, "validation"))
                 validation, test = self.processes.broadcast(*self.epoch_scores(epoch))
-                record = self.epoch_record(validation, test)
+                record = epoch_record(self, validation, test, trained)
                 improved = progress.is_improvement(record, self.higher_is_better)
                 self.print_epoch(record, improved)
                 progress.end_epoch(record, improved)
@@ -207,6 +211,7 @@ class ExpBasic(ABC):
                     self.scheduler.step()
                 self.losses.zero_()
                 self.save_state()
+                self.tracker.write(progress)
         if progress.best is None:
             raise UserError(
                 "the validation score was never finite, so that there is no checkpoint: "
@@ -236,15 +241,6 @@ class ExpBasic(ABC):
         """Report a skipped update, or stop if more would be skipped than allowed."""
         check_nonfinite(self)
 
-    def epoch_record(self, validation: float | None, test: float | None) -> EpochRecord:
-        """Summarise the epoch that has ended."""
-        progress = self.progress
-        self.clock.add_to(progress)
-        train, *parts = progress.mean(self.losses)
-        losses = dict(zip(self.objective.loss_names, parts, strict=True))
-        rate = self.optimisers.main.param_groups[0]["lr"]
-        return EpochRecord(progress.epoch, train, validation, test, rate, progress.seconds, losses)
-
     def print_epoch(self, record: EpochRecord, improved: bool) -> None:
         """Print the line of an epoch."""
         line = record.line(self.args.train_epochs, self.score_name)
@@ -272,7 +268,7 @@ class ExpBasic(ABC):
     def save_state(self) -> None:
         """Write the state of training."""
         self.check_nonfinite()
-        self.clock.add_to(self.progress)
+        measure(self)
         self.state.save(self.progress)
 
     @contextmanager

@@ -101,9 +101,17 @@ class ExpClassification(ExpBasic):
         with self.folders.arrays(pred=pred.shape, true=true.shape) as files:
             files["pred"].write(torch.from_numpy(pred))
             files["true"].write(torch.from_numpy(true))
-        if self.folders.writes:
-            plot_confusion(self.folders.plots / "confusion.png", counts, names, self.args.model_id)
         scores = {"accuracy": float(accuracy_score(true, pred))}
+        if self.folders.writes:
+            most_frequent = counts.sum(axis=1).max() / len(true)
+            plot_confusion(
+                self.folders.plots / "confusion.png",
+                counts,
+                names,
+                f"{self.files[1].path.stem}, {len(true):,} samples, {self.args.model}\n"
+                f"accuracy {scores['accuracy']:.3f}; the most frequent class alone: "
+                f"{most_frequent:.3f}",
+            )
         save_results(
             self,
             scores,

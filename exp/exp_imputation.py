@@ -16,7 +16,7 @@ from exp.series import ExpSeries
 from utils.batch import Batch
 from utils.errors import UserError
 from utils.metrics import ErrorSums, PlacedErrorSums
-from utils.plots import plot_imputation
+from utils.plots import errors_of, plot_imputation, window_title, with_mse
 
 MASK_SEED = 2021  # of validation and test, independent of --seed: all runs score the same entries
 
@@ -127,13 +127,27 @@ class ExpImputation(ExpSeries):
         arrays = [self.folders.saved_array(name) for name in ("true", "pred", "mask")]
         for number in self.shown_windows(len(windows)):
             true, pred, mask = (array[number, :, channel] for array in arrays)
+            missing, times = mask == 0, self.times(windows, number)
+            known = np.flatnonzero(~missing)
+            linear = np.full(len(true), np.nan)
+            if len(known):
+                linear = np.interp(np.arange(len(true)), known, true[known])
+            errors = f"{self.args.model}: {errors_of(pred[missing], true[missing])}"
+            linear_name = with_mse("linear interpolation", linear[missing], true[missing])
             plot_imputation(
                 self.folders.plots / f"{number}.png",
+                times,
                 true,
-                pred,
-                mask > 0,
-                f"{windows.columns[channel]}, test window {number}, "
-                f"{self.args.mask_rate:.1%} masked",
+                {self.args.model: pred, linear_name: linear},
+                ~missing,
+                window_title(
+                    self.tested_file.name,
+                    windows.columns[channel],
+                    f"test window {number} of {len(windows)}, {missing.mean():.1%} masked",
+                    times,
+                    errors,
+                ),
+                f"{windows.columns[channel]} ({self.unit})",
             )
 
     def checkpoint_notes(self) -> dict:

@@ -21,7 +21,8 @@ from utils.batch import Batch
 from utils.errors import UserError
 from utils.files import whole_file
 from utils.metrics import ErrorSums, PlacedErrorSums
-from utils.plots import plot_forecast
+from utils.naive import naive_forecast
+from utils.plots import errors_of, plot_forecast, window_title, with_mse
 
 if TYPE_CHECKING:
     from sklearn.preprocessing import StandardScaler
@@ -160,16 +161,30 @@ class ExpLongTermForecasting(ExpSeries):
             return
         channel = self.shown_channel(windows)
         scored = 0 if windows.target is not None else channel
-        pred, true = self.folders.saved_array("pred"), self.folders.saved_array("true")
+        mixed = self.args.inverse and self.published
+        unit = "history in original units, the rest standardised" if mixed else self.unit
+        saved = self.folders.saved_array("pred"), self.folders.saved_array("true")
         for number in self.shown_windows(len(windows)):
             x, _ = windows.batch(self.one(number))
+            seen = self.units(windows, x)[0, :, channel].cpu().numpy()
             history = windows.inverse_transform(x) if self.args.inverse else x
+            pred, true = (array[number, :, scored] for array in saved)
+            naive_name, naive = naive_forecast(seen, len(true), self.season_length)
+            times = self.times(windows, number)
             plot_forecast(
                 self.folders.plots / f"{number}.png",
+                times,
                 history[0, :, channel].cpu().numpy(),
-                true[number, :, scored],
-                {self.args.model: pred[number, :, scored]},
-                f"{windows.columns[channel]}, test window {number}",
+                true,
+                {self.args.model: pred, with_mse(naive_name, naive, true): naive},
+                window_title(
+                    self.tested_file.name,
+                    windows.columns[channel],
+                    f"test window {number} of {len(windows)}",
+                    times[-len(true) :],
+                    f"{self.args.model}: {errors_of(pred, true)}",
+                ),
+                f"{windows.columns[channel]} ({unit})",
             )
 
     def predict(self) -> None:

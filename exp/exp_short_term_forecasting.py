@@ -35,7 +35,9 @@ from utils.m4_summary import (
     summarise,
     summarise_owa,
 )
+from utils.naive import naive_forecast
 from utils.plots import plot_forecast
+from utils.plotting.style import evenly
 from utils.results import LOCK
 
 PLOTTED_SERIES = 5
@@ -209,14 +211,25 @@ class ExpShortTermForecasting(ExpBasic):
 
     def _plot(self, forecasts: np.ndarray) -> None:
         """Plot forecasts of series spread over the file, with their history."""
-        count, back = len(self.series), 2 * self.args.seq_len
-        for number in np.unique(np.linspace(0, count - 1, PLOTTED_SERIES).astype(int)):
+        back, pattern = 2 * self.args.seq_len, self.args.seasonal_patterns
+        for number in evenly(len(self.series), PLOTTED_SERIES):
+            name, true = self.train_file.ids[number], self.targets[number]
+            history = self.series[number][-back:]
+            known = len(self.series[number])
+            steps = range(known - len(history) + 1, known + len(true) + 1)
+            naive_name, naive = naive_forecast(history, len(true), self.pattern.period)
             plot_forecast(
-                self.folders.plots / f"{file_name(self.train_file.ids[number])}.png",
-                self.series[number][-back:],
-                self.targets[number],
-                {self.args.model: forecasts[number]},
-                f"M4 {self.args.seasonal_patterns}, series {self.train_file.ids[number]}",
+                self.folders.plots / f"{file_name(name)}.png",
+                pd.Index(steps, name=f"step of the series, {pattern.lower()}"),
+                history,
+                true,
+                {
+                    self.args.model: forecasts[number],
+                    f"{naive_name}: sMAPE {smape(naive, true):.3g}": naive,
+                },
+                f"M4 {pattern} · series {name} of {len(self.series):,} · {len(true)} steps ahead · "
+                f"sMAPE {smape(forecasts[number], true):.3g}",
+                "value (original units)",
             )
 
 

@@ -16,6 +16,12 @@ class EpochRecord:
         train: mean training loss. losses: its terms by name, with their loss weights.
         validation, test: scores of these splits; None without the split.
         learning_rate: of the main optimiser. seconds: duration.
+        gradient_norm: mean L2 norm of the gradients of all trained parameters over the updates.
+        windows_per_second: of the optimisation alone, without validation.
+        peak_memory_mb: so far, in 10^6 bytes: of the GPU if there is one, else of this process.
+        diagnostics: see `models.interface.Objective.diagnostics`.
+
+    Earlier versions did not record the last four.
     """
 
     epoch: int
@@ -25,6 +31,10 @@ class EpochRecord:
     learning_rate: float
     seconds: float
     losses: dict[str, float] = field(default_factory=dict)
+    gradient_norm: float | None = None
+    windows_per_second: float | None = None
+    peak_memory_mb: float | None = None
+    diagnostics: dict[str, float] = field(default_factory=dict)
 
     def line(self, epochs: int, score: str) -> str:
         """Format the line of the epoch, of `epochs`; `score` names the scores."""
@@ -46,6 +56,7 @@ class Progress:
         epoch: the current one, from 1. steps: its finished steps. seconds: its duration so far.
         epochs_without_improvement: since the best one.
         skipped, skipped_of_epoch: updates skipped as non-finite, in the run and in this epoch.
+        gradient_norms: sum over the updates of this epoch.
         history: the finished epochs. best: the one of the best checkpoint.
         finished: whether training is finished.
     """
@@ -56,6 +67,7 @@ class Progress:
     epochs_without_improvement: int = 0
     skipped: int = 0
     skipped_of_epoch: int = 0
+    gradient_norms: float = 0.0
     history: list[EpochRecord] = field(default_factory=list)
     best: EpochRecord | None = None
     finished: bool = False
@@ -74,6 +86,11 @@ class Progress:
         """Divide the sums of this epoch's losses by the number of updates."""
         taken = self.steps - self.skipped_of_epoch
         return [loss / taken if taken else float("nan") for loss in losses.tolist()]
+
+    def mean_gradient_norm(self) -> float | None:
+        """Divide the sum of this epoch's gradient norms by the number of updates, if any."""
+        taken = self.steps - self.skipped_of_epoch
+        return self.gradient_norms / taken if taken else None
 
     def is_improvement(self, record: EpochRecord, higher_is_better: bool) -> bool:
         """Whether an epoch is the best so far; of equal ones the later is, as published, and
@@ -94,6 +111,7 @@ class Progress:
         self.best = record if improved else self.best
         self.epochs_without_improvement = 0 if improved else self.epochs_without_improvement + 1
         self.epoch, self.steps, self.seconds, self.skipped_of_epoch = record.epoch + 1, 0, 0.0, 0
+        self.gradient_norms = 0.0
 
 
 class Clock:
@@ -106,8 +124,9 @@ class Clock:
         """Start to measure."""
         self._last = time.perf_counter()
 
-    def add_to(self, progress: Progress) -> None:
-        """Add the time since the last call, or since `start`."""
+    def add_to(self, progress: Progress) -> float:
+        """Add the time since the last call, or since `start`; returns the seconds so far."""
         now = time.perf_counter()
         progress.seconds += now - self._last
         self._last = now
+        return progress.seconds

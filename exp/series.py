@@ -3,6 +3,7 @@
 import sys
 from dataclasses import replace
 
+import pandas as pd
 import torch
 from torch import Tensor
 
@@ -70,7 +71,9 @@ class ExpSeries(ExpBasic):
         filled), and the length of a season."""
         tables = [source.table for source in sources if source is not None]
         self.filled = {str(table.path): table.filled for table in tables}
-        self.season_length = season_length(tables[-1])  # of the tested file
+        tested = tables[-1]
+        self.season_length, self.tested_file = season_length(tested), tested.path
+        self.counts_steps = tested.offset is None  # its dates are whole numbers
         note_data(self, *(table.path for table in tables))
 
     def report(
@@ -109,6 +112,17 @@ class ExpSeries(ExpBasic):
     def units(self, windows: WindowDataset, y: Tensor) -> Tensor:
         """Convert values to the units of the results."""
         return windows.inverse_transform(y) if self.original_units else y
+
+    @property
+    def unit(self) -> str:
+        """What values are in, for the axes of figures."""
+        return "original units" if self.original_units else "standardised"
+
+    def times(self, windows: WindowDataset, number: int) -> pd.Index:
+        """Return the timestamps of a window's rows `[seq_len + pred_len]`; numbers where the file
+        has numbers."""
+        dates = windows.dates[number : number + windows.seq_len + windows.pred_len]
+        return pd.Index(dates.as_unit("s").asi8, name="date") if self.counts_steps else dates
 
     def shown_channel(self, windows: WindowDataset) -> int:
         """Return the plotted channel: the target, or the last one."""

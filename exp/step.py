@@ -63,6 +63,7 @@ class Optimisers:
     Attributes:
         by_name: the optimisers. main: the one whose learning rate is scheduled.
         earlier_gradients: of the parameters whose gradients are never cleared, the sum so far.
+        gradient_norm: L2 norm of all gradients of the last step, `[]` on the device.
     """
 
     def __init__(
@@ -107,8 +108,11 @@ class Optimisers:
             loss is checked: the scaler checks the gradients.
         """
         nonfinite = ~torch.isfinite(loss)
-        if not self.scaler.is_enabled():
-            nonfinite = nonfinite | ~torch.isfinite(get_total_norm(self.gradients()))
+        self.gradient_norm = get_total_norm(self.gradients())
+        if self.scaler.is_enabled():
+            self.gradient_norm = self.gradient_norm / self.scaler.get_scale()
+        else:
+            nonfinite = nonfinite | ~torch.isfinite(self.gradient_norm)
         skip = (nonfinite | frozen).float()
         for p, earlier in self.earlier_gradients.items():
             if p.grad is not None:
@@ -145,6 +149,7 @@ class TrainStep:
         autocast: makes the context of mixed precision.
         signals: which signals any process received, reduced with the last gradients; None for a
             single process.
+        gradient_norms: sum over the updates since `read_gradient_norms`, `[]` on the device.
     """
 
     objective: Objective
@@ -154,6 +159,16 @@ class TrainStep:
     stopping: Stopping
     autocast: Callable[[], AbstractContextManager]
     signals: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        device = self.guard.skipped.device
+        self.gradient_norms = torch.zeros((), dtype=torch.float64, device=device)
+
+    def read_gradient_norms(self) -> float:
+        """Return the sum of the gradient norms since the last call."""
+        total = self.gradient_norms.item()
+        self.gradient_norms.zero_()
+        return total
 
     def gradients(self, batch: Batch, *where: int) -> Tensor:
         """Compute the gradients of a batch over all micro-batches and processes.
@@ -192,4 +207,8 @@ class TrainStep:
         frozen = self.guard.frozen()
         nonfinite = self.optimisers.step(losses[0], frozen)
         self.guard.record(where[-1], nonfinite)
-        return torch.where(nonfinite | frozen, 0.0, losses)
+        skipped = nonfinite | frozen
+        # half precision's scaler skips updates of infinite gradients by itself
+        norm = self.optimisers.gradient_norm
+        self.gradient_norms += torch.where(skipped | ~torch.isfinite(norm), 0.0, norm)
+        return torch.where(skipped, 0.0, losses)

@@ -1,6 +1,6 @@
 """The cross-modal match module: from channels to temporal tokens to textual tokens."""
 
-from einops import rearrange
+from einops import rearrange, reduce
 from torch import Tensor, nn
 
 
@@ -49,7 +49,19 @@ class CrossModalMatch(nn.Module):
         """
         if self.cross_attention is None:
             return x_time
+        x_text, _ = self._attend(x_time, need_weights=False)
+        return rearrange(x_text, "1 (b c) d -> b c d", b=len(x_time))
+
+    def word_attention(self, x_time: Tensor) -> Tensor | None:
+        """Return the weights of the cross-attention, means over samples and heads, `[channels,
+        components]`; None if there is none. The maps of all samples are in memory."""
+        if self.cross_attention is None:
+            return None
+        _, weights = self._attend(x_time, need_weights=True)
+        return reduce(weights, "1 (b c) n -> c n", "mean", b=len(x_time))
+
+    def _attend(self, x_time: Tensor, need_weights: bool) -> tuple[Tensor, Tensor | None]:
+        """Attend from all tokens to the word embeddings; see `nn.MultiheadAttention`."""
         query = rearrange(x_time, "b c d -> 1 (b c) d")
         embeddings = rearrange(self.word_embedding, "n d -> 1 n d")
-        x_text, _ = self.cross_attention(query, embeddings, embeddings, need_weights=False)
-        return rearrange(x_text, "1 (b c) d -> b c d", b=len(x_time))
+        return self.cross_attention(query, embeddings, embeddings, need_weights=need_weights)

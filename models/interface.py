@@ -146,6 +146,20 @@ class Objective(ABC):
     def take_from_state(args: Options, state: Mapping[str, Tensor]) -> Options:
         """Let the model be built from what a checkpoint has, instead of from files."""
         return args
+    def diagnostics(self, batch: Batch) -> dict[str, float]:
+        """Measure what an epoch's record tells of the model itself, on a batch of fixed training
+        windows; called in evaluation mode, without gradients. By default nothing."""
+        return {}
+
+    def tokens(self, batch: Batch) -> dict[str, Tensor]:
+        """Return the embeddings of a batch that figures compare with words: by name,
+        `[tokens, d_model]`; by default none."""
+        return {}
+
+    def word_attention(self, batch: Batch) -> Tensor | None:
+        """Return how the channels of a batch attend to words, means over windows and heads,
+        `[channels, words]`; by default None."""
+        return None
 
     def saved_state(self) -> dict[str, Tensor]:
         """What training changes: by default all parameters and buffers."""

@@ -8,9 +8,12 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import torch
+from einops import rearrange
 from torch import Tensor, nn
 
 from layers.backbone import load_config
+from layers.instance_norm import standardise
+from layers.patching import patches
 from models.CALF import CALFConfig, Model
 from models.interface import DataShape, Objective, Options, ParameterGroup
 from models.supervised import SupervisedObjective
@@ -155,6 +158,36 @@ class CALFObjective(FrozenBackbone):
     def predict(self, batch: Batch) -> Tensor:
         return self.branches(batch.x, batch.mask, text_branch=False).outputs_time
 
+    def diagnostics(self, batch: Batch) -> dict[str, float]:
+        """Return `distance_I`, the feature loss of hidden state I = 0..N without any weight, if
+        training compares the features."""
+        if not self.loss.needs_features:
+            return {}
+        # not compiled: another mode and size would be compiled anew
+        output = self.model.branches(batch.x, batch.mask, text_branch=True, features=True)
+        pairs = zip(output.features_time, output.features_text, strict=True)
+        distances = torch.stack([self.loss.feature(time, text) for time, text in pairs])
+        return {f"distance_{i}": value for i, value in enumerate(distances.tolist())}
+
+    def tokens(self, batch: Batch) -> dict[str, Tensor]:
+        """Return X_time and X_text of all channels and windows."""
+        x_time = self._temporal_tokens(batch)
+        tokens = {
+            "temporal tokens": x_time,
+            "textual tokens": self.model.in_layer.textual_tokens(x_time),
+        }
+        return {name: rearrange(x, "b c d -> (b c) d") for name, x in tokens.items()}
+
+    def word_attention(self, batch: Batch) -> Tensor | None:
+        """Return the weights of the cross-attention, `[channels, principal words]`; None if the
+        model has none."""
+        return self.model.in_layer.word_attention(self._temporal_tokens(batch))
+
+    def _temporal_tokens(self, batch: Batch) -> Tensor:
+        """Embed the standardised channels of a batch, `[batch, channels, d_model]`."""
+        x, _, _ = standardise(batch.x, batch.mask)
+        return self.model.in_layer.temporal_tokens(rearrange(x, "b l c -> b c l"))
+
     def compile(self) -> None:
         """Compile what the losses and predictions call; the model itself stays as it is."""
         self.branches = torch.compile(self.model.branches)
@@ -210,6 +243,12 @@ class GPT4TSObjective(FrozenBackbone, SupervisedObjective):
         super().__init__(args, shape, device)
         self.model.grad_checkpoint(args.grad_checkpoint)
         self.notes["backbone"] = self.backbone_notes(args)
+
+    def tokens(self, batch: Batch) -> dict[str, Tensor]:
+        """Return the embedded patches of all channels and windows."""
+        x, _, _ = standardise(batch.x, batch.mask)
+        tokens = self.model.in_layer(patches(x, self.model.patch_len, self.model.stride))
+        return {"temporal tokens": rearrange(tokens, "b c n d -> (b c n) d")}
 
 
 def resolve_word_embedding_path(args: Options) -> str:

@@ -223,9 +223,10 @@ def outcome(folder: Path) -> dict[str, str]:
 
 
 def timeless(notes: object) -> object:
-    """Remove all `seconds` from notes."""
+    """Remove times, speeds and memory from notes."""
     if isinstance(notes, dict):
-        return {key: timeless(value) for key, value in notes.items() if key != "seconds"}
+        measured = ("seconds", "windows_per_second", "peak_memory_mb")
+        return {key: timeless(value) for key, value in notes.items() if key not in measured}
     return [timeless(value) for value in notes] if isinstance(notes, list) else notes
 
 

@@ -21,7 +21,7 @@ from models.registry import objective_class
 from models.SeasonalNaive import seasonal_naive
 from utils.metrics import ErrorSums
 from utils.options import parse_args
-from utils.plots import plot_forecast
+from utils.plots import errors_of, plot_forecast, window_title, with_mse
 from utils.results import RunFolders, settings_string
 
 DEMO = Path("datasets/demo")
@@ -99,15 +99,19 @@ def main() -> int:
     pred = np.load(folders.results / "pred.npy", mmap_mode="r", allow_pickle=False)[window]
     image = folders.plots / "demo.png"
     channel = windows.columns.index("OT")
+    pred, true = pred[:, channel], y[0, :, channel].numpy()
+    naive = seasonal_naive(x, args.pred_len, DAY)[0, :, channel].numpy()
+    times = windows.dates[window : window + args.seq_len + args.pred_len]
     plot_forecast(
         image,
+        times,
         x[0, :, channel].numpy(),
-        y[0, :, channel].numpy(),
-        {
-            "CALF": pred[:, channel],
-            "seasonal naive": seasonal_naive(x, args.pred_len, DAY)[0, :, channel].numpy(),
-        },
-        f"OT, test window {window}",
+        true,
+        {"CALF": pred, with_mse("seasonal naive", naive, true): naive},
+        window_title(
+            DATA.name, "OT", f"test window {window}", times[-len(true) :], errors_of(pred, true)
+        ),
+        "OT (standardised)",
     )
     print(f"\nplot: {image}\nforecast beyond the data: {folders.results / 'forecast.csv'}")
     best = min(rows, key=lambda name: rows[name]["mse"])

@@ -255,6 +255,11 @@ def add_own_options(parser: argparse.ArgumentParser) -> None:
         "--resume", action="store_true", help="continue where a run with the same options stopped"
     )
     own.add_argument(
+        "--tensorboard",
+        action="store_true",
+        help="write what epochs.csv has for TensorBoard too: RESULTS/tensorboard",
+    )
+    own.add_argument(
         "--save_every",
         type=whole(),
         default=0,
@@ -415,6 +420,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         parser.refuse(str(error))
     if args.resume and not args.is_training:
         parser.error("--resume continues a training: it is for --is_training 1")
+    if args.tensorboard and not args.is_training:
+        parser.error("--tensorboard records a training: it is for --is_training 1")
     for option, tasks in TASKS_OF_OPTION.items():
         asked = option in args.given and getattr(args, option)
         if asked and args.task_name not in tasks:

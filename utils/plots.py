@@ -1,140 +1,273 @@
-"""Plots of forecasts, imputations, detections and confusion matrices."""
+"""The figures that runs leave: forecasts, imputations, detections and confusion matrices."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
-from utils.files import whole_file
+from utils.plotting.style import (
+    BLACK,
+    BLUE,
+    GREY,
+    LINES,
+    ORANGE,
+    VERMILLION,
+    evenly,
+    mark_time,
+    period,
+    save,
+    styled,
+    subplots,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
-TRUTH = "#4d4d4d"
-FORECASTS = ("#d1495b", "#3d7ea6", "#8fb339")
+Bands = Mapping[float, tuple[np.ndarray, np.ndarray]]  # lower and upper bounds by level in %
+
 MAX_BINS = 4000
+LOOK_BACKS = 4  # horizons of history before a forecast of the future
 
 
+def errors_of(pred: np.ndarray, true: np.ndarray) -> str:
+    """Write MSE and MAE of a forecast."""
+    if not len(true):
+        return "nothing to score"
+    error = pred - true
+    return f"MSE {np.square(error).mean():.3g}, MAE {np.abs(error).mean():.3g}"
+
+
+def with_mse(name: str, pred: np.ndarray, true: np.ndarray) -> str:
+    """Name a baseline with its MSE."""
+    if not len(true):
+        return name
+    return f"{name}: MSE {np.square(pred - true).mean():.3g}"
+
+
+def window_title(data: str, channel: str, window: str, times: pd.Index, errors: str) -> str:
+    """Title a figure of one window by data set, channel, window, dates and errors."""
+    return f"{data} · {channel} · {window}\n{period(times)} · {errors}"
+
+
+@styled
 def plot_forecast(
     path: str | Path,
+    times: pd.Index,
     history: np.ndarray,
     true: np.ndarray,
-    forecasts: dict[str, np.ndarray],
+    forecasts: Mapping[str, np.ndarray],
     title: str,
-) -> None:
+    ylabel: str,
+    bands: Bands | None = None,
+) -> list[Path]:
     """Plot one channel of one window: look-back and truth as one line, and the forecasts.
 
     Args:
         path: image to write; its suffix is the format.
+        times: timestamps, or numbers, of look-back and horizon `[seq_len + pred_len]`.
         history: look-back `[seq_len]`.
         true: truth over the horizon `[pred_len]`.
         forecasts: forecasts `[pred_len]` by name, the main one first.
-        title: names the window and the channel.
+        title: names data set, channel, window and scores. ylabel: channel and unit.
+        bands: prediction intervals of the main forecast, each bound `[pred_len]`.
+
+    Returns:
+        The written files: beside a PNG there is a PDF.
     """
-    cut = len(history)
-    figure, axes = _subplots(9, 3.2)
-    axes.plot(np.arange(cut + len(true)), [*history, *true], color=TRUTH, lw=1.3, label="truth")
-    for rank, (name, values) in enumerate(forecasts.items()):
-        style = {"color": FORECASTS[rank % len(FORECASTS)], "lw": 1.6 - 0.4 * rank}
-        axes.plot(cut + np.arange(len(values)), values, label=name, **style)
-    axes.axvline(cut - 0.5, color="#b0b0b0", lw=0.8, ls=":")
-    _finish(figure, axes, title, "value", cut + len(true))
-    _save(figure, path)
+    figure, axes = subplots(9, 3.6)
+    draw_forecast(axes[0, 0], times, history, true, forecasts, bands or {})
+    axes[0, 0].set(title=title, ylabel=ylabel)
+    mark_time(axes[0, 0], times)
+    figure.legend(loc="outside lower center", ncols=4)
+    return save(figure, path)
 
 
-def plot_imputation(
-    path: str | Path, true: np.ndarray, pred: np.ndarray, observed: np.ndarray, title: str
+def draw_forecast(
+    axes: "Axes",
+    times: pd.Index,
+    history: np.ndarray,
+    true: np.ndarray,
+    forecasts: Mapping[str, np.ndarray],
+    bands: Bands,
 ) -> None:
+    """Draw what `plot_forecast` plots; `true` may be empty, as of the future."""
+    cut, x = len(history), times.to_numpy()
+    known = np.concatenate([history, true])
+    label = "truth" if len(true) else "history"
+    axes.plot(x[: len(known)], known, color=GREY, lw=1.3, label=label)
+    for rank, level in enumerate(sorted(bands, reverse=True)):
+        lower, upper = bands[level]
+        name = f"{level:g} % interval"
+        style = {"color": BLUE, "alpha": 0.18 + 0.14 * rank, "lw": 0}
+        axes.fill_between(x[cut : cut + len(lower)], lower, upper, label=name, **style)
+    for rank, (name, values) in enumerate(forecasts.items()):
+        style = LINES[rank % len(LINES)]
+        axes.plot(x[cut : cut + len(values)], values, label=name, zorder=3 - 0.1 * rank, **style)
+    if 0 < cut < len(x):
+        axes.axvline(x[cut - 1], color="#a0a0a0", lw=0.8, ls=":")
+
+
+@styled
+def plot_future(
+    path: str | Path,
+    history: pd.DataFrame,
+    forecast: pd.DataFrame,
+    bands: Mapping[float, tuple[pd.DataFrame, pd.DataFrame]] | None = None,
+    title: str = "",
+    model: str = "forecast",
+    most: int = 6,
+) -> list[Path]:
+    """Plot a forecast of the future with the end of the history, a panel a series.
+
+    Args:
+        path: image to write; its suffix is the format, and beside a PNG there is a PDF.
+        history: known values, `[steps, series]`, all of them; the last four horizons are shown.
+            The index has timestamps, or numbers that count steps.
+        forecast: what follows, with the same columns.
+        bands: lower and upper bounds by level in %, shaped as `forecast`.
+        title: of the figure. model: name of the forecast.
+        most: number of series shown; of more, so many evenly chosen ones.
+
+    Returns:
+        The written files.
+    """
+    chosen = [forecast.columns[i] for i in evenly(forecast.shape[1], most)]
+    shown = history.tail(LOOK_BACKS * len(forecast))
+    times = shown.index.append(forecast.index)
+    columns = 1 if len(chosen) == 1 else 2
+    rows = -(-len(chosen) // columns)
+    width, height = (9, 3.6) if columns == 1 else (11, 1.2 + 2.3 * rows)
+    figure, grid = subplots(width, height, rows, columns)
+    for axes, name in zip(grid.flat, chosen, strict=False):
+        of_series = {
+            level: (low[name].to_numpy(), high[name].to_numpy())
+            for level, (low, high) in (bands or {}).items()
+        }
+        draw_forecast(
+            axes,
+            times,
+            shown[name].to_numpy(),
+            np.empty(0),
+            {model: forecast[name].to_numpy()},
+            of_series,
+        )
+        axes.set_title(str(name))
+        mark_time(axes, times)
+    for axes in list(grid.flat)[len(chosen) :]:
+        axes.set_axis_off()
+    more = forecast.shape[1] - len(chosen)
+    note = f" ({len(chosen)} of {forecast.shape[1]} series)" if more else ""
+    figure.suptitle(f"{title or f'{model}, {period(forecast.index)}'}{note}", x=0.01, ha="left")
+    figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=5)
+    return save(figure, path)
+
+
+@styled
+def plot_imputation(
+    path: str | Path,
+    times: pd.Index,
+    true: np.ndarray,
+    imputations: Mapping[str, np.ndarray],
+    observed: np.ndarray,
+    title: str,
+    ylabel: str,
+) -> list[Path]:
     """Plot one channel of one window with its imputed values.
 
     Args:
-        path: image to write; its suffix is the format.
-        true, pred: truth and reconstruction `[length]`.
+        path, title, ylabel: as of `plot_forecast`.
+        times: timestamps, or numbers, of the window `[length]`.
+        true: truth `[length]`.
+        imputations: reconstructions `[length]` by name, the main one first.
         observed: True where the value was not masked `[length]`.
-        title: names the window and the channel.
+
+    Returns:
+        The written files.
     """
-    steps = np.arange(len(true))
-    figure, axes = _subplots(9, 3.2)
-    axes.plot(steps, true, color=TRUTH, lw=1.0, alpha=0.5, label="truth")
-    axes.plot(steps[observed], true[observed], ".", color=TRUTH, ms=4, label="observed")
-    axes.plot(steps[~observed], pred[~observed], "o", color=FORECASTS[0], ms=4, label="imputed")
-    _finish(figure, axes, title, "value", len(true))
-    _save(figure, path)
+    x = times.to_numpy()
+    figure, grid = subplots(9, 3.6)
+    axes = grid[0, 0]
+    axes.plot(x, true, color=GREY, lw=0.9, alpha=0.6, label="truth")
+    axes.plot(x[observed], true[observed], ".", color=BLACK, ms=3, label="observed")
+    colours = ((BLUE, "o", 4), (VERMILLION, "x", 4))
+    for (name, values), (colour, marker, size) in zip(imputations.items(), colours, strict=False):
+        axes.plot(x[~observed], values[~observed], marker, color=colour, ms=size, mew=1, label=name)
+    axes.set(title=title, ylabel=ylabel)
+    mark_time(axes, times)
+    figure.legend(loc="outside lower center", ncols=4)
+    return save(figure, path)
 
 
-def plot_confusion(path: str | Path, counts: np.ndarray, names: list[str], title: str) -> None:
+@styled
+def plot_confusion(
+    path: str | Path, counts: np.ndarray, names: list[str], title: str
+) -> list[Path]:
     """Plot a confusion matrix.
 
     Args:
-        path: image to write; its suffix is the format.
+        path: as of `plot_forecast`.
         counts: samples `[true class, predicted class]`.
         names: of the classes.
-        title: names the data set.
+        title: names data set and scores.
+
+    Returns:
+        The written files.
     """
-    side = max(3.5, 0.45 * len(names) + 2)
-    figure, axes = _subplots(side, side)
+    side = max(4, 0.45 * len(names) + 2.5)
+    figure, grid = subplots(side + 0.8, side)
+    axes = grid[0, 0]
     recall = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    axes.imshow(recall, cmap="Blues", vmin=0, vmax=1)
+    image = axes.imshow(recall, cmap="Blues", vmin=0, vmax=1)
     if len(names) <= 26:
         for row, column in np.argwhere(counts > 0):
             color = "white" if recall[row, column] > 0.5 else "black"
             style = {"ha": "center", "va": "center", "fontsize": 8}
             axes.text(column, row, str(counts[row, column]), color=color, **style)
     ticks = range(len(names))
-    axes.set(xlabel="predicted", ylabel="true")
-    axes.set_title(title, parse_math=False)
-    axes.set_xticks(ticks, names, rotation=90, parse_math=False)
-    axes.set_yticks(ticks, names, parse_math=False)
-    _save(figure, path)
+    axes.set(xlabel="predicted class", ylabel="true class", title=title)
+    axes.set_xticks(ticks, names, rotation=90)
+    axes.set_yticks(ticks, names)
+    figure.colorbar(image, ax=axes, shrink=0.7, label="share of the true class")
+    return save(figure, path)
 
 
+@styled
 def plot_anomalies(
     path: str | Path,
     scores: np.ndarray,
     threshold: float,
     segments: list[tuple[int, int]],
     title: str,
-) -> None:
+) -> list[Path]:
     """Plot the scores of all points with the threshold and the labelled segments.
 
     Args:
-        path: image to write; its suffix is the format.
+        path: as of `plot_forecast`.
         scores: anomaly scores `[points]`; long series are reduced to the maximum of each bin.
         threshold: above it a point is detected.
         segments: labelled segments `[start, stop)`.
-        title: names the data set.
+        title: names data set and scores.
+
+    Returns:
+        The written files.
     """
-    figure, axes = _subplots(11, 3.4)
+    figure, grid = subplots(11, 3.6)
+    axes = grid[0, 0]
+    least = len(scores) / MAX_BINS  # narrower ones would be invisible
     for number, (start, stop) in enumerate(segments):
         label = "labelled anomaly" if number == 0 else None
-        axes.axvspan(start, stop, color="#f2c14e", alpha=0.5, lw=0, label=label)
+        stop = max(stop, start + least)
+        axes.axvspan(start, stop, color=ORANGE, alpha=0.35, lw=0, label=label)
     starts = np.arange(0, len(scores), max(1, len(scores) // MAX_BINS))
-    axes.plot(starts, np.maximum.reduceat(scores, starts), color=TRUTH, lw=0.7, label="score")
-    axes.axhline(threshold, color=FORECASTS[0], lw=1.2, ls="--", label="threshold")
+    axes.plot(starts, np.maximum.reduceat(scores, starts), color=GREY, lw=0.7, label="score")
+    style = {"color": BLUE, "lw": 1.4, "ls": "--"}
+    axes.axhline(threshold, label=f"threshold {threshold:.3g}", **style)
     axes.set_yscale("log")
-    _finish(figure, axes, title, "squared error", len(scores))
-    _save(figure, path)
-
-
-def _subplots(width: float, height: float) -> "tuple[Figure, Axes]":
-    """Make a figure, in inches; without pyplot, which keeps figures and needs a display."""
-    from matplotlib.figure import Figure  # slow to import
-
-    figure = Figure(figsize=(width, height), layout="constrained")
-    return figure, figure.subplots()
-
-
-def _finish(figure: "Figure", axes: "Axes", title: str, ylabel: str, steps: int) -> None:
-    """Add title, labels and a legend to a plot over time."""
-    axes.set(xlabel="step", ylabel=ylabel, xlim=(0, max(steps - 1, 1)))
-    axes.set_title(title, parse_math=False)  # names from a file may contain dollar signs
-    figure.legend(loc="outside lower center", frameon=False, ncols=4)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
-
-
-def _save(figure: "Figure", path: str | Path) -> None:
-    """Write an image atomically."""
-    with whole_file(path) as part:
-        figure.savefig(part, dpi=110, format=Path(path).suffix[1:])
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter("")
+    axes.set(title=title, ylabel="squared error", xlabel="row of the test file")
+    axes.set_xlim(0, max(len(scores) - 1, 1))
+    figure.legend(loc="outside lower center", ncols=4)
+    return save(figure, path)

@@ -36,6 +36,7 @@ CALF_OPTIONS = (
 )
 LOCK = ".lock"
 MANIFEST = "manifest.json"
+EPOCHS = "epochs.csv"  # in the results folder, from the first epoch on
 STATE, PREVIOUS_STATE = "state.safetensors", "state.previous.safetensors"
 DIGITS = 8  # of a digest
 LONGEST_SETTING = LONGEST_NAME - len("_") - DIGITS
@@ -288,10 +289,11 @@ class RunFolders:
                 )
             if content(self.results):
                 print(f"{self.results} has results of an earlier run; this one replaces them")
-            for path in [path for folder in unlike for path in content(folder)]:
-                path.unlink()
-            for plot in self.plots.glob("*.png"):
-                plot.unlink()
+            for path in [p for folder in unlike for p in (*content(folder), folder / EPOCHS)]:
+                path.unlink(missing_ok=True)
+            for suffix in ("png", "pdf"):
+                for plot in self.plots.glob(f"*.{suffix}"):
+                    plot.unlink()
             remove_parts(self.plots)
             for folder in own:
                 with whole_file(folder / MANIFEST) as part:
@@ -409,8 +411,10 @@ def _unlike(folder: Path, now: Mapping[str, object], setting: str) -> str:
 
 
 def content(folder: Path) -> list[Path]:
-    """List the files of runs in a folder, without the manifest and hidden files."""
-    return [p for p in folder.glob("[!.]*") if p.is_file() and p.name != MANIFEST]
+    """List the files of runs in a folder, without hidden files, the manifest, and the list of
+    epochs, which no run is replaced for."""
+    aside = (MANIFEST, EPOCHS)
+    return [p for p in folder.glob("[!.]*") if p.is_file() and p.name not in aside]
 
 
 def of_earlier_version(options: Mapping[str, object]) -> dict[str, object]:

@@ -1,0 +1,242 @@
+"""What a training leaves to watch: epochs.csv, TensorBoard's files, the distance by layer."""
+
+import json
+import signal
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from exp import tracking
+from exp.checkpoint import read_checkpoint
+from exp.exp_basic import ExpBasic
+from exp.step import TrainStep
+from run import main
+from tests.exp.small_runs import STEPS, argv, experiment, left, once_at, send
+from utils.interrupts import Interrupted
+
+TASK = "long_term_forecast"
+BRIEF = ("--train_epochs", "1")
+COLUMNS = [
+    *"epoch train_loss task_loss output_loss feature_loss validation_mse test_mse".split(),
+    *"learning_rate gradient_norm seconds windows_per_second peak_memory_mb".split(),
+    *"distance_0 distance_1 distance_2 best".split(),
+]
+REPEATED = [n for n in COLUMNS if n not in ("seconds", "windows_per_second", "peak_memory_mb")]
+
+
+def table(folder: Path) -> pd.DataFrame:
+    return pd.read_csv(folder / "epochs.csv")
+
+
+def test_every_epoch_has_a_row(workdir, small_data, results, monkeypatch):
+    seen = []
+
+    def write(self, progress, plain=tracking.Tracker.write):
+        plain(self, progress)
+        seen.append(len(table(self.folders.results)))
+
+    monkeypatch.setattr(tracking.Tracker, "write", write)
+    assert main(argv(TASK, small_data)) == 0
+    assert seen == [1, 2, 3]
+    found, record = table(results()), json.loads((results() / "run.json").read_text())
+    assert list(found) == COLUMNS
+    assert found["epoch"].tolist() == [1, 2, 3]
+    for name, column in (("train", "train_loss"), ("validation", "validation_mse")):
+        assert found[column].tolist() == [epoch[name] for epoch in record["epochs"]]
+    parts = found[["task_loss", "output_loss", "feature_loss"]].sum(axis=1)
+    np.testing.assert_allclose(parts, found["train_loss"], rtol=1e-5)
+    assert found.loc[found["best"] == 1, "epoch"].tolist() == [record["best_epoch"]["epoch"]]
+    assert found["best"].sum() == 1
+    # training without validation takes less than the whole epoch
+    assert (found["windows_per_second"] * found["seconds"] > 32 * STEPS).all()
+    assert found["peak_memory_mb"].between(50, 1e6).all()
+    assert not list(results().glob(".*.part"))
+
+
+@pytest.mark.parametrize("more", [(), ("--accumulate", "2")], ids=["one batch", "accumulated"])
+def test_the_gradient_norm_is_the_mean_over_the_steps(workdir, small_data, monkeypatch, more):
+    norms = []
+
+    def gradients(self, *given, plain=TrainStep.gradients):
+        losses = plain(self, *given)
+        trained = [p.grad for p in self.objective.model.parameters() if p.grad is not None]
+        norms.append(sum(float(g.double().square().sum()) for g in trained) ** 0.5)
+        return losses
+
+    monkeypatch.setattr(TrainStep, "gradients", gradients)
+    run = experiment(TASK, small_data, *BRIEF, *more)
+    run.train()
+    found, steps = table(run.folders.results), len(run.order)
+    assert len(norms) == steps
+    assert found["gradient_norm"].item() == pytest.approx(np.mean(norms), rel=1e-5)
+
+
+def test_the_distance_is_the_feature_loss_by_layer(workdir, small_data):
+    run = experiment(TASK, small_data, *BRIEF, "--feature_loss", "mse")
+    run.train()
+    last = table(run.folders.results)
+    run.load(read_checkpoint(run.folders.best_checkpoint))
+    row = last[last["best"] == 1].iloc[0]
+    index = torch.tensor([0])  # of 389 training windows one in 200
+    run.objective.model.eval()
+    with torch.no_grad():
+        out = run.objective.model.branches(
+            run.train_set.batch(index)[0], text_branch=True, features=True
+        )
+    for i, (time, text) in enumerate(zip(out.features_time, out.features_text, strict=True)):
+        assert row[f"distance_{i}"] == pytest.approx(((time - text) ** 2).mean().item(), rel=1e-5)
+
+
+def test_models_without_two_branches_lack_it(workdir, small_data):
+    run = experiment(TASK, small_data, *BRIEF, "--feature_w", "0")
+    run.train()
+    assert "distance_0" not in table(run.folders.results)
+    # and what needs no text branch does not run it
+    assert run.objective.diagnostics(None) == {}
+
+
+@pytest.mark.parametrize(
+    "task", ["short_term_forecast", "imputation", "anomaly_detection", "classification"]
+)
+def test_every_task(workdir, small_data, task):
+    run = experiment(task, small_data, *BRIEF)
+    run.train()
+    found = table(run.folders.results)
+    score = {"short_term_forecast": "smape", "classification": "accuracy"}.get(task, "mse")
+    assert {f"validation_{score}", f"test_{score}", "distance_2"} <= set(found)
+    assert found["gradient_norm"].gt(0).all()
+
+
+@pytest.mark.parametrize("task", [TASK, "imputation"])
+def test_nothing_that_is_watched_changes_the_training(workdir, small_data, monkeypatch, task):
+    watched = experiment(task, small_data, *BRIEF, "--tensorboard")
+    watched.train()
+    with_it = left(watched)
+    monkeypatch.setattr(tracking, "diagnostics", lambda run: {})
+    plain = experiment(task, small_data, *BRIEF, "--overwrite", "--checkpoints", "plain")
+    plain.train()
+    without = left(plain)
+    for name in ("progress",):  # which lacks the diagnostics
+        assert with_it.pop(name) != without.pop(name)
+    assert with_it == without
+
+
+def test_the_random_state_stays(workdir, small_data):
+    run = experiment("imputation", small_data)
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    first, second = tracking.diagnostics(run), tracking.diagnostics(run)
+    assert first == second != {}
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def interrupted(data: Path, epoch: int, step: int, *more: str) -> ExpBasic:
+    run = experiment(TASK, data, *more)
+    with pytest.MonkeyPatch.context() as patch:
+        once_at(patch, "train_step", epoch, send(signal.SIGTERM), step)
+        with pytest.raises(Interrupted), run.folders.claim():
+            run.train()
+    return run
+
+
+@pytest.mark.parametrize("step", [1, STEPS])
+def test_a_resumed_run_keeps_its_rows(workdir, small_data, capsys, step):
+    whole = experiment(TASK, small_data, "--checkpoints", "whole")
+    whole.train()
+    expected = table(whole.folders.results)
+    stopped = interrupted(small_data, 2, step, "--overwrite")
+    assert table(stopped.folders.results)["epoch"].tolist() == [1]
+    capsys.readouterr()
+    resumed = experiment(TASK, small_data, "--resume")
+    rows = []
+
+    def look(self):
+        rows.append(len(table(self.folders.results)))
+
+    with pytest.MonkeyPatch.context() as patch:
+        once_at(patch, "epoch_scores", 2, lambda: look(resumed))
+        with resumed.folders.claim():
+            resumed.train()
+    assert rows == [1]  # from the start on
+    out = capsys.readouterr().out
+    assert "has results of an earlier run" not in out
+    pd.testing.assert_frame_equal(table(resumed.folders.results)[REPEATED], expected[REPEATED])
+
+
+def test_rows_of_earlier_versions_stay_empty(workdir, small_data):
+    stopped = interrupted(small_data, 2, 3)
+    record = stopped.progress.history[0]
+    for name in ("gradient_norm", "windows_per_second", "peak_memory_mb"):
+        object.__setattr__(record, name, None)
+    record.diagnostics.clear()
+    with stopped.tracker.open(stopped.progress):
+        found = (stopped.folders.results / "epochs.csv").read_text().splitlines()
+    assert found[0].split(",") == [name for name in COLUMNS if "distance" not in name]
+    values = dict(zip(found[0].split(","), found[1].split(","), strict=True))
+    assert values["gradient_norm"] == values["peak_memory_mb"] == ""
+    assert values["epoch"] == "1"
+
+
+def test_a_fresh_start_removes_the_rows_of_an_earlier_run(workdir, small_data):
+    interrupted(small_data, 2, 3, "--tensorboard")
+    again = interrupted(small_data, 1, 3, "--overwrite")
+    assert not (again.folders.results / "epochs.csv").exists()
+    assert not list(again.folders.results.glob("tensorboard/*"))
+
+
+def scalars(folder: Path) -> dict[str, list[tuple[int, float]]]:
+    events = EventAccumulator(str(folder / "tensorboard"))
+    events.Reload()
+    return {
+        tag: [(event.step, event.value) for event in events.Scalars(tag)]
+        for tag in events.Tags()["scalars"]
+    }
+
+
+def test_tensorboard_has_what_the_table_has(workdir, small_data):
+    interrupted(small_data, 2, 3)  # without --tensorboard: its epoch is written nevertheless
+    run = experiment(TASK, small_data, "--resume", "--tensorboard")
+    run.train()
+    found, rows = scalars(run.folders.results), table(run.folders.results)
+    columns = {
+        "loss/train": "train_loss",
+        "loss/task": "task_loss",
+        "loss/output": "output_loss",
+        "loss/feature": "feature_loss",
+        "validation/mse": "validation_mse",
+        "test/mse": "test_mse",
+        "distance/2": "distance_2",
+        **{name: name for name in COLUMNS[7:12]},
+    }
+    assert columns.keys() == found.keys() - {"distance/0", "distance/1"}
+    for tag, column in columns.items():
+        steps, values = zip(*found[tag], strict=True)
+        assert steps == (1, 2, 3)
+        np.testing.assert_allclose(values, rows[column], rtol=1e-6)
+
+
+def test_tensorboard_is_missing(refused, small_data, monkeypatch):
+    monkeypatch.setattr(tracking, "find_spec", lambda name: None)
+    message = refused(argv(TASK, small_data, "--tensorboard"))
+    assert "pip install tensorboard" in message
+    assert not Path("checkpoints").exists()
+
+
+def test_tensorboard_without_training(refused, small_data):
+    message = refused([*argv(TASK, small_data, "--tensorboard"), "--is_training", "0"])
+    assert "--tensorboard" in message
+
+
+def test_only_rank_0_writes(workdir, small_data):
+    run = experiment(TASK, small_data, *BRIEF)
+    run.train()
+    path = run.folders.results / "epochs.csv"
+    before = path.stat().st_mtime_ns
+    run.folders.writes = False
+    with run.tracker.open(run.progress):
+        run.tracker.write(run.progress)
+    assert path.stat().st_mtime_ns == before

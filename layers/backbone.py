@@ -1,8 +1,6 @@
 """Load a GPT-2 from the hub or a local folder, or build one with random weights."""
 
 import contextlib
-import os
-import threading
 import warnings
 from pathlib import Path
 
@@ -13,6 +11,7 @@ from transformers import GPT2Config, GPT2Model
 from transformers.utils import logging as transformers_logging
 
 from utils.errors import UserError
+from utils.hub import HUB_TIMEOUT, is_offline, within
 
 # The published GPT-2s differ only in these numbers: random weights need no network.
 KNOWN_SHAPES = {
@@ -22,7 +21,6 @@ KNOWN_SHAPES = {
     "gpt2-large": {"n_embd": 1280, "n_layer": 36, "n_head": 20},
     "gpt2-xl": {"n_embd": 1600, "n_layer": 48, "n_head": 25},
 }
-HUB_TIMEOUT = 6  # seconds
 
 
 def load_backbone(llm: str, weights: str = "pretrained", seed: int = 2021) -> GPT2Model:
@@ -138,29 +136,19 @@ def _check_hub(llm: str) -> None:
         "cache the model or set HF_ENDPOINT to a mirror, give --llm a local folder, "
         "or pass --llm_weights random"
     )
-    answer: list[Exception | None] = []
-
-    def ask() -> None:
-        try:
-            HfApi().model_info(llm, timeout=HUB_TIMEOUT)
-            answer.append(None)
-        except Exception as error:
-            answer.append(error)
-
-    offline = os.environ.get("HF_HUB_OFFLINE", "0").upper() in ("1", "TRUE", "YES", "ON")
-    if not offline:
-        # in a thread, since looking up a host name has no timeout
-        thread = threading.Thread(target=ask, daemon=True)
-        thread.start()
-        thread.join(HUB_TIMEOUT + 2)
-    error = answer[0] if answer else TimeoutError()
+    if is_offline():
+        raise UserError(f"{llm} is not cached and HF_HUB_OFFLINE is set: {ways_out}")
+    error = None
+    try:
+        within(HUB_TIMEOUT + 2, lambda: HfApi().model_info(llm, timeout=HUB_TIMEOUT))
+    except Exception as raised:
+        error = raised
     if isinstance(error, RepositoryNotFoundError) and not isinstance(error, GatedRepoError):
         raise UserError(f"--llm {llm}: neither a local folder nor a model on the hub")
     if isinstance(error, HfHubHTTPError):
         raise UserError(f"--llm {llm}: the hub refused: {str(error).splitlines()[0]}; {ways_out}")
     if error is not None:
-        why = "HF_HUB_OFFLINE is set" if offline else "the hub can't be reached"
-        raise UserError(f"{llm} is not cached and {why}: {ways_out}")
+        raise UserError(f"{llm} is not cached and the hub can't be reached: {ways_out}")
 
 
 @contextlib.contextmanager

@@ -1,73 +1,396 @@
-"""Download the ETT data sets: `python datasets/download.py`. The others have no stable URL."""
+"""Download data sets: `python datasets/download.py ETT weather …` (datasets/README.md)."""
 
+import argparse
 import hashlib
+import http.client
+import re
+import shutil
 import sys
-import urllib.error
 import urllib.request
-from pathlib import Path
+from collections.abc import Iterable, Iterator
+from functools import cached_property
+from pathlib import Path, PurePosixPath
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from utils.command_line import Parser, guarded
+from utils.command_line import Parser, guarded, one_line
 from utils.errors import UserError
-from utils.files import whole_file
+from utils.hub import HUB_TIMEOUT, is_offline, within
 
-SOURCE = "https://raw.githubusercontent.com/zhouhaoyi/ETDataset/main/ETT-small"
-# git blob id of each file in the ETDataset repository
-ETT_FILES = {
-    "ETTh1.csv": "a52c4925778c07c1ef1a2cf6fd01594919717d9e",
-    "ETTh2.csv": "6e3760778598fdee5208213d3fce122637307eec",
-    "ETTm1.csv": "62c9f979e2dc5b05d9cc5b38891e60e6baf77417",
-    "ETTm2.csv": "f9d46027c987d442d2d8f81308d1d8c4d1d35db8",
+HUB = "https://huggingface.co"
+REPOSITORY = "thuml/Time-Series-Library"  # a data set of the hub
+ETT_SOURCE = "https://raw.githubusercontent.com/zhouhaoyi/ETDataset/main/ETT-small"
+TIMEOUT = 10  # seconds without an answer of another server
+RESTARTS = 3  # of a file, by a server that breaks off and does not resume
+
+FREQUENCIES = ("Yearly", "Quarterly", "Monthly", "Weekly", "Daily", "Hourly")
+UEA = (
+    "EthanolConcentration FaceDetection Handwriting Heartbeat JapaneseVowels PEMS-SF "
+    "SelfRegulationSCP1 SelfRegulationSCP2 SpokenArabicDigits UWaveGestureLibrary"
+).split()
+ANOMALY = [
+    *(f"{name}/{name}_{p}.npy" for name in ("MSL", "SMAP", "SMD")
+      for p in ("train", "test", "test_label")),
+    *(f"PSM/{part}.csv" for part in ("train", "test", "test_label")),
+    "SWaT/swat_train2.csv",
+    "SWaT/swat2.csv",
+]  # fmt: skip
+# files of each data set, below the output folder
+SETS = {
+    "ETT": [f"ETT-small/{name}.csv" for name in ("ETTh1", "ETTh2", "ETTm1", "ETTm2")],
+    "weather": ["weather/weather.csv"],
+    "electricity": ["electricity/electricity.csv"],
+    "traffic": ["traffic/traffic.csv"],
+    "exchange_rate": ["exchange_rate/exchange_rate.csv"],
+    "illness": ["illness/national_illness.csv"],
+    "m4": [
+        *(f"m4/{frequency}-{part}.csv" for frequency in FREQUENCIES for part in ("train", "test")),
+        "m4/submission-Naive2.csv",
+    ],
+    "uea": [f"uea/{name}/{name}_{part}.ts" for name in UEA for part in ("TRAIN", "TEST")],
+    "anomaly": ANOMALY,
 }
-TIMEOUT = 60  # seconds
+SHA256 = {
+    "ETT-small/ETTh1.csv": "f18de3ad269cef59bb07b5438d79bb3042d3be49bdeecf01c1cd6d29695ee066",
+    "ETT-small/ETTh2.csv": "a3dc2c597b9218c7ce1cd55eb77b283fd459a1d09d753063f944967dd6b9218b",
+    "ETT-small/ETTm1.csv": "6ce1759b1a18e3328421d5d75fadcb316c449fcd7cec32820c8dafda71986c9e",
+    "ETT-small/ETTm2.csv": "db973ca252c6410a30d0469b13d696cf919648d0f3fd588c60f03fdbdbadd1fd",
+    "weather/weather.csv": "34ee981d07313e51da2a50bb600072c8ae4a69cb4b0651f4cb93a069d7a2ba63",
+    "electricity/electricity.csv": (
+        "7e45845d54c5219bad0ae6bc1b5316cf8ff9cead5d33fa998a5a51c2e4a497ad"
+    ),
+    "traffic/traffic.csv": "cb06463d56fa17d87f47027cd9389ceae82a69eddee51cdb61480e120dab0b16",
+    "exchange_rate/exchange_rate.csv": (
+        "48b4d9d3d508f5104162e85b9a6042e3557fde11aa9f2944eba8c0d0efc89842"
+    ),
+    "illness/national_illness.csv": (
+        "93601f64d2566dc796ca4305adad8b8560c2db1a1ff04543c3bd813a7263570a"
+    ),
+    "m4/Weekly-train.csv": "d478d3f6ed673e6ed3c2cb0fbed5425f72eedd51318ebebeb0b5ecfcefc37714",
+    "m4/Weekly-test.csv": "3b2bc4be8e636e802260dcd843ca3c5da40536a1fbe1ecb3229a97dae4f44688",
+    "m4/Hourly-train.csv": "ea59b7783573c49077a835ab6465c7d66f1474783360f310988a9a737fbca62f",
+    "m4/Hourly-test.csv": "71a57fccb15e534d973626ada4fb87febf789e9317715b7cc6dd3b5f90db6f42",
+    "uea/JapaneseVowels/JapaneseVowels_TRAIN.ts": (
+        "68a430eabd919cc77f40b1f5f3bc0dcafacc1486bca9260785aeb7d262cc78cd"
+    ),
+    "uea/JapaneseVowels/JapaneseVowels_TEST.ts": (
+        "b3d41d6a0ca3bcad3afb9ca7d4365382aa51341e2e58bae2a574babdda5b9462"
+    ),
+}
 
 
-def blob_id(content: bytes) -> str:
-    """Hash `content` as git does."""
-    return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
+class Unreachable(UserError):
+    """A server does not answer, or refuses."""
 
 
-def download(name: str, folder: Path, source: str = SOURCE) -> bool:
-    """Download one ETT file into `folder` unless an intact copy is there.
+class NotThere(UserError):
+    """The hub's data set has no such file."""
 
-    Returns:
-        Whether it was downloaded.
+
+class WrongContent(UserError):
+    """The content does not match its SHA-256."""
+
+
+class Hub:
+    """The data set on the Hugging Face hub.
+
+    Attributes:
+        endpoint: URL of the hub or of a mirror.
+    """
+
+    def __init__(self, endpoint: str | None):
+        from huggingface_hub import constants, logging
+
+        logging.set_verbosity_error()  # its lines on retries; errors are reported here
+        self.endpoint = (endpoint or constants.ENDPOINT).rstrip("/")
+
+    def copy(self, name: str, path: Path) -> str:
+        """Copy a file to `path` from the hub's cache, or else download it into the cache first.
+
+        Args:
+            name: one of `SETS`.
+
+        Returns:
+            How its content was checked.
+
+        Raises:
+            UserError: the hub can't be reached or has no such file, or the content is wrong.
+        """
+        from huggingface_hub import try_to_load_from_cache
+
+        place = name.removeprefix("uea/")
+        cached = try_to_load_from_cache(REPOSITORY, place, repo_type="dataset")
+        if isinstance(cached, str):
+            try:
+                return place_file(Path(cached), name, path)
+            except WrongContent:
+                pass  # a damaged cache, which is empty now
+        try:
+            found = self._download(place, path)
+        except NotThere:
+            place = self._look_for(place)
+            found = self._download(place, path)
+        try:
+            return place_file(found, name, path)
+        except WrongContent as error:
+            raise WrongContent(
+                f"{self._url(place)}: {error}; nothing was written: try --mirror, or download it "
+                f"elsewhere to {path}"
+            ) from None
+
+    def _download(self, place: str, path: Path) -> Path:
+        """Download a file of the data set into the cache; returns its path there."""
+        from huggingface_hub import get_hf_file_metadata, hf_hub_download
+
+        url = self._url(place)
+        by_hand = f"or download {HUB}/{self._path(place)} elsewhere, to {path}"
+        try:
+            # one request without retries: they take minutes where there is no network
+            within(
+                HUB_TIMEOUT + 2,
+                lambda: get_hf_file_metadata(url, timeout=HUB_TIMEOUT, endpoint=self.endpoint),
+            )
+        except Exception as error:
+            self._raise_refusal(error, place, by_hand)
+            why = "HF_HUB_OFFLINE is set" if is_offline() else f"no connection: {reason(error)}"
+            raise Unreachable(f"{self.endpoint}: {why}; try --mirror URL, {by_hand}") from error
+        try:
+            return Path(
+                hf_hub_download(
+                    REPOSITORY,
+                    place,
+                    repo_type="dataset",
+                    endpoint=self.endpoint,
+                    etag_timeout=HUB_TIMEOUT,
+                    tqdm_class=progress_bar(),
+                )
+            )
+        except Exception as error:
+            if isinstance(error, OSError) and error.strerror:
+                raise  # of this machine's disk
+            self._raise_refusal(error, place, by_hand)
+            raise Unreachable(
+                f"{url}: broken off: {reason(error)}; nothing was written: run it again, try "
+                f"--mirror URL, {by_hand}"
+            ) from error
+
+    def _raise_refusal(self, error: Exception, place: str, by_hand: str) -> None:
+        """Raise a `UserError` if `error` is an answer of the hub."""
+        from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
+
+        if not isinstance(error, HfHubHTTPError) or error.response is None:
+            return
+        of_repository = isinstance(error, GatedRepoError | RepositoryNotFoundError)
+        if error.response.status_code == 404 and not of_repository:
+            raise self._absence(place) from error
+        raise Unreachable(
+            f"{self.endpoint}: refused: {reason(error)}; set HF_TOKEN, try --mirror URL, {by_hand}"
+        ) from error
+
+    def _absence(self, place: str) -> NotThere:
+        return NotThere(f"{REPOSITORY} at {self.endpoint} has no {place}")
+
+    def _path(self, place: str) -> str:
+        return f"datasets/{REPOSITORY}/resolve/main/{place}"
+
+    def _url(self, place: str) -> str:
+        return f"{self.endpoint}/{self._path(place)}"
+
+    def _look_for(self, place: str) -> str:
+        """Find a file by its name and its folder's, wherever that folder is in the data set.
+
+        Raises:
+            NotThere: there is none, or there are several.
+        """
+        wanted = PurePosixPath(place)
+        found = [
+            file
+            for file in self._listing
+            if PurePosixPath(file).name == wanted.name
+            and wanted.parent.name in PurePosixPath(file).parent.parts
+        ]
+        if len(found) != 1:
+            raise self._absence(place)
+        return found[0]
+
+    @cached_property
+    def _listing(self) -> list[str]:
+        """The files of the data set; none if the server lists none."""
+        from huggingface_hub import HfApi
+
+        api = HfApi(endpoint=self.endpoint)
+        try:
+            return within(
+                5 * HUB_TIMEOUT, lambda: api.list_repo_files(REPOSITORY, repo_type="dataset")
+            )
+        except Exception:  # a mirror without the API
+            return []
+
+
+def progress_bar() -> type:
+    """The hub's progress bar; it stops a server that begins again and again."""
+    from huggingface_hub.utils import tqdm
+
+    class Bar(tqdm):
+        restarts = 0
+
+        def update(self, n: float | None = 1) -> bool | None:
+            if n is not None and n < 0:  # the hub's library takes back what it had counted
+                self.restarts += 1
+                if self.restarts > RESTARTS:
+                    raise OSError(f"the server broke off {self.restarts} times and did not resume")
+            return super().update(n)
+
+    return Bar
+
+
+def reason(error: Exception) -> str:
+    """The first line of an error's message, or its name."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
+def sha256_of(path: Path) -> str:
+    """Hash a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def place_file(cached: Path, name: str, path: Path) -> str:
+    """Check a file of the hub's cache and copy it to `path`; returns how it was checked.
+
+    Without a SHA-256 in `SHA256` that of the hub counts: the cache names large files by it.
 
     Raises:
-        UserError: the URL can't be reached, or the content does not match its hash.
+        WrongContent: it does not match; it was removed from the cache, and nothing was written.
     """
-    path, expected = folder / name, ETT_FILES[name]
-    if path.is_file() and blob_id(path.read_bytes()) == expected:
-        return False
-    url = f"{source}/{name}"
+    from utils.files import whole_file
+
+    blob = cached.resolve()
+    expected = SHA256.get(name)
+    of_hub = blob.name if re.fullmatch("[0-9a-f]{64}", blob.name) else None
+    if expected or of_hub:
+        found = sha256_of(cached)
+        if found != (expected or of_hub):
+            blob.unlink()
+            cached.unlink(missing_ok=True)
+            raise WrongContent(f"SHA-256 {found} instead of {expected or of_hub}")
+    with whole_file(path) as part:
+        shutil.copyfile(cached, part)
+    if expected:
+        return "its SHA-256 is right"
+    return "its SHA-256 is that which the hub names" if of_hub else "not checked: no known SHA-256"
+
+
+def download_ett(name: str, path: Path, source: str) -> str:
+    """Download one ETT file from a folder on a server; returns how it was checked.
+
+    Raises:
+        UserError: the URL can't be reached, or the content does not match its SHA-256.
+    """
+    url = f"{source.rstrip('/')}/{PurePosixPath(name).name}"
     try:
-        with urllib.request.urlopen(url, timeout=TIMEOUT) as response:
+        with within(TIMEOUT, lambda: urllib.request.urlopen(url, timeout=TIMEOUT)) as response:
             content = response.read()
-    except (urllib.error.URLError, TimeoutError) as error:
-        raise UserError(f"{url}: {getattr(error, 'reason', error)}") from error
-    if blob_id(content) != expected:
-        raise UserError(f"{url}: the content does not match its hash; nothing was written")
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        raise Unreachable(
+            f"{url}: {getattr(error, 'reason', error)}; download it by hand to {path}"
+        ) from error
+    found = hashlib.sha256(content).hexdigest()
+    if found != SHA256[name]:
+        raise WrongContent(
+            f"{url}: SHA-256 {found} instead of {SHA256[name]}; nothing was written: try without "
+            "--source, or --mirror URL"
+        )
+    from utils.files import whole_file  # imports torch, which takes seconds
+
     with whole_file(path) as part:
         part.write_bytes(content)
-    return True
+    return "its SHA-256 is right"
+
+
+def download(
+    names: Iterable[str], output: Path, mirror: str | None = None, source: str | None = None
+) -> Iterator[str]:
+    """Download files unless they are there; yields a line for each.
+
+    Args:
+        names: of `SETS`, below `output`.
+        mirror: URL of a mirror of the hub.
+        source: URL of a folder with the ETT files, instead of the hub.
+
+    Raises:
+        UserError: a server can't be reached, content is wrong, or the hub lacks files.
+    """
+    hub, absent = Hub(mirror), []
+    for name in names:
+        path = output / name
+        if path.is_file():
+            if name not in SHA256:
+                yield f"{path}: already present, not checked: no known SHA-256"
+                continue
+            if sha256_of(path) == SHA256[name]:
+                yield f"{path}: already present, its SHA-256 is right"
+                continue
+        try:
+            if source and name in SETS["ETT"]:
+                checked = download_ett(name, path, source)
+            else:
+                checked = hub.copy(name, path)
+        except (Unreachable, NotThere) as error:
+            if name in SETS["ETT"] and not source and not mirror:
+                try:
+                    checked = download_ett(name, path, ETT_SOURCE) + f", from {ETT_SOURCE}"
+                except UserError as other:
+                    raise UserError(f"{error}; nor {other}") from other
+            elif isinstance(error, NotThere):
+                absent.append(name)
+                continue
+            else:
+                raise
+        yield f"{path}: downloaded, {checked}"
+    if absent:
+        more = f" and {len(absent) - 1} more" if len(absent) > 1 else ""
+        raise UserError(
+            f"{REPOSITORY} at {hub.endpoint} has no {absent[0]}{more}: datasets/README.md says "
+            f"where else it comes from; put it at {output / absent[0]}"
+        )
+
+
+def set_name(text: str) -> str:
+    """Option type: a key of `SETS`."""
+    if text not in SETS:
+        raise argparse.ArgumentTypeError(f"no data set {text}; choose from {', '.join(SETS)}")
+    return text
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command; returns the exit code."""
     parser = Parser(
-        prog="datasets/download.py", description="Download ETTh1, ETTh2, ETTm1 and ETTm2."
+        prog="datasets/download.py",
+        description=f"Download data sets from {REPOSITORY} on the Hugging Face hub.",
+        epilog="Without SET: ETT. HF_ENDPOINT, HF_HOME and HF_TOKEN are the hub's own settings.",
     )
-    parser.add_argument("--output", default="datasets/ETT-small", help="folder to write to")
-    parser.add_argument("--source", default=SOURCE, help="another URL, such as a mirror")
+    parser.add_argument("sets", nargs="*", metavar="SET", type=set_name, help=", ".join(SETS))
+    parser.add_argument(
+        "--output", default="datasets", help="folder of the data sets' folders (default: datasets)"
+    )
+    parser.add_argument("--mirror", metavar="URL", help="a mirror of the hub, as HF_ENDPOINT")
+    parser.add_argument(
+        "--source",
+        metavar="URL",
+        help=f"a folder with the four ETT files instead of the hub, such as {ETT_SOURCE}",
+    )
     args = parser.parse_args(argv)
+    sets = dict.fromkeys(args.sets or ["ETT"])
+    if args.source and "ETT" not in sets:
+        parser.error("--source is for ETT alone: use --mirror")
+    if args.mirror and not args.mirror.startswith(("http://", "https://")):
+        parser.error(f"--mirror {args.mirror}: give a URL, such as https://hf-mirror.com")
 
     def run() -> None:
-        for name in ETT_FILES:
-            downloaded = download(name, Path(args.output), args.source)
-            print(
-                f"{Path(args.output) / name}: {'downloaded' if downloaded else 'already present'}"
-            )
+        names = [name for data_set in sets for name in SETS[data_set]]
+        for line in download(names, Path(args.output), args.mirror, args.source):
+            print(one_line(line), flush=True)
 
     return guarded(run)
 

@@ -1,19 +1,19 @@
 """Load a GPT-2 from the hub or a local folder, or build one with random weights."""
 
 import contextlib
-import os
-import threading
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from huggingface_hub import HfApi
+from huggingface_hub import HfApi, try_to_load_from_cache
 from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
 from transformers import GPT2Config, GPT2Model
 from transformers.utils import logging as transformers_logging
 
 from utils.errors import UserError
-from utils.files import require_model_folder
+from utils.files import fingerprints, require_model_folder
+from utils.hub import HUB_TIMEOUT, is_offline, within
 
 # The published GPT-2s differ only in these numbers: random weights need no network.
 KNOWN_SHAPES = {
@@ -23,7 +23,10 @@ KNOWN_SHAPES = {
     "gpt2-large": {"n_embd": 1280, "n_layer": 36, "n_head": 20},
     "gpt2-xl": {"n_embd": 1600, "n_layer": 48, "n_head": 25},
 }
-HUB_TIMEOUT = 6  # seconds
+# The published file of GPT-2's weights, its SHA-256 and its revision on the hub
+GPT2_SHA256 = "248dfc3911869ec493c76e65bf2fcf7f615828b0254c12b473182f0f81d3a707"
+GPT2_REVISION = "607a30d783dfa663caf39e06633721c8d4cfcd7e"
+WEIGHTS_FILES = ("model.safetensors", "pytorch_model.bin")  # as Transformers looks for them
 
 
 def load_backbone(llm: str, weights: str = "pretrained", seed: int = 2021) -> GPT2Model:
@@ -55,6 +58,49 @@ def describe_backbone(llm: str, weights: str, seed: int) -> str:
     """Describe a backbone and its weights."""
     return f"{llm} with " + (
         f"random weights (seed {seed})" if weights == "random" else "its weights"
+    )
+
+
+def describe_weights_file(llm: str) -> dict[str, object] | None:
+    """Describe the file that `load_backbone` reads pre-trained weights from.
+
+    Returns:
+        `name`; `sha256`; `revision`, None unless it is known; and `is_published_gpt2`, whether this
+        is the published file of GPT-2. None if the weights are in several files.
+    """
+    folder = Path(llm)
+    is_local = folder.is_dir()
+    if not is_local:
+        config = try_to_load_from_cache(llm, "config.json")
+        if not isinstance(config, str):
+            return None
+        folder = Path(config).parent  # a snapshot, which is named by its revision
+    path = next((folder / name for name in WEIGHTS_FILES if (folder / name).is_file()), None)
+    if path is None:
+        return None
+    sha256 = fingerprints([path])[str(path)]["sha256"]
+    is_published = sha256 == GPT2_SHA256
+    known = GPT2_REVISION if is_published else None
+    return {
+        "name": path.name,
+        "sha256": sha256,
+        "revision": known if is_local else folder.name,
+        "is_published_gpt2": is_published,
+    }
+
+
+def warn_of_another_gpt2(llm: str, file: Mapping[str, object] | None) -> None:
+    """Print a line if `llm` is called gpt2 and its weights are not the published ones.
+
+    Args:
+        file: see `describe_weights_file`.
+    """
+    if Path(llm).name != "gpt2" or (file and file["is_published_gpt2"]):
+        return
+    found = f"{file['name']} has SHA-256 {file['sha256']}" if file else "several files"
+    print(
+        f"--llm {llm}: not the published file of GPT-2: {found}, model.safetensors of revision "
+        f"{GPT2_REVISION[:8]} has {GPT2_SHA256}"
     )
 
 
@@ -136,29 +182,19 @@ def _check_hub(llm: str) -> None:
         "cache the model or set HF_ENDPOINT to a mirror, give --llm a local folder, "
         "or pass --llm_weights random"
     )
-    answer: list[Exception | None] = []
-
-    def ask() -> None:
-        try:
-            HfApi().model_info(llm, timeout=HUB_TIMEOUT)
-            answer.append(None)
-        except Exception as error:
-            answer.append(error)
-
-    offline = os.environ.get("HF_HUB_OFFLINE", "0").upper() in ("1", "TRUE", "YES", "ON")
-    if not offline:
-        # in a thread, since looking up a host name has no timeout
-        thread = threading.Thread(target=ask, daemon=True)
-        thread.start()
-        thread.join(HUB_TIMEOUT + 2)
-    error = answer[0] if answer else TimeoutError()
+    if is_offline():
+        raise UserError(f"{llm} is not cached and HF_HUB_OFFLINE is set: {ways_out}")
+    error = None
+    try:
+        within(HUB_TIMEOUT + 2, lambda: HfApi().model_info(llm, timeout=HUB_TIMEOUT))
+    except Exception as raised:
+        error = raised
     if isinstance(error, RepositoryNotFoundError) and not isinstance(error, GatedRepoError):
         raise UserError(f"--llm {llm}: neither a local folder nor a model on the hub")
     if isinstance(error, HfHubHTTPError):
         raise UserError(f"--llm {llm}: the hub refused: {str(error).splitlines()[0]}; {ways_out}")
     if error is not None:
-        why = "HF_HUB_OFFLINE is set" if offline else "the hub can't be reached"
-        raise UserError(f"{llm} is not cached and {why}: {ways_out}")
+        raise UserError(f"{llm} is not cached and the hub can't be reached: {ways_out}")
 
 
 @contextlib.contextmanager

@@ -146,6 +146,7 @@ class Objective(ABC):
     def take_from_state(args: Options, state: Mapping[str, Tensor]) -> Options:
         """Let the model be built from what a checkpoint has, instead of from files."""
         return args
+
     def diagnostics(self, batch: Batch) -> dict[str, float]:
         """Measure what an epoch's record tells of the model itself, on a batch of fixed training
         windows; called in evaluation mode, without gradients. By default nothing."""

@@ -11,7 +11,7 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from layers.backbone import load_config
+from layers.backbone import describe_weights_file, load_config, warn_of_another_gpt2
 from layers.instance_norm import standardise
 from layers.patching import patches
 from models.CALF import CALFConfig, Model
@@ -46,8 +46,9 @@ class FrozenBackbone(Objective):
         return args
 
     def backbone_notes(self, args: object) -> dict:
-        """Describe the backbone, for records and checkpoints."""
-        return {
+        """Describe the backbone, for records and checkpoints; a line names other weights than those
+        of the published GPT-2 under its name."""
+        notes = {
             "llm": args.llm,
             "llm_weights": args.llm_weights,
             "seed": args.seed,
@@ -55,6 +56,10 @@ class FrozenBackbone(Objective):
             "gpt_layers": args.gpt_layers,
             "fingerprint": frozen_fingerprint(self.model.gpt2),
         }
+        if args.llm_weights == "pretrained":
+            notes["file"] = describe_weights_file(args.llm)
+            warn_of_another_gpt2(args.llm, notes["file"])
+        return notes
 
     def saved_state(self) -> dict[str, Tensor]:
         """All parameters and buffers but frozen parameters.

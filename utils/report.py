@@ -23,7 +23,7 @@ def make_report(folders: list[Path]) -> tuple[dict[str, str], list[str]]:
         UserError: a folder does not exist, or no run in them can be used.
     """
     from utils.errors import UserError
-    from utils.reporting import charts, comparisons, figures, formats, grids, missing
+    from utils.reporting import charts, comparisons, figures, formats, grids, intervals, missing
     from utils.reporting.page import Section, page
     from utils.reporting.published import Published
     from utils.reporting.runs import read_runs
@@ -40,9 +40,11 @@ def make_report(folders: list[Path]) -> tuple[dict[str, str], list[str]]:
     sections = []
     for table in tables:
         ranking = comparisons.rank_methods(table)
+        of_intervals = intervals.table_scores(table, notes)
         found = [
             grids.scores_grid(table),
             grids.published_grid(table, published),
+            intervals.intervals_grid(table, of_intervals),
             comparisons.differences_grid(table, notes),
             comparisons.ranking_grid(table, ranking) if ranking else None,
             missing.missing_grid(table),
@@ -57,6 +59,9 @@ def make_report(folders: list[Path]) -> tuple[dict[str, str], list[str]]:
                     table
                 ),
                 "Error by step of the horizon": figures.errors_by_step(table),
+                "Coverage by step of the horizon: nominal level dashed": (
+                    intervals.coverage_by_step(table, of_intervals)
+                ),
                 "Costs against error": figures.costs(table),
             },
             pictures=figures.pictures(table),

@@ -148,7 +148,10 @@ def _missing(args: Namespace) -> list[Path]:
 def _source(path: Path) -> str:
     """Say where a data file comes from."""
     if path.name in ETT:
-        return f"python datasets/download.py --output {shlex.quote(str(path.parent))}"
+        if path.parent.name == "ETT-small":
+            output = shlex.quote(str(path.parent.parent))
+            return f"python datasets/download.py ETT --output {output}"
+        return "python datasets/download.py ETT writes it to datasets/ETT-small"
     return "datasets/README.md says where it comes from"
 
 

@@ -1,35 +1,280 @@
-"""The downloader, with a local folder as its source."""
+"""The downloader against servers on this machine, with the hub's own library between them."""
 
+import hashlib
+import os
 import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
+from huggingface_hub import constants
 
+from tests.conftest import ROOT
 from tests.datasets import load_command
+from tests.datasets.hub_server import REPOSITORY, serve
 
 download = load_command("download")
+WEATHER = "weather/weather.csv"
+CONTENT = b"date,OT\n" + b"2020-01-01,1.5\n" * 5000
 
 
-def test_downloads_and_verifies(tmp_path, real_data, capsys):
-    source, target = tmp_path / "source", tmp_path / "target"
-    shutil.copytree(real_data / "ETT-small", source)
-    options = ["--source", source.as_uri(), "--output", str(target)]
-    assert download.main(options) == 0
-    assert capsys.readouterr().out.count("downloaded") == 4
-    for name in download.ETT_FILES:
-        assert (target / name).read_bytes() == (source / name).read_bytes()
-    (target / "ETTh2.csv").write_text("damaged")
-    assert download.main(options) == 0
-    assert capsys.readouterr().out.count("already present") == 3
-    assert (target / "ETTh2.csv").read_bytes() == (source / "ETTh2.csv").read_bytes()
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch) -> Path:
+    """An empty cache of the hub's library, and a Weather that is quickly served."""
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "HF_HUB_DOWNLOAD_TIMEOUT", 2)
+    monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 1000)  # what is written, and resumed from
+    monkeypatch.setitem(download.SHA256, WEATHER, hashlib.sha256(CONTENT).hexdigest())
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    return tmp_path / "cache"
 
 
-@pytest.mark.parametrize("content", ["date,OT\n", None])
-def test_nothing_is_written_after_a_failure(tmp_path, content, capsys):
-    if content is not None:
-        (tmp_path / "ETTh1.csv").write_text(content)
-    options = ["--source", tmp_path.as_uri(), "--output", str(tmp_path / "out")]
-    assert download.main(options) == 2
+@pytest.fixture
+def target(tmp_path) -> Path:
+    return tmp_path / "data"
+
+
+def run(target: Path, *more: str) -> int:
+    return download.main([*more, "--output", str(target)])
+
+
+def one_error(capsys) -> str:
     message = capsys.readouterr().err
     assert message.startswith("error: ")
     assert message.count("\n") == 1
-    assert not (tmp_path / "out").exists()
+    return message
+
+
+def test_the_hashes_are_those_of_the_real_files(real_data):
+    checked = 0
+    for name, expected in download.SHA256.items():
+        path = real_data / name
+        if name.startswith("m4/"):
+            part = "Train" if name.endswith("-train.csv") else "Test"
+            path = real_data / "m4" / part / Path(name).name
+        if path.is_file() and name != WEATHER:  # replaced here
+            assert download.sha256_of(path) == expected, name
+            checked += 1
+    assert checked == 12
+
+
+def test_every_set_on_the_command_line(target, capsys):
+    sets = "ETT weather electricity traffic exchange_rate illness m4 uea anomaly".split()
+    assert list(download.SETS) == sets
+    files = {name.removeprefix("uea/"): b"1" for names in download.SETS.values() for name in names}
+    with serve(files) as server:
+        for data_set, names in download.SETS.items():
+            known = [name for name in names if name in download.SHA256]
+            code = run(target, data_set, "--mirror", server.url)
+            captured = capsys.readouterr()
+            assert code == (2 if known else 0), captured.err
+            if not known:
+                assert captured.out.count("SHA-256 is that which the hub names") == len(names)
+                assert all((target / name).read_bytes() == b"1" for name in names)
+        assert not any((target / name).exists() for name in download.SHA256)
+
+
+def test_where_scripts_and_loaders_look():
+    scripts = "".join(path.read_text() for path in sorted((ROOT / "scripts").rglob("*.sh")))
+    for data_set in ("weather", "electricity", "traffic", "exchange_rate", "illness"):
+        ((folder, file),) = (name.split("/") for name in download.SETS[data_set])
+        assert f"./datasets/{folder}/ --data_path {file}" in scripts
+    assert sorted(download.UEA) == sorted(
+        (ROOT / "scripts/classification/UEA.sh")
+        .read_text().split('ALL="')[1].split('"')[0].replace("\\", "").split()
+    )  # fmt: skip
+    for name in ("MSL", "SMAP", "SMD", "PSM", "SWaT"):
+        assert f"./datasets/{name}/ " in scripts
+        assert any(file.startswith(f"{name}/") for file in download.SETS["anomaly"])
+
+
+@pytest.mark.parametrize("fault", ["", "breaks once"])
+def test_downloads_and_leaves_what_is_intact(target, capsys, fault):
+    with serve({WEATHER: CONTENT}, fault) as server:
+        assert run(target, "weather", "--mirror", server.url) == 0
+        assert "downloaded, its SHA-256 is right" in capsys.readouterr().out
+        assert (target / WEATHER).read_bytes() == CONTENT
+        assert server.ranges == ([f"bytes={len(CONTENT) // 2000}000-"] if fault else [])
+        asked = server.requests.copy()
+        assert run(target, "weather", "--mirror", server.url) == 0
+        assert "already present, its SHA-256 is right" in capsys.readouterr().out
+        assert server.requests == asked
+
+
+def test_the_cache_serves_without_a_network(target, capsys, cache):
+    with serve({WEATHER: CONTENT}) as server:
+        assert run(target, "weather", "--mirror", server.url) == 0
+    (target / WEATHER).write_text("damaged")
+    assert run(target, "weather", "--mirror", server.url) == 0
+    assert (target / WEATHER).read_bytes() == CONTENT
+
+    # a damaged cache is emptied, and filled again
+    (blob,) = (path for path in cache.rglob("blobs/*") if path.is_file())
+    blob.write_bytes(b"damaged")
+    shutil.rmtree(target)
+    assert run(target, "weather", "--mirror", server.url) == 2
+    assert not target.exists()
+    with serve({WEATHER: CONTENT}) as server:
+        assert run(target, "weather", "--mirror", server.url) == 0
+    assert (target / WEATHER).read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize(
+    ("fault", "says"),
+    [
+        ("breaks", "did not resume"),
+        ("too long", "416"),
+        ("too short", "SHA-256"),
+        ("wrong head", "Consistency check failed"),
+        ("refuses", "refused: "),
+    ],
+)
+def test_faults_write_nothing(target, capsys, fault, says):
+    with serve({WEATHER: CONTENT}, fault) as server:
+        start = time.perf_counter()
+        assert run(target, "weather", "--mirror", server.url) == 2
+        assert time.perf_counter() - start < 20
+    message = one_error(capsys)
+    assert says in message
+    assert str(target / WEATHER) in message
+    assert not target.exists()
+
+
+def test_wrong_bytes_write_nothing_and_are_not_cached(target, capsys):
+    with serve({WEATHER: CONTENT[:-1] + b"!"}) as server:
+        assert run(target, "weather", "--mirror", server.url) == 2
+        assert f"instead of {download.SHA256[WEATHER]}" in one_error(capsys)
+        assert not target.exists()
+        server.files[WEATHER] = CONTENT  # of the same size and ETag
+        assert run(target, "weather", "--mirror", server.url) == 0
+    assert (target / WEATHER).read_bytes() == CONTENT
+
+
+def test_wrong_bytes_leave_the_file_that_is_there(target, capsys):
+    (target / "weather").mkdir(parents=True)
+    (target / WEATHER).write_text("mine")
+    with serve({WEATHER: b"wrong"}) as server:
+        assert run(target, "weather", "--mirror", server.url) == 2
+    assert (target / WEATHER).read_text() == "mine"
+
+
+def test_a_file_without_a_known_hash_is_checked_by_that_of_the_hub(target, capsys):
+    name = "MSL/MSL_train.npy"
+    files = dict.fromkeys(download.SETS["anomaly"], b"data")
+    with serve(files) as server:
+        server.etags[name] = "3" * 64
+        assert run(target, "anomaly", "--mirror", server.url) == 2
+        assert "instead of " + "3" * 64 in one_error(capsys)
+        server.etags[name] = "4" * 40  # of git: no SHA-256 of the content
+        assert run(target, "anomaly", "--mirror", server.url) == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert f"{target / name}: downloaded, not checked: no known SHA-256" in lines
+        assert run(target, "anomaly", "--mirror", server.url) == 0
+        assert capsys.readouterr().out.count("already present, not checked") == len(lines)
+
+
+def test_another_layout_is_found_and_what_is_absent_is_named(target, capsys):
+    files = {f"anomaly_detection/{path}": path.encode() for path in download.SETS["anomaly"]}
+    absent = "SWaT/swat2.csv"
+    del files[f"anomaly_detection/{absent}"]
+    with serve(files) as server:
+        assert run(target, "anomaly", "--mirror", server.url) == 2
+    assert f"has no {absent}: " in one_error(capsys)
+    written = {str(path.relative_to(target)) for path in target.rglob("*.*") if path.is_file()}
+    assert written == set(download.SETS["anomaly"]) - {absent}
+    assert (target / "PSM/train.csv").read_text() == "PSM/train.csv"
+
+
+def test_without_a_network_one_line_within_seconds(target, capsys):
+    with serve({}) as server:
+        pass
+    start = time.perf_counter()
+    assert run(target, "electricity", "traffic", "--mirror", server.url) == 2
+    assert time.perf_counter() - start < 5
+    message = one_error(capsys)
+    assert f"https://huggingface.co/datasets/{REPOSITORY}/resolve/main/electricity" in message
+    assert str(target / "electricity" / "electricity.csv") in message
+
+
+def test_a_silent_server_is_given_up(target, capsys, monkeypatch):
+    monkeypatch.setattr(download, "HUB_TIMEOUT", 1)
+    with serve({WEATHER: CONTENT}, "hangs") as server:
+        start = time.perf_counter()
+        assert run(target, "weather", "--mirror", server.url) == 2
+        assert time.perf_counter() - start < 6
+    assert "--mirror" in one_error(capsys)
+
+
+def test_ett_from_its_own_repository(target, real_data, capsys, monkeypatch):
+    source = (real_data / "ETT-small").as_uri()
+    assert run(target, "ETT", "--source", source) == 0
+    assert capsys.readouterr().out.count("downloaded") == 4
+    for name in download.SETS["ETT"]:
+        assert (target / name).read_bytes() == (real_data / name).read_bytes()
+    (target / "ETT-small/ETTh2.csv").write_text("damaged")
+
+    # without a hub: the fallback, for the damaged file alone; no set means ETT
+    with serve({}) as server:
+        pass
+    monkeypatch.setattr(constants, "ENDPOINT", server.url)
+    monkeypatch.setattr(download, "ETT_SOURCE", source)
+    assert run(target) == 0
+    printed = capsys.readouterr().out
+    assert printed.count("already present") == 3
+    assert f"ETTh2.csv: downloaded, its SHA-256 is right, from {source}" in printed
+    (target / "ETT-small/ETTh2.csv").unlink()
+    monkeypatch.setattr(download, "ETT_SOURCE", (target / "nowhere").as_uri())
+    assert run(target) == 2
+    assert f"{server.url}: no connection" in (message := one_error(capsys))
+    assert "; nor file://" in message
+
+
+@pytest.mark.parametrize("content", ["date,OT\n", None])
+def test_a_wrong_source_of_ett(tmp_path, target, content, capsys):
+    if content is not None:
+        (tmp_path / "ETTh1.csv").write_text(content)
+    assert run(target, "ETT", "--source", tmp_path.as_uri()) == 2
+    assert "ETTh1.csv" in one_error(capsys)
+    assert not target.exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["ETTh1"], "no data set ETTh1; choose from ETT, weather"),
+        (["weather", "--source", "https://example.org"], "--source is for ETT alone"),
+        (["--mirror", "hf-mirror.com"], "such as https://hf-mirror.com"),
+    ],
+)
+def test_wrong_command_lines(target, capsys, options, says):
+    with pytest.raises(SystemExit) as stopped:
+        run(target, *options)
+    assert stopped.value.code == 2
+    assert says in one_error(capsys)
+
+
+def test_the_environment_of_the_hub(tmp_path, target, real_data):
+    name = "illness/national_illness.csv"
+    content = (real_data / name).read_bytes()
+    with serve({name: content}) as server:
+        environment = {
+            **os.environ, "HF_ENDPOINT": server.url, "HF_HOME": str(tmp_path / "hf"),
+            "HF_TOKEN": "hf_x", "HF_HUB_OFFLINE": "0",
+        }  # fmt: skip
+        command = [sys.executable, ROOT / "datasets/download.py", "illness", "--output", target]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert done.stderr == ""
+        assert (target / name).read_bytes() == content
+        assert any((tmp_path / "hf").rglob("national_illness.csv"))
+
+        shutil.rmtree(tmp_path / "hf")
+        shutil.rmtree(target)
+        environment["HF_HUB_OFFLINE"] = "1"
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 2
+        assert done.stderr.count("\n") == 1
+        assert "HF_HUB_OFFLINE is set" in done.stderr

@@ -193,3 +193,18 @@ def test_memory_without_proc(monkeypatch):
     assert peak_memory(torch.device("cpu"))["host"] == pytest.approx(used / 1e6, rel=0.05)
     monkeypatch.setitem(sys.modules, "resource", None)
     assert peak_memory(torch.device("cpu"))["host"] is None
+
+
+@pytest.mark.parametrize("model", ["CALF", "GPT4TS"])
+def test_whose_weights(small_data, workdir, capsys, newest, model):
+    given = argv("long_term_forecast", small_data, "--model", model, "--train_epochs", "1")
+    assert main([*given, "--llm_weights", "random"]) == 0
+    assert "file" not in record_of(newest())["backbone"]
+
+    llm = small_data / "gpt2"
+    assert main(given) == 0
+    file = record_of(newest())["backbone"]["file"]
+    content = (llm / "model.safetensors").read_bytes()
+    assert file["sha256"] == hashlib.sha256(content).hexdigest()
+    assert file["is_published_gpt2"] is False
+    assert f"--llm {llm}: not the published file of GPT-2" in capsys.readouterr().out

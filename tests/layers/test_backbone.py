@@ -1,6 +1,8 @@
 """Loading a GPT-2, and the messages when that fails."""
 
+import hashlib
 import json
+import shutil
 import time
 
 import pytest
@@ -9,7 +11,12 @@ from huggingface_hub import HfApi
 from safetensors.torch import load_file, save_file
 
 from layers import backbone
-from layers.backbone import check_backbone, load_backbone
+from layers.backbone import (
+    check_backbone,
+    describe_weights_file,
+    load_backbone,
+    warn_of_another_gpt2,
+)
 from utils.errors import UserError
 
 
@@ -102,3 +109,57 @@ def test_width_and_depth(small_gpt2):
         check_backbone(config, "x", 512, 3)
     with pytest.raises(UserError, match=r"4.*3 blocks"):
         check_backbone(config, "x", 24, 4)
+
+
+# Whose weights they are
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "pytorch_model.bin"])
+def test_the_file_of_a_folder(small_gpt2, tmp_path, monkeypatch, capsys, name):
+    folder = tmp_path / "gpt2"
+    shutil.copytree(small_gpt2, folder)
+    if name == "pytorch_model.bin":
+        torch.save(load_file(folder / "model.safetensors"), folder / name)
+        (folder / "model.safetensors").unlink()
+    load_backbone(str(folder))
+    sha256 = hashlib.sha256((folder / name).read_bytes()).hexdigest()
+    file = describe_weights_file(str(folder))
+    assert file == {
+        "name": name, "sha256": sha256, "revision": None, "is_published_gpt2": False
+    }  # fmt: skip
+    warn_of_another_gpt2(str(folder), file)
+    line = capsys.readouterr().out
+    assert line.count("\n") == 1
+    assert "not the published file of GPT-2" in line
+    assert sha256 in line
+    assert "248dfc3911869ec493c76e65bf2fcf7f615828b0254c12b473182f0f81d3a707" in line
+
+    monkeypatch.setattr(backbone, "GPT2_SHA256", sha256)
+    file = describe_weights_file(str(folder))
+    assert file["is_published_gpt2"]
+    assert file["revision"] == "607a30d783dfa663caf39e06633721c8d4cfcd7e"
+    warn_of_another_gpt2(str(folder), file)
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    ("llm", "warned"),
+    [
+        ("gpt2", True),
+        ("openai-community/gpt2", True),
+        ("./weights/gpt2", True),
+        ("distilgpt2", False),
+        ("gpt2-medium", False),
+        ("./weights/mine", False),
+    ],
+)
+@pytest.mark.parametrize("file", [{"name": "x", "sha256": "y", "is_published_gpt2": False}, None])
+def test_only_what_is_called_gpt2_is_held_to_it(capsys, llm, warned, file):
+    warn_of_another_gpt2(llm, file)
+    assert capsys.readouterr().out.count("not the published file") == warned
+
+
+def test_weights_in_several_files_have_no_hash(small_gpt2, tmp_path):
+    load_backbone(str(small_gpt2)).save_pretrained(tmp_path, max_shard_size="10KB")
+    assert (tmp_path / "model.safetensors.index.json").exists()
+    assert describe_weights_file(str(tmp_path)) is None

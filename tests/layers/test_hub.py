@@ -9,7 +9,9 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from huggingface_hub import constants
 
+from layers.backbone import describe_weights_file
 from tests.conftest import ROOT
 
 COMMIT = "0" * 40
@@ -73,11 +75,18 @@ def run_pca(workdir, address: str, model: str = MODEL) -> subprocess.CompletedPr
     )  # fmt: skip
 
 
-def test_download_then_cache_then_nothing(hub, workdir, small_gpt2):
+def test_download_then_cache_then_nothing(hub, workdir, small_gpt2, monkeypatch):
     address = f"http://127.0.0.1:{hub.server_port}"
     done = run_pca(workdir, address)
     assert done.returncode == 0, done.stderr
     words = (workdir / "wte_pca_500.pt").read_bytes()
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(workdir / "hf" / "hub"))
+    assert describe_weights_file("someone/else") is None
+    file = describe_weights_file(MODEL)
+    assert (file["name"], file["revision"]) == ("model.safetensors", COMMIT)
+    content = (small_gpt2 / "model.safetensors").read_bytes()
+    assert file["sha256"] == hashlib.sha256(content).hexdigest()
 
     unknown = run_pca(workdir, address, "someone/else")
     assert unknown.returncode == 2

@@ -225,7 +225,14 @@ def test_the_list_of_the_documentation(workdir):
         (f"[[runs]]\noptions = '{OPTIONS}'\nseeds = 3", "give a list of integers"),
         ("[[runs]]\nafter = 'x'", "no earlier item has the name x"),
         (f"[[runs]]\noptions = '{OPTIONS} --root_path nowhere'", "nowhere/made_up.csv: missing"),
-        (f"[[runs]]\noptions = '{OPTIONS} --data_path ETTh1.csv'", "datasets/download.py --output"),
+        (
+            f"[[runs]]\noptions = '{OPTIONS} --data_path ETTh1.csv'",
+            "datasets/download.py ETT writes",
+        ),
+        (
+            f"[[runs]]\noptions = '{OPTIONS} --root_path a/ETT-small --data_path ETTm1.csv'",
+            "datasets/download.py ETT --output a",
+        ),
     ],
 )
 @pytest.mark.parametrize("more", [[], ["--dry-run"]])

@@ -74,12 +74,13 @@ class ExpSeries(ExpBasic):
         note_data(self, *(table.path for table in tables))
 
     def report(
-        self, errors: PlacedErrorSums, channels: list[str], tested: dict
+        self, errors: PlacedErrorSums, channels: list[str], tested: dict, **more: object
     ) -> dict[str, float]:
         """Save and print the errors of a test.
 
         Args:
             channels: names of the scored ones. tested: describes the test in `run.json`.
+            more: further entries there.
         """
         metrics = errors.metrics()
         scores = {name: metrics[name] for name in ("mse", "mae")}
@@ -91,6 +92,7 @@ class ExpSeries(ExpBasic):
             test=tested,
             errors={"by_step": errors.by_step(), "by_channel": errors.by_channel(channels)},
             filled=self.filled,
+            **more,
             units={"mape": "%", "mspe": "fraction"},
         )
         if self.original_units:

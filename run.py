@@ -8,6 +8,7 @@ import signal
 import sys
 from contextlib import nullcontext
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from exp.paths import check_paths
 from utils.command_line import guarded
@@ -24,6 +25,10 @@ from utils.launch import (
 )
 from utils.machine import keep_memory, usable_cores
 from utils.options import parse_args, warn_unused
+
+if TYPE_CHECKING:
+    from exp.exp_basic import ExpBasic
+    from exp.refit import ExpRefit
 
 EXPERIMENTS = {
     "long_term_forecast": "exp_long_term_forecasting:ExpLongTermForecasting",
@@ -42,16 +47,40 @@ def run(args: argparse.Namespace) -> None:
     for iteration in range(1 if args.checkpoint else args.itr):
         experiment = task(args, iteration)
         with experiment.folders.claim():
-            if experiment.args.is_training:
-                try:
-                    experiment.train()
-                except Interrupted:
-                    print(experiment.state.resume_hint(experiment.progress), file=sys.stderr)
-                    raise
+            trained = [experiment] if experiment.args.is_training else []
+            for one in trained:
+                train(one)
             with experiment.stopping:
                 experiment.test()
-                if args.do_predict:
-                    experiment.predict()
+            for one in trained:
+                one.trivial.check(one.progress.best)
+            if trained and args.refit:
+                trained.append(refit(experiment, args, iteration))
+            if args.do_predict:
+                forecaster = (trained or [experiment])[-1]
+                with forecaster.stopping:
+                    forecaster.predict()
+            for one in trained:
+                one.clear_states()
+
+
+def train(experiment: "ExpBasic") -> None:
+    """Train; a line says how to continue after an interruption."""
+    try:
+        experiment.train()
+    except Interrupted:
+        print(experiment.state.resume_hint(experiment.progress), file=sys.stderr)
+        raise
+
+
+def refit(experiment: "ExpBasic", args: argparse.Namespace, iteration: int) -> "ExpRefit":
+    """Train again on all rows, for as many epochs as validation chose."""
+    from exp.refit import ExpRefit
+
+    again = ExpRefit(experiment, args, iteration)
+    train(again)
+    again.add_to_record()
+    return again
 
 
 def prepare_torch(args: argparse.Namespace) -> None:

@@ -190,6 +190,12 @@ class SeriesSource:
         rows = slice(border.start, border.stop)
         return self._windows(rows, self.scaler)
 
+    def all_rows(self) -> WindowDataset:
+        """Cut the windows of all rows, scaled by all of them: to train without validation."""
+        from sklearn.preprocessing import StandardScaler  # slow to import
+
+        return self._windows(slice(None), StandardScaler().fit(self.values))
+
     def tail(
         self, future: pd.DatetimeIndex, scaler: "StandardScaler | None" = None
     ) -> WindowDataset:

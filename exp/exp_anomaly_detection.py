@@ -78,6 +78,9 @@ class ExpAnomalyDetection(ExpBasic):
     def test_score(self) -> float:
         return self._errors(self.test_set).mean().item()
 
+    def trivial_scores(self) -> dict[str, float]:
+        return {"the mean of the training rows": self.val_set.values.square().mean().item()}
+
     def _errors(self, windows: WindowedSeries, label: str | None = None) -> Tensor:
         """Squared errors averaged over channels, `[windows, seq_len]`."""
         errors = []

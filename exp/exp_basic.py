@@ -4,7 +4,6 @@ from abc import ABC, abstractmethod
 from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor
 
 from data_provider.batches import TrainingOrder
+from exp.baselines import TrivialScores
 from exp.checkpoint import Checkpoint, read_checkpoint, save_tensors
 from exp.device import autocast, check_precision, choose_device, learning_rate_schedule, speed_up
 from exp.evaluation import Evaluation, WindowSet, progress_bar
@@ -19,7 +19,7 @@ from exp.nonfinite import NonFiniteGuard, check_nonfinite
 from exp.processes import Processes, ProcessGone
 from exp.progress import Clock, EpochRecord, Progress
 from exp.published import SOUND, published_validation
-from exp.record import commit
+from exp.record import commit, notes_of
 from exp.resume import TrainingState
 from exp.step import Optimisers, TrainStep
 from exp.stopping import Stopping
@@ -77,8 +77,7 @@ class ExpBasic(ABC):
         if objective_type.trained and not args.is_training:
             self.checkpoint = read_checkpoint(find_checkpoint(self.setting, args))
         trained = self.checkpoint and self.checkpoint.trained_with()
-        writes = writes and self.processes.rank == 0
-        self.folders = RunFolders(self.setting, args, trained, writes, self.root)
+        self.folders = self.make_folders(trained, writes and self.processes.rank == 0)
         self.tracker = Tracker(self.folders, args.tensorboard, self.score_name)
         self.prepare_data()
         self.folders.check_writable()
@@ -110,6 +109,7 @@ class ExpBasic(ABC):
         self.step = TrainStep(
             objective, self.optimisers, self.guard, self.processes, self.stopping, precision
         )
+        self.trivial = TrivialScores.of(self)
         self.losses = torch.zeros(1 + len(objective.loss_names), device=device)  # sums of an epoch
         self.state = TrainingState(
             self.folders, args, objective, self.optimisers, self.scheduler, self.losses
@@ -124,6 +124,10 @@ class ExpBasic(ABC):
     @abstractmethod
     def prepare_data(self) -> None:
         """Read the files; set `data`, `n_channels` and the splits, on the device."""
+
+    def make_folders(self, trained: dict | None, writes: bool) -> RunFolders:
+        """Name the folders; the arguments are those of `RunFolders`."""
+        return RunFolders(self.setting, self.args, trained, writes, self.root)
 
     def data_shape(self) -> DataShape:
         """Return the shape of the data for the model; called after `prepare_data`."""
@@ -145,6 +149,10 @@ class ExpBasic(ABC):
     @abstractmethod
     def test_score(self) -> float:
         """Score the test split, for the line of the epoch."""
+
+    def trivial_scores(self) -> dict[str, float]:
+        """Score trivial predictions of the validation split, first the one to beat."""
+        return {}
 
     @abstractmethod
     def test(self) -> dict[str, float]:
@@ -244,7 +252,7 @@ class ExpBasic(ABC):
     def print_epoch(self, record: EpochRecord, improved: bool) -> None:
         """Print the line of an epoch."""
         line = record.line(self.args.train_epochs, self.score_name)
-        print(line + (" | best" if improved and record.validation is not None else ""), flush=True)
+        print(line + self.trivial.remark(record, improved), flush=True)
 
     # Checkpoints and states
 
@@ -255,14 +263,7 @@ class ExpBasic(ABC):
     def save_checkpoint(self) -> None:
         """Write the model of the best epoch."""
         if self.folders.writes:
-            notes = {
-                "setting": self.setting,
-                "arguments": vars(self.args),
-                **self.objective.notes,
-                "epoch": asdict(self.progress.best),
-                "epochs": [asdict(record) for record in self.progress.history],
-                **self.checkpoint_notes(),
-            }
+            notes = notes_of(self) | self.checkpoint_notes()
             save_tensors(self.folders.best_checkpoint, self.objective.checkpoint_state(), notes)
 
     def save_state(self) -> None:
@@ -270,6 +271,11 @@ class ExpBasic(ABC):
         self.check_nonfinite()
         measure(self)
         self.state.save(self.progress)
+
+    def clear_states(self) -> None:
+        """Remove the states of a run that has succeeded, but one that a longer training needs."""
+        stopped_early = self.progress.epochs_without_improvement >= self.args.patience
+        self.state.clear(keep=self.val_set is not None and not stopped_early)
 
     @contextmanager
     def state_saved_when_stopped(self) -> Iterator[None]:

@@ -77,6 +77,10 @@ class ExpClassification(ExpBasic):
     def test_score(self) -> float:
         return self._accuracy(self.test_set)
 
+    def trivial_scores(self) -> dict[str, float]:
+        shares = self.val_set.y.bincount() / len(self.val_set)
+        return {"the most frequent class": shares.max().item()}
+
     def _accuracy(self, samples: ClassificationDataset) -> float:
         return float((self._classes(samples) == samples.y.cpu().numpy()).mean())
 

@@ -71,6 +71,9 @@ class ExpImputation(ExpSeries):
     def test_score(self) -> float:
         return self._mse(self.test_set)
 
+    def trivial_scores(self) -> dict[str, float]:
+        return {"the mean of the training rows": self.val_set.values.square().mean().item()}
+
     def _mse(self, windows: WindowDataset) -> float:
         errors = ErrorSums()
         for pred, true, mask in self._imputations(windows):

@@ -1,5 +1,6 @@
 """Long-term forecasting: ETT, Weather, Electricity, Traffic and any CSV of that form."""
 
+import sys
 import time
 from argparse import Namespace
 from collections.abc import Iterable, Iterator
@@ -14,6 +15,7 @@ from torch import Tensor
 from data_provider.csv_source import NoWindowError, SeriesSource, target_args
 from data_provider.timestamps import format_timestamps, future_dates
 from data_provider.windows import WindowDataset
+from exp.baselines import naive_errors
 from exp.intervals import INTERVALS, IntervalTest, thinned
 from exp.record import account
 from exp.series import ExpSeries
@@ -21,7 +23,7 @@ from utils.batch import Batch
 from utils.errors import UserError
 from utils.files import whole_file
 from utils.metrics import ErrorSums, PlacedErrorSums
-from utils.naive import naive_forecast
+from utils.naive import LAST_VALUE, naive_forecast, print_naive
 from utils.plots import errors_of, plot_forecast, window_title, with_mse
 
 if TYPE_CHECKING:
@@ -63,6 +65,7 @@ class ExpLongTermForecasting(ExpSeries):
             return
         try:
             self.test_set = test_source.split("test").to(self.device)
+            self._warn_of_refit()
         except NoWindowError as error:
             if not args.do_predict:
                 raise
@@ -70,6 +73,15 @@ class ExpLongTermForecasting(ExpSeries):
             self.test_set = None  # too few rows for a test: forecast only
         else:
             print(f"test errors are standardised by the training rows of {test_source.table.path}")
+
+    def _warn_of_refit(self) -> None:
+        """Say that a test is of rows that the model was trained on."""
+        if self.checkpoint and self.checkpoint.metadata.get("refit"):
+            print(
+                f"warning: {self.checkpoint.path} was trained on all rows of its file: errors on "
+                "them are not those of a forecast",
+                file=sys.stderr,
+            )
 
     def training_batch(self, index: Tensor) -> Batch:
         return self.windows_batch(self.train_set, index)
@@ -85,6 +97,12 @@ class ExpLongTermForecasting(ExpSeries):
 
     def test_score(self) -> float:
         return self._mse(self.test_set)
+
+    def trivial_scores(self) -> dict[str, float]:
+        windows = self.val_set
+        last = naive_errors(self, windows, in_units=False)[LAST_VALUE]["mse"]
+        mean = windows.scored(windows.values[None]).square().mean().item()
+        return {"the last value": last, "the mean of the training rows": mean}
 
     def _mse(self, windows: WindowDataset) -> float:
         errors = ErrorSums()
@@ -135,9 +153,12 @@ class ExpLongTermForecasting(ExpSeries):
             "channels": len(channels),
             "seconds": time.perf_counter() - start,
         }
+        naive = naive_errors(self, windows)
         self._plot(windows)
         more = {} if intervals is None else {"intervals": self.save_intervals(intervals)}
-        return self.report(errors, channels, tested, **more)
+        metrics = self.report(errors, channels, tested, baselines=naive, **more)
+        print_naive(self.args.model, metrics["mse"], "mse", naive)
+        return metrics
 
     def interval_test(self, windows: WindowDataset) -> IntervalTest | None:
         """Calibrate the intervals of `--level`, to score them; None without it."""
@@ -200,7 +221,7 @@ class ExpLongTermForecasting(ExpSeries):
         if self.folders.writes:
             with whole_file(path) as part:
                 table.to_csv(part, index=False)
-        if self.test_set is None:
+        if self.test_set is None and not self.args.is_training:
             self.folders.save_record(
                 account(self, {}, forecast_from=str(given.path), filled=self.filled)
             )

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 from torch import Tensor
 
 from data_provider.m4 import (
@@ -35,7 +36,7 @@ from utils.m4_summary import (
     summarise,
     summarise_owa,
 )
-from utils.naive import naive_forecast
+from utils.naive import LAST_VALUE, naive_forecast, naive_forecasts, print_naive, with_season
 from utils.plots import plot_forecast
 from utils.plotting.style import evenly
 from utils.results import LOCK
@@ -134,6 +135,24 @@ class ExpShortTermForecasting(ExpBasic):
     def test_score(self) -> float:
         return smape(self._forecasts(self.test_set), self.targets)
 
+    def trivial_scores(self) -> dict[str, float]:
+        forecasts = self._naive_forecasts(self.val_set)[LAST_VALUE]
+        return {"the last value": smape(forecasts, self.val_targets)}
+
+    def _naive_forecasts(self, dataset: M4Dataset) -> dict[str, np.ndarray]:
+        """Naive forecasts of every series from its end, `[series, horizon]`."""
+        everything = torch.arange(len(dataset), device=self.device)
+        windows, horizon = dataset.last_windows(everything), self.args.pred_len
+        forecasts = naive_forecasts(windows, horizon, self.season_length)
+        return {
+            name: pred[..., 0].cpu().numpy().astype(np.float64) for name, pred in forecasts.items()
+        }
+
+    @property
+    def season_length(self) -> int:
+        """Steps of a season."""
+        return self.args.season_length or self.pattern.period
+
     def _forecasts(self, dataset: M4Dataset) -> np.ndarray:
         """Forecast every series from its end, `[series, horizon]`."""
         forecasts = [
@@ -156,6 +175,11 @@ class ExpShortTermForecasting(ExpBasic):
             theirs = score_pattern(self.naive2, self.targets, self.series, self.pattern.period)
             naive = {name: getattr(theirs, name) for name in ("smape", "mase")}
             scores["owa"] = overall_weighted_average(scores, naive)
+        baselines = {}
+        for name, forecast in self._naive_forecasts(self.test_set).items():
+            found = score_pattern(forecast, self.targets, self.series, self.pattern.period)
+            baselines[name] = {score: getattr(found, score) for score in ("smape", "mase")}
+        baselines = with_season(baselines, self.season_length)
         summary = {}
         if self.folders.writes:
             self._plot(forecasts)
@@ -174,7 +198,9 @@ class ExpShortTermForecasting(ExpBasic):
             errors={"by_step": {"smape": self._smape_by_step(forecasts)}},
             frequency=args.seasonal_patterns,
             summary=summary,
+            baselines=baselines,
         )
+        print_naive(args.model, scores["smape"], "smape", baselines)
         return metrics | scores
 
     def _smape_by_step(self, forecasts: np.ndarray) -> list[float]:

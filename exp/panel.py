@@ -43,8 +43,9 @@ class Scaling:
         """Compute those of a panel; `rows`: training rows of each table, the first ones."""
         means, stds = [], []
         for table, stop in zip(panel.tables, rows, strict=True):
-            means.append(table.values[:stop].mean(axis=0))
-            stds.append(_spread(table.values[:stop]))
+            mean, std = _moments(table.values[:stop])
+            means.append(mean)
+            stds.append(std)
         names = [name for ids in panel.ids for name in ids]
         numbers = {name: number for number, name in enumerate(names)}
         return cls(np.concatenate(means), np.concatenate(stds), numbers)
@@ -52,7 +53,7 @@ class Scaling:
     def of(self, table: SeriesTable, names: Sequence[object]) -> tuple[np.ndarray, np.ndarray]:
         """Return mean and deviation of the series of a table, `[channels]`; those of a series that
         training has not seen are of the rows at hand."""
-        mean, std = table.values.mean(axis=0), _spread(table.values)
+        mean, std = _moments(table.values)
         for channel, name in enumerate(names):
             if name in self.number:
                 mean[channel] = self.mean[self.number[name]]
@@ -60,11 +61,12 @@ class Scaling:
         return mean, std
 
 
-def _spread(values: np.ndarray) -> np.ndarray:
-    """Standard deviation of columns, 1 where they are constant, as scikit-learn's scaler does."""
-    std = values.std(axis=0)
-    constant = np.ptp(values, axis=0) == 0
-    return np.where(constant | (std == 0), 1.0, std)
+def _moments(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation of columns, 1 where they are constant."""
+    from sklearn.preprocessing import StandardScaler  # slow to import
+
+    scaler = StandardScaler().fit(values)
+    return scaler.mean_, scaler.scale_
 
 
 def pad(panel: Panel, rows: int) -> Panel:

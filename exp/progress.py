@@ -113,6 +113,19 @@ class Progress:
         self.epoch, self.steps, self.seconds, self.skipped_of_epoch = record.epoch + 1, 0, 0.0, 0
         self.gradient_norms = 0.0
 
+    def reopen(self, epochs: int, patience: int) -> bool:
+        """Continue a finished training if it may have more epochs, or wait longer for a better one.
+
+        Args:
+            epochs: most epochs. patience: epochs without improvement that end it.
+
+        Returns:
+            Whether it was finished, and now is not.
+        """
+        was_finished = self.finished
+        self.finished = self.epoch > epochs or self.epochs_without_improvement >= patience
+        return was_finished and not self.finished
+
 
 class Clock:
     """Adds elapsed time to the seconds of a `Progress`."""

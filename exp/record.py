@@ -50,6 +50,17 @@ def note_data(run: "ExpBasic", *paths: Path) -> None:
     run.data = fingerprints(paths) if run.folders.writes else {}
 
 
+def notes_of(run: "ExpBasic") -> dict:
+    """Make the notes of a checkpoint: options, model, the best epoch and those up to it."""
+    return {
+        "setting": run.setting,
+        "arguments": vars(run.args),
+        **run.objective.notes,
+        "epoch": asdict(run.progress.best),
+        "epochs": [asdict(record) for record in run.progress.history],
+    }
+
+
 def account(run: "ExpBasic", scores: dict[str, float], **more: object) -> dict:
     """Make the record of a run for `run.json`.
 

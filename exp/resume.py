@@ -1,6 +1,5 @@
 """The state of a training run, from which it is resumed."""
 
-import shutil
 from argparse import Namespace
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -12,13 +11,13 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from exp.checkpoint import Checkpoint, read_checkpoint, save_tensors
+from exp.earlier import finished_elsewhere, finished_training, other_state
 from exp.progress import Progress
 from exp.step import Optimisers
 from models.interface import Objective
 from utils.command_line import message_of
 from utils.errors import UserError
-from utils.files import whole_file
-from utils.results import PREVIOUS_STATE, RunFolders
+from utils.results import RunFolders, previous_state
 
 ORDER = 2  # version of the shuffling; earlier versions did not write it
 
@@ -30,7 +29,8 @@ class TrainingState:
 
     Args:
         folders: the folders of the run; only the process that writes there saves the state.
-        args: of the run, saved with the state.
+        args: of the run, saved with the state; `train_epochs` and `patience` decide when training
+            is finished.
         objective, optimisers, scheduler: of which parameters, moments and learning rates are saved.
         losses: the sums of this epoch's losses.
     """
@@ -44,7 +44,8 @@ class TrainingState:
         scheduler: LRScheduler,
         losses: Tensor,
     ):
-        self.folders, self.file = folders, StateFile(folders.state, args)
+        self.folders, self.args = folders, args
+        self.file = StateFile(folders.state, args)
         self.objective, self.optimisers, self.scheduler = objective, optimisers, scheduler
         self.losses = losses
 
@@ -85,27 +86,26 @@ class TrainingState:
             UserError: it is damaged, or of another model; or the best checkpoint is
                 missing or damaged.
         """
-        state, best = self.file.read(), self.folders.best_checkpoint
+        args, best = self.args, self.folders.best_checkpoint
+        state = self.file.read()
         if state is None:
+            progress = self._finished()
+            if progress is not None:
+                return progress
             print(f"{self.file.path} is absent: ", end="")
-            elsewhere = self._other_state()
+            elsewhere = other_state(self.folders, args.train_epochs, args.patience)
             if elsewhere is None:
                 return Progress()
-            state, best = elsewhere.read(), elsewhere.path.with_name(best.name)
+            state, best = StateFile(elsewhere, args).read(), elsewhere.with_name(best.name)
         self.objective.check_resumable(state.metadata, state.path)
         progress = self._restore(state)
+        if progress.reopen(args.train_epochs, args.patience):
+            self.scheduler.step()  # which the end of training left out
         if progress.best is not None:
-            try:
-                read_checkpoint(best)
-            except UserError as error:
-                raise UserError(
-                    f"{error}; it was the best checkpoint so far: start anew without --resume"
-                ) from error
-            if best != self.folders.best_checkpoint and self.folders.writes:
-                with whole_file(self.folders.best_checkpoint) as part:
-                    shutil.copyfile(best, part)
+            self._take_over(best)
         if progress.finished:
-            print(f"training was finished, according to {state.path}", flush=True)
+            why = self._ended_early(progress)
+            print(f"training was finished, according to {state.path}{why}", flush=True)
         else:
             where = f"epoch {progress.epoch}, after step {progress.steps}"
             if progress.steps and state.metadata.get("order") != ORDER:
@@ -113,20 +113,55 @@ class TrainingState:
             print(f"resumed from {state.path}: {where}", flush=True)
         return progress
 
-    def _other_state(self) -> "StateFile | None":
-        """Find the newest state of a run of the same options in another folder, as earlier versions
-        named theirs; a line tells which, or that there is none."""
-        others = self.folders.other_states()
-        same = [path for path, unlike in others.items() if not unlike]
-        if same:
-            newest = max(same, key=lambda path: path.parent.stat().st_mtime)
-            print(f"continues the run with the same options in {newest.parent}", flush=True)
-            return StateFile(newest, self.file.args)
-        print("training starts at the beginning", flush=True)
-        for path, unlike in list(others.items())[:1]:
-            more = f" ({len(others) - 1} more)" if len(others) > 1 else ""
-            print(f"states of other options: {path} is of a run {unlike}{more}", flush=True)
-        return None
+    def _finished(self) -> Progress | None:
+        """Return the progress of a finished training whose state was removed; None without one."""
+        length = (self.folders, self.args.train_epochs, self.args.patience)
+        progress, best = finished_training(*length), self.folders.best_checkpoint
+        if progress is None:
+            progress, best = finished_elsewhere(*length) or (None, best)
+        if progress is not None:
+            self._take_over(best)
+            print(f"training was finished, according to {best}{self._ended_early(progress)}")
+        return progress
+
+    def _ended_early(self, progress: Progress) -> str:
+        if progress.epochs_without_improvement < self.args.patience:
+            return ""
+        return f"; early stopping ended it after epoch {len(progress.history)}"
+
+    def _take_over(self, best: Path) -> None:
+        """Check the best checkpoint so far, and copy it from another folder if it is there.
+
+        Raises:
+            UserError: it is missing or damaged.
+        """
+        try:
+            checkpoint = read_checkpoint(best)
+        except UserError as error:
+            raise UserError(
+                f"{error}; it was the best checkpoint so far: start anew without --resume"
+            ) from error
+        if best != self.folders.best_checkpoint and self.folders.writes:
+            notes = {**checkpoint.metadata, "arguments": vars(self.args)}
+            save_tensors(self.folders.best_checkpoint, checkpoint.state, notes)
+
+    def clear(self, keep: bool) -> None:
+        """Remove the states of a run that has succeeded.
+
+        Args:
+            keep: the newest one, from which a longer training may continue.
+        """
+        if not self.folders.writes:
+            return
+        if not keep:
+            self.file.remove()
+            return
+        self.file.previous.unlink(missing_ok=True)
+        if self.file.path.exists():
+            print(
+                f"{self.file.path} is kept: --resume with more --train_epochs continues from it; "
+                "it may be deleted"
+            )
 
     def _earlier_gradients(self) -> dict[str, Tensor]:
         """The gradients that are never cleared, by name."""
@@ -207,7 +242,7 @@ class StateFile:
 
     def __init__(self, path: Path, args: Namespace):
         self.path, self.args = path, args
-        self.previous = path.with_name(PREVIOUS_STATE)
+        self.previous = previous_state(path)
         self.damaged = path.with_name(f"{path.stem}.damaged{path.suffix}")
         self._is_damaged = False
 
@@ -222,7 +257,7 @@ class StateFile:
 
     def remove(self) -> None:
         """Remove the states of an earlier run, which nothing may resume from any more."""
-        for path in (self.path, self.previous):
+        for path in self.path.parent.glob(f"{self.path.stem}*{self.path.suffix}"):
             if path.is_file():
                 path.unlink()
 

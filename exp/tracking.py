@@ -4,6 +4,7 @@ import csv
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -41,7 +42,8 @@ class Tracker:
         if tensorboard and find_spec("tensorboard") is None:
             raise UserError("--tensorboard: the package is missing: pip install tensorboard")
         self.folders, self.tensorboard, self.score = folders, tensorboard, score
-        self.path = folders.results / EPOCHS
+        self.path, part = folders.epochs, folders.epochs.stem.removeprefix(Path(EPOCHS).stem)
+        self.events = folders.results / f"{TENSORBOARD}{part}"
         self._writer: SummaryWriter | None = None
 
     @contextmanager
@@ -51,12 +53,12 @@ class Tracker:
             yield
             return
         self.path.unlink(missing_ok=True)
-        for path in (self.folders.results / TENSORBOARD).glob("events.out.tfevents.*"):
+        for path in self.events.glob("events.out.tfevents.*"):
             path.unlink()
         if self.tensorboard:
             from torch.utils.tensorboard import SummaryWriter  # takes seconds to import
 
-            self._writer = SummaryWriter(self.folders.results / TENSORBOARD)
+            self._writer = SummaryWriter(self.events)
         if progress.history:
             self._write_csv(progress)
         for record in progress.history:

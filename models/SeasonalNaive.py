@@ -1,22 +1,10 @@
 """The seasonal naive forecast (Hyndman and Athanasopoulos, FPP3, section 5.2)."""
 
-import torch
 from torch import Tensor, nn
 
 from models.checks import FORECASTING, check_task
 from utils.errors import UserError
-
-
-def seasonal_naive(x: Tensor, pred_len: int, period: int) -> Tensor:
-    """Repeat the last `period` steps of `x` `[batch, length, channels]` over `pred_len` steps.
-
-    Raises:
-        ValueError: `x` is shorter than `period`.
-    """
-    if x.shape[1] < period:
-        raise ValueError(f"{x.shape[1]} steps are shorter than a period of {period}")
-    phase = torch.arange(pred_len, device=x.device) % period
-    return x[:, -period:][:, phase]
+from utils.naive import seasonal_naive
 
 
 class Model(nn.Module):

@@ -6,7 +6,6 @@ from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from models.registry import ALIASES
 from utils.errors import UserError
 from utils.files import CHECKPOINT, file_name, read_notes, require_file
 
@@ -127,7 +126,11 @@ def _data(trained: Mapping[str, object]) -> str:
 
 
 def check_given(
-    args: Namespace, given: Sequence[str], trained: Mapping[str, object], described: bool
+    args: Namespace,
+    given: Sequence[str],
+    trained: Mapping[str, object],
+    described: bool,
+    aliases: Mapping[str, str],
 ) -> None:
     """Refuse options that contradict a checkpoint.
 
@@ -135,6 +138,7 @@ def check_given(
         given: the options on the command line. trained: those of the training.
         described: whether the checkpoint describes the run; otherwise only options of the model
             count, since published command lines repeat those of training.
+        aliases: other names of models.
 
     Raises:
         UserError: one of them does.
@@ -145,7 +149,7 @@ def check_given(
         checked &= {"model", *args.model_options} - OF_TRAINING - {"task_loss"}
     for name in sorted(checked):
         now, before = (
-            ALIASES.get(value, value) if name == "model" else value
+            aliases.get(value, value) if name == "model" else value
             for value in (getattr(args, name), trained[name])
         )
         if now != before:

@@ -1,10 +1,46 @@
-"""The naive forecasts that figures compare with (Hyndman and Athanasopoulos, FPP3, section 5.2)."""
+"""Naive forecasts, which a model has to beat (Hyndman and Athanasopoulos, FPP3, section 5.2)."""
 
-import numpy as np
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
+
+LAST_VALUE, SEASONAL_NAIVE = "LastValue", "SeasonalNaive"  # as the models are named
 
 
-def naive_forecast(history: np.ndarray, steps: int, season: int) -> tuple[str, np.ndarray]:
-    """Repeat the last season, or the last value where no season is known or it does not fit.
+def last_value(x: "Tensor", pred_len: int) -> "Tensor":
+    """Repeat the last step of `x` `[batch, length, channels]` `pred_len` times."""
+    return x[:, -1:].expand(-1, pred_len, -1)
+
+
+def seasonal_naive(x: "Tensor", pred_len: int, period: int) -> "Tensor":
+    """Repeat the last `period` steps of `x` `[batch, length, channels]` over `pred_len` steps.
+
+    Raises:
+        ValueError: `x` is shorter than `period`.
+    """
+    if x.shape[1] < period:
+        raise ValueError(f"{x.shape[1]} steps are shorter than a period of {period}")
+    return x[:, _of_last_season(pred_len, period)]
+
+
+def naive_forecasts(x: "Tensor", pred_len: int, season_length: int) -> "dict[str, Tensor]":
+    """Forecast `[batch, pred_len, channels]` from `x` `[batch, length, channels]`, by model.
+
+    Args:
+        season_length: steps of a season; 0 or 1, or more than `x` has, leaves the seasonal naive
+            forecast out.
+    """
+    forecasts = {LAST_VALUE: last_value(x, pred_len)}
+    if 1 < season_length <= x.shape[1]:
+        forecasts[SEASONAL_NAIVE] = seasonal_naive(x, pred_len, season_length)
+    return forecasts
+
+
+def naive_forecast(history: "np.ndarray", steps: int, season: int) -> "tuple[str, np.ndarray]":
+    """Forecast a single history for a figure: by the last season, or else by the last value.
 
     Args:
         history: `[length, ..]`. season: in steps; 0 or 1 if there is none.
@@ -13,5 +49,44 @@ def naive_forecast(history: np.ndarray, steps: int, season: int) -> tuple[str, n
         The name of the forecast, and its values `[steps, ..]`.
     """
     if not 1 < season <= len(history):
-        return "last value", history[np.full(steps, -1)]
-    return f"seasonal naive ({season})", history[-season:][np.arange(steps) % season]
+        return "last value", history[[-1] * steps]
+    return f"seasonal naive ({season})", history[_of_last_season(steps, season)]
+
+
+def _of_last_season(steps: int, period: int) -> list[int]:
+    """Indices of the last `period` steps, repeated over `steps`."""
+    return [-period + step % period for step in range(steps)]
+
+
+def with_season(
+    scores: Mapping[str, Mapping[str, float]], season_length: int
+) -> dict[str, dict[str, float]]:
+    """Add the steps of the season to the scores of the seasonal naive forecast."""
+    found = {name: dict(values) for name, values in scores.items()}
+    if SEASONAL_NAIVE in found:
+        found[SEASONAL_NAIVE]["season"] = season_length
+    return found
+
+
+def print_naive(
+    model: str, score: float, score_name: str, naive: Mapping[str, Mapping[str, float]]
+) -> None:
+    """Print the scores of naive forecasts, and whether a model loses to one.
+
+    Args:
+        model: its name. score: of the model, the lower the better. score_name: how it is called.
+        naive: scores by name, of each naive forecast, as `with_season` returns them.
+    """
+    titles = {LAST_VALUE: "last value", SEASONAL_NAIVE: "seasonal naive"}
+    parts = []
+    for name, values in naive.items():
+        season = f" ({values['season']})" if "season" in values else ""
+        numbers = (f"{key} {value:.4g}" for key, value in values.items() if key != "season")
+        parts.append(f"{titles[name]}{season} {', '.join(numbers)}")
+    print(f"on the same windows: {'; '.join(parts)}")
+    best = min(naive, key=lambda name: naive[name][score_name])
+    if score > naive[best][score_name] * (1 + 1e-6):  # more than rounding
+        print(
+            f"{model} loses to the {titles[best]} forecast: {score_name} {score:.4g} against "
+            f"{naive[best][score_name]:.4g}"
+        )

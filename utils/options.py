@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from models.checks import TASKS
-from models.registry import model_names, options_of
+from models.registry import ALIASES, model_names, options_of
 from utils.checkpoint_options import (
     REQUIRED,
     check_given,
@@ -29,6 +29,7 @@ from utils.model_options import (
 # Options that other tasks than these refuse, because they would have no effect.
 TASKS_OF_OPTION = {
     "do_predict": ("long_term_forecast",),
+    "refit": ("long_term_forecast",),
     "fill_missing": ("long_term_forecast", "imputation"),
     "split": ("long_term_forecast", "imputation"),
     "zero_shot": ("long_term_forecast",),
@@ -211,6 +212,12 @@ def add_own_options(parser: argparse.ArgumentParser) -> None:
         "--do_predict", action="store_true", help="forecast what follows the file: forecast.csv"
     )
     own.add_argument(
+        "--refit",
+        action="store_true",
+        help="after the test, train again on all rows, for the epochs that validation chose, and "
+        "forecast by that model: checkpoint.refit.safetensors, forecast.csv",
+    )
+    own.add_argument(
         "--threshold",
         choices=("both", "train"),
         default="both",
@@ -249,10 +256,14 @@ def add_own_options(parser: argparse.ArgumentParser) -> None:
     own.add_argument(
         "--overwrite",
         action="store_true",
-        help="replace what the run's folders hold of unknown options",
+        help="replace what the run's folders hold of unknown options, or of an unfinished run",
     )
     own.add_argument(
-        "--resume", action="store_true", help="continue where a run with the same options stopped"
+        "--resume",
+        action="store_true",
+        help="continue where a run with the same options stopped, or with fewer --train_epochs or "
+        "less --patience. A run that succeeds removes its states, but one if it came to the last "
+        "epoch: a longer training continues from that",
     )
     own.add_argument(
         "--tensorboard",
@@ -356,6 +367,15 @@ def translate_earlier_protocols(parser: Parser, args: argparse.Namespace) -> Non
     del args.reference_validation, args.m4_protocol
 
 
+def check_refit(parser: Parser, args: argparse.Namespace) -> None:
+    """Refuse `--refit` where it means nothing; it implies `--do_predict`."""
+    if not args.is_training:
+        parser.error("--refit trains: it is for --is_training 1")
+    if args.zero_shot or args.percent < 100:
+        parser.error("--refit trains on all rows: leave --zero_shot and --percent out")
+    args.do_predict = True
+
+
 def parse_with_checkpoint(parser: Parser, argv: list[str]) -> argparse.Namespace:
     """Parse a command line, with the options of the checkpoint that it names.
 
@@ -386,7 +406,7 @@ def parse_with_checkpoint(parser: Parser, argv: list[str]) -> argparse.Namespace
         args.checkpoint = str(path)
     if not trained and path.is_file():
         trained = training_of(path)
-    check_given(args, args.given, trained, described=bool(describing))
+    check_given(args, args.given, trained, bool(describing), ALIASES)
     if describing:
         from_checkpoint(args, path, trained)
     return args
@@ -422,6 +442,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         parser.error("--resume continues a training: it is for --is_training 1")
     if args.tensorboard and not args.is_training:
         parser.error("--tensorboard records a training: it is for --is_training 1")
+    if args.refit:
+        check_refit(parser, args)
     for option, tasks in TASKS_OF_OPTION.items():
         asked = option in args.given and getattr(args, option)
         if asked and args.task_name not in tasks:

@@ -9,6 +9,7 @@ import tempfile
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
+from copy import copy
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +38,10 @@ CALF_OPTIONS = (
 LOCK = ".lock"
 MANIFEST = "manifest.json"
 EPOCHS = "epochs.csv"  # in the results folder, from the first epoch on
-STATE, PREVIOUS_STATE = "state.safetensors", "state.previous.safetensors"
+RECORD = "run.json"
+STATE = "state.safetensors"
+REFIT = "refit"  # part of the names of its files
+LENGTH = ("train_epochs", "patience")  # decide how long a training is, and nothing else of it
 DIGITS = 8  # of a digest
 LONGEST_SETTING = LONGEST_NAME - len("_") - DIGITS
 
@@ -188,7 +192,7 @@ class RunFolders:
     Attributes:
         digest: tells runs of this setting apart. name: of the folders.
         state: file of the training state. best_checkpoint: file of the best model.
-        results, plots: folders.
+        results, plots: folders. epochs: the table of the epochs, among the results.
         more: further folders that the run writes to.
     """
 
@@ -206,24 +210,65 @@ class RunFolders:
         self.state = Path(args.checkpoints) / self.name / STATE
         self.best_checkpoint = self.state.with_name(CHECKPOINT)
         self.root, self.results = root, root / "results" / self.name
-        self.plots = root / "test_results" / self.name
+        self.epochs, self.plots = self.results / EPOCHS, root / "test_results" / self.name
         self.more: list[Path] = []
 
-    def other_states(self) -> dict[Path, str]:
-        """Find the states of other runs of this setting, such as those of earlier versions, whose
-        folders had no digest.
+    def of_part(self, part: str) -> "RunFolders":
+        """Return the same folders for another training of this run, with files of its own for
+        checkpoint and state."""
+        other = copy(self)
+        for name in ("state", "best_checkpoint", "epochs"):
+            path = getattr(self, name)
+            setattr(other, name, path.with_stem(f"{path.stem}.{part}"))
+        return other
+
+    def others(self, apart_from: tuple[str, ...] = ()) -> "dict[RunFolders, str]":
+        """Find the folders of other runs of this setting, such as those of earlier versions, which
+        had no digest.
+
+        Args:
+            apart_from: options of the training that may differ.
 
         Returns:
-            By their files: how the configuration differs from that of this run; empty where it
-            does not, as where paths are written in another way.
+            How their configuration differs from that of this run; empty where it does not, as
+            where paths are written in another way.
         """
-        now = configuration(vars(self.args), self.trained)
+        now = {
+            name: value
+            for name, value in configuration(vars(self.args), self.trained).items()
+            if name.removeprefix("trained ") not in apart_from
+        }
         found = {}
         for folder in folders_of(self.setting, self.args.checkpoints):
-            has_state = any((folder / name).exists() for name in (STATE, PREVIOUS_STATE))
-            if folder.name != self.name and has_state:
-                found[folder / STATE] = _unlike(folder, now, self.setting)
+            if folder.name != self.name:
+                other = copy(self)
+                other.name, other.results = folder.name, self.results.with_name(folder.name)
+                other.state = folder / self.state.name
+                other.best_checkpoint = folder / self.best_checkpoint.name
+                found[other] = _unlike(folder, now, self.setting)
         return found
+
+    def other_states(self, apart_from: tuple[str, ...] = ()) -> dict[Path, str]:
+        """Find the states of `others`, by their files."""
+        return {
+            other.state: unlike
+            for other, unlike in self.others(apart_from).items()
+            if other.state.exists() or previous_state(other.state).exists()
+        }
+
+    def unfinished(self) -> str:
+        """Describe the unfinished run in these folders; empty if there is none, or only damaged
+        states."""
+        states = [self.state, previous_state(self.state)]
+        notes = [read_notes(path) for path in states if path.is_file()]
+        progress = next((one["progress"] for one in notes if one and "progress" in one), None)
+        if progress is None:
+            return ""
+        if not progress["finished"]:
+            return f"epoch {progress['epoch']} of {self.args.train_epochs}"
+        if any(self.state.parent.glob(f"{self.state.stem}.{REFIT}*")):
+            return "its refit"
+        return "" if read_record(self.results) else "trained, but not tested"
 
     def check_writable(self) -> None:
         """Make the folders, and check before training that they can be written to.
@@ -287,6 +332,8 @@ class RunFolders:
                     f"{folder} has a run {how}: give another --model_id or --des, or "
                     "--overwrite to replace it"
                 )
+            if args.is_training and not (args.resume or args.overwrite):
+                self._keep_unfinished()
             if content(self.results):
                 print(f"{self.results} has results of an earlier run; this one replaces them")
             for path in [p for folder in unlike for p in (*content(folder), folder / EPOCHS)]:
@@ -304,6 +351,19 @@ class RunFolders:
                 for folder in own:  # a manifest alone means nothing
                     if not content(folder):
                         (folder / MANIFEST).unlink(missing_ok=True)
+
+    def _keep_unfinished(self) -> None:
+        """Refuse to replace an unfinished run.
+
+        Raises:
+            UserError: there is one.
+        """
+        found = self.unfinished()
+        if found:
+            raise UserError(
+                f"{self.state.parent} has an unfinished run of these options ({found}): --resume "
+                "continues it, --overwrite starts anew"
+            )
 
     @contextmanager
     def arrays(self, **shapes: tuple[int, ...]) -> Iterator[dict[str, NpyWriter]]:
@@ -330,8 +390,13 @@ class RunFolders:
     def save_record(self, record: dict) -> None:
         """Write `run.json`, the record of the run."""
         if self.writes:
-            with whole_file(self.results / "run.json") as part:
+            with whole_file(self.results / RECORD) as part:
                 part.write_text(json.dumps(record, indent=2, default=str) + "\n")
+
+    def add_to_record(self, **more: object) -> None:
+        """Add entries to `run.json`."""
+        if self.writes:
+            self.save_record(json.loads((self.results / RECORD).read_text()) | more)
 
     def append_result(self, scores: dict[str, float]) -> None:
         """Append the setting, a line of scores and an empty line to `results_<task>.txt`,
@@ -346,6 +411,20 @@ class RunFolders:
             if file.write(text) < len(text):
                 file.truncate(end)
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.results_file))
+
+
+def previous_state(path: Path) -> Path:
+    """Return the file of the state before that of `path`."""
+    return path.with_stem(f"{path.stem}.previous")
+
+
+def read_record(folder: Path) -> dict | None:
+    """Read the `run.json` of a run that trained its model; None if there is none in its folder of
+    results."""
+    with suppress(OSError, ValueError, LookupError, TypeError):
+        record = json.loads((folder / RECORD).read_text())
+        return record if record["arguments"]["is_training"] else None
+    return None
 
 
 def folders_of(setting: str, checkpoints: str | Path) -> list[Path]:
@@ -444,7 +523,7 @@ def read_manifest(folder: Path) -> dict[str, object] | None:
             return _without_absent_default(of_earlier_version(notes))
         return configuration(notes["arguments"], notes.get("trained_with"))
 
-    for path in [folder / MANIFEST, folder / "run.json", *sorted(folder.glob("*.safetensors"))]:
+    for path in [folder / MANIFEST, folder / RECORD, *sorted(folder.glob("*.safetensors"))]:
         with suppress(OSError, ValueError, TypeError, KeyError, AttributeError):
             return record_or_notes(path)
     return None

@@ -118,6 +118,13 @@ def test_kinds_of_timestamps(stamps, after):
         assert future_timestamps(wide, 0, 1)[0] == after
 
 
+def test_day_first_months_in_any_order():
+    months = pd.date_range("2019-01-01", periods=30, freq="MS")
+    frame = long({"a": months.strftime("%d/%m/%Y"), "b": months.strftime("%d/%m/%Y")})
+    panel = panel_from_long(frame.sample(frac=1, random_state=2))
+    assert panel.tables[0].dates.tolist() == months.tolist()
+
+
 def test_ids_of_any_type():
     ids = [(1, "x"), "b", 3, 2.5, dt.date(2020, 1, 1), None][:5]
     panel = panel_from_long(long(dict.fromkeys(ids, DAYS)))

@@ -60,7 +60,7 @@ def test_split_parts(text, sizes):
 
 @pytest.mark.parametrize(
     "text",
-    ["", "0.8,0.2", "0.8,0.2,0.0", "0.8,0.1,0.2", "1,2", "8,1,0", "a,b,c", "nan,1,0", "-1,1,1"],
+    ["x", "0.8,0.2", "0.8,0.2,0.0", "0.8,0.1,0.2", "1,2", "8,1,0", "a,b,c", "nan,1,0", "-1,1,1"],
 )
 def test_no_split_parts(text):
     with pytest.raises(argparse.ArgumentTypeError, match=re.escape(text)):

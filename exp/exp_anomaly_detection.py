@@ -127,7 +127,7 @@ class ExpAnomalyDetection(ExpBasic):
                 f"{self.args.data}, scores of the {len(largest):,} test rows by {self.args.model}\n"
                 f"point-adjusted F1 {scores['f1']:.3f} (precision {scores['precision']:.3f}, "
                 f"recall {scores['recall']:.3f}), F1 of single points {scores['f1_raw']:.3f}; "
-                f"all rows detected: {all_detected['f1_raw']:.3f}",
+                f"all rows detected: F1 {all_detected['f1_raw']:.3f}",
             )
         save_results(
             self,

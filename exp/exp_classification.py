@@ -112,9 +112,9 @@ class ExpClassification(ExpBasic):
                 self.folders.plots / "confusion.png",
                 counts,
                 names,
-                f"{self.files[1].path.stem}, {len(true):,} samples, {self.args.model}\n"
-                f"accuracy {scores['accuracy']:.3f}; the most frequent class alone: "
-                f"{most_frequent:.3f}",
+                f"{self.files[1].path.stem}, {len(true):,} samples\n"
+                f"{self.args.model}: accuracy {scores['accuracy']:.3f}\n"
+                f"most frequent class: accuracy {most_frequent:.3f}",
             )
         save_results(
             self,

@@ -18,8 +18,10 @@ from utils.plotting.style import (
     mark_time,
     period,
     save,
+    shorten,
     styled,
     subplots,
+    wall_times,
 )
 
 if TYPE_CHECKING:
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
 Bands = Mapping[float, tuple[np.ndarray, np.ndarray]]  # lower and upper bounds by level in %
 
 MAX_BINS = 4000
-LOOK_BACKS = 4  # horizons of history before a forecast of the future
+SHOWN_HORIZONS, SHOWN_STEPS = 4, 24  # least history before a forecast of the future
 
 
 def errors_of(pred: np.ndarray, true: np.ndarray) -> str:
@@ -48,6 +50,7 @@ def with_mse(name: str, pred: np.ndarray, true: np.ndarray) -> str:
 
 def window_title(data: str, channel: str, window: str, times: pd.Index, errors: str) -> str:
     """Title a figure of one window by data set, channel, window, dates and errors."""
+    data, channel = shorten([data, channel], most=40)
     return f"{data} · {channel} · {window}\n{period(times)} · {errors}"
 
 
@@ -101,9 +104,15 @@ def draw_forecast(
         lower, upper = bands[level]
         name = f"{level:g} % interval"
         style = {"color": BLUE, "alpha": 0.18 + 0.14 * rank, "lw": 0}
-        axes.fill_between(x[cut : cut + len(lower)], lower, upper, label=name, **style)
+        places = x[cut : cut + len(lower)]
+        if len(places) > 1:
+            axes.fill_between(places, lower, upper, label=name, **style)
+        else:  # an area would have no width
+            axes.vlines(places, lower, upper, label=name, **style | {"lw": 8})
     for rank, (name, values) in enumerate(forecasts.items()):
         style = LINES[rank % len(LINES)]
+        if len(values) == 1:
+            style = style | {"marker": "o", "ms": 4}
         axes.plot(x[cut : cut + len(values)], values, label=name, zorder=3 - 0.1 * rank, **style)
     if 0 < cut < len(x):
         axes.axvline(x[cut - 1], color="#a0a0a0", lw=0.8, ls=":")
@@ -123,7 +132,7 @@ def plot_future(
 
     Args:
         path: image to write; its suffix is the format, and beside a PNG there is a PDF.
-        history: known values, `[steps, series]`, all of them; the last four horizons are shown.
+        history: known values, `[steps, series]`, of which the last four horizons are shown.
             The index has timestamps, or numbers that count steps.
         forecast: what follows, with the same columns.
         bands: lower and upper bounds by level in %, shaped as `forecast`.
@@ -134,8 +143,8 @@ def plot_future(
         The written files.
     """
     chosen = [forecast.columns[i] for i in evenly(forecast.shape[1], most)]
-    shown = history.tail(LOOK_BACKS * len(forecast))
-    times = shown.index.append(forecast.index)
+    shown = history.tail(max(SHOWN_HORIZONS * len(forecast), SHOWN_STEPS))
+    times = wall_times(shown.index.append(forecast.index))
     columns = 1 if len(chosen) == 1 else 2
     rows = -(-len(chosen) // columns)
     width, height = (9, 3.6) if columns == 1 else (11, 1.2 + 2.3 * rows)
@@ -153,13 +162,14 @@ def plot_future(
             {model: forecast[name].to_numpy()},
             of_series,
         )
-        axes.set_title(str(name))
+        axes.set(title=shorten([name], most=60)[0], ylabel="original units")
         mark_time(axes, times)
     for axes in list(grid.flat)[len(chosen) :]:
         axes.set_axis_off()
     more = forecast.shape[1] - len(chosen)
     note = f" ({len(chosen)} of {forecast.shape[1]} series)" if more else ""
-    figure.suptitle(f"{title or f'{model}, {period(forecast.index)}'}{note}", x=0.01, ha="left")
+    of_all = title or f"{model}, {period(times[-len(forecast) :])}"
+    figure.suptitle(of_all + note, x=0.01, ha="left")
     figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=5)
     return save(figure, path)
 
@@ -225,7 +235,7 @@ def plot_confusion(
             color = "white" if recall[row, column] > 0.5 else "black"
             style = {"ha": "center", "va": "center", "fontsize": 8}
             axes.text(column, row, str(counts[row, column]), color=color, **style)
-    ticks = range(len(names))
+    ticks, names = range(len(names)), shorten(names)
     axes.set(xlabel="predicted class", ylabel="true class", title=title)
     axes.set_xticks(ticks, names, rotation=90)
     axes.set_yticks(ticks, names)

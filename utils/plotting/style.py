@@ -133,6 +133,14 @@ def mark_time(axes: "Axes", times: pd.Index) -> None:
         axes.set_xlim(times[0], times[-1])
 
 
+def wall_times(times: pd.Index) -> pd.Index:
+    """Give timestamps as clocks show them, without time zone; other numbers stay."""
+    if isinstance(times, pd.PeriodIndex):
+        times = times.to_timestamp()
+    aware = isinstance(times, pd.DatetimeIndex) and times.tz is not None
+    return times.tz_localize(None) if aware else times
+
+
 def period(times: pd.Index) -> str:
     """Name the first and the last of some timestamps."""
     if not isinstance(times, pd.DatetimeIndex):
@@ -148,6 +156,6 @@ def evenly(count: int, most: int) -> list[int]:
 
 
 def shorten(names: Sequence[object], most: int = 24) -> list[str]:
-    """Shorten long names for ticks."""
+    """Shorten long names, for ticks and titles."""
     texts = [str(name) for name in names]
     return [text if len(text) <= most else f"{text[: most - 1]}…" for text in texts]

@@ -1,0 +1,468 @@
+"""Draw the figures of the method from a checkpoint and data: `python -m utils.visualize --help`."""
+
+import argparse
+import sys
+from argparse import Namespace
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from run import configure_openmp
+from utils.command_line import Parser, guarded, switch, whole
+from utils.errors import UserError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
+
+    from exp.checkpoint import Checkpoint
+    from exp.exp_long_term_forecasting import ExpLongTermForecasting
+
+TASK = "long_term_forecast"
+WORDS = 250  # of the t-SNE, and as many tokens of each kind: at most 1250 points in all
+ATTENDED = 2048  # most tokens whose attention is averaged
+PATCH_LEN, STRIDE = 16, 8  # of the untrained projection: those of the published scripts
+LEVELS = (80, 95)  # of intervals, where the run has no others, in %
+
+
+class LacksError(UserError):
+    """A model or a run lacks what a figure shows."""
+
+
+@dataclass
+class Source:
+    """A checkpoint with the run that is rebuilt from it.
+
+    Attributes:
+        name: of the model, for figures.
+        results: folder of the run's results; None if it is not known.
+    """
+
+    checkpoint: "Checkpoint"
+    run: "ExpLongTermForecasting"
+    name: str
+    results: Path | None
+
+    @classmethod
+    def read(cls, path: Path, args: Namespace) -> "Source":
+        """Read a checkpoint, and rebuild its run.
+
+        Args:
+            path: a checkpoint, or a folder of results or checkpoints.
+            args: of this program.
+
+        Raises:
+            UserError: there is none; it is of another task or program; its data are missing.
+        """
+        from exp.checkpoint import read_checkpoint
+        from exp.exp_long_term_forecasting import ExpLongTermForecasting
+
+        file = checkpoint_file(path)
+        checkpoint = read_checkpoint(file)
+        run = ExpLongTermForecasting(run_arguments(checkpoint, args), writes=False)
+        beside = [path, Path("results") / file.parent.name]
+        results = next((folder for folder in beside if (folder / "run.json").is_file()), None)
+        return cls(checkpoint, run, run.args.model, results)
+
+    def check_comparable(self, other: "Source") -> None:
+        """Check that the other run has the same test windows, and name the two apart.
+
+        Raises:
+            UserError: it has others.
+        """
+        ours, theirs = self.run.test_set, other.run.test_set
+        same = ours.columns == theirs.columns and ours.pred_len == theirs.pred_len
+        if not same or len(ours) != len(theirs) or ours.dates[-1] != theirs.dates[-1]:
+            raise UserError(
+                f"--against {other.checkpoint.path} has other test windows than "
+                f"{self.checkpoint.path}: channels, horizon and dates must be the same"
+            )
+        if other.name == self.name:
+            other.name += " (--against)"
+
+
+def checkpoint_file(path: Path) -> Path:
+    """Find the checkpoint of a folder of results or checkpoints; a file is one itself.
+
+    Raises:
+        UserError: there is none.
+    """
+    import json
+
+    from utils.files import require_file
+    from utils.results import CHECKPOINT
+
+    if (path / "run.json").is_file():
+        named = json.loads((path / "run.json").read_text()).get("checkpoint")
+        if named is None:
+            raise UserError(f"{path}: the run of a model without parameters has no checkpoint")
+        # as the run wrote it: relative to its working folder, two above the results
+        beside = path.resolve().parent.parent / named
+        file = beside if beside.is_file() else Path(named)
+    else:
+        file = path / CHECKPOINT if path.is_dir() else path
+    require_file(file, "give a checkpoint, or the results folder of a run, as --checkpoint")
+    return file
+
+
+def run_arguments(checkpoint: "Checkpoint", args: Namespace) -> Namespace:
+    """Complete the arguments of a checkpoint's training to those of a test.
+
+    Args:
+        args: of this program: data to use instead, device.
+
+    Raises:
+        UserError: the checkpoint has no arguments, or they are of another task.
+    """
+    from data_provider.csv_source import ETT_ROWS_A_DAY
+    from utils.options import parse_args
+    from utils.results import of_earlier_version
+
+    path, trained = checkpoint.path, checkpoint.metadata.get("arguments")
+    if trained is None:
+        raise UserError(
+            f"{path}: it does not say how it was trained, as files of the authors' code: figures "
+            "need a checkpoint of run.py"
+        )
+    if trained["task_name"] != TASK:
+        raise UserError(f"{path}: of --task_name {trained['task_name']}; figures are of {TASK}")
+    needed = ("task_name", "model_id", "model", "data")
+    defaults = parse_args(
+        [word for name in needed for word in (f"--{name}", str(trained[name]))]
+        + ["--is_training", "0", "--checkpoint", str(path)]
+    )
+    found = vars(defaults) | of_earlier_version(trained)
+    found |= {name: getattr(defaults, name) for name in ("is_training", "checkpoint")}
+    found |= dict.fromkeys(("do_predict", "resume", "tensorboard", "use_multi_gpu"), False)
+    found |= {"use_gpu": args.use_gpu, "given": [n for n in found["given"] if n != "use_gpu"]}
+    if args.root_path is not None or args.data_path is not None:
+        found["root_path"] = args.root_path or found["root_path"]
+        found["data_path"] = args.data_path or found["data_path"]
+        found["zero_shot"] = 0
+        if found["data"] in ETT_ROWS_A_DAY and found["data_path"] != f"{found['data']}.csv":
+            found["data"] = "custom"
+    return Namespace(**found)
+
+
+# The figures
+
+
+def draw_tsne(source: Source, against: Source | None, args: Namespace) -> list[Path]:
+    """Draw word embeddings and temporal tokens, side by side, each by its own t-SNE."""
+    from utils.plotting.method import plot_embeddings
+
+    words = word_embeddings(source)
+    if against is None:
+        tokens = {"temporal tokens": untrained_projection(source, words.shape[1])}
+        left = {"Linear projection as in GPT4TS, untrained": (words, tokens)}
+    else:
+        left = {f"{against.name}, trained": (word_embeddings(against), tokens_of(against))}
+    pairs = left | {f"{source.name}, trained": (words, tokens_of(source))}
+    panels = {
+        name: embed({"word embeddings": words, **tokens}, args.seed)
+        for name, (words, tokens) in pairs.items()
+    }
+    title = f"Word embeddings and tokens of test windows of {source.run.tested_file.name}"
+    return plot_embeddings(args.output / "tsne.png", panels, title)
+
+
+def word_embeddings(source: Source) -> "Tensor":
+    """Return the token table `[vocabulary, d_model]` of the language model.
+
+    Raises:
+        UserError: the model has none.
+    """
+    from layers.backbone import load_backbone
+
+    backbone = source.run.objective.notes.get("backbone")
+    if backbone is None:
+        raise LacksError(f"tsne: {source.name} has no language model")
+    names = ("llm", "llm_weights", "seed")
+    return load_backbone(*(backbone[name] for name in names)).wte.weight.detach()
+
+
+def tokens_of(source: Source) -> "dict[str, Tensor]":
+    """Return the tokens of test windows by kind, each `[tokens, d_model]`."""
+    import torch
+
+    objective = source.run.objective
+    objective.model.eval()
+    with torch.no_grad():
+        return objective.tokens(shown_batch(source.run, WORDS))
+
+
+def untrained_projection(source: Source, width: int) -> "Tensor":
+    """Project patches of standardised test windows by random weights, as GPT4TS embeds them:
+    `[tokens, width]`."""
+    import torch
+    from torch import nn
+
+    from layers.instance_norm import standardise
+    from layers.patching import patches
+
+    batch = shown_batch(source.run, WORDS)
+    x, _, _ = standardise(batch.x)
+    with torch.random.fork_rng(), torch.no_grad():
+        torch.manual_seed(0)
+        linear = nn.Linear(min(PATCH_LEN, x.shape[1]), width).to(x.device)
+        return linear(patches(x, linear.in_features, STRIDE)).flatten(0, 2)
+
+
+def shown_batch(run: "ExpLongTermForecasting", windows: int):
+    """Make the batch of at most so many test windows, spread evenly."""
+    import torch
+
+    from utils.plotting.style import evenly
+
+    index = torch.tensor(evenly(len(run.test_set), windows), device=run.device)
+    return run.windows_batch(run.test_set, index)
+
+
+def embed(kinds: "dict[str, Tensor]", seed: int) -> "dict[str, np.ndarray]":
+    """Choose rows of each kind, and map all to the plane by one t-SNE: `[points, 2]` by kind."""
+    import numpy as np
+    from sklearn.manifold import TSNE
+
+    rng = np.random.default_rng(seed)
+    rows = {}
+    for name, values in kinds.items():
+        array = values.float().cpu().numpy()
+        rows[name] = array[np.sort(rng.permutation(len(array))[:WORDS])]
+    points = np.concatenate(list(rows.values()))
+    perplexity = min(30, (len(points) - 1) / 3)
+    places = TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(points)
+    ends = np.cumsum([len(values) for values in rows.values()])[:-1]
+    return dict(zip(rows, np.split(places, ends), strict=True))
+
+
+def draw_attention(source: Source, against: Source | None, args: Namespace) -> list[Path]:
+    """Draw how the channels attend to the principal words."""
+    import torch
+
+    from utils.plotting.method import plot_attention
+
+    run = source.run
+    windows = max(1, ATTENDED // run.n_channels)
+    run.objective.model.eval()
+    with torch.no_grad():
+        batch = shown_batch(run, windows)
+        attention = run.objective.word_attention(batch)
+    if attention is None:
+        raise LacksError(f"attention: this {source.name} has no attention to words")
+    title = (
+        f"{source.name} on {run.tested_file.name}: attention of channels to principal words\n"
+        f"mean over heads and {len(batch)} test windows; 1 is uniform attention"
+    )
+    names = run.test_set.columns
+    return plot_attention(args.output / "attention.png", attention.cpu().numpy(), names, title)
+
+
+def draw_distance(source: Source, against: Source | None, args: Namespace) -> list[Path]:
+    """Draw the feature distance between the branches by layer over training."""
+    import numpy as np
+
+    from utils.plotting.method import plot_distances
+
+    epochs = recorded_epochs(source)
+    recorded = [e for e in epochs if any(n.startswith("distance_") for n in e["diagnostics"])]
+    if not recorded:
+        raise LacksError(
+            f"distance: {source.checkpoint.path} has none: version 0.2.0 and later record it, of "
+            "models with two branches that the feature loss aligns"
+        )
+    distances = np.array([list(epoch["diagnostics"].values()) for epoch in recorded])
+    title = (
+        f"{source.name} on {source.run.args.data_path}: distance between the features of the "
+        "branches"
+    )
+    return plot_distances(
+        args.output / "distance.png",
+        np.array([epoch["epoch"] for epoch in recorded]),
+        distances,
+        source.checkpoint.metadata["epoch"]["epoch"],
+        title,
+    )
+
+
+def recorded_epochs(source: Source) -> list[dict]:
+    """Return the records of all epochs; a checkpoint alone has those until its own."""
+    import json
+
+    epochs = source.checkpoint.metadata["epochs"]
+    if source.results is not None:
+        epochs = json.loads((source.results / "run.json").read_text())["epochs"]
+    return [{"diagnostics": {}} | epoch for epoch in epochs]
+
+
+def draw_forecast(source: Source, against: Source | None, args: Namespace) -> list[Path]:
+    """Draw the forecasts of some channels of the chosen windows, in original units."""
+    from utils.naive import naive_forecast
+    from utils.plots import errors_of, with_mse
+    from utils.plotting.method import MOST_PANELS, Panel, plot_window
+    from utils.plotting.style import evenly, period
+
+    run, written = source.run, []
+    windows = run.test_set
+    names = scored_channels(run)
+    for number in args.windows:
+        if number >= len(windows):
+            raise UserError(
+                f"--windows {number}: {run.tested_file} has test windows 0 to {len(windows) - 1}"
+            )
+        x, true, pred, bands = window_in_units(source, number)
+        if against is not None:
+            other = window_in_units(against, number)[2]
+        times, panels = run.times(windows, number), []
+        for i in evenly(len(names), MOST_PANELS):
+            naive_name, naive = naive_forecast(x[:, i], len(true), run.season_length)
+            forecasts = {source.name: pred[:, i], naive_name: naive}
+            if against is not None:
+                forecasts[against.name] = other[:, i]
+            errors = f"{source.name} {errors_of(pred[:, i], true[:, i])}"
+            of_channel = {level: (low[:, i], high[:, i]) for level, (low, high) in bands.items()}
+            panels.append(
+                Panel(
+                    f"{names[i]}: {errors}; {with_mse(naive_name, naive, true[:, i])}",
+                    x[:, i],
+                    true[:, i],
+                    forecasts,
+                    of_channel,
+                )
+            )
+        title = (
+            f"{run.tested_file.name}, test window {number} of {len(windows)}: "
+            f"{period(times[-len(true) :])}"
+        )
+        path = args.output / f"forecast_{number}.png"
+        written += plot_window(path, times, panels, title, "original units")
+    return written
+
+
+def scored_channels(run: "ExpLongTermForecasting") -> list[str]:
+    """Return the names of the scored channels."""
+    windows = run.test_set
+    return windows.columns if windows.target is None else [windows.columns[windows.target]]
+
+
+def window_in_units(source: Source, number: int) -> tuple:
+    """Forecast one test window, in original units.
+
+    Returns:
+        Look-back, truth and forecast of the scored channels `[steps, channels]`, and the bounds of
+        the intervals by level in %; no level if the run has no intervals.
+    """
+    run, windows = source.run, source.run.test_set
+    batch = run.windows_batch(windows, run.one(number))
+    pred = windows.scored(run.evaluation.predict(batch))
+    x, true = windows.scored(batch.x), windows.scored(batch.y)
+
+    def in_units(values: "Tensor") -> "np.ndarray":
+        return windows.inverse_transform(values)[0].cpu().numpy()
+
+    bands = {}
+    path = source.results and source.results / "intervals.safetensors"
+    if path and path.is_file():
+        from exp.intervals import Intervals
+
+        intervals = Intervals.load(path)
+        bands = {level: tuple(map(in_units, intervals.bounds(pred, x, level))) for level in LEVELS}
+    return in_units(x), in_units(true), in_units(pred), bands
+
+
+def draw_steps(source: Source, against: Source | None, args: Namespace) -> list[Path]:
+    """Draw the errors of all test windows by step of the horizon, with a naive forecast."""
+    from utils.plotting.method import plot_steps
+
+    errors = errors_by_step(source)
+    if against is not None:
+        errors[against.name] = errors_by_step(against)[against.name]
+    run = source.run
+    title = (
+        f"{run.tested_file.name}: errors by step, {len(run.test_set):,} test windows, standardised"
+    )
+    return plot_steps(args.output / "steps.png", errors, title)
+
+
+def errors_by_step(source: Source) -> dict[str, dict[str, list[float]]]:
+    """Return MSE and MAE by step of the model and of the naive forecast, by their names."""
+    import torch
+
+    from utils.metrics import PlacedErrorSums
+    from utils.naive import naive_forecast
+
+    run, windows = source.run, source.run.test_set
+    of_model, of_naive, name = PlacedErrorSums(), PlacedErrorSums(), ""
+    for index in run.evaluation.batches(windows, f"forecasting by {source.name}"):
+        batch = run.windows_batch(windows, index)
+        x, true = windows.scored(batch.x), windows.scored(batch.y).cpu()
+        of_model.add(windows.scored(run.evaluation.predict(batch)).cpu(), true)
+        steps_first = x.transpose(0, 1).cpu().numpy()
+        name, naive = naive_forecast(steps_first, true.shape[1], run.season_length)
+        of_naive.add(torch.from_numpy(naive).transpose(0, 1), true)
+    return {source.name: of_model.by_step(), name: of_naive.by_step()}
+
+
+FIGURES: dict[str, Callable[[Source, Source | None, Namespace], list[Path]]] = {
+    "tsne": draw_tsne,
+    "attention": draw_attention,
+    "distance": draw_distance,
+    "forecast": draw_forecast,
+    "steps": draw_steps,
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; returns the exit code."""
+    parser = Parser(
+        prog="-m utils.visualize",
+        description="Draw the figures of the method, as PNG and PDF (docs/figures.md).",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument(
+        "--checkpoint",
+        type=Path,
+        required=True,
+        metavar="PATH",
+        help="a checkpoint of run.py, or the results folder of a run",
+    )
+    parser.add_argument(
+        "--against",
+        type=Path,
+        metavar="PATH",
+        help="a checkpoint of GPT4TS on the same data, for tsne, forecast and steps; without it "
+        "tsne shows an untrained projection of patches",
+    )
+    parser.add_argument(
+        "--figures", nargs="+", choices=FIGURES, help="what to draw; by default all that there is"
+    )
+    parser.add_argument(
+        "--windows", nargs="+", type=whole(), default=[0], help="test windows of forecast, from 0"
+    )
+    parser.add_argument("--output", type=Path, default=Path("figures"), help="folder to write to")
+    parser.add_argument("--root_path", help="other data: their folder")
+    parser.add_argument("--data_path", help="other data: the file in that folder")
+    parser.add_argument("--seed", type=whole(0, 2**31), default=2021, help="of the t-SNE")
+    parser.add_argument("--use_gpu", type=switch, default=True, help="use CUDA where there is any")
+    parser.add_argument("--debug", action="store_true", help="show where an error comes from")
+    args = parser.parse_args(argv)
+
+    def draw() -> None:
+        configure_openmp()
+        source = Source.read(args.checkpoint, args)
+        against = args.against and Source.read(args.against, args)
+        if against is not None:
+            source.check_comparable(against)
+        for figure in dict.fromkeys(args.figures or FIGURES):
+            try:
+                print(*FIGURES[figure](source, against, args))
+            except LacksError as error:
+                if args.figures:
+                    raise
+                print(f"left out: {error}")
+
+    return guarded(draw, args.debug)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

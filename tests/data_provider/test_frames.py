@@ -118,10 +118,18 @@ def test_kinds_of_timestamps(stamps, after):
         assert future_timestamps(wide, 0, 1)[0] == after
 
 
-def test_day_first_months_in_any_order():
+def test_midnight_that_clocks_leave_out():
+    dates = pd.date_range("2018-10-20", periods=14, freq="D", tz="America/Sao_Paulo")
+    panel = panel_from_long(long({"a": dates}))
+    future = future_timestamps(panel, 0, 3)
+    assert future.strftime("%d %H").tolist() == ["03 00", "04 01", "05 00"]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_day_first_months_in_any_order(seed):
     months = pd.date_range("2019-01-01", periods=30, freq="MS")
     frame = long({"a": months.strftime("%d/%m/%Y"), "b": months.strftime("%d/%m/%Y")})
-    panel = panel_from_long(frame.sample(frac=1, random_state=2))
+    panel = panel_from_long(frame.sample(frac=1, random_state=seed))
     assert panel.tables[0].dates.tolist() == months.tolist()
 
 

@@ -49,6 +49,11 @@ class TrivialScores:
             return False
         return score > DIVERGED * max(1.0, *self.scores.values())
 
+    def describe(self, best: EpochRecord | None) -> dict[str, object]:
+        """Make the entry `validation` of `run.json`."""
+        diverged = best is not None and self.diverged(best.validation)
+        return {"trivial": dict(self.scores), "diverged": diverged}
+
     def check(self, best: EpochRecord) -> None:
         """Print a line if the best epoch is worse than the first trivial prediction.
 

@@ -59,6 +59,7 @@ class ExpBasic(ABC):
     val_set: WindowSet | None = None  # None trains without validation: the last epoch is the best
     test_set: WindowSet | None = None
     n_channels: int
+    trivial: TrivialScores | None = None  # of the validation split; None without training
     data: dict[str, dict]  # fingerprints of the data files, see `note_data`
 
     def __init__(self, args: Namespace, iteration: int = 0, writes: bool = True):

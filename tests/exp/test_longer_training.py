@@ -1,0 +1,156 @@
+"""`--resume` with more epochs or patience, what a finished run leaves, what a new start needs."""
+
+from pathlib import Path
+
+import pytest
+
+from exp.exp_basic import ExpBasic
+from run import main
+from tests.exp.small_runs import argv, differ, experiment, once_at, raises, send, trained
+from utils.interrupts import Interrupted
+
+LONG = "long_term_forecast"
+VALIDATION = "exp.exp_long_term_forecasting.ExpLongTermForecasting.validation_score"
+DLINEAR = ("--model", "DLinear")
+
+
+def states() -> list[str]:
+    return sorted(path.name for path in Path("checkpoints").glob("*/state*"))
+
+
+def after(errors: list[float]):
+    """Make validation scores, by epoch."""
+    return lambda self: errors[self.progress.epoch - 1]
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        (),
+        ("--tmax", "2", *DLINEAR),
+        *(("--cos", "0", "--lradj", name, *DLINEAR) for name in ("type1", "type2", "type3")),
+    ],
+)
+def test_more_epochs(small_data, workdir, capsys, more):
+    expected = trained(LONG, small_data, "--train_epochs", "5", "--checkpoints", "other", *more)
+    assert main(argv(LONG, small_data, "--train_epochs", "2", *more)) == 0
+    assert states() == ["state.safetensors"]
+    capsys.readouterr()
+    found = trained(LONG, small_data, "--train_epochs", "5", "--resume", *more)
+    out = capsys.readouterr().out
+    assert "continues the run with --train_epochs 2, not 5" in out
+    assert "epoch 3, after step 0" in out
+    assert "epoch 2/" not in out
+    assert differ(found, expected) == []
+
+
+@pytest.mark.parametrize("task", ["imputation", "short_term_forecast"])
+def test_an_unfinished_run_gets_more_epochs(small_data, workdir, monkeypatch, task):
+    expected = trained(task, small_data, "--checkpoints", "other", *DLINEAR)
+    once_at(monkeypatch, "train_step", 2, send(15), step=2)
+    with pytest.raises(Interrupted):
+        trained(task, small_data, "--train_epochs", "2", *DLINEAR)
+    found = trained(task, small_data, "--resume", *DLINEAR)
+    assert differ(found, expected) == []
+
+
+@pytest.mark.parametrize("more", [("--train_epochs", "1"), ("--patience", "1")])
+def test_a_shorter_training_starts_anew(small_data, workdir, capsys, more):
+    expected = trained(LONG, small_data, "--checkpoints", "other", *DLINEAR, *more)
+    assert main(argv(LONG, small_data, *DLINEAR)) == 0
+    capsys.readouterr()
+    assert differ(trained(LONG, small_data, "--resume", *DLINEAR, *more), expected) == []
+    out = capsys.readouterr().out
+    assert "training starts at the beginning" in out
+    assert "is of a run with --" in out
+
+
+def test_more_epochs_after_early_stopping(small_data, workdir, monkeypatch, capsys):
+    """They change nothing; more patience trains again, since the state is gone."""
+    monkeypatch.setattr(VALIDATION, after([3.0, 1.0, 2.0, 2.0, 0.5, 0.4]))
+    stopped = ("--patience", "2", *DLINEAR)
+    assert main(argv(LONG, small_data, "--train_epochs", "5", *stopped)) == 0
+    assert states() == []
+    steps = []
+    plain = ExpBasic.train_step
+    monkeypatch.setattr(
+        ExpBasic, "train_step", lambda self, *where: (steps.append(where), plain(self, *where))
+    )
+    capsys.readouterr()
+    for epochs in ("5", "6"):
+        assert main(argv(LONG, small_data, "--train_epochs", epochs, *stopped, "--resume")) == 0
+        assert "early stopping ended it after epoch 4" in capsys.readouterr().out
+        run = experiment(LONG, small_data, "--train_epochs", epochs, *stopped, "--resume")
+        run.train()
+        assert (run.progress.best.epoch, len(run.progress.history)) == (2, 4)
+    assert not steps
+    run = experiment(LONG, small_data, "--train_epochs", "6", "--resume", *DLINEAR)
+    run.train()
+    assert "training starts at the beginning" in capsys.readouterr().out
+    assert run.progress.best.epoch == 6
+
+
+def test_more_patience_continues(small_data, workdir, monkeypatch, capsys):
+    monkeypatch.setattr(VALIDATION, after([3.0, 1.0, 2.0, 2.0, 0.5, 0.4]))
+    more = ("--train_epochs", "6", *DLINEAR)
+    expected = trained(LONG, small_data, *more, "--checkpoints", "other")
+    trained(LONG, small_data, *more, "--patience", "2")  # not tested, so that its state stays
+    found = trained(LONG, small_data, *more, "--resume")
+    assert "continues the run with --patience 2, not 3" in capsys.readouterr().out
+    assert differ(found, expected) == []
+
+
+# A new start
+
+
+@pytest.mark.parametrize("where", ["training", "test"])
+def test_a_new_start_keeps_an_unfinished_run(small_data, workdir, monkeypatch, capsys, where):
+    line = argv(LONG, small_data, *DLINEAR)
+    with monkeypatch.context() as patch:
+        if where == "training":
+            once_at(patch, "train_step", 2, send(15), step=3)
+        else:
+            patch.setattr("exp.series.save_results", lambda *_, **__: send(15)())
+        assert main(line) == 143
+    (folder,) = Path("checkpoints").iterdir()
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    capsys.readouterr()
+    assert main(line) == 2
+    message = capsys.readouterr().err
+    assert "--resume continues it, --overwrite starts anew" in message
+    assert ("epoch 2 of 3" if where == "training" else "trained, but not tested") in message
+    assert {path: path.read_bytes() for path in folder.iterdir()} == before
+    assert main([*line, "--resume" if where == "test" else "--overwrite"]) == 0
+    assert main(line) == 0  # a finished one is replaced
+
+
+def test_the_states_of_a_finished_run(small_data, workdir, capsys):
+    assert main(argv(LONG, small_data, *DLINEAR)) == 0
+    assert states() == ["state.safetensors"]
+    assert "is kept: --resume with more --train_epochs continues" in capsys.readouterr().out
+
+
+def test_a_finished_run_without_its_state(small_data, workdir, monkeypatch, capsys):
+    """Deleted by hand: `run.json` and the checkpoint tell that nothing is left to train."""
+    line = argv(LONG, small_data, *DLINEAR)
+    assert main(line) == 0
+    (state,) = Path("checkpoints").glob("*/state.safetensors")
+    state.unlink()
+    monkeypatch.setattr(ExpBasic, "train_step", raises(AssertionError("trained again")))
+    assert main([*line, "--resume"]) == 0
+    assert "training was finished" in capsys.readouterr().out
+
+
+def test_a_test_of_an_unfinished_run_does_not_finish_it(small_data, workdir, monkeypatch, capsys):
+    """Its `run.json` is not that of a training."""
+    line = argv(LONG, small_data, *DLINEAR)
+    with monkeypatch.context() as patch:
+        once_at(patch, "train_step", 3, send(15), step=3)
+        assert main(line) == 143
+    assert main([*line, "--is_training", "0"]) == 0
+    (state,) = Path("checkpoints").glob("*/state.safetensors")
+    for path in state.parent.glob("state*"):
+        path.unlink()
+    capsys.readouterr()
+    assert main([*line, "--resume"]) == 0
+    assert "training starts at the beginning" in capsys.readouterr().out

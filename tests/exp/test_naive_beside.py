@@ -1,0 +1,153 @@
+"""Naive forecasts beside every forecast, and trainings that learn less than they, or diverge."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from exp.baselines import TrivialScores
+from exp.progress import EpochRecord
+from run import main
+from tests.exp.small_runs import argv
+
+LONG, SHORT = "long_term_forecast", "short_term_forecast"
+NAIVE = ("LastValue", "SeasonalNaive")
+
+
+def run(task: str, data: Path, *more: str) -> dict:
+    """Run, and return `run.json`."""
+    assert main(argv(task, data, "--train_epochs", "1", "--itr", "1", *more)) == 0
+    newest = max(Path("results").glob("*/run.json"), key=lambda path: path.stat().st_mtime_ns)
+    return json.loads(newest.read_text())
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        (),
+        ("--inverse", "--seq_len", "30"),
+        ("--features", "MS"),
+        ("--features", "S", "--season_length", "5"),
+        ("--zero_shot", "1", "--target_data", "made_up"),
+        ("--protocol", "published"),
+    ],
+)
+def test_they_are_those_of_the_models(small_data, workdir, capsys, more):
+    found = run(LONG, small_data, "--model", "DLinear", *more)["baselines"]
+    assert sorted(found) == sorted(NAIVE)
+    assert found["SeasonalNaive"].pop("season") == (5 if "--season_length" in more else 24)
+    printed = capsys.readouterr().out
+    for name in NAIVE:
+        scores = run(LONG, small_data, "--model", name, *more)["scores"]
+        assert found[name] == pytest.approx({key: scores[key] for key in ("mse", "mae")}, rel=1e-9)
+        assert f"mse {scores['mse']:.4g}, mae {scores['mae']:.4g}" in printed
+
+
+def test_of_m4(small_data, workdir):
+    more = ("--seasonal_patterns", "Weekly")
+    record = run(SHORT, small_data, "--model", "DLinear", *more)
+    naive = run(SHORT, small_data, "--model", "LastValue", *more)
+    assert list(record["baselines"]) == ["LastValue"]  # weeks have no season in M4
+    for name, value in record["baselines"]["LastValue"].items():
+        assert value == pytest.approx(naive["scores"][name], rel=1e-6)
+    seasonal = run(SHORT, small_data, "--model", "DLinear", *more, "--season_length", "4")
+    naive = run(SHORT, small_data, "--model", "SeasonalNaive", *more, "--season_length", "4")
+    found = seasonal["baselines"]["SeasonalNaive"]
+    assert found["season"] == 4
+    assert found["smape"] == pytest.approx(naive["scores"]["smape"], rel=1e-6)
+
+
+@pytest.mark.parametrize("season", ["unknown", "too long"])
+def test_without_a_season(small_data, workdir, season):
+    table = pd.read_csv(small_data / "made_up.csv")
+    if season == "unknown":
+        table["date"] = np.arange(len(table))
+        table.to_csv("own.csv", index=False)
+    else:
+        table.to_csv("own.csv", index=False)
+    more = ("--root_path", ".", "--data_path", "own.csv", "--seq_len", "20", "--model", "DLinear")
+    assert list(run(LONG, small_data, *more)["baselines"]) == ["LastValue"]
+
+
+def random_walk(path: str) -> None:
+    """Write a series that nothing forecasts better than its last value does."""
+    values = np.random.default_rng(0).standard_normal(700).cumsum()
+    dates = pd.date_range("2020-01-01", periods=700, freq="h")
+    pd.DataFrame({"date": dates, "OT": values}).to_csv(path, index=False)
+
+
+def test_a_run_that_loses_says_so(small_data, workdir, capsys):
+    random_walk("walk.csv")
+    walk = ("--root_path", ".", "--data_path", "walk.csv")
+    lost = run(LONG, small_data, *walk, "--model", "DLinear", "--learning_rate", "1e-9")
+    out = capsys.readouterr().out
+    mse, last = lost["scores"]["mse"], lost["baselines"]["LastValue"]["mse"]
+    assert mse > last
+    assert f"DLinear loses to the last value forecast: mse {mse:.4g} against {last:.4g}" in out
+    score = lost["best_epoch"]["validation"]
+    trivial = lost["validation"]["trivial"]["the last value"]
+    assert f"did not learn: validation mse {score:.4g} (epoch 1) against {trivial:.4g}" in out
+    assert not lost["validation"]["diverged"]
+    run(LONG, small_data, *walk, "--model", "LastValue")
+    assert "loses" not in capsys.readouterr().out
+    run(LONG, small_data, "--model", "DLinear", "--train_epochs", "3")
+    out = capsys.readouterr().out
+    assert "loses" not in out
+    assert "did not learn" not in out
+
+
+def test_a_diverged_training(small_data, workdir, capsys):
+    line = argv(LONG, small_data, "--learning_rate", "50", "--do_predict")
+    assert main(line) == 2
+    said = capsys.readouterr()
+    assert said.err.count("\n") == 1
+    assert said.err.startswith("error: training diverged, and no epoch is good: validation mse ")
+    assert "of the last value; try a smaller --learning_rate" in said.err
+    epochs = [text for text in said.out.splitlines() if text.startswith("epoch ")]
+    assert [text.rpartition("| ")[2] for text in epochs] == 3 * ["diverged"]
+    (path,) = Path("results").glob("*/run.json")
+    record = json.loads(path.read_text())
+    assert record["scores"]["mse"] > 1000
+    assert record["validation"]["diverged"]
+    assert not (path.parent / "forecast.csv").exists()
+    assert main(line) == 2  # it may be tried again
+
+
+def epoch(validation: float | None) -> EpochRecord:
+    return EpochRecord(3, 0.5, validation, None, 1e-3, 1.0)
+
+
+def test_the_limits(capsys):
+    errors = TrivialScores("mse", False, {"the last value": 0.02, "the mean": 4.0})
+    assert [errors.diverged(score) for score in (399.0, 401.0, None)] == [False, True, False]
+    errors.check(epoch(0.01))
+    errors.check(epoch(None))
+    assert capsys.readouterr().out == ""
+    errors.check(epoch(0.03))
+    assert "mse 0.03 (epoch 3) against 0.02 of the last value" in capsys.readouterr().out
+    constant = TrivialScores("mse", False, {"the last value": 0.0, "the mean": 0.0})
+    assert not constant.diverged(0.01)
+    shares = TrivialScores("accuracy", True, {"the most frequent class": 0.5})
+    shares.check(epoch(0.75))
+    shares.check(epoch(0.5))
+    assert capsys.readouterr().out == ""
+    shares.check(epoch(0.4))
+    assert "accuracy 0.4" in capsys.readouterr().out
+    assert not shares.diverged(1e9)
+    TrivialScores("mse", False, {}).check(epoch(1e9))
+
+
+@pytest.mark.parametrize("task", ["imputation", "anomaly_detection", "classification", SHORT])
+def test_of_other_tasks(small_data, workdir, task):
+    trivial = run(task, small_data, "--model", "DLinear")["validation"]["trivial"]
+    if task == "classification":
+        assert trivial == {"the most frequent class": 0.5}
+    elif task == "imputation":
+        values = pd.read_csv(small_data / "made_up.csv").iloc[:, 1:].to_numpy()
+        train, val = values[:420], values[420 - 24 : 480]
+        expected = (((val - train.mean(0)) / train.std(0)) ** 2).mean()
+        assert trivial["the mean of the training rows"] == pytest.approx(expected, rel=1e-5)
+    else:
+        assert all(0 < score < 100 for score in trivial.values())

@@ -1,0 +1,141 @@
+"""`--refit`: the model that forecasts has seen all rows."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.preprocessing import StandardScaler
+
+from exp.checkpoint import read_checkpoint
+from exp.refit import ExpRefit
+from run import main
+from tests.exp.small_runs import Killed, argv, once_at, raises
+from utils.results import REFIT
+
+LONG = "long_term_forecast"
+VALIDATION = "exp.exp_long_term_forecasting.ExpLongTermForecasting.validation_score"
+ROWS, WINDOW = 600, 24 + 8
+
+
+def line(data: Path, *more: str) -> list[str]:
+    return argv(LONG, data, "--model", "DLinear", *more)
+
+
+def of_folder(folder: Path) -> dict:
+    """What a run has left: `run.json`, forecast, both checkpoints."""
+    (results,) = (folder / "results").iterdir()
+    (refit,) = folder.glob("checkpoints/*/checkpoint.refit.safetensors")
+    return {
+        "record": json.loads((results / "run.json").read_text()),
+        "forecast": pd.read_csv(results / "forecast.csv"),
+        "first": read_checkpoint(refit.with_name("checkpoint.safetensors")),
+        "refit": read_checkpoint(refit),
+    }
+
+
+@pytest.fixture(scope="module")
+def refitted(small_data, tmp_path_factory) -> dict:
+    """A run whose second epoch of three is the best one."""
+    folder = tmp_path_factory.mktemp("refit")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setattr(VALIDATION, lambda self: [3.0, 1.0, 2.0][self.progress.epoch - 1])
+        assert main(line(small_data, "--refit")) == 0
+    return of_folder(folder) | {"folder": folder}
+
+
+def test_epochs_rows_and_scaling(refitted, small_data):
+    notes = refitted["refit"].metadata
+    assert len(notes["epochs"]) == 2
+    assert {epoch["validation"] for epoch in notes["epochs"]} == {None}
+    table = pd.read_csv(small_data / "made_up.csv")[notes["columns"]]
+    expected = StandardScaler().fit(table.to_numpy())
+    np.testing.assert_allclose(notes["scaler"]["mean"], expected.mean_, rtol=1e-12)
+    np.testing.assert_allclose(notes["scaler"]["scale"], expected.scale_, rtol=1e-12)
+    assert refitted["first"].metadata["scaler"] != notes["scaler"]
+    assert "NaN" not in json.dumps(notes)
+
+
+def test_the_record(refitted, small_data, workdir, monkeypatch):
+    record = refitted["record"]
+    monkeypatch.setattr(VALIDATION, lambda self: [3.0, 1.0, 2.0][self.progress.epoch - 1])
+    assert main(line(small_data)) == 0
+    (path,) = Path("results").glob("*/run.json")
+    assert record["scores"] == json.loads(path.read_text())["scores"]
+    assert record["refit"]["checkpoint"].endswith("checkpoint.refit.safetensors")
+    assert [epoch["epoch"] for epoch in record["refit"]["epochs"]] == [1, 2]
+    assert record["best_epoch"]["epoch"] == 2
+    assert list(Path("checkpoints").glob(f"*/*{REFIT}*")) == []
+
+
+def test_the_forecast_is_that_of_the_refit(refitted, workdir, monkeypatch, capsys):
+    for name in ("refit", "first"):
+        path = refitted[name].path
+        assert main(["--checkpoint", str(path), "--do_predict"]) == 0
+        (found,) = Path("results").glob("*/forecast.csv")
+        same = pd.read_csv(found).equals(refitted["forecast"])
+        assert same == (name == "refit")
+        assert ("trained on all rows" in capsys.readouterr().err) == (name == "refit")
+        found.unlink()
+
+
+@pytest.mark.parametrize("refit", [False, True])
+def test_killed_and_resumed(refitted, small_data, workdir, monkeypatch, capsys, refit):
+    """In the third epoch of the first training, or in the second one of the refit."""
+    monkeypatch.setattr(VALIDATION, lambda self: [3.0, 1.0, 2.0][self.progress.epoch - 1])
+    command = line(small_data, "--refit", "--save_every", "5")
+    with monkeypatch.context() as patch:
+        if refit:
+            kill_refit(patch)
+        else:
+            once_at(patch, "train_step", 3, raises(Killed()), step=7)
+        with pytest.raises(Killed):
+            main(command)
+    assert main(command) == 2
+    assert ("its refit" if refit else "epoch 3 of 3") in capsys.readouterr().err
+    assert main([*command, "--resume"]) == 0
+    said = capsys.readouterr().out
+    assert f"epoch {2 if refit else 3}, after step 5" in said
+    assert ("training was finished" in said) == refit
+    found = of_folder(workdir)
+    assert found["forecast"].equals(refitted["forecast"])
+    for name in ("first", "refit"):
+        expected = refitted[name].state
+        assert all(value.equal(expected[key]) for key, value in found[name].state.items())
+
+
+def kill_refit(patch: pytest.MonkeyPatch) -> None:
+    """Kill the next refit in its second epoch."""
+    plain = ExpRefit.train_step
+
+    def step(self, number, index):
+        if self.progress.epoch == 2 and number == 7:
+            raise Killed
+        plain(self, number, index)
+
+    patch.setattr(ExpRefit, "train_step", step)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        ("--is_training", "0"),
+        ("--percent", "10"),
+        ("--zero_shot", "1"),
+        ("--task_name", "imputation"),
+    ],
+)
+def test_refused(small_data, refused, more):
+    assert "--refit" in refused(line(small_data, "--refit", *more))
+
+
+def test_a_naive_model_has_nothing_to_refit(small_data, workdir):
+    assert main(argv(LONG, small_data, "--model", "LastValue", "--refit")) == 0
+    assert len(list(Path("results").glob("*/forecast.csv"))) == 1
+
+
+def test_all_windows(small_data, workdir, capsys):
+    assert main(line(small_data, "--refit", "--train_epochs", "1")) == 0
+    assert f"windows: {ROWS - WINDOW + 1}; epochs: 1" in capsys.readouterr().out

@@ -8,20 +8,18 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 import torch
 from torch import Tensor
 
 from data_provider.csv_source import NoWindowError, SeriesSource, target_args
-from data_provider.timestamps import format_timestamps, future_dates
+from data_provider.timestamps import future_dates
 from data_provider.windows import WindowDataset
 from exp.baselines import naive_errors
-from exp.intervals import INTERVALS, IntervalTest, thinned
-from exp.record import account
+from exp.future import write_forecast
+from exp.intervals import INTERVALS, Intervals, IntervalTest, thinned
 from exp.series import ExpSeries
 from utils.batch import Batch
 from utils.errors import UserError
-from utils.files import whole_file
 from utils.metrics import ErrorSums, PlacedErrorSums
 from utils.naive import LAST_VALUE, naive_forecast, print_naive
 from utils.plots import errors_of, plot_forecast, window_title, with_mse
@@ -34,6 +32,7 @@ class ExpLongTermForecasting(ExpSeries):
     """Train on a CSV; test on its test split or, zero-shot, on that of another CSV."""
 
     calibration_set: WindowDataset | None = None  # of prediction intervals
+    intervals: Intervals | None = None
 
     def resolve_args(self, args: Namespace) -> Namespace:
         """Refuse a horizon of 0."""
@@ -51,7 +50,7 @@ class ExpLongTermForecasting(ExpSeries):
         self.note_files(source, test_source)
         self.n_channels = len(test_source.columns)
         if args.level:
-            self.calibration_set = test_source.split("val").to(self.device)
+            self.calibration_set = self._calibration_set(test_source)
         if args.do_predict:
             self.future = future_dates(test_source.table, args.pred_len)
             self.tail = test_source.tail(self.future, self._saved_scaler()).to(self.device)
@@ -73,6 +72,15 @@ class ExpLongTermForecasting(ExpSeries):
             self.test_set = None  # too few rows for a test: forecast only
         else:
             print(f"test errors are standardised by the training rows of {test_source.table.path}")
+
+    def _calibration_set(self, source: SeriesSource) -> WindowDataset | None:
+        """Return the windows of the validation split, or None if a forecast does without them."""
+        try:
+            return source.split("val").to(self.device)
+        except NoWindowError:
+            if self.args.is_training or not self.args.do_predict:
+                raise
+            return None
 
     def _warn_of_refit(self) -> None:
         """Say that a test is of rows that the model was trained on."""
@@ -169,9 +177,12 @@ class ExpLongTermForecasting(ExpSeries):
         return IntervalTest(self.args.level, calibration, windows.pred_len, units)
 
     def save_intervals(self, test: IntervalTest) -> dict[str, object]:
-        """Write the intervals beside the results, and print their scores, which are returned."""
+        """Write the intervals beside results and checkpoint; print and return their scores."""
+        self.intervals = test.intervals
         if self.folders.writes:
-            test.intervals.save(self.folders.results / INTERVALS)
+            self.intervals.save(self.folders.results / INTERVALS)
+            if self.args.is_training and self.objective.trained:
+                self.intervals.save(self.folders.best_checkpoint.with_name(INTERVALS))
         for line in test.lines():
             print(line)
         return test.results() | {"original_units": self.original_units}
@@ -210,22 +221,7 @@ class ExpLongTermForecasting(ExpSeries):
 
     def predict(self) -> None:
         """Forecast from the end of the file, in original units, and write `forecast.csv`."""
-        windows, dates, given = self.tail, self.future, self.source.table
-        batch = self.with_marks(Batch(windows.values[None]), windows, self.one(0))
-        pred = windows.inverse_transform(windows.scored(self.evaluation.predict(batch)))[0]
-        columns = [self.args.target] if windows.target is not None else windows.columns
-        table = pd.DataFrame(pred.cpu().numpy().astype(np.float64), columns=columns)
-        table = table[[name for name in given.columns if name in columns]]
-        table.insert(0, "date", format_timestamps(dates, given.offset, given.date_only))
-        path = self.folders.results / "forecast.csv"
-        if self.folders.writes:
-            with whole_file(path) as part:
-                table.to_csv(part, index=False)
-        if self.test_set is None and not self.args.is_training:
-            self.folders.save_record(
-                account(self, {}, forecast_from=str(given.path), filled=self.filled)
-            )
-        print(f"forecast of {table['date'].iloc[0]} to {table['date'].iloc[-1]} in {path}")
+        write_forecast(self)
 
     def _saved_scaler(self) -> "StandardScaler | None":
         """Return the scaler in the checkpoint if it is for these columns."""

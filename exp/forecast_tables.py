@@ -116,11 +116,6 @@ def by_time(
     return pd.DataFrame({name: columns[name] for name in panel.names})
 
 
-def bounds_of(model: str, level: float) -> tuple[str, str]:
-    """Names of the columns of an interval, as neuralforecast has them."""
-    return f"{model}-lo-{level:g}", f"{model}-hi-{level:g}"
-
-
 def cut(panel: Panel, rows: int) -> Panel:
     """Leave out the last `rows` rows of each table, at least one.
 

@@ -17,13 +17,13 @@ from data_provider.frames import Panel
 from data_provider.timestamps import RECENT
 from exp.forecast_tables import (
     Form,
-    bounds_of,
     by_time,
     check_steps,
     cut,
     first_steps,
     recent,
 )
+from exp.intervals import bounds_of
 from exp.panel import ExpPanel
 from exp.predictor import Predictor
 from exp.sharing import Shared

@@ -38,6 +38,11 @@ def spread(x: Tensor) -> Tensor:
     return x.std(dim=1, keepdim=True, unbiased=False)
 
 
+def bounds_of(name: str, level: float) -> tuple[str, str]:
+    """Names of the columns of the interval of a forecast, as neuralforecast has them."""
+    return f"{name}-lo-{level:g}", f"{name}-hi-{level:g}"
+
+
 def tails(level: float) -> tuple[float, float]:
     """Probabilities below the lower and the upper bound of a level in %."""
     return (1 - level / 100) / 2, (1 + level / 100) / 2

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 
 from data_provider.frames import Panel
-from exp.forecast_tables import Form, bounds_of
-from exp.intervals import Intervals, check_levels
+from exp.forecast_tables import Form
+from exp.intervals import Intervals, bounds_of, check_levels
 from exp.panel import ExpPanel, pad
 from exp.parameters import Parameters
 from utils.errors import UserError

@@ -20,7 +20,7 @@ class ExpRefit(ExpLongTermForecasting):
     """
 
     def __init__(self, first: ExpLongTermForecasting, args: Namespace, iteration: int):
-        self.first = first.folders
+        self.first, self.intervals = first.folders, first.intervals
         super().__init__(
             Namespace(**vars(args) | {"train_epochs": first.progress.best.epoch}), iteration
         )

@@ -106,8 +106,9 @@ def series_table(
         table = _filled(table, text, missing, fill)
     else:
         refuse_values(source, columns, values, ~(np.abs(values) <= MAX_MAGNITUDE))
-        warn_of_irregularities(source, text, dates)
     warn_of_duplicates(source, text, dates)
+    if not fill:
+        warn_of_irregularities(source, text, dates)
     return table
 
 

@@ -111,7 +111,8 @@ def from_checkpoint(args: Namespace, path: Path, trained: Mapping[str, object]) 
     if "model_id" not in given:
         on = Path(args.data_path).stem if "data_path" in given else "tested"
         args.model_id = file_name(f"{trained.get('model_id')}_{on}")
-    own = {name for name in DEPENDENT if trained.get(name) is not None}
+    used = {"task_loss", *args.model_options}.intersection(DEPENDENT)
+    own = {name for name in used if trained.get(name) is not None}
     if args.features != "M" and "target" in trained.get("given", ()):
         own.add("target")
     args.given = sorted(own.union(given))

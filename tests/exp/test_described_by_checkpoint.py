@@ -1,0 +1,230 @@
+"""A checkpoint describes itself: `run.py --checkpoint FILE` needs nothing else."""
+
+import contextlib
+import io
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from exp.checkpoint import read_checkpoint, save_tensors
+from run import EXPERIMENTS, main
+from tests.conftest import ROOT
+from tests.exp.small_runs import argv
+from utils.files import read_notes
+from utils.options import parse_args
+
+LONG = "long_term_forecast"
+
+
+@pytest.fixture(scope="module")
+def trained(small_data, tmp_path_factory):
+    """Train a task in a folder of its own, once; returns the checkpoint."""
+    known = {}
+
+    def train(task: str, model: str = "DLinear", *more: str) -> Path:
+        if (task, model, more) not in known:
+            folder = tmp_path_factory.mktemp("trained")
+            line = argv(task, small_data, "--train_epochs", "1", "--model", model, *more)
+            quiet = contextlib.redirect_stdout(io.StringIO())
+            with contextlib.chdir(folder), quiet, contextlib.redirect_stderr(io.StringIO()):
+                assert main(line) == 0
+            (known[task, model, more],) = folder.glob("checkpoints/*/checkpoint.safetensors")
+        return known[task, model, more]
+
+    return train
+
+
+def record(folder: Path) -> dict:
+    (path,) = folder.glob("results/*/run.json")
+    return json.loads(path.read_text())
+
+
+def parsed(*words: object):
+    return parse_args(["--checkpoint", *map(str, words)])
+
+
+@pytest.mark.parametrize("task", EXPERIMENTS)
+@pytest.mark.parametrize("model", ["CALF", "DLinear"])
+def test_alone(trained, workdir, task, model):
+    if task != LONG and model == "CALF":
+        pytest.skip("the options of a task are those of any model")
+    path = trained(task, model)
+    before = (path.parents[2] / "results").rglob("*")
+    before = {file: file.read_bytes() for file in before if file.is_file()}
+    assert main(["--checkpoint", str(path)]) == 0
+    ours, theirs = record(workdir), record(path.parents[2])
+    assert ours["scores"] == theirs["scores"]
+    assert ours["folder"] != theirs["folder"]
+    assert {file: file.read_bytes() for file in before} == before
+
+
+def test_a_new_file(trained, small_data, workdir, capsys):
+    """Of the working folder; too few rows for a test; in original units, with its own scaling."""
+    table = pd.read_csv(small_data / "made_up.csv").tail(30)
+    table.to_csv("new.csv", index=False)
+    path = trained(LONG)
+    assert main(["--checkpoint", str(path), "--data_path", "new.csv", "--do_predict"]) == 0
+    (forecast,) = Path("results").glob("*/forecast.csv")
+    first = pd.read_csv(forecast)
+    assert len(first) == 8
+    said = capsys.readouterr()
+    assert "forecast only" in said.out
+    assert said.err == ""
+    assert "_chaos_new_" in forecast.parent.name
+    full = argv(LONG, workdir, "--is_training", "0", "--model", "DLinear", "--do_predict")
+    words = ("--data_path", "new.csv", "--checkpoint", str(path), "--des", "full")
+    assert main([*full, *words]) == 0
+    (other,) = Path("results").glob("*_full_*/forecast.csv")
+    assert pd.read_csv(other).equals(first)
+
+
+def test_where_a_file_is_looked_for(trained, small_data, workdir):
+    path = trained(LONG)
+    assert parsed(path).root_path == str(small_data)
+    assert parsed(path, "--data_path", "made_up.csv").root_path == str(small_data)
+    shutil.copy(small_data / "made_up.csv", "made_up.csv")
+    assert parsed(path, "--data_path", "made_up.csv").root_path == "."
+    assert parsed(path, "--data_path", "nowhere.csv").root_path == "."
+    assert parsed(path, "--data_path", "x.csv", "--root_path", "y").root_path == "y"
+    assert parsed(path.parent).checkpoint == str(path)
+    assert parsed(path, "--model_id", "mine").model_id == "mine"
+
+
+@pytest.mark.parametrize(
+    ("file", "data"), [("ETTh2.csv", "ETTh2"), ("new.csv", "custom"), ("ETTh1_new.csv", "custom")]
+)
+def test_the_splits_of_another_file(trained, workdir, file, data):
+    arguments = {"data": "ETTm1", "data_path": "ETTm1.csv", "zero_shot": 1, "target_data": "ETTh1"}
+    path = with_arguments(trained(LONG), **arguments)
+    alone = parsed(path)
+    assert (alone.data, alone.zero_shot) == ("ETTm1", 1)
+    found = parsed(path, "--data_path", file)
+    assert (found.data, found.zero_shot) == (data, 0)
+    assert parsed(path, "--data_path", file, "--data", "ETTm2").data == "ETTm2"
+    assert parsed(trained(LONG), "--data_path", file).data == "custom"
+
+
+def with_arguments(path: Path, **changed: object) -> Path:
+    """Copy a checkpoint to the working folder, with other options in its notes."""
+    read = read_checkpoint(path)
+    notes = read.metadata | {"arguments": read.metadata["arguments"] | changed}
+    save_tensors("changed.safetensors", read.state, notes)
+    return Path("changed.safetensors")
+
+
+def test_every_option_of_the_training(trained, workdir):
+    more = ("--dropout", "0.3", "--distil", "--inverse", "--output_attention", "--des", "-x y")
+    path = trained(LONG, "DLinear", *more, "--p_hidden_dims", "3", "4", "--individual")
+    before, now = read_notes(path)["arguments"], vars(parsed(path))
+    own = {"is_training", "model_id", "checkpoint", "command", "given", "use_gpu", "threads"}
+    assert {name: now[name] for name in before.keys() - own} == {
+        name: before[name] for name in before.keys() - own
+    }
+    assert now["is_training"] == 0
+    assert now["use_gpu"] is True  # the machine may be another one
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("--seq_len 48", "--seq_len 48: .* was trained with --seq_len 24"),
+        ("--pred_len=16", "--pred_len 16"),
+        ("--learning_rate 1", "--learning_rate 1.0"),
+        ("--model CALF", "was trained with --model DLinear"),
+        ("--features S", "--features S"),
+        ("--task_name imputation", "--task_name imputation"),
+        ("--individual", "--individual True"),
+        ("--is_training 1", "--is_training 0"),
+        ("--resume", "--is_training 1"),
+    ],
+)
+def test_contradictions(trained, refused, given, said):
+    message = refused(["--checkpoint", str(trained(LONG)), *given.split()])
+    assert re.search(said, message)
+
+
+def test_what_may_differ(trained):
+    words = (
+        "--inverse --threads 1 --use_gpu 0 --des d --overwrite --fill_missing linear --seq_len 24"
+    )
+    args = parsed(trained(LONG), *words.split())
+    assert (args.inverse, args.threads, args.fill_missing) == (True, 1, "linear")
+
+
+def test_published_command_lines(trained, small_data, refused):
+    """They repeat the options of training, of which those of the model must be the same."""
+    path = trained(LONG, "CALF")
+    full = argv(LONG, small_data, "--is_training", "0", "--checkpoint", str(path))
+    assert main([*full, "--learning_rate", "7", "--train_epochs", "9", "--r", "8"]) == 0
+    assert "--r 4: " in refused([*full, "--r", "4"])
+    assert "--gpt_layers 1: " in refused([*full, "--gpt_layers", "1"])
+
+
+def test_files_without_notes(trained, workdir, refused):
+    torch.save({"a": torch.ones(3)}, "x.pth")
+    assert "does not tell the options of its training" in refused(["--checkpoint", "x.pth"])
+    cut = Path("cut.safetensors")
+    cut.write_bytes(trained(LONG).read_bytes()[:-8])
+    assert "does not tell the options of its training" in refused(["--checkpoint", str(cut)])
+    for name in ("absent.safetensors", "."):
+        assert "no such file; check --checkpoint" in refused(["--checkpoint", name])
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"seq_len": "many"}, {"seq_len": -1}, {"model": "Autoformer"}, {"loss": 3, "cos": [1, 2]}],
+)
+def test_notes_that_are_no_options(trained, workdir, capsys, changed):
+    path = with_arguments(trained(LONG), **changed)
+    with pytest.raises(SystemExit) as stop:
+        parsed(path)
+    assert stop.value.code == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+# Paths
+
+
+def test_wrong_paths_need_no_torch(trained, small_data, workdir):
+    np.save("words.npy", np.ones((24, 12), dtype=np.float32))
+    (workdir / "file").write_text("")
+    calf = argv(LONG, small_data)
+    lines = {
+        "no.csv: no such file": [*calf, "--data_path", "no.csv"],
+        "--llm ./no: no such folder": [*calf, "--llm", "./no"],
+        "--llm file: a file": [*calf, "--llm", "file"],
+        "no.pt: no such file": [*calf, "--word_embedding_path", "no.pt"],
+        "elsewhere.csv: no such file": [*calf, "--zero_shot", "1", "--target_data", "elsewhere"],
+        "no/m4: no such folder": argv("short_term_forecast", Path("no/m4")),
+        "no/uea: no such folder": argv("classification", Path("no/uea")),
+        "no.pth: no such file": [*calf, "--is_training", "0", "--checkpoint", "no.pth"],
+        "no.safetensors: no such file": ["--checkpoint", "no.safetensors"],
+        "new.csv: no such file": ["--checkpoint", str(trained(LONG)), "--data_path", "new.csv"],
+        "was trained with": ["--checkpoint", str(trained(LONG)), "--seq_len", "3"],
+    }
+    program = (
+        "import sys, json, run\n"
+        "for line in json.load(sys.stdin):\n"
+        "    try: code = run.main(line)\n"
+        "    except SystemExit as end: code = end.code\n"
+        "    print(code, 'torch' in sys.modules, 'transformers' in sys.modules)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        input=json.dumps(list(lines.values())), capture_output=True, text=True, check=True,
+        env={"PYTHONPATH": str(ROOT), "PATH": ""}, timeout=60,
+    )  # fmt: skip
+    said = [text for text in done.stdout.splitlines() if not text.startswith("options of ")]
+    assert said == len(lines) * ["2 False False"]
+    errors = [text for text in done.stderr.splitlines() if text.startswith("error: ")]
+    assert len(errors) == len(lines)
+    for start, error in zip(lines, errors, strict=True):
+        assert start in error

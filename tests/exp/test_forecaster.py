@@ -186,6 +186,14 @@ def test_another_backbone_is_an_error(wide, calf, tmp_path):
         CALFForecaster.load(tmp_path, llm_weights="random")
 
 
+def test_pictures(long, wide, tmp_path):
+    forecaster = CALFForecaster(h=8, level=[80], **DLINEAR).fit(long)
+    paths = forecaster.plot(tmp_path / "some.png")
+    assert [path.name for path in paths] == ["some.png", "some.pdf"]
+    assert all(path.stat().st_size > 5000 for path in paths)
+    assert forecaster.plot(tmp_path / "other.svg", long.tail(100), h=4) == [tmp_path / "other.svg"]
+
+
 def test_pushed_to_a_hub(wide, tmp_path, monkeypatch):
     forecaster = CALFForecaster(h=8, **DLINEAR).fit(wide)
     uploaded = {}

@@ -2,8 +2,11 @@
 what people's frames have."""
 
 import json
+import os
 import subprocess
 import sys
+import threading
+from http.server import ThreadingHTTPServer
 
 import numpy as np
 import pandas as pd
@@ -14,6 +17,7 @@ from sklearn.base import clone
 from exp.forecaster import CALFForecaster
 from run import main
 from tests.conftest import ROOT
+from tests.layers.test_hub import MODEL, Hub
 from utils.errors import UserError
 
 SMALL = {"input_size": 24, "verbose": False, "use_gpu": False}
@@ -214,6 +218,36 @@ def test_pushed_to_a_hub(wide, tmp_path, monkeypatch):
     monkeypatch.setattr("huggingface_hub.hub_mixin.HfApi", Api)
     assert forecaster.push_to_hub("someone/forecaster") == "a commit"
     assert {"README.md", "config.json", "model.safetensors"} <= uploaded.keys()
+
+
+def test_from_a_hub(wide, tmp_path, monkeypatch):
+    """By its id, from a server that speaks as the hub does, then from the cache."""
+    forecaster = CALFForecaster(h=8, **DLINEAR).fit(wide)
+    forecaster.save(tmp_path / "saved")
+    monkeypatch.setattr(Hub, "folder", tmp_path / "saved")
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    wide.to_csv(tmp_path / "data.csv", index=False)
+    code = (
+        "import pandas as pd\nfrom exp.forecaster import CALFForecaster\n"
+        f"found = CALFForecaster.from_pretrained('{MODEL}', verbose=False)\n"
+        f"table = found.predict(pd.read_csv(r'{tmp_path / 'data.csv'}'))\n"
+        f"table.to_pickle(r'{tmp_path / 'table.pkl'}')"
+    )
+    environment = os.environ | {
+        "HF_ENDPOINT": f"http://127.0.0.1:{server.server_port}", "HF_HOME": str(tmp_path / "cache")
+    }  # fmt: skip
+    for _ in range(2):
+        done = subprocess.run(
+            [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+        pd.testing.assert_frame_equal(
+            pd.read_pickle(tmp_path / "table.pkl"), forecaster.predict(wide)
+        )
+        server.shutdown()
+        server.server_close()
+        environment["HF_HUB_OFFLINE"] = "1"
 
 
 def test_scikit_learns_conventions(wide):

@@ -15,6 +15,7 @@ import torch
 from sklearn.base import clone
 
 from exp.forecaster import CALFForecaster
+from models.registry import model_names
 from run import main
 from tests.conftest import ROOT
 from tests.layers.test_hub import MODEL, Hub
@@ -274,6 +275,21 @@ def test_all_rows_without_validation(wide):
     with pytest.raises(UserError, match="no validation windows"):
         forecaster.predict(level=[80])
     assert len(forecaster.predict(wide, level=[80], recalibrate=True)) == 8
+
+
+@pytest.mark.parametrize("panel", ["channels", "pooled"])
+@pytest.mark.parametrize("model", [name for name in model_names() if name != "LLaTA"])
+def test_any_model_by_name(model, panel, wide, calf, tmp_path):
+    sizes = {"d_model": 24, "d_ff": 16, "n_heads": 2, "e_layers": 1}
+    forecaster = CALFForecaster(h=8, model=model, panel=panel, **calf, **sizes).fit(wide)
+    table = forecaster.predict(level=[80])
+    assert np.isfinite(table.drop(columns="date")).all(axis=None)
+    forecaster.save(tmp_path)
+    loaded = CALFForecaster.load(tmp_path)
+    pd.testing.assert_frame_equal(loaded.predict(wide, level=[80]), table)
+    if model == "LastValue":
+        last = wide.drop(columns="date").iloc[-1]
+        np.testing.assert_allclose(table[list(last.index)], [last] * 8, rtol=1e-5)
 
 
 def test_time_marks_of_a_forecast(wide, workdir, synthetic_csv):

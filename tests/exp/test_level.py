@@ -66,7 +66,7 @@ def test_the_checkpoint_keeps_them(run, workdir, synthetic_csv):
     (checkpoint,) = workdir.glob("checkpoints/*/checkpoint.safetensors")
     forecaster = CALFForecaster.load(checkpoint, verbose=False)
     kept = Intervals.load(checkpoint.with_name("intervals.safetensors"))
-    assert forecaster.intervals.windows == kept.windows == 53
+    assert forecaster.intervals.windows == kept.windows
     table = pd.read_csv(synthetic_csv).tail(30)
     table.to_csv("few.csv", index=False)
     assert main(["--checkpoint", str(checkpoint), "--data_path", "few.csv", "--do_predict",

@@ -5,6 +5,7 @@ import sys
 import warnings
 from collections import Counter
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -364,13 +365,20 @@ def season_length(table: "SeriesTable") -> int:
     return next((steps for limit, steps in longest.items() if days < limit), 1)
 
 
+@lru_cache(maxsize=256)
+def _known_step(microseconds: bytes) -> pd.offsets.BaseOffset | None:
+    """Return the usual step of timestamps, found once for many series of the same calendar."""
+    return usual_step(pd.DatetimeIndex(np.frombuffer(microseconds, "datetime64[us]")))
+
+
 def future_dates(table: "SeriesTable", steps: int) -> pd.DatetimeIndex:
     """Continue a table's timestamps by `steps`, at the usual step of the most recent ones.
 
     Raises:
         UserError: there are not two different timestamps.
     """
-    step = usual_step(table.dates[-RECENT:]) or usual_step(table.dates)
+    recent = table.dates[-RECENT:].as_unit("us")
+    step = _known_step(recent.asi8.tobytes()) or usual_step(table.dates)
     if step is None:
         raise UserError(
             f"{table.path}: column date: two different timestamps are needed to infer the step "

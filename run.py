@@ -10,7 +10,6 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from exp.paths import check_paths
 from utils.command_line import guarded
 from utils.interrupts import Interrupted, handle
 from utils.launch import (
@@ -124,6 +123,8 @@ def run_here_or_launch(args: argparse.Namespace, argv: list[str]) -> int:
     Raises:
         UserError: a file is missing, or a GPU is not visible.
     """
+    from exp.paths import check_paths  # whose NumPy --help does not need
+
     check_paths(args)
     gpus = None
     if args.use_multi_gpu and not under_launcher():

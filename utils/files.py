@@ -12,9 +12,6 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-import numpy as np
-from numpy.lib import format as npy
-
 from utils.errors import UserError
 
 if TYPE_CHECKING:
@@ -167,10 +164,13 @@ class NpyWriter:
     """
 
     def __init__(self, file: BinaryIO, shape: tuple[int, ...]):
+        from numpy.lib import format as npy  # NumPy is slow to import, too
+
         self._file = file
         header = {"descr": "<f4", "fortran_order": False, "shape": shape}
         npy.write_array_header_1_0(file, header)
 
     def write(self, batch: "Tensor") -> None:
         """Append `batch`, whose axes after the first are those of the array."""
-        self._file.write(np.ascontiguousarray(batch.cpu().numpy(), dtype="<f4").data)
+        array = batch.cpu().numpy().astype("<f4", order="C", copy=False)
+        self._file.write(array.data)

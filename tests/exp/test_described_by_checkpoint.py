@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from exp.checkpoint import read_checkpoint, save_tensors
+from exp.exp_long_term_forecasting import ExpLongTermForecasting
 from run import EXPERIMENTS, main
 from tests.conftest import ROOT
 from tests.exp.small_runs import argv
@@ -22,6 +23,14 @@ from utils.files import read_notes
 from utils.options import parse_args
 
 LONG = "long_term_forecast"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def without_plots():
+    """They take most of the time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ExpLongTermForecasting, "_plot", lambda *_: None)
+        yield
 
 
 @pytest.fixture(scope="module")

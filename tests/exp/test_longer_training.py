@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from exp.exp_basic import ExpBasic
+from exp.exp_long_term_forecasting import ExpLongTermForecasting
 from run import main
 from tests.exp.small_runs import argv, differ, experiment, once_at, raises, send, trained
 from utils.interrupts import Interrupted
@@ -12,6 +13,12 @@ from utils.interrupts import Interrupted
 LONG = "long_term_forecast"
 VALIDATION = "exp.exp_long_term_forecasting.ExpLongTermForecasting.validation_score"
 DLINEAR = ("--model", "DLinear")
+
+
+@pytest.fixture(autouse=True)
+def without_plots(monkeypatch):
+    """They take most of the time."""
+    monkeypatch.setattr(ExpLongTermForecasting, "_plot", lambda *_: None)
 
 
 def states() -> list[str]:
@@ -24,23 +31,24 @@ def after(errors: list[float]):
 
 
 @pytest.mark.parametrize(
-    "more",
+    ("epochs", "more"),
     [
-        (),
-        ("--tmax", "2", *DLINEAR),
-        *(("--cos", "0", "--lradj", name, *DLINEAR) for name in ("type1", "type2", "type3")),
+        ((1, 2), ()),
+        ((2, 5), ("--tmax", "2", *DLINEAR)),
+        *(((2, 5), ("--cos", "0", "--lradj", f"type{n}", *DLINEAR)) for n in (1, 2, 3)),
     ],
 )
-def test_more_epochs(small_data, workdir, capsys, more):
-    expected = trained(LONG, small_data, "--train_epochs", "5", "--checkpoints", "other", *more)
-    assert main(argv(LONG, small_data, "--train_epochs", "2", *more)) == 0
+def test_more_epochs(small_data, workdir, capsys, epochs, more):
+    few, many = (("--train_epochs", str(number)) for number in epochs)
+    expected = trained(LONG, small_data, *many, "--checkpoints", "other", *more)
+    assert main(argv(LONG, small_data, *few, *more)) == 0
     assert states() == ["state.safetensors"]
     capsys.readouterr()
-    found = trained(LONG, small_data, "--train_epochs", "5", "--resume", *more)
+    found = trained(LONG, small_data, *many, "--resume", *more)
     out = capsys.readouterr().out
-    assert "continues the run with --train_epochs 2, not 5" in out
-    assert "epoch 3, after step 0" in out
-    assert "epoch 2/" not in out
+    assert "continues the run with --train_epochs {}, not {}".format(*epochs) in out
+    assert f"epoch {epochs[0] + 1}, after step 0" in out
+    assert f"epoch {epochs[0]}/" not in out
     assert differ(found, expected) == []
 
 

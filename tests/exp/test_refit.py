@@ -9,6 +9,7 @@ import pytest
 from sklearn.preprocessing import StandardScaler
 
 from exp.checkpoint import read_checkpoint
+from exp.exp_long_term_forecasting import ExpLongTermForecasting
 from exp.refit import ExpRefit
 from run import main
 from tests.exp.small_runs import Killed, argv, once_at, raises
@@ -17,6 +18,12 @@ from utils.results import REFIT
 LONG = "long_term_forecast"
 VALIDATION = "exp.exp_long_term_forecasting.ExpLongTermForecasting.validation_score"
 ROWS, WINDOW = 600, 24 + 8
+
+
+@pytest.fixture(autouse=True)
+def without_plots(monkeypatch):
+    """They take most of the time."""
+    monkeypatch.setattr(ExpLongTermForecasting, "_plot", lambda *_: None)
 
 
 def line(data: Path, *more: str) -> list[str]:
@@ -41,6 +48,7 @@ def refitted(small_data, tmp_path_factory) -> dict:
     folder = tmp_path_factory.mktemp("refit")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
+        patch.setattr(ExpLongTermForecasting, "_plot", lambda *_: None)
         patch.setattr(VALIDATION, lambda self: [3.0, 1.0, 2.0][self.progress.epoch - 1])
         assert main(line(small_data, "--refit")) == 0
     return of_folder(folder) | {"folder": folder}
@@ -98,6 +106,7 @@ def test_killed_and_resumed(refitted, small_data, workdir, monkeypatch, capsys, 
     assert main([*command, "--resume"]) == 0
     said = capsys.readouterr().out
     assert f"epoch {2 if refit else 3}, after step 5" in said
+    assert f"windows: {ROWS - WINDOW + 1}; epochs: 2, as validation chose" in said
     assert ("training was finished" in said) == refit
     found = of_folder(workdir)
     assert found["forecast"].equals(refitted["forecast"])
@@ -134,8 +143,3 @@ def test_refused(small_data, refused, more):
 def test_a_naive_model_has_nothing_to_refit(small_data, workdir):
     assert main(argv(LONG, small_data, "--model", "LastValue", "--refit")) == 0
     assert len(list(Path("results").glob("*/forecast.csv"))) == 1
-
-
-def test_all_windows(small_data, workdir, capsys):
-    assert main(line(small_data, "--refit", "--train_epochs", "1")) == 0
-    assert f"windows: {ROWS - WINDOW + 1}; epochs: 1" in capsys.readouterr().out

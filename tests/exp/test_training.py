@@ -492,7 +492,7 @@ def test_every_option_is_sorted():
     neutral = (
         "task_name is_training model_id model des itr data features seq_len label_len "
         "pred_len embed checkpoints checkpoint use_gpu gpu use_multi_gpu "
-        "devices do_predict overwrite resume save_every skip_bad_steps compile "
+        "devices do_predict refit overwrite resume save_every skip_bad_steps compile "
         "deterministic threads debug reference_validation m4_protocol"
     ).split()
     of_none = [*UNUSED_OPTIONS, *UNUSED_OPTIONS_OF_LIBRARY]
@@ -552,7 +552,7 @@ def test_interrupted(workdir, command, sign, code):
 
 def test_a_second_run_with_the_same_options(workdir, command, refused):
     process = started(command, workdir)
-    argv = command("--train_epochs", "500", "--patience", "500")
+    argv = command("--train_epochs", "500", "--patience", "500", "--overwrite")
     try:
         assert "another run with the same options" in refused(argv)
         assert process.poll() is None

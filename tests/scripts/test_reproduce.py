@@ -18,12 +18,11 @@ import yaml
 from run import main as run_main
 from scripts import reproduce
 from scripts.reproduction import plan as planning
-from scripts.reproduction import records, work
+from scripts.reproduction import work
 from scripts.reproduction.lists import read_list, ready_made
 from scripts.reproduction.options import identity, parsed, with_option
 from tests.conftest import ROOT, WIDTH, load
 from utils.errors import UserError
-from utils.files import METADATA_KEY
 from utils.report import main as report_main
 
 BASE = "--task_name long_term_forecast --is_training 1 --model_id t --data custom"
@@ -361,7 +360,6 @@ def test_an_interrupted_run_is_to_be_resumed(command, workdir, capsys):
     state.write_bytes(b"\xff" * 20)
     assert reproduce.main(["tiny.toml", "--dry-run"]) == 0
     assert "0 done, 0 to resume, 1 to run" in capsys.readouterr().out
-    assert records.NOTES == METADATA_KEY
 
 
 # Estimates

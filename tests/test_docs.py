@@ -2,7 +2,6 @@
 
 import argparse
 import ast
-import glob
 import re
 import shlex
 from pathlib import Path
@@ -121,7 +120,9 @@ def commands(page: str) -> list[list[str]]:
 
 def start(words: list[str], *more: str) -> int:
     """Run a command of a page in this process, paths with asterisks expanded as by a shell."""
-    expanded = [found for word in words for found in (glob.glob(word) if "*" in word else [word])]
+    expanded = []
+    for word in words:
+        expanded += map(str, Path().glob(word)) if "*" in word else [word]
     if expanded[1] == "run.py":
         return run.main([*expanded[2:], *more])
     assert expanded[1:3] == ["-m", "exp.forecast"]
@@ -175,10 +176,10 @@ def test_options():
     ]
     defaults = {}
     for names, values, *_ in cells:
-        names = re.findall("`(--\\w+)", names)
-        values = values.split(", ") if values else [""] * len(names)
+        names = re.findall(r"`(--\w+)`", names)
+        values = values.split(", ") if values else ["-"] * len(names)
         assert len(names) == len(values), names
-        assert not defaults.keys() & names, names
+        assert not defaults.keys() & set(names), names
         defaults |= dict(zip(names, values, strict=True))
     actions = {
         action.option_strings[0]: action
@@ -188,8 +189,10 @@ def test_options():
     assert defaults.keys() == actions.keys()
     for name, shown in defaults.items():
         default = actions[name].default
-        if default in (None, False, "", argparse.SUPPRESS) or isinstance(default, list):
-            continue
-        if isinstance(default, float) and shown:
-            shown = str(float(shown))
-        assert shown.strip("`") in (str(default), "on" if default is True else str(default)), name
+        if isinstance(default, list):
+            default = " ".join(map(str, default))
+        if isinstance(default, bool):
+            default = "on" if default else None
+        if default in (None, "", argparse.SUPPRESS):
+            default = "-"
+        assert shown == str(default), name

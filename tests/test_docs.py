@@ -2,6 +2,7 @@
 
 import argparse
 import ast
+import json
 import re
 import shlex
 from pathlib import Path
@@ -141,9 +142,24 @@ def test_three_commands(as_a_user):
     for name in ("north", "south"):
         assert (table[f"{name}-lo-80"] < table[f"{name}-hi-80"]).all()
         assert table[name].between(50, 300).all()
+    check_fields(next(as_a_user.glob("results/*")))
     assert {path.name for path in as_a_user.glob("forecast.*")} == {
         "forecast.csv", "forecast.png", "forecast.pdf",
     }  # fmt: skip
+
+
+def check_fields(results: Path) -> None:
+    """The fields of `run.json` and the columns of `epochs.csv` that the page names are there."""
+    sections = re.split(r"^## ", (ROOT / "docs" / "reading_results.md").read_text(), flags=re.M)
+    of = {section.partition("\n")[0]: section for section in sections}
+    rows = re.findall(r"^\| (`.*?) \|", of["run.json"], re.M)
+    fields = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
+    assert len(fields) > 20
+    assert fields - json.loads((results / "run.json").read_text()).keys() == {"refit"}
+    columns = set(
+        re.findall(r"`(\w+)`", of["epochs.csv"].partition("\n\n")[2].partition("\n\n")[0])
+    )
+    assert columns <= set(pd.read_csv(results / "epochs.csv"))
 
 
 @pytest.mark.parametrize("page", NAMES)

@@ -5,7 +5,7 @@ import csv
 import re
 import warnings
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -155,11 +155,14 @@ def _numeric_columns(frame: pd.DataFrame) -> int:
     return sum(pd.api.types.is_numeric_dtype(kind) for kind in frame.drop(columns="date").dtypes)
 
 
-def iterate_csv(path: Path, rows: int) -> Iterator[pd.DataFrame]:
-    """Read a CSV of any columns in frames of up to `rows` rows, whose columns have the same types.
+def csv_by_chunks(path: Path) -> Callable[[int], Iterator[pd.DataFrame]]:
+    """Open a CSV of any columns to read it in frames, again and again.
 
-    The file is read twice: a column is of numbers, or of truth values, if it is everywhere; else it
-    is text, and so are the timestamps.
+    The file is read once now: a column is of numbers, or of truth values, if it is everywhere; else
+    it is text, and so are the timestamps.
+
+    Returns:
+        A function that reads frames of up to so many rows, whose columns have the same types.
 
     Raises:
         UserError: no such file, no table, a column without a name, two columns of the same name.
@@ -176,7 +179,8 @@ def iterate_csv(path: Path, rows: int) -> Iterator[pd.DataFrame]:
     }
     decimal = max(types, key=lambda sign: sum(kind is not str for kind in types[sign].values()))
     _report_format(path, delimiter, decimal)
-    yield from _chunks(path, rows, **options, decimal=decimal, dtype=types[decimal])
+    options |= {"decimal": decimal, "dtype": types[decimal]}
+    return lambda rows: _chunks(path, rows, **options)
 
 
 def _column_types(path: Path, names: list[str], options: dict[str, object]) -> dict[str, type]:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import timezone, tzinfo
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import pandas as pd
 from pandas.tseries.frequencies import to_offset
 
 from data_provider.checks import MAX_MAGNITUDE, and_more, how_to_fill, require_data_file, shortened
-from data_provider.csv_file import iterate_csv, refuse_other_formats
+from data_provider.csv_file import CHUNK, csv_by_chunks, refuse_other_formats
 from data_provider.parquet_file import PARQUET, iterate_parquet
 from data_provider.series_table import (
     SeriesTable,
@@ -235,16 +236,19 @@ def future_timestamps(
 
 
 def read_frame_file(path: str | Path) -> pd.DataFrame:
-    """Read a CSV or, by its suffix, a Parquet file of any columns; see `iterate_frame_file`."""
-    return pd.concat(iterate_frame_file(path), ignore_index=True)
+    """Read a CSV or, by its suffix, a Parquet file of any columns; see `frame_file`."""
+    return pd.concat(frame_file(path)(CHUNK), ignore_index=True)
 
 
-def iterate_frame_file(path: str | Path, rows: int = 65536) -> Iterator[pd.DataFrame]:
-    """Read a CSV or, by its suffix, a Parquet file of any columns, `rows` rows at a time.
+def frame_file(path: str | Path) -> Callable[[int], Iterator[pd.DataFrame]]:
+    """Open a CSV or, by its suffix, a Parquet file of any columns to read it in parts, again and
+    again.
 
-    All frames have the types of the whole file, which is read twice. In a CSV columns may be
-    separated by semicolons or tabs if the header is, and numbers may then have decimal commas;
-    timestamps stay text.
+    In a CSV columns may be separated by semicolons or tabs if the header is, and numbers may then
+    have decimal commas; timestamps stay text. It is read once now.
+
+    Returns:
+        A function that reads frames of up to so many rows, which have the types of the whole file.
 
     Raises:
         UserError: no such file, another format, no table or no rows, a column without a name, two
@@ -253,10 +257,9 @@ def iterate_frame_file(path: str | Path, rows: int = 65536) -> Iterator[pd.DataF
     path = Path(path)
     require_data_file(path, "the path")
     if path.suffix.lower() in PARQUET:
-        yield from iterate_parquet(path, rows)
-        return
+        return partial(iterate_parquet, path)
     refuse_other_formats(path)
-    yield from iterate_csv(path, rows)
+    return csv_by_chunks(path)
 
 
 def _row(row: int) -> str:

@@ -177,11 +177,13 @@ class ExpLongTermForecasting(ExpSeries):
         return IntervalTest(self.args.level, calibration, windows.pred_len, units)
 
     def save_intervals(self, test: IntervalTest) -> dict[str, object]:
-        """Write the intervals beside results and checkpoint; print and return their scores."""
-        self.intervals = test.intervals
+        """Write the intervals that were tested beside the results, and those of later forecasts,
+        from the errors up to the end of the file, beside the checkpoint; print and return their
+        scores."""
+        self.intervals = test.recalibration.intervals()
         if self.folders.writes:
-            self.intervals.save(self.folders.results / INTERVALS)
-            if self.args.is_training and self.objective.trained:
+            test.intervals.save(self.folders.results / INTERVALS)
+            if self.args.is_training and self.objective.trained and not self.args.zero_shot:
                 self.intervals.save(self.folders.best_checkpoint.with_name(INTERVALS))
         for line in test.lines():
             print(line)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".csv", ".parquet", ".pq")
 SERIES = 512  # forecast at a time
+ROWS = 65536  # read at a time
 
 
 def parse(argv: list[str] | None = None) -> Namespace:
@@ -154,28 +155,29 @@ def pieces(forecaster: "CALFForecaster", source: Path) -> "Iterator[pd.DataFrame
     model forecasts each by itself."""
     import pandas as pd
 
-    from data_provider.frames import iterate_frame_file
+    from data_provider.frames import frame_file
     from data_provider.timestamps import RECENT
 
     keep, form = 2 * max(forecaster.input_size, RECENT), forecaster.form
-    first = next(iterate_frame_file(source))
-    if form.is_wide(first):
-        tail = first.iloc[:0]
-        for chunk in iterate_frame_file(source):
-            tail = pd.concat([tail, chunk]).tail(keep) if len(tail) else chunk.tail(keep)
+    read = frame_file(source)
+    if form.is_wide(next(read(1))):
+        tail = None
+        for chunk in read(ROWS):
+            tail = chunk if tail is None else pd.concat([tail, chunk])
+            tail = tail.tail(keep)
         yield tail
         return
     together = forecaster.run.mode == "channels"
     last_row: dict[object, int] = {}
     rows = 0
-    for chunk in iterate_frame_file(source):
+    for chunk in read(ROWS):
         last = (~chunk[form.id_col].duplicated(keep="last")).to_numpy().nonzero()[0]
         ids = chunk[form.id_col].to_numpy()
         last_row |= {ids[row]: rows + row for row in last}
         rows += len(chunk)
     tails: dict[object, pd.DataFrame] = {}
     rows = 0
-    for chunk in iterate_frame_file(source):
+    for chunk in read(ROWS):
         rows += len(chunk)
         for name, part in chunk.groupby(form.id_col, sort=False, dropna=False):
             known = [tails[name]] if name in tails else []

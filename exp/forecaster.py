@@ -107,7 +107,8 @@ class CALFForecaster(Shared, Predictor):
             args.checkpoints = str(Path(folder) / "checkpoints")
             run = ExpPanel(args, Path(folder), panel, val_size, self.start_padding_enabled)
             try:
-                run.train()
+                if run.args.is_training:  # naive forecasts are not trained
+                    run.train()
             except Interrupted as interruption:
                 raise KeyboardInterrupt from interruption
             self.intervals = run.calibrate() if run.val_set is not None else None

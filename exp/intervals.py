@@ -117,9 +117,12 @@ class Intervals:
         return pred + self._errors(probability).to(pred.device) * self.scale(x)
 
     def bounds(self, pred: Tensor, x: Tensor, level: float) -> tuple[Tensor, Tensor]:
-        """Lower and upper bound of the interval of a level in %, see `quantile`."""
+        """Lower and upper bound of the interval of a level in %, see `quantile`.
+
+        The forecast is within them, even if it is too high or too low at almost all windows.
+        """
         lower, upper = (self.quantile(pred, x, probability) for probability in tails(level))
-        return lower, upper
+        return torch.minimum(lower, pred), torch.maximum(upper, pred)
 
     def _errors(self, probability: float) -> Tensor:
         """Interpolate the quantiles at a probability, `[steps, channels]`."""

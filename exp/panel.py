@@ -94,7 +94,8 @@ class ExpPanel(ExpLongTermForecasting):
 
     Args:
         args: of `run.py`. root: folder of what training writes.
-        panel: to train on; None takes the model of `--checkpoint`.
+        panel: to train on; None takes a trained model.
+        saved: that model, of the file that `--checkpoint` names.
         val_size: last rows of each series for validation; 0 trains on all for `--train_epochs`.
         pad: whether a short series is continued into its past by its first value.
     """
@@ -106,8 +107,10 @@ class ExpPanel(ExpLongTermForecasting):
         panel: Panel | None = None,
         val_size: int | None = None,
         pad: bool = False,
+        saved: Checkpoint | None = None,
     ):
         self.root, self.panel, self.val_size, self.pad = root, panel, val_size, pad
+        self.saved = saved
         super().__init__(args)
         self.panel = None  # may be large
 
@@ -115,7 +118,7 @@ class ExpPanel(ExpLongTermForecasting):
         """Cut the windows of training and validation; a forecast brings its own."""
         self.data = {}
         if self.panel is None:
-            self._read_notes(self.checkpoint)
+            self._read_notes(self.saved)
             return
         panel, args = self.panel, self.args
         self.mode = panel.mode
@@ -149,16 +152,19 @@ class ExpPanel(ExpLongTermForecasting):
             mean, std = state[EXTRA + "mean"].numpy(), state[EXTRA + "std"].numpy()
         else:
             mean, std = (np.array(notes["scaler"][name]) for name in ("mean", "scale"))
+        self.about = notes.get("data", f"{', '.join(map(str, notes['columns']))}.")
         names = notes.get("series", notes["columns"])
         self.scaling = Scaling(mean, std, {name: number for number, name in enumerate(names)})
 
     def description(self) -> dict:
         """Describe model and training, for the notes of a file."""
-        best = self.progress.best or self.checkpoint.metadata.get("epoch")
+        best = self.progress.best
+        if best is None and self.saved is not None:
+            best = self.saved.metadata.get("epoch")
         return {
             "arguments": vars(self.args),
             **self.objective.notes,
-            "epoch": asdict(best) if is_dataclass(best) else best,
+            "epoch": asdict(best) if is_dataclass(best) else best or {},
             "columns": [str(number) for number in range(self.n_channels)],
             "series": list(self.scaling.number),
             "mode": self.mode,
@@ -169,7 +175,8 @@ class ExpPanel(ExpLongTermForecasting):
     def forget_training(self) -> None:
         """Let go of the rows, the optimisers and the folders of a training that has ended."""
         self.train_set = self.val_set = None
-        del self.optimisers, self.scheduler, self.step, self.state, self.order
+        for name in ("optimisers", "scheduler", "step", "state", "order"):
+            self.__dict__.pop(name, None)  # models that are not trained have none
 
     def _training_rows(self, table: SeriesTable) -> int:
         """Choose how many rows of a table are trained on.

@@ -138,7 +138,7 @@ class Shared(ModelHubMixin, library_name="calf", tags=["time-series-forecasting"
         args.given = sorted({*trained.get("given", []), *forecaster.options} - {"use_gpu"})
         with forecaster.output(), TemporaryDirectory(prefix="forecaster-") as folder:
             args.checkpoints = folder
-            forecaster.run = ExpPanel(args, Path(folder))
+            forecaster.run = ExpPanel(args, Path(folder), saved=checkpoint)
         forecaster.intervals = _intervals(checkpoint)
         return forecaster
 
@@ -174,7 +174,7 @@ def model_card(forecaster: "CALFForecaster", notes: dict) -> str:
             "standardised by their training rows)."
         )
     else:
-        lines.append("Trained on all rows: there is no validation score.")
+        lines.append("Without validation rows there is no score.")
     if forecaster.intervals is not None:
         lines.append(
             f"Intervals: split conformal, {forecaster.intervals.windows} validation windows."

@@ -261,12 +261,12 @@ def resolve_word_embedding_path(args: Options) -> str:
     belong to pre-trained weights; with others, or without the file, none is read.
 
     Raises:
-        UserError: the default file is given, with random weights, and absent.
+        UserError: the default file is given for a training with random weights, and absent.
     """
     is_read, random = args.words != "none", args.llm_weights == "random"
     path, exists = args.word_embedding_path, Path(DEFAULT_PATH).exists()
     if "word_embedding_path" in args.given and is_read:
-        if path == DEFAULT_PATH and random:
+        if path == DEFAULT_PATH and random and args.is_training:  # checkpoints have theirs
             require_word_embeddings(path)
         if path != DEFAULT_PATH or exists:
             return path

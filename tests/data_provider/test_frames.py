@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 from data_provider.frames import (
+    frame_file,
     future_timestamps,
-    iterate_frame_file,
     panel_from_long,
     panel_from_wide,
     read_frame_file,
@@ -347,7 +347,7 @@ def test_files_by_parts(tmp_path, mixed, kind, rows):
     else:
         mixed.to_csv(path, index=False, **({} if kind == "csv" else {"sep": ";", "decimal": ","}))
     whole = read_frame_file(path)
-    parts = list(iterate_frame_file(path, rows))
+    parts = list(frame_file(path)(rows))
     assert max(map(len, parts)) <= rows
     for part in parts:
         pd.testing.assert_series_equal(part.dtypes, whole.dtypes)
@@ -408,7 +408,7 @@ def test_memory_of_a_long_file_is_that_of_a_part(tmp_path):
         for _ in range(400):
             file.writelines(lines)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    count = sum(len(part) for part in iterate_frame_file(path, 4096))
+    count = sum(len(part) for part in frame_file(path)(4096))
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     assert count == 400_000
     assert grown < 60_000  # KiB; the whole frame takes more than that

@@ -84,11 +84,7 @@ def test_pieces_do_not_change_forecasts(pooled, tmp_path, monkeypatch, order):
         )
     table.to_csv(tmp_path / "in.csv", index=False)
     assert run(pooled[0], tmp_path / "in.csv", tmp_path / "whole.csv") == 0
-    read = forecast.__dict__["pieces"]
-    from data_provider import frames
-
-    whole = frames.iterate_frame_file
-    monkeypatch.setattr(frames, "iterate_frame_file", lambda path: whole(path, rows=23))
+    monkeypatch.setattr(forecast, "ROWS", 23)
     monkeypatch.setattr(forecast, "SERIES", 2)
     assert run(pooled[0], tmp_path / "in.csv", tmp_path / "parts.csv") == 0
     one, other = (pd.read_csv(tmp_path / name) for name in ("whole.csv", "parts.csv"))
@@ -96,7 +92,6 @@ def test_pieces_do_not_change_forecasts(pooled, tmp_path, monkeypatch, order):
     pd.testing.assert_frame_equal(
         one.sort_values(keys, ignore_index=True), other.sort_values(keys, ignore_index=True)
     )
-    assert read is pieces
 
 
 def test_memory_is_that_of_a_piece(pooled, tmp_path):

@@ -2,8 +2,11 @@
 what people's frames have."""
 
 import json
+import os
 import subprocess
 import sys
+import threading
+from http.server import ThreadingHTTPServer
 
 import numpy as np
 import pandas as pd
@@ -12,8 +15,10 @@ import torch
 from sklearn.base import clone
 
 from exp.forecaster import CALFForecaster
+from models.registry import model_names
 from run import main
 from tests.conftest import ROOT
+from tests.layers.test_hub import MODEL, Hub
 from utils.errors import UserError
 
 SMALL = {"input_size": 24, "verbose": False, "use_gpu": False}
@@ -186,6 +191,14 @@ def test_another_backbone_is_an_error(wide, calf, tmp_path):
         CALFForecaster.load(tmp_path, llm_weights="random")
 
 
+def test_pictures(long, wide, tmp_path):
+    forecaster = CALFForecaster(h=8, level=[80], **DLINEAR).fit(long)
+    paths = forecaster.plot(tmp_path / "some.png")
+    assert [path.name for path in paths] == ["some.png", "some.pdf"]
+    assert all(path.stat().st_size > 5000 for path in paths)
+    assert forecaster.plot(tmp_path / "other.svg", long.tail(100), h=4) == [tmp_path / "other.svg"]
+
+
 def test_pushed_to_a_hub(wide, tmp_path, monkeypatch):
     forecaster = CALFForecaster(h=8, **DLINEAR).fit(wide)
     uploaded = {}
@@ -206,6 +219,36 @@ def test_pushed_to_a_hub(wide, tmp_path, monkeypatch):
     monkeypatch.setattr("huggingface_hub.hub_mixin.HfApi", Api)
     assert forecaster.push_to_hub("someone/forecaster") == "a commit"
     assert {"README.md", "config.json", "model.safetensors"} <= uploaded.keys()
+
+
+def test_from_a_hub(wide, tmp_path, monkeypatch):
+    """By its id, from a server that speaks as the hub does, then from the cache."""
+    forecaster = CALFForecaster(h=8, **DLINEAR).fit(wide)
+    forecaster.save(tmp_path / "saved")
+    monkeypatch.setattr(Hub, "folder", tmp_path / "saved")
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    wide.to_csv(tmp_path / "data.csv", index=False)
+    code = (
+        "import pandas as pd\nfrom exp.forecaster import CALFForecaster\n"
+        f"found = CALFForecaster.from_pretrained('{MODEL}', verbose=False)\n"
+        f"table = found.predict(pd.read_csv(r'{tmp_path / 'data.csv'}'))\n"
+        f"table.to_pickle(r'{tmp_path / 'table.pkl'}')"
+    )
+    environment = os.environ | {
+        "HF_ENDPOINT": f"http://127.0.0.1:{server.server_port}", "HF_HOME": str(tmp_path / "cache")
+    }  # fmt: skip
+    for _ in range(2):
+        done = subprocess.run(
+            [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+        pd.testing.assert_frame_equal(
+            pd.read_pickle(tmp_path / "table.pkl"), forecaster.predict(wide)
+        )
+        server.shutdown()
+        server.server_close()
+        environment["HF_HUB_OFFLINE"] = "1"
 
 
 def test_scikit_learns_conventions(wide):
@@ -232,6 +275,21 @@ def test_all_rows_without_validation(wide):
     with pytest.raises(UserError, match="no validation windows"):
         forecaster.predict(level=[80])
     assert len(forecaster.predict(wide, level=[80], recalibrate=True)) == 8
+
+
+@pytest.mark.parametrize("panel", ["channels", "pooled"])
+@pytest.mark.parametrize("model", [name for name in model_names() if name != "LLaTA"])
+def test_any_model_by_name(model, panel, wide, calf, tmp_path):
+    sizes = {"d_model": 24, "d_ff": 16, "n_heads": 2, "e_layers": 1}
+    forecaster = CALFForecaster(h=8, model=model, panel=panel, **calf, **sizes).fit(wide)
+    table = forecaster.predict(level=[80])
+    assert np.isfinite(table.drop(columns="date")).all(axis=None)
+    forecaster.save(tmp_path)
+    loaded = CALFForecaster.load(tmp_path)
+    pd.testing.assert_frame_equal(loaded.predict(wide, level=[80]), table)
+    if model == "LastValue":
+        last = wide.drop(columns="date").iloc[-1]
+        np.testing.assert_allclose(table[list(last.index)], [last] * 8, rtol=1e-5)
 
 
 def test_time_marks_of_a_forecast(wide, workdir, synthetic_csv):

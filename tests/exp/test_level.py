@@ -1,0 +1,87 @@
+"""`--level`: prediction intervals of a run."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from exp.forecaster import CALFForecaster
+from exp.intervals import Intervals
+from run import main
+
+OPTIONS = (
+    "--task_name long_term_forecast --is_training 1 --model DLinear --model_id x --data custom "
+    "--seq_len 24 --pred_len 8 --moving_avg 5 --train_epochs 2 --learning_rate 0.01 --use_gpu 0"
+).split()
+
+
+@pytest.fixture
+def run(workdir, synthetic_csv):
+    """Runs the program on a CSV of 3 channels, and returns the one folder of results."""
+
+    def start(*more: str):
+        paths = ["--root_path", str(synthetic_csv.parent), "--data_path", synthetic_csv.name]
+        assert main([*OPTIONS, *paths, "--target", "OT", *more]) == 0
+        (folder,) = workdir.glob("results/*")
+        return folder
+
+    return start
+
+
+def test_scores_and_forecast(run, capsys):
+    folder = run("--level", "50", "80", "--do_predict")
+    record = json.loads((folder / "run.json").read_text())["intervals"]
+    assert record["levels"] == [50, 80] and record["calibration_windows"] == 53
+    pred, true = (np.load(folder / f"{name}.npy") for name in ("pred", "true"))
+    out = capsys.readouterr().out
+    for row in range(2):
+        assert 0 < record["coverage"][row] < 1 and len(record["coverage_by_step"][row]) == 8
+        assert f"cover {record['coverage'][row]:.1%}" in out
+    assert record["width"][0] < record["width"][1]
+    table = pd.read_csv(folder / "forecast.csv")
+    assert [name for name in table if name.startswith("OT")] == [
+        "OT", "OT-lo-50", "OT-hi-50", "OT-lo-80", "OT-hi-80"
+    ]  # fmt: skip
+    assert (table["OT-lo-80"] <= table["OT-lo-50"]).all()
+    assert (table["OT-lo-50"] <= table["OT"]).all() and (table["OT"] <= table["OT-hi-50"]).all()
+    assert pred.shape == true.shape
+    assert list(folder.parent.parent.glob("test_results/*/forecast.pdf"))
+
+
+def test_original_units(run, workdir):
+    """The same coverage, and widths as large as the values."""
+    folder = run("--level", "80")
+    scaled = json.loads((folder / "run.json").read_text())["intervals"]
+    folder.rename(workdir / "scaled")
+    record = json.loads((run("--level", "80", "--inverse") / "run.json").read_text())
+    original = record["intervals"]
+    assert original["original_units"] and not scaled["original_units"]
+    assert original["coverage"] == pytest.approx(scaled["coverage"])
+    assert original["width"] != pytest.approx(scaled["width"], rel=0.1)
+
+
+def test_the_checkpoint_keeps_them(run, workdir, synthetic_csv):
+    run("--level", "80")
+    (checkpoint,) = workdir.glob("checkpoints/*/checkpoint.safetensors")
+    forecaster = CALFForecaster.load(checkpoint, verbose=False)
+    kept = Intervals.load(checkpoint.with_name("intervals.safetensors"))
+    assert forecaster.intervals.windows == kept.windows
+    table = pd.read_csv(synthetic_csv).tail(30)
+    table.to_csv("few.csv", index=False)
+    assert main(["--checkpoint", str(checkpoint), "--data_path", "few.csv", "--do_predict",
+                 "--level", "80"]) == 0  # fmt: skip
+    (forecast,) = workdir.glob("results/*few*/forecast.csv")
+    found = forecaster.predict(table, level=[80])
+    np.testing.assert_allclose(
+        pd.read_csv(forecast)["OT-hi-80"], found["OT-hi-80"], rtol=1e-4, atol=1e-4
+    )
+
+
+def test_no_windows_to_take_them_from(run, workdir, synthetic_csv, capsys):
+    run()
+    (checkpoint,) = workdir.glob("checkpoints/*/checkpoint.safetensors")
+    pd.read_csv(synthetic_csv).tail(30).to_csv("few.csv", index=False)
+    assert main(["--checkpoint", str(checkpoint), "--data_path", "few.csv", "--do_predict",
+                 "--level", "80"]) == 2  # fmt: skip
+    assert "no intervals beside the checkpoint" in capsys.readouterr().err

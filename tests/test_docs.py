@@ -1,11 +1,24 @@
-"""What the pages in `docs/` name exists."""
+"""What README and the pages in `docs/` name exists, and their examples run."""
 
+import argparse
 import ast
+import json
 import re
+import shlex
+from pathlib import Path
 
+import pandas as pd
 import pytest
+import torch
+from transformers import GPT2Config, GPT2Model
 
+import exp.forecast
+import run
 from tests.conftest import ROOT
+from utils.options import add_own_options, add_published_options
+
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "scripts" / "README.md"]
+NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
 
 
 def functions_of(path: str) -> set[str]:
@@ -29,3 +42,173 @@ def test_every_row_of_the_protocols_names_its_tests(row):
         assert name in functions_of(path), f"{path}::{name}"
     for protocol in ("published", "sound"):
         assert cells[{"published": 2, "sound": 3}[protocol]]
+
+
+def blocks(page: str, language: str) -> list[str]:
+    """The code blocks of a page in one language."""
+    found = re.findall(r"^```(\w*)\n(.*?)^```$", (ROOT / page).read_text(), re.M | re.S)
+    return [code for name, code in found if name == language]
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors of the headings of a page, as GitHub makes them."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.M | re.S)
+    headings = re.findall(r"^#+ (.*)$", text, re.M)
+    return {re.sub(r"[^\w\- ]", "", heading).lower().replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_links(name):
+    page = ROOT / name
+    for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+        if link.startswith(("http://", "https://")):
+            continue
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), link
+
+
+def test_the_readme_links_every_page():
+    linked = re.findall(r"\]\((?!http)([^)#\s]+)", (ROOT / "README.md").read_text())
+    assert {*NAMES[1:]} | {"CHANGELOG.md", "CITATION.cff", "datasets/README.md"} <= set(linked)
+
+
+# The examples
+
+
+@pytest.fixture(scope="module")
+def llm(tmp_path_factory) -> Path:
+    """A GPT-2 of as many blocks as the published one has by default, and 12 wide."""
+    folder = tmp_path_factory.mktemp("llm") / "gpt2"
+    torch.manual_seed(5)
+    config = GPT2Config(
+        n_embd=12, n_layer=6, n_head=2, n_positions=16, vocab_size=60, bos_token_id=0,
+        eos_token_id=0,
+    )  # fmt: skip
+    GPT2Model(config).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def as_a_user(workdir, llm) -> Path:
+    """A working folder with the data of the pages, where `gpt2` is the small one."""
+    (workdir / "gpt2").symlink_to(llm)
+    execute(blocks("docs/own_data.md", "python")[0], {})
+    return workdir
+
+
+def execute(code: str, names: dict[str, object]) -> None:
+    exec(compile(code, "example", "exec"), names)
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/python.md", "docs/extending.md"])
+def test_python(as_a_user, page):
+    names = {}
+    for number, code in enumerate(blocks(page, "python")):
+        try:
+            execute(code, names)
+        except Exception as error:
+            raise AssertionError(f"example {number} of {page}: {error}") from error
+
+
+def commands(page: str) -> list[list[str]]:
+    """The commands of a page that run programs of this repository, word by word."""
+    lines = "".join(blocks(page, "sh")).replace("\\\n", " ").splitlines()
+    found = [shlex.split(line, comments=True) for line in lines]
+    return [words for words in found if words and words[0] == "python"]
+
+
+def start(words: list[str], *more: str) -> int:
+    """Run a command of a page in this process, paths with asterisks expanded as by a shell."""
+    expanded = []
+    for word in words:
+        expanded += map(str, Path().glob(word)) if "*" in word else [word]
+    if expanded[1] == "run.py":
+        return run.main([*expanded[2:], *more])
+    assert expanded[1:3] == ["-m", "exp.forecast"]
+    return exp.forecast.main(expanded[3:])
+
+
+def test_three_commands(as_a_user):
+    """The first commands of the page, of which a short training is enough here."""
+    training, forecasting, *_ = commands("docs/own_data.md")
+    assert start(training, "--train_epochs", "2", "--use_gpu", "0") == 0
+    assert start(forecasting) == 0
+    table = pd.read_csv("forecast.csv")
+    assert list(table) == blocks("docs/own_data.md", "")[1].strip().split(",")
+    assert table["date"].tolist()[:2] == ["2025-12-29", "2026-01-05"]
+    assert len(table) == 8
+    for name in ("north", "south"):
+        assert (table[f"{name}-lo-80"] < table[f"{name}-hi-80"]).all()
+        assert table[name].between(50, 300).all()
+    check_fields(next(as_a_user.glob("results/*")))
+    assert {path.name for path in as_a_user.glob("forecast.*")} == {
+        "forecast.csv", "forecast.png", "forecast.pdf",
+    }  # fmt: skip
+
+
+def check_fields(results: Path) -> None:
+    """The fields of `run.json` and the columns of `epochs.csv` that the page names are there."""
+    sections = re.split(r"^## ", (ROOT / "docs" / "reading_results.md").read_text(), flags=re.M)
+    of = {section.partition("\n")[0]: section for section in sections}
+    rows = re.findall(r"^\| (`.*?) \|", of["run.json"], re.M)
+    fields = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
+    assert len(fields) > 20
+    assert fields - json.loads((results / "run.json").read_text()).keys() == {"refit"}
+    columns = set(
+        re.findall(r"`(\w+)`", of["epochs.csv"].partition("\n\n")[2].partition("\n\n")[0])
+    )
+    assert columns <= set(pd.read_csv(results / "epochs.csv"))
+
+
+@pytest.mark.parametrize("page", NAMES)
+def test_options_of_commands(page):
+    """Every command of `run.py` in the pages has options that exist."""
+    known = set(parser()._option_string_actions)
+    for words in commands(page):
+        if words[1] == "run.py":
+            given = {word for word in words if word.startswith("--")}
+            assert given <= known, given - known
+
+
+# The options
+
+
+def parser() -> argparse.ArgumentParser:
+    """All options of `run.py`."""
+    made = argparse.ArgumentParser()
+    add_published_options(made)
+    add_own_options(made)
+    return made
+
+
+def test_options():
+    """The page of options has every option, with its default, and no other."""
+    cells = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in (ROOT / "docs" / "options.md").read_text().splitlines()
+        if line.startswith("| `--")
+    ]
+    defaults = {}
+    for names, values, *_ in cells:
+        names = re.findall(r"`(--\w+)`", names)
+        values = values.split(", ") if values else ["-"] * len(names)
+        assert len(names) == len(values), names
+        assert not defaults.keys() & set(names), names
+        defaults |= dict(zip(names, values, strict=True))
+    actions = {
+        action.option_strings[0]: action
+        for action in parser()._actions
+        if action.dest not in ("help", "reference_validation", "m4_protocol")
+    }
+    assert defaults.keys() == actions.keys()
+    for name, shown in defaults.items():
+        default = actions[name].default
+        if isinstance(default, list):
+            default = " ".join(map(str, default))
+        if isinstance(default, bool):
+            default = "on" if default else None
+        if default in (None, "", argparse.SUPPRESS):
+            default = "-"
+        assert shown == str(default), name

@@ -23,7 +23,7 @@ class WithoutSplits(ExpLongTermForecasting):
 
 
 def build(data, *more: str) -> WithoutSplits:
-    return WithoutSplits(parse_args(argv(LONG, data, *more)))
+    return WithoutSplits(parse_args(argv(LONG, data, "--model", "DLinear", *more)))
 
 
 def test_the_last_epoch_is_the_result(small_data, workdir, capsys):

@@ -22,7 +22,7 @@ from utils.launch import (
     visible_devices,
     world,
 )
-from utils.machine import keep_memory, usable_cores
+from utils.machine import usable_cores
 from utils.options import parse_args, warn_unused
 
 if TYPE_CHECKING:
@@ -40,6 +40,8 @@ EXPERIMENTS = {
 
 def run(args: argparse.Namespace) -> None:
     """Run the experiment that `args` describe, `itr` times."""
+    from exp.device import prepare_torch  # with PyTorch, which takes seconds to import
+
     prepare_torch(args)
     module, name = EXPERIMENTS[args.task_name].split(":")
     task = getattr(importlib.import_module(f"exp.{module}"), name)
@@ -80,21 +82,6 @@ def refit(experiment: "ExpBasic", args: argparse.Namespace, iteration: int) -> "
     train(again)
     again.add_to_record()
     return again
-
-
-def prepare_torch(args: argparse.Namespace) -> None:
-    """Set torch's global state: threads, TensorFloat-32, determinism."""
-    import torch
-
-    keep_memory()
-    if args.threads and args.threads != torch.get_num_threads():
-        # torch is imported already: MKL's small products stay slower from now on
-        torch.set_num_threads(args.threads)
-    if args.tf32:
-        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
-    if args.deterministic:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        torch.use_deterministic_algorithms(True)
 
 
 def _terminate(*_: object) -> None:

@@ -1,5 +1,6 @@
 """The device of a run, its precision, compilation, fast modules and learning-rate schedule."""
 
+import os
 import platform
 import sys
 from argparse import Namespace
@@ -15,9 +16,23 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, LRScheduler
 from exp.published import SOUND, LoopRules
 from models.interface import Objective
 from utils.errors import UserError
+from utils.machine import keep_memory
 
 PRECISIONS = {"bf16": torch.bfloat16, "fp16": torch.float16}
 COSINE_FLOOR = 1e-8
+
+
+def prepare_torch(args: Namespace) -> None:
+    """Set torch's global state: threads, TensorFloat-32, determinism."""
+    keep_memory()
+    if args.threads and args.threads != torch.get_num_threads():
+        # torch is imported already: MKL's small products stay slower from now on
+        torch.set_num_threads(args.threads)
+    if args.tf32:
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
+    if args.deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True)
 
 
 def choose_device(args: Namespace) -> torch.device:

@@ -108,6 +108,8 @@ class Worker:
     """
 
     def __init__(self, args: Namespace, gpu: int | None = None):
+        import torch
+
         from exp.forecast_tables import Form
         from exp.forecaster import CALFForecaster
 
@@ -115,7 +117,7 @@ class Worker:
         options["start_padding_enabled"] = args.start_padding
         if args.use_gpu is not None:
             options["use_gpu"] = args.use_gpu == "1"
-        if gpu is not None and args.use_gpu != "0":
+        if gpu is not None and args.use_gpu != "0" and torch.cuda.is_available():
             options["gpu"] = gpu
         load = CALFForecaster.load
         if not Path(args.checkpoint).exists():

@@ -15,6 +15,7 @@ import pandas as pd
 
 from data_provider.frames import Panel
 from data_provider.timestamps import RECENT
+from exp.device import prepare_torch
 from exp.forecast_tables import (
     Form,
     by_time,
@@ -103,6 +104,7 @@ class CALFForecaster(Shared, Predictor):
 
     def _fit(self, panel: Panel, val_size: int | None) -> "CALFForecaster":
         args = self.arguments(panel)
+        prepare_torch(args)
         with self.output(), TemporaryDirectory(prefix="forecaster-") as folder:
             args.checkpoints = str(Path(folder) / "checkpoints")
             run = ExpPanel(args, Path(folder), panel, val_size, self.start_padding_enabled)
@@ -231,7 +233,7 @@ class CALFForecaster(Shared, Predictor):
             it.
         """
         run, form = self.trained(), Form(id_column, timestamp_column, target)
-        panel = form.read(df, run.mode, self.freq, self.fill_missing)
+        panel = run.arranged(form.read(df, run.mode, self.freq, self.fill_missing))
         steps = check_steps(prediction_length, self.h)
         with self.output():
             looks, forecasts = run.forecast(self.long_enough(panel))

@@ -1,5 +1,6 @@
 """Training and forecasting on series in memory, by the loop of all experiments."""
 
+import sys
 from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, is_dataclass, replace
@@ -11,6 +12,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from data_provider.checks import shortened
 from data_provider.frames import Panel, future_timestamps
 from data_provider.series_table import SeriesTable
 from data_provider.timestamps import season_length
@@ -263,6 +265,25 @@ class ExpPanel(ExpLongTermForecasting):
                 f"{self.args.seq_len + self.args.pred_len}"
             )
         return Intervals.calibrate(self.calibration(windows))
+
+    def arranged(self, panel: Panel) -> Panel:
+        """Put the channels of a panel into the order of the training, or warn that they are other
+        series."""
+        trained = list(self.scaling.number)
+        if self.mode != "channels" or panel.ids[0] == trained:
+            return panel
+        (ids,), (table,) = panel.ids, panel.tables
+        if set(ids) != set(trained):
+            print(
+                f"warning: other series than the model was trained on: {shortened(ids)}, not "
+                f"{shortened(trained)}",
+                file=sys.stderr,
+            )
+            return panel
+        order = [ids.index(name) for name in trained]
+        columns = [table.columns[number] for number in order]
+        table = replace(table, columns=columns, values=table.values[:, order])
+        return replace(panel, tables=[table], ids=[trained])
 
     def forecast(self, panel: Panel) -> tuple[Tensor, Tensor]:
         """Forecast what follows the tables of a panel, which have a look-back at least.

@@ -104,7 +104,12 @@ class Parameters:
                 args = parse_args(words)
             except SystemExit:
                 text = message.getvalue().removeprefix("error: ").strip()
-                raise UserError(text.partition("; python run.py")[0]) from None
+                text = text.partition("; python run.py")[0]
+                raise UserError(
+                    text.replace(
+                        "unrecognized arguments: --", "no such parameter, nor option of run.py: "
+                    )
+                ) from None
         args.command = None
         return args
 

@@ -40,7 +40,7 @@ class Predictor(Parameters):
         run = self.trained()
         if df is None and self.history is None:
             raise UserError("give df: a loaded forecaster has no series of its own")
-        return self.history if df is None else self.read(df, run.mode)
+        return self.history if df is None else run.arranged(self.read(df, run.mode))
 
     def outputs(
         self, panel: Panel, levels: Sequence[float] | None, recalibrate: bool = False

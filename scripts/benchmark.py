@@ -79,10 +79,10 @@ class Case:
         from transformers import GPT2Config, GPT2Model
 
         from data_provider.synthetic import synthetic_ett
+        from exp.device import prepare_torch
         from exp.exp_long_term_forecasting import ExpLongTermForecasting
         from layers.backbone import quiet_transformers
         from models.registry import options_of
-        from run import prepare_torch
         from utils.options import parse_args
 
         self.torch, self.options = torch, options

@@ -85,6 +85,8 @@ def words_of(trained: Mapping[str, object], parser: argparse.ArgumentParser) -> 
         option = action.option_strings[0]
         if action.nargs == 0:
             words[name] = [option]
+        elif isinstance(value, list) and action.nargs is None:  # commas between them
+            words[name] = [f"{option}={','.join(map(str, value))}"]
         elif isinstance(value, list):
             words[name] = [option, *map(str, value)]
         else:

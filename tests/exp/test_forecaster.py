@@ -103,6 +103,22 @@ def test_calendars_decide_between_channels_and_pooled(wide, long):
         CALFForecaster(h=8, panel="channels", **DLINEAR).fit(long)
 
 
+def test_series_in_another_order(wide, tmp_path, capsys):
+    """The model has weights of its own for each channel."""
+    forecaster = CALFForecaster(h=8, **DLINEAR, individual=True).fit(wide)
+    expected = forecaster.predict(wide, level=[80])
+    names = list(wide.columns)
+    found = forecaster.predict(wide[[names[0], *reversed(names[1:])]], level=[80])
+    assert list(found)[1:4] == names[:0:-1]
+    pd.testing.assert_frame_equal(found[list(expected)], expected)
+    long = wide.rename(columns={"date": "ds"}).melt("ds", names[:0:-1], "unique_id", "y")
+    other = forecaster.predict(long)
+    np.testing.assert_array_equal(other["DLinear"][:8], expected[names[-1]])
+    assert capsys.readouterr().err == ""
+    forecaster.predict(wide.rename(columns={names[1]: "another"}))
+    assert "warning: other series than the model was trained on: another" in capsys.readouterr().err
+
+
 def test_pooled_windows_stay_within_a_series(long):
     forecaster = CALFForecaster(h=8, **DLINEAR)
     panel = forecaster.read(long, "auto")
@@ -332,7 +348,7 @@ def test_one_clear_error(long, change, message):
 def test_errors_of_use(wide, long):
     with pytest.raises(UserError, match="not trained yet"):
         CALFForecaster(h=8, **DLINEAR).predict(wide)
-    with pytest.raises(UserError, match="no_such_option"):
+    with pytest.raises(UserError, match="no such parameter, nor option of run.py: no_such_option"):
         CALFForecaster(h=8, no_such_option=1)
     with pytest.raises(UserError, match="level"):
         CALFForecaster(h=8, level=[120])

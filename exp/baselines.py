@@ -50,9 +50,9 @@ class TrivialScores:
         return score > DIVERGED * max(1.0, *self.scores.values())
 
     def describe(self, best: EpochRecord | None) -> dict[str, object]:
-        """Make the entry `validation` of `run.json`."""
+        """Make entries of `run.json`: these scores, and whether the best epoch is far from them."""
         diverged = best is not None and self.diverged(best.validation)
-        return {"trivial": dict(self.scores), "diverged": diverged}
+        return {"validation_baselines": dict(self.scores), "diverged": diverged}
 
     def check(self, best: EpochRecord) -> None:
         """Print a line if the best epoch is worse than the first trivial prediction.

@@ -83,7 +83,7 @@ def account(run: "ExpBasic", scores: dict[str, float], **more: object) -> dict:
         "protocol": run.args.protocol,
         "scores": scores,
         **more,
-        "validation": run.trivial and run.trivial.describe(progress.best),
+        **(run.trivial.describe(progress.best) if run.trivial else {}),
         "best_epoch": best,
         "epochs": epochs,
         "training_seconds": sum(epoch["seconds"] for epoch in epochs),

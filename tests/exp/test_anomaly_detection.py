@@ -92,7 +92,7 @@ def test_swat(detect, workdir, results, data):
     ("more", "said"),
     [
         (["--data", "XYZ"], "PSM, MSL"),
-        (["--root_path", "nowhere"], "no such file"),
+        (["--root_path", "."], "no such file"),
         (["--anomaly_ratio", "0"], "--anomaly_ratio"),
         (["--seq_len", "1000"], "rows are missing"),
     ],

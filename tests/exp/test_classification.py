@@ -118,7 +118,7 @@ def test_the_later_of_equals_is_kept(classify, monkeypatch):
     ("more", "said"),
     [
         (["--data", "ETTh1"], "needs --data UEA"),
-        (["--root_path", "nowhere"], "_TRAIN.ts"),
+        (["--root_path", "."], "_TRAIN.ts"),
         (["--task_loss", "l1"], "use one of ce"),
     ],
 )

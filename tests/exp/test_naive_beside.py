@@ -91,9 +91,9 @@ def test_a_run_that_loses_says_so(small_data, workdir, capsys):
     assert mse > last
     assert f"DLinear loses to the last value forecast: mse {mse:.4g} against {last:.4g}" in out
     score = lost["best_epoch"]["validation"]
-    trivial = lost["validation"]["trivial"]["the last value"]
+    trivial = lost["validation_baselines"]["the last value"]
     assert f"did not learn: validation mse {score:.4g} (epoch 1) against {trivial:.4g}" in out
-    assert not lost["validation"]["diverged"]
+    assert not lost["diverged"]
     run(LONG, small_data, *walk, "--model", "LastValue")
     assert "loses" not in capsys.readouterr().out
     run(LONG, small_data, "--model", "DLinear", "--train_epochs", "3")
@@ -114,7 +114,7 @@ def test_a_diverged_training(small_data, workdir, capsys):
     (path,) = Path("results").glob("*/run.json")
     record = json.loads(path.read_text())
     assert record["scores"]["mse"] > 1000
-    assert record["validation"]["diverged"]
+    assert record["diverged"]
     assert not (path.parent / "forecast.csv").exists()
     assert main(line) == 2  # it may be tried again
 
@@ -145,7 +145,7 @@ def test_the_limits(capsys):
 
 @pytest.mark.parametrize("task", ["imputation", "anomaly_detection", "classification", SHORT])
 def test_of_other_tasks(small_data, workdir, task):
-    trivial = run(task, small_data, "--model", "DLinear")["validation"]["trivial"]
+    trivial = run(task, small_data, "--model", "DLinear")["validation_baselines"]
     if task == "classification":
         assert trivial == {"the most frequent class": 0.5}
     elif task == "imputation":

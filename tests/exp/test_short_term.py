@@ -145,7 +145,7 @@ def test_batches_follow_seed_and_epoch(m4):
     [
         (["--seasonal_patterns", "Fortnightly"], "Yearly, Quarterly"),
         (["--data", "ETTh1"], "needs --data m4"),
-        (["--root_path", "nowhere"], "Train/Hourly-train.csv"),
+        (["--root_path", "."], "Train/Hourly-train.csv"),
         (["--task_loss", "ce"], "smape, mase, mape"),
         (["--do_predict"], "--do_predict"),
     ],

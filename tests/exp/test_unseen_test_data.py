@@ -54,8 +54,8 @@ def run(task: str, data: Path, folder: Path, monkeypatch, *more: str) -> tuple[d
     folder.mkdir()
     monkeypatch.chdir(folder)
     of_task = experiment(task, data, *more)
-    of_task.train()
     with of_task.folders.claim():
+        of_task.train()
         of_task.test()
     chosen = left(of_task)
     notes = read_checkpoint(of_task.folders.state).metadata["progress"]

@@ -160,11 +160,13 @@ def epoch_record(
 def diagnostics(run: "ExpBasic") -> dict[str, float]:
     """Ask the model for its diagnostics on a few training windows, the same after every epoch.
 
-    At most one training window in 200 is taken, so that this costs less than 1 % of an epoch. The
-    random state stays as it is.
+    At most one training window in 200 is taken, so that this costs less than 1 % of an epoch; of
+    fewer windows one is, with `--tensorboard` alone. The random state stays as it is.
     """
     windows = len(run.train_set)
     count = min(DIAGNOSED, run.objective.evaluation_windows, windows // DIAGNOSED_FRACTION)
+    if not count and not run.args.tensorboard:
+        return {}
     index = torch.linspace(0, windows - 1, max(1, count), device=run.device).long()
     run.objective.model.eval()
     devices = [run.device] if run.device.type == "cuda" else []

@@ -269,7 +269,8 @@ def draw_distance(source: Source, against: Source | None, args: Namespace) -> li
     if not recorded:
         raise LacksError(
             f"distance: {source.checkpoint.path} has none: version 0.2.0 and later record it, of "
-            "models with two branches that the feature loss aligns"
+            "models with two branches that the feature loss aligns; of fewer than 200 training "
+            "windows with --tensorboard alone"
         )
     distances = np.array([list(epoch["diagnostics"].values()) for epoch in recorded])
     title = (

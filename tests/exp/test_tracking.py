@@ -104,7 +104,7 @@ def test_models_without_two_branches_lack_it(workdir, small_data):
     "task", ["short_term_forecast", "imputation", "anomaly_detection", "classification"]
 )
 def test_every_task(workdir, small_data, task):
-    run = experiment(task, small_data, *BRIEF)
+    run = experiment(task, small_data, *BRIEF, "--tensorboard")
     run.train()
     found = table(run.folders.results)
     score = {"short_term_forecast": "smape", "classification": "accuracy"}.get(task, "mse")
@@ -124,6 +124,13 @@ def test_nothing_that_is_watched_changes_the_training(workdir, small_data, monke
     for name in ("progress",):  # which lacks the diagnostics
         assert with_it.pop(name) != without.pop(name)
     assert with_it == without
+
+
+def test_few_windows_are_measured_when_asked(workdir, small_data):
+    for more, there in (((), False), (("--tensorboard",), True)):
+        run = experiment("classification", small_data, *more)
+        assert len(run.train_set) < 200
+        assert bool(tracking.diagnostics(run)) == there
 
 
 def test_the_random_state_stays(workdir, small_data):

@@ -97,7 +97,7 @@ class CALFForecaster(Shared, Predictor):
 
         Raises:
             UserError: the frame has a gap, text, a duplicate, …: the message names series and
-                column; or the series are too short.
+                column; or the series are too short; or training diverged.
         """
         self.form = Form(id_col, time_col, target_col)
         return self._fit(self.read(df, self.panel), val_size)
@@ -111,6 +111,7 @@ class CALFForecaster(Shared, Predictor):
             try:
                 if run.args.is_training:  # naive forecasts are not trained
                     run.train()
+                    run.trivial.check(run.progress.best)
             except Interrupted as interruption:
                 raise KeyboardInterrupt from interruption
             self.intervals = run.calibrate() if run.val_set is not None else None

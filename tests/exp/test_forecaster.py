@@ -359,6 +359,14 @@ def test_errors_of_use(wide, long):
         forecaster.predict(wide.tail(20))
 
 
+def test_a_diverged_training_is_no_success(wide):
+    forecaster = CALFForecaster(h=8, learning_rate=500.0, **DLINEAR)
+    with pytest.raises(UserError, match="training diverged"):
+        forecaster.fit(wide)
+    with pytest.raises(UserError, match="not trained yet"):
+        forecaster.predict()
+
+
 def test_short_series_are_padded_if_asked(wide):
     options = DLINEAR | {"start_padding_enabled": True}
     short = wide[["date", wide.columns[1]]].tail(20)

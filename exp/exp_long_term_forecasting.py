@@ -21,7 +21,7 @@ from exp.series import ExpSeries
 from utils.batch import Batch
 from utils.errors import UserError
 from utils.metrics import ErrorSums, PlacedErrorSums
-from utils.naive import LAST_VALUE, naive_forecast, print_naive
+from utils.naive import LAST_VALUE, naive_lines, print_naive
 from utils.plots import errors_of, plot_forecast, window_title, with_mse
 
 if TYPE_CHECKING:
@@ -203,14 +203,15 @@ class ExpLongTermForecasting(ExpSeries):
             seen = self.units(windows, x)[0, :, channel].cpu().numpy()
             history = windows.inverse_transform(x) if self.args.inverse else x
             pred, true = (array[number, :, scored] for array in saved)
-            naive_name, naive = naive_forecast(seen, len(true), self.season_length)
+            naive = naive_lines(seen, len(true), self.season_length)
             times = self.times(windows, number)
             plot_forecast(
                 self.folders.plots / f"{number}.png",
                 times,
                 history[0, :, channel].cpu().numpy(),
                 true,
-                {self.args.model: pred, with_mse(naive_name, naive, true): naive},
+                {self.args.model: pred}
+                | {with_mse(name, values, true): values for name, values in naive.items()},
                 window_title(
                     self.tested_file.name,
                     windows.columns[channel],

@@ -36,7 +36,7 @@ from utils.m4_summary import (
     summarise,
     summarise_owa,
 )
-from utils.naive import LAST_VALUE, naive_forecast, naive_forecasts, print_naive, with_season
+from utils.naive import LAST_VALUE, naive_forecasts, naive_lines, print_naive, with_season
 from utils.plots import plot_forecast
 from utils.plotting.style import evenly
 from utils.results import LOCK
@@ -239,22 +239,20 @@ class ExpShortTermForecasting(ExpBasic):
         """Plot forecasts of series spread over the file, with their history."""
         back, pattern = 2 * self.args.seq_len, self.args.seasonal_patterns
         for number in evenly(len(self.series), PLOTTED_SERIES):
-            name, true = self.train_file.ids[number], self.targets[number]
+            series, true = self.train_file.ids[number], self.targets[number]
             history = self.series[number][-back:]
             known = len(self.series[number])
             steps = range(known - len(history) + 1, known + len(true) + 1)
-            naive_name, naive = naive_forecast(history, len(true), self.pattern.period)
+            naive = naive_lines(history, len(true), self.pattern.period)
             plot_forecast(
-                self.folders.plots / f"{file_name(name)}.png",
+                self.folders.plots / f"{file_name(series)}.png",
                 pd.Index(steps, name=f"step of the series, {pattern.lower()}"),
                 history,
                 true,
-                {
-                    self.args.model: forecasts[number],
-                    f"{naive_name}: sMAPE {smape(naive, true):.3g}": naive,
-                },
-                f"M4 {pattern} · series {name} of {len(self.series):,} · {len(true)} steps ahead · "
-                f"sMAPE {smape(forecasts[number], true):.3g}",
+                {self.args.model: forecasts[number]}
+                | {f"{name}: sMAPE {smape(y, true):.3g}": y for name, y in naive.items()},
+                f"M4 {pattern} · series {series} of {len(self.series):,} · {len(true)} steps ahead "
+                f"· sMAPE {smape(forecasts[number], true):.3g}",
                 "value (original units)",
             )
 

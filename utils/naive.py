@@ -39,18 +39,25 @@ def naive_forecasts(x: "Tensor", pred_len: int, season_length: int) -> "dict[str
     return forecasts
 
 
-def naive_forecast(history: "np.ndarray", steps: int, season: int) -> "tuple[str, np.ndarray]":
-    """Forecast a single history for a figure: by the last season, or else by the last value.
+def naive_lines(history: "np.ndarray", steps: int, season: int) -> "dict[str, np.ndarray]":
+    """Forecast a single history for a figure: by the last season if it has one, and by the last
+    value.
 
     Args:
         history: `[length, ..]`. season: in steps; 0 or 1 if there is none.
 
     Returns:
-        The name of the forecast, and its values `[steps, ..]`.
+        The forecasts `[steps, ..]`, the best known one first, by their names there.
     """
-    if not 1 < season <= len(history):
-        return "last value", history[[-1] * steps]
-    return f"seasonal naive ({season})", history[_of_last_season(steps, season)]
+    lines = {}
+    if 1 < season <= len(history):
+        lines[f"seasonal naive ({season})"] = history[_of_last_season(steps, season)]
+    return lines | {"last value": history[[-1] * steps]}
+
+
+def naive_forecast(history: "np.ndarray", steps: int, season: int) -> "tuple[str, np.ndarray]":
+    """Return the first of `naive_lines`, with its name."""
+    return next(iter(naive_lines(history, steps, season).items()))
 
 
 def _of_last_season(steps: int, period: int) -> list[int]:

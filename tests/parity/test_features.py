@@ -61,7 +61,7 @@ def test_published_run(argv, recorded, run, results, monkeypatch):
     for name, array in (("pred", pred), ("true", true)):
         for row, index in (("first", 0), ("last", -1)):
             np.testing.assert_allclose(array[0, index], window[f"{name}_{row}_row"], atol=2e-5)
-    _, history, truth, forecasts, _ = figures[0]
+    _, _, history, truth, forecasts, *_ = figures[0]
     figure = theirs["figure_of_window_0"]
     np.testing.assert_allclose(history[:3], figure["history_last_channel_first3"], atol=1e-5)
     np.testing.assert_allclose(truth[:3], figure["true_part_first3"], atol=1e-5)

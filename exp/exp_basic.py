@@ -23,7 +23,7 @@ from exp.record import commit, notes_of
 from exp.resume import TrainingState
 from exp.step import Optimisers, TrainStep
 from exp.stopping import Stopping
-from exp.tracking import Tracker, epoch_record, measure
+from exp.tracking import Tracker, epoch_record
 from models.interface import DataShape
 from models.registry import objective_class
 from utils.batch import Batch
@@ -113,8 +113,9 @@ class ExpBasic(ABC):
         self.trivial = TrivialScores.of(self)
         self.losses = torch.zeros(1 + len(objective.loss_names), device=device)  # sums of an epoch
         self.state = TrainingState(
-            self.folders, args, objective, self.optimisers, self.scheduler, self.losses
-        )
+            self.folders, args, objective, self.optimisers, self.scheduler,
+            {"losses": self.losses, "gradient_norms": self.step.gradient_norms},
+        )  # fmt: skip
 
     # What a task implements
 
@@ -219,6 +220,7 @@ class ExpBasic(ABC):
                 if not progress.finished:
                     self.scheduler.step()
                 self.losses.zero_()
+                self.step.gradient_norms.zero_()
                 self.save_state()
                 self.tracker.write(progress)
         if progress.best is None:
@@ -270,7 +272,7 @@ class ExpBasic(ABC):
     def save_state(self) -> None:
         """Write the state of training."""
         self.check_nonfinite()
-        measure(self)
+        self.clock.add_to(self.progress)
         self.state.save(self.progress)
 
     def clear_states(self) -> None:

@@ -56,7 +56,6 @@ class Progress:
         epoch: the current one, from 1. steps: its finished steps. seconds: its duration so far.
         epochs_without_improvement: since the best one.
         skipped, skipped_of_epoch: updates skipped as non-finite, in the run and in this epoch.
-        gradient_norms: sum over the updates of this epoch.
         history: the finished epochs. best: the one of the best checkpoint.
         finished: whether training is finished.
     """
@@ -67,7 +66,6 @@ class Progress:
     epochs_without_improvement: int = 0
     skipped: int = 0
     skipped_of_epoch: int = 0
-    gradient_norms: float = 0.0
     history: list[EpochRecord] = field(default_factory=list)
     best: EpochRecord | None = None
     finished: bool = False
@@ -78,19 +76,15 @@ class Progress:
         notes = dict(notes)
         if "waited" in notes:
             notes["epochs_without_improvement"] = notes.pop("waited")
+        notes.pop("gradient_norms", None)  # a tensor of the state by now
         best = notes["best"] and EpochRecord(**notes["best"])
         history = [EpochRecord(**record) for record in notes["history"]]
         return cls(**{**notes, "best": best, "history": history})
 
     def mean(self, losses: Tensor) -> list[float]:
-        """Divide the sums of this epoch's losses by the number of updates."""
+        """Divide sums over this epoch's updates, as of losses, by their number."""
         taken = self.steps - self.skipped_of_epoch
         return [loss / taken if taken else float("nan") for loss in losses.tolist()]
-
-    def mean_gradient_norm(self) -> float | None:
-        """Divide the sum of this epoch's gradient norms by the number of updates, if any."""
-        taken = self.steps - self.skipped_of_epoch
-        return self.gradient_norms / taken if taken else None
 
     def is_improvement(self, record: EpochRecord, higher_is_better: bool) -> bool:
         """Whether an epoch is the best so far; of equal ones the later is, as published, and
@@ -111,7 +105,6 @@ class Progress:
         self.best = record if improved else self.best
         self.epochs_without_improvement = 0 if improved else self.epochs_without_improvement + 1
         self.epoch, self.steps, self.seconds, self.skipped_of_epoch = record.epoch + 1, 0, 0.0, 0
-        self.gradient_norms = 0.0
 
     def reopen(self, epochs: int, patience: int) -> bool:
         """Continue a finished training if it may have more epochs, or wait longer for a better one.

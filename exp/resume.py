@@ -32,7 +32,7 @@ class TrainingState:
         args: of the run, saved with the state; `train_epochs` and `patience` decide when training
             is finished.
         objective, optimisers, scheduler: of which parameters, moments and learning rates are saved.
-        losses: the sums of this epoch's losses.
+        sums: of this epoch, by name: `losses`, and `gradient_norms`, which earlier versions lack.
     """
 
     def __init__(
@@ -42,12 +42,12 @@ class TrainingState:
         objective: Objective,
         optimisers: Optimisers,
         scheduler: LRScheduler,
-        losses: Tensor,
+        sums: dict[str, Tensor],
     ):
         self.folders, self.args = folders, args
         self.file = StateFile(folders.state, args)
         self.objective, self.optimisers, self.scheduler = objective, optimisers, scheduler
-        self.losses = losses
+        self.sums = sums
 
     def start(self) -> Progress:
         """Remove the states of an earlier run, which nothing may resume from any more."""
@@ -61,7 +61,7 @@ class TrainingState:
             return
         saved = self.objective.saved_state()
         tensors = {f"model.{name}": value for name, value in saved.items()}
-        tensors["losses"] = self.losses
+        tensors |= self.sums
         rates = {"scaler": self.optimisers.scaler.state_dict()}
         for name, optimiser in self.optimisers.by_name.items():
             flat = flat_state(self.objective, optimiser)
@@ -185,10 +185,13 @@ class TrainingState:
                 f"{checkpoint.path}: the state of another model: --overwrite starts anew"
             )
         self.objective.model.load_state_dict(stored, strict=False)
-        if "losses" in state:
-            self.losses.copy_(state["losses"])
-        else:  # earlier versions saved the total alone
-            self.losses.fill_(torch.nan)[0] = state["total_loss"]
+        for name, sums in self.sums.items():
+            if name in state:
+                sums.copy_(state[name])
+            else:
+                sums.fill_(torch.nan)
+        if "losses" not in state:  # earlier versions saved the total alone
+            self.sums["losses"][0] = state["total_loss"]
         for name, optimiser in self.optimisers.by_name.items():
             start = f"{name}."
             moments = {k.removeprefix(start): v for k, v in state.items() if k.startswith(start)}

@@ -149,7 +149,7 @@ class TrainStep:
         autocast: makes the context of mixed precision.
         signals: which signals any process received, reduced with the last gradients; None for a
             single process.
-        gradient_norms: sum over the updates since `read_gradient_norms`, `[]` on the device.
+        gradient_norms: sum over the updates of an epoch, `[1]` on the device.
     """
 
     objective: Objective
@@ -162,13 +162,7 @@ class TrainStep:
 
     def __post_init__(self) -> None:
         device = self.guard.skipped.device
-        self.gradient_norms = torch.zeros((), dtype=torch.float64, device=device)
-
-    def read_gradient_norms(self) -> float:
-        """Return the sum of the gradient norms since the last call."""
-        total = self.gradient_norms.item()
-        self.gradient_norms.zero_()
-        return total
+        self.gradient_norms = torch.zeros(1, dtype=torch.float64, device=device)
 
     def gradients(self, batch: Batch, *where: int) -> Tensor:
         """Compute the gradients of a batch over all micro-batches and processes.

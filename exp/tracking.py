@@ -4,6 +4,7 @@ import csv
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -123,12 +124,6 @@ def _tag(column: str) -> str:
     return f"{kind}/{rest}" if kind in ("validation", "test", "distance") else column
 
 
-def measure(run: "ExpBasic") -> None:
-    """Add time and gradient norms since the last call to the progress."""
-    run.clock.add_to(run.progress)
-    run.progress.gradient_norms += run.step.read_gradient_norms()
-
-
 def epoch_record(
     run: "ExpBasic", validation: float | None, test: float | None, trained: float
 ) -> EpochRecord:
@@ -139,7 +134,8 @@ def epoch_record(
     """
     progress, order = run.progress, run.order
     found = diagnostics(run)
-    measure(run)
+    run.clock.add_to(progress)
+    (norm,) = progress.mean(run.step.gradient_norms)
     train, *parts = progress.mean(run.losses)
     memory = peak_memory(run.device)
     return EpochRecord(
@@ -150,7 +146,7 @@ def epoch_record(
         learning_rate=run.optimisers.main.param_groups[0]["lr"],
         seconds=progress.seconds,
         losses=dict(zip(run.objective.loss_names, parts, strict=True)),
-        gradient_norm=progress.mean_gradient_norm(),
+        gradient_norm=norm if isfinite(norm) else None,
         windows_per_second=min(order.count, len(order) * order.per_step) / trained,
         peak_memory_mb=memory["device"] or memory["host"],
         diagnostics=found,

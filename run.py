@@ -110,9 +110,10 @@ def run_here_or_launch(args: argparse.Namespace, argv: list[str]) -> int:
     Raises:
         UserError: a file is missing, or a GPU is not visible.
     """
-    from exp.paths import check_paths  # whose NumPy --help does not need
+    if world()[1] == 1:  # of several processes all begin, so that one of them says it
+        from exp.paths import check_paths  # whose NumPy --help does not need
 
-    check_paths(args)
+        check_paths(args)
     gpus = None
     if args.use_multi_gpu and not under_launcher():
         numbers = device_numbers(args.devices)

@@ -85,7 +85,8 @@ class ExpBasic(ABC):
 
         # the model and its device
         if self.checkpoint is not None:
-            args = objective_type.take_from_state(args, self.checkpoint.state)
+            stored = (self.checkpoint.state, self.checkpoint.metadata)
+            args = objective_type.take_from_checkpoint(args, *stored)
         self.objective = objective = objective_type(args, self.data_shape(), device)
         if self.checkpoint is not None:
             self.load(self.checkpoint)

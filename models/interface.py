@@ -143,8 +143,9 @@ class Objective(ABC):
         self.model.compile()
 
     @staticmethod
-    def take_from_state(args: Options, state: Mapping[str, Tensor]) -> Options:
-        """Let the model be built from what a checkpoint has, instead of from files."""
+    def take_from_checkpoint(args: Options, state: Mapping[str, Tensor], notes: Mapping) -> Options:
+        """Let the model be built from what a checkpoint has, instead of from files; the arguments
+        are those of `load_state`."""
         return args
 
     def diagnostics(self, batch: Batch) -> dict[str, float]:

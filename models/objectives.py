@@ -127,6 +127,8 @@ class CALFObjective(FrozenBackbone):
         given = SimpleNamespace(**vars(args) | asdict(shape))
         table = getattr(args, "word_table", None)
         self.model = model = Model(CALFConfig.from_args(given), word_table=table).to(device)
+        if table is not None:
+            model.word_embeddings_source = args.word_embeddings_source
         model.check_channels(shape.n_channels)
         model.grad_checkpoint(args.grad_checkpoint)
         self.split_batches(shape.n_channels, args.batch_size, device)
@@ -145,10 +147,13 @@ class CALFObjective(FrozenBackbone):
         print(f"word embeddings: {model.word_embeddings_source}")
 
     @staticmethod
-    def take_from_state(args: Options, state: Mapping[str, Tensor]) -> Options:
+    def take_from_checkpoint(args: Options, state: Mapping[str, Tensor], notes: Mapping) -> Options:
         """Take the word embeddings of a checkpoint: their file is not needed any more."""
+        if args.words == "none" or WORD_TABLE not in state:
+            return args
         args = copy(args)
-        args.word_table = state.get(WORD_TABLE)
+        args.word_table = state[WORD_TABLE]
+        args.word_embeddings_source = notes.get("word_embeddings", "the checkpoint")
         return args
 
     def losses(self, batch: Batch, weight: Weight) -> dict[str, Tensor]:

@@ -150,7 +150,7 @@ def check_given(
     checked = set(given) & trained.keys() - ignored
     if not described:
         checked &= {"model", *args.model_options} - OF_TRAINING - {"task_loss"}
-    for name in sorted(checked):
+    for name in sorted(checked, key=lambda name: (name != "model", name)):
         now, before = (
             aliases.get(value, value) if name == "model" else value
             for value in (getattr(args, name), trained[name])

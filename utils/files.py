@@ -137,7 +137,8 @@ def read_notes(path: Path) -> dict | None:
     Returns:
         None where the file is another one, or damaged.
     """
-    with path.open("rb") as file, contextlib.suppress(ValueError, LookupError, TypeError):
+    damaged = (ValueError, LookupError, TypeError, RecursionError)
+    with path.open("rb") as file, contextlib.suppress(*damaged):
         size = int.from_bytes(file.read(8), "little")
         header = json.loads(file.read(size)) if size <= LONGEST_HEADER else {}
         notes = json.loads(header.pop("__metadata__")[METADATA_KEY])

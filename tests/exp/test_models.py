@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from exp.checkpoint import read_checkpoint
 from exp.exp_basic import ExpBasic
@@ -135,6 +136,9 @@ def test_a_checkpoint_of_another_model(small_data, workdir, refused, model):
     (path,) = workdir.glob("checkpoints/*/checkpoint.safetensors")
     other = "DLinear" if model != "DLinear" else "PatchTST"
     given = command(LONG, small_data, other, "--is_training", "0", "--checkpoint", str(path))
+    assert f"was trained with --model {model}:" in refused(given)
+    save_file(load_file(path), "bare.safetensors")
+    given[-1] = "bare.safetensors"
     assert "does not fit" in refused(given)
 
 

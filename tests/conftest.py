@@ -12,6 +12,7 @@ configure_openmp()
 import numpy as np
 import pytest
 import torch
+from matplotlib.figure import Figure
 from transformers import GPT2Config, GPT2Model
 
 from data_provider.synthetic import synthetic_ett
@@ -67,6 +68,14 @@ def small_data(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("small")
     prepare(folder)
     return folder
+
+
+@pytest.fixture(autouse=True)
+def quick_pictures(request, monkeypatch) -> None:
+    """Runs leave empty pictures, which saves most of the seconds of a test, unless it is marked
+    `draws`."""
+    if request.node.get_closest_marker("draws") is None:
+        monkeypatch.setattr(Figure, "savefig", lambda _, path, **__: Path(path).touch())
 
 
 @pytest.fixture

@@ -130,6 +130,7 @@ def start(words: list[str], *more: str) -> int:
     return exp.forecast.main(expanded[3:])
 
 
+@pytest.mark.draws
 def test_three_commands(as_a_user):
     """The first commands of the page, of which a short training is enough here."""
     training, forecasting, *_ = commands("docs/own_data.md")

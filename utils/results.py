@@ -268,7 +268,7 @@ class RunFolders:
             return f"epoch {progress['epoch']} of {self.args.train_epochs}"
         if any(self.state.parent.glob(f"{self.state.stem}.{REFIT}*")):
             return "its refit"
-        return "" if read_record(self.results) else "trained, but not tested"
+        return "" if (self.results / RECORD).is_file() else "trained, but not tested"
 
     def check_writable(self) -> None:
         """Make the folders, and check before training that they can be written to.

@@ -46,6 +46,7 @@ def detect(small_gpt2, workdir):
     return build
 
 
+@pytest.mark.draws
 def test_anomalies_are_found(detect, workdir, results):
     assert main(detect()) == 0
     score, pred, true = (load(results() / f"{name}.npy") for name in ("score", "pred", "true"))

@@ -45,6 +45,7 @@ def classify(small_gpt2, workdir):
     return build
 
 
+@pytest.mark.draws
 def test_classes_are_told_apart(classify, workdir, results):
     assert main(classify()) == 0
     record = json.loads((results() / "run.json").read_text())

@@ -207,6 +207,7 @@ def test_another_backbone_is_an_error(wide, calf, tmp_path):
         CALFForecaster.load(tmp_path, llm_weights="random")
 
 
+@pytest.mark.draws
 def test_pictures(long, wide, tmp_path):
     forecaster = CALFForecaster(h=8, level=[80], **DLINEAR).fit(long)
     paths = forecaster.plot(tmp_path / "some.png")

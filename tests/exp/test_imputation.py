@@ -18,6 +18,7 @@ def impute(command):
     return build
 
 
+@pytest.mark.draws
 def test_masked_entries_alone_are_scored(impute, workdir, results):
     assert main(impute("--mask_rate", "0.375")) == 0
     pred, true, mask = (load(results() / f"{name}.npy") for name in ("pred", "true", "mask"))

@@ -39,6 +39,7 @@ from utils.options import (
 from utils.results import TESTED, TRAINED
 
 
+@pytest.mark.draws
 def test_a_run_leaves_everything_in_its_place(workdir, command, results, capsys):
     assert main(command()) == 0
     out = capsys.readouterr().out

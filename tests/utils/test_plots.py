@@ -21,6 +21,7 @@ from utils.naive import naive_forecast
 from utils.plots import plot_forecast, plot_future
 from utils.plotting import style
 
+pytestmark = pytest.mark.draws
 OKABE_ITO = "#000000 #e69f00 #56b4e9 #009e73 #f0e442 #0072b2 #d55e00 #cc79a7".split()
 BRIEF = ("--train_epochs", "1", "--model", "DLinear")
 

@@ -18,6 +18,7 @@ from utils import visualize
 from utils.plotting import method
 from utils.visualize import main
 
+pytestmark = pytest.mark.draws
 TASK = "long_term_forecast"
 
 

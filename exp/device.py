@@ -16,7 +16,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, LRScheduler
 from exp.published import SOUND, LoopRules
 from models.interface import Objective
 from utils.errors import UserError
-from utils.machine import keep_memory
+from utils.machine import keep_memory, processor_name
 
 PRECISIONS = {"bf16": torch.bfloat16, "fp16": torch.float16}
 COSINE_FLOOR = 1e-8
@@ -96,7 +96,7 @@ def device_name(device: torch.device) -> str:
     """Name the GPU or the processor."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return platform.processor() or platform.machine()
+    return processor_name()
 
 
 def peak_memory(device: torch.device) -> dict[str, float | None]:

@@ -458,15 +458,11 @@ def hardware() -> dict:
     """Describe the machine."""
     import torch
 
-    from utils.machine import usable_cores
+    from utils.machine import processor_name, usable_cores
 
-    cpu = ""
-    if Path("/proc/cpuinfo").exists():
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        cpu = next((line.split(":")[1].strip() for line in lines if "model name" in line), "")
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
     return {
-        "processor": cpu or platform.machine(),
+        "processor": processor_name(),
         "cores": usable_cores(),
         "instructions": torch.backends.cpu.get_cpu_capability(),
         "gpu": gpu,

@@ -2,10 +2,12 @@
 
 import ctypes
 import os
+import platform
 from pathlib import Path
 
 TOPOLOGY = Path("/sys/devices/system/cpu")
 QUOTA = Path("/sys/fs/cgroup/cpu.max")
+PROCESSORS = Path("/proc/cpuinfo")
 
 
 def usable_cores(topology: Path = TOPOLOGY, quota: Path = QUOTA) -> int:
@@ -30,6 +32,16 @@ def usable_cores(topology: Path = TOPOLOGY, quota: Path = QUOTA) -> int:
     except (OSError, ValueError):  # not in a container, or no limit
         pass
     return max(1, cores)
+
+
+def processor_name(processors: Path = PROCESSORS) -> str:
+    """Name the processor; only its architecture where the system does not tell more."""
+    try:
+        lines = processors.read_text().splitlines()
+    except OSError:
+        lines = []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(filter(None, names), "") or platform.processor() or platform.machine()
 
 
 def keep_memory() -> None:

@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import platform
 import stat
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from sklearn.metrics import (
 
 from utils.errors import UserError
 from utils.files import NpyWriter, whole_file
-from utils.machine import usable_cores
+from utils.machine import processor_name, usable_cores
 from utils.metrics import ErrorSums, PlacedErrorSums
 from utils.word_embeddings import load_word_embeddings
 
@@ -147,6 +148,15 @@ def test_invalid_word_embeddings(tmp_path, content, expected):
     torch.save(content, tmp_path / "w.pt")
     with pytest.raises(UserError, match=expected):
         load_word_embeddings(tmp_path / "w.pt", 768)
+
+
+def test_processor_name(tmp_path):
+    found = tmp_path / "cpuinfo"
+    found.write_text(
+        "processor\t: 0\nmodel\t\t: 85\nmodel name\t: Fast CPU: 3 GHz\n\nprocessor\t: 1\n"
+    )
+    assert processor_name(found) == "Fast CPU: 3 GHz"
+    assert processor_name(tmp_path / "none") in (platform.processor(), platform.machine())
 
 
 def test_usable_cores(tmp_path, monkeypatch):

@@ -156,7 +156,10 @@ def check_fields(results: Path) -> None:
     rows = re.findall(r"^\| (`.*?) \|", of["run.json"], re.M)
     fields = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
     assert len(fields) > 20
-    assert fields - json.loads((results / "run.json").read_text()).keys() == {"refit"}
+    assert fields - json.loads((results / "run.json").read_text()).keys() == {
+        "refit",
+        "training_record",
+    }
     columns = set(
         re.findall(r"`(\w+)`", of["epochs.csv"].partition("\n\n")[2].partition("\n\n")[0])
     )

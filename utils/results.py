@@ -39,6 +39,7 @@ LOCK = ".lock"
 MANIFEST = "manifest.json"
 EPOCHS = "epochs.csv"  # in the results folder, from the first epoch on
 RECORD = "run.json"
+TRAINING = "training_record"  # entry of a test's record, where it replaces that of the training
 STATE = "state.safetensors"
 REFIT = "refit"  # part of the names of its files
 LENGTH = ("train_epochs", "patience")  # decide how long a training is, and nothing else of it
@@ -268,7 +269,7 @@ class RunFolders:
             return f"epoch {progress['epoch']} of {self.args.train_epochs}"
         if any(self.state.parent.glob(f"{self.state.stem}.{REFIT}*")):
             return "its refit"
-        return "" if (self.results / RECORD).is_file() else "trained, but not tested"
+        return "" if read_record(self.results) else "trained, but not tested"
 
     def check_writable(self) -> None:
         """Make the folders, and check before training that they can be written to.
@@ -388,8 +389,13 @@ class RunFolders:
                 np.save(file, np.array(values, dtype=np.float32))
 
     def save_record(self, record: dict) -> None:
-        """Write `run.json`, the record of the run."""
+        """Write `run.json`, the record of the run. That of a test keeps what the training, which
+        had been tested before, recorded of its epochs."""
         if self.writes:
+            trained = None if self.args.is_training else read_record(self.results)
+            if trained:
+                names = ("epochs", "best_epoch", "skipped_steps")
+                record = record | {TRAINING: {name: trained.get(name) for name in names}}
             with whole_file(self.results / RECORD) as part:
                 part.write_text(json.dumps(record, indent=2, default=str) + "\n")
 
@@ -419,11 +425,11 @@ def previous_state(path: Path) -> Path:
 
 
 def read_record(folder: Path) -> dict | None:
-    """Read the `run.json` of a run that trained its model; None if there is none in its folder of
-    results."""
+    """Read the `run.json` of a run that trained its model, and was perhaps tested again since; None
+    if there is none in its folder of results."""
     with suppress(OSError, ValueError, LookupError, TypeError):
         record = json.loads((folder / RECORD).read_text())
-        return record if record["arguments"]["is_training"] else None
+        return record if record["arguments"]["is_training"] else record | record[TRAINING]
     return None
 
 

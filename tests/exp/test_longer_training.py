@@ -158,3 +158,14 @@ def test_a_test_of_an_unfinished_run_does_not_finish_it(small_data, workdir, mon
     assert main([*line, "--is_training", "0"]) == 0
     assert main(line) == 2
     assert "trained, but not tested" in capsys.readouterr().err
+
+
+def test_a_test_of_a_finished_run_leaves_it_finished(small_data, workdir, capsys):
+    line = argv(LONG, small_data, *DLINEAR)
+    assert main(line) == 0
+    for _ in range(2):
+        assert main([*line, "--is_training", "0"]) == 0
+    capsys.readouterr()
+    assert main([*line, "--resume"]) == 0
+    assert "training was finished" in capsys.readouterr().out
+    assert main(line) == 0

@@ -399,8 +399,11 @@ class Stopper:
             setattr(owner, self.method, counted)
 
 
-@pytest.mark.parametrize("count", [1, 2])
-@pytest.mark.parametrize("stop", [("train_step", 12), ("predict", 1)])  # in training, in validation
+@pytest.mark.parametrize(
+    ("stop", "count"),
+    [(("train_step", 12), 1), (("predict", 1), 2)],
+    ids=["training", "validation"],
+)
 def test_resumed_as_if_nothing_had_been(alone, tasks, tmp_path, stop, count):
     group = Group(tmp_path, 2, tasks["forecast"], Stopper(*stop, 1, signal.SIGTERM))
     assert group.end() == [143, 143], group.said()

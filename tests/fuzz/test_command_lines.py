@@ -259,7 +259,7 @@ def small_runs(draw):
     return task, more
 
 
-@examples(12)
+@examples(6)
 @given(small_runs())
 @example(("classification", ["--use_multi_gpu"]))
 @example(("imputation", ["--use_multi_gpu", "--d_model", "12"]))  # said by a started process

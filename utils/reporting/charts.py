@@ -45,6 +45,7 @@ def style() -> str:
         ".chart polyline{fill:none;stroke:var(--c);stroke-width:1.8}"
         ".chart .dashed{stroke-dasharray:3 3;stroke-width:1.2}"
         ".chart circle{fill:var(--c)}"
+        ".chart .hollow{fill:none;stroke:var(--c);stroke-width:1.6}"
     )
 
 
@@ -141,6 +142,71 @@ def chart(title: str, lines: Sequence[Line], x_name: str, y_name: str, log_x: bo
             points = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
             parts.append(f'<polyline class="{colour}{dashed}" points="{points}">{name}</polyline>')
     return frame(title, parts, HEIGHT)
+
+
+@dataclass(frozen=True)
+class Dot:
+    """A value of a dot plot.
+
+    Attributes:
+        deviation: half the length of the line through it. colour: counts from 0.
+        hollow: drawn as a circle, such as a published value.
+    """
+
+    name: str
+    value: float
+    deviation: float
+    colour: int
+    hollow: bool = False
+
+
+def dot_plot(title: str, rows: Sequence[tuple[str, Sequence[Dot]]], x_name: str) -> str:
+    """Values by row, each a dot on the same axis; below, which colour is which."""
+    width, step = 640, 30
+    dots = [dot for _, of_row in rows for dot in of_row]
+    low = min(dot.value - dot.deviation for dot in dots)
+    high = max(dot.value + dot.deviation for dot in dots)
+    margin = (high - low) * 0.04 or 1
+    low, high = low - margin, high + margin
+    left = 16 + 6.3 * max(len(name) for name, _ in rows)
+    bottom = 30 + step * len(rows)
+
+    def across(value: float) -> float:
+        return left + (value - low) / (high - low) * (width - left - RIGHT)
+
+    parts = [text(10, 15, title, "start", "title")]
+    for x in ticks(low, high):
+        parts.append(rule(across(x), 28, across(x), bottom, "rule"))
+        parts.append(text(across(x), bottom + 14, short(x), "middle"))
+    parts.append(text((left + width - RIGHT) / 2, bottom + 30, x_name, "middle"))
+    for number, (name, of_row) in enumerate(rows):
+        middle = 30 + step * (number + 0.5)
+        parts.append(text(left - 6, middle + 4, name, "end"))
+        parts.append(rule(left, 30 + step * number, width - RIGHT, 30 + step * number, "rule"))
+        gap = (step - 8) / max(len(of_row) - 1, 1)
+        for place, dot in enumerate(sorted(of_row, key=lambda dot: dot.value)):
+            y = 34 + step * number + gap * place
+            parts.append(_dot(across(dot.value), y, dot, across(low + dot.deviation) - across(low)))
+    x, y = left, bottom + 50
+    for dot in {(dot.name, dot.colour): dot for dot in dots}.values():
+        size = 24 + 6.3 * len(dot.name)
+        if x + size > width and x > left:
+            x, y = left, y + 16
+        parts += [_dot(x, y - 4, Dot(dot.name, 0, 0, dot.colour, dot.hollow), 0)]
+        parts += [text(x + 8, y, dot.name, "start")]
+        x += size
+    return frame(title, parts, y + 12, width)
+
+
+def _dot(x: float, y: float, dot: Dot, half: float) -> str:
+    """A dot with its deviation to both sides."""
+    filled = ' class="hollow"' if dot.hollow else ""
+    line = f'<polyline points="{x - half:.1f},{y:.1f} {x + half:.1f},{y:.1f}"/>' if half else ""
+    name = escape(f"{dot.name}: {dot.value:.3f}")
+    return (
+        f'<g class="c{dot.colour % COLOURS}">{line}<circle{filled} cx="{x:.1f}" cy="{y:.1f}" r="4">'
+        f"<title>{name}</title></circle></g>"
+    )
 
 
 def critical_difference_diagram(title: str, ranking: Ranking) -> str:

@@ -138,14 +138,17 @@ def differences_grid(table: Table, problems: list[str]) -> Grid | None:
         labels=4,
         part="Paired differences of MSE",
     )
+    without: list[Run] = []
     for row in table.rows:
         usable = {}
         for method in table.methods:
             runs = table.runs.get((row, method), {})
             bad = [run for run in runs.values() if window_errors(run) is None]
+            without += [run for run in bad if not run.has_arrays]
             problems += [
                 f"{run.folder}: pred.npy or true.npy absent or damaged: not in paired differences"
                 for run in bad
+                if run.has_arrays
             ]
             usable[method] = {seed: run for seed, run in runs.items() if run not in bad}
         for a, b in combinations((m for m, runs in usable.items() if runs), 2):
@@ -175,6 +178,11 @@ def differences_grid(table: Table, problems: list[str]) -> Grid | None:
                 {"dataset": row.dataset, "horizon": row.horizon, "model_a": a, "model_b": b,
                  "windows": len(differences), "difference": mean, "low": low, "high": high, "n": n}
             )  # fmt: skip
+    if without:
+        problems.append(
+            f"{grid.table}: {len(without)} runs without pred.npy and true.npy: not in paired "
+            "differences"
+        )
     return grid if grid.rows else None
 
 

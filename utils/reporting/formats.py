@@ -4,6 +4,7 @@ import csv
 import io
 from collections.abc import Sequence
 from itertools import groupby
+from urllib.parse import quote
 
 from utils.reporting.grids import Cell, Grid, test_error
 from utils.reporting.runs import Run
@@ -53,7 +54,8 @@ def markdown_cell(cell: Cell) -> str:
         text = cell.text.replace("|", "\\|")
         fence = "``" if "`" in text else "`"
         return f"{fence}{text}{fence}"
-    return markdown_text(cell.text)
+    text = markdown_text(cell.text)
+    return f"[{text}]({quote(cell.link)})" if cell.link else text
 
 
 def latex(grid: Grid) -> str:

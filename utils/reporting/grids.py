@@ -14,11 +14,12 @@ ABSENT = "\N{EN DASH}"
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell: its text, the number to sort by, and `best`, `second` or nothing."""
+    """A cell: its text, the number to sort by, `best`, `second` or nothing, and a link or none."""
 
     text: str
     value: float | None = None
     mark: str = ""
+    link: str = ""
 
 
 @dataclass

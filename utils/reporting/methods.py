@@ -16,7 +16,7 @@ def name_methods(runs: Sequence[Run], notes: list[str]) -> tuple[dict[Run, str],
     Returns:
         The names, and those that only stray runs of a cell have.
     """
-    names = {run: _base_name(run) for run in runs}
+    names = {run: base_name(run) for run in runs}
     stray = set()
 
     def split(scope: str, options: Sequence[str] | None) -> None:
@@ -56,7 +56,7 @@ def scope_of(run: Run, scope: str) -> tuple[str, ...]:
     return {"table": (), "dataset": (run.dataset,), "cell": (run.dataset, run.horizon)}[scope]
 
 
-def _base_name(run: Run) -> str:
+def base_name(run: Run) -> str:
     """Name a model with the variants that make it another one."""
     used = run.configuration
     variants = ["random weights"] if run.backbone == "random" else []

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from html import escape
 from itertools import groupby
+from urllib.parse import quote
 
 from utils.reporting import charts
 from utils.reporting.grids import Cell, Grid
@@ -189,6 +190,7 @@ def row_html(cells: Sequence[Cell], labels: int) -> str:
         kind = " ".join(filter(None, ["label" if i < labels else "", cell.mark]))
         shown = escape(cell.text)
         shown = f"<code>{shown}</code>" if cell.text.startswith("python ") else shown
+        shown = f'<a href="{escape(quote(cell.link))}">{shown}</a>' if cell.link else shown
         parts.append(f'<td class="{kind}"{value}>{shown}</td>')
     kind = ' class="average"' if is_average else ""
     return f"<tr{kind}>{''.join(parts)}</tr>"

@@ -201,6 +201,11 @@ class Run:
         """The file of an array of the results."""
         return self.folder / f"{name}.npy"
 
+    @property
+    def has_arrays(self) -> bool:
+        """Whether forecasts or truth are there; published records come without."""
+        return any(self.array(name).exists() for name in ("pred", "true"))
+
     def pictures(self) -> list[Path]:
         """The plots of the run, the shortest names, of the first windows, first."""
         plots = self.folder.parent.parent / "test_results" / self.folder.name

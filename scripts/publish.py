@@ -1,0 +1,82 @@
+"""Publish results: `python -m scripts.publish` makes docs/RESULTS.md, docs/results.html and the
+README's results of the records in docs/results/ (docs/reproduce.md)."""
+
+import shutil
+import sys
+from pathlib import Path
+
+from utils.command_line import Parser, guarded
+from utils.errors import UserError
+from utils.report import write_report
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def collect(results: Path, target: Path) -> int:
+    """Copy the records of finished runs; those of the same folder are replaced.
+
+    Args:
+        results: folder of results, as `run.py` leaves it. target: folder for the records.
+
+    Returns:
+        The number of records.
+
+    Raises:
+        UserError: there is no finished run.
+    """
+    from utils.files import whole_file
+    from utils.reporting.runs import RECORD, read_runs
+
+    runs, problems = read_runs([results])
+    if not runs:
+        raise UserError(f"{results}: no finished run" + (f"; {problems[0]}" if problems else ""))
+    for run in runs:
+        folder = target / run.folder.name
+        folder.mkdir(parents=True, exist_ok=True)
+        with whole_file(folder / RECORD) as part:
+            shutil.copyfile(run.folder / RECORD, part)
+    return len(runs)
+
+
+def pages(root: Path) -> dict[Path, str]:
+    """Make the published pages of the records in `docs/results/`, by their paths.
+
+    Raises:
+        UserError: a record is missing or damaged, or the README has no place for results.
+    """
+    from utils.reporting.publication import END, START, make_publication
+
+    made = make_publication(root / "docs" / "results")
+    block, path = made.pop("readme"), root / "README.md"
+    before, start, rest = path.read_text(encoding="utf-8").partition(START)
+    _, end, after = rest.partition(END)
+    if not (start and end):
+        raise UserError(f"{path}: no lines {START} and {END}, between which the results belong")
+    files = {root / "docs" / name: content for name, content in made.items()}
+    return files | {path: f"{before}{start}\n{block}\n{end}{after}"}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; returns the exit code."""
+    parser = Parser(
+        prog="-m scripts.publish",
+        usage="python -m scripts.publish [--add NAME [--results FOLDER]]",
+        description="Make the published pages of the records in docs/results/.",
+    )
+    parser.add_argument("--add", metavar="NAME", help="first copy records into docs/results/NAME")
+    parser.add_argument("--results", default="results", help="of this folder (default: results)")
+    args = parser.parse_args(argv)
+
+    def run() -> None:
+        if args.add:
+            count = collect(Path(args.results), ROOT / "docs" / "results" / args.add)
+            print(f"docs/results/{args.add}: {count} records")
+        for path, content in pages(ROOT).items():
+            write_report({path.name: content}, path.parent)
+            print(path.relative_to(ROOT))
+
+    return guarded(run)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

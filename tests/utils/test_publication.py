@@ -1,0 +1,197 @@
+"""Published results: what claims are judged by, and pages that are those of their records."""
+
+import re
+from pathlib import Path
+from urllib.parse import unquote
+
+import pytest
+
+from scripts import publish
+from tests.conftest import ROOT
+from tests.utils.report_runs import leave_run
+from utils.errors import UserError
+from utils.reporting import claims
+from utils.reporting.claims import NOT_REPRODUCED, PARTLY, REPRODUCED, UNTESTED, Verdict
+from utils.reporting.publication import END, REAL_WORDS, START, backbone_line, make_publication
+from utils.reporting.published import Published
+from utils.reporting.runs import read_runs
+from utils.reporting.tables import make_tables
+
+HORIZONS = (96, 192, 336, 720)
+
+
+def verdicts(root: Path) -> dict[str, Verdict]:
+    """The verdicts on the runs of a working folder, by the first words of the claim."""
+    tables, _ = make_tables(read_runs([root / "results"])[0])
+    return {v.claim.partition(" ahead")[0]: v for v in claims.judge(tables, Published())}
+
+
+def leave(root: Path, model: str, errors: list[list[float]], **options) -> None:
+    """Leave the runs of a model: errors by horizon and seed."""
+    for horizon, of_horizon in zip(HORIZONS, errors, strict=False):
+        for seed, error in enumerate(of_horizon):
+            leave_run(root, model, error, seed=seed, horizon=horizon, **options)
+
+
+@pytest.mark.parametrize(
+    ("calf", "verdict"),
+    [
+        ([[0.30, 0.31]] * 4, REPRODUCED),
+        ([[0.30, 0.31]] * 3 + [[0.39, 0.42]], REPRODUCED),  # equal within two standard errors
+        ([[0.30, 0.31]] * 3 + [[0.50, 0.51]], PARTLY),
+        ([[0.30, 0.31]] * 2 + [[0.39, 0.42]] * 2, NOT_REPRODUCED),
+        ([[0.50, 0.51]] * 4, NOT_REPRODUCED),
+    ],
+)
+def test_better_in_most_rows_and_worse_in_none(workdir, calf, verdict):
+    leave(workdir, "CALF", calf)
+    leave(workdir, "PatchTST", [[0.40, 0.41]] * 4)
+    found = verdicts(workdir)["CALF on all training rows"]
+    assert found.verdict == verdict
+    (evidence,) = found.evidence
+    assert evidence.startswith("PatchTST: ")
+    assert "2 seeds" in evidence
+    assert "published 0.433 against 0.451" in evidence  # means of the four rows of the paper
+
+
+def test_one_seed_has_no_margin(workdir):
+    leave(workdir, "CALF", [[0.4]] * 4)
+    leave(workdir, "GPT4TS", [[0.4001, 0.3, 0.51]] * 4)
+    leave(workdir, "PatchTST", [[0.4001]] * 4)
+    gpt4ts, patchtst = verdicts(workdir)["CALF on all training rows"].evidence[::-1]
+    assert "better in 4 and worse in 0 of 4 rows, 1 seed" in patchtst
+    assert "better in 0 and worse in 0 of 4 rows, 1 seed" in gpt4ts
+
+
+def test_every_comparison_counts(workdir):
+    leave(workdir, "CALF", [[0.4]] * 4)
+    leave(workdir, "PatchTST", [[0.5]] * 4)
+    leave(workdir, "GPT4TS", [[0.3]] * 4)
+    assert verdicts(workdir)["CALF on all training rows"].verdict == PARTLY
+
+
+def test_only_rows_that_both_have(workdir):
+    leave(workdir, "CALF", [[0.4]] * 4)
+    leave(workdir, "PatchTST", [[0.5]])
+    found = verdicts(workdir)
+    assert (
+        "of 1 row, 1 seed; mean 0.400 against 0.500"
+        in found["CALF on all training rows"].evidence[0]
+    )
+    assert found["CALF on M4"].verdict == UNTESTED
+    assert found["CALF on 10 % of the training rows"].verdict == UNTESTED
+
+
+def test_other_conditions_do_not_count(workdir):
+    for more in ({"protocol": "published"}, {"seq_len": 192}):
+        leave(workdir, "CALF", [[0.4]], digest=str(more.keys()), **more)
+        leave(workdir, "PatchTST", [[0.5]], digest=str(more.keys()), **more)
+    assert {v.verdict for v in verdicts(workdir).values()} == {UNTESTED}
+
+
+def test_losses(workdir):
+    for output, feature, error in (
+        (1.0, 0.01, 0.40),
+        (0.0, 0.0, 0.42),
+        (1.0, 0.0, 0.41),
+        (0.0, 0.01, 0.43),
+    ):
+        weights = {"output_w": output, "feature_w": feature}
+        leave(workdir, "CALF", [[error]], digest=f"{output}{feature}", **weights)
+    found = verdicts(workdir)["Each alignment loss lowers the error"]
+    assert found.verdict == PARTLY
+    output, feature, both = found.evidence
+    assert "better in 1 and worse in 0 of 1 row" in output
+    assert "mean 0.410 against 0.420" in output
+    assert "better in 0 and worse in 1 of 1 row" in feature
+    assert "mean 0.400 against 0.420" in both
+
+
+def test_blocks(workdir):
+    used = ["feature_w", "gpt_layers", "llm", "llm_ablation", "llm_weights", "output_w", "task_w"]
+    for ablation, error in (("none", 0.40), ("identity", 0.38), ("attention", 0.39)):
+        more = {"llm_ablation": ablation, "llm_weights": "random", "model_options": used}
+        leave(workdir, "CALF", [[error]], digest=ablation, **more)
+    found = verdicts(workdir)["Blocks of GPT-2 lower the error"]
+    assert found.verdict == NOT_REPRODUCED
+    assert len(found.evidence) == 2
+
+
+def test_the_backbone_is_named(workdir):
+    random = {"llm_weights": "random", "entry_config": {"d_model": 768}}
+    words = f"wte_pca_500.pt (SHA-256 {REAL_WORDS[0]})"
+    leave_run(workdir, "CALF", entry_word_embeddings=words, **random)
+    (run,), _ = read_runs([Path("results")])
+    line = backbone_line([run])
+    assert line == (
+        "CALF on a randomly initialised GPT-2 of full size, not the pre-trained one, with the real "
+        "principal word embeddings."
+    )
+    run.record["word_embeddings"] = "other.pt (SHA-256 00)"
+    assert "with word embeddings other.pt" in backbone_line([run])
+    run.record["config"]["d_model"] = 24
+    assert "full size" not in backbone_line([run])
+    run.record["backbone"]["llm_weights"] = "pretrained"
+    assert "randomly" not in backbone_line([run])
+
+
+def test_published_pages_are_those_of_their_records():
+    """Byte for byte; the README's results among them."""
+    for path, content in publish.pages(ROOT).items():
+        assert path.read_bytes() == content.encode(), path
+
+
+def test_every_published_run_has_its_record_and_command():
+    page = (ROOT / "docs" / "RESULTS.md").read_text()
+    section = page.partition("## All runs")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| (?!data set|---).*$", section, re.M)
+    links = [unquote(link) for link in re.findall(r"\]\((results/.*?)\)", page)]
+    records = sorted((ROOT / "docs" / "results").rglob("run.json"))
+    assert sorted(ROOT / "docs" / link for link in links) == records
+    assert len(rows) == len(records)
+    assert all("`python run.py --" in row for row in rows)
+
+
+def test_the_first_line_of_every_table_names_the_backbone():
+    page = (ROOT / "docs" / "RESULTS.md").read_text()
+    tables = [part for part in re.split(r"^## ", page, flags=re.M)[1:] if "| MSE" in part]
+    for part in tables:
+        line = part.split("\n")[2]
+        if "CALF" in part.partition("| ---")[0]:
+            assert "on a randomly initialised GPT-2" in line
+            assert "not the pre-trained one" in line
+
+
+def test_verdict_of_the_readme():
+    """At most fifteen lines, then the table and the figure."""
+    block = (ROOT / "README.md").read_text().partition(START)[2].partition(END)[0]
+    verdict, table, _ = block.partition("\n#### ")
+    assert len(verdict.strip().splitlines()) <= 15
+    assert table
+    assert block.count("](docs/results/few_shot.svg)") == 1
+
+
+def test_records_are_collected(workdir):
+    (workdir / "docs" / "results").mkdir(parents=True)
+    (workdir / "README.md").write_text(f"# A\n\n{START}\nold\n{END}\n\nrest\n")
+    leave_run(workdir, "DLinear", 0.4)
+    assert publish.collect(Path("results"), workdir / "docs" / "results" / "few") == 1
+    made = publish.pages(workdir)
+    readme = made[workdir / "README.md"]
+    assert readme.startswith(f"# A\n\n{START}\n")
+    assert readme.endswith(f"\n{END}\n\nrest\n")
+    assert "old" not in readme
+    assert "| 0.4000 MSE |" in made[workdir / "docs" / "RESULTS.md"]
+    leave_run(workdir, "DLinear", 0.5, digest="other", learning_rate=1)
+    assert publish.collect(Path("results"), workdir / "docs" / "results" / "few") == 2
+    assert "| 0.5000 MSE |" in publish.pages(workdir)[workdir / "docs" / "RESULTS.md"]
+
+
+def test_nothing_to_publish(workdir):
+    with pytest.raises(UserError, match="no such folder"):
+        publish.collect(Path("results"), workdir / "docs")
+    Path("results").mkdir()
+    with pytest.raises(UserError, match="no finished run"):
+        publish.collect(Path("results"), workdir / "docs")
+    with pytest.raises(UserError, match="no such folder"):
+        make_publication(workdir / "none")

@@ -1,0 +1,235 @@
+"""Published results: a page of tables, verdicts and all runs, made of `run.json` files alone."""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from utils.reporting import charts, formats, grids
+from utils.reporting.claims import MODEL, Verdict, judge, plain
+from utils.reporting.grids import ABSENT, Cell, Grid, number
+from utils.reporting.page import Section, page
+from utils.reporting.published import Published
+from utils.reporting.runs import KINDS, RECORD, Run, read_runs
+from utils.reporting.tables import Row, Table, make_tables, row_order
+
+TITLE = "Results"
+FULL_SIZE = 768  # d_model of GPT-2
+MAIN = "few_shot_10"  # published setting of the table and the figure in the README
+START, END = "<!-- results -->", "<!-- end of results -->"
+# SHA-256, as `word_embeddings` gives it, of files with the components of GPT-2's own token table
+REAL_WORDS = ("a01642f190eff322",)
+LEAD = (
+    "Made by `python -m scripts.publish` from the `run.json` files in `docs/results/`; nothing is "
+    "typed by hand."
+)
+IN_FIGURE = {  # with colours
+    MODEL: 0, "GPT4TS": 2, "PatchTST": 1, "iTransformer": 3, "TimesNet": 4, "DLinear": 6,
+    "SeasonalNaive": 7,
+}  # fmt: skip
+
+
+def backbone_line(runs: Sequence[Run]) -> str:
+    """Say which GPT-2 and which word embeddings the models of a table are built on."""
+    parts = []
+    for weights in sorted({run.backbone for run in runs} - {""}):
+        built = [run for run in runs if run.backbone == weights]
+        names = " and ".join(sorted({run.model for run in built}))
+        which = {
+            "random": "a randomly initialised GPT-2 of full size, not the pre-trained one",
+            "none": "layers in place of GPT-2's blocks",
+        }.get(weights, f"GPT-2, {weights}")
+        if any((run.record.get("config") or {}).get("d_model") != FULL_SIZE for run in built):
+            which = which.replace(" of full size", "")
+        words = {run.record.get("word_embeddings") for run in built if run.model == MODEL} - {None}
+        of_words = ", ".join(map(_words, sorted(words)))
+        parts.append(f"{names} on {which}" + (f", with {of_words}" if of_words else ""))
+    return f"{'; '.join(parts)}." if parts else "No model here has a backbone."
+
+
+def _words(source: str) -> str:
+    """Describe the source of word embeddings."""
+    real = any(digest in source for digest in REAL_WORDS)
+    return "the real principal word embeddings" if real else f"word embeddings {source}"
+
+
+def verdict_grid(verdicts: Sequence[Verdict], runs: Sequence[Run]) -> Grid:
+    """The paper's claims and what the runs say."""
+    return Grid(
+        "verdict",
+        "Verdict",
+        [
+            backbone_line(runs),
+            "Ahead: the smaller error (M4: sMAPE) by more than two standard errors of the "
+            "difference of means over seeds; where a mean is of one seed, by anything. Reproduced: "
+            "ahead in most rows and behind in none, of all comparisons. Not reproduced: ahead in "
+            "half of the rows or fewer, of all.",
+        ],
+        [("", name) for name in ("claim", "verdict", "rows")],
+        [[Cell(v.claim), Cell(v.verdict), Cell(". ".join(v.evidence))] for v in verdicts],
+        labels=3,
+        records=[
+            {"claim": v.claim, "verdict": v.verdict, "evidence": "; ".join(v.evidence)}
+            for v in verdicts
+        ],
+    )
+
+
+def commands_grid(runs: Sequence[Run], root: Path) -> Grid:
+    """One row a run: its record, what it took, and its command."""
+    columns = "data set|horizon|model|seed|error|training s|test s|memory MB|device|commit|command"
+    grid = Grid(
+        "runs",
+        "All runs",
+        [_versions(runs), "Each links to its run.json. Seconds are wall-clock, on a machine that "
+         "did other work too, but for a GPU's. Memory is the peak of the process."],
+        [("", name) for name in columns.split("|")],
+        [],
+        labels=4,
+    )  # fmt: skip
+    for run in sorted(runs, key=_place):
+        record = run.record
+        metric, error = grids.test_error(run)
+        on = f"{record.get('device', ABSENT)}, {record.get('threads', ABSENT)} threads"
+        grid.rows.append(
+            [
+                Cell(run.dataset),
+                Cell(run.horizon),
+                Cell(run.model, link=(run.folder / RECORD).relative_to(root).as_posix()),
+                Cell(str(run.seed), run.seed),
+                Cell(f"{error:.4f} {metric}", error),
+                number(record["training_seconds"], 0),
+                number(record["test"]["seconds"], 1),
+                number((record.get("peak_memory_mb") or {}).get("host"), 0),
+                Cell(on),
+                Cell((record.get("commit") or ABSENT)[:8]),
+                Cell(record["command"]),
+            ]
+        )
+    return grid
+
+
+def _place(run: Run) -> tuple:
+    """Sort key of runs: tables as in the report, rows as in tables."""
+    row = row_order(Row(run.dataset, run.horizon))
+    return (
+        list(KINDS).index(run.kind),
+        -run.percent,
+        run.protocol,
+        row,
+        run.model,
+        run.seed,
+        str(run.folder),
+    )
+
+
+def _versions(runs: Sequence[Run]) -> str:
+    """Name the versions of libraries, and how many runs had each."""
+    found = Counter(
+        ", ".join(f"{name} {v}" for name, v in (run.record.get("versions") or {}).items())
+        for run in runs
+    )
+    return "; ".join(f"{versions} ({n} runs)" for versions, n in sorted(found.items())) + "."
+
+
+def ours_alone(grid: Grid | None) -> Grid | None:
+    """The rows of a table of published numbers that have ours, too."""
+    if grid is None:
+        return None
+    ours = [name for _, name in grid.columns].index("ours")
+    grid.rows = [row for row in grid.rows if row[ours].text != ABSENT]
+    return grid if grid.rows else None
+
+
+def main_grid(table: Table, published: Published) -> Grid:
+    """The main metric of the models themselves, and what was published of CALF."""
+    metric = table.kind.metrics[0]
+    methods = [method for name in IN_FIGURE if (method := plain(table, name))]
+    grid = Grid(
+        "main",
+        grids.title_of(table),
+        [backbone_line([run for method in methods for run in table.of(method)])],
+        [("", "data set"), ("", table.kind.column), *(("", method) for method in methods)],
+        [],
+    )
+    grid.columns.append(("", f"{MODEL}, published"))
+    for row in table.rows:
+        cells = grids.row_labels(table, row)
+        found = {m: table.summary(row, m, metric) for m in methods}
+        best = min((round(s.mean, 3) for s in found.values() if s), default=None)
+        for summary in found.values():
+            mark = "best" if summary and round(summary.mean, 3) == best else ""
+            cells.append(grids.score_cell(summary, mark, summary.n if summary else 0))
+        value = published.models(table, row).get(MODEL, {}).get(metric)
+        grid.rows.append([*cells, number(value.value if value else None)])
+    return grid
+
+
+def main_figure(table: Table, published: Published) -> str:
+    """The main table as a figure."""
+    metric = table.kind.metrics[0]
+    methods = {name: plain(table, name) for name in IN_FIGURE}
+    rows = []
+    for row in table.rows:
+        dots = []
+        for model, method in methods.items():
+            colour = IN_FIGURE[model]
+            summary = method and table.summary(row, method, metric)
+            if summary:
+                spread = summary.deviation or 0.0
+                dots.append(charts.Dot(method, summary.mean, spread, colour))
+            value = published.models(table, row).get(model, {}).get(metric)
+            if value and model == MODEL:
+                name = f"{model}, published"
+                dots.append(charts.Dot(name, value.value, 0.0, colour, hollow=True))
+        rows.append((f"{row.dataset} {row.horizon}", dots))
+    return charts.dot_plot(grids.title_of(table), rows, f"test {grids.metric_name(metric)}")
+
+
+def make_publication(folder: Path) -> dict[str, str]:
+    """Make the pages of published results; the same records give the same bytes.
+
+    Args:
+        folder: with the records, in the folder of the pages.
+
+    Returns:
+        Contents by path within the folder of the pages; `readme` is the block of the README.
+
+    Raises:
+        UserError: there is no record, or a damaged one.
+    """
+    runs, problems = read_runs([folder])
+    tables, notes = make_tables(runs)
+    published = Published()
+    verdicts = judge(tables, published)
+    verdict = verdict_grid(verdicts, runs)
+    sections = [Section(verdict.title, "verdict", [verdict])]
+    for table in tables:
+        scores = grids.scores_grid(table)
+        scores.notes[0] = backbone_line([r for m in table.methods for r in table.of(m)])
+        found = [scores, ours_alone(grids.published_grid(table, published))]
+        for grid in filter(None, found):
+            grid.notes[0] = scores.notes[0]
+        sections.append(
+            Section(scores.title, table.conditions.slug, [g for g in found if g], table.methods)
+        )
+    every_run = commands_grid(runs, folder.parent)
+    sections.append(Section(every_run.title, "runs", [every_run]))
+    every_grid = [grid for section in sections for grid in section.grids]
+    files = {
+        "RESULTS.md": formats.markdown_report(TITLE, LEAD, every_grid, [*problems, *notes]),
+        "results.html": page(TITLE, LEAD.replace("`", ""), sections, [*problems, *notes]),
+    }
+    main = [table for table in tables if published.setting(table) == MAIN]
+    readme = [f"{verdict.notes[0]}\n", *(_line(v) for v in verdicts)]
+    for table in main[:1]:
+        files["results/few_shot.svg"] = charts.standalone(main_figure(table, published))
+        grid = main_grid(table, published)
+        readme += ["", formats.markdown(grid, 4), "![The table as dots](docs/results/few_shot.svg)"]
+    return files | {"readme": "\n".join(readme)}
+
+
+def _line(verdict: Verdict) -> str:
+    """A verdict as an item of a list."""
+    text = formats.markdown_text
+    evidence = text(". ".join(verdict.evidence))
+    return f"- {text(verdict.claim)}: **{verdict.verdict}**. {evidence[:1].upper()}{evidence[1:]}."

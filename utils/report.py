@@ -41,10 +41,11 @@ def make_report(folders: list[Path]) -> tuple[dict[str, str], list[str]]:
     for table in tables:
         ranking = comparisons.rank_methods(table)
         of_intervals = intervals.table_scores(table, notes)
+        recalibrated = intervals.table_scores(table, [], recalibrated=True)
         found = [
             grids.scores_grid(table),
             grids.published_grid(table, published),
-            intervals.intervals_grid(table, of_intervals),
+            intervals.intervals_grid(table, of_intervals, recalibrated),
             comparisons.differences_grid(table, notes),
             comparisons.ranking_grid(table, ranking) if ranking else None,
             missing.missing_grid(table),

@@ -141,3 +141,16 @@ def test_steps_are_optional(workdir):
     assert "Coverage by step" not in files["report.html"]
     assert json.loads((folder / "run.json").read_text())["intervals"] == entry
     assert np.isclose(pd.read_csv(save(files, NAME))["mean"].iloc[0], 79)
+
+
+def test_recalibrated_intervals_have_rows_of_their_own(workdir):
+    fixed = intervals()
+    again = {name: fixed[name] for name in ("coverage", "width", "pinball", "coverage_by_step")}
+    again = again | {"coverage": [0.812, 0.943]}
+    leave_run(workdir, "CALF", 0.4, entry_intervals=fixed | {"recalibrated": again})
+    leave_run(workdir, "DLinear", 0.5, entry_intervals=intervals(recalibrated=[1]))
+    files, notes = report()
+    assert notes == []
+    assert "| ETTh1 | 96 | CALF | 1 | 79.0 |" in files["report.md"]
+    assert "| ETTh1 | 96 | CALF, recalibrated | 1 | 81.2 |" in files["report.md"]
+    assert "DLinear, recalibrated" not in files["report.md"]

@@ -30,8 +30,11 @@ class LevelScores:
     by_step: Sequence[float]
 
 
-def interval_scores(run: Run) -> dict[float, LevelScores]:
+def interval_scores(run: Run, recalibrated: bool = False) -> dict[float, LevelScores]:
     """The scores of a run's intervals by nominal level in %; empty if it has none.
+
+    Args:
+        recalibrated: those of intervals that are calibrated anew as the truth becomes known.
 
     Raises:
         ValueError: the entry `intervals` of its record is damaged.
@@ -40,6 +43,10 @@ def interval_scores(run: Run) -> dict[float, LevelScores]:
     if not entry:
         return {}
     try:
+        if recalibrated:
+            if "recalibrated" not in entry:
+                return {}
+            entry = {**entry, **entry["recalibrated"]}
         levels = [float(level) for level in entry["levels"]]
         scores = np.array([entry[name] for name in SCORES], dtype=float)
         steps = entry.get("coverage_by_step") or [[] for _ in levels]
@@ -61,8 +68,9 @@ def interval_scores(run: Run) -> dict[float, LevelScores]:
 Found = dict[tuple[Row, str], dict[int, dict[float, LevelScores]]]
 
 
-def table_scores(table: Table, problems: list[str]) -> Found:
-    """Scores of intervals by row, method, seed and level, of the runs that have any.
+def table_scores(table: Table, problems: list[str], recalibrated: bool = False) -> Found:
+    """Scores of intervals by row, method, seed and level, of the runs that have any; the last
+    argument is that of `interval_scores`.
 
     Args:
         problems: gets a line for each run whose entry is damaged.
@@ -72,7 +80,7 @@ def table_scores(table: Table, problems: list[str]) -> Found:
         for method in table.methods:
             for seed, run in sorted(table.runs.get((row, method), {}).items()):
                 try:
-                    scores = interval_scores(run)
+                    scores = interval_scores(run, recalibrated)
                 except ValueError as error:
                     problems.append(f"{error}: not among the prediction intervals")
                     continue
@@ -81,11 +89,11 @@ def table_scores(table: Table, problems: list[str]) -> Found:
     return found
 
 
-def intervals_grid(table: Table, found: Found) -> Grid | None:
+def intervals_grid(table: Table, found: Found, recalibrated: Found) -> Grid | None:
     """Coverage, width and pinball loss of each model's intervals; None if no run has any.
 
     Args:
-        found: see `table_scores`.
+        found, recalibrated: see `table_scores`.
     """
     if not found:
         return None
@@ -101,28 +109,43 @@ def intervals_grid(table: Table, found: Found) -> Grid | None:
         part="Prediction intervals",
     )
     for (row, method), seeds in found.items():
-        cells = [*row_labels(table, row), Cell(method), Cell(str(len(seeds)), len(seeds))]
-        for level in levels:
-            of_level = [scores[level] for scores in seeds.values() if level in scores]
-            for name in SCORES:
-                values = [getattr(scores, name) for scores in of_level]
-                cells.append(mean_cell(values, 1 if name == "coverage" else 3))
-                if values:
-                    mean, deviation = mean_and_deviation(values)
-                    grid.records.append(
-                        {
-                            "dataset": row.dataset,
-                            "horizon": row.horizon,
-                            "method": method,
-                            "level": level,
-                            "metric": name,
-                            "mean": mean,
-                            "std": deviation,
-                            "n": len(values),
-                        }
-                    )
-        grid.rows.append(cells)
+        again = recalibrated.get((row, method), {})
+        for name, of_row in ((method, seeds), (f"{method}, recalibrated", again)):
+            if of_row:
+                add_row(grid, table, row, name, levels, of_row)
     return grid
+
+
+def add_row(
+    grid: Grid,
+    table: Table,
+    row: Row,
+    name: str,
+    levels: Sequence[float],
+    seeds: Mapping[int, Mapping[float, LevelScores]],
+) -> None:
+    """Add the scores of a method, by seed and level, to the grid."""
+    cells = [*row_labels(table, row), Cell(name), Cell(str(len(seeds)), len(seeds))]
+    for level in levels:
+        of_level = [scores[level] for scores in seeds.values() if level in scores]
+        for metric in SCORES:
+            values = [getattr(scores, metric) for scores in of_level]
+            cells.append(mean_cell(values, 1 if metric == "coverage" else 3))
+            if values:
+                mean, deviation = mean_and_deviation(values)
+                grid.records.append(
+                    {
+                        "dataset": row.dataset,
+                        "horizon": row.horizon,
+                        "method": name,
+                        "level": level,
+                        "metric": metric,
+                        "mean": mean,
+                        "std": deviation,
+                        "n": len(values),
+                    }
+                )
+    grid.rows.append(cells)
 
 
 def mean_cell(values: Sequence[float], digits: int) -> Cell:
@@ -146,7 +169,8 @@ def interval_notes(table: Table, found: Found) -> list[str]:
     calibration = f", calibrated on {_span(windows)} validation windows" if windows else ""
     return [
         f"Method: {', '.join(methods)}{calibration}. Coverage: percentage of test values within "
-        "the interval, to compare with the nominal level in the heading.",
+        "the interval, to compare with the nominal level in the heading. Recalibrated: by the "
+        "errors of earlier test windows too, once their truth is known.",
         "Width: mean over all values. Pinball: mean of the quantile losses of both bounds; smaller "
         f"is better. Both are in {' and '.join(units)} units. Mean ± standard deviation over n "
         "seeds.",

@@ -55,15 +55,11 @@ def make_report(folders: list[Path]) -> tuple[dict[str, str], list[str]]:
             table.conditions.slug,
             [grid for grid in found if grid is not None],
             table.methods,
-            {
-                "Training: validation score solid, training loss dashed": figures.loss_curves(
-                    table
-                ),
-                "Error by step of the horizon": figures.errors_by_step(table),
+            figures.charts_of(table)
+            | {
                 "Coverage by step of the horizon: nominal level dashed": (
                     intervals.coverage_by_step(table, of_intervals)
-                ),
-                "Costs against error": figures.costs(table),
+                )
             },
             pictures=figures.pictures(table),
         )

@@ -20,6 +20,15 @@ def colours(table: Table) -> dict[str, int]:
     return {method: number for number, method in enumerate(table.methods)}
 
 
+def charts_of(table: Table) -> dict[str, list[str]]:
+    """All charts of a table, by heading."""
+    return {
+        "Training: validation score solid, training loss dashed": loss_curves(table),
+        "Error by step of the horizon": errors_by_step(table),
+        "Costs against error": costs(table),
+    }
+
+
 def loss_curves(table: Table) -> list[str]:
     """Validation score (solid) and training loss (dashed) by epoch, of each model's first seed."""
     charts = []

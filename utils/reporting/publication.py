@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from utils.reporting import charts, formats, grids
+from utils.reporting import charts, figures, formats, grids
 from utils.reporting.claims import MODEL, Verdict, judge, plain
 from utils.reporting.grids import ABSENT, Cell, Grid, number
 from utils.reporting.page import Section, page
@@ -210,7 +210,13 @@ def make_publication(folder: Path) -> dict[str, str]:
         for grid in filter(None, found):
             grid.notes[0] = scores.notes[0]
         sections.append(
-            Section(scores.title, table.conditions.slug, [g for g in found if g], table.methods)
+            Section(
+                scores.title,
+                table.conditions.slug,
+                [grid for grid in found if grid],
+                table.methods,
+                figures.charts_of(table),
+            )
         )
     every_run = commands_grid(runs, folder.parent)
     sections.append(Section(every_run.title, "runs", [every_run]))

@@ -28,7 +28,7 @@ class Comparison:
 
     Attributes:
         better, worse: number of rows in which the first has the smaller or the larger error by more
-            than two standard errors of the difference over seeds; with one seed, by anything.
+            than two standard errors of the difference over seeds; a mean of one seed is exact.
         rows: their number. means: of both errors over the rows. seeds: the fewest of a trained
             model in a row.
         published: means of both over the rows for which both were published; None if there are

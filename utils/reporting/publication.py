@@ -59,10 +59,10 @@ def verdict_grid(verdicts: Sequence[Verdict], runs: Sequence[Run]) -> Grid:
         "Verdict",
         [
             backbone_line(runs),
-            "Ahead: the smaller error (M4: sMAPE) by more than two standard errors of the "
-            "difference of means over seeds; where a mean is of one seed, by anything. Reproduced: "
-            "ahead in most rows and behind in none, of all comparisons. Not reproduced: ahead in "
-            "half of the rows or fewer, of all.",
+            "Better: the error (MSE, M4's sMAPE) is smaller by more than two standard errors of "
+            "the difference of means over seeds; a mean of one seed counts as exact. Reproduced: "
+            "better in most rows and worse in none, in each comparison. Not reproduced: better in "
+            "half of the rows or fewer, in each. Else: in part.",
         ],
         [("", name) for name in ("claim", "verdict", "rows")],
         [[Cell(v.claim), Cell(v.verdict), Cell(". ".join(v.evidence))] for v in verdicts],

@@ -374,3 +374,14 @@ def test_short_series_are_padded_if_asked(wide):
     forecaster = CALFForecaster(h=8, **options).fit(short, val_size=0)
     assert np.isfinite(forecaster.predict().iloc[:, 1]).all()
     assert len(forecaster.predict(short.tail(5))) == 8
+
+
+def test_validation_windows_have_no_target_in_training_rows(wide, long, capsys):
+    """Their look-backs may; of several series, each by itself."""
+    look_back, h = DLINEAR["input_size"], 8
+    for frame, tables in ((wide, [len(wide)]), (long, long["unique_id"].value_counts())):
+        options = {**DLINEAR, "panel": "channels" if frame is wide else "pooled", "verbose": True}
+        CALFForecaster(h=h, **options).fit(frame, val_size=50)
+        train = sum(rows - 50 - look_back - h + 1 for rows in tables)
+        validation = (50 - h + 1) * len(tables)
+        assert f"windows: {train:,} train, {validation:,} validation" in capsys.readouterr().out

@@ -12,7 +12,14 @@ from tests.utils.report_runs import leave_run
 from utils.errors import UserError
 from utils.reporting import claims
 from utils.reporting.claims import NOT_REPRODUCED, PARTLY, REPRODUCED, UNTESTED, Verdict
-from utils.reporting.publication import END, REAL_WORDS, START, backbone_line, make_publication
+from utils.reporting.publication import (
+    END,
+    REAL_WORDS,
+    START,
+    backbone_line,
+    make_publication,
+    protocols_grid,
+)
 from utils.reporting.published import Published
 from utils.reporting.runs import read_runs
 from utils.reporting.tables import make_tables
@@ -115,6 +122,19 @@ def test_blocks(workdir):
     found = verdicts(workdir)["Blocks of GPT-2 lower the error"]
     assert found.verdict == NOT_REPRODUCED
     assert len(found.evidence) == 2
+
+
+def test_protocols_side_by_side(workdir):
+    for protocol, errors in (("sound", [0.40, 0.42]), ("published", [0.35, 0.37])):
+        leave(workdir, "CALF", [errors], digest=protocol, protocol=protocol)
+    leave(workdir, "DLinear", [[0.5]])
+    tables, _ = make_tables(read_runs([workdir / "results"])[0])
+    row, of_mae = protocols_grid(tables).rows
+    assert of_mae[3].text == "MAE"
+    texts = [cell.text for cell in row]
+    assert texts[:4] == ["ETTh1", "96", "CALF", "MSE"]
+    assert texts[4:] == ["0.410 ± 0.014", "0.360 ± 0.014", "-0.050"]
+    assert protocols_grid(tables[:1]) is None
 
 
 def test_the_backbone_is_named(workdir):

@@ -21,7 +21,7 @@ START, END = "<!-- results -->", "<!-- end of results -->"
 # SHA-256, as `word_embeddings` gives it, of files with the components of GPT-2's own token table
 REAL_WORDS = ("a01642f190eff322",)
 LEAD = (
-    "Made by `python -m scripts.publish` from the `run.json` files in `docs/results/`; nothing is "
+    "Made by `python -m scripts.publish` from the `run.json` files in `docs/results/`: no table is "
     "typed by hand."
 )
 IN_FIGURE = {  # with colours
@@ -225,7 +225,7 @@ def make_publication(folder: Path) -> dict[str, str]:
     """Make the pages of published results; the same records give the same bytes.
 
     Args:
-        folder: with the records, in the folder of the pages.
+        folder: with the records, in the folder of the pages; and perhaps remarks, `notes.md`.
 
     Returns:
         Contents by path within the folder of the pages; `readme` is the block of the README.
@@ -260,8 +260,12 @@ def make_publication(folder: Path) -> dict[str, str]:
     every_run = commands_grid(runs, folder.parent)
     sections.append(Section(every_run.title, "runs", [every_run]))
     every_grid = [grid for section in sections for grid in section.grids]
+    report = formats.markdown_report(TITLE, LEAD, every_grid, [*problems, *notes])
+    remarks = folder / "notes.md"
+    if remarks.exists():
+        report += f"\n{remarks.read_text(encoding='utf-8')}"
     files = {
-        "RESULTS.md": formats.markdown_report(TITLE, LEAD, every_grid, [*problems, *notes]),
+        "RESULTS.md": report,
         "results.html": page(TITLE, LEAD.replace("`", ""), sections, [*problems, *notes]),
     }
     main = [table for table in tables if published.setting(table) == MAIN]

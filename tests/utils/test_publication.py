@@ -58,6 +58,7 @@ def test_better_in_most_rows_and_worse_in_none(workdir, calf, verdict):
     (evidence,) = found.evidence
     assert evidence.startswith("PatchTST: ")
     assert "2 seeds" in evidence
+    assert found.in_words == f"{verdict}, preliminary"
     assert "published 0.433 against 0.451" in evidence  # means of the four rows of the paper
 
 
@@ -68,6 +69,14 @@ def test_one_seed_has_no_margin(workdir):
     gpt4ts, patchtst = verdicts(workdir)["CALF on all training rows"].evidence[::-1]
     assert "better in 4 and worse in 0 of 4 rows, 1 seed" in patchtst
     assert "better in 0 and worse in 0 of 4 rows, 1 seed" in gpt4ts
+
+
+def test_three_seeds_are_not_preliminary(workdir):
+    leave(workdir, "CALF", [[0.4, 0.41, 0.42]] * 4)
+    leave(workdir, "PatchTST", [[0.5, 0.51, 0.52]] * 4)
+    found = verdicts(workdir)["CALF on all training rows"]
+    assert found.in_words == REPRODUCED
+    assert found.reasons.startswith("PatchTST: better in 4")
 
 
 def test_every_comparison_counts(workdir):

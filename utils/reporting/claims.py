@@ -14,7 +14,10 @@ REPRODUCED, PARTLY, UNTESTED = "reproduced", "in part", "untested"
 NOT_REPRODUCED = "not reproduced"
 MODEL = "CALF"
 PLAIN = (MODEL, f"{MODEL} (random weights)")
-REPLACEMENTS = {"identity": "no blocks", "attention": "an attention", "transformer": "a block"}
+REPLACEMENTS = {
+    "identity": "no blocks", "attention": "one attention layer", "transformer": "one new block",
+}  # fmt: skip
+ENOUGH = 3  # seeds
 # whether the loss weights output_w and feature_w are above 0
 LOSSES = {"the output loss": (True, False), "the feature loss": (False, True), "both": (True, True)}
 NO_RUNS = "no runs yet"
@@ -67,11 +70,13 @@ class Verdict:
     Attributes:
         claim: in words. verdict: `reproduced`, `in part`, `not reproduced` or `untested`.
         evidence: the comparisons in words; or why it is untested.
+        preliminary: whether a comparison is of fewer than three seeds.
     """
 
     claim: str
     verdict: str
     evidence: list[str]
+    preliminary: bool = False
 
     @classmethod
     def of(cls, claim: str, found: Mapping[str, Comparison | None], untested: str) -> "Verdict":
@@ -86,7 +91,18 @@ class Verdict:
         verdicts = {comparison.verdict for comparison in made.values()}
         verdict = verdicts.pop() if len(verdicts) == 1 else PARTLY
         evidence = [f"{name}: {comparison}" for name, comparison in made.items()]
-        return cls(claim, verdict, evidence)
+        few = any(comparison.seeds < ENOUGH for comparison in made.values())
+        return cls(claim, verdict, evidence, preliminary=few)
+
+    @property
+    def in_words(self) -> str:
+        """The verdict, and whether it is preliminary."""
+        return f"{self.verdict}, preliminary" if self.preliminary else self.verdict
+
+    @property
+    def reasons(self) -> str:
+        """The evidence as sentences."""
+        return " ".join(f"{part[:1].upper()}{part[1:]}." for part in self.evidence)
 
 
 def compare(

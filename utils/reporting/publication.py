@@ -64,10 +64,11 @@ def verdict_grid(verdicts: Sequence[Verdict], runs: Sequence[Run]) -> Grid:
             "Better: the error (MSE, M4's sMAPE) is smaller by more than two standard errors of "
             "the difference of means over seeds; a mean of one seed counts as exact. Reproduced: "
             "better in most rows and worse in none, in each comparison. Not reproduced: better in "
-            "half of the rows or fewer, in each. Else: in part.",
+            "half of the rows or fewer, in each. Else: in part. Preliminary: of fewer than three "
+            "seeds.",
         ],
         [("", name) for name in ("claim", "verdict", "rows")],
-        [[Cell(v.claim), Cell(v.verdict), Cell(". ".join(v.evidence))] for v in verdicts],
+        [[Cell(v.claim), Cell(v.in_words), Cell(v.reasons)] for v in verdicts],
         labels=3,
         records=[
             {"claim": v.claim, "verdict": v.verdict, "evidence": "; ".join(v.evidence)}
@@ -280,5 +281,4 @@ def make_publication(folder: Path) -> dict[str, str]:
 def _line(verdict: Verdict) -> str:
     """A verdict as an item of a list."""
     text = formats.markdown_text
-    evidence = text(". ".join(verdict.evidence))
-    return f"- {text(verdict.claim)}: **{verdict.verdict}**. {evidence[:1].upper()}{evidence[1:]}."
+    return f"- {text(verdict.claim)}: **{text(verdict.in_words)}**. {text(verdict.reasons)}"

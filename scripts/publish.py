@@ -42,7 +42,7 @@ def pages(root: Path) -> dict[Path, str]:
     """Make the published pages of the records in `docs/results/`, by their paths.
 
     Raises:
-        UserError: a record is missing or damaged, or the README has no place for results.
+        UserError: there is no such folder, or the README has no place for results.
     """
     from utils.reporting.publication import END, START, make_publication
 

@@ -90,7 +90,7 @@ def test_interrupted_and_resumed(small_data, tmp_path, monkeypatch, model):
     assert differ(all_of(build(LONG, small_data, model, "--resume")), expected) == []
 
 
-@pytest.mark.parametrize("model", ["CALF", "GPT4TS", "TimesNet", "LastValue"])
+@pytest.mark.parametrize("model", MODELS)
 def test_several_processes(small_data, tmp_path, monkeypatch, model):
     """Two processes give what one gives, and the forecast of a checkpoint too."""
     given = command(LONG, small_data, model, "--train_epochs", "2", "--do_predict")

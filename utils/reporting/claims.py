@@ -12,8 +12,7 @@ from utils.reporting.tables import Row, Table
 
 REPRODUCED, PARTLY, UNTESTED = "reproduced", "in part", "untested"
 NOT_REPRODUCED = "not reproduced"
-MODEL = "CALF"
-PLAIN = (MODEL, f"{MODEL} (random weights)")
+MODEL, RIVALS = "CALF", ("PatchTST", "GPT4TS")
 REPLACEMENTS = {
     "identity": "no blocks", "attention": "one attention layer", "transformer": "one new block",
 }  # fmt: skip
@@ -70,7 +69,7 @@ class Verdict:
     Attributes:
         claim: in words. verdict: `reproduced`, `in part`, `not reproduced` or `untested`.
         evidence: the comparisons in words; or why it is untested.
-        preliminary: whether a comparison is of fewer than three seeds.
+        preliminary: whether a comparison is of fewer than three seeds, or has no runs.
     """
 
     claim: str
@@ -79,20 +78,16 @@ class Verdict:
     preliminary: bool = False
 
     @classmethod
-    def of(cls, claim: str, found: Mapping[str, Comparison | None], untested: str) -> "Verdict":
-        """Judge a claim by comparisons, which must all support it.
-
-        Args:
-            found: by what is compared; None where there are no runs.
-        """
-        made = {name: comparison for name, comparison in found.items() if comparison}
+    def of(cls, claim: str, found: "Comparisons") -> "Verdict":
+        """Judge a claim by comparisons, which must all support it."""
+        made = [comparison for comparison in found.values() if comparison]
         if not made:
-            return cls(claim, UNTESTED, [untested])
-        verdicts = {comparison.verdict for comparison in made.values()}
+            return cls(claim, UNTESTED, [NO_RUNS])
+        verdicts = {comparison.verdict for comparison in made}
         verdict = verdicts.pop() if len(verdicts) == 1 else PARTLY
-        evidence = [f"{name}: {comparison}" for name, comparison in made.items()]
-        few = any(comparison.seeds < ENOUGH for comparison in made.values())
-        return cls(claim, verdict, evidence, preliminary=few)
+        evidence = [f"{name}: {comparison or NO_RUNS}" for name, comparison in found.items()]
+        few = any(comparison.seeds < ENOUGH for comparison in made)
+        return cls(claim, verdict, evidence, preliminary=few or len(made) < len(found))
 
     @property
     def in_words(self) -> str:
@@ -103,6 +98,9 @@ class Verdict:
     def reasons(self) -> str:
         """The evidence as sentences."""
         return " ".join(f"{part[:1].upper()}{part[1:]}." for part in self.evidence)
+
+
+Comparisons = Mapping[str, Comparison | None]  # by what is compared; None without runs
 
 
 def compare(
@@ -148,29 +146,33 @@ def compare(
 def plain(table: Table, model: str = MODEL) -> str | None:
     """The method that is the model in its usual options: with pre-trained weights if there is one,
     else with random weights."""
-    names = [name for name in table.methods if name in (model, f"{model} (random weights)")]
+    names = [name for name in table.methods if is_plain(name, model)]
     return min(names, key=len, default=None)
 
 
-def before(table: Table | None, rivals: Sequence[str], published: Published) -> dict:
-    """Compare CALF with its rivals, by their methods."""
+def is_plain(method: str, model: str = MODEL) -> bool:
+    """Whether a method is the model itself, on any weights."""
+    return method in (model, f"{model} (random weights)")
+
+
+def with_rivals(table: Table | None, rivals: Sequence[str], published: Published) -> Comparisons:
+    """Compare CALF with its rivals."""
     ours, found = table and plain(table), {}
     for rival in rivals if ours else ():
         theirs = plain(table, rival)
-        if theirs:
-            pairs = ((row, ours, theirs) for row in table.rows)
-            found[theirs] = compare(table, pairs, published, rival)
+        pairs = ((row, ours, theirs) for row in table.rows if theirs)
+        found[theirs or rival] = compare(table, pairs, published, rival)
     return found
 
 
-def losses(tables: Iterable[Table]) -> dict:
+def losses(tables: Iterable[Table]) -> Comparisons:
     """Compare CALF with and without its alignment losses."""
     found = {}
     for table in tables:
         by_row: dict[Row, dict[tuple, str]] = {}
         for (row, method), runs in table.runs.items():
             run = next(iter(runs.values()))
-            if base_name(run) in PLAIN and method not in table.stray:
+            if is_plain(base_name(run)) and method not in table.stray:
                 used = tuple(run.configuration[name] > 0 for name in ("output_w", "feature_w"))
                 by_row.setdefault(row, {})[used] = method
         for name, used in LOSSES.items():
@@ -179,11 +181,11 @@ def losses(tables: Iterable[Table]) -> dict:
                 for row, methods in sorted(by_row.items())
                 if {used, (False, False)} <= methods.keys()
             ]
-            found[f"with {name}, {_place(table)}"] = compare(table, pairs)
+            found[f"with {name}, {_setting(table)}"] = compare(table, pairs)
     return found
 
 
-def blocks(tables: Iterable[Table]) -> dict:
+def blocks(tables: Iterable[Table]) -> Comparisons:
     """Compare CALF's GPT-2 with what replaces its blocks."""
     found = {}
     for table in tables:
@@ -193,12 +195,12 @@ def blocks(tables: Iterable[Table]) -> dict:
             if run.model == MODEL and ablation in REPLACEMENTS:
                 theirs = base_name(run)
                 pairs = ((row, ours, theirs) for row in table.rows)
-                name = f"against {REPLACEMENTS[ablation]}, {_place(table)}"
+                name = f"against {REPLACEMENTS[ablation]}, {_setting(table)}"
                 found[name] = compare(table, pairs)
     return found
 
 
-def _place(table: Table) -> str:
+def _setting(table: Table) -> str:
     return "few-shot" if table.conditions.kind == "few_shot" else table.kind.title.lower()
 
 
@@ -214,18 +216,17 @@ def judge(tables: Sequence[Table], published: Published) -> list[Verdict]:
     ]
     settings = {published.setting(table): table for table in sound}
 
-    def first(setting: str, claim: str, rivals: Sequence[str], untested: str) -> Verdict:
-        found = before(settings.get(setting), rivals, published)
-        return Verdict.of(f"{claim} ahead of {' and '.join(rivals)}", found, untested)
+    def ahead(setting: str, claim: str) -> Verdict:
+        found = with_rivals(settings.get(setting), RIVALS, published)
+        return Verdict.of(f"{claim} ahead of {' and '.join(RIVALS)}", found)
 
     forecasts = [settings[name] for name in ("long_term", "few_shot_10") if name in settings]
-    rivals = ("PatchTST", "GPT4TS")
     return [
-        first("long_term", "CALF on all training rows", rivals, NO_RUNS),
-        first("few_shot_10", "CALF on 10 % of the training rows", rivals, NO_RUNS),
-        first("zero_shot", "CALF on data sets that it was not trained on", rivals, NO_RUNS),
-        first("short_term", "CALF on M4", rivals, NO_RUNS),
-        Verdict.of("Each alignment loss lowers the error", losses(forecasts), NO_RUNS),
-        Verdict.of("Blocks of GPT-2 lower the error", blocks(forecasts), NO_RUNS),
+        ahead("long_term", "CALF on all training rows"),
+        ahead("few_shot_10", "CALF on 10 % of the training rows"),
+        ahead("zero_shot", "CALF on data sets that it was not trained on"),
+        ahead("short_term", "CALF on M4"),
+        Verdict.of("Each alignment loss lowers the error", losses(forecasts)),
+        Verdict.of("Blocks of GPT-2 lower the error", blocks(forecasts)),
         Verdict("GPT-2's pre-training lowers the error", UNTESTED, [NO_WEIGHTS]),
     ]

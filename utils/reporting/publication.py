@@ -65,15 +65,11 @@ def verdict_grid(verdicts: Sequence[Verdict], runs: Sequence[Run]) -> Grid:
             "the difference of means over seeds; a mean of one seed counts as exact. Reproduced: "
             "better in most rows and worse in none, in each comparison. Not reproduced: better in "
             "half of the rows or fewer, in each. Else: in part. Preliminary: of fewer than three "
-            "seeds.",
+            "seeds, or a comparison has no runs.",
         ],
         [("", name) for name in ("claim", "verdict", "rows")],
         [[Cell(v.claim), Cell(v.in_words), Cell(v.reasons)] for v in verdicts],
         labels=3,
-        records=[
-            {"claim": v.claim, "verdict": v.verdict, "evidence": "; ".join(v.evidence)}
-            for v in verdicts
-        ],
     )
 
 
@@ -117,8 +113,9 @@ def commands_grid(runs: Sequence[Run], root: Path) -> Grid:
     grid = Grid(
         "runs",
         "All runs",
-        [_versions(runs), "Each links to its run.json. Seconds are wall-clock, on a machine that "
-         "did other work too, but for a GPU's. Memory is the peak of the process."],
+        [backbone_line(runs), _versions(runs), "Each links to its run.json. Seconds are "
+         "wall-clock, some on a machine that did other work, too. Memory is the peak of the "
+         "process."],
         [("", name) for name in columns.split("|")],
         [],
         labels=4,
@@ -232,7 +229,7 @@ def make_publication(folder: Path) -> dict[str, str]:
         Contents by path within the folder of the pages; `readme` is the block of the README.
 
     Raises:
-        UserError: there is no record, or a damaged one.
+        UserError: the folder does not exist.
     """
     runs, problems = read_runs([folder])
     tables, notes = make_tables(runs)

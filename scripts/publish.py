@@ -3,6 +3,7 @@ README's results of the records in docs/results/ (docs/reproduce.md)."""
 
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from utils.command_line import Parser, guarded
@@ -12,26 +13,41 @@ from utils.report import write_report
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def collect(results: Path, target: Path) -> int:
-    """Copy the records of finished runs; those of the same folder are replaced.
+def collect(results: Path, target: Path, options: Sequence[str] = ()) -> int:
+    """Copy the records of finished runs; those that are published already are replaced.
 
     Args:
-        results: folder of results, as `run.py` leaves it. target: folder for the records.
+        results: folder of results, as `run.py` leaves it.
+        target: folder for the records. If there is a list of runs beside it, `target`.toml, only
+            the records of these runs are copied.
+        options: of `run.py`, that replace those of the list.
 
     Returns:
         The number of records.
 
     Raises:
-        UserError: there is no finished run.
+        UserError: there is no finished run, or none of the list; or the list is damaged.
     """
+    from scripts.reproduction.lists import read_list
+    from scripts.reproduction.records import Records
     from utils.files import whole_file
     from utils.reporting.runs import RECORD, read_runs
 
     runs, problems = read_runs([results])
     if not runs:
         raise UserError(f"{results}: no finished run" + (f"; {problems[0]}" if problems else ""))
+    path = target.with_suffix(".toml")
+    if path.exists():
+        records = Records(results)
+        records.refresh()
+        found = map(records.of, read_list(str(path), options=options).runs)
+        listed = {record.path.parent for record in found if record}
+        runs = [run for run in runs if run.folder in listed]
+        if not runs:
+            raise UserError(f"{results}: no finished run of {path}")
+    published = {path.parent.name: path.parent for path in target.parent.glob(f"*/*/{RECORD}")}
     for run in runs:
-        folder = target / run.folder.name
+        folder = published.get(run.folder.name, target / run.folder.name)
         folder.mkdir(parents=True, exist_ok=True)
         with whole_file(folder / RECORD) as part:
             shutil.copyfile(run.folder / RECORD, part)
@@ -58,18 +74,25 @@ def pages(root: Path) -> dict[Path, str]:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command; returns the exit code."""
+    argv = sys.argv[1:] if argv is None else argv
+    end = argv.index("--") if "--" in argv else len(argv)
     parser = Parser(
         prog="-m scripts.publish",
-        usage="python -m scripts.publish [--add NAME [--results FOLDER]]",
+        usage="python -m scripts.publish [--add NAME [--results FOLDER] [-- options of run.py]]",
         description="Make the published pages of the records in docs/results/.",
     )
-    parser.add_argument("--add", metavar="NAME", help="first copy records into docs/results/NAME")
+    parser.add_argument(
+        "--add", metavar="NAME", help="first copy the records of the runs in docs/results/NAME.toml"
+    )
     parser.add_argument("--results", default="results", help="of this folder (default: results)")
-    args = parser.parse_args(argv)
+    args = parser.parse_args(argv[:end])
+    if args.add and Path(args.add).name != args.add:
+        parser.error(f"--add takes the name of a list in docs/results, not {args.add}")
 
     def run() -> None:
         if args.add:
-            count = collect(Path(args.results), ROOT / "docs" / "results" / args.add)
+            target = ROOT / "docs" / "results" / args.add
+            count = collect(Path(args.results), target, argv[end + 1 :])
             print(f"docs/results/{args.add}: {count} records")
         for path, content in pages(ROOT).items():
             write_report({path.name: content}, path.parent)

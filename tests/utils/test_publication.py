@@ -1,12 +1,15 @@
 """Published results: what claims are judged by, and pages that are those of their records."""
 
+import json
 import re
+import shlex
 from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
 
 from scripts import publish
+from scripts.reproduction.lists import read_list
 from tests.conftest import ROOT
 from tests.utils.report_runs import leave_run
 from utils.errors import UserError
@@ -216,6 +219,35 @@ def test_records_are_collected(workdir):
     leave_run(workdir, "DLinear", 0.5, digest="other", learning_rate=1)
     assert publish.collect(Path("results"), workdir / "docs" / "results" / "few") == 2
     assert "| 0.5000 MSE |" in publish.pages(workdir)[workdir / "docs" / "RESULTS.md"]
+
+
+def test_only_records_of_the_list_are_collected(workdir):
+    """A run of two lists is published once; options replace those of the list."""
+    text = """[[runs]]
+script = "baselines/LastValue"
+DATASETS = ["ETTh1"]
+HORIZONS = [96]
+"""
+    lists = workdir / "docs" / "results"
+    lists.mkdir(parents=True)
+    for name in ("first", "second"):
+        (lists / f"{name}.toml").write_text(text)
+    (run,) = read_list(str(lists / "first.toml")).runs
+    for number, more in enumerate(([], ["--percent", "10"])):
+        folder = leave_run(workdir, "LastValue", 0.4, digest=str(number))
+        path = folder / "run.json"
+        record = json.loads(path.read_text())
+        record |= {"command": shlex.join(["run.py", *run.options, *more]), "checkpoint": None}
+        path.write_text(json.dumps(record | {"seed": run.args.seed}))
+    for name, options in (("first", ()), ("second", ()), ("second", ("--percent", "10"))):
+        assert publish.collect(Path("results"), lists / name, options) == 1
+    found = sorted(str(path.relative_to(lists)) for path in lists.glob("*/*/run.json"))
+    assert [(path[: path.index("/")], path.split("/")[1][-1]) for path in found] == [
+        ("first", "0"),
+        ("second", "1"),
+    ]
+    with pytest.raises(UserError, match=r"no finished run of .*first\.toml"):
+        publish.collect(Path("results"), lists / "first", ("--percent", "20"))
 
 
 def test_nothing_to_publish(workdir):

@@ -107,8 +107,14 @@ def protocols_grid(tables: Sequence[Table]) -> Grid | None:
     return grid if grid.rows else None
 
 
-def commands_grid(runs: Sequence[Run], root: Path) -> Grid:
-    """One row a run: its record, what it took, and its command."""
+def commands_grid(runs: Sequence[Run], tables: Sequence[Table], root: Path) -> Grid:
+    """One row a run: its method and record, what it took, and its command."""
+    methods = {
+        run: method
+        for table in tables
+        for (_, method), of_seeds in table.runs.items()
+        for run in of_seeds.values()
+    }
     columns = "data set|horizon|model|seed|error|training s|test s|memory MB|device|commit|command"
     grid = Grid(
         "runs",
@@ -128,7 +134,10 @@ def commands_grid(runs: Sequence[Run], root: Path) -> Grid:
             [
                 Cell(run.dataset),
                 Cell(run.horizon),
-                Cell(run.model, link=(run.folder / RECORD).relative_to(root).as_posix()),
+                Cell(
+                    methods.get(run, run.model),
+                    link=(run.folder / RECORD).relative_to(root).as_posix(),
+                ),
                 Cell(str(run.seed), run.seed),
                 Cell(f"{error:.4f} {metric}", error),
                 number(record["training_seconds"], 0),
@@ -255,7 +264,7 @@ def make_publication(folder: Path) -> dict[str, str]:
     protocols = protocols_grid(tables)
     if protocols:
         sections.append(Section(protocols.title, protocols.slug, [protocols]))
-    every_run = commands_grid(runs, folder.parent)
+    every_run = commands_grid(runs, tables, folder.parent)
     sections.append(Section(every_run.title, "runs", [every_run]))
     every_grid = [grid for section in sections for grid in section.grids]
     report = formats.markdown_report(TITLE, LEAD, every_grid, [*problems, *notes])

@@ -234,13 +234,15 @@ class ExpBasic(ABC):
 
     def epoch_scores(self, epoch: int) -> tuple[float | None, float | None]:
         """Score the validation split, as `--protocol` says, and the test split; None for a split
-        that there is not."""
+        that there is not, or that is not scored."""
         validation = test = None
         if self.val_set is not None:
             published = self.published
             validation = published_validation(self, epoch) if published else self.validation_score()
-        if self.test_set is not None:
-            test = validation if self.val_set is self.test_set else self.test_score()
+        if self.test_set is not None and self.val_set is self.test_set:
+            test = validation
+        elif self.test_set is not None and not self.args.no_epoch_test:
+            test = self.test_score()
         return validation, test
 
     def train_step(self, step: int, index: Tensor) -> None:

@@ -271,6 +271,11 @@ def add_own_options(parser: argparse.ArgumentParser) -> None:
         help="write what epochs.csv has for TensorBoard too: RESULTS/tensorboard",
     )
     own.add_argument(
+        "--no_epoch_test",
+        action="store_true",
+        help="do not score the test split after each epoch, which is for show alone: faster",
+    )
+    own.add_argument(
         "--save_every",
         type=whole(),
         default=0,

@@ -17,7 +17,7 @@ Identity = frozenset[tuple[str, object]]
 
 # options that change no result, or only how and where it is computed
 IGNORED = NEUTRAL.union(
-    "resume overwrite save_every checkpoints debug".split(),
+    "resume overwrite save_every checkpoints debug tensorboard no_epoch_test".split(),
     "use_gpu gpu use_multi_gpu devices threads".split(),
     "given model_options command".split(),  # which are no options
     (name.removeprefix("--") for name, _ in [*UNUSED_OPTIONS, *UNUSED_OPTIONS_OF_LIBRARY]),

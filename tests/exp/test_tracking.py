@@ -126,6 +126,34 @@ def test_nothing_that_is_watched_changes_the_training(workdir, small_data, monke
     assert with_it == without
 
 
+@pytest.mark.parametrize("task", [TASK, "short_term_forecast", "classification"])
+def test_the_test_split_changes_no_training(workdir, small_data, task):
+    """Without its scores in between the model, its epochs and its final score are the same."""
+    records, models = [], []
+    for more in ((), ("--no_epoch_test", "--overwrite", "--checkpoints", "other")):
+        run = experiment(task, small_data, *more)
+        run.train()
+        run.test()
+        records.append(json.loads((run.folders.results / "run.json").read_text()))
+        models.append(read_checkpoint(run.folders.best_checkpoint).state)
+    first, second = records
+    assert first["scores"] == second["scores"]
+    for before, after in zip(first["epochs"], second["epochs"], strict=True):
+        assert before["test"] is not None
+        assert after["test"] is None
+        assert after["validation"] == before["validation"]
+    assert all(torch.equal(models[0][name], models[1][name]) for name in models[0])
+
+
+def test_epochs_chosen_by_test_data_are_scored(workdir, small_data, capsys):
+    """Under the published protocol M4 is validated on its test data, whatever the option."""
+    run = experiment(
+        "short_term_forecast", small_data, *BRIEF, "--protocol", "published", "--no_epoch_test"
+    )
+    run.train()
+    assert run.progress.best.test == run.progress.best.validation
+
+
 def test_few_windows_are_measured_when_asked(workdir, small_data):
     for more, there in (((), False), (("--tensorboard",), True)):
         run = experiment("classification", small_data, *more)

@@ -14,15 +14,10 @@ from tests.conftest import ROOT
 from tests.utils.report_runs import leave_run
 from utils.errors import UserError
 from utils.reporting import claims
+from utils.reporting.backbone import REAL_WORDS, backbone_line
 from utils.reporting.claims import NOT_REPRODUCED, PARTLY, REPRODUCED, UNTESTED, Verdict
-from utils.reporting.publication import (
-    END,
-    REAL_WORDS,
-    START,
-    backbone_line,
-    make_publication,
-    protocols_grid,
-)
+from utils.reporting.protocols import choice_grid, protocols_grid
+from utils.reporting.publication import END, START, make_publication
 from utils.reporting.published import Published
 from utils.reporting.runs import read_runs
 from utils.reporting.tables import make_tables
@@ -148,6 +143,21 @@ def test_protocols_side_by_side(workdir):
     assert texts[:4] == ["ETTh1", "96", "CALF", "MSE"]
     assert texts[4:] == ["0.410 ± 0.014", "0.360 ± 0.014", "-0.050"]
     assert protocols_grid(tables[:1]) is None
+
+
+def test_what_choosing_by_test_data_gains(workdir):
+    """Of the same training, and of none whose test data were not scored after each epoch."""
+    options = {"task_name": "classification", "data": "UEA", "root_path": "uea/Heartbeat"}
+    for seed, tests in enumerate(([0.8, 0.9, 0.7], [0.6, 0.6, 0.5], [0.1, None, 0.1])):
+        epochs = [{"epoch": number, "test": test} for number, test in enumerate(tests, 1)]
+        entries = {"entry_epochs": epochs, "entry_best_epoch": epochs[2]}
+        leave_run(workdir, "CALF", {"accuracy": tests[2]}, seed=seed, **options, **entries)
+    tables, _ = make_tables(read_runs([workdir / "results"])[0])
+    (row,) = choice_grid(tables).rows
+    texts = [cell.text for cell in row]
+    assert texts[:1] + texts[3:] == [
+        "Heartbeat", "accuracy", "0.600 ± 0.141", "0.750 ± 0.212", "0.150",
+    ]  # fmt: skip
 
 
 def test_the_backbone_is_named(workdir):

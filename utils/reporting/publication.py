@@ -2,24 +2,21 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
-from itertools import product
 from pathlib import Path
 
 from utils.reporting import charts, figures, formats, grids
+from utils.reporting.backbone import backbone_line
 from utils.reporting.claims import MODEL, Verdict, judge, plain
 from utils.reporting.grids import ABSENT, Cell, Grid, number
 from utils.reporting.page import Section, page
+from utils.reporting.protocols import choice_grid, protocols_grid
 from utils.reporting.published import Published
 from utils.reporting.runs import KINDS, RECORD, Run, read_runs
 from utils.reporting.tables import Row, Table, make_tables, row_order
 
 TITLE = "Results"
-FULL_SIZE = 768  # d_model of GPT-2
 MAIN = "few_shot_10"  # published setting of the table and the figure in the README
 START, END = "<!-- results -->", "<!-- end of results -->"
-# SHA-256, as `word_embeddings` gives it, of files with the components of GPT-2's own token table
-REAL_WORDS = ("a01642f190eff322",)
 LEAD = (
     "Made by `python -m scripts.publish` from the `run.json` files in `docs/results/`: no table is "
     "typed by hand."
@@ -28,30 +25,6 @@ IN_FIGURE = {  # with colours
     MODEL: 0, "GPT4TS": 2, "PatchTST": 1, "iTransformer": 3, "TimesNet": 4, "DLinear": 6,
     "SeasonalNaive": 7,
 }  # fmt: skip
-
-
-def backbone_line(runs: Sequence[Run]) -> str:
-    """Say which GPT-2 and which word embeddings the models of a table are built on."""
-    parts = []
-    for weights in sorted({run.backbone for run in runs} - {""}):
-        built = [run for run in runs if run.backbone == weights]
-        names = " and ".join(sorted({run.model for run in built}))
-        which = {
-            "random": "a randomly initialised GPT-2 of full size, not the pre-trained one",
-            "none": "layers in place of GPT-2's blocks",
-        }.get(weights, f"GPT-2, {weights}")
-        if any((run.record.get("config") or {}).get("d_model") != FULL_SIZE for run in built):
-            which = which.replace(" of full size", "")
-        words = {run.record.get("word_embeddings") for run in built if run.model == MODEL} - {None}
-        of_words = ", ".join(map(_words, sorted(words)))
-        parts.append(f"{names} on {which}" + (f", with {of_words}" if of_words else ""))
-    return f"{'; '.join(parts)}." if parts else "No model here has a backbone."
-
-
-def _words(source: str) -> str:
-    """Describe the source of word embeddings."""
-    real = any(digest in source for digest in REAL_WORDS)
-    return "the real principal word embeddings" if real else f"word embeddings {source}"
 
 
 def verdict_grid(verdicts: Sequence[Verdict], runs: Sequence[Run]) -> Grid:
@@ -71,40 +44,6 @@ def verdict_grid(verdicts: Sequence[Verdict], runs: Sequence[Run]) -> Grid:
         [[Cell(v.claim), Cell(v.in_words), Cell(v.reasons)] for v in verdicts],
         labels=3,
     )
-
-
-def protocols_grid(tables: Sequence[Table]) -> Grid | None:
-    """What the published protocol gains: the same runs under both; None if there are none."""
-    columns = "data set|row|model|metric|sound|published|published minus sound"
-    grid = Grid(
-        "protocols",
-        "The published protocol beside the sound one",
-        [
-            "",
-            "Under the published protocol M4 and classification choose the epoch by the test data; "
-            "forecasting and imputation validate with some dropouts on (docs/protocols.md).",
-        ],
-        [("", name) for name in columns.split("|")],
-        [],
-        labels=4,
-    )
-    by_conditions = {table.conditions: table for table in tables}
-    shown = []
-    for conditions, sound in by_conditions.items():
-        published = by_conditions.get(replace(conditions, protocol="published"))
-        if conditions.protocol == "published" or published is None:
-            continue
-        places = ((row, method) for row in sound.rows for method in sound.methods)
-        for (row, method), metric in product(places, sound.kind.metrics):
-            ours, theirs = (t.summary(row, method, metric) for t in (sound, published))
-            if ours and theirs:
-                shown += sound.of(method)
-                cells = [Cell(row.dataset), Cell(row.horizon), Cell(method)]
-                cells.append(Cell(grids.metric_name(metric)))
-                cells += [grids.score_cell(s, "", ours.n) for s in (ours, theirs)]
-                grid.rows.append([*cells, number(theirs.mean - ours.mean, sign=True)])
-    grid.notes[0] = backbone_line(shown)
-    return grid if grid.rows else None
 
 
 def commands_grid(runs: Sequence[Run], tables: Sequence[Table], root: Path) -> Grid:
@@ -261,11 +200,8 @@ def make_publication(folder: Path) -> dict[str, str]:
                 figures.charts_of(table),
             )
         )
-    protocols = protocols_grid(tables)
-    if protocols:
-        sections.append(Section(protocols.title, protocols.slug, [protocols]))
-    every_run = commands_grid(runs, tables, folder.parent)
-    sections.append(Section(every_run.title, "runs", [every_run]))
+    more = [protocols_grid(tables), choice_grid(tables), commands_grid(runs, tables, folder.parent)]
+    sections += [Section(grid.title, grid.slug, [grid]) for grid in more if grid]
     every_grid = [grid for section in sections for grid in section.grids]
     report = formats.markdown_report(TITLE, LEAD, every_grid, [*problems, *notes])
     remarks = folder / "notes.md"

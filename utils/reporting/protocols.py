@@ -1,0 +1,93 @@
+"""What the published protocol gains over the sound one."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import product
+
+from utils.reporting import grids
+from utils.reporting.backbone import backbone_line
+from utils.reporting.grids import Cell, Grid, number
+from utils.reporting.runs import Run
+from utils.reporting.statistics import mean_and_deviation
+from utils.reporting.tables import Summary, Table
+
+CHOSEN_BY_TEST = ("short_term", "classification")  # kinds, under the published protocol
+
+
+def protocols_grid(tables: Sequence[Table]) -> Grid | None:
+    """What the published protocol gains: the same runs under both; None if there are none."""
+    columns = "data set|row|model|metric|sound|published|published minus sound"
+    grid = Grid(
+        "protocols",
+        "The published protocol beside the sound one",
+        [
+            "",
+            "Under the published protocol M4 and classification choose the epoch by the test data, "
+            "and train on what the sound one holds out; forecasting and imputation validate with "
+            "some dropouts on (docs/protocols.md).",
+        ],
+        [("", name) for name in columns.split("|")],
+        [],
+        labels=4,
+    )
+    by_conditions = {table.conditions: table for table in tables}
+    shown = []
+    for conditions, sound in by_conditions.items():
+        published = by_conditions.get(replace(conditions, protocol="published"))
+        if conditions.protocol == "published" or published is None:
+            continue
+        places = ((row, method) for row in sound.rows for method in sound.methods)
+        for (row, method), metric in product(places, sound.kind.metrics):
+            ours, theirs = (t.summary(row, method, metric) for t in (sound, published))
+            if ours and theirs:
+                shown += sound.of(method)
+                cells = [Cell(row.dataset), Cell(row.horizon), Cell(method)]
+                cells.append(Cell(grids.metric_name(metric)))
+                cells += [grids.score_cell(s, "", ours.n) for s in (ours, theirs)]
+                grid.rows.append([*cells, number(theirs.mean - ours.mean, sign=True)])
+    grid.notes[0] = backbone_line(shown)
+    return grid if grid.rows else None
+
+
+def choice_grid(tables: Sequence[Table]) -> Grid | None:
+    """What choosing the epoch by the test data would gain in trainings that did not; None if there
+    are none."""
+    columns = "data set|row|model|metric|chosen by validation|best on the test data|gain"
+    grid = Grid(
+        "choice",
+        "What choosing the epoch by the test data gains",
+        [
+            "",
+            "The same trainings, under the sound protocol: the test score after the epoch that "
+            "validation chose, and after the one that is best on the test data.",
+        ],
+        [("", name) for name in columns.split("|")],
+        [],
+        labels=4,
+    )
+    shown = []
+    for table in tables:
+        conditions, kind = table.conditions, table.kind
+        if conditions.protocol != "sound" or conditions.kind not in CHOSEN_BY_TEST:
+            continue
+        for row, method in product(table.rows, table.methods):
+            runs = [run for run in table.runs.get((row, method), {}).values() if _tested(run)]
+            if not runs:
+                continue
+            shown += runs
+            best = max if kind.higher_is_better else min
+            chosen = [run.record["best_epoch"]["test"] for run in runs]
+            most = [best(epoch["test"] for epoch in run.record["epochs"]) for run in runs]
+            summaries = [Summary(*mean_and_deviation(v), len(runs)) for v in (chosen, most)]
+            cells = [Cell(row.dataset), Cell(row.horizon), Cell(method)]
+            cells.append(Cell(grids.metric_name(kind.metrics[0])))
+            cells += [grids.score_cell(summary, "", len(runs)) for summary in summaries]
+            gain = abs(summaries[0].mean - summaries[1].mean)
+            grid.rows.append([*cells, number(gain)])
+    grid.notes[0] = backbone_line(shown)
+    return grid if grid.rows else None
+
+
+def _tested(run: Run) -> bool:
+    """Whether the test data were scored after each epoch."""
+    return all(epoch.get("test") is not None for epoch in run.record.get("epochs") or [{}])

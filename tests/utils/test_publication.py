@@ -127,7 +127,7 @@ def test_blocks(workdir):
     for ablation, error in (("none", 0.40), ("identity", 0.38), ("attention", 0.39)):
         more = {"llm_ablation": ablation, "llm_weights": "random", "model_options": used}
         leave(workdir, "CALF", [[error]], digest=ablation, **more)
-    found = verdicts(workdir)["Blocks of GPT-2 lower the error"]
+    found = verdicts(workdir)["The language model matters: blocks of GPT-2 lower the error"]
     assert found.verdict == NOT_REPRODUCED
     assert len(found.evidence) == 2
 

@@ -227,6 +227,10 @@ def judge(tables: Sequence[Table], published: Published) -> list[Verdict]:
         ahead("zero_shot", "CALF on data sets that it was not trained on"),
         ahead("short_term", "CALF on M4"),
         Verdict.of("Each alignment loss lowers the error", losses(forecasts)),
-        Verdict.of("Blocks of GPT-2 lower the error", blocks(forecasts)),
-        Verdict("GPT-2's pre-training lowers the error", UNTESTED, [NO_WEIGHTS]),
+        Verdict.of(
+            "The language model matters: blocks of GPT-2 lower the error", blocks(forecasts)
+        ),
+        Verdict(
+            "The language model matters: its pre-training lowers the error", UNTESTED, [NO_WEIGHTS]
+        ),
     ]

@@ -132,6 +132,21 @@ def test_blocks(workdir):
     assert len(found.evidence) == 2
 
 
+def test_pretraining(workdir):
+    """Once there are runs with GPT-2's weights, they count, and the claim can be judged."""
+    losses = {"output_w": 0.0, "feature_w": 0.0}
+    for weights, error in (("pretrained", 0.38), ("random", 0.40)):
+        leave(workdir, "CALF", [[error]], digest=weights, llm_weights=weights)
+        more = {"llm_weights": weights, **losses}
+        leave(workdir, "CALF", [[error + 0.01]], digest=f"{weights} alone", **more)
+    leave(workdir, "PatchTST", [[0.39]])
+    found = verdicts(workdir)
+    (evidence,) = found["The language model matters: its pre-training lowers the error"].evidence
+    assert "better in 1 and worse in 0 of 1 row, 1 seed; mean 0.380 against 0.400" in evidence
+    assert "0.380 against 0.390" in found["CALF on all training rows"].evidence[0]
+    assert "0.380 against 0.390" in found["Each alignment loss lowers the error"].evidence[-1]
+
+
 def test_protocols_side_by_side(workdir):
     for protocol, errors in (("sound", [0.40, 0.42]), ("published", [0.35, 0.37])):
         leave(workdir, "CALF", [errors], digest=protocol, protocol=protocol)

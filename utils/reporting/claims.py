@@ -13,12 +13,14 @@ from utils.reporting.tables import Row, Table
 REPRODUCED, PARTLY, UNTESTED = "reproduced", "in part", "untested"
 NOT_REPRODUCED = "not reproduced"
 MODEL, RIVALS = "CALF", ("PatchTST", "GPT4TS")
+RANDOM = f"{MODEL} (random weights)"
 REPLACEMENTS = {
     "identity": "no blocks", "attention": "one attention layer", "transformer": "one new block",
 }  # fmt: skip
 ENOUGH = 3  # seeds
 # whether the loss weights output_w and feature_w are above 0
 LOSSES = {"the output loss": (True, False), "the feature loss": (False, True), "both": (True, True)}
+MATTERS = "The language model matters:"  # which others deny
 NO_RUNS = "no runs yet"
 NO_WEIGHTS = "needs the pre-trained weights, which were not at hand"
 Pairs = Iterable[tuple[Row, str, str]]
@@ -78,11 +80,12 @@ class Verdict:
     preliminary: bool = False
 
     @classmethod
-    def of(cls, claim: str, found: "Comparisons") -> "Verdict":
-        """Judge a claim by comparisons, which must all support it."""
+    def of(cls, claim: str, found: "Comparisons", without: str = NO_RUNS) -> "Verdict":
+        """Judge a claim by comparisons, which must all support it; `without` says why if there are
+        none."""
         made = [comparison for comparison in found.values() if comparison]
         if not made:
-            return cls(claim, UNTESTED, [NO_RUNS])
+            return cls(claim, UNTESTED, [without])
         verdicts = {comparison.verdict for comparison in made}
         verdict = verdicts.pop() if len(verdicts) == 1 else PARTLY
         evidence = [f"{name}: {comparison or NO_RUNS}" for name, comparison in found.items()]
@@ -170,9 +173,10 @@ def losses(tables: Iterable[Table]) -> Comparisons:
     found = {}
     for table in tables:
         by_row: dict[Row, dict[tuple, str]] = {}
+        ours = plain(table)
         for (row, method), runs in table.runs.items():
             run = next(iter(runs.values()))
-            if is_plain(base_name(run)) and method not in table.stray:
+            if base_name(run) == ours and method not in table.stray:
                 used = tuple(run.configuration[name] > 0 for name in ("output_w", "feature_w"))
                 by_row.setdefault(row, {})[used] = method
         for name, used in LOSSES.items():
@@ -197,6 +201,16 @@ def blocks(tables: Iterable[Table]) -> Comparisons:
                 pairs = ((row, ours, theirs) for row in table.rows)
                 name = f"against {REPLACEMENTS[ablation]}, {_setting(table)}"
                 found[name] = compare(table, pairs)
+    return found
+
+
+def pretraining(tables: Iterable[Table]) -> Comparisons:
+    """Compare CALF on GPT-2's weights with CALF on random ones."""
+    found = {}
+    for table in tables:
+        if {MODEL, RANDOM} <= set(table.methods):
+            pairs = ((row, MODEL, RANDOM) for row in table.rows)
+            found[f"against random weights, {_setting(table)}"] = compare(table, pairs)
     return found
 
 
@@ -227,10 +241,8 @@ def judge(tables: Sequence[Table], published: Published) -> list[Verdict]:
         ahead("zero_shot", "CALF on data sets that it was not trained on"),
         ahead("short_term", "CALF on M4"),
         Verdict.of("Each alignment loss lowers the error", losses(forecasts)),
+        Verdict.of(f"{MATTERS} blocks of GPT-2 lower the error", blocks(forecasts)),
         Verdict.of(
-            "The language model matters: blocks of GPT-2 lower the error", blocks(forecasts)
-        ),
-        Verdict(
-            "The language model matters: its pre-training lowers the error", UNTESTED, [NO_WEIGHTS]
+            f"{MATTERS} its pre-training lowers the error", pretraining(forecasts), NO_WEIGHTS
         ),
     ]

@@ -246,6 +246,20 @@ def test_records_are_collected(workdir):
     assert "| 0.5000 MSE |" in publish.pages(workdir)[workdir / "docs" / "RESULTS.md"]
 
 
+def test_what_is_left_out_is_named_without_the_path_of_the_machine(workdir):
+    """So that the pages are the same wherever they are made."""
+    leave(workdir, "CALF", [[0.4]])
+    leave(workdir, "CALF", [[0.41]], digest="again")
+    leave(workdir, "CALF", [[0.42]], digest="other", learning_rate=1)
+    leave(workdir, "CALF", [[0.43]], digest="published", protocol="published")
+    publish.collect(Path("results"), workdir / "docs" / "results" / "few")
+    report = make_publication(workdir / "docs" / "results")["RESULTS.md"]
+    assert str(workdir) not in report
+    (line,) = re.findall(r"^- .*", report.partition("## Left out")[2], re.M)
+    assert line.startswith("- results/few/")
+    assert "newer" in line
+
+
 def test_only_records_of_the_list_are_collected(workdir):
     """A run of two lists is published once; options replace those of the list."""
     text = """[[runs]]

@@ -181,6 +181,9 @@ def make_publication(folder: Path) -> dict[str, str]:
     """
     runs, problems = read_runs([folder])
     tables, notes = make_tables(runs)
+    # headings say what has a column or a table of its own
+    left_out = [*problems, *(note for note in notes if not note.endswith("of its own"))]
+    left_out = [line.replace(f"{folder.parent}/", "") for line in left_out]
     published = Published()
     verdicts = judge(tables, published)
     verdict = verdict_grid(verdicts, runs)
@@ -203,13 +206,13 @@ def make_publication(folder: Path) -> dict[str, str]:
     more = [protocols_grid(tables), choice_grid(tables), commands_grid(runs, tables, folder.parent)]
     sections += [Section(grid.title, grid.slug, [grid]) for grid in more if grid]
     every_grid = [grid for section in sections for grid in section.grids]
-    report = formats.markdown_report(TITLE, LEAD, every_grid, [*problems, *notes])
+    report = formats.markdown_report(TITLE, LEAD, every_grid, left_out)
     remarks = folder / "notes.md"
     if remarks.exists():
         report += f"\n{remarks.read_text(encoding='utf-8')}"
     files = {
         "RESULTS.md": report,
-        "results.html": page(TITLE, LEAD.replace("`", ""), sections, [*problems, *notes]),
+        "results.html": page(TITLE, LEAD.replace("`", ""), sections, left_out),
     }
     main = [table for table in tables if published.setting(table) == MAIN]
     readme = [f"{verdict.notes[0]}\n", *(_line(v) for v in verdicts)]

@@ -12,6 +12,7 @@ from utils.reporting.tables import Row, Table
 
 REPRODUCED, PARTLY, UNTESTED = "reproduced", "in part", "untested"
 NOT_REPRODUCED = "not reproduced"
+ONE_SEED = 0.01  # of the error: what one seed cannot tell apart
 MODEL, RIVALS = "CALF", ("PatchTST", "GPT4TS")
 RANDOM = f"{MODEL} (random weights)"
 REPLACEMENTS = {
@@ -32,7 +33,8 @@ class Comparison:
 
     Attributes:
         better, worse: number of rows in which the first has the smaller or the larger error by more
-            than two standard errors of the difference over seeds; a mean of one seed is exact.
+            than two standard errors of the difference over seeds, of one seed also by more than
+            ONE_SEED of the error.
         rows: their number. means: of both errors over the rows. seeds: the fewest of a trained
             model in a row.
         published: means of both over the rows for which both were published; None if there are
@@ -81,13 +83,15 @@ class Verdict:
 
     @classmethod
     def of(cls, claim: str, found: "Comparisons", without: str = NO_RUNS) -> "Verdict":
-        """Judge a claim by comparisons, which must all support it; `without` says why if there are
-        none."""
+        """Judge a claim by comparisons, which must all be there and support it; `without` says why
+        if there are none."""
         made = [comparison for comparison in found.values() if comparison]
         if not made:
             return cls(claim, UNTESTED, [without])
         verdicts = {comparison.verdict for comparison in made}
         verdict = verdicts.pop() if len(verdicts) == 1 else PARTLY
+        if verdict == REPRODUCED and len(made) < len(found):
+            verdict = PARTLY
         evidence = [f"{name}: {comparison or NO_RUNS}" for name, comparison in found.items()]
         few = any(comparison.seeds < ENOUGH for comparison in made)
         return cls(claim, verdict, evidence, preliminary=few or len(made) < len(found))
@@ -127,8 +131,10 @@ def compare(
         trained = [any(r.is_trained for r in table.runs[row, m].values()) for m in methods]
         means.append([summary.mean for summary in both])
         differences.append(sign * (both[0].mean - both[1].mean))
-        margins.append(2 * sqrt(sum((summary.deviation or 0) ** 2 / summary.n for summary in both)))
-        seeds += [summary.n for summary, has in zip(both, trained, strict=True) if has]
+        of_row = [summary.n for summary, has in zip(both, trained, strict=True) if has]
+        margin = 2 * sqrt(sum((summary.deviation or 0) ** 2 / summary.n for summary in both))
+        margins.append(max(margin, ONE_SEED * both[1].mean if 1 in of_row else 0))
+        seeds += of_row
         scores = published.models(table, row) if published else {}
         values = [scores.get(model, {}).get(metric) for model in (MODEL, rival)]
         if None not in values:

@@ -35,10 +35,10 @@ def verdict_grid(verdicts: Sequence[Verdict], runs: Sequence[Run]) -> Grid:
         [
             backbone_line(runs),
             "Better: the error (MSE, M4's sMAPE) is smaller by more than two standard errors of "
-            "the difference of means over seeds; a mean of one seed counts as exact. Reproduced: "
-            "better in most rows and worse in none, in each comparison. Not reproduced: better in "
-            "half of the rows or fewer, in each. Else: in part. Preliminary: of fewer than three "
-            "seeds, or a comparison has no runs.",
+            "the difference of means over seeds, of one seed by more than 1 %. Reproduced: better "
+            "in most rows and worse in none, in each comparison. Not reproduced: better in half of "
+            "the rows or fewer, in each. Else: in part. Preliminary: of fewer than three seeds, or "
+            "a comparison has no runs.",
         ],
         [("", name) for name in ("claim", "verdict", "rows")],
         [[Cell(v.claim), Cell(v.in_words), Cell(v.reasons)] for v in verdicts],

@@ -38,6 +38,7 @@ th:first-child,td:first-child{position:sticky;left:0;background:var(--paper)}
 tbody tr:nth-child(even) td:first-child{background:var(--stripe)}
 .best{font-weight:700}.second{text-decoration:underline}
 td code{white-space:pre-wrap;overflow-wrap:anywhere;display:block;min-width:18rem;max-width:40rem}
+td.prose{white-space:normal;max-width:min(28rem,45vw)}
 .charts{display:grid;gap:.8rem;grid-template-columns:repeat(auto-fill,minmax(min(100%,300px),1fr))}
 .charts svg{width:100%;height:auto;border:1px solid var(--faint);border-radius:6px}
 .wide svg{width:100%;max-width:460px;height:auto}
@@ -182,14 +183,16 @@ def grid_html(grid: Grid, folded: bool) -> str:
 
 
 def row_html(cells: Sequence[Cell], labels: int) -> str:
-    """A row of a table; commands as code."""
+    """A row of a table; commands as code, sentences with line breaks."""
     is_average = any(cell.text == AVERAGE for cell in cells[:labels])
     parts = []
     for i, cell in enumerate(cells):
         value = "" if cell.value is None else f' data-value="{cell.value!r}"'
-        kind = " ".join(filter(None, ["label" if i < labels else "", cell.mark]))
+        command = cell.text.startswith("python ")
+        prose = "prose" if len(cell.text) > 40 and not (command or cell.link) else ""
+        kind = " ".join(filter(None, ["label" if i < labels else "", cell.mark, prose]))
         shown = escape(cell.text)
-        shown = f"<code>{shown}</code>" if cell.text.startswith("python ") else shown
+        shown = f"<code>{shown}</code>" if command else shown
         shown = f'<a href="{escape(quote(cell.link))}">{shown}</a>' if cell.link else shown
         parts.append(f'<td class="{kind}"{value}>{shown}</td>')
     kind = ' class="average"' if is_average else ""

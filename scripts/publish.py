@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from utils.command_line import Parser, guarded
+from utils.command_line import Parser, guarded, split_options
 from utils.errors import UserError
 from utils.report import write_report
 
@@ -74,8 +74,7 @@ def pages(root: Path) -> dict[Path, str]:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command; returns the exit code."""
-    argv = sys.argv[1:] if argv is None else argv
-    end = argv.index("--") if "--" in argv else len(argv)
+    own, options = split_options(sys.argv[1:] if argv is None else argv)
     parser = Parser(
         prog="-m scripts.publish",
         usage="python -m scripts.publish [--add NAME [--results FOLDER] [-- options of run.py]]",
@@ -85,14 +84,14 @@ def main(argv: list[str] | None = None) -> int:
         "--add", metavar="NAME", help="first copy the records of the runs in docs/results/NAME.toml"
     )
     parser.add_argument("--results", default="results", help="of this folder (default: results)")
-    args = parser.parse_args(argv[:end])
+    args = parser.parse_args(own)
     if args.add and Path(args.add).name != args.add:
         parser.error(f"--add takes the name of a list in docs/results, not {args.add}")
 
     def run() -> None:
         if args.add:
             target = ROOT / "docs" / "results" / args.add
-            count = collect(Path(args.results), target, argv[end + 1 :])
+            count = collect(Path(args.results), target, options)
             print(f"docs/results/{args.add}: {count} records")
         for path, content in pages(ROOT).items():
             write_report({path.name: content}, path.parent)

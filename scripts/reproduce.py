@@ -15,16 +15,14 @@ if __package__ in (None, ""):
 
 from scripts.reproduction.lists import RunList, read_list, ready_made
 from scripts.reproduction.plan import Plan
-from utils.command_line import Parser, guarded, whole
+from utils.command_line import Parser, guarded, split_options, whole
 
 REPORT = ["results", "--output", "report"]
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the script; returns its exit code; see above."""
-    argv = sys.argv[1:] if argv is None else argv
-    end = argv.index("--") if "--" in argv else len(argv)
-    own, options = argv[:end], argv[end + 1 :]
+    own, options = split_options(sys.argv[1:] if argv is None else argv)
     parser = Parser(
         prog="scripts/reproduce.py",
         usage="python -m scripts.reproduce LIST [--dry-run] [--jobs N] [-- options of run.py]",

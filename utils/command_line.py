@@ -5,7 +5,7 @@ import io
 import math
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from utils.errors import UserError
@@ -90,6 +90,12 @@ def switch(text: str) -> bool:
     if word in ("0", "false", "no", "off"):
         return False
     raise argparse.ArgumentTypeError(f"{text} is neither true nor false")
+
+
+def split_options(argv: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Split a command line at `--`: its own options, and those of `run.py` behind it."""
+    end = argv.index("--") if "--" in argv else len(argv)
+    return list(argv[:end]), list(argv[end + 1 :])
 
 
 def guarded(

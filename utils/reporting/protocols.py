@@ -9,7 +9,7 @@ from utils.reporting.backbone import backbone_line
 from utils.reporting.grids import Cell, Grid, number
 from utils.reporting.runs import Run
 from utils.reporting.statistics import mean_and_deviation
-from utils.reporting.tables import Summary, Table
+from utils.reporting.tables import Row, Summary, Table
 
 CHOSEN_BY_TEST = ("short_term", "classification")  # kinds, under the published protocol
 
@@ -41,8 +41,7 @@ def protocols_grid(tables: Sequence[Table]) -> Grid | None:
             ours, theirs = (t.summary(row, method, metric) for t in (sound, published))
             if ours and theirs:
                 shown += sound.of(method)
-                cells = [Cell(row.dataset), Cell(row.horizon), Cell(method)]
-                cells.append(Cell(grids.metric_name(metric)))
+                cells = _labels(row, method, metric)
                 cells += [grids.score_cell(s, "", ours.n) for s in (ours, theirs)]
                 grid.rows.append([*cells, number(theirs.mean - ours.mean, sign=True)])
     grid.notes[0] = backbone_line(shown)
@@ -79,13 +78,17 @@ def choice_grid(tables: Sequence[Table]) -> Grid | None:
             chosen = [run.record["best_epoch"]["test"] for run in runs]
             most = [best(epoch["test"] for epoch in run.record["epochs"]) for run in runs]
             summaries = [Summary(*mean_and_deviation(v), len(runs)) for v in (chosen, most)]
-            cells = [Cell(row.dataset), Cell(row.horizon), Cell(method)]
-            cells.append(Cell(grids.metric_name(kind.metrics[0])))
+            cells = _labels(row, method, kind.metrics[0])
             cells += [grids.score_cell(summary, "", len(runs)) for summary in summaries]
             gain = abs(summaries[0].mean - summaries[1].mean)
             grid.rows.append([*cells, number(gain)])
     grid.notes[0] = backbone_line(shown)
     return grid if grid.rows else None
+
+
+def _labels(row: Row, method: str, metric: str) -> list[Cell]:
+    texts = (row.dataset, row.horizon, method, grids.metric_name(metric))
+    return [Cell(text) for text in texts]
 
 
 def _tested(run: Run) -> bool:

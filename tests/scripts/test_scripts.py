@@ -109,7 +109,8 @@ def parsed(script: str, *more: str, **environment: str) -> list[Namespace]:
     varied = ABLATIONS[name][0] if script in ABLATION_SCRIPTS else None
     for args in runs:
         assert args.seq_len in (36, 96, 100, 104)
-        assert args.model == (name if folder == "baselines" else "CALF")
+        if name != "m4_baselines":
+            assert args.model == (name if folder == "baselines" else "CALF")
         if args.model == "CALF":
             fixed = {option: value for option, value in CALF.items() if option != varied}
             assert {option: getattr(args, option) for option in fixed} == fixed
@@ -141,6 +142,7 @@ def known_options() -> frozenset[str]:
         ("imputation", FEW_SHOT),
         ("ablation", ("ETT", *ABLATIONS)),
         ("baselines", BASELINES),
+        ("short_term_forecasting", ("m4", "m4_baselines")),
     ],
 )
 def test_every_script_is_tested(folder, names):
@@ -222,6 +224,20 @@ def test_m4():
         assert (args.tmax, args.patience, args.protocol) == (20, 20, "sound")
         losses = (args.task_loss, args.output_loss, args.feature_loss)
         assert losses == ("smape", "mase", "smooth_l1")
+
+
+def test_m4_baselines(capsys):
+    runs = parsed("short_term_forecasting/m4_baselines")
+    found = {(args.model, args.seasonal_patterns) for args in runs}
+    assert found == {(model, pattern) for model in BASELINES for pattern in PATTERNS}
+    for args in runs:
+        assert (args.batch_size, args.train_epochs, args.patience) == (16, 10, 3)
+        assert (args.cos, args.lradj, args.decay_fac) == (0, "type2", 0.5)
+        assert objective_class(args.model).resolve_args(args).task_loss == "smape"
+        warn_unused(args)
+    assert capsys.readouterr() == ("", "")
+    (args,) = parsed("short_term_forecasting/m4_baselines", MODELS="TimesNet", PATTERNS="Daily")
+    assert (args.d_model, args.d_ff, args.top_k, args.learning_rate) == (16, 16, 5, 0.001)
 
 
 @pytest.mark.parametrize("script", ZERO_SHOT)

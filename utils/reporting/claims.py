@@ -86,13 +86,13 @@ class Verdict:
         """Judge a claim by comparisons, which must all be there and support it; `without` says why
         if there are none."""
         made = [comparison for comparison in found.values() if comparison]
+        evidence = [f"{name}: {comparison or NO_RUNS}" for name, comparison in found.items()]
         if not made:
-            return cls(claim, UNTESTED, [without])
+            return cls(claim, UNTESTED, evidence or [without])
         verdicts = {comparison.verdict for comparison in made}
         verdict = verdicts.pop() if len(verdicts) == 1 else PARTLY
         if verdict == REPRODUCED and len(made) < len(found):
             verdict = PARTLY
-        evidence = [f"{name}: {comparison or NO_RUNS}" for name, comparison in found.items()]
         few = any(comparison.seeds < ENOUGH for comparison in made)
         return cls(claim, verdict, evidence, preliminary=few or len(made) < len(found))
 

@@ -1,0 +1,32 @@
+#!/bin/sh
+# The other models on M4: the settings of Time-Series-Library's scripts, GPT4TS's of One-Fits-All's.
+# Written from memory, not compared with them; least certain: GPT4TS, and the widths of TimesNet. The
+# schedule type1 halves the rate after each epoch but the first.
+# From the root: sh scripts/short_term_forecasting/m4_baselines.sh [more options of run.py]
+# MODELS="DLinear PatchTST" and PATTERNS="Hourly Weekly" run some only.
+set -e
+cd "$(dirname "$0")/../.."
+. scripts/common.sh
+
+settings() {
+    case $model-$pattern in
+        DLinear-*) echo --moving_avg 25 ;;
+        PatchTST-*) echo --patch_len 16 --stride 8 ;;
+        iTransformer-*) echo --e_layers 2 ;;
+        GPT4TS-*) echo --d_model 768 --gpt_layers 6 --patch_len 1 --stride 1 --learning_rate 0.002 ;;
+        TimesNet-Yearly) echo --top_k 5 --num_kernels 6 --d_model 16 --d_ff 32 ;;
+        TimesNet-Quarterly) echo --top_k 5 --num_kernels 6 --d_model 64 --d_ff 64 ;;
+        TimesNet-Daily) echo --top_k 5 --num_kernels 6 --d_model 16 --d_ff 16 ;;
+        TimesNet-*) echo --top_k 5 --num_kernels 6 --d_model 32 --d_ff 32 ;;
+    esac
+}
+
+for model in ${MODELS:-LastValue SeasonalNaive DLinear iTransformer PatchTST TimesNet GPT4TS}; do
+    for pattern in ${PATTERNS:-Yearly Quarterly Monthly Weekly Daily Hourly}; do
+        # shellcheck disable=SC2046 # settings prints words
+        "$PYTHON" -u run.py --task_name short_term_forecast --is_training 1 --model "$model" \
+            --data m4 --root_path ./datasets/m4 --seasonal_patterns "$pattern" \
+            --model_id "m4_$pattern" --batch_size 16 --learning_rate 0.001 --train_epochs 10 \
+            --patience 3 --cos 0 --lradj type2 --decay_fac 0.5 --itr 1 $(settings) "$@"
+    done
+done

@@ -89,6 +89,19 @@ def test_what_differs_is_not_averaged_but_has_a_column(workdir, options, method)
     ]
 
 
+def test_usual_are_the_runs_that_replace_no_setting_of_their_script(workdir):
+    """Also where others are more."""
+    script, more = "python run.py --batch_size 32 --learning_rate 0.0005", "--batch_size=64"
+    leave_run(workdir, "CALF", 0.4, "x", seed=2021, entry_command=script)
+    for seed in (2021, 2022):
+        line = f"{script} {more}"
+        leave_run(workdir, "CALF", 0.5, "y", seed=seed, batch_size=64, entry_command=line)
+    (table,), _ = tables()
+    assert table.methods == ["CALF", "CALF (batch_size 64)"]
+    assert summary(table, "ETTh1", "96", "CALF") == (0.4, None, 1)
+    assert summary(table, "ETTh1", "96", "CALF (batch_size 64)")[2] == 2
+
+
 def test_loss_weights_are_told_apart_over_the_horizons_of_a_data_set(workdir):
     """The average over horizons mixes no loss weights; other data sets may have others."""
     leave_run(workdir, "CALF", 0.4, horizon=96)

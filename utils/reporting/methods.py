@@ -1,5 +1,6 @@
 """Names of models in a table, with what tells runs of one model apart."""
 
+import itertools
 from collections.abc import Sequence
 
 from utils.reporting.runs import Run
@@ -11,7 +12,7 @@ def name_methods(runs: Sequence[Run], notes: list[str]) -> tuple[dict[Run, str],
     """Name the model of each run, with what tells it from other runs of that model.
 
     Args:
-        runs: of one table. notes: gets a line for each run that has another name than most.
+        runs: of one table. notes: gets a line for each run that is not a usual one.
 
     Returns:
         The names, and those that only stray runs of a cell have.
@@ -41,7 +42,7 @@ def name_methods(runs: Sequence[Run], notes: list[str]) -> tuple[dict[Run, str],
                         stray.add(names[run])
                     place = " ".join(filter(None, where))
                     notes.append(
-                        f"{run.folder}: {shown}, where most runs of {name}"
+                        f"{run.folder}: {shown}, where the usual runs of {name}"
                         f"{f' on {place}' if place else ''} have {against}: in a column of its own"
                     )
 
@@ -69,13 +70,15 @@ def base_name(run: Run) -> str:
 
 
 def _most_usual(runs: Sequence[Run], options: Sequence[str]) -> dict[str, object]:
-    """The values of `options` that most runs have; of equally many, those of the earliest run."""
+    """The values of `options` in runs whose commands replace the fewest of them; of equally many
+    those of most runs, then those of the earliest."""
     groups: dict[str, list[Run]] = {}
     for run in runs:
         groups.setdefault(repr([run.configuration.get(o) for o in options]), []).append(run)
 
     def order(group: list[Run]) -> tuple:
         return (
+            min(_replacements(run, options) for run in group),
             -len(group),
             min(str(run.record.get("started", "")) for run in group),
             group[0].folder,
@@ -83,3 +86,14 @@ def _most_usual(runs: Sequence[Run], options: Sequence[str]) -> dict[str, object
 
     chosen = min(groups.values(), key=order)[0].configuration
     return {option: chosen.get(option) for option in options}
+
+
+def _replacements(run: Run, options: Sequence[str]) -> int:
+    """How often the command of a run gives one of `options` again, with another value: behind the
+    name of a script, to replace its setting."""
+    words = str(run.record.get("command", "")).replace("=", " ").split()
+    count = 0
+    for option in options:
+        values = [value for name, value in itertools.pairwise(words) if name == f"--{option}"]
+        count += sum(value != before for before, value in itertools.pairwise(values))
+    return count

@@ -230,8 +230,8 @@ def make_tables(runs: Iterable[Run]) -> tuple[list[Table], list[str]]:
     """Place runs in tables.
 
     Runs are averaged over seeds only if all their other options, data and backbone weights are the
-    same. In a cell with several configurations the one with most runs has the column of the model;
-    each other one has a column of its own.
+    same. In a cell with several configurations the usual one (docs/report.md) has the column of the
+    model; each other one has a column of its own.
 
     Returns:
         The tables, and a line for each run that is left out or has another column or table than its

@@ -86,7 +86,9 @@ class Verdict:
         """Judge a claim by comparisons, which must all be there and support it; `without` says why
         if there are none."""
         made = [comparison for comparison in found.values() if comparison]
-        evidence = [f"{name}: {comparison or NO_RUNS}" for name, comparison in found.items()]
+        evidence = [f"{name}: {comparison}" for name, comparison in found.items() if comparison]
+        if lacking := [name for name, comparison in found.items() if not comparison]:
+            evidence.append(f"{NO_RUNS}: {'; '.join(lacking)}")
         if not made:
             return cls(claim, UNTESTED, evidence or [without])
         verdicts = {comparison.verdict for comparison in made}
@@ -180,6 +182,8 @@ def losses(tables: Iterable[Table]) -> Comparisons:
     for table in tables:
         by_row: dict[Row, dict[tuple, str]] = {}
         ours = plain(table)
+        if not ours:
+            continue
         for (row, method), runs in table.runs.items():
             run = next(iter(runs.values()))
             if base_name(run) == ours and method not in table.stray:

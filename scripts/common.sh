@@ -52,8 +52,14 @@ ablation() {
 # A model's own options for data set $name and horizon $pred_len: the scripts of baselines define it.
 settings() { :; }
 
-# A baseline at look-back 96 on all data sets: baseline MODEL [more options]. The training settings
-# are Time-Series-Library's: its schedule type1 halves the rate after each epoch but the first.
+# Trains $model with the settings that all scripts of Time-Series-Library share: its schedule type1
+# halves the rate after each epoch but the first.
+library() {
+    "$PYTHON" -u run.py --is_training 1 --model "$model" \
+        --train_epochs 10 --patience 3 --cos 0 --lradj type2 --decay_fac 0.5 --itr 1 "$@"
+}
+
+# A baseline at look-back 96 on all data sets: baseline MODEL [more options].
 baseline() {
     model=$1
     shift
@@ -68,12 +74,11 @@ baseline() {
         esac
         for pred_len in ${HORIZONS:-96 192 336 720}; do
             # shellcheck disable=SC2046 # settings prints words
-            "$PYTHON" -u run.py --task_name long_term_forecast --is_training 1 --model "$model" \
+            library --task_name long_term_forecast \
                 --data "$data" --root_path "./datasets/$folder/" --data_path "$name.csv" \
                 --freq "$freq" --model_id "${name}_96_$pred_len" \
                 --seq_len 96 --label_len 48 --pred_len "$pred_len" \
-                --batch_size 32 --learning_rate 0.0001 --train_epochs 10 --patience 3 \
-                --cos 0 --lradj type2 --decay_fac 0.5 --itr 1 $(settings) "$@"
+                --batch_size 32 --learning_rate 0.0001 $(settings) "$@"
         done
     done
 }

@@ -1,8 +1,8 @@
 #!/bin/sh
 # The other models on M4: the settings of Time-Series-Library's scripts, written from memory, not
-# compared with them; least certain: the widths of TimesNet. The schedule type1 halves the rate after
-# each epoch but the first. GPT4TS's are ours: One-Fits-All's, a rate of 0.002 and patches of one step,
-# are for another head than this model's, and at 0.001 it does not learn on Hourly.
+# compared with them; least certain: the widths of TimesNet. GPT4TS's are ours: One-Fits-All's, a rate
+# of 0.002 and patches of one step, are for another head than this model's, and at 0.001 it does not
+# learn on Hourly.
 # From the root: sh scripts/short_term_forecasting/m4_baselines.sh [more options of run.py]
 # MODELS="DLinear PatchTST" and PATTERNS="Hourly Weekly" run some only.
 set -e
@@ -25,9 +25,8 @@ settings() {
 for model in ${MODELS:-LastValue SeasonalNaive DLinear iTransformer PatchTST TimesNet GPT4TS}; do
     for pattern in ${PATTERNS:-Yearly Quarterly Monthly Weekly Daily Hourly}; do
         # shellcheck disable=SC2046 # settings prints words
-        "$PYTHON" -u run.py --task_name short_term_forecast --is_training 1 --model "$model" \
-            --data m4 --root_path ./datasets/m4 --seasonal_patterns "$pattern" \
-            --model_id "m4_$pattern" --batch_size 16 --learning_rate 0.001 --train_epochs 10 \
-            --patience 3 --cos 0 --lradj type2 --decay_fac 0.5 --itr 1 $(settings) "$@"
+        library --task_name short_term_forecast --data m4 --root_path ./datasets/m4 \
+            --seasonal_patterns "$pattern" --model_id "m4_$pattern" \
+            --batch_size 16 --learning_rate 0.001 $(settings) "$@"
     done
 done

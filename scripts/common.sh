@@ -59,25 +59,31 @@ library() {
         --train_epochs 10 --patience 3 --cos 0 --lradj type2 --decay_fac 0.5 --itr 1 "$@"
 }
 
-# A baseline at look-back 96 on all data sets: baseline MODEL [more options].
+# A baseline at look-back 96 on the data sets of the main table: baseline MODEL [more options].
+# DATASETS may name exchange_rate and illness, too, the latter at look-back 36.
 baseline() {
     model=$1
     shift
     for name in ${DATASETS:-ETTh1 ETTh2 ETTm1 ETTm2 weather electricity traffic}; do
-        freq=h
+        file=$name freq=h seq_len=96 label_len=48 horizons="96 192 336 720"
         case $name in
             ETTh1 | ETTh2) data=$name folder=ETT-small ;;
             ETTm1 | ETTm2) data=$name folder=ETT-small freq=t ;;
             weather) data=custom folder=weather freq=10min ;;
             electricity | traffic) data=custom folder=$name ;;
+            exchange_rate) data=custom folder=$name freq=d ;;
+            illness)
+                data=custom folder=$name file=national_illness freq=w
+                seq_len=36 label_len=18 horizons="24 36 48 60"
+                ;;
             *) unknown "$name" ;;
         esac
-        for pred_len in ${HORIZONS:-96 192 336 720}; do
+        for pred_len in ${HORIZONS:-$horizons}; do
             # shellcheck disable=SC2046 # settings prints words
             library --task_name long_term_forecast \
-                --data "$data" --root_path "./datasets/$folder/" --data_path "$name.csv" \
-                --freq "$freq" --model_id "${name}_96_$pred_len" \
-                --seq_len 96 --label_len 48 --pred_len "$pred_len" \
+                --data "$data" --root_path "./datasets/$folder/" --data_path "$file.csv" \
+                --freq "$freq" --model_id "${name}_${seq_len}_$pred_len" \
+                --seq_len "$seq_len" --label_len "$label_len" --pred_len "$pred_len" \
                 --batch_size 32 --learning_rate 0.0001 $(settings) "$@"
         done
     done

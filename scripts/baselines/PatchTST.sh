@@ -1,9 +1,9 @@
 #!/bin/sh
 # PatchTST, long-term forecasting at look-back 96: the settings of Time-Series-Library's scripts.
 # Written from memory, not compared with them; least certain: heads, layers and batches of ETTm1 and
-# ETTm2, and heads, batches and epochs of weather.
+# ETTm2, heads, batches and epochs of weather, and Exchange rate and Illness.
 # From the root: sh scripts/baselines/PatchTST.sh [more options of run.py]
-# DATASETS="ETTh1 weather" and HORIZONS="96 192" run some only.
+# DATASETS="ETTh1 weather" and HORIZONS="96 192" run some only; exchange_rate and illness when named.
 set -e
 cd "$(dirname "$0")/../.."
 . scripts/common.sh
@@ -32,6 +32,10 @@ settings() {
         weather-*) echo --e_layers 2 --n_heads 4 --train_epochs 3 --batch_size 128 ;;
         electricity-*) echo --e_layers 2 --n_heads 8 --batch_size 16 ;;
         traffic-*) echo --e_layers 2 --n_heads 8 --batch_size 4 ;;
+        exchange_rate-*) echo --e_layers 2 --n_heads 8 ;;
+        illness-24) echo --e_layers 4 --n_heads 4 --d_model 1024 ;;
+        illness-60) echo --e_layers 4 --n_heads 16 --d_model 2048 ;;
+        illness-*) echo --e_layers 4 --n_heads 4 --d_model 2048 ;;
     esac
 }
 

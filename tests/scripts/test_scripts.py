@@ -72,12 +72,17 @@ OF_BASELINES = [
     ("DLinear", "ETTh1", 96, {"learning_rate": 0.0001, "batch_size": 32, "moving_avg": 25}),
     ("DLinear", "traffic", 720, {"learning_rate": 0.0001, "batch_size": 32}),
     ("GPT4TS", "ETTh1", 96, {"cos": 1, "tmax": 20, "patch_len": 16, "stride": 8, "d_model": 768}),
+    ("DLinear", "exchange_rate", 720, {"learning_rate": 0.0005, "seq_len": 96, "freq": "d"}),
+    ("DLinear", "illness", 60, {"learning_rate": 0.01, "seq_len": 36, "label_len": 18}),
+    ("GPT4TS", "illness", 24, {"patch_len": 24, "stride": 2, "batch_size": 2}),
     ("GPT4TS", "weather", 96, {"cos": 0, "lradj": "type3", "gpt_layers": 6}),
     ("PatchTST", "ETTh1", 96, {"e_layers": 1, "n_heads": 2, "d_model": 512, "d_ff": 2048}),
     ("PatchTST", "ETTh1", 336, {"e_layers": 1, "n_heads": 8}),
     ("PatchTST", "ETTh1", 720, {"e_layers": 1, "n_heads": 16}),
     ("PatchTST", "ETTh2", 192, {"e_layers": 3, "n_heads": 4}),
     ("PatchTST", "traffic", 96, {"e_layers": 2, "d_ff": 512, "batch_size": 4}),
+    ("PatchTST", "illness", 24, {"e_layers": 4, "d_model": 1024, "freq": "w"}),
+    ("PatchTST", "illness", 36, {"e_layers": 4, "d_model": 2048}),
     ("TimesNet", "ETTh1", 720, {"d_model": 16, "d_ff": 32, "top_k": 5, "learning_rate": 0.001}),
     ("TimesNet", "weather", 96, {"d_model": 32, "d_ff": 32}),
     ("TimesNet", "electricity", 96, {"d_model": 256, "d_ff": 512}),
@@ -302,6 +307,16 @@ def test_settings_of_baselines(model, data, pred_len, options):
     assert {name: getattr(args, name) for name in options} == options
     if model != "GPT4TS" and "learning_rate" not in options:
         assert args.learning_rate == 0.0001
+
+
+@pytest.mark.parametrize("model", [name for name in model_names() if name in BASELINES])
+def test_baselines_beside_the_main_table(model):
+    """Illness and Exchange rate have the files and horizons of CALF's scripts."""
+    runs = parsed(f"baselines/{model}", DATASETS="exchange_rate illness")
+    known = [*parsed(f"{LONG}/exchange_rate"), *parsed(f"{LONG}/illness", SEQ_LEN="36")]
+    same = ("data", "root_path", "data_path", "freq", "model_id", "seq_len", "pred_len")
+    for args, of_calf in zip(runs, known, strict=True):
+        assert [getattr(args, name) for name in same] == [getattr(of_calf, name) for name in same]
 
 
 @pytest.mark.parametrize("script", ["baselines/DLinear", "ablation/depth"])

@@ -3,12 +3,17 @@ README's results of the records in docs/results/ (docs/reproduce.md)."""
 
 import shutil
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from utils.command_line import Parser, guarded, split_options
 from utils.errors import UserError
 from utils.report import write_report
+
+if TYPE_CHECKING:
+    from utils.reporting.grids import Grid
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -54,15 +59,46 @@ def collect(results: Path, target: Path, options: Sequence[str] = ()) -> int:
     return len(runs)
 
 
+def lists_grid(folder: Path) -> "Grid | None":
+    """One row a list of runs in a folder: how many of its runs have a record there, and the models
+    of the others. None if there is no list.
+
+    Raises:
+        UserError: a list is damaged.
+    """
+    from scripts.reproduction.lists import read_list
+    from scripts.reproduction.records import Records
+    from utils.reporting.grids import ABSENT, Cell, Grid
+
+    records = Records(folder, "*/*/run.json")
+    records.refresh()
+    columns = [("", name) for name in ("list", "of", "missing", "runs", "published")]
+    notes = [
+        "A list is a file in docs/results; python -m scripts.reproduce does what is missing. Tests "
+        "of trained models on other data sets count as runs."
+    ]
+    grid = Grid("lists", "Planned and published runs", notes, columns, [], labels=3)
+    for path in sorted(folder.glob("*.toml")):
+        planned = read_list(str(path))
+        missing = Counter(run.args.model for run in planned.runs if records.of(run) is None)
+        names = ", ".join(f"{model} {count}" for model, count in missing.items())
+        counts = [len(planned.runs), len(planned.runs) - missing.total()]
+        texts = [planned.name, planned.description, names or ABSENT]
+        grid.rows.append([*map(Cell, texts), *(Cell(str(count), count) for count in counts)])
+    return grid if grid.rows else None
+
+
 def pages(root: Path) -> dict[Path, str]:
     """Make the published pages of the records in `docs/results/`, by their paths.
 
     Raises:
-        UserError: there is no such folder, or the README has no place for results.
+        UserError: there is no such folder, a list in it is damaged, or the README has no place for
+            results.
     """
     from utils.reporting.publication import END, START, make_publication
 
-    made = make_publication(root / "docs" / "results")
+    results = root / "docs" / "results"
+    made = make_publication(results, lists_grid(results))
     block, path = made.pop("readme"), root / "README.md"
     before, start, rest = path.read_text(encoding="utf-8").partition(START)
     _, end, after = rest.partition(END)

@@ -59,12 +59,15 @@ def _seconds(record: dict, args: Namespace) -> float:
 class Records:
     """The records in `results/`; each file is read once.
 
+    Args:
+        pattern: of the files in the folder.
+
     Attributes:
         unreadable: files that are no records of this version; their runs count as not done.
     """
 
-    def __init__(self, folder: Path = Path("results")):
-        self.folder = folder
+    def __init__(self, folder: Path = Path("results"), pattern: str = "*/run.json"):
+        self.folder, self.pattern = folder, pattern
         self.unreadable: list[Path] = []
         self._read: dict[tuple[Path, int], Record | None] = {}
         self._found: dict[Identity, Record] = {}
@@ -72,7 +75,7 @@ class Records:
     def refresh(self) -> None:
         """Read what is new."""
         read, self._found, self.unreadable = {}, {}, []
-        for path in sorted(self.folder.glob("*/run.json")):
+        for path in sorted(self.folder.glob(self.pattern)):
             key = path, path.stat().st_mtime_ns
             read[key] = self._read[key] if key in self._read else _readable(path)
             if read[key] is None:

@@ -16,6 +16,7 @@ from utils.errors import UserError
 from utils.reporting import claims
 from utils.reporting.backbone import REAL_WORDS, backbone_line
 from utils.reporting.claims import NOT_REPRODUCED, PARTLY, REPRODUCED, UNTESTED, Verdict
+from utils.reporting.grids import ABSENT
 from utils.reporting.protocols import choice_grid, protocols_grid
 from utils.reporting.publication import END, START, make_publication
 from utils.reporting.published import Published
@@ -285,6 +286,13 @@ HORIZONS = [96]
     assert [(path[: path.index("/")], path.split("/")[1][-1]) for path in found] == [
         ("first", "0"),
         ("second", "1"),
+    ]
+    (lists / "third.toml").write_text(f"seeds = [2021, 2022]\n{text}")  # the first is published
+    rows = [[cell.text for cell in row] for row in publish.lists_grid(lists).rows]
+    assert rows == [
+        ["first", "", ABSENT, "1", "1"],
+        ["second", "", ABSENT, "1", "1"],
+        ["third", "", "LastValue 1", "2", "1"],
     ]
     with pytest.raises(UserError, match=r"no finished run of .*first\.toml"):
         publish.collect(Path("results"), lists / "first", ("--percent", "20"))

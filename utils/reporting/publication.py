@@ -167,11 +167,12 @@ def main_figure(table: Table, published: Published) -> str:
     return charts.dot_plot(grids.title_of(table), rows, f"test {grids.metric_name(metric)}")
 
 
-def make_publication(folder: Path) -> dict[str, str]:
+def make_publication(folder: Path, planned: Grid | None = None) -> dict[str, str]:
     """Make the pages of published results; the same records give the same bytes.
 
     Args:
         folder: with the records, in the folder of the pages; and perhaps remarks, `notes.md`.
+        planned: the lists of runs, and what is missing.
 
     Returns:
         Contents by path within the folder of the pages; `readme` is the block of the README.
@@ -203,7 +204,14 @@ def make_publication(folder: Path) -> dict[str, str]:
                 figures.charts_of(table),
             )
         )
-    more = [protocols_grid(tables), choice_grid(tables), commands_grid(runs, tables, folder.parent)]
+    if planned:
+        planned.notes.insert(0, backbone_line(runs))
+    more = [
+        protocols_grid(tables),
+        choice_grid(tables),
+        planned,
+        commands_grid(runs, tables, folder.parent),
+    ]
     sections += [Section(grid.title, grid.slug, [grid]) for grid in more if grid]
     every_grid = [grid for section in sections for grid in section.grids]
     report = formats.markdown_report(TITLE, LEAD, every_grid, left_out)

@@ -72,7 +72,7 @@ def lists_grid(folder: Path) -> "Grid | None":
 
     records = Records(folder, "*/*/run.json")
     records.refresh()
-    columns = [("", name) for name in ("list", "of", "missing", "runs", "published")]
+    columns = [("", name) for name in ("list", "what", "missing", "runs", "published")]
     notes = [
         "A list is a file in docs/results; python -m scripts.reproduce does what is missing. Tests "
         "of trained models on other data sets count as runs."

@@ -162,6 +162,17 @@ def test_protocols_side_by_side(workdir):
     assert protocols_grid(tables[:1]) is None
 
 
+@pytest.mark.parametrize("place", [{"horizon": 192}, {"dataset": "ETTh2"}])
+def test_protocols_compare_the_same_rows(workdir, place):
+    """A row that has runs under one protocol alone is not compared with another row's runs."""
+    for protocol, errors in (("sound", [0.40]), ("published", [0.35])):
+        leave(workdir, "CALF", [errors], digest=protocol, protocol=protocol)
+    leave_run(workdir, "CALF", 0.5, digest="other", seed=0, **place)
+    tables, _ = make_tables(read_runs([workdir / "results"])[0])
+    rows = [[cell.text for cell in row] for row in protocols_grid(tables).rows]
+    assert {(row[0], row[1]) for row in rows} == {("ETTh1", "96")}
+
+
 def test_what_choosing_by_test_data_gains(workdir):
     """Of the same training, and of none whose test data were not scored after each epoch."""
     options = {"task_name": "classification", "data": "UEA", "root_path": "uea/Heartbeat"}

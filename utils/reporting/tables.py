@@ -131,9 +131,11 @@ class Table:
         return [Row(name, AVERAGE) for name in self.datasets if len(self.horizons(name)) > 1]
 
     def parts(self, row: Row) -> list[Row]:
-        """The rows that an average is over; `row` itself if it is none."""
+        """The rows that an average is over; `row` itself if it is none; nothing if it has no run."""
         if row in self.rows:
             return [row]
+        if row not in self.averages():
+            return []
         if row.dataset == AVERAGE:
             return self.rows
         groups = {"Others": OTHERS}
@@ -141,13 +143,13 @@ class Table:
         return [Row(row.dataset, horizon) for horizon in horizons]
 
     def summary(self, row: Row, method: str, metric: str) -> Summary | None:
-        """Mean over seeds of a score, or of its average, which needs every part.
+        """Mean over seeds of a score, or of its average, which needs every part; None without runs.
 
         If the parts of an average are of different seeds, it is the average of their means, and has
         no deviation.
         """
         by_part = [self.runs.get((part, method), {}) for part in self.parts(row)]
-        if not all(by_part):
+        if not by_part or not all(by_part):
             return None
         seeds = set(by_part[0]).union(*by_part)
         least = min(len(runs) for runs in by_part)

@@ -157,7 +157,7 @@ def test_protocols_side_by_side(workdir):
     row, of_mae = protocols_grid(tables).rows
     assert of_mae[3].text == "MAE"
     texts = [cell.text for cell in row]
-    assert texts[:4] == ["ETTh1", "96", "CALF", "MSE"]
+    assert texts[:4] == ["ETTh1, look-back 96", "96", "CALF", "MSE"]
     assert texts[4:] == ["0.410 ± 0.014", "0.360 ± 0.014", "-0.050"]
     assert protocols_grid(tables[:1]) is None
 
@@ -170,7 +170,7 @@ def test_protocols_compare_the_same_rows(workdir, place):
     leave_run(workdir, "CALF", 0.5, digest="other", seed=0, **place)
     tables, _ = make_tables(read_runs([workdir / "results"])[0])
     rows = [[cell.text for cell in row] for row in protocols_grid(tables).rows]
-    assert {(row[0], row[1]) for row in rows} == {("ETTh1", "96")}
+    assert {(row[0], row[1]) for row in rows} == {("ETTh1, look-back 96", "96")}
 
 
 def test_what_choosing_by_test_data_gains(workdir):

@@ -37,11 +37,11 @@ class Conditions:
         features = run.arguments.get("features", "M")
         return cls(run.kind, run.percent, run.protocol, run.look_back, features, units)
 
-    def differing(self) -> list[str]:
-        """Describe protocol, look-back and the like, for a heading."""
+    def differing(self, protocol: bool = True) -> list[str]:
+        """Describe look-back, protocol unless it is not to be named, and the like."""
         found = [f"{self.percent} % of the training rows"] if self.percent < 100 else []
         found += [f"look-back {self.look_back}"] if self.look_back is not None else []
-        found += [f"protocol {self.protocol}"]
+        found += [f"protocol {self.protocol}"] if protocol else []
         found += [f"features {self.features}"] if self.features != "M" else []
         return found + (["original units"] if self.units == "original" else [])
 
@@ -131,7 +131,7 @@ class Table:
         return [Row(name, AVERAGE) for name in self.datasets if len(self.horizons(name)) > 1]
 
     def parts(self, row: Row) -> list[Row]:
-        """The rows that an average is over; `row` itself if it is none; nothing if it has no run."""
+        """The rows that an average is over; `row` itself if it is none; nothing without runs."""
         if row in self.rows:
             return [row]
         if row not in self.averages():

@@ -204,6 +204,20 @@ def test_a_test_of_an_earlier_model_has_the_seed_and_data_of_its_training(workdi
 # Tables
 
 
+def test_trainings_for_zero_shot_have_a_column_of_their_own(workdir):
+    """Even where they are the only ones, or the ones that replace fewer settings of a script."""
+    trained = json.loads((leave_run(workdir, "CALF", 0.4) / "run.json").read_text())["arguments"]
+    replaced = "run.py --train_epochs 100 --train_epochs 20"
+    more = {"entry_trained_with": trained, "is_training": 0, "entry_command": replaced}
+    for target in ("ETTh2", "ETTm1"):
+        leave_run(workdir, "CALF", 0.6, target, zero_shot=1, target_data=target, **more)
+    for target in ("ETTm1", "ETTm2"):
+        leave_run(workdir, "CALF", 0.5, f"own {target}", zero_shot=1, target_data=target)
+    table = next(table for table in tables()[0] if table.conditions.kind == "zero_shot")
+    assert [len(table.of(method)) for method in table.methods] == [2, 2]
+    assert "zero_shot" in table.methods[1]
+
+
 def test_kinds_of_tables(workdir):
     leave_run(workdir, "CALF", 0.4)
     leave_run(workdir, "CALF", 0.4, "few", percent=10)

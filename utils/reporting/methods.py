@@ -46,7 +46,7 @@ def name_methods(runs: Sequence[Run], notes: list[str]) -> tuple[dict[Run, str],
                         f"{f' on {place}' if place else ''} have {against}: in a column of its own"
                     )
 
-    split("table", ("backbone",))
+    split("table", ("backbone", "zero_shot"))
     split("dataset", LOSS_WEIGHTS)
     split("cell", None)
     return names, stray

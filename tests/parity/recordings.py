@@ -63,8 +63,16 @@ class Recording:
 
     def model(self) -> Model:
         """Our model with the recorded state, every dropout off."""
+        model = self.new_model()
+        left_out = (".wte.weight", ".attn.bias", ".attn.masked_bias")
+        state = {k: v for k, v in self.group("state").items() if not k.endswith(left_out)}
+        model.load_state_dict(state)
+        return model.eval()
+
+    def new_model(self) -> Model:
+        """Our model on the recorded backbone, all else initialised as for training."""
         config = self.config
-        model = Model(
+        return Model(
             CALFConfig(
                 task_name=self.task,
                 seq_len=config["seq_len"],
@@ -81,10 +89,6 @@ class Recording:
             load_backbone(str(self.tiny / "gpt2_tiny")),
             torch.from_numpy(np.load(self.tiny / "words.npy")),
         )
-        left_out = (".wte.weight", ".attn.bias", ".attn.masked_bias")
-        state = {k: v for k, v in self.group("state").items() if not k.endswith(left_out)}
-        model.load_state_dict(state)
-        return model.eval()
 
     def batch(self) -> Batch:
         """The recorded windows, as a task hands them to the model."""

@@ -77,6 +77,29 @@ def test_outputs_and_features(load, task):
 
 
 @pytest.mark.parametrize("task", TASKS)
+def test_initialisation(golden, task):
+    """Outside the backbone and LoRA, new parameters are drawn as wide as the recorded ones.
+
+    A sample's deviation scatters by less than 1 / sqrt(entries) of it, that of a constant not.
+    """
+    recording = Recording(golden, task)
+    torch.manual_seed(0)
+    ours = recording.new_model().state_dict()
+    compared = 0
+    for name, theirs in recording.group("state").items():
+        if name.startswith("gpt2") or not theirs.is_floating_point():
+            continue
+        value, entries = ours[name], theirs.numel()
+        deviation = theirs.std().item()
+        assert value.mean().item() == pytest.approx(
+            theirs.mean().item(), abs=6 * deviation / entries**0.5
+        ), name
+        assert value.std().item() == pytest.approx(deviation, rel=3 / entries**0.5), name
+        compared += 1
+    assert compared > 20
+
+
+@pytest.mark.parametrize("task", TASKS)
 def test_trainable_parameters(load, task):
     recording, model = load(task)
     named = model.named_parameters()

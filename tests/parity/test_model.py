@@ -78,9 +78,9 @@ def test_outputs_and_features(load, task):
 
 @pytest.mark.parametrize("task", TASKS)
 def test_initialisation(golden, task):
-    """Outside the backbone and LoRA, new parameters are drawn as wide as the recorded ones.
+    """Outside the backbone and LoRA, initial values have the recorded means and deviations.
 
-    A sample's deviation scatters by less than 1 / sqrt(entries) of it, that of a constant not.
+    Both are of samples. A sample's standard deviation has a relative error below 1 / sqrt(entries).
     """
     recording = Recording(golden, task)
     torch.manual_seed(0)

@@ -41,7 +41,9 @@ def protocols_grid(tables: Sequence[Table]) -> Grid | None:
             ours, theirs = (t.summary(row, method, metric) for t in (sound, published))
             if ours and theirs:
                 shown += sound.of(method)
-                where = Row(", ".join([row.dataset, *conditions.differing(False)]), row.horizon)
+                where = Row(
+                    ", ".join([row.dataset, *conditions.differing(protocol=False)]), row.horizon
+                )
                 cells = _labels(where, method, metric)
                 cells += [grids.score_cell(s, "", ours.n) for s in (ours, theirs)]
                 grid.rows.append([*cells, number(theirs.mean - ours.mean, sign=True)])

@@ -37,8 +37,8 @@ class Conditions:
         features = run.arguments.get("features", "M")
         return cls(run.kind, run.percent, run.protocol, run.look_back, features, units)
 
-    def differing(self, protocol: bool = True) -> list[str]:
-        """Describe look-back, protocol unless it is not to be named, and the like."""
+    def differing(self, *, protocol: bool = True) -> list[str]:
+        """Describe look-back, protocol (where it is to be named) and the like, for a heading."""
         found = [f"{self.percent} % of the training rows"] if self.percent < 100 else []
         found += [f"look-back {self.look_back}"] if self.look_back is not None else []
         found += [f"protocol {self.protocol}"] if protocol else []

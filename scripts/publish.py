@@ -121,8 +121,11 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--results", default="results", help="of this folder (default: results)")
     args = parser.parse_args(own)
-    if args.add and Path(args.add).name != args.add:
-        parser.error(f"--add takes the name of a list in docs/results, not {args.add}")
+    lists = sorted(path.stem for path in (ROOT / "docs" / "results").glob("*.toml"))
+    if args.add and args.add not in lists:
+        parser.error(
+            f"--add takes the name of a list in docs/results, not {args.add}: {', '.join(lists)}"
+        )
 
     def run() -> None:
         if args.add:

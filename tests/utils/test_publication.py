@@ -317,3 +317,11 @@ def test_nothing_to_publish(workdir):
         publish.collect(Path("results"), workdir / "docs")
     with pytest.raises(UserError, match="no such folder"):
         make_publication(workdir / "none")
+
+
+def test_records_of_an_unknown_list_are_not_published(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        publish.main(["--add", "few_shots"])
+    assert stopped.value.code == 2
+    assert "few_shots: classification, few_shot, full" in capsys.readouterr().err
+    assert not (ROOT / "docs" / "results" / "few_shots").exists()

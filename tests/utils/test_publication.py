@@ -15,6 +15,7 @@ from tests.utils.report_runs import leave_run
 from utils.errors import UserError
 from utils.reporting import claims
 from utils.reporting.backbone import REAL_WORDS, backbone_line
+from utils.reporting.charts import Dot, dot_plot
 from utils.reporting.claims import NOT_REPRODUCED, PARTLY, REPRODUCED, UNTESTED, Verdict
 from utils.reporting.grids import ABSENT
 from utils.reporting.protocols import choice_grid, protocols_grid
@@ -241,6 +242,13 @@ def test_verdict_of_the_readme():
     assert len(verdict.strip().splitlines()) <= 15
     assert table
     assert block.count("](docs/results/few_shot.svg)") == 1
+
+
+def test_only_dots_of_scores_have_a_score():
+    """The legend's have the method alone."""
+    dots = [Dot("A", 0.5, 0.1, 0), Dot("B", 0.7, 0, 1)]
+    titles = re.findall("<title>(.*?)</title>", dot_plot("Errors", [("row", dots)], "MSE"))
+    assert titles == ["A: 0.500", "B: 0.700", "A", "B"]
 
 
 def test_records_are_collected(workdir):

@@ -186,26 +186,26 @@ def dot_plot(title: str, rows: Sequence[tuple[str, Sequence[Dot]]], x_name: str)
         gap = (step - 8) / max(len(of_row) - 1, 1)
         for place, dot in enumerate(sorted(of_row, key=lambda dot: dot.value)):
             y = 34 + step * number + gap * place
-            parts.append(_dot(across(dot.value), y, dot, across(low + dot.deviation) - across(low)))
+            half = across(low + dot.deviation) - across(low)
+            parts.append(_dot(across(dot.value), y, dot, f"{dot.name}: {dot.value:.3f}", half))
     x, y = left, bottom + 50
     for dot in {(dot.name, dot.colour): dot for dot in dots}.values():
         size = 24 + 6.3 * len(dot.name)
         if x + size > width and x > left:
             x, y = left, y + 16
-        parts += [_dot(x, y - 4, Dot(dot.name, 0, 0, dot.colour, dot.hollow), 0)]
-        parts += [text(x + 8, y, dot.name, "start")]
+        parts.append(_dot(x, y - 4, dot, dot.name))
+        parts.append(text(x + 8, y, dot.name, "start"))
         x += size
     return frame(title, parts, y + 12, width)
 
 
-def _dot(x: float, y: float, dot: Dot, half: float) -> str:
-    """A dot with its deviation to both sides."""
+def _dot(x: float, y: float, dot: Dot, title: str, half: float = 0) -> str:
+    """A dot with a title, and its deviation to both sides."""
     filled = ' class="hollow"' if dot.hollow else ""
     line = f'<polyline points="{x - half:.1f},{y:.1f} {x + half:.1f},{y:.1f}"/>' if half else ""
-    name = escape(f"{dot.name}: {dot.value:.3f}")
     return (
         f'<g class="c{dot.colour % COLOURS}">{line}<circle{filled} cx="{x:.1f}" cy="{y:.1f}" r="4">'
-        f"<title>{name}</title></circle></g>"
+        f"<title>{escape(title)}</title></circle></g>"
     )
 
 

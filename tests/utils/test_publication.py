@@ -18,11 +18,12 @@ from utils.reporting.backbone import REAL_WORDS, backbone_line
 from utils.reporting.charts import Dot, dot_plot
 from utils.reporting.claims import NOT_REPRODUCED, PARTLY, REPRODUCED, UNTESTED, Verdict
 from utils.reporting.grids import ABSENT
-from utils.reporting.protocols import choice_grid, protocols_grid
+from utils.reporting.protocols import choice_grid, look_backs_grid, protocols_grid
 from utils.reporting.publication import END, START, make_publication
 from utils.reporting.published import Published
 from utils.reporting.runs import read_runs
 from utils.reporting.tables import make_tables
+from utils.reporting.variants import split, variants_grid
 
 HORIZONS = (96, 192, 336, 720)
 
@@ -172,6 +173,38 @@ def test_protocols_compare_the_same_rows(workdir, place):
     tables, _ = make_tables(read_runs([workdir / "results"])[0])
     rows = [[cell.text for cell in row] for row in protocols_grid(tables).rows]
     assert {(row[0], row[1]) for row in rows} == {("ETTh1, look-back 96", "96")}
+
+
+def test_look_backs_side_by_side(workdir):
+    """Each pair of lengths, of the rows that both have."""
+    for length, error in ((96, 0.40), (192, 0.37), (336, 0.36)):
+        leave_run(workdir, "CALF", error, digest=f"of_{length}", seq_len=length)
+    leave_run(workdir, "CALF", 0.2, digest="other", seq_len=96, horizon=192)
+    leave_run(workdir, "CALF", 0.1, digest="third", seq_len=192, protocol="published")
+    tables, _ = make_tables(read_runs([workdir / "results"])[0])
+    rows = [[cell.text for cell in row] for row in look_backs_grid(tables).rows]
+    assert [row for row in rows if row[3] == "MSE"] == [
+        ["ETTh1", "96", "CALF", "MSE", "96", "0.400", "192", "0.370", "-0.030"],
+        ["ETTh1", "96", "CALF", "MSE", "96", "0.400", "336", "0.360", "-0.040"],
+        ["ETTh1", "96", "CALF", "MSE", "192", "0.370", "336", "0.360", "-0.010"],
+    ]
+    assert look_backs_grid(tables[:1]) is None
+
+
+def test_variants_stand_beside_the_usual_options(workdir):
+    """Not in the table of models; and the model alone, only on rows that have a variant."""
+    leave(workdir, "CALF", [[0.40, 0.42], [0.50]])
+    leave(workdir, "CALF", [[0.38]], digest="other", learning_rate=0.01)
+    leave(workdir, "DLinear", [[0.5]])
+    (table,), _ = make_tables(read_runs([workdir / "results"])[0])
+    models, variants = split(table)
+    assert models.methods == ["CALF", "DLinear"]
+    rows = [[cell.text for cell in row[:6]] for row in variants_grid(variants).rows]
+    assert rows == [
+        ["ETTh1", "96", "CALF", "2", "0.410 ± 0.014", ABSENT],
+        ["ETTh1", "96", "CALF (learning_rate 0.01)", "1", "0.380", "-0.030"],
+    ]
+    assert not split(models)[1].runs
 
 
 def test_what_choosing_by_test_data_gains(workdir):

@@ -198,10 +198,9 @@ def published_grid(table: Table, published: Published) -> Grid | None:
         if row.horizon == AVERAGE and not published.averages_match(table, row):
             continue
         theirs = published.models(table, row)
-        of_model = {method: table.of(method)[0].model for method in table.methods}
         pairs = [
             (m, model)
-            for m, model in of_model.items()
+            for m, model in table.models.items()
             if model in theirs and table.summary(row, m, metrics[0])
         ]
         pairs += [(model, model) for model in theirs if model not in [ours for _, ours in pairs]]
@@ -210,7 +209,7 @@ def published_grid(table: Table, published: Published) -> Grid | None:
             checked = set()
             for metric in metrics:
                 value = theirs[model].get(metric)
-                ours = table.summary(row, method, metric) if method in of_model else None
+                ours = table.summary(row, method, metric) if method in table.models else None
                 mean = ours.mean if ours else None
                 difference = None if value is None or mean is None else mean - value.value
                 cells += [

@@ -1,6 +1,6 @@
-"""What the published protocol gains over the sound one."""
+"""The same runs under both protocols and at several look-backs, side by side."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import product
 
@@ -36,19 +36,52 @@ def protocols_grid(tables: Sequence[Table]) -> Grid | None:
         published = by_conditions.get(replace(conditions, protocol="published"))
         if conditions.protocol == "published" or published is None:
             continue
-        places = ((row, method) for row in sound.rows for method in sound.methods)
-        for (row, method), metric in product(places, sound.kind.metrics):
-            ours, theirs = (t.summary(row, method, metric) for t in (sound, published))
-            if ours and theirs:
-                shown += sound.of(method)
-                where = Row(
-                    ", ".join([row.dataset, *conditions.differing(protocol=False)]), row.horizon
-                )
-                cells = _labels(where, method, metric)
-                cells += [grids.score_cell(s, "", ours.n) for s in (ours, theirs)]
-                grid.rows.append([*cells, number(theirs.mean - ours.mean, sign=True)])
+        for row, method, metric, ours, theirs in _of_both(sound, published):
+            shown += sound.of(method)
+            where = Row(
+                ", ".join([row.dataset, *conditions.differing(protocol=False)]), row.horizon
+            )
+            cells = _labels(where, method, metric)
+            cells += [grids.score_cell(s, "", ours.n) for s in (ours, theirs)]
+            grid.rows.append([*cells, number(theirs.mean - ours.mean, sign=True)])
     grid.notes[0] = backbone_line(shown)
     return grid if grid.rows else None
+
+
+def look_backs_grid(tables: Sequence[Table]) -> Grid | None:
+    """What a longer look-back gains: the same runs at two; None if there are none."""
+    columns = "data set|row|model|metric|look-back|score|longer look-back|score|difference"
+    grid = Grid(
+        "look_backs",
+        "Look-backs side by side",
+        ["", "Difference: score of the longer look-back minus that of the shorter one."],
+        [("", name) for name in columns.split("|")],
+        [],
+        labels=4,
+    )
+    shown = []
+    for short, long in product(tables, tables):
+        lengths = short.conditions.look_back, long.conditions.look_back
+        if None in lengths or lengths[0] >= lengths[1]:
+            continue
+        if replace(short.conditions, look_back=lengths[1]) != long.conditions:
+            continue
+        for row, method, metric, less, more in _of_both(short, long):
+            shown += short.of(method)
+            cells = _labels(row, method, metric)
+            for length, summary in zip(lengths, (less, more), strict=True):
+                cells += [number(length, 0), grids.score_cell(summary, "", less.n)]
+            grid.rows.append([*cells, number(more.mean - less.mean, sign=True)])
+    grid.notes[0] = backbone_line(shown)
+    return grid if grid.rows else None
+
+
+def _of_both(one: Table, other: Table) -> Iterator[tuple[Row, str, str, Summary, Summary]]:
+    """Rows, methods and metrics of which both tables have runs, and their summaries."""
+    for row, method, metric in product(one.rows, one.methods, one.kind.metrics):
+        found = [table.summary(row, method, metric) for table in (one, other)]
+        if all(found):
+            yield row, method, metric, *found
 
 
 def choice_grid(tables: Sequence[Table]) -> Grid | None:

@@ -9,10 +9,11 @@ from utils.reporting.backbone import backbone_line
 from utils.reporting.claims import MODEL, Verdict, judge, plain
 from utils.reporting.grids import ABSENT, Cell, Grid, number
 from utils.reporting.page import Section, page
-from utils.reporting.protocols import choice_grid, protocols_grid
+from utils.reporting.protocols import choice_grid, look_backs_grid, protocols_grid
 from utils.reporting.published import Published
 from utils.reporting.runs import KINDS, RECORD, Run, read_runs
 from utils.reporting.tables import Row, Table, make_tables, row_order
+from utils.reporting.variants import split, variants_grid
 
 TITLE = "Results"
 MAIN = "few_shot_10"  # published setting of the table and the figure in the README
@@ -122,6 +123,15 @@ def ours_alone(grid: Grid | None) -> Grid | None:
     return grid if grid.rows else None
 
 
+def table_section(table: Table, found: Sequence[Grid | None]) -> Section:
+    """The grids of a table and its charts."""
+    shown = [grid for grid in found if grid]
+    for grid in shown:
+        grid.notes[0] = backbone_line([run for method in table.methods for run in table.of(method)])
+    first = shown[0]
+    return Section(first.title, first.slug, shown, table.methods, figures.charts_of(table))
+
+
 def main_grid(table: Table, published: Published) -> Grid:
     """The main metric of the models themselves, and what was published of CALF."""
     metric = table.kind.metrics[0]
@@ -190,23 +200,15 @@ def make_publication(folder: Path, planned: Grid | None = None) -> dict[str, str
     verdict = verdict_grid(verdicts, runs)
     sections = [Section(verdict.title, "verdict", [verdict])]
     for table in tables:
-        scores = grids.scores_grid(table)
-        scores.notes[0] = backbone_line([r for m in table.methods for r in table.of(m)])
-        found = [scores, ours_alone(grids.published_grid(table, published))]
-        for grid in filter(None, found):
-            grid.notes[0] = scores.notes[0]
-        sections.append(
-            Section(
-                scores.title,
-                table.conditions.slug,
-                [grid for grid in found if grid],
-                table.methods,
-                figures.charts_of(table),
-            )
-        )
+        models, variants = split(table)
+        beside = ours_alone(grids.published_grid(models, published))
+        sections.append(table_section(models, [grids.scores_grid(models), beside]))
+        if variants.runs:
+            sections.append(table_section(variants, [variants_grid(variants)]))
     if planned:
         planned.notes.insert(0, backbone_line(runs))
     more = [
+        look_backs_grid(tables),
         protocols_grid(tables),
         choice_grid(tables),
         planned,

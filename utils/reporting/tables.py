@@ -1,5 +1,6 @@
 """Runs placed in tables: which belong together, and their means over seeds."""
 
+import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -95,6 +96,11 @@ class Table:
     @property
     def methods(self) -> list[str]:
         """The models with their variants: CALF and its rivals, and the naive ones last."""
+        return list(self.models)
+
+    @property
+    def models(self) -> dict[str, str]:
+        """The model of each of `methods`."""
         names = {method: next(iter(runs.values())).model for (_, method), runs in self.runs.items()}
         known = {name: rank for rank, name in enumerate(MODELS)}
 
@@ -102,7 +108,7 @@ class Table:
             naive = names[method] in NAIVE
             return naive, known.get(names[method], len(known)), names[method], method
 
-        return sorted(names, key=order)
+        return {method: names[method] for method in sorted(names, key=order)}
 
     @property
     def rows(self) -> list[Row]:
@@ -116,6 +122,12 @@ class Table:
     def horizons(self, dataset: str) -> list[str]:
         """The horizons of a data set, of any method."""
         return [row.horizon for row in self.rows if row.dataset == dataset]
+
+    def only(self, methods: Iterable[str], rows: Iterable[Row]) -> "Table":
+        """The part with these methods and rows."""
+        places = set(itertools.product(rows, methods))
+        runs = {place: runs for place, runs in self.runs.items() if place in places}
+        return Table(self.conditions, self.stray, runs)
 
     def of(self, method: str) -> list[Run]:
         """All runs of a method."""

@@ -14,6 +14,7 @@ from run import main as run_main
 from tests.utils.report_runs import leave_run, several_models
 from utils.report import main, make_report
 from utils.reporting import comparisons, figures, formats, grids, missing
+from utils.reporting.charts import labels, log_ticks
 from utils.reporting.grids import Cell, Grid
 from utils.reporting.published import PATH, Published
 from utils.reporting.runs import read_runs
@@ -663,6 +664,41 @@ def test_charts(workdir):
     assert len(figures.errors_by_step(table)) == 6
     assert len(figures.costs(table)) == 2
     assert len(figures.pictures(table)) == 8
+
+
+def test_costs_are_of_the_rows_that_most_models_share(workdir):
+    for model, horizons in {"CALF": (96, 192), "PatchTST": (96, 192), "DLinear": (96, 336)}.items():
+        for horizon in horizons:
+            leave_run(workdir, model, 0.4, horizon=horizon)
+    for chart in figures.costs(only_table()):
+        assert re.findall("<title>(.*?)</title>", chart) == ["CALF", "PatchTST", "DLinear"]
+        assert ">ETTh1 96</text>" in chart
+
+
+def test_names_of_points_fit_and_cover_nothing():
+    """Those that do not are left to the legend."""
+    points = [("CALF", 100, 100), ("PatchTST", 104, 100), ("a long name " * 9, 200, 200)]
+    drawn = [re.search('x="(.*?)" y="(.*?)".*>(.*)<', label).groups() for label in labels(points)]
+    assert [name for _, _, name in drawn] == ["CALF", "PatchTST"]
+    (x, y, _), (other_x, other_y, _) = drawn
+    assert (x, y) != (other_x, other_y)
+    assert len(labels([("CALF", 100 + i / 100, 100) for i in range(99)])) < 9
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "places"),
+    [
+        (-0.1, 3e4, [0, 1, 100, 1e4]),
+        (80, 1100, [100, 1000]),
+        (800, 1500, [800, 1000, 1200, 1400]),
+        (1000, 1.3e4, [1000, 1e4]),
+        (1.2e6, 1.6e6, [1.2e6, 1.3e6, 1.4e6, 1.5e6, 1.6e6]),
+        (0, 0, [0]),
+        (0, 1e9, [0, 1, 100, 1e4, 1e6, 1e8]),
+    ],
+)
+def test_places_on_a_logarithmic_axis(low, high, places):
+    assert log_ticks(low, high) == places
 
 
 # The program

@@ -1,5 +1,6 @@
 """Charts as SVG, coloured by the style sheet around them, for light and dark pages."""
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,8 +11,8 @@ from utils.reporting.comparisons import Ranking
 WIDTH, HEIGHT = 380, 230
 LEFT, RIGHT, TOP, BOTTOM = 52, 12, 26, 38
 COLOURS = 8
-LIGHT = "#0072b2 #d55e00 #009e73 #b5478b #9a6a00 #1f8ac0 #7f3c8d #666666".split()
-DARK = "#5ab0f0 #ff9257 #3fd0a0 #ee9fd0 #f2c14e #9adcff #c79be0 #b5b5b5".split()
+LIGHT = "#0072b2 #d55e00 #009e73 #b5478b #9a6a00 #4d2c1e #7f3c8d #666666".split()
+DARK = "#5ab0f0 #ff9257 #3fd0a0 #ee9fd0 #f2c14e #c9a58f #c79be0 #b5b5b5".split()
 
 
 @dataclass(frozen=True)
@@ -66,10 +67,20 @@ def ticks(low: float, high: float, most: int = 5) -> list[float]:
     return [round(i * step, 12) for i in range(first, math.floor(high / step + 1e-9) + 1)]
 
 
-def log_ticks(high: float) -> list[float]:
-    """0 and powers of ten up to `high`."""
-    powers = [10.0**i for i in range(math.ceil(math.log10(high)) + 1)] if high > 1 else [1.0]
-    return [0.0, *powers[:: 1 + len(powers) // 6]]
+def log_ticks(low: float, high: float) -> list[float]:
+    """0 and powers of ten within an interval; of a short one 2 and 5 times these, or round numbers.
+
+    Args:
+        low, high: from 0.
+    """
+    powers = [10.0**i for i in range(math.ceil(math.log10(high + 1)) + 1)]
+    for factors in ((1,), (1, 2, 5)):
+        places = [0.0, *(factor * power for power in powers for factor in factors)]
+        inside = [x for x in places if low <= x <= high]
+        if len(inside) > 1:
+            zero = inside[:1] if inside[0] == 0 else []
+            return zero + inside[len(zero) :: 1 + len(inside) // 6]
+    return ticks(low, high)
 
 
 def short(value: float) -> str:
@@ -107,10 +118,8 @@ def chart(title: str, lines: Sequence[Line], x_name: str, y_name: str, log_x: bo
         parts.append(rule(LEFT, down(y), WIDTH - RIGHT, down(y), "rule"))
         parts.append(text(LEFT - 5, down(y) + 4, short(y), "end"))
     whole = (x for x in ticks(x_low, x_high) if x == int(x))  # epochs and steps
-    places = log_ticks(10**x_high) if log_x else whole
-    for x in places:
-        if LEFT - 1 <= across(x) <= WIDTH - RIGHT + 1:
-            parts.append(text(across(x), HEIGHT - BOTTOM + 14, short(x), "middle"))
+    for x in log_ticks(10**x_low - 1, 10**x_high - 1) if log_x else whole:
+        parts.append(text(across(x), HEIGHT - BOTTOM + 14, short(x), "middle"))
     parts.append(rule(LEFT, HEIGHT - BOTTOM, WIDTH - RIGHT, HEIGHT - BOTTOM, "axis"))
     parts.append(text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 8, x_name, "middle"))
     middle = (TOP + HEIGHT - BOTTOM) / 2
@@ -118,8 +127,7 @@ def chart(title: str, lines: Sequence[Line], x_name: str, y_name: str, log_x: bo
         f'<text transform="translate(12 {middle:.1f}) rotate(-90)" text-anchor="middle">'
         f"{escape(y_name)}</text>"
     )
-    taken: list[float] = []
-    for line in sorted(lines, key=lambda line: line.y[-1] if line.points else 0):
+    for line in lines:
         places = [(across(x), down(y)) for x, y in zip(line.x, line.y, strict=True)]
         colour = f"c{line.colour % COLOURS}"
         name = f"<title>{escape(line.name)}</title>"
@@ -128,20 +136,39 @@ def chart(title: str, lines: Sequence[Line], x_name: str, y_name: str, log_x: bo
                 f'<g class="{colour}"><circle cx="{x:.1f}" cy="{y:.1f}" r="4">{name}</circle></g>'
                 for x, y in places
             ]
-        if line.points:
-            x, y = places[-1]
-            while any(abs(y + 4 - other) < 12 for other in taken):
-                y -= 3
-            taken.append(y + 4)
-            outer = x > (LEFT + WIDTH) / 2
-            parts.append(
-                text(x - 8 if outer else x + 8, y + 4, line.name, "end" if outer else "start")
-            )
-        elif len(places) > 1:
+        if len(places) > 1 and not line.points:
             dashed = " dashed" if line.dashed or line.colour >= COLOURS else ""
             points = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
             parts.append(f'<polyline class="{colour}{dashed}" points="{points}">{name}</polyline>')
-    return frame(title, parts, HEIGHT)
+    named = [(line.name, across(line.x[-1]), down(line.y[-1])) for line in lines if line.points]
+    return frame(title, parts + labels(named), HEIGHT)
+
+
+def labels(points: Sequence[tuple[str, float, float]]) -> list[str]:
+    """Names beside points, where they cover no other point or name; the others have none, which a
+    legend names.
+
+    Args:
+        points: names and places in the drawing.
+    """
+    bottom = HEIGHT - BOTTOM - 1
+    taken = [(x - 4, x + 4, y - 4, y + 4) for _, x, y in points]
+    parts = []
+    for name, x, y in points:
+        length = 6.3 * len(name)  # 6.3 for a character
+        for side, shift in itertools.product((1, -1), (0, -11, 11)):
+            start = x + 8 if side > 0 else x - 8 - length
+            box = (start, start + length, y + shift - 5, y + shift + 5)
+            inside = box[0] >= LEFT and box[1] <= WIDTH and box[2] >= TOP and box[3] <= bottom
+            if inside and not any(
+                box[0] < other[1] and other[0] < box[1] and box[2] < other[3] and other[2] < box[3]
+                for other in taken
+            ):
+                taken.append(box)
+                anchor = "start" if side > 0 else "end"
+                parts.append(text(x + 8 * side, y + shift + 4, name, anchor))
+                break
+    return parts
 
 
 @dataclass(frozen=True)

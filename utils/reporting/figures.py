@@ -79,20 +79,19 @@ def by_step(run: Run, metric: str) -> Sequence[float]:
 
 def costs(table: Table) -> list[str]:
     """Seconds of training, and trained parameters, against the mean error over the rows that all
-    shown models have."""
+    shown models have: as many models as share a row, and all rows that they share."""
     metric = table.kind.metrics[0]
-    most = max(
-        (sum((row, m) in table.runs for row in table.rows) for m in table.methods), default=0
-    )
-    shown = [m for m in table.methods if sum((row, m) in table.runs for row in table.rows) == most]
-    rows = [row for row in table.rows if all((row, m) in table.runs for m in shown)]
-    if len(shown) < 2 or not rows:
+    of_row = [{m for m in table.methods if (row, m) in table.runs} for row in table.rows]
+    models = max(of_row, key=lambda found: (len(found), sum(found <= other for other in of_row)))
+    shown = [method for method in table.methods if method in models]
+    rows = [row for row, found in zip(table.rows, of_row, strict=True) if models <= found]
+    if len(shown) < 2:
         return []
     numbers = {
         "seconds of training a run": lambda run: run.record["training_seconds"],
         "trained parameters": lambda run: run.record["parameters"]["trained"],
     }
-    charts = []
+    charts, title = [], f"Mean over {len(rows)} rows" if len(rows) > 1 else row_name(rows[0])
     for name, of in numbers.items():
         lines = []
         for method in shown:
@@ -100,7 +99,7 @@ def costs(table: Table) -> list[str]:
             error = float(np.mean([table.summary(row, method, metric).mean for row in rows]))
             cost = float(np.mean([of(run) for run in runs]))
             lines.append(Line(method, [cost], [error], colours(table)[method], points=True))
-        charts.append(chart(f"Mean over {len(rows)} rows", lines, name, metric_name(metric), True))
+        charts.append(chart(title, lines, name, metric_name(metric), True))
     return charts
 
 

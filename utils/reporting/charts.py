@@ -10,6 +10,7 @@ from utils.reporting.comparisons import Ranking
 
 WIDTH, HEIGHT = 380, 230
 LEFT, RIGHT, TOP, BOTTOM = 52, 12, 26, 38
+CHARACTER = 6.3  # its width in a label
 COLOURS = 8
 LIGHT = "#0072b2 #d55e00 #009e73 #b5478b #9a6a00 #4d2c1e #7f3c8d #666666".split()
 DARK = "#5ab0f0 #ff9257 #3fd0a0 #ee9fd0 #f2c14e #c9a58f #c79be0 #b5b5b5".split()
@@ -68,10 +69,10 @@ def ticks(low: float, high: float, most: int = 5) -> list[float]:
 
 
 def log_ticks(low: float, high: float) -> list[float]:
-    """0 and powers of ten within an interval; of a short one 2 and 5 times these, or round numbers.
+    """0 and powers of ten in an interval; in a short one also 2 and 5 times these, or round numbers.
 
     Args:
-        low, high: from 0.
+        high: not negative.
     """
     powers = [10.0**i for i in range(math.ceil(math.log10(high + 1)) + 1)]
     for factors in ((1,), (1, 2, 5)):
@@ -145,8 +146,7 @@ def chart(title: str, lines: Sequence[Line], x_name: str, y_name: str, log_x: bo
 
 
 def labels(points: Sequence[tuple[str, float, float]]) -> list[str]:
-    """Names beside points, where they cover no other point or name; the others have none, which a
-    legend names.
+    """Names beside points, where they cover no other point or name; a legend has the others.
 
     Args:
         points: names and places in the drawing.
@@ -155,7 +155,7 @@ def labels(points: Sequence[tuple[str, float, float]]) -> list[str]:
     taken = [(x - 4, x + 4, y - 4, y + 4) for _, x, y in points]
     parts = []
     for name, x, y in points:
-        length = 6.3 * len(name)  # 6.3 for a character
+        length = CHARACTER * len(name)
         for side, shift in itertools.product((1, -1), (0, -11, 11)):
             start = x + 8 if side > 0 else x - 8 - length
             box = (start, start + length, y + shift - 5, y + shift + 5)
@@ -195,7 +195,7 @@ def dot_plot(title: str, rows: Sequence[tuple[str, Sequence[Dot]]], x_name: str)
     high = max(dot.value + dot.deviation for dot in dots)
     margin = (high - low) * 0.04 or 1
     low, high = low - margin, high + margin
-    left = 16 + 6.3 * max(len(name) for name, _ in rows)
+    left = 16 + CHARACTER * max(len(name) for name, _ in rows)
     bottom = 30 + step * len(rows)
 
     def across(value: float) -> float:
@@ -217,7 +217,7 @@ def dot_plot(title: str, rows: Sequence[tuple[str, Sequence[Dot]]], x_name: str)
             parts.append(_dot(across(dot.value), y, dot, f"{dot.name}: {dot.value:.3f}", half))
     x, y = left, bottom + 50
     for dot in {(dot.name, dot.colour): dot for dot in dots}.values():
-        size = 24 + 6.3 * len(dot.name)
+        size = 24 + CHARACTER * len(dot.name)
         if x + size > width and x > left:
             x, y = left, y + 16
         parts.append(_dot(x, y - 4, dot, dot.name))
@@ -243,7 +243,7 @@ def critical_difference_diagram(title: str, ranking: Ranking) -> str:
     count = len(order)
     ranks = zip(ranking.methods, ranking.mean_ranks, strict=True)
     labels = [f"{method} {rank:.2f}" for method, rank in ranks]
-    left = 24 + 6.3 * max(map(len, labels))  # 6.3 for a character
+    left = 24 + CHARACTER * max(map(len, labels))
     right = left + 180
 
     def across(rank: float) -> float:

@@ -194,13 +194,14 @@ def published_grid(table: Table, published: Published) -> Grid | None:
         labels=len(columns) - 3 * len(metrics),
         part="Published beside ours",
     )
+    models = table.models
     for row in ordered_rows(table):
         if row.horizon == AVERAGE and not published.averages_match(table, row):
             continue
         theirs = published.models(table, row)
         pairs = [
             (m, model)
-            for m, model in table.models.items()
+            for m, model in models.items()
             if model in theirs and table.summary(row, m, metrics[0])
         ]
         pairs += [(model, model) for model in theirs if model not in [ours for _, ours in pairs]]
@@ -209,7 +210,7 @@ def published_grid(table: Table, published: Published) -> Grid | None:
             checked = set()
             for metric in metrics:
                 value = theirs[model].get(metric)
-                ours = table.summary(row, method, metric) if method in table.models else None
+                ours = table.summary(row, method, metric) if method in models else None
                 mean = ours.mean if ours else None
                 difference = None if value is None or mean is None else mean - value.value
                 cells += [

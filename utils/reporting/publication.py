@@ -124,10 +124,11 @@ def ours_alone(grid: Grid | None) -> Grid | None:
 
 
 def table_section(table: Table, found: Sequence[Grid | None]) -> Section:
-    """The grids of a table and its charts."""
+    """The grids of a table that there are, under a line on the backbone, and its charts."""
     shown = [grid for grid in found if grid]
+    line = backbone_line([run for of_seeds in table.runs.values() for run in of_seeds.values()])
     for grid in shown:
-        grid.notes[0] = backbone_line([run for method in table.methods for run in table.of(method)])
+        grid.notes[0] = line
     first = shown[0]
     return Section(first.title, first.slug, shown, table.methods, figures.charts_of(table))
 

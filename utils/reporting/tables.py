@@ -124,7 +124,7 @@ class Table:
         return [row.horizon for row in self.rows if row.dataset == dataset]
 
     def only(self, methods: Iterable[str], rows: Iterable[Row]) -> "Table":
-        """The part with these methods and rows."""
+        """The part of the table with these methods and rows."""
         places = set(itertools.product(rows, methods))
         runs = {place: runs for place, runs in self.runs.items() if place in places}
         return Table(self.conditions, self.stray, runs)

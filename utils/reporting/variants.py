@@ -7,8 +7,8 @@ from utils.reporting.tables import Table
 
 
 def split(table: Table) -> tuple[Table, Table]:
-    """Split a table into models in their usual options, and variants with the models that they are
-    variants of, on rows that have a variant; the second may be without runs."""
+    """Split a table into models in their usual options, and variants beside their own model in its
+    usual options, on the rows that have a variant; without variants the second has no runs."""
     models = table.models
     variants = {m for m in models if plain(table, models[m]) and not is_plain(m, models[m])}
     varied = {models[method] for method in variants}

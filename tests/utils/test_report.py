@@ -677,7 +677,7 @@ def test_costs_are_of_the_rows_that_most_models_share(workdir):
 
 def test_names_of_points_fit_and_cover_nothing():
     """Those that do not are left to the legend."""
-    points = [("CALF", 100, 100), ("PatchTST", 104, 100), ("a long name " * 9, 200, 200)]
+    points = [("CALF", 100, 100), ("PatchTST", 104, 100), ("a long name " * 9, 200, 150)]
     drawn = [re.search('x="(.*?)" y="(.*?)".*>(.*)<', label).groups() for label in labels(points)]
     assert [name for _, _, name in drawn] == ["CALF", "PatchTST"]
     (x, y, _), (other_x, other_y, _) = drawn

@@ -69,7 +69,7 @@ def ticks(low: float, high: float, most: int = 5) -> list[float]:
 
 
 def log_ticks(low: float, high: float) -> list[float]:
-    """0 and powers of ten in an interval; in a short one also 2 and 5 times these, or round numbers.
+    """0 and powers of ten in an interval; in a short one 2 and 5 times these too, or round numbers.
 
     Args:
         high: not negative.

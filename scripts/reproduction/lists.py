@@ -130,7 +130,7 @@ def _runs_of(
         except UserError as error:
             raise UserError(f"{where}: {error}") from error
         if "name" in item:
-            named.setdefault(str(item["name"]), []).extend(found)
+            named.setdefault(item["name"], []).extend(found)
         runs += found
     return str(content.get("description", "")), _trained_once(_distinct(runs))
 
@@ -158,11 +158,16 @@ class Item:
         self.common, self.more = common, list(options)
         self.seeds = seeds or _seeds(self.table, "it") or default_seeds
         self.environment = {key: _joined(self.table[key]) for key in sorted(variables)}
-        if variables and "script" not in self.table:
+        self.scripts = _strings(self.table, "script", alone=True)
+        self.targets = _strings(self.table, "targets")
+        for key in ("name", "after"):
+            if not isinstance(self.table.get(key, ""), str):
+                raise UserError(f"{key}: give a string")
+        if variables and not self.scripts:
             raise UserError(f"{min(variables)} is for items with a script")
-        if "after" in self.table and "script" in self.table:
+        if "after" in self.table and self.scripts:
             raise UserError("give either after or script")
-        if "targets" in self.table and "after" not in self.table:
+        if self.targets and "after" not in self.table:
             raise UserError("targets is for items with after")
 
     def runs(self, named: Mapping[str, list[Run]]) -> Iterator[Run]:
@@ -170,13 +175,12 @@ class Item:
         if "after" in self.table:
             yield from self._tests(named)
             return
-        scripts = self.table.get("script", [])
-        for script in [scripts] if isinstance(scripts, str) else scripts:
+        for script in self.scripts:
             for values in self._matrix():
                 more = [*self.common, *self._options(values), *self.more]
                 for options in runs_of_script(script, self.environment, more):
                     yield from self._seeded(options)
-        if not scripts:
+        if not self.scripts:
             for values in self._matrix():
                 yield from self._seeded([*self.common, *self._options(values), *self.more])
 
@@ -189,7 +193,7 @@ class Item:
             if not parent.args.is_training:
                 raise UserError(f"after: {name} has runs without training")
             for values in self._matrix():
-                for target in self.table.get("targets", [None]):
+                for target in self.targets or [None]:
                     if target == parent.args.data:
                         continue
                     options = with_option(parent.options, "--is_training", 0)
@@ -268,6 +272,16 @@ def _seeds(table: Mapping, what: str) -> list[int]:
     if not isinstance(seeds, list) or not all(type(seed) is int for seed in seeds):
         raise UserError(f"seeds of {what}: give a list of integers")
     return seeds
+
+
+def _strings(table: Mapping, key: str, *, alone: bool = False) -> list[str]:
+    """The strings of an entry; none where it is missing. `alone`: one need not be in a list."""
+    if key not in table:
+        return []
+    value = [table[key]] if alone and isinstance(table[key], str) else table[key]
+    if not isinstance(value, list) or not value or not all(isinstance(v, str) for v in value):
+        raise UserError(f"{key}: give {'a string or ' if alone else ''}a list of strings")
+    return value
 
 
 def _joined(value: object) -> str:

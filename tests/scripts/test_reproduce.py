@@ -222,6 +222,15 @@ def test_the_list_of_the_documentation(workdir):
         (f"[[runs]]\noptions = '{OPTIONS}'\nmatrix.x = 3", "matrix: give a list"),
         (f"[[runs]]\noptions = '{OPTIONS}'\nHORIZONS = 96", "HORIZONS is for items with a script"),
         (f"[[runs]]\noptions = '{OPTIONS}'\nseeds = 3", "give a list of integers"),
+        (
+            "[[runs]]\nscript = ['baselines/DLinear', 3]",
+            "script: give a string or a list of strings",
+        ),
+        ("[[runs]]\nscript = {a = 1}", "script: give a string or a list of strings"),
+        ("[[runs]]\nafter = 'x'\ntargets = 'ETTm1'", "targets: give a list of strings"),
+        ("[[runs]]\nafter = 'x'\ntargets = [3]", "targets: give a list of strings"),
+        (f"[[runs]]\nname = ['x']\noptions = '{OPTIONS}'", "name: give a string"),
+        ("[[runs]]\nafter = ['x']", "after: give a string"),
         ("[[runs]]\nafter = 'x'", "no earlier item has the name x"),
         (f"[[runs]]\noptions = '{OPTIONS} --root_path nowhere'", "nowhere/made_up.csv: missing"),
         (

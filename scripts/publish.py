@@ -23,8 +23,8 @@ def collect(results: Path, target: Path, options: Sequence[str] = ()) -> int:
 
     Args:
         results: folder of results, as `run.py` leaves it.
-        target: folder for the records. If there is a list of runs beside it, `target`.toml, only
-            the records of these runs are copied.
+        target: folder for the records. If a list of runs belongs to it (`list_of`), only the
+            records of these runs are copied.
         options: of `run.py`, that replace those of the list.
 
     Returns:
@@ -41,15 +41,14 @@ def collect(results: Path, target: Path, options: Sequence[str] = ()) -> int:
     runs, problems = read_runs([results])
     if not runs:
         raise UserError(f"{results}: no finished run" + (f"; {problems[0]}" if problems else ""))
-    path = target.with_suffix(".toml")
-    if path.exists():
+    if name := list_of(target):
         records = Records(results)
         records.refresh()
-        found = map(records.of, read_list(str(path), options=options).runs)
+        found = map(records.of, read_list(name, options=options).runs)
         listed = {record.path.parent for record in found if record}
         runs = [run for run in runs if run.folder in listed]
         if not runs:
-            raise UserError(f"{results}: no finished run of {path}")
+            raise UserError(f"{results}: no finished run of {name}")
     published = {path.parent.name: path.parent for path in target.parent.glob(f"*/*/{RECORD}")}
     for run in runs:
         folder = published.get(run.folder.name, target / run.folder.name)
@@ -57,6 +56,17 @@ def collect(results: Path, target: Path, options: Sequence[str] = ()) -> int:
         with whole_file(folder / RECORD) as part:
             shutil.copyfile(run.folder / RECORD, part)
     return len(runs)
+
+
+def list_of(target: Path) -> str:
+    """The list whose records a folder is for: a file beside it, `target`.toml, or the ready-made
+    list of its name; empty if there is neither."""
+    from scripts.reproduction.lists import ready_made
+
+    path = target.with_suffix(".toml")
+    if path.exists():
+        return str(path)
+    return target.name if target.name in ready_made() else ""
 
 
 def lists_grid(folder: Path) -> "Grid | None":
@@ -74,16 +84,18 @@ def lists_grid(folder: Path) -> "Grid | None":
     records.refresh()
     columns = [("", name) for name in ("list", "what", "missing", "runs", "published")]
     notes = [
-        "A list is a file in docs/results; python -m scripts.reproduce does what is missing. Tests "
-        "of trained models on other data sets count as runs."
+        "A list is a file in docs/results, or a ready-made one; docs/reproduce.md says how to do "
+        "what is missing. Tests of trained models on other data sets count as runs."
     ]
     grid = Grid("lists", "Planned and published runs", notes, columns, [], labels=3)
-    for path in sorted(folder.glob("*.toml")):
-        planned = read_list(str(path))
+    names = {path.stem for path in folder.glob("*.toml")}
+    names |= {path.parent.parent.name for path in folder.glob("*/*/run.json")}
+    for name in filter(None, (list_of(folder / name) for name in sorted(names))):
+        planned = read_list(name)
         missing = Counter(run.args.model for run in planned.runs if records.of(run) is None)
-        names = ", ".join(f"{model} {count}" for model, count in missing.items())
+        lacking = ", ".join(f"{model} {count}" for model, count in missing.items())
         counts = [len(planned.runs), len(planned.runs) - missing.total()]
-        texts = [planned.name, planned.description, names or ABSENT]
+        texts = [planned.name, planned.description, lacking or ABSENT]
         grid.rows.append([*map(Cell, texts), *(Cell(str(count), count) for count in counts)])
     return grid if grid.rows else None
 
@@ -110,6 +122,8 @@ def pages(root: Path) -> dict[Path, str]:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command; returns the exit code."""
+    from scripts.reproduction.lists import ready_made
+
     own, options = split_options(sys.argv[1:] if argv is None else argv)
     parser = Parser(
         prog="-m scripts.publish",
@@ -117,20 +131,25 @@ def main(argv: list[str] | None = None) -> int:
         description="Make the published pages of the records in docs/results/.",
     )
     parser.add_argument(
-        "--add", metavar="NAME", help="first copy the records of the runs in docs/results/NAME.toml"
+        "--add",
+        metavar="NAME",
+        help="first copy the records of the runs of a list in docs/results, or of a ready-made one",
     )
-    parser.add_argument("--results", default="results", help="of this folder (default: results)")
+    parser.add_argument("--results", help="of this folder (default: results); with --add")
     args = parser.parse_args(own)
+    if not args.add and (args.results or options):
+        parser.error("--results and options of run.py are for --add")
     lists = sorted(path.stem for path in (ROOT / "docs" / "results").glob("*.toml"))
-    if args.add and args.add not in lists:
+    if args.add and args.add not in [*lists, *ready_made()]:
         parser.error(
-            f"--add takes the name of a list in docs/results, not {args.add}: {', '.join(lists)}"
+            f"--add takes the name of a list in docs/results, not {args.add}: {', '.join(lists)}; "
+            f"or of a ready-made one: {', '.join(ready_made())}"
         )
 
     def run() -> None:
         if args.add:
             target = ROOT / "docs" / "results" / args.add
-            count = collect(Path(args.results), target, options)
+            count = collect(Path(args.results or "results"), target, options)
             print(f"docs/results/{args.add}: {count} records")
         for path, content in pages(ROOT).items():
             write_report({path.name: content}, path.parent)

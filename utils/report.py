@@ -79,9 +79,11 @@ def make_report(folders: list[Path]) -> tuple[dict[str, str], list[str]]:
     }
     lead = f"Runs: {len(runs)}. Tables: {len(tables)}."
     files["runs.csv"] = formats.csv_text(formats.run_records(runs))
-    files["report.md"] = formats.markdown_report(TITLE, lead, every_grid, notes)
+    files["report.md"] = formats.markdown_report(
+        TITLE, [f"{lead}\n", *(formats.markdown(grid, 2) for grid in every_grid)], notes
+    )
     files["report.tex"] = formats.latex_report(citable)
-    files["report.html"] = page(TITLE, lead, sections, notes)
+    files["report.html"] = page(TITLE, lead, sections, notes, formats.SET_APART)
     return files, notes
 
 

@@ -3,6 +3,8 @@
 import json
 import re
 import shlex
+import shutil
+import textwrap
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -11,15 +13,16 @@ import pytest
 from scripts import publish
 from scripts.reproduction.lists import read_list
 from tests.conftest import ROOT
-from tests.utils.report_runs import leave_run
+from tests.utils.report_runs import arguments, leave_run
 from utils.errors import UserError
 from utils.reporting import claims
 from utils.reporting.backbone import REAL_WORDS, backbone_line
 from utils.reporting.charts import Dot, dot_plot
 from utils.reporting.claims import NOT_REPRODUCED, PARTLY, REPRODUCED, UNTESTED, Verdict
+from utils.reporting.formats import anchor
 from utils.reporting.grids import ABSENT
 from utils.reporting.protocols import choice_grid, look_backs_grid, protocols_grid
-from utils.reporting.publication import END, START, make_publication
+from utils.reporting.publication import END, START, make_publication, prose
 from utils.reporting.published import Published
 from utils.reporting.runs import read_runs
 from utils.reporting.tables import make_tables
@@ -28,10 +31,15 @@ from utils.reporting.variants import split, variants_grid
 HORIZONS = (96, 192, 336, 720)
 
 
-def verdicts(root: Path) -> dict[str, Verdict]:
-    """The verdicts on the runs of a working folder, by the first words of the claim."""
+def judged(root: Path) -> list[Verdict]:
+    """The verdicts on the runs of a working folder."""
     tables, _ = make_tables(read_runs([root / "results"])[0])
-    return {v.claim.partition(" ahead")[0]: v for v in claims.judge(tables, Published())}
+    return claims.judge(tables, Published())
+
+
+def verdicts(root: Path) -> dict[str, Verdict]:
+    """The same, by the first words of the claim."""
+    return {re.split(",| ahead", v.claim)[0]: v for v in judged(root)}
 
 
 def leave(root: Path, model: str, errors: list[list[float]], **options) -> None:
@@ -61,7 +69,8 @@ def test_better_in_most_rows_and_worse_in_none(workdir, calf, verdict):
     assert evidence.startswith("PatchTST: ")
     assert "2 seeds" in evidence
     assert found.in_words == f"{verdict}, preliminary"
-    assert "published 0.433 against 0.451" in evidence  # means of the four rows of the paper
+    # means of the four rows of the paper
+    assert evidence.endswith("published 0.433 against 0.451; 4 of the paper's 28 rows")
 
 
 def test_one_seed_tells_no_small_difference(workdir):
@@ -73,15 +82,58 @@ def test_one_seed_tells_no_small_difference(workdir):
     assert "better in 0 and worse in 0 of 4 rows, 1 seed" in gpt4ts
 
 
-def test_three_seeds_are_not_preliminary(workdir):
-    leave(workdir, "CALF", [[0.4, 0.41, 0.42]] * 4)
-    leave(workdir, "PatchTST", [[0.5, 0.51, 0.52]] * 4)
-    found = verdicts(workdir)["CALF on all training rows"]
+def test_three_seeds_in_half_of_the_rows_are_not_preliminary(workdir):
+    def leave_both(model: str, errors: list[float]) -> None:
+        for dataset in ("ETTh1", "ETTh2"):
+            leave(workdir, model, [errors] * 4, dataset=dataset, percent=10)
+
+    claim = "CALF on 10 % of the training rows"
+    leave_both("CALF", [0.4, 0.41, 0.42])
+    leave_both("PatchTST", [0.5, 0.51, 0.52])
+    found = verdicts(workdir)[claim]
     assert found.in_words == f"{PARTLY}, preliminary"
     assert "No runs yet: GPT4TS." in found.reasons
-    assert found.reasons.startswith("PatchTST: better in 4")
-    leave(workdir, "GPT4TS", [[0.5, 0.51, 0.52]] * 4)
-    assert verdicts(workdir)["CALF on all training rows"].in_words == REPRODUCED
+    assert found.reasons.startswith("PatchTST: better in 8")
+    leave_both("GPT4TS", [0.5, 0.51, 0.52])
+    assert verdicts(workdir)[claim].in_words == REPRODUCED
+    shutil.rmtree(next((workdir / "results").glob("*ETTh2*GPT4TS*720*")))
+    shutil.rmtree(next((workdir / "results").glob("*ETTh2*GPT4TS*720*")))
+    assert verdicts(workdir)[claim].in_words == f"{REPRODUCED}, preliminary"  # one seed in a row
+    shutil.rmtree(next((workdir / "results").glob("*ETTh2*GPT4TS*720*")))
+    assert verdicts(workdir)[claim].in_words == f"{REPRODUCED}, preliminary"  # 7 of 16 rows
+    assert "7 of the paper's 16 rows" in verdicts(workdir)[claim].reasons
+
+
+def test_means_beside_published_ones_are_of_the_same_rows(workdir):
+    """The paper does not test from ETTh1 on ETTh2."""
+    for target, ours, theirs in (("ETTh2", 0.2, 0.9), ("ETTm1", 0.9, 0.8)):
+        more = {"zero_shot": 1, "target_data": target}
+        leave(workdir, "CALF", [[ours]], digest=target, **more)
+        leave(workdir, "PatchTST", [[theirs]], digest=target, **more)
+    (evidence, _) = verdicts(workdir)["CALF on data sets that it was not trained on"].evidence
+    assert evidence == (
+        "PatchTST: better in 1 and worse in 1 of 2 rows, 1 seed; mean 0.550 against 0.850; in 1 of "
+        "the paper's 16 rows 0.900 against 0.800, published 0.767 against 0.908"
+    )
+
+
+def test_claims_say_how_calf_was_trained(workdir):
+    """Without alignment losses, or for another table."""
+    leave(workdir, "CALF", [[0.4]], percent=10, output_w=0.0, feature_w=0.0)
+    leave(
+        workdir,
+        "CALF",
+        [[0.4]],
+        digest="_to_ETTm1",
+        zero_shot=1,
+        entry_trained_with=arguments("CALF"),
+    )
+    claimed = [v.claim.partition(" ahead")[0] for v in judged(workdir)]
+    assert claimed[:3] == [
+        "CALF on all training rows",
+        "CALF on 10 % of the training rows, without alignment losses,",
+        "CALF on data sets that it was not trained on, with the models of the long-term table,",
+    ]
 
 
 def test_every_comparison_counts(workdir):
@@ -136,6 +188,22 @@ def test_blocks(workdir):
     assert len(found.evidence) == 2
 
 
+def test_blocks_are_compared_on_the_same_weights(workdir):
+    """With GPT-2's weights, the ablations that stand beside random ones do not count."""
+    used = ["feature_w", "gpt_layers", "llm", "llm_ablation", "llm_weights", "output_w", "task_w"]
+    for weights, ablation, error in (
+        ("pretrained", "none", 0.38),
+        ("pretrained", "identity", 0.50),
+        ("random", "none", 0.40),
+        ("random", "identity", 0.30),
+    ):
+        more = {"llm_ablation": ablation, "llm_weights": weights, "model_options": used}
+        leave(workdir, "CALF", [[error]], digest=f"{weights}{ablation}", **more)
+    found = verdicts(workdir)["The language model matters: blocks of GPT-2 lower the error"]
+    (evidence,) = found.evidence
+    assert "better in 1 and worse in 0 of 1 row, 1 seed; mean 0.380 against 0.500" in evidence
+
+
 def test_pretraining(workdir):
     """Once there are runs with GPT-2's weights, they count, and the claim can be judged."""
     losses = {"output_w": 0.0, "feature_w": 0.0}
@@ -145,7 +213,7 @@ def test_pretraining(workdir):
         leave(workdir, "CALF", [[error + 0.01]], digest=f"{weights} alone", **more)
     leave(workdir, "PatchTST", [[0.39]])
     found = verdicts(workdir)
-    (evidence,) = found["The language model matters: its pre-training lowers the error"].evidence
+    (evidence,) = found["The language model matters: pre-training lowers the error"].evidence
     assert "better in 1 and worse in 0 of 1 row, 1 seed; mean 0.380 against 0.400" in evidence
     assert "0.380 against 0.390" in found["CALF on all training rows"].evidence[0]
     assert "0.380 against 0.390" in found["Each alignment loss lowers the error"].evidence[0]
@@ -240,6 +308,14 @@ def test_the_backbone_is_named(workdir):
     assert "randomly" not in backbone_line([run])
 
 
+def test_ablations_are_not_said_to_be_on_gpt2(workdir):
+    used = ["feature_w", "gpt_layers", "llm", "llm_ablation", "llm_weights", "output_w", "task_w"]
+    more = {"llm_ablation": "identity", "llm_weights": "random", "model_options": used}
+    leave_run(workdir, "CALF", **more)
+    runs, _ = read_runs([Path("results")])
+    assert backbone_line(runs) == "Ablations of CALF on what replaces GPT-2's blocks."
+
+
 def test_published_pages_are_those_of_their_records():
     """Byte for byte; the README's results among them."""
     for path, content in publish.pages(ROOT).items():
@@ -272,7 +348,7 @@ def test_verdict_of_the_readme():
     """At most fifteen lines, then the table and the figure."""
     block = (ROOT / "README.md").read_text().partition(START)[2].partition(END)[0]
     verdict, table, _ = block.partition("\n#### ")
-    assert len(verdict.strip().splitlines()) <= 15
+    assert sum(len(textwrap.wrap(line, 100)) for line in verdict.splitlines()) <= 15
     assert table
     assert block.count("](docs/results/few_shot.svg)") == 1
 
@@ -350,6 +426,48 @@ HORIZONS = [96]
         publish.collect(Path("results"), lists / "first", ("--percent", "20"))
 
 
+def test_records_of_a_ready_made_list(workdir):
+    """They are published in a folder of its name, and it is among the planned lists."""
+    lists = workdir / "docs" / "results"
+    (run,) = [r for r in read_list("paper-m4").runs if r.args.seasonal_patterns == "Weekly"]
+    for number, more in enumerate(([], ["--learning_rate", "1"])):
+        options = {"task_name": "short_term_forecast", "seasonal_patterns": "Weekly"}
+        folder = leave_run(workdir, "CALF", {"smape": 9.0}, digest=str(number), **options)
+        record = json.loads((folder / "run.json").read_text())
+        record |= {"command": shlex.join(["run.py", *run.options, *more]), "checkpoint": None}
+        (folder / "run.json").write_text(json.dumps(record | {"seed": run.args.seed}))
+    assert publish.collect(Path("results"), lists / "paper-m4") == 1
+    assert len(list(lists.glob("paper-m4/*/run.json"))) == 1
+    (row,) = publish.lists_grid(lists).rows
+    assert [cell.text for cell in row][::2] == ["paper-m4", "CALF 5", "1"]
+
+
+def test_links_of_the_contents_lead_to_headings():
+    page = (ROOT / "docs" / "RESULTS.md").read_text()
+    headings = [anchor(heading.replace("\\", "")) for heading in re.findall("^## (.*)", page, re.M)]
+    links = re.findall(r"^- \[.*\]\(#(.*)\)$", page, re.M)
+    assert len(links) > 10
+    assert set(links) <= set(headings)
+
+
+def test_remarks_as_html():
+    remarks = "## A & B\n\n- *One.* Runs `--x 1`\n  and more.\n- Two.\n\nEnd.\n"
+    assert prose(remarks) == (
+        "<h3>A &amp; B</h3>\n<ul><li><em>One.</em> Runs <code>--x 1</code> and more.</li>\n"
+        "<li>Two.</li>\n</ul><p>End.</p>"
+    )
+
+
+def test_loss_weights_and_other_source_are_named(workdir):
+    """In the line above a table, and beside the commit of a run."""
+    commit = {"entry_commit": "0123456789abcdef+changes"}
+    leave_run(workdir, "CALF", 0.4, output_w=0.0, feature_w=0.0, **commit)
+    publish.collect(Path("results"), workdir / "docs" / "results" / "few")
+    report = make_publication(workdir / "docs" / "results")["RESULTS.md"]
+    assert "Loss weights of CALF: task\\_w 1.0, output\\_w 0.0, feature\\_w 0.0." in report
+    assert "| 01234567+changes |" in report
+
+
 def test_nothing_to_publish(workdir):
     with pytest.raises(UserError, match="no such folder"):
         publish.collect(Path("results"), workdir / "docs")
@@ -360,9 +478,17 @@ def test_nothing_to_publish(workdir):
         make_publication(workdir / "none")
 
 
-def test_records_of_an_unknown_list_are_not_published(capsys):
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--add", "few_shots"], "few_shots: classification, few_shot, full"),
+        (["--results", "results"], "are for --add"),
+        (["--", "--llm_weights", "pretrained"], "are for --add"),
+    ],
+)
+def test_wrong_arguments_publish_nothing(capsys, arguments, message):
     with pytest.raises(SystemExit) as stopped:
-        publish.main(["--add", "few_shots"])
+        publish.main(arguments)
     assert stopped.value.code == 2
-    assert "few_shots: classification, few_shot, full" in capsys.readouterr().err
+    assert message in capsys.readouterr().err
     assert not (ROOT / "docs" / "results" / "few_shots").exists()

@@ -348,7 +348,7 @@ def test_published_beside_ours(workdir):
     leave_run(workdir, "LastValue", 0.9)
     grid = grids.published_grid(only_table(), Published())
     assert [row[2].text for row in grid.rows][:2] == ["CALF", "TimeLLM"]
-    assert [cell.text for cell in grid.rows[0][3:6]] == ["0.400", "0.369", "+0.031"]
+    assert [cell.text for cell in grid.rows[0][3:7]] == ["1", "0.400", "0.369", "+0.031"]
     (record,) = [r for r in grid.records if (r["method"], r["metric"]) == ("CALF", "mse")]
     assert record["published"] == 0.369
     assert record["checked_twice"] in ("yes", "no")
@@ -370,7 +370,7 @@ def test_published_averages_need_all_horizons(workdir):
         leave_run(workdir, "CALF", 0.4, horizon=horizon)
     grid = grids.published_grid(only_table(), Published())
     (row,) = [row for row in grid.rows if (row[1].text, row[2].text) == (AVERAGE, "CALF")]
-    assert row[4].text == "0.432"
+    assert row[5].text == "0.432"
 
 
 def test_a_damaged_file_of_published_results_is_refused(tmp_path):

@@ -13,19 +13,21 @@ REAL_WORDS = ("a01642f190eff322",)
 def backbone_line(runs: Sequence[Run]) -> str:
     """Say which GPT-2 and which word embeddings the models of a table are built on."""
     parts = []
-    for weights in sorted({run.backbone for run in runs} - {""}):
+    for weights in sorted({run.backbone for run in runs} - {"", "none"}):
         built = [run for run in runs if run.backbone == weights]
         names = " and ".join(sorted({run.model for run in built}))
-        which = {
-            "random": "a randomly initialised GPT-2 of full size, not the pre-trained one",
-            "none": "layers in place of GPT-2's blocks",
-        }.get(weights, f"GPT-2, {weights}")
+        which = f"GPT-2, {weights}"
+        if weights == "random":
+            which = "a randomly initialised GPT-2 of full size, not the pre-trained one"
         if any((run.record.get("config") or {}).get("d_model") != FULL_SIZE for run in built):
             which = which.replace(" of full size", "")
         words = {run.record.get("word_embeddings") for run in built if run.model == MODEL} - {None}
         of_words = ", ".join(map(_words, sorted(words)))
         parts.append(f"{names} on {which}" + (f", with {of_words}" if of_words else ""))
-    return f"{'; '.join(parts)}." if parts else "No model here has a backbone."
+    if replaced := sorted({run.model for run in runs if run.backbone == "none"}):
+        parts.append(f"ablations of {' and '.join(replaced)} on what replaces GPT-2's blocks")
+    line = "; ".join(parts) or "no model here has a backbone"
+    return f"{line[0].upper()}{line[1:]}."
 
 
 def _words(source: str) -> str:

@@ -6,25 +6,38 @@ from math import sqrt
 
 import numpy as np
 
-from utils.reporting.methods import base_name
+from utils.reporting.methods import REPLACEMENTS, base_name
 from utils.reporting.published import Published
-from utils.reporting.tables import Row, Table
+from utils.reporting.tables import M4_ORDER, Row, Table
 
 REPRODUCED, PARTLY, UNTESTED = "reproduced", "in part", "untested"
 NOT_REPRODUCED = "not reproduced"
 ONE_SEED = 0.01  # of the error: what one seed cannot tell apart
 MODEL, RIVALS = "CALF", ("PatchTST", "GPT4TS")
 RANDOM = f"{MODEL} (random weights)"
-REPLACEMENTS = {
-    "identity": "no blocks", "attention": "one attention layer", "transformer": "one new block",
-}  # fmt: skip
 ENOUGH = 3  # seeds
-# whether the loss weights output_w and feature_w are above 0
+ALIGNMENT = ("output_w", "feature_w")  # loss weights
+# which of them are above 0
 LOSSES = {"the output loss": (True, False), "the feature loss": (False, True), "both": (True, True)}
 MATTERS = "The language model matters:"  # which others deny
 NO_RUNS = "no runs yet"
-NO_WEIGHTS = "needs the pre-trained weights, which were not at hand"
+NO_WEIGHTS = "needs GPT-2's weights"
 Pairs = Iterable[tuple[Row, str, str]]
+
+
+@dataclass(frozen=True)
+class Known:
+    """What the paper says of a comparison.
+
+    Attributes:
+        rows: of the paper. shared: those of them that ours are of.
+        ours, published: means of both errors over the shared rows; None if the paper gives none.
+    """
+
+    rows: int
+    shared: int
+    ours: tuple[float, float] | None = None
+    published: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -35,10 +48,8 @@ class Comparison:
         better, worse: number of rows in which the first has the smaller or the larger error by more
             than two standard errors of the difference over seeds, of one seed also by more than
             ONE_SEED of the error.
-        rows: their number. means: of both errors over the rows. seeds: the fewest of a trained
-            model in a row.
-        published: means of both over the rows for which both were published; None if there are
-            none.
+        rows: their number. means: of both errors over the rows. seeds: the fewest in a row.
+        unit: what a row is. known: of the paper; None if it does not compare the two by rows.
     """
 
     better: int
@@ -46,7 +57,8 @@ class Comparison:
     rows: int
     means: tuple[float, float]
     seeds: int
-    published: tuple[float, float] | None = None
+    unit: tuple[str, str] = ("row", "rows")
+    known: Known | None = None
 
     @property
     def verdict(self) -> str:
@@ -56,14 +68,37 @@ class Comparison:
             return NOT_REPRODUCED
         return PARTLY if self.worse else REPRODUCED
 
+    @property
+    def is_preliminary(self) -> bool:
+        """Whether it is of fewer than three seeds, or of less than half of the paper's rows."""
+        few = self.known is not None and 2 * self.known.shared < self.known.rows
+        return few or self.seeds < ENOUGH
+
+    @property
+    def counts(self) -> str:
+        """The rows as `better/worse/all`."""
+        return f"{self.better}/{self.worse}/{self.rows}"
+
     def __str__(self) -> str:
-        rows = "1 row" if self.rows == 1 else f"{self.rows} rows"
+        rows = f"{self.rows} {self.unit[self.rows != 1]}"
         seeds = "1 seed" if self.seeds == 1 else f"{self.seeds} seeds"
         text = f"better in {self.better} and worse in {self.worse} of {rows}, {seeds}; mean "
-        text += "{:.3f} against {:.3f}".format(*self.means)
-        if self.published:
-            text += ", published {:.3f} against {:.3f}".format(*self.published)
-        return text
+        text += _against(self.means)
+        if self.known is None:
+            return text
+        known, of_paper = self.known, f"of the paper's {self.known.rows} {self.unit[1]}"
+        if known.published is None:
+            return f"{text}; {known.shared} {of_paper}"
+        if known.shared == self.rows:
+            return f"{text}, published {_against(known.published)}; {known.shared} {of_paper}"
+        return (
+            f"{text}; in {known.shared} {of_paper} {_against(known.ours)}, published "
+            f"{_against(known.published)}"
+        )
+
+
+def _against(pair: tuple[float, float]) -> str:
+    return "{:.3f} against {:.3f}".format(*pair)
 
 
 @dataclass(frozen=True)
@@ -71,42 +106,67 @@ class Verdict:
     """What the runs say about a claim.
 
     Attributes:
-        claim: in words. verdict: `reproduced`, `in part`, `not reproduced` or `untested`.
-        evidence: the comparisons in words; or why it is untested.
-        preliminary: whether a comparison is of fewer than three seeds, or has no runs.
+        claim: in words. found: the comparisons that it was judged by.
+        without: why there is none.
     """
 
     claim: str
-    verdict: str
-    evidence: list[str]
-    preliminary: bool = False
+    found: "Comparisons"
+    without: str = NO_RUNS
 
-    @classmethod
-    def of(cls, claim: str, found: "Comparisons", without: str = NO_RUNS) -> "Verdict":
-        """Judge a claim by comparisons, which must all be there and support it; `without` says why
-        if there are none."""
-        made = [comparison for comparison in found.values() if comparison]
-        evidence = [f"{name}: {comparison}" for name, comparison in found.items() if comparison]
-        if lacking := [name for name, comparison in found.items() if not comparison]:
-            evidence.append(f"{NO_RUNS}: {'; '.join(lacking)}")
-        if not made:
-            return cls(claim, UNTESTED, evidence or [without])
-        verdicts = {comparison.verdict for comparison in made}
+    @property
+    def made(self) -> dict[str, Comparison]:
+        """The comparisons that have runs."""
+        return {name: comparison for name, comparison in self.found.items() if comparison}
+
+    @property
+    def verdict(self) -> str:
+        """`reproduced`, `in part`, `not reproduced` or `untested`: the comparisons must all be
+        there and support the claim."""
+        verdicts = {comparison.verdict for comparison in self.made.values()}
+        if not verdicts:
+            return UNTESTED
         verdict = verdicts.pop() if len(verdicts) == 1 else PARTLY
-        if verdict == REPRODUCED and len(made) < len(found):
-            verdict = PARTLY
-        few = any(comparison.seeds < ENOUGH for comparison in made)
-        return cls(claim, verdict, evidence, preliminary=few or len(made) < len(found))
+        return PARTLY if verdict == REPRODUCED and len(self.made) < len(self.found) else verdict
+
+    @property
+    def is_preliminary(self) -> bool:
+        """Whether a comparison is preliminary, or has no runs."""
+        few = any(comparison.is_preliminary for comparison in self.made.values())
+        return bool(self.made) and (few or len(self.made) < len(self.found))
 
     @property
     def in_words(self) -> str:
         """The verdict, and whether it is preliminary."""
-        return f"{self.verdict}, preliminary" if self.preliminary else self.verdict
+        return f"{self.verdict}, preliminary" if self.is_preliminary else self.verdict
+
+    @property
+    def evidence(self) -> list[str]:
+        """The comparisons in words; or why there are none."""
+        parts = [f"{name}: {comparison}" for name, comparison in self.made.items()]
+        if lacking := [name for name in self.found if name not in self.made]:
+            parts.append(f"{NO_RUNS}: {'; '.join(lacking)}")
+        return parts or [self.without]
 
     @property
     def reasons(self) -> str:
         """The evidence as sentences."""
         return " ".join(f"{part[:1].upper()}{part[1:]}." for part in self.evidence)
+
+    @property
+    def brief(self) -> str:
+        """The claim and the verdict, with the numbers of rows of each comparison."""
+        claim, settings = self.claim, {}
+        for name, comparison in self.made.items():
+            rival, (what, _, setting) = name.partition(" (")[0], name.partition(", ")
+            if rival in RIVALS:
+                claim = claim.replace(rival, f"{rival} ({comparison.counts})")
+            else:
+                what = what.removeprefix("with ").removeprefix("against ").removeprefix("the ")
+                settings.setdefault(setting, []).append(f"{what} {comparison.counts}")
+        parts = [f"{setting}: {', '.join(found)}" for setting, found in settings.items()]
+        parts = parts or ([] if self.made else self.evidence)
+        return f"{claim}: **{self.in_words}**" + (f" ({'; '.join(parts)})" if parts else "")
 
 
 Comparisons = Mapping[str, Comparison | None]  # by what is compared; None without runs
@@ -125,33 +185,51 @@ def compare(
         None if there is no such row.
     """
     metric, sign = table.kind.metrics[0], -1 if table.kind.higher_is_better else 1
-    means, differences, margins, seeds, theirs = [], [], [], [], []
+    means, better, worse, seeds = {}, 0, 0, []
     for row, *methods in pairs:
         both = [table.summary(row, method, metric) for method in methods]
         if None in both:
             continue
-        trained = [any(r.is_trained for r in table.runs[row, m].values()) for m in methods]
-        means.append([summary.mean for summary in both])
-        differences.append(sign * (both[0].mean - both[1].mean))
-        of_row = [summary.n for summary, has in zip(both, trained, strict=True) if has]
+        means[row] = [summary.mean for summary in both]
+        seeds += [summary.n for summary in both]
         margin = 2 * sqrt(sum((summary.deviation or 0) ** 2 / summary.n for summary in both))
-        margins.append(max(margin, ONE_SEED * both[1].mean if 1 in of_row else 0))
-        seeds += of_row
-        scores = published.models(table, row) if published else {}
-        values = [scores.get(model, {}).get(metric) for model in (MODEL, rival)]
-        if None not in values:
-            theirs.append([value.value for value in values])
+        if any(summary.n == 1 for summary in both):
+            margin = max(margin, ONE_SEED * both[1].mean)
+        difference = sign * (both[0].mean - both[1].mean)
+        better, worse = better + (difference < -margin), worse + (difference > margin)
     if not means:
         return None
-    apart = list(zip(differences, margins, strict=True))
+    name = table.kind.column.replace("horizon", "row") or "row"
     return Comparison(
-        better=sum(difference < -margin for difference, margin in apart),
-        worse=sum(difference > margin for difference, margin in apart),
+        better=better,
+        worse=worse,
         rows=len(means),
-        means=tuple(np.mean(means, axis=0).tolist()),
-        seeds=min(seeds, default=1),
-        published=tuple(np.mean(theirs, axis=0).tolist()) if theirs else None,
+        means=_mean(means.values()),
+        seeds=min(seeds),
+        unit=(name, name.replace("y", "ie") + "s"),
+        known=_known(table, means, published, rival) if published else None,
     )
+
+
+def _known(
+    table: Table, means: Mapping[Row, Sequence[float]], published: Published, rival: str
+) -> Known | None:
+    """What the paper says of the rows of a comparison; None if it has none of such rows."""
+    setting, metric = published.setting(table), table.kind.metrics[0]
+    scores = published.rows(setting, (MODEL, rival), metric)
+    if setting == "short_term":  # of frequencies the paper has averages alone
+        return Known(len(M4_ORDER), len(means))
+    shared = [row for row in means if row in scores]
+    if not scores:
+        return None
+    if not shared:
+        return Known(len(scores), 0)
+    ours, theirs = ([of[row] for row in shared] for of in (means, scores))
+    return Known(len(scores), len(shared), _mean(ours), _mean(theirs))
+
+
+def _mean(pairs: Iterable[Sequence[float]]) -> tuple[float, float]:
+    return tuple(np.mean(list(pairs), axis=0).tolist())
 
 
 def plain(table: Table, model: str = MODEL) -> str | None:
@@ -176,6 +254,17 @@ def with_rivals(table: Table | None, rivals: Sequence[str], published: Published
     return found
 
 
+def training_of(table: Table) -> str:
+    """What a claim must say of how CALF was trained in its usual options, in commas."""
+    ours = plain(table)
+    runs = table.of(ours) if ours else []
+    if runs and not any(run.configuration.get(w) for run in runs for w in ALIGNMENT):
+        return ", without alignment losses,"
+    if table.conditions.kind == "zero_shot" and not any(r.trained_with["zero_shot"] for r in runs):
+        return ", with the models of the long-term table,"
+    return ""
+
+
 def losses(tables: Iterable[Table]) -> Comparisons:
     """Compare CALF with and without its alignment losses."""
     found = {}
@@ -187,7 +276,7 @@ def losses(tables: Iterable[Table]) -> Comparisons:
         for (row, method), runs in table.runs.items():
             run = next(iter(runs.values()))
             if base_name(run) == ours and method not in table.stray:
-                used = tuple(run.configuration[name] > 0 for name in ("output_w", "feature_w"))
+                used = tuple(run.configuration[name] > 0 for name in ALIGNMENT)
                 by_row.setdefault(row, {})[used] = method
         for name, used in LOSSES.items():
             pairs = [
@@ -204,9 +293,13 @@ def blocks(tables: Iterable[Table]) -> Comparisons:
     found = {}
     for table in tables:
         ours = plain(table)
-        for run in (r for method in table.methods for r in table.of(method)[:1] if ours):
+        if not ours:
+            continue
+        weights = table.of(ours)[0].weights
+        for method in table.methods:
+            run = table.of(method)[0]
             ablation = run.configuration.get("llm_ablation")
-            if run.model == MODEL and ablation in REPLACEMENTS:
+            if run.model == MODEL and ablation in REPLACEMENTS and run.weights == weights:
                 theirs = base_name(run)
                 pairs = ((row, ours, theirs) for row in table.rows)
                 name = f"against {REPLACEMENTS[ablation]}, {_setting(table)}"
@@ -225,7 +318,7 @@ def pretraining(tables: Iterable[Table]) -> Comparisons:
 
 
 def _setting(table: Table) -> str:
-    return "few-shot" if table.conditions.kind == "few_shot" else table.kind.title.lower()
+    return table.kind.title.lower().removesuffix(" forecasting")
 
 
 def judge(tables: Sequence[Table], published: Published) -> list[Verdict]:
@@ -241,8 +334,10 @@ def judge(tables: Sequence[Table], published: Published) -> list[Verdict]:
     settings = {published.setting(table): table for table in sound}
 
     def ahead(setting: str, claim: str) -> Verdict:
-        found = with_rivals(settings.get(setting), RIVALS, published)
-        return Verdict.of(f"{claim} ahead of {' and '.join(RIVALS)}", found)
+        table = settings.get(setting)
+        found = with_rivals(table, RIVALS, published)
+        how = training_of(table) if table else ""
+        return Verdict(f"{claim}{how} ahead of {' and '.join(RIVALS)}", found)
 
     forecasts = [settings[name] for name in ("long_term", "few_shot_10") if name in settings]
     return [
@@ -250,9 +345,7 @@ def judge(tables: Sequence[Table], published: Published) -> list[Verdict]:
         ahead("few_shot_10", "CALF on 10 % of the training rows"),
         ahead("zero_shot", "CALF on data sets that it was not trained on"),
         ahead("short_term", "CALF on M4"),
-        Verdict.of("Each alignment loss lowers the error", losses(forecasts)),
-        Verdict.of(f"{MATTERS} blocks of GPT-2 lower the error", blocks(forecasts)),
-        Verdict.of(
-            f"{MATTERS} its pre-training lowers the error", pretraining(forecasts), NO_WEIGHTS
-        ),
+        Verdict("Each alignment loss lowers the error", losses(forecasts)),
+        Verdict(f"{MATTERS} blocks of GPT-2 lower the error", blocks(forecasts)),
+        Verdict(f"{MATTERS} pre-training lowers the error", pretraining(forecasts), NO_WEIGHTS),
     ]

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import Sequence
 from itertools import groupby
 from urllib.parse import quote
@@ -19,6 +20,7 @@ LATEX = {
 LATEX_MARKS = {"best": r"\textbf{%s}", "second": r"\underline{%s}", "": "%s"}
 LATEX_HEAD = r"""% Needs \usepackage{booktabs,graphicx} in the preamble; \input this file.
 """
+SET_APART = "Left out or set apart"
 LATEX_ROWS = 45  # of a page
 # a table as wide as it is, or as the text if it is wider
 FITTED = r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%"
@@ -98,11 +100,17 @@ def latex_text(text: str) -> str:
     return "".join(LATEX.get(character, character) for character in " ".join(text.split()))
 
 
-def markdown_report(title: str, lead: str, grids: Sequence[Grid], notes: Sequence[str]) -> str:
-    """All grids, and what was left out or set apart, as one Markdown file."""
-    parts = [f"# {title}\n", f"{lead}\n", *(markdown(grid, 2) for grid in grids)]
+def markdown_report(
+    title: str, parts: Sequence[str], notes: Sequence[str], heading: str = SET_APART
+) -> str:
+    """A Markdown file of a title, parts, and what was left out, under its heading."""
     lines = "\n".join(f"- {markdown_text(note)}" for note in notes) or "Nothing."
-    return "\n".join([*parts, f"## Left out or set apart\n\n{lines}\n"])
+    return "\n".join([f"# {title}\n", *parts, f"## {heading}\n\n{lines}\n"])
+
+
+def anchor(heading: str) -> str:
+    """The name by which a link leads to a heading of a Markdown page, as GitHub makes it."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
 
 
 def latex_report(grids: Sequence[Grid]) -> str:

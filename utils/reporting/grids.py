@@ -153,17 +153,22 @@ def table_notes(table: Table) -> list[str]:
         "Mean ± standard deviation over n seeds; best in bold, second best underlined.",
     ]
     for method in table.methods:
-        by_weights: dict[str, list[str]] = {}
-        for run in table.of(method):
-            used = [f"{name} {run.configuration[name]}" for name in LOSS_WEIGHTS
-                    if name in run.configuration]  # fmt: skip
-            names = by_weights.setdefault(", ".join(used), [])
-            if run.dataset not in names:
-                names.append(run.dataset)
+        by_weights = loss_weights(table, method)
         if len(by_weights) > 1:
             settings = "; ".join(f"{', '.join(d)}: {w}" for w, d in sorted(by_weights.items()))
             notes.append(f"Loss weights of {method} differ by data set. {settings}.")
     return notes
+
+
+def loss_weights(table: Table, method: str) -> dict[str, list[str]]:
+    """The loss weights of a method, empty without any, each with the data sets that have them."""
+    found: dict[str, list[str]] = {}
+    for run in table.of(method):
+        used = [f"{w} {run.configuration[w]}" for w in LOSS_WEIGHTS if w in run.configuration]
+        names = found.setdefault(", ".join(used), [])
+        if run.dataset not in names:
+            names.append(run.dataset)
+    return found
 
 
 def backbone_text(which: Sequence[str]) -> str:
@@ -178,7 +183,7 @@ def backbone_text(which: Sequence[str]) -> str:
 def published_grid(table: Table, published: Published) -> Grid | None:
     """What was published beside our numbers; None if nothing was on these rows."""
     metrics = table.kind.metrics
-    columns = [*label_columns(table), ("", "model")]
+    columns = [*label_columns(table), ("", "model"), ("", "n")]
     for metric in metrics:
         columns += [(metric_name(metric), c) for c in ("ours", "published", "difference")]
     grid = Grid(
@@ -187,7 +192,7 @@ def published_grid(table: Table, published: Published) -> Grid | None:
         [
             table_notes(table)[0],
             f"Published numbers: {published.source(table)}. Checked: whether the transcription was "
-            "checked a second time. Difference: ours minus published.",
+            "checked a second time. Difference: ours, the mean of n seeds, minus published.",
         ],
         [*columns, ("", "checked")],
         [],
@@ -206,11 +211,12 @@ def published_grid(table: Table, published: Published) -> Grid | None:
         ]
         pairs += [(model, model) for model in theirs if model not in [ours for _, ours in pairs]]
         for method, model in pairs:
-            cells = [*row_labels(table, row), Cell(method)]
+            found = {m: table.summary(row, method, m) for m in metrics if method in models}
+            seeds = found[metrics[0]].n if found and found[metrics[0]] else None
+            cells = [*row_labels(table, row), Cell(method), number(seeds, 0)]
             checked = set()
             for metric in metrics:
-                value = theirs[model].get(metric)
-                ours = table.summary(row, method, metric) if method in models else None
+                value, ours = theirs[model].get(metric), found.get(metric)
                 mean = ours.mean if ours else None
                 difference = None if value is None or mean is None else mean - value.value
                 cells += [

@@ -5,6 +5,10 @@ from collections.abc import Sequence
 
 from utils.reporting.runs import Run
 
+REPLACEMENTS = {  # of the blocks of GPT-2, by `--llm_ablation`
+    "identity": "no blocks", "attention": "one attention layer", "transformer": "one new block",
+}  # fmt: skip
+OF_ITS_OWN = "of its own"  # ends notes on runs that are set apart, not left out
 LOSS_WEIGHTS = ("task_w", "output_w", "feature_w")
 
 
@@ -43,7 +47,8 @@ def name_methods(runs: Sequence[Run], notes: list[str]) -> tuple[dict[Run, str],
                     place = " ".join(filter(None, where))
                     notes.append(
                         f"{run.folder}: {shown}, where the usual runs of {name}"
-                        f"{f' on {place}' if place else ''} have {against}: in a column of its own"
+                        f"{f' on {place}' if place else ''} have {against}: "
+                        f"in a column {OF_ITS_OWN}"
                     )
 
     split("table", ("backbone", "zero_shot"))
@@ -60,9 +65,9 @@ def scope_of(run: Run, scope: str) -> tuple[str, ...]:
 def base_name(run: Run) -> str:
     """Name a model with the variants that make it another one."""
     used = run.configuration
-    variants = ["random weights"] if run.backbone == "random" else []
-    if used.get("llm_ablation", "none") not in ("none", "random"):
-        variants.append(f"llm_ablation {used['llm_ablation']}")
+    variants = ["random weights"] if run.weights == "random" else []
+    if (ablation := used.get("llm_ablation", "none")) not in ("none", "random"):
+        variants.append(REPLACEMENTS.get(ablation, f"llm_ablation {ablation}"))
     words = "random" if used.get("word_embedding_path") == "random" else used.get("words", "pca")
     if words != "pca":
         variants.append(f"words {words}")

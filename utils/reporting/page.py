@@ -92,7 +92,7 @@ class Section:
     Attributes:
         legend: names of the methods, in the order of their colours.
         diagrams: an SVG behind a grid, by the grid's part. charts: SVG charts by heading.
-        pictures: captions and PNG files.
+        pictures: captions and PNG files. prose: HTML behind the grids.
     """
 
     title: str
@@ -102,13 +102,16 @@ class Section:
     charts: dict[str, list[str]] = field(default_factory=dict)
     diagrams: dict[str, str] = field(default_factory=dict)
     pictures: list[tuple[str, bytes]] = field(default_factory=list)
+    prose: str = ""
 
 
-def page(title: str, lead: str, sections: Sequence[Section], notes: Sequence[str]) -> str:
+def page(
+    title: str, lead: str, sections: Sequence[Section], notes: Sequence[str], heading: str
+) -> str:
     """The page.
 
     Args:
-        lead: the first line. notes: what was left out or set apart, a line each.
+        lead: the first line. notes: what was left out, a line each. heading: of the notes.
     """
     links = "".join(f'<li><a href="#{escape(s.slug)}">{escape(s.title)}</a></li>' for s in sections)
     parts = [
@@ -117,9 +120,9 @@ def page(title: str, lead: str, sections: Sequence[Section], notes: Sequence[str
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">',
         f"<title>{escape(title)}</title><style>{charts.style()}{STYLE}</style></head><body>",
         f"<h1>{escape(title)}</h1><p>{escape(lead)}</p><nav><ul>{links}",
-        '<li><a href="#notes">Left out or set apart</a></li></ul></nav>',
+        f'<li><a href="#notes">{escape(heading)}</a></li></ul></nav>',
         *map(section_html, sections),
-        '<h2 id="notes">Left out or set apart</h2>',
+        f'<h2 id="notes">{escape(heading)}</h2>',
         f"<ul>{''.join(f'<li>{escape(note)}</li>' for note in notes)}</ul>"
         if notes
         else "<p>Nothing.</p>",
@@ -136,6 +139,8 @@ def section_html(section: Section) -> str:
         parts.append(heading + grid_html(grid, folded=len(grid.rows) > LONG and number > 0))
         if grid.part in section.diagrams:
             parts.append(f'<div class="wide">{section.diagrams[grid.part]}</div>')
+    if section.prose:
+        parts.append(section.prose)
     if any(section.charts.values()):
         keys = "".join(
             f'<span class="c{i % charts.COLOURS}">{escape(name)}</span>'

@@ -1,13 +1,16 @@
 """Published results: a page of tables, verdicts and all runs, made of `run.json` files alone."""
 
+import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from html import escape
 from pathlib import Path
 
 from utils.reporting import charts, figures, formats, grids
 from utils.reporting.backbone import backbone_line
 from utils.reporting.claims import MODEL, Verdict, judge, plain
 from utils.reporting.grids import ABSENT, Cell, Grid, number
+from utils.reporting.methods import OF_ITS_OWN
 from utils.reporting.page import Section, page
 from utils.reporting.protocols import choice_grid, look_backs_grid, protocols_grid
 from utils.reporting.published import Published
@@ -16,12 +19,14 @@ from utils.reporting.tables import Row, Table, make_tables, row_order
 from utils.reporting.variants import split, variants_grid
 
 TITLE = "Results"
+LEFT_OUT = "Left out"
 MAIN = "few_shot_10"  # published setting of the table and the figure in the README
 START, END = "<!-- results -->", "<!-- end of results -->"
 LEAD = (
     "Made by `python -m scripts.publish` from the `run.json` files in `docs/results/`: no table is "
     "typed by hand."
 )
+BRIEF = "Numbers: rows better/worse/compared."
 IN_FIGURE = {  # with colours
     MODEL: 0, "GPT4TS": 2, "PatchTST": 1, "iTransformer": 3, "TimesNet": 4, "DLinear": 6,
     "SeasonalNaive": 7,
@@ -38,8 +43,8 @@ def verdict_grid(verdicts: Sequence[Verdict], runs: Sequence[Run]) -> Grid:
             "Better: the error (MSE, M4's sMAPE) is smaller by more than two standard errors of "
             "the difference of means over seeds, of one seed by more than 1 %. Reproduced: better "
             "in most rows and worse in none, in each comparison. Not reproduced: better in half of "
-            "the rows or fewer, in each. Else: in part. Preliminary: of fewer than three seeds, or "
-            "a comparison has no runs.",
+            "the rows or fewer, in each. Else: in part. Preliminary: a comparison is of fewer than "
+            "three seeds or of less than half of the paper's rows, or has no runs.",
         ],
         [("", name) for name in ("claim", "verdict", "rows")],
         [[Cell(v.claim), Cell(v.in_words), Cell(v.reasons)] for v in verdicts],
@@ -60,8 +65,8 @@ def commands_grid(runs: Sequence[Run], tables: Sequence[Table], root: Path) -> G
         "runs",
         "All runs",
         [backbone_line(runs), _versions(runs), "Each links to its run.json. Seconds are "
-         "wall-clock, some on a machine that did other work, too. Memory is the peak of the "
-         "process."],
+         "wall-clock, some on a machine that did other work, too; machines of the same name differ "
+         "in speed. Memory is the peak of the process."],
         [("", name) for name in columns.split("|")],
         [],
         labels=4,
@@ -84,11 +89,17 @@ def commands_grid(runs: Sequence[Run], tables: Sequence[Table], root: Path) -> G
                 number(record["test"]["seconds"], 1),
                 number((record.get("peak_memory_mb") or {}).get("host"), 0),
                 Cell(on),
-                Cell((record.get("commit") or ABSENT)[:8]),
+                Cell(_commit(record)),
                 Cell(record["command"]),
             ]
         )
     return grid
+
+
+def _commit(record: Mapping) -> str:
+    """The commit in short, and whether the source had other changes."""
+    commit, plus, changes = (record.get("commit") or ABSENT).partition("+")
+    return f"{commit[:8]}{plus}{changes}"
 
 
 def _place(run: Run) -> tuple:
@@ -126,32 +137,48 @@ def ours_alone(grid: Grid | None) -> Grid | None:
 def table_section(table: Table, found: Sequence[Grid | None]) -> Section:
     """The grids of a table that there are, under a line on the backbone, and its charts."""
     shown = [grid for grid in found if grid]
-    line = backbone_line([run for of_seeds in table.runs.values() for run in of_seeds.values()])
+    lines = [backbone_line([run for method in table.methods for run in table.of(method)])]
     for grid in shown:
-        grid.notes[0] = line
+        grid.notes[:1] = [*lines, *training_lines(table)]
     first = shown[0]
     return Section(first.title, first.slug, shown, table.methods, figures.charts_of(table))
+
+
+def training_lines(table: Table) -> list[str]:
+    """Say with which loss weights CALF was trained in its usual options, if it was."""
+    ours = plain(table)
+    used = {w: d for w, d in grids.loss_weights(table, ours).items() if w} if ours else {}
+    if len(used) < 2:
+        return [f"Loss weights of {MODEL}: {weights}." for weights in used]
+    return []  # a note of the table says what differs
 
 
 def main_grid(table: Table, published: Published) -> Grid:
     """The main metric of the models themselves, and what was published of CALF."""
     metric = table.kind.metrics[0]
     methods = [method for name in IN_FIGURE if (method := plain(table, name))]
+    shown = table.only(methods, table.rows)
+    most = {m: max(table.summary(row, m, metric).n for row in table.rows if (row, m) in table.runs)
+            for m in methods}  # fmt: skip
+    seeds = sorted(set(most.values()))
     grid = Grid(
         "main",
         grids.title_of(table),
-        [backbone_line([run for method in methods for run in table.of(method)])],
+        [
+            backbone_line([run for method in methods for run in table.of(method)]),
+            *training_lines(shown),
+            f"Test {grids.metric_name(metric)}: mean ± standard deviation over "
+            f"{' to '.join(map(str, seeds[:1] + seeds[1:][-1:]))} seeds; best in bold.",
+        ],
         [("", "data set"), ("", table.kind.column), *(("", method) for method in methods)],
         [],
     )
     grid.columns.append(("", f"{MODEL}, published"))
     for row in table.rows:
-        cells = grids.row_labels(table, row)
-        found = {m: table.summary(row, m, metric) for m in methods}
-        best = min((round(s.mean, 3) for s in found.values() if s), default=None)
-        for summary in found.values():
-            mark = "best" if summary and round(summary.mean, 3) == best else ""
-            cells.append(grids.score_cell(summary, mark, summary.n if summary else 0))
+        cells, marks = grids.row_labels(table, row), shown.marks(row, metric)
+        for method in methods:
+            mark = "best" if marks.get(method) == "best" else ""
+            cells.append(grids.score_cell(table.summary(row, method, metric), mark, most[method]))
         value = published.models(table, row).get(MODEL, {}).get(metric)
         grid.rows.append([*cells, number(value.value if value else None)])
     return grid
@@ -193,13 +220,14 @@ def make_publication(folder: Path, planned: Grid | None = None) -> dict[str, str
     """
     runs, problems = read_runs([folder])
     tables, notes = make_tables(runs)
-    # headings say what has a column or a table of its own
-    left_out = [*problems, *(note for note in notes if not note.endswith("of its own"))]
+    left_out = [*problems, *(note for note in notes if not note.endswith(OF_ITS_OWN))]
     left_out = [line.replace(f"{folder.parent}/", "") for line in left_out]
     published = Published()
     verdicts = judge(tables, published)
     verdict = verdict_grid(verdicts, runs)
-    sections = [Section(verdict.title, "verdict", [verdict])]
+    path = folder / "notes.md"
+    remarks = path.read_text(encoding="utf-8") if path.exists() else ""
+    sections = [Section(verdict.title, "verdict", [verdict], prose=prose(remarks))]
     for table in tables:
         models, variants = split(table)
         beside = ours_alone(grids.published_grid(models, published))
@@ -216,17 +244,18 @@ def make_publication(folder: Path, planned: Grid | None = None) -> dict[str, str
         commands_grid(runs, tables, folder.parent),
     ]
     sections += [Section(grid.title, grid.slug, [grid]) for grid in more if grid]
-    every_grid = [grid for section in sections for grid in section.grids]
-    report = formats.markdown_report(TITLE, LEAD, every_grid, left_out)
-    remarks = folder / "notes.md"
-    if remarks.exists():
-        report += f"\n{remarks.read_text(encoding='utf-8')}"
+    tables_of = [formats.markdown(grid, 2) for section in sections for grid in section.grids]
+    titles = [section.title for section in sections]
+    titles[1:1] = re.findall("^## (.*)", remarks, re.M)
+    contents = [f"- [{formats.markdown_text(t)}](#{formats.anchor(t)})" for t in titles]
+    parts = [f"{LEAD}\n", "\n".join(contents) + "\n", tables_of[0], remarks, *tables_of[1:]]
     files = {
-        "RESULTS.md": report,
-        "results.html": page(TITLE, LEAD.replace("`", ""), sections, left_out),
+        "RESULTS.md": formats.markdown_report(TITLE, parts, left_out, LEFT_OUT),
+        "results.html": page(TITLE, LEAD.replace("`", ""), sections, left_out, LEFT_OUT),
     }
     main = [table for table in tables if published.setting(table) == MAIN]
-    readme = [f"{verdict.notes[0]}\n", *(_line(v) for v in verdicts)]
+    usual = [run for table in main for name in IN_FIGURE for run in table.of(plain(table, name))]
+    readme = [f"{backbone_line(usual)} {BRIEF}\n", *(f"- {v.brief}" for v in verdicts)]
     for table in main[:1]:
         files["results/few_shot.svg"] = charts.standalone(main_figure(table, published))
         grid = main_grid(table, published)
@@ -234,7 +263,16 @@ def make_publication(folder: Path, planned: Grid | None = None) -> dict[str, str
     return files | {"readme": "\n".join(readme)}
 
 
-def _line(verdict: Verdict) -> str:
-    """A verdict as an item of a list."""
-    text = formats.markdown_text
-    return f"- {text(verdict.claim)}: **{text(verdict.in_words)}**. {text(verdict.reasons)}"
+def prose(remarks: str) -> str:
+    """Headings and lists of Markdown, with emphasis and code, as HTML."""
+    parts = []
+    for block in re.split(r"\n(?=- |#)|\n\n", remarks.strip()):
+        text = escape(" ".join(block.split()))
+        text = re.sub(r"\*(.+?)\*", r"<em>\1</em>", text)
+        text = re.sub(r"`(.+?)`", r"<code>\1</code>", text)
+        marks, _, rest = text.partition(" ")
+        parts.append(
+            {"##": f"<h3>{rest}</h3>", "-": f"<li>{rest}</li>"}.get(marks, f"<p>{text}</p>")
+        )
+    html = "\n".join(parts)
+    return re.sub(r"((?:<li>.*</li>\n?)+)", r"<ul>\1</ul>", html)

@@ -1,6 +1,7 @@
 """The published results in `datasets/published_results.csv`, matched to the rows of our tables."""
 
 import csv
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,6 +68,17 @@ class Published:
         """The published scores of a row, by model and metric."""
         horizon = "avg" if row.horizon == AVERAGE else row.horizon
         return self.values.get((self.setting(table), row.dataset, horizon), {})
+
+    def rows(
+        self, setting: str, models: Sequence[str], metric: str
+    ) -> dict[Row, tuple[float, ...]]:
+        """The published scores of models, by the rows that have them of all; without averages."""
+        found = {}
+        for (name, dataset, horizon), scores in self.values.items():
+            of_models = [scores.get(model, {}).get(metric) for model in models]
+            if name == setting and horizon != "avg" and None not in of_models:
+                found[Row(dataset, horizon)] = tuple(value.value for value in of_models)
+        return found
 
     def averages_match(self, table: Table, row: Row) -> bool:
         """Whether our average is over the horizons of the published one."""

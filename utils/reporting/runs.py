@@ -149,17 +149,23 @@ class Run:
         return None if fixed else self.arguments["seq_len"]
 
     @property
-    def backbone(self) -> str:
-        """Which weights of a GPT-2 the model is built on; empty for models without one."""
+    def weights(self) -> str:
+        """`random` or `pretrained` weights of GPT-2; empty for models without one."""
         given, described = self.trained_with, self.record.get("backbone") or {}
         if "llm" not in given.get("model_options", ()) and not described:
             return ""
-        ablation = given.get("llm_ablation", "none")
         weights = described.get("llm_weights", given.get("llm_weights", "pretrained"))
-        if "random" in (weights, ablation):
-            return "random"
-        if ablation != "none":
+        return "random" if given.get("llm_ablation") == "random" else weights
+
+    @property
+    def backbone(self) -> str:
+        """Which weights of a GPT-2 the model is built on: `random`, `pre-trained` with a
+        fingerprint, or `none` where other layers replace its blocks; empty for models without."""
+        if self.weights and self.trained_with.get("llm_ablation", "none") not in ("none", "random"):
             return "none"
+        if self.weights in ("", "random"):
+            return self.weights
+        described = self.record.get("backbone") or {}
         return f"pre-trained {described.get('fingerprint', '')[:8]}".strip()
 
     @cached_property

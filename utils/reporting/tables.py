@@ -9,7 +9,7 @@ import numpy as np
 
 from utils.files import file_name
 from utils.m4_summary import GROUPS, OTHERS, SCORES, PatternScores, summarise
-from utils.reporting.methods import name_methods
+from utils.reporting.methods import OF_ITS_OWN, name_methods
 from utils.reporting.runs import KINDS, Kind, Run
 from utils.reporting.statistics import mean_and_deviation
 
@@ -296,7 +296,7 @@ def stray_tables(by_conditions: dict[Conditions, list[Run]]) -> list[str]:
             usual = [part for part in main.differing() if part not in conditions.differing()]
             lines += [
                 f"{run.folder}: {', '.join(other) or 'features M, standardised'}, where most runs "
-                f"on {dataset} have {', '.join(usual) or 'not'}: in a table of its own"
+                f"on {dataset} have {', '.join(usual) or 'not'}: in a table {OF_ITS_OWN}"
                 for run in groups[conditions]
             ]
     return sorted(lines)

@@ -6,7 +6,7 @@ from math import sqrt
 
 import numpy as np
 
-from utils.reporting.methods import REPLACEMENTS, base_name
+from utils.reporting.methods import RANDOM_WEIGHTS, REPLACEMENTS, base_name
 from utils.reporting.published import Published
 from utils.reporting.tables import M4_ORDER, Row, Table
 
@@ -14,7 +14,7 @@ REPRODUCED, PARTLY, UNTESTED = "reproduced", "in part", "untested"
 NOT_REPRODUCED = "not reproduced"
 ONE_SEED = 0.01  # of the error: what one seed cannot tell apart
 MODEL, RIVALS = "CALF", ("PatchTST", "GPT4TS")
-RANDOM = f"{MODEL} (random weights)"
+RANDOM = f"{MODEL} ({RANDOM_WEIGHTS})"
 ENOUGH = 3  # seeds
 ALIGNMENT = ("output_w", "feature_w")  # loss weights
 # which of them are above 0
@@ -241,7 +241,7 @@ def plain(table: Table, model: str = MODEL) -> str | None:
 
 def is_plain(method: str, model: str = MODEL) -> bool:
     """Whether a method is the model itself, on any weights."""
-    return method in (model, f"{model} (random weights)")
+    return method in (model, f"{model} ({RANDOM_WEIGHTS})")
 
 
 def with_rivals(table: Table | None, rivals: Sequence[str], published: Published) -> Comparisons:

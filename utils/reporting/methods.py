@@ -8,6 +8,7 @@ from utils.reporting.runs import Run
 REPLACEMENTS = {  # of the blocks of GPT-2, by `--llm_ablation`
     "identity": "no blocks", "attention": "one attention layer", "transformer": "one new block",
 }  # fmt: skip
+RANDOM_WEIGHTS = "random weights"  # of GPT-2
 OF_ITS_OWN = "of its own"  # ends notes on runs that are set apart, not left out
 LOSS_WEIGHTS = ("task_w", "output_w", "feature_w")
 
@@ -65,7 +66,7 @@ def scope_of(run: Run, scope: str) -> tuple[str, ...]:
 def base_name(run: Run) -> str:
     """Name a model with the variants that make it another one."""
     used = run.configuration
-    variants = ["random weights"] if run.weights == "random" else []
+    variants = [RANDOM_WEIGHTS] if run.weights == "random" else []
     if (ablation := used.get("llm_ablation", "none")) not in ("none", "random"):
         variants.append(REPLACEMENTS.get(ablation, f"llm_ablation {ablation}"))
     words = "random" if used.get("word_embedding_path") == "random" else used.get("words", "pca")

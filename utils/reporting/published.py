@@ -48,6 +48,8 @@ class Published:
                     models.setdefault(line["model"], {})[line["metric"]] = Value(
                         float(line["value"]), line["checked_twice"], line["source"]
                     )
+            if not self.values:
+                raise ValueError("no lines")
         except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
             raise UserError(
                 f"{path}: damaged or absent; restore it, for instance by git checkout"

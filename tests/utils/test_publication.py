@@ -18,7 +18,6 @@ from utils.errors import UserError
 from utils.reporting import claims
 from utils.reporting.backbone import REAL_WORDS, backbone_line
 from utils.reporting.charts import Dot, dot_plot
-from utils.reporting.claims import NOT_REPRODUCED, PARTLY, REPRODUCED, UNTESTED, Verdict
 from utils.reporting.formats import anchor
 from utils.reporting.grids import ABSENT
 from utils.reporting.protocols import choice_grid, look_backs_grid, protocols_grid
@@ -27,6 +26,14 @@ from utils.reporting.published import Published
 from utils.reporting.runs import read_runs
 from utils.reporting.tables import make_tables
 from utils.reporting.variants import split, variants_grid
+from utils.reporting.verdicts import (
+    NOT_REPRODUCED,
+    PARTLY,
+    REPRODUCED,
+    RIVALS,
+    UNTESTED,
+    Verdict,
+)
 
 HORIZONS = (96, 192, 336, 720)
 
@@ -61,7 +68,7 @@ def leave(root: Path, model: str, errors: list[list[float]], **options) -> None:
 )
 def test_better_in_most_rows_and_worse_in_none(workdir, calf, verdict):
     leave(workdir, "CALF", calf)
-    for rival in claims.RIVALS:
+    for rival in RIVALS:
         leave(workdir, rival, [[0.40, 0.41]] * 4)
     found = verdicts(workdir)["CALF on all training rows"]
     assert found.verdict == verdict

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from utils.reporting.claims import MODEL
 from utils.reporting.runs import Run
+from utils.reporting.verdicts import MODEL
 
 FULL_SIZE = 768  # d_model of GPT-2
 # SHA-256, as `word_embeddings` gives it, of files with the components of GPT-2's own token table

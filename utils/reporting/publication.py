@@ -8,7 +8,7 @@ from pathlib import Path
 
 from utils.reporting import charts, figures, formats, grids
 from utils.reporting.backbone import backbone_line
-from utils.reporting.claims import MODEL, Verdict, judge, plain
+from utils.reporting.claims import judge, plain
 from utils.reporting.grids import ABSENT, Cell, Grid, number
 from utils.reporting.methods import OF_ITS_OWN
 from utils.reporting.page import Section, page
@@ -17,6 +17,7 @@ from utils.reporting.published import Published
 from utils.reporting.runs import KINDS, RECORD, Run, read_runs
 from utils.reporting.tables import Row, Table, make_tables, row_order
 from utils.reporting.variants import split, variants_grid
+from utils.reporting.verdicts import MODEL, Verdict
 
 TITLE = "Results"
 LEFT_OUT = "Left out"

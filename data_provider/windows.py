@@ -134,6 +134,11 @@ class WindowDataset(Dataset):
             return y
         return y[..., self.target : self.target + 1]
 
+    @property
+    def unit(self) -> Tensor:
+        """A standardised unit of each scored channel in original units, `[channels]`."""
+        return self.scored(torch.as_tensor(self.scaler.scale_)[None, None])[0, 0]
+
     def inverse_transform(self, y: Tensor) -> Tensor:
         """Undo the scaling of `y` `[.., channels]`, which has all channels or the scored ones."""
         scale = torch.as_tensor(self.scaler.scale_, dtype=y.dtype, device=y.device)

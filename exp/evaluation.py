@@ -68,7 +68,7 @@ class Evaluation:
     def predict_here(self, batch: Batch) -> Tensor:
         """Predict in this process alone, without changing the modes of the modules."""
         with self.autocast():
-            return self.objective.predict(batch)
+            return self.objective.predict(batch).float()  # as scores and files are
 
     def batches(self, windows: WindowSet, label: str | None = None) -> Iterator[Tensor]:
         """Iterate over all windows in order, in large batches, with a progress bar if labelled.

@@ -46,7 +46,7 @@ class ExpLongTermForecasting(ExpSeries):
         if args.is_training or not args.zero_shot:
             source = SeriesSource(args)
         self.source = test_source = SeriesSource(target_args(args)) if args.zero_shot else source
-        self.match_columns(test_source)
+        self.match_columns(test_source, source.columns if source else None)
         self.note_files(source, test_source)
         self.n_channels = len(test_source.columns)
         if args.level:
@@ -174,7 +174,8 @@ class ExpLongTermForecasting(ExpSeries):
             return None
         units = partial(self.units, windows)
         calibration = self.calibration(self.calibration_set)
-        return IntervalTest(self.args.level, calibration, windows.pred_len, units)
+        unit = self.calibration_set.unit
+        return IntervalTest(self.args.level, calibration, unit, windows.pred_len, units)
 
     def save_intervals(self, test: IntervalTest) -> dict[str, object]:
         """Write the intervals that were tested beside the results, and those of later forecasts,

@@ -53,7 +53,8 @@ def write_forecast(run: "ExpLongTermForecasting") -> None:
 
 
 def _intervals(run: "ExpLongTermForecasting") -> Intervals | None:
-    """Return the intervals of `--level`: those of the test, or else those beside the checkpoint."""
+    """Return the intervals of `--level`: those of the test, or else those beside the checkpoint; in
+    the units of the forecast, whose scaler may be another one."""
     if not run.args.level:
         return None
     found = run.intervals
@@ -66,7 +67,7 @@ def _intervals(run: "ExpLongTermForecasting") -> Intervals | None:
             "are no intervals beside the checkpoint: leave --level out, or train with it"
         )
     check_levels(run.args.level, found)
-    return found
+    return found.in_unit(run.tail.unit)
 
 
 def _draw(

@@ -12,7 +12,7 @@ a local spread); Romano et al., Conformalized Quantile Regression, 2019 (both ta
 
 import sys
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil, floor
 from pathlib import Path
 
@@ -56,11 +56,14 @@ class Intervals:
         quantiles: `[probabilities, steps, channels]`, of truth minus forecast, for `PROBABILITIES`.
         least: added to the spread of a look-back, `[channels]`, in units of the model's input.
         windows: of the calibration.
+        unit: of the model's input there, in original units, `[channels]`; None if it is that of all
+            forecasts.
     """
 
     quantiles: Tensor
     least: Tensor
     windows: int
+    unit: Tensor | None = None
 
     @classmethod
     def calibrate(cls, windows: Iterable[tuple[Tensor, Tensor, Tensor]]) -> "Intervals":
@@ -74,7 +77,7 @@ class Intervals:
 
     @classmethod
     def with_errors(
-        cls, windows: Iterable[tuple[Tensor, Tensor, Tensor]]
+        cls, windows: Iterable[tuple[Tensor, Tensor, Tensor]], unit: Tensor | None = None
     ) -> tuple["Intervals", Tensor]:
         """Calibrate, and return also the errors in units of their spread, `[windows, steps,
         channels]`."""
@@ -86,11 +89,19 @@ class Intervals:
         least = LEAST * spreads.mean(dim=0)
         least[least == 0] = 1.0  # constant channels
         errors = errors / (spreads + least)[:, None]
-        return cls(quantiles(errors), least, len(errors)), errors
+        return cls(quantiles(errors), least, len(errors), unit), errors
+
+    def in_unit(self, unit: Tensor) -> "Intervals":
+        """Return the intervals of forecasts by another scaler, whose unit this is, `[channels]`."""
+        if self.unit is None:
+            return self
+        return replace(self, least=(self.least * (self.unit / unit)).to(self.least), unit=unit)
 
     def save(self, path: Path) -> None:
         """Write a file that `load` reads."""
         tensors = {"quantiles": self.quantiles, "least": self.least}
+        if self.unit is not None:
+            tensors["unit"] = self.unit
         save_tensors(path, tensors, {"calibration_windows": self.windows})
 
     @classmethod
@@ -102,7 +113,8 @@ class Intervals:
         """
         saved = read_checkpoint(path)
         windows = saved.metadata["calibration_windows"]
-        return cls(saved.state["quantiles"], saved.state["least"], windows)
+        state = saved.state  # files of earlier versions have no unit
+        return cls(state["quantiles"], state["least"], windows, state.get("unit"))
 
     def scale(self, x: Tensor) -> Tensor:
         """Units of errors, `[batch, 1, channels]`, by look-backs `[batch, seq_len, channels]`."""
@@ -191,7 +203,7 @@ class Recalibration:
     """
 
     def __init__(self, first: Intervals, errors: Tensor):
-        self.least, self.steps = first.least, errors.shape[1]
+        self.first, self.steps = first, errors.shape[1]
         size = max(1, min(RECENT, MAX_VALUES // errors[0].numel()))
         self.every = max(1, len(errors) // size)
         self.errors = errors[:: self.every]
@@ -199,7 +211,7 @@ class Recalibration:
 
     def intervals(self) -> Intervals:
         """Return the intervals of the next forecasts."""
-        return Intervals(quantiles(self.errors), self.least, len(self.errors))
+        return replace(self.first, quantiles=quantiles(self.errors), windows=len(self.errors))
 
     def add(self, errors: Tensor) -> None:
         """Add the errors of the windows that follow. Those whose last step has passed when the next
@@ -268,17 +280,19 @@ class IntervalTest:
 
     Args:
         levels: in %. calibration: batches of validation windows, see `Intervals.calibrate`.
-        steps: of a forecast. units: see `IntervalScores`.
+        unit: of the model's input, see `Intervals`. steps: of a forecast.
+        units: see `IntervalScores`.
     """
 
     def __init__(
         self,
         levels: Iterable[float],
         calibration: Iterable[tuple[Tensor, Tensor, Tensor]],
+        unit: Tensor,
         steps: int,
         units: Callable[[Tensor], Tensor],
     ):
-        self.intervals, errors = Intervals.with_errors(calibration)
+        self.intervals, errors = Intervals.with_errors(calibration, unit)
         self.steps = steps
         self.fixed, self.renewed = (IntervalScores(levels, steps, units) for _ in range(2))
         self.recalibration = Recalibration(self.intervals, errors)

@@ -1,6 +1,7 @@
 """What the tasks on sliding windows of a CSV have in common."""
 
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pandas as pd
@@ -51,10 +52,16 @@ class ExpSeries(ExpBasic):
         x_mark, y_mark = windows.batch_marks(index)
         return replace(batch, x_mark=x_mark, y_mark=y_mark)
 
-    def match_columns(self, source: SeriesSource) -> None:
-        """Order the channels as in the checkpoint's training, or warn that they are different;
-        in a zero-shot test they usually are."""
-        trained = self.checkpoint.metadata.get("columns") if self.checkpoint else None
+    def match_columns(self, source: SeriesSource, trained: Sequence[str] | None = None) -> None:
+        """Order the channels as in the training, or warn that they are different; in a zero-shot
+        test they usually are.
+
+        Args:
+            source: of the test. trained: the channels of the training; by default those of the
+                checkpoint.
+        """
+        if self.checkpoint is not None:
+            trained = self.checkpoint.metadata.get("columns")
         if trained is None:
             return
         if sorted(trained) == sorted(source.columns):

@@ -139,7 +139,8 @@ class Shared(ModelHubMixin, library_name="calf", tags=["time-series-forecasting"
         with forecaster.output(), TemporaryDirectory(prefix="forecaster-") as folder:
             args.checkpoints = folder
             forecaster.run = ExpPanel(args, Path(folder), saved=checkpoint)
-        forecaster.intervals = _intervals(checkpoint)
+        found = _intervals(checkpoint)
+        forecaster.intervals = found and found.in_unit(torch.from_numpy(forecaster.run.scaling.std))
         return forecaster
 
 

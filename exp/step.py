@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils import get_total_norm
 from torch.optim import Adam
 
@@ -150,6 +151,7 @@ class TrainStep:
         signals: which signals any process received, reduced with the last gradients; None for a
             single process.
         gradient_norms: sum over the updates of an epoch, `[1]` on the device.
+        statistics: of batch normalisation, which a skipped step must not change.
     """
 
     objective: Objective
@@ -163,6 +165,8 @@ class TrainStep:
     def __post_init__(self) -> None:
         device = self.guard.skipped.device
         self.gradient_norms = torch.zeros(1, dtype=torch.float64, device=device)
+        modules = self.objective.model.modules()
+        self.statistics = [v for m in modules if isinstance(m, _BatchNorm) for v in m.buffers()]
 
     def gradients(self, batch: Batch, *where: int) -> Tensor:
         """Compute the gradients of a batch over all micro-batches and processes.
@@ -192,16 +196,20 @@ class TrainStep:
         return losses
 
     def __call__(self, batch: Batch, *where: int) -> Tensor:
-        """Take a step; its update is skipped if loss or gradient is not finite.
+        """Take a step; its update, also that of running statistics, is skipped if loss or gradient
+        is not finite.
 
         Returns:
             The losses, as from `gradients`; zeros if the update was skipped.
         """
+        before = [values.clone() for values in self.statistics]
         losses = self.gradients(batch, *where)
         frozen = self.guard.frozen()
         nonfinite = self.optimisers.step(losses[0], frozen)
         self.guard.record(where[-1], nonfinite)
         skipped = nonfinite | frozen
+        for values, earlier in zip(self.statistics, before, strict=True):
+            values.copy_(torch.where(skipped, earlier, values))
         # half precision's scaler skips updates of infinite gradients by itself
         norm = self.optimisers.gradient_norm
         self.gradient_norms += torch.where(skipped | ~torch.isfinite(norm), 0.0, norm)

@@ -1,6 +1,7 @@
 """Models on a frozen GPT-2 as the training loop sees them."""
 
 import hashlib
+import re
 from collections.abc import Mapping
 from copy import copy
 from dataclasses import asdict
@@ -23,6 +24,7 @@ from utils.losses import CALFLoss
 from utils.word_embeddings import DEFAULT_PATH, NO_FILE, require_word_embeddings
 
 PROJECTION_LEARNING_RATE = 1e-4
+DIGEST = re.compile(r"SHA-256 (\w+)")  # in the description of a file of word embeddings
 WORD_TABLE = "in_layer.word_embedding"  # in checkpoints
 
 
@@ -96,6 +98,11 @@ class FrozenBackbone(Objective):
         if ours != theirs:
             raise UserError(
                 f"{path}: training began with another backbone: --resume needs the same --llm"
+            )
+        ours, theirs = (DIGEST.findall(n.get("word_embeddings", "")) for n in (self.notes, notes))
+        if ours != theirs:
+            raise UserError(
+                f"{path}: training began with other word embeddings: --resume needs the same file"
             )
 
 

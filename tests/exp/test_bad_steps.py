@@ -152,6 +152,17 @@ def everything(run: ExpBasic) -> list[torch.Tensor]:
     return [tensor.detach().clone() for tensor in tensors]
 
 
+@pytest.mark.parametrize("interval", [1, 50])
+def test_running_statistics_are_left_alone(small_data, workdir, interval):
+    """Those of batch normalisation, which the forward pass of a bad step updates."""
+    run = experiment(LONG, small_data, "--model", "PatchTST", "--skip_bad_steps", "1")
+    run.guard.interval = interval
+    spoil_data(run, {(1, 3)})
+    run.train()
+    assert all(values.isfinite().all() for values in run.objective.model.buffers())
+    assert all(np.isfinite(epoch.validation) for epoch in run.progress.history)
+
+
 def test_one_too_many(small_data, workdir):
     run = experiment(LONG, small_data, "--skip_bad_steps", "2")
     spoil_loss(run, {(1, 3), (1, 4), PLACE})

@@ -76,6 +76,14 @@ def test_every_task(small_data, workdir, refused, results, model, task):
     assert len(record["epochs"]) == (model in TRAINED)
 
 
+@pytest.mark.parametrize("task", ["long_term_forecast", "short_term_forecast", "imputation"])
+def test_half_precision_of_a_model_that_returns_it(small_data, workdir, results, task):
+    """Scores and files are float32."""
+    assert main(command(task, small_data, "DLinear", "--train_epochs", "1", "--amp", "bf16")) == 0
+    record = json.loads((results() / "run.json").read_text())
+    assert all(np.isfinite(value) for value in record["scores"].values())
+
+
 @pytest.mark.parametrize("model", TRAINED)
 def test_interrupted_and_resumed(small_data, tmp_path, monkeypatch, model):
     """To the same bytes: parameters, buffers, moments."""

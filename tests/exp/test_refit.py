@@ -10,6 +10,8 @@ from sklearn.preprocessing import StandardScaler
 
 from exp.checkpoint import read_checkpoint
 from exp.exp_long_term_forecasting import ExpLongTermForecasting
+from exp.forecast import main as forecast_main
+from exp.intervals import INTERVALS, Intervals
 from exp.refit import ExpRefit
 from run import main
 from tests.exp.small_runs import Killed, argv, once_at, raises
@@ -87,6 +89,40 @@ def test_the_forecast_is_that_of_the_refit(refitted, workdir, monkeypatch, capsy
         assert same == (name == "refit")
         assert ("trained on all rows" in capsys.readouterr().err) == (name == "refit")
         found.unlink()
+
+
+def growing(folder: Path) -> Path:
+    """A file whose later rows vary more than its training rows, so that scalers differ."""
+    table = pd.read_csv(folder / "made_up.csv")
+    table.iloc[-ROWS // 4 :, 1:] *= 3
+    table.to_csv("growing.csv", index=False)
+    return Path("growing.csv")
+
+
+def test_intervals_are_in_the_units_of_the_refit(small_data, workdir):
+    """Their least spread is one of the first training's standardised values."""
+    path = growing(small_data)
+    more = ("--root_path", ".", "--data_path", path.name, "--refit", "--level", "80")
+    assert main(line(small_data, *more, "--train_epochs", "1")) == 0
+    found = of_folder(workdir)
+    intervals = Intervals.load(found["refit"].path.with_name(INTERVALS))
+    columns = found["refit"].metadata["columns"]
+    units = [np.array(found[name].metadata["scaler"]["scale"]) for name in ("first", "refit")]
+    assert (units[1] > 1.2 * units[0]).all()
+    rows = pd.read_csv(path)[columns].to_numpy()[-(WINDOW - 8) :]
+    spread = rows.std(axis=0) + intervals.least.numpy() * units[0]
+    below, above = (intervals._errors(p).numpy() for p in (0.1, 0.9))
+    table = found["forecast"]
+    for number, name in enumerate(columns):
+        for bound, errors in (("lo", below), ("hi", above)):
+            expected = table[name] + errors[:, number] * spread[number]
+            limit = np.minimum if bound == "lo" else np.maximum
+            expected = limit(expected, table[name])
+            np.testing.assert_allclose(table[f"{name}-{bound}-80"], expected, rtol=1e-4, atol=1e-4)
+    forecast = ["--input", str(path), "--output", "again.csv", "--level", "80"]
+    assert forecast_main(["--checkpoint", str(found["refit"].path), *forecast]) == 0
+    again = pd.read_csv("again.csv")
+    np.testing.assert_allclose(again["OT-hi-80"], table["OT-hi-80"], rtol=1e-4)
 
 
 @pytest.mark.parametrize("refit", [False, True])

@@ -11,6 +11,7 @@ import threading
 from pathlib import Path
 
 import pytest
+import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
@@ -495,17 +496,24 @@ def test_a_project_that_was_moved(small_data, tmp_path, monkeypatch, reference, 
     assert f"--root_path {after / 'data'}, not {before / 'data'}" in capsys.readouterr().err
 
 
-def test_a_state_of_another_gpt2(small_data, stopped, refused, tmp_path):
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("model.safetensors", "another backbone"), ("words.pt", "other word embeddings")],
+)
+def test_a_state_of_another_gpt2(small_data, stopped, refused, tmp_path, name, message):
     other = tmp_path / "data"
     shutil.copytree(small_data, other)
-    path = other / "gpt2" / "model.safetensors"
-    save_file({name: value + 1e-3 for name, value in load_file(path).items()}, path)
+    path = other / "gpt2" / name
+    if name == "words.pt":
+        torch.save(torch.load(path) + 1e-3, path)
+    else:
+        save_file({key: value + 1e-3 for key, value in load_file(path).items()}, path)
     (stopped.state.parent / "manifest.json").unlink()  # as a folder of an earlier version
     notes = {"root_path": str(other), "llm": str(other / "gpt2")}
     arguments = read_checkpoint(stopped.state).metadata["arguments"] | notes
-    for name in ("state.safetensors", "checkpoint.safetensors"):
-        rewrite(stopped.state.with_name(name), arguments)
-    assert "another backbone" in refused(argv(LONG, other, "--resume"))
+    for file in ("state.safetensors", "checkpoint.safetensors"):
+        rewrite(stopped.state.with_name(file), arguments)
+    assert message in refused(argv(LONG, other, "--resume"))
 
 
 def rewrite(path: Path, arguments: dict) -> None:

@@ -203,6 +203,24 @@ def test_zero_shot(workdir, command, newest, synthetic_csv):
     assert record["scores"]["mse"] == pytest.approx(plain["scores"]["mse"], rel=1e-4)
 
 
+def test_zero_shot_tests_have_the_channels_in_the_order_of_the_training(
+    workdir, command, newest, synthetic_csv
+):
+    """Also in the run that trains, which otherwise tests another model than its checkpoint."""
+    table = pd.read_csv(synthetic_csv)
+    table.to_csv(workdir / "made_up.csv", index=False)
+    table[["date", *table.columns[:0:-1]]].to_csv(workdir / "other.csv", index=False)
+    more = ("--zero_shot", "1", "--target_data", "other", "--root_path", ".", "--target", "OT")
+    assert main(command(*more)) == 0
+    trained = json.loads((newest() / "run.json").read_text())
+    (checkpoint,) = workdir.glob("checkpoints/*/checkpoint.safetensors")
+    again = command(*more, "--is_training", "0", "--checkpoint", str(checkpoint), "--des", "again")
+    assert main(again) == 0
+    tested = json.loads((newest() / "run.json").read_text())
+    assert tested["setting"] != trained["setting"]
+    assert tested["scores"] == trained["scores"]
+
+
 def test_fewer_windows_than_the_batch(workdir, command, capsys):
     experiment = ExpLongTermForecasting(parse_args(command("--batch_size", "4096")))
     assert "one batch of 389" in capsys.readouterr().out

@@ -43,9 +43,9 @@ def row_and_line(source: Path | str, row: int) -> str:
 
 def how_to_fill(source: Path | str) -> str:
     """Name the option that fills gaps of a file, or the argument for a frame in memory."""
-    return (
-        "fill='linear' or 'ffill'" if isinstance(source, str) else "--fill_missing linear or ffill"
-    )
+    if isinstance(source, str):
+        return "fill_missing='linear' or 'ffill'"
+    return "--fill_missing linear or ffill"
 
 
 def and_more(count: int, what: str = "in the file") -> str:

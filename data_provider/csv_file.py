@@ -1,5 +1,6 @@
 """Read a CSV of time series and validate it."""
 
+import codecs
 import contextlib
 import csv
 import re
@@ -232,8 +233,13 @@ def read_frame(path: Path, **options: object) -> pd.DataFrame:
 
 def _csv(path: Path, **options: object) -> "pd.DataFrame | TextFileReader":
     with path.open("rb") as file:
-        if b"\0" in file.read(4096):
-            raise UserError(f"{path}: not a text file, or one in UTF-16: save it as UTF-8")
+        beginning = file.read(2**16)
+    if b"\0" in beginning:
+        raise UserError(f"{path}: not a text file, or one in UTF-16: save it as UTF-8")
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(beginning)
+    except UnicodeDecodeError:
+        raise UserError(f"{path}: not in UTF-8: save it as UTF-8") from None
     return pd.read_csv(
         path,
         encoding="utf-8-sig",

@@ -198,7 +198,7 @@ def panel_from_wide(
         values = _numbers(
             frame[name],
             lambda row, name=name: f"{FRAME}: series {name}, {_row(row)}",
-            "; drop the column, or name those that are series by channels=",
+            "; drop the column",
         )
         series.append(_Series(name, values[order], order, "", *calendar))
     return _panel(series, times, freq, fill, panel)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from utils.command_line import Parser, guarded, real, whole
 from utils.errors import UserError
-from utils.files import require_file, whole_file
+from utils.files import require_file, require_picture, whole_file
 from utils.launch import world
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def parse(argv: list[str] | None = None) -> Namespace:
     parser.add_argument(
         "--output", required=True, help="CSV or Parquet by its ending; a folder if --input is one"
     )
-    percent = real(below=100, open_below=True)
+    percent = real(most=99, open_below=True)
     parser.add_argument(
         "--level", type=percent, nargs="+", help="of prediction intervals, in %%, as 80 95"
     )
@@ -226,6 +226,8 @@ def table_writer(path: Path) -> "Iterator[Callable[[pd.DataFrame], None]]":
 
 def run(args: Namespace) -> None:
     """Forecast all files, or this process's share of them."""
+    if args.plot:
+        require_picture(Path(args.plot))
     pairs = [{"input": str(source), "output": str(target)} for source, target in files(args)]
     if args.engine == "ray":
         results = shared_out_by_ray(args, pairs)

@@ -24,11 +24,12 @@ from exp.forecast_tables import (
     first_steps,
     recent,
 )
-from exp.intervals import bounds_of
+from exp.intervals import PROBABILITIES, bounds_of
 from exp.panel import ExpPanel
 from exp.predictor import Predictor
 from exp.sharing import Shared
 from utils.errors import UserError
+from utils.files import require_picture
 from utils.interrupts import Interrupted
 
 
@@ -165,6 +166,7 @@ class CALFForecaster(Shared, Predictor):
         """
         from utils.plots import plot_future  # takes a second to import
 
+        require_picture(Path(path))
         levels = (self.level if level is None else level) or ()
         panel, steps = self.panel_of(df), check_steps(h, self.h)
         outputs = {
@@ -240,8 +242,9 @@ class CALFForecaster(Shared, Predictor):
             looks, forecasts = run.forecast(self.long_enough(panel))
         outputs = {"predictions": forecasts}
         for level in quantile_levels:
-            if not 0 < level < 1:
-                raise UserError(f"quantile_levels: {level} is not between 0 and 1")
+            if not PROBABILITIES[0] <= level <= PROBABILITIES[-1]:
+                limits = f"{PROBABILITIES[0]} and {PROBABILITIES[-1]}"
+                raise UserError(f"quantile_levels: {level} is not between {limits}")
             outputs[str(level)] = self.calibration().quantile(forecasts, looks, level)
         outputs = {name: run.unscaled(panel, values) for name, values in outputs.items()}
         table = form.table(panel, outputs, steps, self.freq)

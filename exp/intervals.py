@@ -27,6 +27,7 @@ PROBABILITIES = (
     0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5,
     0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 0.975, 0.99, 0.995,
 )  # fmt: skip
+HIGHEST_LEVEL = 99  # in %, whose probabilities are the first and the last of these
 INTERVALS = "intervals.safetensors"  # file beside the results
 LEAST = 0.25  # of the mean spread of a channel, added to each: constant windows have none
 MAX_VALUES = 2**26  # errors that are kept for calibration
@@ -154,11 +155,11 @@ def check_levels(levels: Iterable[float], intervals: Intervals) -> None:
     """Check levels in %, and warn of one that the calibration has too few windows for.
 
     Raises:
-        UserError: a level is not between 0 and 100.
+        UserError: a level is not above 0 and up to `HIGHEST_LEVEL`.
     """
     for level in levels:
-        if not 0 < level < 100:
-            raise UserError(f"level={level}: give it in %, between 0 and 100")
+        if not 0 < level <= HIGHEST_LEVEL:
+            raise UserError(f"level={level}: give it in %, above 0 and up to {HIGHEST_LEVEL}")
         if not intervals.enough_for(level):
             print(
                 f"warning: a level of {level:g} % needs {windows_needed(level)} validation "

@@ -46,16 +46,18 @@ class Predictor(Parameters):
         self, panel: Panel, levels: Sequence[float] | None, recalibrate: bool = False
     ) -> dict[str, np.ndarray]:
         """Forecast a panel: `[tables, h, channels]` in original units, by column of a table."""
+        if isinstance(levels, int | float | str):
+            raise UserError(f"level={levels}: give a list, such as [80, 95]")
         panel, run = self.long_enough(panel), self.run
         with self.output():
             looks, forecasts = run.forecast(panel)
-            found = {self.model: forecasts}
-            if levels:
-                intervals = self.calibration(panel if recalibrate else None)
-                check_levels(levels, intervals)
-                for level in levels:
-                    bounds = intervals.bounds(forecasts, looks, level)
-                    found |= dict(zip(bounds_of(self.model, level), bounds, strict=True))
+            intervals = self.calibration(panel if recalibrate else None) if levels else None
+        found = {self.model: forecasts}
+        if intervals is not None:
+            check_levels(levels, intervals)  # whose warnings do not depend on `verbose`
+            for level in levels:
+                bounds = intervals.bounds(forecasts, looks, level)
+                found |= dict(zip(bounds_of(self.model, level), bounds, strict=True))
         return {name: run.unscaled(panel, values) for name, values in found.items()}
 
     def calibration(self, panel: Panel | None = None) -> Intervals:

@@ -150,7 +150,7 @@ def main(argv: list[str] | None = None) -> int:
         if args.add:
             target = ROOT / "docs" / "results" / args.add
             count = collect(Path(args.results or "results"), target, options)
-            print(f"docs/results/{args.add}: {count} records")
+            print(f"{args.add}: {count} records in docs/results")
         for path, content in pages(ROOT).items():
             write_report({path.name: content}, path.parent)
             print(path.relative_to(ROOT))

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 CHECKPOINT = "checkpoint.safetensors"  # in the folder of a training
 METADATA_KEY = "calf"  # of the notes in our checkpoints
+PICTURES = (".png", ".pdf", ".svg")
 LONGEST_HEADER = 100_000_000  # bytes, of a safetensors file, by its format
 LONGEST_NAME = 255  # bytes, on all usual file systems
 
@@ -95,6 +96,16 @@ def require_file(path: Path, what_to_do: str) -> None:
         raise UserError(f"{path}: a folder, not a file; {what_to_do}")
     if not path.is_file():
         raise UserError(f"{path}: no such file; {what_to_do}")
+
+
+def require_picture(path: Path) -> None:
+    """Check that the suffix of a file is that of a picture.
+
+    Raises:
+        UserError: it is not.
+    """
+    if path.suffix.lower() not in PICTURES:
+        raise UserError(f"{path}: give the name of a picture: {', '.join(PICTURES)}")
 
 
 def require_model_folder(llm: str) -> None:

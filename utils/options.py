@@ -226,7 +226,7 @@ def add_own_options(parser: argparse.ArgumentParser) -> None:
     )
     own.add_argument(
         "--level",
-        type=real(below=100, open_below=True),
+        type=real(most=99, open_below=True),
         nargs="+",
         metavar="PERCENT",
         help="prediction intervals of these levels, as 80 95, by split conformal prediction from "

@@ -269,8 +269,8 @@ def _table(content: object, known: set[str], what: str) -> dict:
 
 def _seeds(table: Mapping, what: str) -> list[int]:
     seeds = table.get("seeds", [])
-    if not isinstance(seeds, list) or not all(type(seed) is int for seed in seeds):
-        raise UserError(f"seeds of {what}: give a list of integers")
+    if not isinstance(seeds, list) or not all(type(s) is int and 0 <= s < 2**31 for s in seeds):
+        raise UserError(f"seeds of {what}: give a list of integers from 0 to {2**31 - 1}")
     return seeds
 
 

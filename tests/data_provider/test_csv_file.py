@@ -290,3 +290,10 @@ def test_season(tmp_path, first, step, season):
     dates = range(first, first + 30) if whole else pd.date_range(first, periods=30, freq=step)
     pd.DataFrame({"date": dates, "x": range(30)}).to_csv(tmp_path / "x.csv", index=False)
     assert season_length(read_series(tmp_path / "x.csv")) == season
+
+
+def test_text_in_another_encoding_is_refused(tmp_path):
+    """Its names would be others in the results."""
+    path = write(tmp_path, "date,größe\n2020-01-01,1\n", "latin-1")
+    with pytest.raises(UserError, match="not in UTF-8: save it as UTF-8"):
+        read_series(path)

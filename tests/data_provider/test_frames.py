@@ -217,7 +217,11 @@ GOOD = long({"a": DAYS, "b": DAYS})
         (GOOD.assign(y="1.5"), {}, ["series a", "column y", "to_numeric"]),
         (GOOD.assign(y=True), {}, ["series a", "column y", "astype(int)"]),
         (GOOD.assign(y=GOOD["ds"]), {}, ["series a", "column y", "not a number"]),
-        (spoilt("y", 25, np.nan), {}, ["series b, column y, row 26 (iloc 25)", "missing", "fill="]),
+        (
+            spoilt("y", 25, np.nan),
+            {},
+            ["series b, column y, row 26 (iloc 25)", "missing", "fill_missing="],
+        ),
         (spoilt("y", 25, -np.inf), {}, ["series b", "column y", "infinite"]),
         (spoilt("y", 25, 1e31), {}, ["series b", "column y", "too large"]),
         (spoilt("y", 25, 1e31), {"fill": "ffill"}, ["series b", "column y", "too large"]),
@@ -253,7 +257,7 @@ def test_refused(frame, options, expected):
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        ({"a": "x"}, ["series a", "row 1 (iloc 0)", "'x'", "channels="]),
+        ({"a": "x"}, ["series a", "row 1 (iloc 0)", "'x'", "drop the column"]),
         ({"a": [1.0] * 19 + [np.nan]}, ["series a", "row 20 (iloc 19)", "missing"]),
         ({"b": True}, ["series b", "astype(int)"]),
         ({"date": [*DAYS[:19], DAYS[3]]}, ["duplicate timestamp 2024-01-04"]),

@@ -47,6 +47,26 @@ def calf(small_gpt2) -> dict:
                     "train_epochs": 1, "batch_size": 64}  # fmt: skip
 
 
+def test_levels_and_pictures_that_can_not_be(wide, capsys):
+    """One line each; and a warning does not depend on `verbose`."""
+    forecaster = CALFForecaster(h=8, model="LastValue", input_size=24, level=[80])
+    forecaster.fit(wide.iloc[:120], val_size=20)
+    for level in (80, "80"):
+        with pytest.raises(UserError, match=r"give a list, such as \[80, 95\]"):
+            forecaster.predict(level=level)
+    with pytest.raises(UserError, match=r"x\.bmp: give the name of a picture: \.png"):
+        forecaster.plot("x.bmp")
+    with pytest.raises(UserError, match=r"not between 0\.005 and 0\.995"):
+        forecaster.predict_df(
+            wide.rename(columns={"date": "timestamp"}).melt("timestamp", None, "item_id", "target"),
+            quantile_levels=[0.999],
+        )
+    forecaster.verbose = False
+    capsys.readouterr()
+    forecaster.predict(level=[95])
+    assert "needs 39 validation windows" in capsys.readouterr().err
+
+
 def test_trains_as_run_does(wide, synthetic_csv, small_gpt2, calf, workdir):
     forecaster = CALFForecaster(h=8, **calf).fit(wide.iloc[:540], val_size=60)
     assert main([

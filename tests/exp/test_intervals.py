@@ -34,6 +34,15 @@ def windows(count: int, seed: int = 0, channels: int = 2) -> tuple[torch.Tensor,
     return x, pred, true
 
 
+@pytest.mark.parametrize("level", [0, 99.5, 100])
+def test_levels_beyond_the_stored_quantiles_are_refused(level):
+    """They would silently be those of 99 %."""
+    found = Intervals(torch.zeros(len(PROBABILITIES), 1, 1), torch.ones(1), 5000)
+    with pytest.raises(UserError, match="up to 99"):
+        check_levels([level], found)
+    check_levels([99], found)
+
+
 @pytest.mark.parametrize("count", [9, 19, 200])
 def test_quantiles_are_conformal(count):
     errors = np.random.default_rng(3).normal(size=count)

@@ -24,7 +24,7 @@ from exp.resume import TrainingState
 from exp.step import Optimisers, TrainStep
 from exp.stopping import Stopping
 from exp.tracking import Tracker, epoch_record
-from models.interface import DataShape
+from models.interface import DataShape, Objective
 from models.registry import objective_class
 from utils.batch import Batch
 from utils.errors import UserError
@@ -81,9 +81,12 @@ class ExpBasic(ABC):
         self.folders = self.make_folders(trained, writes and self.processes.rank == 0)
         self.tracker = Tracker(self.folders, args.tensorboard, self.score_name)
         self.prepare_data()
-        self.folders.check_writable()
+        with self.folders.writable():
+            self._build(objective_type)
 
-        # the model and its device
+    def _build(self, objective_type: type[Objective]) -> None:
+        """Make the model and, for a training, what trains it."""
+        args, device = self.args, self.device
         if self.checkpoint is not None:
             stored = (self.checkpoint.state, self.checkpoint.metadata)
             args = objective_type.take_from_checkpoint(args, *stored)
@@ -98,7 +101,6 @@ class ExpBasic(ABC):
         if not args.is_training:
             return
 
-        # training
         per_step = args.batch_size * args.accumulate
         self.order = TrainingOrder(len(self.train_set), per_step, device, self.seed, self.drop_last)
         rules = self.published_rules if self.published else SOUND

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from numbers import Integral
 
 import numpy as np
 import pandas as pd
@@ -154,6 +155,6 @@ def check_steps(asked: int | None, trained: int) -> int:
         UserError: more than the model was trained for, or none.
     """
     steps = trained if asked is None else asked
-    if not 0 < steps <= trained:
+    if not isinstance(steps, Integral) or not 0 < steps <= trained:
         raise UserError(f"h={steps}: this model was trained for 1 to {trained} steps")
     return steps

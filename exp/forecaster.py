@@ -8,6 +8,7 @@ forecast = forecaster.predict()    # unique_id, ds, CALF, CALF-lo-80, CALF-hi-80
 """
 
 from collections.abc import Sequence
+from numbers import Integral
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -202,6 +203,9 @@ class CALFForecaster(Shared, Predictor):
         Returns:
             `unique_id, ds, cutoff, CALF, …, y`, long.
         """
+        for name, count in (("n_windows", n_windows), ("step_size", step_size)):
+            if not isinstance(count, Integral) or count < 1:
+                raise UserError(f"{name}={count}: give a whole number from 1")
         self.form = Form(id_col, time_col, target_col)
         panel, found = self.read(df, self.panel), []
         for window in range(n_windows):

@@ -57,8 +57,7 @@ class Intervals:
         quantiles: `[probabilities, steps, channels]`, of truth minus forecast, for `PROBABILITIES`.
         least: added to the spread of a look-back, `[channels]`, in units of the model's input.
         windows: of the calibration.
-        unit: of the model's input there, in original units, `[channels]`; None if it is that of all
-            forecasts.
+        unit: of the model's input there, in original units, `[channels]`; None: of all forecasts.
     """
 
     quantiles: Tensor
@@ -94,15 +93,13 @@ class Intervals:
 
     def in_unit(self, unit: Tensor) -> "Intervals":
         """Return the intervals of forecasts by another scaler, whose unit this is, `[channels]`."""
-        if self.unit is None:
-            return self
-        return replace(self, least=(self.least * (self.unit / unit)).to(self.least), unit=unit)
+        factor = 1.0 if self.unit is None else self.unit / unit
+        return replace(self, least=(self.least * factor).to(self.least), unit=unit)
 
     def save(self, path: Path) -> None:
         """Write a file that `load` reads."""
-        tensors = {"quantiles": self.quantiles, "least": self.least}
-        if self.unit is not None:
-            tensors["unit"] = self.unit
+        tensors = {"quantiles": self.quantiles, "least": self.least, "unit": self.unit}
+        tensors = {name: tensor for name, tensor in tensors.items() if tensor is not None}
         save_tensors(path, tensors, {"calibration_windows": self.windows})
 
     @classmethod
@@ -114,7 +111,7 @@ class Intervals:
         """
         saved = read_checkpoint(path)
         windows = saved.metadata["calibration_windows"]
-        state = saved.state  # files of earlier versions have no unit
+        state = saved.state  # of earlier versions without a unit
         return cls(state["quantiles"], state["least"], windows, state.get("unit"))
 
     def scale(self, x: Tensor) -> Tensor:

@@ -34,6 +34,8 @@ class Shared(ModelHubMixin, library_name="calf", tags=["time-series-forecasting"
 
     def save(self, path: str | Path) -> None:
         """Write the forecaster into a folder; see `save_pretrained`."""
+        if Path(path).is_file():
+            raise UserError(f"{path}: a file, not a folder; give the folder to write")
         self.save_pretrained(path)
 
     @classmethod

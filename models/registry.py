@@ -125,6 +125,20 @@ def _read_of_configs(node: ast.AST, called: set[str]) -> str | None:
     return name if of_self and owner.attr in called else None
 
 
+def refusal_of(name: str) -> str:
+    """Say why a file in the folder of models is no model; empty if there is no such file."""
+    path = FOLDER / f"{name}.py"
+    if not name.isidentifier() or not path.is_file():
+        return ""
+    try:
+        ast.parse(path.read_text(encoding="utf-8"))
+    except SyntaxError as error:
+        return f"{model_file(name)}, line {error.lineno}: {error.msg}"
+    except (OSError, ValueError) as error:
+        return f"{model_file(name)}: {error}"
+    return f"{model_file(name)} has no class Model"
+
+
 @cache
 def _tree(path: Path) -> ast.Module:
     """Parse a file; one that is missing or can't be parsed fails when it is imported."""

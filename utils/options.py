@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from models.checks import TASKS
-from models.registry import ALIASES, model_names, options_of
+from models.registry import ALIASES, model_names, options_of, refusal_of
 from utils.checkpoint_options import (
     REQUIRED,
     check_given,
@@ -62,6 +62,14 @@ class Formatter(argparse.ArgumentDefaultsHelpFormatter):
         return action.help if silent else super()._get_help_string(action)
 
 
+def _model(name: str) -> str:
+    """Option type: the name of a model; says what is wrong with a file that is none."""
+    why = "" if name in model_names() else refusal_of(name)
+    if why:
+        raise argparse.ArgumentTypeError(why)
+    return name
+
+
 def readers_of(option: str) -> str:
     """Name the models that read an option."""
     return ", ".join(name for name in model_names() if option in options_of(name))
@@ -78,6 +86,7 @@ def add_published_options(parser: argparse.ArgumentParser) -> None:
     run.add_argument(
         "--model",
         required=True,
+        type=_model,
         choices=model_names(),
         help="a file of models/ (LLaTA is CALF's first name)",
     )

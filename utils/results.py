@@ -7,7 +7,7 @@ import os
 import re
 import tempfile
 from argparse import Namespace
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from copy import copy
 from pathlib import Path
@@ -271,15 +271,30 @@ class RunFolders:
             return "its refit"
         return "" if read_record(self.results) else "trained, but not tested"
 
-    def check_writable(self) -> None:
-        """Make the folders, and check before training that they can be written to.
+    @contextmanager
+    def writable(self) -> Iterator[None]:
+        """Make the folders, and check before training that they can be written to; after an error
+        in the context those that are new and empty are removed.
 
         Raises:
             UserError: a folder can't be made or written to, or the results file can't.
         """
         self.results_file = self.root / f"results_{self.args.task_name}.txt"
-        if not self.writes:
-            return
+        folders = [self.results, self.plots, *self.more]
+        folders += [self.state.parent] if self.args.is_training else []
+        paths = {path for folder in folders for path in (folder, *folder.parents)}
+        new = sorted((p for p in paths if not p.exists()), key=lambda p: -len(p.parts))
+        try:
+            if self.writes:
+                self._check_writable(folders)
+            yield
+        except BaseException:
+            for path in new:
+                with suppress(OSError):  # not empty
+                    path.rmdir()
+            raise
+
+    def _check_writable(self, folders: Iterable[Path]) -> None:
         try:
             existed = self.results_file.exists()
             with self.results_file.open("ab"):
@@ -288,8 +303,7 @@ class RunFolders:
                 self.results_file.unlink()
         except OSError as error:
             raise UserError(f"{self.results_file}: can't write there: {error.strerror}") from error
-        folders = [self.results, self.plots, *self.more]
-        for folder in folders + ([self.state.parent] if self.args.is_training else []):
+        for folder in folders:
             try:
                 folder.mkdir(parents=True, exist_ok=True)
                 with tempfile.TemporaryFile(dir=folder):

@@ -47,7 +47,7 @@ def calf(small_gpt2) -> dict:
                     "train_epochs": 1, "batch_size": 64}  # fmt: skip
 
 
-def test_levels_and_pictures_that_can_not_be(wide, capsys):
+def test_arguments_that_can_not_be(wide, tmp_path, capsys):
     """One line each; and a warning does not depend on `verbose`."""
     forecaster = CALFForecaster(h=8, model="LastValue", input_size=24, level=[80])
     forecaster.fit(wide.iloc[:120], val_size=20)
@@ -61,6 +61,14 @@ def test_levels_and_pictures_that_can_not_be(wide, capsys):
             wide.rename(columns={"date": "timestamp"}).melt("timestamp", None, "item_id", "target"),
             quantile_levels=[0.999],
         )
+    with pytest.raises(UserError, match=r"h=2\.5"):
+        forecaster.predict(h=2.5)
+    for wrong in ({"n_windows": 0}, {"step_size": 0}):
+        with pytest.raises(UserError, match="=0: give a whole number from 1"):
+            forecaster.cross_validation(wide, **wrong)
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="a file, not a folder"):
+        forecaster.save(tmp_path / "file")
     forecaster.verbose = False
     capsys.readouterr()
     forecaster.predict(level=[95])

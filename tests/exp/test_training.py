@@ -339,10 +339,12 @@ def test_lradj(settings, expected):
         (["--task_name", "imputation", "--mask_rate", "nan"], ["--mask_rate"]),
     ],
 )
-def test_mistakes_get_one_line(refused, command, more, said):
+def test_mistakes_get_one_line(refused, command, workdir, more, said):
+    """And leave no folder, which the glob of a later command would find."""
     message = refused(command("--train_epochs", "1", *more))
     for part in said:
         assert part in message
+    assert not list(workdir.glob("*/*"))
 
 
 def test_cuda_asked_for_and_absent(refused, command):

@@ -255,6 +255,18 @@ def test_what_its_file_lacks_is_one_line(drop, small_data, refused, line, said):
     assert said in refused(command(LONG, small_data, "Odd"))
 
 
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("import torch\nclass Model(:\n", "models/Odd.py, line 2: invalid syntax"),
+        ("class Net: pass\n", "models/Odd.py has no class Model"),
+    ],
+)
+def test_a_file_that_is_no_model(drop, small_data, refused, source, said):
+    drop("Odd", source)
+    assert said in refused(command(LONG, small_data, "Odd"))
+
+
 def test_a_hint_at_the_label_length(drop, small_data, refused):
     drop("Odd", LINEAR.format(made="configs.label_len", first="x_enc @ x_enc"))
     given = command(LONG, small_data, "Odd", "--label_len", "0")

@@ -100,7 +100,7 @@ class FrozenBackbone(Objective):
                 f"{path}: training began with another backbone: --resume needs the same --llm"
             )
         ours, theirs = (DIGEST.findall(n.get("word_embeddings", "")) for n in (self.notes, notes))
-        if ours != theirs:
+        if theirs and ours != theirs:  # states of earlier versions do not name them
             raise UserError(
                 f"{path}: training began with other word embeddings: --resume needs the same file"
             )

@@ -261,7 +261,7 @@ def test_a_frame_in_memory(tmp_path):
     np.testing.assert_array_equal(table.values, expected.values)
     assert table.dates.equals(expected.dates.as_unit(table.dates.unit))
     frame.loc[7, "a"] = np.nan
-    with pytest.raises(UserError, match=r"the frame: column a, row 8 \(iloc 7\): a missing.*fill="):
+    with pytest.raises(UserError, match=r"the frame: column a, row 8 \(iloc 7\): .*fill_missing="):
         series_table(frame, "the frame")
     assert series_table(frame.drop(index=9), "the frame", "linear").filled == 3
     pd.testing.assert_frame_equal(frame.drop(index=7), before.drop(index=7))

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from utils.command_line import Parser, guarded, real, whole
+from utils.command_line import Parser, guarded, level, whole
 from utils.errors import UserError
 from utils.files import require_file, require_picture, whole_file
 from utils.launch import world
@@ -41,9 +41,8 @@ def parse(argv: list[str] | None = None) -> Namespace:
     parser.add_argument(
         "--output", required=True, help="CSV or Parquet by its ending; a folder if --input is one"
     )
-    percent = real(most=99, open_below=True)
     parser.add_argument(
-        "--level", type=percent, nargs="+", help="of prediction intervals, in %%, as 80 95"
+        "--level", type=level, nargs="+", help="of prediction intervals, in %%, as 80 95"
     )
     parser.add_argument("--h", type=whole(1), help="steps, at most those of the training")
     parser.add_argument("--plot", help="picture of the forecasts of some series: .png, .pdf, .svg")

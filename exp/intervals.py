@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from exp.checkpoint import read_checkpoint, save_tensors
+from utils.command_line import HIGHEST_LEVEL
 from utils.errors import UserError
 
 # A level of 80 % needs 0.1 and 0.9; other probabilities are interpolated.
@@ -27,7 +28,6 @@ PROBABILITIES = (
     0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5,
     0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 0.975, 0.99, 0.995,
 )  # fmt: skip
-HIGHEST_LEVEL = 99  # in %, whose probabilities are the first and the last of these
 INTERVALS = "intervals.safetensors"  # file beside the results
 LEAST = 0.25  # of the mean spread of a channel, added to each: constant windows have none
 MAX_VALUES = 2**26  # errors that are kept for calibration
@@ -57,7 +57,7 @@ class Intervals:
         quantiles: `[probabilities, steps, channels]`, of truth minus forecast, for `PROBABILITIES`.
         least: added to the spread of a look-back, `[channels]`, in units of the model's input.
         windows: of the calibration.
-        unit: of the model's input there, in original units, `[channels]`; None: of all forecasts.
+        unit: of the model's input, in original units, `[channels]`; None if it is always the same.
     """
 
     quantiles: Tensor

@@ -15,7 +15,7 @@ from utils.checkpoint_options import (
     training_of,
     words_of,
 )
-from utils.command_line import Parser, real, split_parts, switch, whole
+from utils.command_line import Parser, level, real, split_parts, switch, whole
 from utils.errors import UserError
 from utils.model_options import (
     LOSSES,
@@ -235,7 +235,7 @@ def add_own_options(parser: argparse.ArgumentParser) -> None:
     )
     own.add_argument(
         "--level",
-        type=real(most=99, open_below=True),
+        type=level,
         nargs="+",
         metavar="PERCENT",
         help="prediction intervals of these levels, as 80 95, by split conformal prediction from "

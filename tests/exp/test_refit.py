@@ -11,7 +11,7 @@ from sklearn.preprocessing import StandardScaler
 from exp.checkpoint import read_checkpoint
 from exp.exp_long_term_forecasting import ExpLongTermForecasting
 from exp.forecast import main as forecast_main
-from exp.intervals import INTERVALS, Intervals
+from exp.intervals import INTERVALS, PROBABILITIES, Intervals
 from exp.refit import ExpRefit
 from run import main
 from tests.exp.small_runs import Killed, argv, once_at, raises
@@ -111,7 +111,7 @@ def test_intervals_are_in_the_units_of_the_refit(small_data, workdir):
     assert (units[1] > 1.2 * units[0]).all()
     rows = pd.read_csv(path)[columns].to_numpy()[-(WINDOW - 8) :]
     spread = rows.std(axis=0) + intervals.least.numpy() * units[0]
-    below, above = (intervals._errors(p).numpy() for p in (0.1, 0.9))
+    below, above = (intervals.quantiles[PROBABILITIES.index(p)].numpy() for p in (0.1, 0.9))
     table = found["forecast"]
     for number, name in enumerate(columns):
         for bound, errors in (("lo", below), ("hi", above)):

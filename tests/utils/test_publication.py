@@ -20,8 +20,9 @@ from utils.reporting.backbone import REAL_WORDS, backbone_line
 from utils.reporting.charts import Dot, dot_plot
 from utils.reporting.formats import anchor
 from utils.reporting.grids import ABSENT
+from utils.reporting.page import prose_html
 from utils.reporting.protocols import choice_grid, look_backs_grid, protocols_grid
-from utils.reporting.publication import END, START, make_publication, prose
+from utils.reporting.publication import END, START, make_publication
 from utils.reporting.published import Published
 from utils.reporting.runs import read_runs
 from utils.reporting.tables import make_tables
@@ -459,7 +460,7 @@ def test_links_of_the_contents_lead_to_headings():
 
 def test_remarks_as_html():
     remarks = "## A & B\n\n- *One.* Runs `--x 1`\n  and more.\n- Two.\n\nEnd.\n"
-    assert prose(remarks) == (
+    assert prose_html(remarks) == (
         "<h3>A &amp; B</h3>\n<ul><li><em>One.</em> Runs <code>--x 1</code> and more.</li>\n"
         "<li>Two.</li>\n</ul><p>End.</p>"
     )

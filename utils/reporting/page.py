@@ -1,6 +1,7 @@
 """The report as one self-contained HTML page: no network, no other file."""
 
 import base64
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from html import escape
@@ -92,7 +93,7 @@ class Section:
     Attributes:
         legend: names of the methods, in the order of their colours.
         diagrams: an SVG behind a grid, by the grid's part. charts: SVG charts by heading.
-        pictures: captions and PNG files. prose: HTML behind the grids.
+        pictures: captions and PNG files. prose: Markdown behind the grids.
     """
 
     title: str
@@ -140,7 +141,7 @@ def section_html(section: Section) -> str:
         if grid.part in section.diagrams:
             parts.append(f'<div class="wide">{section.diagrams[grid.part]}</div>')
     if section.prose:
-        parts.append(section.prose)
+        parts.append(prose_html(section.prose))
     if any(section.charts.values()):
         keys = "".join(
             f'<span class="c{i % charts.COLOURS}">{escape(name)}</span>'
@@ -159,6 +160,21 @@ def section_html(section: Section) -> str:
         )
         parts.append(f'<h3>Forecasts and other plots</h3><div class="pictures">{figures}</div>')
     return "\n".join(parts)
+
+
+def prose_html(remarks: str) -> str:
+    """Headings and lists of Markdown, with emphasis and code, as HTML."""
+    parts = []
+    for block in re.split(r"\n(?=- |#)|\n\n", remarks.strip()):
+        text = escape(" ".join(block.split()))
+        text = re.sub(r"\*(.+?)\*", r"<em>\1</em>", text)
+        text = re.sub(r"`(.+?)`", r"<code>\1</code>", text)
+        marks, _, rest = text.partition(" ")
+        parts.append(
+            {"##": f"<h3>{rest}</h3>", "-": f"<li>{rest}</li>"}.get(marks, f"<p>{text}</p>")
+        )
+    html = "\n".join(parts)
+    return re.sub(r"((?:<li>.*</li>\n?)+)", r"<ul>\1</ul>", html)
 
 
 def grid_html(grid: Grid, folded: bool) -> str:

@@ -3,7 +3,6 @@
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from html import escape
 from pathlib import Path
 
 from utils.reporting import charts, figures, formats, grids
@@ -27,7 +26,7 @@ LEAD = (
     "Made by `python -m scripts.publish` from the `run.json` files in `docs/results/`: no table is "
     "typed by hand."
 )
-BRIEF = "Numbers: rows better/worse/compared."
+BRIEF = "In brackets: rows better / worse / compared."
 IN_FIGURE = {  # with colours
     MODEL: 0, "GPT4TS": 2, "PatchTST": 1, "iTransformer": 3, "TimesNet": 4, "DLinear": 6,
     "SeasonalNaive": 7,
@@ -228,7 +227,7 @@ def make_publication(folder: Path, planned: Grid | None = None) -> dict[str, str
     verdict = verdict_grid(verdicts, runs)
     path = folder / "notes.md"
     remarks = path.read_text(encoding="utf-8") if path.exists() else ""
-    sections = [Section(verdict.title, "verdict", [verdict], prose=prose(remarks))]
+    sections = [Section(verdict.title, "verdict", [verdict], prose=remarks)]
     for table in tables:
         models, variants = split(table)
         beside = ours_alone(grids.published_grid(models, published))
@@ -262,18 +261,3 @@ def make_publication(folder: Path, planned: Grid | None = None) -> dict[str, str
         grid = main_grid(table, published)
         readme += ["", formats.markdown(grid, 4), "![The table as dots](docs/results/few_shot.svg)"]
     return files | {"readme": "\n".join(readme)}
-
-
-def prose(remarks: str) -> str:
-    """Headings and lists of Markdown, with emphasis and code, as HTML."""
-    parts = []
-    for block in re.split(r"\n(?=- |#)|\n\n", remarks.strip()):
-        text = escape(" ".join(block.split()))
-        text = re.sub(r"\*(.+?)\*", r"<em>\1</em>", text)
-        text = re.sub(r"`(.+?)`", r"<code>\1</code>", text)
-        marks, _, rest = text.partition(" ")
-        parts.append(
-            {"##": f"<h3>{rest}</h3>", "-": f"<li>{rest}</li>"}.get(marks, f"<p>{text}</p>")
-        )
-    html = "\n".join(parts)
-    return re.sub(r"((?:<li>.*</li>\n?)+)", r"<ul>\1</ul>", html)

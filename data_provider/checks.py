@@ -7,6 +7,7 @@ from utils.files import require_file
 
 MAX_MAGNITUDE = 1e30  # of a value in a file; float32 ends at 3.4e38
 MAX_LISTED = 12  # names in a message
+PARQUET = (".parquet", ".pq")  # suffixes
 
 
 def require_data_file(path: Path, options: str = "--root_path") -> None:
@@ -32,6 +33,8 @@ def row_and_line(source: Path | str, row: int) -> str:
     pandas frame."""
     if isinstance(source, str):
         return f"row {row + 1} (iloc {row})"
+    if source.suffix.lower() in PARQUET:
+        return f"row {row + 1}"
     current = -2  # the header is row -1
     with source.open(encoding="utf-8", errors="replace") as file:
         for line, text in enumerate(file, start=1):
@@ -46,6 +49,11 @@ def how_to_fill(source: Path | str) -> str:
     if isinstance(source, str):
         return "fill_missing='linear' or 'ffill'"
     return "--fill_missing linear or ffill"
+
+
+def named(source: Path | str, option: str) -> str:
+    """Name an option for a file, or the argument for a frame in memory."""
+    return f"{option}=" if isinstance(source, str) else f"--{option}"
 
 
 def and_more(count: int, what: str = "in the file") -> str:

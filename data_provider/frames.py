@@ -1,6 +1,6 @@
 """Frames in memory, long or wide, to checked tables of time series, and the timestamps to come."""
 
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timezone, tzinfo
 from functools import partial
@@ -10,9 +10,18 @@ import numpy as np
 import pandas as pd
 from pandas.tseries.frequencies import to_offset
 
-from data_provider.checks import MAX_MAGNITUDE, and_more, how_to_fill, require_data_file, shortened
+from data_provider.checks import (
+    MAX_MAGNITUDE,
+    PARQUET,
+    and_more,
+    how_to_fill,
+    named,
+    require_data_file,
+    row_and_line,
+    shortened,
+)
 from data_provider.csv_file import CHUNK, csv_by_chunks, refuse_other_formats
-from data_provider.parquet_file import PARQUET, iterate_parquet
+from data_provider.parquet_file import iterate_parquet
 from data_provider.series_table import (
     SeriesTable,
     column_numbers,
@@ -55,6 +64,7 @@ class Panel:
             each series.
         tz: the time zone of the frame's timestamps, if they have one.
         whole_numbers: whether its timestamps count steps.
+        source: see `panel_from_long`.
     """
 
     tables: list[SeriesTable]
@@ -63,6 +73,24 @@ class Panel:
     mode: str
     tz: tzinfo | None
     whole_numbers: bool
+    source: Path | str = FRAME
+
+
+class _Origin:
+    """Where a frame is from, for messages.
+
+    Args:
+        source: the file that it was read from, whose rows its index counts; or what messages call a
+            frame in memory.
+    """
+
+    def __init__(self, frame: pd.DataFrame, source: Path | str):
+        self.source, self.index = source, frame.index
+
+    def row(self, number: int) -> str:
+        """Name a row of the frame, counted from 0 here."""
+        in_memory = isinstance(self.source, str)
+        return row_and_line(self.source, number if in_memory else int(self.index[number]))
 
 
 @dataclass(frozen=True)
@@ -70,6 +98,7 @@ class _Times:
     """A column of timestamps: `dates` `[rows]`, aware if `tz`; seconds after 1970 if they are whole
     numbers."""
 
+    origin: _Origin
     dates: pd.DatetimeIndex
     tz: tzinfo | None = None
     whole_numbers: bool = False
@@ -94,6 +123,7 @@ class _Series:
         filled: number of values that were filled.
     """
 
+    origin: _Origin
     id: Hashable
     values: np.ndarray
     rows: np.ndarray
@@ -104,8 +134,12 @@ class _Series:
 
     def place(self, row: int | None = None) -> str:
         """Name the series, or the cell of one of its rows."""
-        where = "" if row is None else f"{self.column}, {_row(self.rows[row])}"
-        return f"{FRAME}: series {self.id}{where}"
+        where = "" if row is None else f"{self.column}, {self.row(row)}"
+        return f"{self.origin.source}: series {self.id}{where}"
+
+    def row(self, row: int) -> str:
+        """Name the row of the frame."""
+        return self.origin.row(self.rows[row])
 
 
 def panel_from_long(
@@ -117,6 +151,7 @@ def panel_from_long(
     freq: Frequency | None = None,
     fill: str | None = None,
     panel: str = "auto",
+    source: Path | str = FRAME,
 ) -> Panel:
     """Check a frame with a row for each series and timestamp.
 
@@ -131,32 +166,36 @@ def panel_from_long(
         fill: "linear" or "ffill" inserts missing rows and fills missing and infinite values, see
             `fill_missing`; a series then starts at its first value. None refuses them.
         panel: "channels", "pooled", or "auto": channels if all series have the same timestamps.
+        source: the file that the frame was read from, see `frame_file`, or what messages call it.
 
     Raises:
         UserError: a column or a value is missing, not a number, infinite or too large; a timestamp
             is missing, repeated or off the calendar; the calendars of channels differ. The message
             names series, column and row.
     """
-    frame = _pandas(frame, {"id_col": id_col, "time_col": time_col, "target_col": target_col})
+    columns = {"id_col": id_col, "time_col": time_col, "target_col": target_col}
+    frame = _pandas(frame, columns, source)
+    origin = _Origin(frame, source)
     _require_choices(fill, panel)
     missing = frame[id_col].isna().to_numpy()
     if missing.any():
-        raise UserError(f"{FRAME}: column {id_col}, {_row(missing.argmax())}: a missing id")
+        raise UserError(f"{source}: column {id_col}, {origin.row(missing.argmax())}: a missing id")
     try:
         codes, names = pd.factorize(frame[id_col].to_numpy(object))
     except TypeError as error:
-        raise UserError(f"{FRAME}: column {id_col}: an id is not hashable: {error}") from error
+        raise UserError(f"{source}: column {id_col}: an id is not hashable: {error}") from error
 
     def place(column: str) -> Callable[[int], str]:
-        return lambda row: f"{FRAME}: series {names[codes[row]]}, column {column}, {_row(row)}"
+        start = f"{source}: series "
+        return lambda row: f"{start}{names[codes[row]]}, column {column}, {origin.row(row)}"
 
-    times = _times(frame[time_col], place(time_col))
-    values = _numbers(frame[target_col], place(target_col))
+    times = _times(frame[time_col], place(time_col), origin)
+    values = _numbers(frame[target_col], place(target_col), origin)
     order = np.lexsort((times.dates.asi8, codes))
     groups = np.split(order, np.flatnonzero(np.diff(codes[order])) + 1)
     column = f", column {target_col}"
     series = [
-        _Series(name, values[rows], rows, column, *_internal(times, rows, freq))
+        _Series(origin, name, values[rows], rows, column, *_internal(times, rows, freq))
         for name, rows in zip(names, groups, strict=True)
     ]
     return _panel(series, times, freq, fill, panel)
@@ -170,37 +209,42 @@ def panel_from_wide(
     fill: str | None = None,
     panel: str = "auto",
     channels: Sequence[str] | None = None,
+    source: Path | str = FRAME,
 ) -> Panel:
     """Check a frame with a column of timestamps and a column for each series.
 
     Args:
         channels: columns that are series; by default all others.
-        frame, time_col, freq, fill, panel: see `panel_from_long`.
+        frame, time_col, freq, fill, panel, source: see `panel_from_long`.
 
     Raises:
         UserError: as for `panel_from_long`, and for a long frame.
     """
-    frame = _pandas(frame, {"time_col": time_col})
+    frame = _pandas(frame, {"time_col": time_col}, source)
+    origin = _Origin(frame, source)
     _require_choices(fill, panel)
     names = list(channels if channels is not None else frame.columns.drop(time_col))
     unknown = [name for name in names if name not in frame.columns]
     if unknown:
-        raise UserError(f"{FRAME}: no column {unknown[0]}, which channels= names")
+        raise UserError(f"{source}: no column {unknown[0]}, which channels= names")
     if not names:
-        raise UserError(f"{FRAME}: no column besides {time_col}")
-    require_distinct(FRAME, [str(name) for name in names])
-    times = _times(frame[time_col], lambda row: f"{FRAME}: column {time_col}, {_row(row)}")
-    refuse_long_table(FRAME, frame[names], times.dates, {})
+        raise UserError(f"{source}: no column besides {time_col}")
+    require_distinct(source, [str(name) for name in names])
+    times = _times(
+        frame[time_col], lambda row: f"{source}: column {time_col}, {origin.row(row)}", origin
+    )
+    refuse_long_table(source, frame[names], times.dates, {})
     order = np.argsort(times.dates.asi8, kind="stable")
     calendar = _internal(times, order, freq)
     series = []
     for name in names:
         values = _numbers(
             frame[name],
-            lambda row, name=name: f"{FRAME}: series {name}, {_row(row)}",
+            lambda row, name=name: f"{source}: series {name}, {origin.row(row)}",
+            origin,
             "; drop the column",
         )
-        series.append(_Series(name, values[order], order, "", *calendar))
+        series.append(_Series(origin, name, values[order], order, "", *calendar))
     return _panel(series, times, freq, fill, panel)
 
 
@@ -218,14 +262,14 @@ def future_timestamps(
     """
     table = panel.tables[table_number]
     if panel.whole_numbers:
-        step = _step_of_frame([other.dates for other in (table, *panel.tables)], True, freq)
+        step = _step_ahead(panel, table, freq)
         return pd.Index(
             table.dates.as_unit("s").asi8[-1] + _seconds(step) * np.arange(1, steps + 1)
         )
     if freq is None and len(table.dates) > 1:
         dates = future_dates(table, steps)
     else:
-        step = _step_of_frame([other.dates for other in panel.tables], False, freq)
+        step = _step_ahead(panel, table, freq)
         dates = pd.date_range(table.dates[-1] + step, periods=steps, freq=step)
     if panel.tz is None:
         return dates
@@ -248,7 +292,8 @@ def frame_file(path: str | Path) -> Callable[[int], Iterator[pd.DataFrame]]:
     have decimal commas; timestamps stay text. It is read once now.
 
     Returns:
-        A function that reads frames of up to so many rows, which have the types of the whole file.
+        A function that reads frames of up to so many rows, which have the types of the whole file,
+        and whose index counts its rows.
 
     Raises:
         UserError: no such file, another format, no table or no rows, a column without a name, two
@@ -262,30 +307,40 @@ def frame_file(path: str | Path) -> Callable[[int], Iterator[pd.DataFrame]]:
     return csv_by_chunks(path)
 
 
-def _row(row: int) -> str:
-    return f"row {row + 1} (iloc {row})"
-
-
-def _pandas(frame: object, columns: dict[str, str]) -> pd.DataFrame:
-    """Convert a frame to one of pandas, and require columns, by the arguments that name them."""
+def _pandas(frame: object, columns: Mapping[str, str], source: Path | str) -> pd.DataFrame:
+    """Convert a frame to one of pandas, and require columns and rows."""
     if not isinstance(frame, pd.DataFrame):
         if not hasattr(frame, "to_pandas"):
             raise UserError(f"a pandas DataFrame is needed, not {type(frame).__name__}")
         frame = frame.to_pandas()
+    require_columns(frame, columns, source)
+    if frame.empty:
+        raise UserError(f"{source}: no rows")
+    return frame
+
+
+def require_columns(
+    frame: pd.DataFrame, columns: Mapping[str, str], source: Path | str = FRAME
+) -> None:
+    """Require columns.
+
+    Args:
+        columns: their names, by the options that give them. source: see `panel_from_long`.
+
+    Raises:
+        UserError: one is missing, or there are several of its name.
+    """
     for argument, name in columns.items():
         count = list(frame.columns).count(name)
         if count > 1:
-            raise UserError(f"{FRAME}: {count} columns are named {name}")
+            raise UserError(f"{source}: {count} columns are named {name}")
         if not count:
-            remedy = f"name it by {argument}="
+            remedy = f"name it by {named(source, argument)}"
             if name in frame.index.names or isinstance(frame.index, pd.DatetimeIndex):
                 remedy = "it seems to be the index: use df.reset_index(), or " + remedy
             raise UserError(
-                f"{FRAME}: no column {name}; the columns are {shortened(frame.columns)}: {remedy}"
+                f"{source}: no column {name}; the columns are {shortened(frame.columns)}: {remedy}"
             )
-    if frame.empty:
-        raise UserError(f"{FRAME}: no rows")
-    return frame
 
 
 def _require_choices(fill: str | None, panel: str) -> None:
@@ -295,7 +350,7 @@ def _require_choices(fill: str | None, panel: str) -> None:
         raise UserError(f"panel={panel!r} is unknown: use 'auto', 'channels' or 'pooled'")
 
 
-def _times(column: pd.Series, place: Callable[[int], str]) -> _Times:
+def _times(column: pd.Series, place: Callable[[int], str], origin: _Origin) -> _Times:
     """Read a column of timestamps of any kind."""
     missing = column.isna().to_numpy()
     if missing.any():
@@ -304,9 +359,10 @@ def _times(column: pd.Series, place: Callable[[int], str]) -> _Times:
         column = column.astype(object)
     kind = pd.api.types.infer_dtype(column)
     if kind == "period":
-        return _Times(pd.PeriodIndex(column).to_timestamp())
+        return _Times(origin, pd.PeriodIndex(column).to_timestamp())
     if kind in ("datetime64", "datetime", "date"):
-        return _datetimes(column, place)
+        dates = _datetimes(column, place)
+        return _Times(origin, dates, dates.tz)
     if kind == "integer" or (kind == "floating" and (column % 1 == 0).all()):
         numbers = column.astype("float64").abs()
         if numbers.max() > LARGEST_TIME:
@@ -315,24 +371,24 @@ def _times(column: pd.Series, place: Callable[[int], str]) -> _Times:
                 "large: convert them, for example by pandas.to_datetime(..., unit='ms')"
             )
         seconds = column.to_numpy("int64").astype("datetime64[s]")
-        return _Times(pd.DatetimeIndex(seconds), whole_numbers=True)
+        return _Times(origin, pd.DatetimeIndex(seconds), whole_numbers=True)
     if kind != "string":
         raise UserError(
             f"{place(0)}: {column.iloc[0]!r} is no timestamp: datetimes, dates, periods, text or "
             "whole numbers are"
         )
-    dates, counts_steps = parse_column(FRAME, column, place, in_order=False)
+    dates, counts_steps = parse_column(str(origin.source), column, place, in_order=False)
     if dates.tz is None:
-        return _Times(dates, whole_numbers=counts_steps)
+        return _Times(origin, dates, whole_numbers=counts_steps)
     offset = utc_offsets(column.astype(str))[dates.argmax()]  # of the last one, where they differ
     zone = timezone(offset.to_pytimedelta())
-    return _Times(dates.tz_convert(zone), zone)
+    return _Times(origin, dates.tz_convert(zone), zone)
 
 
-def _datetimes(column: pd.Series, place: Callable[[int], str]) -> _Times:
+def _datetimes(column: pd.Series, place: Callable[[int], str]) -> pd.DatetimeIndex:
     """Read a column of datetimes or dates; of several time zones, the first one's counts."""
     try:
-        dates = pd.DatetimeIndex(pd.to_datetime(column))
+        return pd.DatetimeIndex(pd.to_datetime(column))
     except (ValueError, TypeError):
         zones = [value.tzinfo for value in column]
         if None in zones:
@@ -340,19 +396,19 @@ def _datetimes(column: pd.Series, place: Callable[[int], str]) -> _Times:
             raise UserError(
                 f"{place(row)}: {column.iloc[row]} has no time zone, others have"
             ) from None
-        dates = pd.DatetimeIndex(pd.to_datetime(column, utc=True)).tz_convert(zones[0])
-    return _Times(dates, dates.tz)
+        return pd.DatetimeIndex(pd.to_datetime(column, utc=True)).tz_convert(zones[0])
 
 
-def _numbers(column: pd.Series, place: Callable[[int], str], advice: str = "") -> np.ndarray:
+def _numbers(
+    column: pd.Series, place: Callable[[int], str], origin: _Origin, advice: str = ""
+) -> np.ndarray:
     """Read a column of numbers; text is none, even if it looks like one."""
     text = column.map(lambda value: isinstance(value, str)).to_numpy(bool)
     if pd.api.types.is_datetime64_any_dtype(column) or text.any():
         row = int(text.argmax())
-        raise UserError(
-            f"{place(row)}: {str(column.iloc[row])!r} is not a number; pandas.to_numeric converts "
-            f"text{advice}"
-        )
+        if isinstance(origin.source, str):
+            advice = f"; pandas.to_numeric converts text{advice}"
+        raise UserError(f"{place(row)}: {str(column.iloc[row])!r} is not a number{advice}")
     return column_numbers(column, place)
 
 
@@ -389,7 +445,7 @@ def _panel(
             for one in (first, other)
         ]
         raise UserError(
-            f"{FRAME}: panel='channels' needs the same timestamps in all series, but "
+            f"{first.origin.source}: panel='channels' needs the same timestamps in all series, but "
             f"{' and '.join(spans)}: use panel='pooled', or cut the series to the same timestamps"
         )
     names = [one.id for one in series]
@@ -402,6 +458,7 @@ def _panel(
         "pooled" if pooled else "channels",
         times.tz,
         times.whole_numbers,
+        times.origin.source,
     )
 
 
@@ -412,7 +469,7 @@ def _table(series: list[_Series], pooled: bool) -> SeriesTable:
     if len(set(columns)) < len(columns):  # such as 1 and "1"
         columns = [repr(one.id) for one in series]
     return SeriesTable(
-        first.place() if pooled else FRAME,
+        first.place() if pooled else first.origin.source,
         first.dates,
         first.offset,
         columns,
@@ -437,14 +494,14 @@ def _check_values(series: _Series, times: _Times, fill: str | None) -> None:
         row = int(repeated.argmax())
         raise UserError(
             f"{series.place()}: duplicate timestamp {times.shown(series.rows[row])}, in "
-            f"{_row(series.rows[row])} and {_row(series.rows[row + 1])}"
+            f"{series.row(row)} and {series.row(row + 1)}"
         )
     values = series.values
     finite = np.isfinite(values)
     bad = finite & (np.abs(values) > MAX_MAGNITUDE) if fill else ~(np.abs(values) <= MAX_MAGNITUDE)
     if bad.any():
         row = int(bad.argmax())
-        advice = "" if finite[row] else f"; {how_to_fill(FRAME)} fills it"
+        advice = "" if finite[row] else f"; {how_to_fill(series.origin.source)} fills it"
         more = and_more(int(bad.sum()), "in the series")
         raise UserError(f"{series.place(row)}: {problem_of(values[row])}{more}{advice}")
     if fill and not finite.any():
@@ -476,7 +533,7 @@ class _Calendars:
         self.times, self.freq, self.fill = times, freq, fill
         self.found: dict[bytes, tuple[pd.DatetimeIndex, np.ndarray]] = {}
         longest = max(series, key=lambda one: len(one.dates))
-        self.step = _step_of_frame([longest.dates], times.whole_numbers, freq, required=False)
+        self.step = _step_of_frame([longest.dates], times.whole_numbers, freq)
 
     def regular(self, series: _Series) -> _Series:
         """Insert missing rows and fill gaps, if asked to.
@@ -495,7 +552,7 @@ class _Calendars:
         return replace(series, dates=dates, values=values[:, 0], filled=int(missing.sum()))
 
     def _regular_rows(self, series: _Series) -> tuple[pd.DatetimeIndex, np.ndarray]:
-        dates, step = series.dates, self._step(series.dates)
+        dates, step, origin = series.dates, self._step(series.dates), series.origin
         rows = np.arange(len(dates))
         if step is None:
             return dates, rows
@@ -505,7 +562,7 @@ class _Calendars:
         if on_calendar and not irregular.any():
             return dates, rows
         row = int(irregular.argmax()) + 1 if on_calendar else 0
-        where = f"{series.place()}, {_row(series.rows[row])}"
+        where = f"{series.place()}, {series.row(row)}"
         if not on_calendar:
             stamp = self.times.shown(series.rows[0])
             raise UserError(
@@ -515,16 +572,17 @@ class _Calendars:
             before, after = (self.times.shown(series.rows[i]) for i in (row - 1, row))
             raise UserError(
                 f"{where}: {before} is followed by {after}, but the {kind} is "
-                f"{_name(step, self.times)}; {how_to_fill(FRAME)} inserts missing rows"
+                f"{_name(step, self.times)}; {how_to_fill(origin.source)} inserts missing rows"
                 + and_more(int(irregular.sum()), "such rows")
             )
         try:
             return insert_missing_rows(dates, step)
         except IrregularError as error:
             stamp = self.times.shown(series.rows[error.row])
+            where = f"{series.place()}, {series.row(error.row)}"
             raise UserError(
-                f"{series.place()}, {_row(series.rows[error.row])}: {stamp} {error}; the rows "
-                "can't be made evenly spaced: correct the timestamps, or give freq="
+                f"{where}: {stamp} {error}; the rows can't be made evenly spaced: correct the "
+                f"timestamps, or give {named(origin.source, 'freq')}"
             ) from error
 
     def _step(self, dates: pd.DatetimeIndex) -> pd.offsets.BaseOffset | None:
@@ -534,31 +592,35 @@ class _Calendars:
             return self.step
         if not irregular_under(dates, self.step).any():
             return self.step
-        return _step_of_frame([dates], self.times.whole_numbers, None, required=False)
+        return _step_of_frame([dates], self.times.whole_numbers, None)
+
+
+def _step_ahead(panel: Panel, table: SeriesTable, freq: Frequency | None) -> pd.offsets.BaseOffset:
+    """The step after a table of a panel, by its own calendar or another one.
+
+    Raises:
+        UserError: none tells it.
+    """
+    calendars = [other.dates for other in (table, *panel.tables)]
+    step = _step_of_frame(calendars, panel.whole_numbers, freq)
+    if step is None:
+        raise UserError(
+            f"{panel.source}: two different timestamps are needed to infer the step of a forecast: "
+            f"give {named(panel.source, 'freq')}"
+        )
+    return step
 
 
 def _step_of_frame(
-    calendars: list[pd.DatetimeIndex],
-    whole_numbers: bool,
-    freq: Frequency | None,
-    required: bool = True,
+    calendars: list[pd.DatetimeIndex], whole_numbers: bool, freq: Frequency | None
 ) -> pd.offsets.BaseOffset | None:
     """The step that is given, or else the usual one of the first calendar that has two different
-    timestamps.
-
-    Raises:
-        UserError: there is none, and it is `required`.
-    """
+    timestamps, if one has."""
     if freq is not None:
         return _given_step(freq, whole_numbers)
     for dates in calendars:
         if len(dates) > 1:
             return most_common_step(dates) if whole_numbers else usual_step(dates)
-    if required:
-        raise UserError(
-            f"{FRAME}: two different timestamps are needed to infer the step of a forecast: give "
-            "freq="
-        )
     return None
 
 

@@ -12,12 +12,11 @@ from utils.errors import UserError
 if TYPE_CHECKING:
     import pyarrow as pa
 
-PARQUET = (".parquet", ".pq")
-
 
 def iterate_parquet(path: Path, rows: int) -> Iterator[pd.DataFrame]:
     """Read a Parquet file of any columns in frames of up to `rows` rows, whose columns have the
-    same types; the file is read twice. A named index is a column.
+    same types, and whose index counts the rows of the file; it is read twice. A named index is a
+    column.
 
     Raises:
         UserError: not such a file, no rows, two columns of the same name.
@@ -43,9 +42,12 @@ def iterate_parquet(path: Path, rows: int) -> Iterator[pd.DataFrame]:
             types = pa.schema(
                 [(name, _type_in_batches(schema.field(name).type, gaps[name])) for name in names]
             )
+            first = 0
             for batch in file.iter_batches(rows, columns=names):
-                table = pa.Table.from_batches([batch]).cast(types)
-                yield table.to_pandas(ignore_metadata=True)
+                frame = pa.Table.from_batches([batch]).cast(types).to_pandas(ignore_metadata=True)
+                frame.index += first
+                first += len(frame)
+                yield frame
     except pa.ArrowException as error:
         raise UserError(f"{path}: not a Parquet file that can be read: {error}") from error
 

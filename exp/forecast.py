@@ -9,13 +9,15 @@ import sys
 from argparse import Namespace
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from utils.command_line import Parser, guarded, level, whole
+from utils.command_line import Parser, guarded, whole
 from utils.errors import UserError
 from utils.files import require_file, require_picture, whole_file
 from utils.launch import world
+from utils.levels import level
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -137,12 +139,10 @@ def forecast_file(forecaster: "CALFForecaster", source: Path, target: Path, args
         UserError: see `CALFForecaster.predict`.
     """
     rows = 0
+    forecaster.form = replace(forecaster.form, source=source)
     with table_writer(target) as write:
         for number, piece in enumerate(pieces(forecaster, source)):
-            try:
-                table = forecaster.predict(piece, args.h, args.level)
-            except UserError as error:
-                raise UserError(f"{source}: {error}") from error
+            table = forecaster.predict(piece, args.h, args.level)
             write(table)
             rows += len(table)
             if args.plot and number == 0:
@@ -161,13 +161,15 @@ def pieces(forecaster: "CALFForecaster", source: Path) -> "Iterator[pd.DataFrame
 
     keep, form = 2 * max(forecaster.input_size, RECENT), forecaster.form
     read = frame_file(source)
-    if form.is_wide(next(read(1))):
+    first = next(read(1))
+    if form.is_wide(first):
         tail = None
         for chunk in read(ROWS):
             tail = chunk if tail is None else pd.concat([tail, chunk])
             tail = tail.tail(keep)
         yield tail
         return
+    form.require_long(first)
     together = forecaster.run.mode == "channels"
     last_row: dict[object, int] = {}
     rows = 0

@@ -3,11 +3,19 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from numbers import Integral
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from data_provider.frames import Panel, future_timestamps, panel_from_long, panel_from_wide
+from data_provider.frames import (
+    FRAME,
+    Panel,
+    future_timestamps,
+    panel_from_long,
+    panel_from_wide,
+    require_columns,
+)
 from utils.errors import UserError
 
 Outputs = Mapping[str, np.ndarray]  # by name of a column: `[tables, steps, channels]`
@@ -16,19 +24,22 @@ WIDE_TIME = "date"
 
 @dataclass(frozen=True)
 class Form:
-    """The names of a frame's columns.
+    """The names of a frame's columns, and where it is from.
 
     Attributes:
         id_col, time_col, target_col: of a long frame; a wide one has no `id_col`.
+        source: the file that it was read from, or what messages call it.
     """
 
     id_col: str = "unique_id"
     time_col: str = "ds"
     target_col: str = "y"
+    source: Path | str = FRAME
 
     def is_wide(self, frame: pd.DataFrame) -> bool:
-        """Whether a frame has a column for each series."""
-        return self.id_col not in frame.columns and self.target_col not in frame.columns
+        """Whether a frame has a column for each series; not if a column of long ones was named."""
+        names, usual = (self.id_col, self.target_col), (Form.id_col, Form.target_col)
+        return names == usual and not any(name in frame.columns for name in names)
 
     def read(self, frame: pd.DataFrame, mode: str, freq: str | None, fill: str | None) -> Panel:
         """Read a frame, long or wide; see `data_provider.frames`.
@@ -36,12 +47,17 @@ class Form:
         Raises:
             UserError: it has neither form, or the rows are not sound.
         """
-        options = {"freq": freq, "fill": fill, "panel": mode}
+        options = {"freq": freq, "fill": fill, "panel": mode, "source": self.source}
         if not hasattr(frame, "columns"):
             raise UserError(f"df is a {type(frame).__name__}: give a DataFrame")
         if not self.is_wide(frame):
             return panel_from_long(frame, self.id_col, self.time_col, self.target_col, **options)
         return panel_from_wide(frame, self.wide_time(frame), **options)
+
+    def require_long(self, frame: pd.DataFrame) -> None:
+        """Require the columns of a long frame; see `require_columns`."""
+        columns = {name: getattr(self, name) for name in ("id_col", "time_col", "target_col")}
+        require_columns(frame, columns, self.source)
 
     def wide_time(self, frame: pd.DataFrame) -> str:
         """Name of the time of a wide frame: `time_col` if it has one, else `date`."""

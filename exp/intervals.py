@@ -11,7 +11,7 @@ a local spread); Romano et al., Conformalized Quantile Regression, 2019 (both ta
 """
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from math import ceil, floor
 from pathlib import Path
@@ -20,8 +20,7 @@ import torch
 from torch import Tensor
 
 from exp.checkpoint import read_checkpoint, save_tensors
-from utils.command_line import HIGHEST_LEVEL
-from utils.errors import UserError
+from utils.levels import require_levels
 
 # A level of 80 % needs 0.1 and 0.9; other probabilities are interpolated.
 PROBABILITIES = (
@@ -148,15 +147,14 @@ class Intervals:
         return self.windows >= windows_needed(level)
 
 
-def check_levels(levels: Iterable[float], intervals: Intervals) -> None:
+def check_levels(levels: Sequence[float], intervals: Intervals) -> None:
     """Check levels in %, and warn of one that the calibration has too few windows for.
 
     Raises:
-        UserError: a level is not above 0 and up to `HIGHEST_LEVEL`.
+        UserError: see `require_levels`.
     """
+    require_levels(levels)
     for level in levels:
-        if not 0 < level <= HIGHEST_LEVEL:
-            raise UserError(f"level={level}: give it in %, above 0 and up to {HIGHEST_LEVEL}")
         if not intervals.enough_for(level):
             print(
                 f"warning: a level of {level:g} % needs {windows_needed(level)} validation "

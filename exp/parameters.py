@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from data_provider.timestamps import usual_step
 from utils.errors import UserError
+from utils.levels import require_levels
 from utils.options import parse_args
 
 if TYPE_CHECKING:
@@ -75,9 +76,7 @@ class Parameters:
             if getattr(self, name) not in known:
                 listed = ", ".join(map(str, known))
                 raise UserError(f"{name}={getattr(self, name)!r}: use one of {listed}")
-        for level in self.level or ():
-            if not 0 < level < 100:
-                raise UserError(f"level={level}: give it in %, between 0 and 100")
+        require_levels(self.level or ())
         own = {
             "task_name": "long_term_forecast",
             "is_training": 1,

@@ -80,10 +80,11 @@ class Predictor(Parameters):
         short = [table for table in panel.tables if len(table.values) < self.input_size]
         if short and not self.start_padding_enabled:
             more = f" ({len(short) - 1} more such series)" if len(short) > 1 else ""
+            in_memory = isinstance(self.form.source, str)
+            option = "start_padding_enabled=True" if in_memory else "--start_padding"
             raise UserError(
-                f"{short[0].path}: {len(short[0].values)} rows are fewer than the look-back, "
-                f"input_size={self.input_size}{more}; give more rows, or "
-                "start_padding_enabled=True"
+                f"{short[0].path}: {len(short[0].values)} rows are fewer than the look-back of "
+                f"{self.input_size}{more}; give more rows, or {option}"
             )
         return pad(panel, self.input_size) if short else panel
 

@@ -61,10 +61,6 @@ def real(
     return parse
 
 
-HIGHEST_LEVEL = 99  # in %, of prediction intervals; see `exp.intervals.PROBABILITIES`
-level = real(most=HIGHEST_LEVEL, open_below=True)  # option type
-
-
 def split_parts(text: str) -> list[float] | list[int]:
     """Option type: sizes of training, validation and test, such as 0.8,0.1,0.1 or 700,100,200."""
     parts = text.split(",")

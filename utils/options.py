@@ -15,8 +15,9 @@ from utils.checkpoint_options import (
     training_of,
     words_of,
 )
-from utils.command_line import Parser, level, real, split_parts, switch, whole
+from utils.command_line import Parser, real, split_parts, switch, whole
 from utils.errors import UserError
+from utils.levels import level
 from utils.model_options import (
     LOSSES,
     MODEL_OPTIONS,

@@ -169,6 +169,50 @@ def test_wrong_paths(pooled, tmp_path, monkeypatch, capsys, change, message):
     assert message in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+@pytest.mark.parametrize("shape", ["wide", "long"])
+def test_messages_name_the_row_of_the_file(
+    pooled, channels, tmp_path, monkeypatch, capsys, ending, shape
+):
+    """Not that of the rows that were read, nor the arguments of Python."""
+    monkeypatch.setattr("exp.forecast.ROWS", 100)
+    long = many_series(3, 3000)
+    series = {f"s{n}": long["y"][n * 3000 : (n + 1) * 3000].to_numpy() for n in range(3)}
+    wide = pd.DataFrame({"date": long["ds"][:3000], **series})
+    table, column, name = (wide, "s1", "s1") if shape == "wide" else (long, "y", "s2")
+    source, row = tmp_path / f"in.{ending}", len(table) - 4
+    table.loc[row, column] = None
+    if ending == "csv":
+        table.to_csv(source, index=False)
+    else:
+        table.to_parquet(source)
+    checkpoint = (channels if shape == "wide" else pooled)[0]
+    assert run(checkpoint, source, tmp_path / "out.csv") == 2
+    error = capsys.readouterr().err
+    where = f"row {row + 1}" + (f" (line {row + 2})" if ending == "csv" else ":")
+    assert f"{source}: series {name}" in error and where in error
+    assert "--fill_missing linear" in error and "fill_missing=" not in error
+    assert run(checkpoint, source, tmp_path / "out.csv", "--fill_missing", "linear") == 0
+
+
+@pytest.mark.parametrize(
+    ("rows", "more", "expected"),
+    [(12, [], "--start_padding"), (60, ["--id_col", "shop"], "no column shop"),
+     (60, ["--time_col", "when"], "--time_col"), (1, ["--start_padding"], "--freq")],
+)  # fmt: skip
+def test_messages_name_options(pooled, tmp_path, capsys, rows, more, expected):
+    many_series(1, rows).to_csv(tmp_path / "in.csv", index=False)
+    assert run(pooled[0], tmp_path / "in.csv", tmp_path / "out.csv", *more) == 2
+    error = capsys.readouterr().err
+    assert expected in error and str(tmp_path / "in.csv") in error and "=" not in error
+
+
+def test_a_named_id_that_is_not_there(channels, tmp_path, synthetic_csv, capsys):
+    """It is not ignored, as if the file were wide."""
+    assert run(channels[0], synthetic_csv, tmp_path / "out.csv", "--id_col", "shop") == 2
+    assert "no column shop" in capsys.readouterr().err
+
+
 def test_an_error_leaves_nothing(pooled, tmp_path, capsys):
     table = many_series(2)
     table.loc[100, "y"] = np.nan

@@ -34,11 +34,11 @@ def windows(count: int, seed: int = 0, channels: int = 2) -> tuple[torch.Tensor,
     return x, pred, true
 
 
-@pytest.mark.parametrize("level", [0, 99.5, 100])
+@pytest.mark.parametrize("level", [0, 0.8, 99.5, 100])
 def test_levels_beyond_the_stored_quantiles_are_refused(level):
-    """They would silently be those of 99 %."""
+    """They would silently be those of 99 %, or, of a fraction, nearly nothing."""
     found = Intervals(torch.zeros(len(PROBABILITIES), 1, 1), torch.ones(1), 5000)
-    with pytest.raises(UserError, match="up to 99"):
+    with pytest.raises(UserError, match="from 1 to 99"):
         check_levels([level], found)
     check_levels([99], found)
 

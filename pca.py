@@ -65,7 +65,7 @@ def main(argv: list[str] | None = None) -> int:
     from utils.command_line import Parser, guarded, whole
 
     parser = Parser(
-        prog="pca.py",
+        prog="python pca.py",
         description="Compute the principal word embeddings of a GPT-2.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )

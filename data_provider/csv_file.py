@@ -1,6 +1,5 @@
 """Read a CSV of time series and validate it."""
 
-import codecs
 import contextlib
 import csv
 import re
@@ -236,14 +235,9 @@ def _csv(path: Path, **options: object) -> "pd.DataFrame | TextFileReader":
         beginning = file.read(2**16)
     if b"\0" in beginning:
         raise UserError(f"{path}: not a text file, or one in UTF-16: save it as UTF-8")
-    try:
-        codecs.getincrementaldecoder("utf-8")().decode(beginning)
-    except UnicodeDecodeError:
-        raise UserError(f"{path}: not in UTF-8: save it as UTF-8") from None
     return pd.read_csv(
         path,
         encoding="utf-8-sig",
-        encoding_errors="replace",
         low_memory=False,
         compression=None,
         index_col=False,
@@ -262,6 +256,8 @@ def _one_line_errors(path: Path) -> Iterator[None]:
         raise UserError(f"{path}: the rows have more fields than the header") from error
     except pd.errors.EmptyDataError as error:
         raise UserError(f"{path}: the file is empty") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not in UTF-8: save it as UTF-8") from error
     except (pd.errors.ParserError, ValueError) as error:
         raise UserError(f"{path}: not a CSV table: {str(error).strip()}") from error
 

@@ -366,7 +366,7 @@ def set_name(text: str) -> str:
 def main(argv: list[str] | None = None) -> int:
     """Run the command; returns the exit code."""
     parser = Parser(
-        prog="datasets/download.py",
+        prog="python datasets/download.py",
         description=f"Download data sets from {REPOSITORY} on the Hugging Face hub.",
         epilog="Without SET: ETT. HF_ENDPOINT, HF_HOME and HF_TOKEN are the hub's own settings.",
     )

@@ -11,7 +11,8 @@ from utils.command_line import Parser, guarded, whole
 def main(argv: list[str] | None = None) -> int:
     """Run the command; returns the exit code."""
     parser = Parser(
-        prog="datasets/synthetic.py", description="Write an ETT-like CSV of synthetic series."
+        prog="python datasets/synthetic.py",
+        description="Write an ETT-like CSV of synthetic series.",
     )
     parser.add_argument("--output", required=True, help="file to write")
     parser.add_argument("--rows", type=whole(1), default=5000, help="hours (default 5000)")

@@ -32,7 +32,7 @@ ROWS = 65536  # read at a time
 def parse(argv: list[str] | None = None) -> Namespace:
     """Parse a command line."""
     parser = Parser(
-        prog="-m exp.forecast",
+        prog="python -m exp.forecast",
         description="Forecast what follows the series of a file, or of each file of a folder, in "
         "original units.",
     )

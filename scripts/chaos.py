@@ -422,7 +422,7 @@ def resumed(log: Path) -> str:
 def main(argv: list[str] | None = None) -> int:
     """Run the script; returns its exit code; see above."""
     parser = Parser(
-        prog="scripts/chaos.py",
+        prog="python scripts/chaos.py",
         description="Kill a small training at random moments, resume it, and compare what it "
         "leaves with an undisturbed one. Not for Windows.",
     )

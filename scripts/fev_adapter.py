@@ -151,7 +151,9 @@ def run(args: argparse.Namespace) -> None:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command; returns the exit code."""
-    parser = Parser(prog="-m scripts.fev_adapter", description="Evaluate a model on a task of fev.")
+    parser = Parser(
+        prog="python -m scripts.fev_adapter", description="Evaluate a model on a task of fev."
+    )
     parser.add_argument("--data", required=True, metavar="FILE", help="Parquet, as fev reads it")
     parser.add_argument("--horizon", type=whole(1), required=True, help="steps to forecast")
     parser.add_argument("--windows", type=whole(1), default=1, help="evaluation windows")

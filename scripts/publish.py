@@ -126,7 +126,7 @@ def main(argv: list[str] | None = None) -> int:
 
     own, options = split_options(sys.argv[1:] if argv is None else argv)
     parser = Parser(
-        prog="-m scripts.publish",
+        prog="python -m scripts.publish",
         usage="python -m scripts.publish [--add NAME [--results FOLDER] [-- options of run.py]]",
         description="Make the published pages of the records in docs/results/.",
     )

@@ -24,7 +24,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run the script; returns its exit code; see above."""
     own, options = split_options(sys.argv[1:] if argv is None else argv)
     parser = Parser(
-        prog="scripts/reproduce.py",
+        prog="python scripts/reproduce.py",
         usage="python -m scripts.reproduce LIST [--dry-run] [--jobs N] [-- options of run.py]",
         description="Do the runs of a list that are not done yet, then write the report.",
     )

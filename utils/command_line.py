@@ -1,8 +1,10 @@
 """For all programs: option types, and errors in one line."""
 
 import argparse
+import difflib
 import io
 import math
+import shlex
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -13,10 +15,29 @@ from utils.interrupts import Interrupted
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser that reports errors in one line."""
+    """An argument parser that reports errors in one line, an unknown option before missing ones."""
+
+    def parse_args(
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> argparse.Namespace:
+        argv = sys.argv[1:] if args is None else list(args)
+        known = [name for action in self._actions for name in action.option_strings]
+        for word in argv:
+            name = word.partition("=")[0]
+            if name.startswith("--") and not any(option.startswith(name) for option in known):
+                similar = difflib.get_close_matches(name, known, 1)
+                meant = f": did you mean {similar[0]}?" if similar else ""
+                self.error(f"unrecognized arguments: {word}{meant}")
+        found, rest = self.parse_known_args(argv, namespace)
+        if rest:
+            self.error(
+                f"unrecognized arguments: {shlex.join(rest)} (a pattern with * may stand for "
+                "several files)"
+            )
+        return found
 
     def error(self, message: str) -> NoReturn:
-        self.refuse(f"{message}; python {self.prog} --help lists the options")
+        self.refuse(f"{message}; {self.prog} --help lists the options")
 
     def refuse(self, message: str) -> NoReturn:
         """Report an error that `--help` does not explain."""

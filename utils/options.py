@@ -434,7 +434,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     checkpoint that are not on the command line.
     """
     parser = Parser(
-        prog="run.py",
+        prog="python run.py",
         usage="python run.py --task_name TASK --is_training 1 --model_id NAME --model CALF "
         "--data DATA [options]\n       python run.py --checkpoint FILE [options]",
         description="CALF: cross-modal fine-tuning of GPT-2 for time series.",

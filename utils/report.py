@@ -99,7 +99,7 @@ def write_report(files: Mapping[str, str], output: Path) -> None:
 def main(argv: list[str] | None = None) -> int:
     """Run the command; returns the exit code."""
     parser = Parser(
-        prog="-m utils.report",
+        prog="python -m utils.report",
         usage="python -m utils.report [FOLDER ...] [--output FOLDER]",
         description="Make tables, statistics and a page of finished runs.",
     )

@@ -416,7 +416,7 @@ FIGURES: dict[str, Callable[[Source, Source | None, Namespace], list[Path]]] = {
 def main(argv: list[str] | None = None) -> int:
     """Run the command; returns the exit code."""
     parser = Parser(
-        prog="-m utils.visualize",
+        prog="python -m utils.visualize",
         description="Draw the figures of the method, as PNG and PDF (docs/figures.md).",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )

@@ -218,6 +218,9 @@ class Item:
         matrix = self.table.get("matrix", {})
         if not isinstance(matrix, dict) or not all(isinstance(v, list) for v in matrix.values()):
             raise UserError("matrix: give a list of values for each name")
+        unused = [name for name in matrix if f"{{{name}}}" not in self.table.get("options", "")]
+        if unused:
+            raise UserError(f"matrix: {unused[0]} is not used: options has no {{{unused[0]}}}")
         for values in itertools.product(*matrix.values()):
             yield dict(zip(matrix, values, strict=True))
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from data_provider.csv_file import SeriesTable, read_series
+from data_provider.csv_file import SeriesTable, csv_by_chunks, read_series
 from data_provider.timestamps import (
     format_timestamps,
     future_dates,
@@ -297,3 +297,7 @@ def test_text_in_another_encoding_is_refused(tmp_path):
     path = write(tmp_path, "date,größe\n2020-01-01,1\n", "latin-1")
     with pytest.raises(UserError, match="not in UTF-8: save it as UTF-8"):
         read_series(path)
+    rows = "Aachen,2020-01-01,1\n" * 50_000 + "Köln,2020-01-01,1\n"  # far from the start
+    path = write(tmp_path, "unique_id,ds,y\n" + rows, "latin-1")
+    with pytest.raises(UserError, match="not in UTF-8: save it as UTF-8"):
+        list(csv_by_chunks(path)(1000))

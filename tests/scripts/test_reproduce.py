@@ -229,6 +229,7 @@ def test_the_list_of_the_documentation(workdir):
         ("[[runs]]\nscript = {a = 1}", "script: give a string or a list of strings"),
         ("[[runs]]\nafter = 'x'\ntargets = 'ETTm1'", "targets: give a list of strings"),
         ("[[runs]]\nafter = 'x'\ntargets = [3]", "targets: give a list of strings"),
+        (f"[[runs]]\noptions = '{OPTIONS}'\nmatrix.n = [1]", "options has no {n}"),
         (f"[[runs]]\nname = ['x']\noptions = '{OPTIONS}'", "name: give a string"),
         ("[[runs]]\nafter = ['x']", "after: give a string"),
         ("[[runs]]\nafter = 'x'", "no earlier item has the name x"),

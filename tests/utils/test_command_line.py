@@ -41,6 +41,25 @@ def test_parser_errors_are_one_line(capsys):
     assert capsys.readouterr().err.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("--modle DLinear", "--modle: did you mean --model?"),
+        ("--xyz", "--xyz; python x.py --help"),
+        ("--model DLinear b c", "b c (a pattern with * may stand for several files)"),
+        ("--mod", "--model: expected one argument"),
+        ("", "required: --model"),
+    ],
+)
+def test_wrong_options(capsys, words, message):
+    """An unknown option is named, even if others are missing, which it may have been meant for."""
+    parser = Parser(prog="python x.py")
+    parser.add_argument("--model", required=True)
+    with pytest.raises(SystemExit):
+        parser.parse_args(words.split())
+    assert message in capsys.readouterr().err
+
+
 def test_a_name_that_the_terminal_can_not_show(monkeypatch):
     out = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
     monkeypatch.setattr(sys, "stdout", out)

@@ -402,13 +402,19 @@ def _datetimes(column: pd.Series, place: Callable[[int], str]) -> pd.DatetimeInd
 def _numbers(
     column: pd.Series, place: Callable[[int], str], origin: _Origin, advice: str = ""
 ) -> np.ndarray:
-    """Read a column of numbers; text is none, even if it looks like one."""
+    """Read a column of numbers. Text is none, even if it looks like one; but in a file a column is
+    text if one of its cells is, which may be none of these."""
     text = column.map(lambda value: isinstance(value, str)).to_numpy(bool)
-    if pd.api.types.is_datetime64_any_dtype(column) or text.any():
-        row = int(text.argmax())
-        if isinstance(origin.source, str):
-            advice = f"; pandas.to_numeric converts text{advice}"
-        raise UserError(f"{place(row)}: {str(column.iloc[row])!r} is not a number{advice}")
+    is_date = pd.api.types.is_datetime64_any_dtype(column)
+    if is_date or text.any():
+        in_memory = isinstance(origin.source, str)
+        other = text & pd.to_numeric(column, errors="coerce").isna().to_numpy()
+        if is_date or other.any() or in_memory:
+            row = int((other if other.any() else text).argmax())
+            if in_memory:
+                advice = f"; pandas.to_numeric converts text{advice}"
+            raise UserError(f"{place(row)}: {str(column.iloc[row])!r} is not a number{advice}")
+        column = pd.to_numeric(column)
     return column_numbers(column, place)
 
 

@@ -214,6 +214,11 @@ GOOD = long({"a": DAYS, "b": DAYS})
         (GOOD.set_index("ds"), {}, ["no column ds", "reset_index"]),
         (GOOD.iloc[:0], {}, ["no rows"]),
         (GOOD.assign(y="x"), {}, ["series a", "column y", "row 1 (iloc 0)", "'x' is not a number"]),
+        (
+            GOOD.assign(y=["1"] * 5 + ["x"] + ["1"] * (len(GOOD) - 6)),
+            {},
+            ["row 6 (iloc 5)", "'x' is not a number"],
+        ),
         (GOOD.assign(y="1.5"), {}, ["series a", "column y", "to_numeric"]),
         (GOOD.assign(y=True), {}, ["series a", "column y", "astype(int)"]),
         (GOOD.assign(y=GOOD["ds"]), {}, ["series a", "column y", "not a number"]),

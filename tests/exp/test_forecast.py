@@ -207,6 +207,23 @@ def test_messages_name_options(pooled, tmp_path, capsys, rows, more, expected):
     assert expected in error and str(tmp_path / "in.csv") in error and "=" not in error
 
 
+def test_text_is_named_where_it_is(channels, tmp_path, synthetic_csv, capsys):
+    """Not the first number of its column; and text before the rows that count is none of them."""
+    table = pd.read_csv(synthetic_csv)
+    column = table.columns[1]
+    for row, code in ((len(table) - 4, 2), (0, 0)):
+        changed = table.astype({column: object})
+        changed.loc[row, column] = "n/a?"
+        changed.to_csv(tmp_path / "in.csv", index=False)
+        out = tmp_path / f"{code}.csv"
+        assert run(channels[0], tmp_path / "in.csv", out) == code
+        if code:
+            error = capsys.readouterr().err
+            assert f"{column}, row {row + 1} (line {row + 2}): 'n/a?' is not a number" in error
+    assert run(channels[0], synthetic_csv, tmp_path / "all.csv") == 0
+    assert out.read_bytes() == (tmp_path / "all.csv").read_bytes()
+
+
 def test_a_named_id_that_is_not_there(channels, tmp_path, synthetic_csv, capsys):
     """It is not ignored, as if the file were wide."""
     assert run(channels[0], synthetic_csv, tmp_path / "out.csv", "--id_col", "shop") == 2

@@ -275,7 +275,9 @@ def read_run(folder: Path) -> Run:
             for part in entry.split("."):
                 value = value.get(part) if isinstance(value, dict) else None
             if isinstance(value, bool) or not isinstance(value, kind):
-                raise UserError(f"{path}: no entry {entry}, as of an earlier version: run it again")
+                raise UserError(
+                    f"{path}: no entry {entry}: made by an earlier version, or not by run.py"
+                )
     run = Run(folder, record)
     try:
         metrics = KINDS[run.kind].metrics

@@ -95,8 +95,8 @@ class _Origin:
 
 @dataclass(frozen=True)
 class _Times:
-    """A column of timestamps: `dates` `[rows]`, aware if `tz`; seconds after 1970 if they are whole
-    numbers."""
+    """A column of timestamps of a frame, which is from `origin`: `dates` `[rows]`, aware if `tz`;
+    seconds after 1970 if they are whole numbers."""
 
     origin: _Origin
     dates: pd.DatetimeIndex
@@ -117,7 +117,8 @@ class _Series:
     """One series, sorted by time.
 
     Attributes:
-        id: as it was given. values: `[rows]`. rows: where they are in the frame, `[rows]`.
+        origin: of the frame. id: as it was given.
+        values: `[rows]`. rows: where they are in the frame, `[rows]`.
         column: of its values, for messages.
         dates, offset: see `Panel.tables`.
         filled: number of values that were filled.

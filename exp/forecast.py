@@ -142,7 +142,12 @@ def forecast_file(forecaster: "CALFForecaster", source: Path, target: Path, args
     forecaster.form = replace(forecaster.form, source=source)
     with table_writer(target) as write:
         for number, piece in enumerate(pieces(forecaster, source)):
-            table = forecaster.predict(piece, args.h, args.level)
+            try:
+                table = forecaster.predict(piece, args.h, args.level)
+            except UserError as error:
+                if str(error).startswith(str(source)):
+                    raise
+                raise UserError(f"{source}: {error}") from error
             write(table)
             rows += len(table)
             if args.plot and number == 0:

@@ -224,6 +224,15 @@ def test_text_is_named_where_it_is(channels, tmp_path, synthetic_csv, capsys):
     assert out.read_bytes() == (tmp_path / "all.csv").read_bytes()
 
 
+def test_the_file_is_named_once(channels, tmp_path, synthetic_csv, capsys):
+    """Also where the model, not the reader, refuses it."""
+    source = tmp_path / "in.csv"
+    pd.read_csv(synthetic_csv).iloc[:, :3].to_csv(source, index=False)
+    assert run(channels[0], source, tmp_path / "out.csv") == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith(f"error: {source}: ") and error.count(str(source)) == 1
+
+
 def test_a_named_id_that_is_not_there(channels, tmp_path, synthetic_csv, capsys):
     """It is not ignored, as if the file were wide."""
     assert run(channels[0], synthetic_csv, tmp_path / "out.csv", "--id_col", "shop") == 2

@@ -236,7 +236,7 @@ def test_protocols_side_by_side(workdir):
     assert of_mae[3].text == "MAE"
     texts = [cell.text for cell in row]
     assert texts[:4] == ["ETTh1, look-back 96", "96", "CALF", "MSE"]
-    assert texts[4:] == ["0.410 ± 0.014", "0.360 ± 0.014", "-0.050"]
+    assert texts[4:] == ["2", "0.410 ± 0.014", "0.360 ± 0.014", "-0.050"]
     assert protocols_grid(tables[:1]) is None
 
 
@@ -260,9 +260,9 @@ def test_look_backs_side_by_side(workdir):
     tables, _ = make_tables(read_runs([workdir / "results"])[0])
     rows = [[cell.text for cell in row] for row in look_backs_grid(tables).rows]
     assert [row for row in rows if row[3] == "MSE"] == [
-        ["ETTh1", "96", "CALF", "MSE", "96", "0.400", "192", "0.370", "-0.030"],
-        ["ETTh1", "96", "CALF", "MSE", "96", "0.400", "336", "0.360", "-0.040"],
-        ["ETTh1", "96", "CALF", "MSE", "192", "0.370", "336", "0.360", "-0.010"],
+        ["ETTh1", "96", "CALF", "MSE", "1", "96", "0.400", "192", "0.370", "-0.030"],
+        ["ETTh1", "96", "CALF", "MSE", "1", "96", "0.400", "336", "0.360", "-0.040"],
+        ["ETTh1", "96", "CALF", "MSE", "1", "192", "0.370", "336", "0.360", "-0.010"],
     ]
     assert look_backs_grid(tables[:1]) is None
 
@@ -294,7 +294,7 @@ def test_what_choosing_by_test_data_gains(workdir):
     (row,) = choice_grid(tables).rows
     texts = [cell.text for cell in row]
     assert texts[:1] + texts[3:] == [
-        "Heartbeat", "accuracy", "0.600 ± 0.141", "0.750 ± 0.212", "0.150",
+        "Heartbeat", "accuracy", "2", "0.600 ± 0.141", "0.750 ± 0.212", "0.150",
     ]  # fmt: skip
 
 

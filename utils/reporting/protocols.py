@@ -12,11 +12,12 @@ from utils.reporting.statistics import mean_and_deviation
 from utils.reporting.tables import Row, Summary, Table
 
 CHOSEN_BY_TEST = ("short_term", "classification")  # kinds, under the published protocol
+MEANS = "Mean ± standard deviation over n seeds; in brackets where a score is of another number."
 
 
 def protocols_grid(tables: Sequence[Table]) -> Grid | None:
     """What the published protocol gains: the same runs under both; None if there are none."""
-    columns = "data set|row|model|metric|sound|published|published minus sound"
+    columns = "data set|row|model|metric|n|sound|published|published minus sound"
     grid = Grid(
         "protocols",
         "The published protocol beside the sound one",
@@ -24,7 +25,7 @@ def protocols_grid(tables: Sequence[Table]) -> Grid | None:
             "",
             "Under the published protocol M4 and classification choose the epoch by the test data, "
             "and train on what the sound one holds out; forecasting and imputation validate with "
-            "some dropouts on (docs/protocols.md).",
+            "some dropouts on (docs/protocols.md). " + MEANS,
         ],
         [("", name) for name in columns.split("|")],
         [],
@@ -41,7 +42,7 @@ def protocols_grid(tables: Sequence[Table]) -> Grid | None:
             where = Row(
                 ", ".join([row.dataset, *conditions.differing(protocol=False)]), row.horizon
             )
-            cells = _labels(where, method, metric)
+            cells = _first_cells(where, method, metric, ours.n)
             cells += [grids.score_cell(s, "", ours.n) for s in (ours, theirs)]
             grid.rows.append([*cells, number(theirs.mean - ours.mean, sign=True)])
     grid.notes[0] = backbone_line(shown)
@@ -50,11 +51,11 @@ def protocols_grid(tables: Sequence[Table]) -> Grid | None:
 
 def look_backs_grid(tables: Sequence[Table]) -> Grid | None:
     """What a longer look-back gains: the same runs at two; None if there are none."""
-    columns = "data set|row|model|metric|look-back|score|longer look-back|score|difference"
+    columns = "data set|row|model|metric|n|look-back|score|longer look-back|score|difference"
     grid = Grid(
         "look_backs",
         "Look-backs side by side",
-        ["", "Difference: score of the longer look-back minus that of the shorter one."],
+        ["", f"{MEANS} Difference: score of the longer look-back minus that of the shorter one."],
         [("", name) for name in columns.split("|")],
         [],
         labels=4,
@@ -68,7 +69,7 @@ def look_backs_grid(tables: Sequence[Table]) -> Grid | None:
             continue
         for row, method, metric, less, more in _of_both(short, long):
             shown += short.of(method)
-            cells = _labels(row, method, metric)
+            cells = _first_cells(row, method, metric, less.n)
             for length, summary in zip(lengths, (less, more), strict=True):
                 cells += [number(length, 0), grids.score_cell(summary, "", less.n)]
             grid.rows.append([*cells, number(more.mean - less.mean, sign=True)])
@@ -87,14 +88,15 @@ def _of_both(one: Table, other: Table) -> Iterator[tuple[Row, str, str, Summary,
 def choice_grid(tables: Sequence[Table]) -> Grid | None:
     """What choosing the epoch by the test data would gain in trainings that did not; None if there
     are none."""
-    columns = "data set|row|model|metric|chosen by validation|best on the test data|gain"
+    columns = "data set|row|model|metric|n|chosen by validation|best on the test data|gain"
     grid = Grid(
         "choice",
         "What choosing the epoch by the test data gains",
         [
             "",
             "The same trainings, under the sound protocol: the test score after the epoch that "
-            "validation chose, and after the one that is best on the test data.",
+            "validation chose, and after the one that is best on the test data. Without trainings "
+            f"whose test data were not scored after each epoch. {MEANS}",
         ],
         [("", name) for name in columns.split("|")],
         [],
@@ -114,7 +116,7 @@ def choice_grid(tables: Sequence[Table]) -> Grid | None:
             chosen = [run.record["best_epoch"]["test"] for run in runs]
             most = [best(epoch["test"] for epoch in run.record["epochs"]) for run in runs]
             summaries = [Summary(*mean_and_deviation(v), len(runs)) for v in (chosen, most)]
-            cells = _labels(row, method, kind.metrics[0])
+            cells = _first_cells(row, method, kind.metrics[0], len(runs))
             cells += [grids.score_cell(summary, "", len(runs)) for summary in summaries]
             gain = abs(summaries[0].mean - summaries[1].mean)
             grid.rows.append([*cells, number(gain)])
@@ -122,9 +124,10 @@ def choice_grid(tables: Sequence[Table]) -> Grid | None:
     return grid if grid.rows else None
 
 
-def _labels(row: Row, method: str, metric: str) -> list[Cell]:
+def _first_cells(row: Row, method: str, metric: str, n: int) -> list[Cell]:
+    """Labels, and the number of seeds."""
     texts = (row.dataset, row.horizon, method, grids.metric_name(metric))
-    return [Cell(text) for text in texts]
+    return [*(Cell(text) for text in texts), number(n, 0)]
 
 
 def _tested(run: Run) -> bool:

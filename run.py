@@ -1,6 +1,5 @@
 """Command line of CALF: train, test and forecast. `python run.py --help` lists the options."""
 
-import argparse
 import importlib
 import os
 import shlex
@@ -10,7 +9,12 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from models import registry
+from utils import options
 from utils.command_line import guarded
+from utils.configuration import Configuration
+from utils.errors import UserError
+from utils.files import require_file, require_model_folder
 from utils.interrupts import Interrupted, handle
 from utils.launch import (
     check_devices,
@@ -23,11 +27,9 @@ from utils.launch import (
     world,
 )
 from utils.machine import usable_cores
-from utils.options import parse_args, warn_unused
 
 if TYPE_CHECKING:
     from exp.exp_basic import ExpBasic
-    from exp.refit import ExpRefit
 
 EXPERIMENTS = {
     "long_term_forecast": "exp_long_term_forecasting:ExpLongTermForecasting",
@@ -38,7 +40,12 @@ EXPERIMENTS = {
 }
 
 
-def run(args: argparse.Namespace) -> None:
+def parse_args(argv: list[str] | None = None, command: str | None = None) -> Configuration:
+    """Parse a command line of this program; `command` is as it is recorded."""
+    return options.parse_args(sys.argv[1:] if argv is None else argv, registry, command)
+
+
+def run(args: Configuration) -> None:
     """Run the experiment that `args` describe, `itr` times."""
     from exp.device import prepare_torch  # with PyTorch, which takes seconds to import
 
@@ -74,13 +81,24 @@ def train(experiment: "ExpBasic") -> None:
         raise
 
 
-def refit(experiment: "ExpBasic", args: argparse.Namespace, iteration: int) -> "ExpRefit":
-    """Train again on all rows, for as many epochs as validation chose."""
-    from exp.refit import ExpRefit
+def refit(experiment: "ExpBasic", args: Configuration, iteration: int) -> "ExpBasic":
+    """Train again on all rows, for as many epochs as validation chose; nothing is scored, and
+    checkpoint and state are files of their own in the run's folders."""
+    from exp.exp_long_term_forecasting import InMemory
+    from utils.results import REFIT
 
-    again = ExpRefit(experiment, args, iteration)
+    epochs, panel = experiment.progress.best.epoch, experiment.panel
+    print(f"refit on all rows of {panel.source}, for {epochs} epochs, as validation chose")
+    again = type(experiment)(
+        args.replace(train_epochs=epochs),
+        iteration,
+        memory=InMemory(panel, held_out=0, intervals=experiment.intervals),
+        folders=experiment.folders.of_part(REFIT),
+    )
     train(again)
-    again.add_to_record()
+    _, history = again.epochs()
+    checkpoint = str(again.folders.best_checkpoint)
+    again.folders.add_to_record(refit={"checkpoint": checkpoint, "epochs": history})
     return again
 
 
@@ -104,15 +122,51 @@ def configure_openmp(threads: int = 0) -> None:
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, usable_cores() // processes)))
 
 
-def run_here_or_launch(args: argparse.Namespace, argv: list[str]) -> int:
+def check_paths(args: Configuration) -> None:
+    """Check that the files and folders exist that a run is going to read.
+
+    Raises:
+        UserError: one does not.
+    """
+    if args.checkpoint:
+        require_file(Path(args.checkpoint), "train first, or name a checkpoint by --checkpoint")
+    _check_data(args)
+    from utils.word_embeddings import DEFAULT_PATH, NO_FILE, RANDOM, require_word_embeddings
+
+    used = registry.options_of(args.model)
+    reads_words = "word_embedding_path" in used.intersection(args.given) and args.words != "none"
+    names_file = args.word_embedding_path not in (DEFAULT_PATH, NO_FILE, RANDOM)
+    if args.is_training and reads_words and names_file:
+        require_word_embeddings(args.word_embedding_path)
+    if "llm" in used:
+        require_model_folder(args.llm)
+
+
+def _check_data(args: Configuration) -> None:
+    from data_provider.checks import require_data_file  # with NumPy, which --help does not need
+
+    root = Path(args.root_path)
+    if args.task_name not in ("long_term_forecast", "imputation"):
+        if not root.is_dir():
+            raise UserError(
+                f"{root}: no such folder; check --root_path (datasets/README.md says where the "
+                "data sets come from)"
+            )
+        return
+    options = "--root_path and --data_path, or --target_data"
+    if args.is_training or not args.zero_shot:
+        require_data_file(root / args.data_path, options)
+    if args.zero_shot and not (root / args.target_data).is_file():
+        require_data_file(root / f"{args.target_data.removesuffix('.csv')}.csv", options)
+
+
+def run_here_or_launch(args: Configuration, argv: list[str]) -> int:
     """Run in this process, or, for several `--devices`, in one process each.
 
     Raises:
         UserError: a file is missing, or a GPU is not visible.
     """
     if world()[1] == 1:  # of several processes all begin, so that one of them says it
-        from exp.paths import check_paths  # whose NumPy --help does not need
-
         check_paths(args)
     gpus = None
     if args.use_multi_gpu and not under_launcher():
@@ -123,7 +177,7 @@ def run_here_or_launch(args: argparse.Namespace, argv: list[str]) -> int:
         if len(numbers) > 1:
             command = [sys.executable, str(Path(__file__).resolve()), *argv]
             return launch(command, len(numbers), gpus)
-        args.gpu = numbers[0]
+        args = args.replace(gpu=numbers[0])
     configure_openmp(args.threads)  # not before `launch`: its processes divide the cores
     run(args)
     return 0
@@ -133,7 +187,7 @@ def speaks(error: BaseException) -> bool:
     """Return whether this process prints `error`."""
     if world()[1] == 1:
         return True
-    from exp.processes import reports
+    from utils.launch import reports
 
     return reports(error)
 
@@ -146,9 +200,8 @@ def main(argv: list[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     silence = nullcontext if world()[0] == 0 else quiet
     with silence():
-        args = parse_args(argv)
-        warn_unused(args)
-    args.command = shlex.join(["python", "run.py", *argv])
+        args = parse_args(argv, shlex.join(["python", "run.py", *argv]))
+        options.warn_unused(args, registry)
     handle(signal.SIGTERM, _terminate)
     follow_parent()
 

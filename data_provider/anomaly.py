@@ -1,6 +1,7 @@
 """Anomaly-detection sets in the files of Time-Series-Library, and their windows."""
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tokenize import TokenError
 
@@ -9,11 +10,10 @@ import pandas as pd
 import torch
 from numpy.lib.format import open_memmap
 from torch import Tensor
-from torch.utils.data import Dataset
 
 from data_provider.checks import MAX_MAGNITUDE, and_more, cell, require_data_file
-from data_provider.csv_file import read_frame
-from data_provider.series_table import numbers
+from data_provider.files import read_csv
+from data_provider.values import numbers_of
 from utils.errors import UserError
 
 # files of the training rows, the test rows and the labels of the test rows
@@ -46,14 +46,12 @@ class AnomalyTables:
     filled: int
 
 
-class WindowedSeries(Dataset):
+class WindowedSeries:
     """Windows of `seq_len` rows: one every `stride` rows, and one that ends at the last row.
 
     Args:
-        values: scaled rows, `[rows, channels]`.
-        seq_len: window length L.
-        stride: rows between the starts of two windows.
-        name: of the series, for the error.
+        values: scaled rows, `[rows, channels]`. seq_len: window length L.
+        stride: rows between the starts of two windows. name: of the series, for the error.
         complete: whether there is a window that ends at the last row, whatever the stride.
 
     Attributes:
@@ -87,15 +85,6 @@ class WindowedSeries(Dataset):
 
     def __len__(self) -> int:
         return len(self.starts)
-
-    def __getitem__(self, index: int) -> Tensor:
-        """Return one window `[seq_len, channels]`.
-
-        Raises:
-            IndexError: no such window.
-        """
-        start = int(self.starts[index])
-        return self.values[start : start + self.seq_len]
 
     def to(self, device: torch.device | str) -> "WindowedSeries":
         """Move the rows to `device`, where batches are then gathered."""
@@ -182,7 +171,7 @@ def read_anomaly(data: str, root_path: str | Path) -> AnomalyTables:
 
 
 def _read_csv(path: Path) -> pd.DataFrame:
-    frame = read_frame(path)
+    frame = read_csv(path)
     if frame.shape[1] < 2:
         raise UserError(f"{path}: a single column; are the columns separated by commas?")
     frame.columns = [str(column).strip() for column in frame.columns]
@@ -199,7 +188,8 @@ def _without_timestamp(path: Path) -> pd.DataFrame:
 
 def _numbers(path: Path, frame: pd.DataFrame) -> np.ndarray:
     """Convert a table to float64, NaN where a cell is missing."""
-    values = numbers(path, frame)
+    columns = [numbers_of(c, partial(cell, path, name)) for name, c in frame.items()]
+    values = np.stack(columns, axis=1)
     _refuse(path, values, np.abs(values) > MAX_MAGNITUDE, frame.columns)
     return values
 
@@ -273,9 +263,7 @@ def make_splits(
     for validation; other windows do not overlap.
 
     Args:
-        tables: the tables of `data`, from `read_anomaly`.
-        data: name of the set.
-        seq_len: window length L.
+        tables: the tables of the set `data`, from `read_anomaly`. seq_len: window length L.
         published: all windows overlap, none is added at the last row, and training takes all
             training rows, those of validation too.
 

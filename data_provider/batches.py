@@ -18,9 +18,6 @@ def index_batches(
     """Yield the indices of `count` windows in batches `[batch]` on `device`.
 
     Args:
-        count: number of windows.
-        batch_size: windows per batch.
-        device: the device of the data.
         shuffle_seed: seed of the permutation; None does not shuffle.
         drop_last: drop an incomplete last batch, unless it is the only one.
     """

@@ -36,24 +36,25 @@ def row_and_line(source: Path | str, row: int) -> str:
     if source.suffix.lower() in PARQUET:
         return f"row {row + 1}"
     current = -2  # the header is row -1
-    with source.open(encoding="utf-8", errors="replace") as file:
+    with source.open(encoding="utf-8-sig", errors="replace") as file:
         for line, text in enumerate(file, start=1):
-            current += bool(text.strip())
+            current += bool(text.strip()) and not (line == 1 and text.startswith("sep="))
             if current == row:
                 return f"row {row + 1} (line {line})"
     return f"row {row + 1}"
 
 
-def how_to_fill(source: Path | str) -> str:
-    """Name the option that fills gaps of a file, or the argument for a frame in memory."""
+def option(source: Path | str, name: str, *values: str) -> str:
+    """Name an option for a file, or the argument for a frame in memory, with values to choose
+    from."""
     if isinstance(source, str):
-        return "fill_missing='linear' or 'ffill'"
-    return "--fill_missing linear or ffill"
+        return f"{name}={' or '.join(map(repr, values))}"
+    return " ".join([f"--{name}", " or ".join(values)]).strip()
 
 
-def named(source: Path | str, option: str) -> str:
-    """Name an option for a file, or the argument for a frame in memory."""
-    return f"{option}=" if isinstance(source, str) else f"--{option}"
+def how_to_fill(source: Path | str) -> str:
+    """Name the option that fills gaps."""
+    return option(source, "fill_missing", "linear", "ffill")
 
 
 def and_more(count: int, what: str = "in the file") -> str:
@@ -61,8 +62,8 @@ def and_more(count: int, what: str = "in the file") -> str:
     return f" ({count - 1} more {what})" if count > 1 else ""
 
 
-def shortened(names: Iterable[object]) -> str:
+def shortened(names: Iterable[object], between: str = ", ") -> str:
     """List names, or the first of many."""
     names = [str(name) for name in names]
-    listed = ", ".join(names[:MAX_LISTED])
-    return listed if len(names) <= MAX_LISTED else f"{listed}, … ({len(names)} in all)"
+    listed = between.join(names[:MAX_LISTED])
+    return listed if len(names) <= MAX_LISTED else f"{listed}{between}… ({len(names)} in all)"

@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
 
 from data_provider.checks import MAX_MAGNITUDE, require_data_file
 from utils.errors import UserError
@@ -168,13 +167,12 @@ def read_naive2(root_path: str | Path) -> SeriesFile | None:
     return read_m4(path) if path.is_file() else None
 
 
-class M4Dataset(Dataset):
+class M4Dataset:
     """Windows of M4 series: `batch` cuts at random points, `last_windows` at the ends.
 
     Args:
         series: values of each series; one of a single value is cut after it.
-        seq_len: look-back L.
-        pred_len: horizon P.
+        seq_len, pred_len: look-back L and horizon P.
         history: cut points lie within the last `history` horizons of a series.
         label_len: training windows cut after fewer steps than this have no target: the published
             code takes their label window, and with it the target, from the wrong end of the
@@ -198,12 +196,6 @@ class M4Dataset(Dataset):
 
     def __len__(self) -> int:
         return len(self.lengths)
-
-    def __getitem__(self, index: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Return a random window of one series; see `batch`."""
-        return tuple(
-            part[0] for part in self.batch(torch.tensor([index], device=self.values.device))
-        )
 
     def to(self, device: torch.device | str) -> "M4Dataset":
         """Move the values to `device`."""

@@ -14,10 +14,9 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
 
 from data_provider.checks import MAX_MAGNITUDE, require_data_file
-from data_provider.series_table import fill_missing
+from data_provider.values import fill_gaps
 from utils.errors import UserError
 
 if TYPE_CHECKING:
@@ -63,12 +62,11 @@ class TsFile:
         return int(self.lengths.max())
 
 
-class ClassificationDataset(Dataset):
+class ClassificationDataset:
     """Labelled series of one split.
 
     Args:
-        x: scaled series, zero-padded at the end, `[samples, length, channels]`.
-        y: class indices, `[samples]`.
+        x: scaled series, zero-padded at the end, `[samples, length, channels]`. y: their classes.
         lengths: steps of each series before its padding, `[samples]`; by default all.
     """
 
@@ -80,14 +78,6 @@ class ClassificationDataset(Dataset):
 
     def __len__(self) -> int:
         return len(self.x)
-
-    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        """Return a series `[length, channels]` and its class index.
-
-        Raises:
-            IndexError: no such sample.
-        """
-        return self.x[index], self.y[index]
 
     @property
     def n_channels(self) -> int:
@@ -119,9 +109,8 @@ class UeaSplits:
 
     Attributes:
         train, val, test: padded to the same length.
-        class_names: in the order of the class indices.
+        class_names: in the order of the class indices. n_channels: number of channels.
         length: number of steps after padding, that of the longest series of both files.
-        n_channels: number of channels.
     """
 
     train: ClassificationDataset
@@ -264,7 +253,6 @@ def read_pair(root_path: str | Path, published: bool = False) -> tuple[TsFile, T
     """Read `*_TRAIN.ts` and `*_TEST.ts` in `root_path`, with the same class indices in both.
 
     Args:
-        root_path: folder of the two files.
         published: prepare them as the published code does: classes in alphabetical order instead
             of that of the training file's header; and in a file where a sample has channels of
             different lengths, every second value of all channels with more than 256. Recording:
@@ -417,7 +405,7 @@ def _fit_scaler(series: list[np.ndarray]) -> "StandardScaler":
 def fill(series: list[np.ndarray]) -> list[np.ndarray]:
     """Interpolate missing values in each sample `[length, channels]`, and repeat the nearest value
     at the ends; a channel without any value stays NaN."""
-    return [fill_missing(one, "linear") if np.isnan(one).any() else one for one in series]
+    return [fill_gaps(one, "linear") if np.isnan(one).any() else one for one in series]
 
 
 def _scale(file: TsFile, samples: np.ndarray, scaler: "StandardScaler") -> np.ndarray:

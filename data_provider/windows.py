@@ -1,7 +1,7 @@
 """Sliding windows over scaled series: the data set class of forecasting and imputation."""
 
+from collections.abc import Hashable, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -11,25 +11,23 @@ from torch.utils.data import Dataset
 
 from utils.timefeatures import time_features
 
-if TYPE_CHECKING:
-    from sklearn.preprocessing import StandardScaler
-
 
 class WindowDataset(Dataset):
     """Windows of `seq_len + pred_len` rows, one step apart, over the rows of one split.
 
     Args:
-        values: scaled rows of the split, including its look-back, `[rows, channels]`.
-        dates: their timestamps; those of a horizon that follows may follow.
-        scaler: fitted on the training rows; it scaled `values`.
+        values: scaled rows of the split, including its look-back, `[rows, channels]`; those of
+            several tables, of pooled series, one below the other.
+        dates: their timestamps.
+        mean, scale: which scaled the rows of each table, `[tables, channels]`, float64.
         columns: names of the channels.
-        seq_len: look-back L.
+        seq_len, pred_len: look-back L and horizon P.
         label_len: last rows of the look-back that an item's target repeats.
-        pred_len: horizon P.
         target: the only channel that is scored; None scores all.
         freq, embed: see `utils.timefeatures.time_features`.
-        starts: first rows of the windows, `[windows]`; by default every row that a whole window
-            follows. Series in a row, one below the other, need it.
+        starts: of several tables, the first rows of the windows of each, `[windows]`; by default
+            every row that a whole window follows.
+        names: of the tables, if they are series by themselves.
 
     `dataset[i]` is an item as in Time-Series-Library; `batch` gathers many windows at once.
     """
@@ -38,7 +36,8 @@ class WindowDataset(Dataset):
         self,
         values: np.ndarray,
         dates: pd.DatetimeIndex,
-        scaler: "StandardScaler",
+        mean: Tensor,
+        scale: Tensor,
         columns: list[str],
         seq_len: int,
         label_len: int,
@@ -46,16 +45,22 @@ class WindowDataset(Dataset):
         target: int | None = None,
         freq: str = "h",
         embed: str = "timeF",
-        starts: np.ndarray | None = None,
+        starts: Sequence[np.ndarray] | None = None,
+        names: Sequence[Hashable] | None = None,
     ):
         self.values = torch.tensor(values, dtype=torch.float32)
         self.dates = dates
-        self.scaler = scaler
+        self.mean, self.scale = mean, scale
         self.columns = columns
         self.seq_len, self.label_len, self.pred_len = seq_len, min(label_len, seq_len), pred_len
         self.target = target
         self.freq, self.embed = freq, embed
-        self.starts = None if starts is None else torch.as_tensor(starts, dtype=torch.int64)
+        self.names, self.starts, self.tables = names, None, None
+        if starts is not None:
+            self.starts = torch.as_tensor(np.concatenate(starts), dtype=torch.int64)
+            self.tables = torch.arange(len(starts)).repeat_interleave(
+                torch.tensor([len(rows) for rows in starts])
+            )
 
     def __len__(self) -> int:
         if self.starts is not None:
@@ -97,7 +102,8 @@ class WindowDataset(Dataset):
     def to(self, device: torch.device | str) -> "WindowDataset":
         """Move the rows to `device`, where batches are then gathered."""
         self.values = self.values.to(device)
-        self.starts = None if self.starts is None else self.starts.to(device)
+        if self.starts is not None:
+            self.starts, self.tables = self.starts.to(device), self.tables.to(device)
         self.__dict__.pop("marks", None)
         return self
 
@@ -135,14 +141,31 @@ class WindowDataset(Dataset):
         return y[..., self.target : self.target + 1]
 
     @property
-    def unit(self) -> Tensor:
-        """A standardised unit of each scored channel in original units, `[channels]`."""
-        return self.scored(torch.as_tensor(self.scaler.scale_)[None, None])[0, 0]
+    def unit(self) -> Tensor | None:
+        """A standardised unit of each scored channel in original units, `[channels]`; None of
+        several tables."""
+        return self.scored(self.scale[None])[0, 0] if len(self.scale) == 1 else None
 
-    def inverse_transform(self, y: Tensor) -> Tensor:
-        """Undo the scaling of `y` `[.., channels]`, which has all channels or the scored ones."""
-        scale = torch.as_tensor(self.scaler.scale_, dtype=y.dtype, device=y.device)
-        mean = torch.as_tensor(self.scaler.mean_, dtype=y.dtype, device=y.device)
+    def first_row(self, number: int) -> int:
+        """Return the first row of a window."""
+        return int(self._first_rows(torch.tensor(number)))
+
+    def name(self, number: int, channel: int) -> str:
+        """Name the series of a channel of a window."""
+        if self.names is None:
+            return self.columns[channel]
+        return str(self.names[0 if self.tables is None else int(self.tables[number])])
+
+    def inverse_transform(self, y: Tensor, index: Tensor) -> Tensor:
+        """Undo the scaling, in float64.
+
+        Args:
+            y: `[batch, steps, channels]`, of all channels or the scored ones.
+            index: of the windows, `[batch]`.
+        """
+        tables = torch.zeros_like(index) if self.tables is None else self.tables[index]
+        tables = tables.to(self.mean.device)
+        scale, mean = (values[tables][:, None].to(y.device) for values in (self.scale, self.mean))
         if self.target is not None and y.shape[-1] == 1:
-            scale, mean = scale[self.target], mean[self.target]
-        return y * scale + mean
+            scale, mean = (values[..., self.target, None] for values in (scale, mean))
+        return y.double() * scale + mean

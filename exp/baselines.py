@@ -1,19 +1,10 @@
-"""What a model has to beat: naive forecasts in the test, trivial predictions in validation."""
+"""What a model has to beat in validation: trivial predictions."""
 
-from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from data_provider.windows import WindowDataset
-from exp.progress import EpochRecord
 from utils.errors import UserError
-from utils.metrics import ErrorSums
-from utils.naive import naive_forecasts, with_season
-
-if TYPE_CHECKING:
-    from exp.exp_basic import ExpBasic
-    from exp.series import ExpSeries
+from utils.progress import EpochRecord
 
 DIVERGED = 100.0  # times the largest trivial error
 
@@ -30,11 +21,6 @@ class TrivialScores:
     name: str
     higher_is_better: bool
     scores: Mapping[str, float]
-
-    @classmethod
-    def of(cls, run: "ExpBasic") -> "TrivialScores":
-        scores = {} if run.val_set is None else run.trivial_scores()
-        return cls(run.score_name, run.higher_is_better, scores)
 
     def remark(self, record: EpochRecord, improved: bool) -> str:
         """What the line of an epoch says at its end."""
@@ -74,29 +60,3 @@ class TrivialScores:
         worse = best.validation < score if self.higher_is_better else best.validation > score
         if worse:
             print(f"did not learn: {found}; try another --learning_rate or more --train_epochs")
-
-
-def naive_errors(
-    run: "ExpSeries", windows: WindowDataset, in_units: bool = True
-) -> dict[str, dict[str, float]]:
-    """Score naive forecasts of windows: mse and mae by model.
-
-    Args:
-        in_units: in the units of the results; otherwise standardised.
-    """
-    season = run.args.season_length or run.season_length
-    sums: dict[str, ErrorSums] = defaultdict(ErrorSums)
-
-    def converted(y):
-        return run.units(windows, y) if in_units else y
-
-    for index in run.evaluation.batches(windows):
-        run.stopping.check()
-        x, y = (windows.scored(part) for part in windows.batch(index))
-        true = converted(y)
-        for name, pred in naive_forecasts(x, windows.pred_len, season).items():
-            sums[name].add(converted(pred), true)
-    errors = {name: summed.metrics() for name, summed in sums.items()}
-    return with_season(
-        {name: {"mse": found["mse"], "mae": found["mae"]} for name, found in errors.items()}, season
-    )

@@ -1,28 +1,23 @@
-"""The device of a run, its precision, compilation, fast modules and learning-rate schedule."""
+"""The device of a run, its precision, compilation and fast modules."""
 
 import os
 import platform
 import sys
-from argparse import Namespace
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
-from pathlib import Path
 
 import torch
-from torch.optim import Optimizer
-from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, LRScheduler
 
-from exp.published import SOUND, LoopRules
 from models.interface import Objective
+from utils.configuration import Configuration
 from utils.errors import UserError
-from utils.machine import keep_memory, processor_name
+from utils.machine import keep_memory
 
 PRECISIONS = {"bf16": torch.bfloat16, "fp16": torch.float16}
-COSINE_FLOOR = 1e-8
 
 
-def prepare_torch(args: Namespace) -> None:
+def prepare_torch(args: Configuration) -> None:
     """Set torch's global state: threads, TensorFloat-32, determinism."""
     keep_memory()
     if args.threads and args.threads != torch.get_num_threads():
@@ -35,7 +30,7 @@ def prepare_torch(args: Namespace) -> None:
         torch.use_deterministic_algorithms(True)
 
 
-def choose_device(args: Namespace) -> torch.device:
+def choose_device(args: Configuration) -> torch.device:
     """Take the GPU that `--gpu` names where there is one, else the CPU.
 
     Raises:
@@ -73,7 +68,7 @@ def autocast(amp: str, device: torch.device) -> Callable[[], AbstractContextMana
     return nullcontext if amp == "no" else partial(torch.autocast, device.type, PRECISIONS[amp])
 
 
-def speed_up(objective: Objective, args: Namespace, device: torch.device) -> int:
+def speed_up(objective: Objective, args: Configuration, device: torch.device) -> int:
     """Compile the model, or install the fast CPU modules, as `--compile` and `--fast_cpu` say.
 
     Returns:
@@ -90,62 +85,3 @@ def speed_up(objective: Objective, args: Namespace, device: torch.device) -> int
     from layers import fast_cpu
 
     return fast_cpu.install(objective.model)
-
-
-def device_name(device: torch.device) -> str:
-    """Name the GPU or the processor."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return processor_name()
-
-
-def peak_memory(device: torch.device) -> dict[str, float | None]:
-    """Return the most memory so far, in MB (10^6 bytes).
-
-    Returns:
-        `host`: resident memory of this process; None where the system does not tell.
-        `device`: of the GPU's allocator; None on the CPU.
-    """
-    on_gpu = device.type == "cuda"
-    return {
-        "host": _peak_host_memory(),
-        "device": torch.cuda.max_memory_allocated(device) / 1e6 if on_gpu else None,
-    }
-
-
-def _peak_host_memory() -> float | None:
-    try:  # Linux; the other way counts that of the process which started this one, too
-        status = Path("/proc/self/status").read_text()
-        return int(status.partition("VmHWM:")[2].split()[0]) * 1024 / 1e6
-    except (OSError, IndexError):
-        pass
-    try:
-        import resource
-    except ImportError:  # Windows
-        return None
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
-
-
-def learning_rate_schedule(
-    optimiser: Optimizer, args: Namespace, rules: LoopRules = SOUND
-) -> LRScheduler:
-    """Make the learning-rate schedule of the main optimiser, stepped once per epoch.
-
-    With `--cos 1` cosine annealing (periodic beyond `--tmax`); else what `--lradj` names: after
-    epoch e (1-based) type1 and type3 set lr0 while e < 3, then lr0 * 0.9^(e-3), where type3 takes
-    lr0 = 1e-4 whatever the learning rate; type2 sets lr0 * decay_fac^(e-1).
-    """
-    if args.cos and rules.cosine:
-        return CosineAnnealingLR(optimiser, T_max=args.tmax, eta_min=COSINE_FLOOR)
-    start = 1e-4 / args.learning_rate if args.lradj == "type3" else 1.0
-
-    def factor(epochs: int) -> float:
-        epochs -= epochs % rules.adjusted_every
-        if epochs == 0:
-            return 1.0
-        if args.lradj == "type2":
-            return args.decay_fac ** (epochs - 1)
-        return start * (1.0 if epochs < 3 else 0.9 ** (epochs - 3))
-
-    return LambdaLR(optimiser, factor)

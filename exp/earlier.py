@@ -4,8 +4,8 @@ because it was finished."""
 from collections.abc import Mapping
 from pathlib import Path
 
-from exp.progress import EpochRecord, Progress
 from utils.files import read_notes
+from utils.progress import EpochRecord, Progress
 from utils.results import LENGTH, RunFolders, read_record
 
 
@@ -13,9 +13,7 @@ def finished_training(folders: RunFolders, epochs: int, patience: int) -> Progre
     """Find out that there is nothing left to train, though the state was removed.
 
     Args:
-        folders: of the run, with its best checkpoint.
-        epochs: most epochs of the training.
-        patience: of early stopping.
+        folders: of the run, with its best checkpoint. epochs, patience: of the training.
 
     Returns:
         The progress of the finished training; None if it is not finished, or nothing tells.

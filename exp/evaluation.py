@@ -10,8 +10,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from data_provider.batches import batch_count, index_batches
-from exp.processes import Processes
-from exp.stopping import Stopping
+from exp.processes import Processes, Stopping
 from models.interface import Objective
 from utils.batch import Batch
 

@@ -2,7 +2,6 @@
 
 import sys
 import time
-from argparse import Namespace
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +17,9 @@ from data_provider.anomaly import (
     read_anomaly,
 )
 from exp.exp_basic import ExpBasic
-from exp.published import LoopRules
-from exp.record import note_data, save_results
+from exp.step import LoopRules
 from utils.batch import Batch
+from utils.configuration import Configuration
 from utils.detection import detection_scores, segments, threshold
 from utils.plots import plot_anomalies
 
@@ -36,15 +35,15 @@ class ExpAnomalyDetection(ExpBasic):
     drop_last = False
     published_rules = LoopRules(cosine=False, never_stepped=("projections",))
 
-    def resolve_args(self, args: Namespace) -> Namespace:
+    def resolve_args(self, args: Configuration) -> Configuration:
         """Set horizon and label length to 0: a window is its look-back."""
-        return Namespace(**{**vars(args), "pred_len": 0, "label_len": 0})
+        return args.replace(pred_len=0, label_len=0)
 
     def prepare_data(self) -> None:
         args = self.args
         data = ALIASES.get(args.data, args.data)
         tables = read_anomaly(data, args.root_path)
-        note_data(self, *(Path(args.root_path) / name for name in FILES[data]))
+        self.note_data(*(Path(args.root_path) / name for name in FILES[data]))
         if tables.filled:
             print(f"{args.root_path}: missing values replaced by 0: {tables.filled:,}")
         self.splits = splits = make_splits(tables, data, args.seq_len, self.published)
@@ -129,8 +128,7 @@ class ExpAnomalyDetection(ExpBasic):
                 f"recall {scores['recall']:.3f}), F1 of single points {scores['f1_raw']:.3f}; "
                 f"all rows detected: F1 {all_detected['f1_raw']:.3f}",
             )
-        save_results(
-            self,
+        self.save_results(
             scores,
             scores,
             test={

@@ -1,36 +1,41 @@
 """The base of all experiments: what a task implements, building a run, and the training loop."""
 
 from abc import ABC, abstractmethod
-from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import UTC, datetime
+from math import isfinite
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from data_provider.batches import TrainingOrder
+from data_provider.batches import TrainingOrder, index_batches
 from exp.baselines import TrivialScores
-from exp.checkpoint import Checkpoint, read_checkpoint, save_tensors
-from exp.device import autocast, check_precision, choose_device, learning_rate_schedule, speed_up
+from exp.device import autocast, check_precision, choose_device, speed_up
 from exp.evaluation import Evaluation, WindowSet, progress_bar
-from exp.nonfinite import NonFiniteGuard, check_nonfinite
-from exp.processes import Processes, ProcessGone
-from exp.progress import Clock, EpochRecord, Progress
-from exp.published import SOUND, published_validation
-from exp.record import commit, notes_of
+from exp.nonfinite import NonFiniteGuard, largest_gradients
+from exp.processes import Processes, Stopping
 from exp.resume import TrainingState
-from exp.step import Optimisers, TrainStep
-from exp.stopping import Stopping
-from exp.tracking import Tracker, epoch_record
+from exp.step import SOUND, Optimisers, TrainStep, learning_rate_schedule
 from models.interface import DataShape, Objective
-from models.registry import objective_class
+from models.registry import ALIASES, objective_class
 from utils.batch import Batch
-from utils.errors import UserError
+from utils.checkpoint import Checkpoint, read_checkpoint, save_tensors
+from utils.configuration import Configuration
+from utils.errors import ProcessGone, UserError
+from utils.files import fingerprints
 from utils.interrupts import Interrupted
+from utils.machine import peak_memory
+from utils.progress import Clock, EpochRecord, Progress
+from utils.record import Tracker, circumstances, commit
 from utils.results import RunFolders, find_checkpoint, settings_string
 from utils.seeds import derived_seed, seed_everything
+
+DIAGNOSED = 32  # most windows of the diagnostics
+DIAGNOSED_FRACTION = 200  # of the training windows one in so many, so that they take no time
+DIAGNOSIS_SEED = 0  # of the diagnosed windows, where a task masks or cuts them at random
 
 
 class ExpBasic(ABC):
@@ -41,9 +46,13 @@ class ExpBasic(ABC):
     its results (`test`).
 
     Args:
-        args: parsed arguments of `run.py`.
+        args: the options of the run.
         iteration: number of the repetition, from 0; its seed is `args.seed + iteration`.
         writes: whether the run may write files.
+        root: folder of the results.
+        folders: of the files; by default they are named by the options.
+        checkpoint: of a trained model; by default the one that the options name.
+        keep_states: whether training saves states to resume from.
 
     Raises:
         UserError: data, model files, checkpoint or options are invalid.
@@ -53,7 +62,6 @@ class ExpBasic(ABC):
     higher_is_better = False
     drop_last = True  # whether training drops an incomplete last batch, as published
     published_rules = SOUND  # of the loop, under `--protocol published`
-    root = Path()  # folder of the results
 
     train_set: WindowSet | None = None  # None without training
     val_set: WindowSet | None = None  # None trains without validation: the last epoch is the best
@@ -62,37 +70,45 @@ class ExpBasic(ABC):
     trivial: TrivialScores | None = None  # of the validation split; None without training
     data: dict[str, dict]  # fingerprints of the data files, see `note_data`
 
-    def __init__(self, args: Namespace, iteration: int = 0, writes: bool = True):
+    def __init__(
+        self,
+        args: Configuration,
+        iteration: int = 0,
+        writes: bool = True,
+        root: Path = Path(),
+        folders: RunFolders | None = None,
+        checkpoint: Checkpoint | None = None,
+        keep_states: bool = True,
+    ):
         self.started, self.commit = datetime.now(UTC).isoformat(timespec="seconds"), commit()
         self.published = args.protocol == "published"
         objective_type = objective_class(args.model)
         self.seed = args.seed + iteration
-        args = Namespace(**vars(args) | {"seed": self.seed})
-        self.args = args = self.resolve_args(objective_type.resolve_args(args))
+        args = objective_type.resolve_args(args.replace(seed=self.seed))
+        self.args = args = self.resolve_args(args)
         self.setting = settings_string(args, iteration)
         seed_everything(self.seed)
         self.processes = Processes(args.use_gpu, "use_gpu" in args.given)
         self.device = device = self.processes.device or choose_device(args)
         check_precision(args.amp, device)
-        self.checkpoint: Checkpoint | None = None
-        if objective_type.trained and not args.is_training:
+        self.checkpoint = checkpoint
+        if checkpoint is None and objective_type.trained and not args.is_training:
             self.checkpoint = read_checkpoint(find_checkpoint(self.setting, args))
         trained = self.checkpoint and self.checkpoint.trained_with()
-        self.folders = self.make_folders(trained, writes and self.processes.rank == 0)
+        writes = writes and self.processes.rank == 0
+        self.folders = folders or RunFolders(self.setting, args, trained, writes, root)
         self.tracker = Tracker(self.folders, args.tensorboard, self.score_name)
         self.prepare_data()
         with self.folders.writable():
-            self._build(objective_type)
+            self._build(objective_type, keep_states)
 
-    def _build(self, objective_type: type[Objective]) -> None:
+    def _build(self, objective_type: type[Objective], keep_states: bool) -> None:
         """Make the model and, for a training, what trains it."""
-        args, device = self.args, self.device
-        if self.checkpoint is not None:
-            stored = (self.checkpoint.state, self.checkpoint.metadata)
-            args = objective_type.take_from_checkpoint(args, *stored)
-        self.objective = objective = objective_type(args, self.data_shape(), device)
-        if self.checkpoint is not None:
-            self.load(self.checkpoint)
+        args, device, stored = self.args, self.device, self.checkpoint
+        known = () if stored is None else (stored.state, stored.metadata)
+        self.objective = objective = objective_type(args, self.data_shape(), device, *known)
+        if stored is not None:
+            self.load(stored)
         self.fast_modules = speed_up(objective, args, device)
         self.stopping = Stopping(self.processes, device)
         precision = autocast(args.amp, device)
@@ -113,26 +129,23 @@ class ExpBasic(ABC):
         self.step = TrainStep(
             objective, self.optimisers, self.guard, self.processes, self.stopping, precision
         )
-        self.trivial = TrivialScores.of(self)
+        trivial = {} if self.val_set is None else self.trivial_scores()
+        self.trivial = TrivialScores(self.score_name, self.higher_is_better, trivial)
         self.losses = torch.zeros(1 + len(objective.loss_names), device=device)  # sums of an epoch
         self.state = TrainingState(
             self.folders, args, objective, self.optimisers, self.scheduler,
-            {"losses": self.losses, "gradient_norms": self.step.gradient_norms},
+            {"losses": self.losses, "gradient_norms": self.step.gradient_norms}, keep_states,
         )  # fmt: skip
 
     # What a task implements
 
-    def resolve_args(self, args: Namespace) -> Namespace:
+    def resolve_args(self, args: Configuration) -> Configuration:
         """Set the arguments that the task fixes, and check those that it restricts."""
         return args
 
     @abstractmethod
     def prepare_data(self) -> None:
         """Read the files; set `data`, `n_channels` and the splits, on the device."""
-
-    def make_folders(self, trained: dict | None, writes: bool) -> RunFolders:
-        """Name the folders; the arguments are those of `RunFolders`."""
-        return RunFolders(self.setting, self.args, trained, writes, self.root)
 
     def data_shape(self) -> DataShape:
         """Return the shape of the data for the model; called after `prepare_data`."""
@@ -208,7 +221,7 @@ class ExpBasic(ABC):
                 self.processes.broadcast_buffers(self.objective.model)
                 torch.manual_seed(derived_seed(self.seed, epoch, "validation"))
                 validation, test = self.processes.broadcast(*self.epoch_scores(epoch))
-                record = epoch_record(self, validation, test, trained)
+                record = self.epoch_record(validation, test, trained)
                 improved = progress.is_improvement(record, self.higher_is_better)
                 self.print_epoch(record, improved)
                 progress.end_epoch(record, improved)
@@ -240,12 +253,32 @@ class ExpBasic(ABC):
         validation = test = None
         if self.val_set is not None:
             published = self.published
-            validation = published_validation(self, epoch) if published else self.validation_score()
+            validation = self.published_validation(epoch) if published else self.validation_score()
         if self.test_set is not None and self.val_set is self.test_set:
             test = validation
         elif self.test_set is not None and not self.args.no_epoch_test:
             test = self.test_score()
         return validation, test
+
+    def published_validation(self, epoch: int) -> float:
+        """Validate as the published code does (docs/protocols.md).
+
+        Batches are shuffled, an incomplete last one is dropped where training drops it, some
+        dropouts stay on, and forecasting and reconstruction average over batches. Dropouts are
+        seeded for each batch, and several processes compute whole batches.
+        """
+        self.stopping.check()
+        self.objective.published_validation_mode()
+        sums = torch.zeros(2, device=self.device)
+        seed = derived_seed(self.seed, epoch, "validation order")
+        batches = index_batches(
+            len(self.val_set), self.args.batch_size, self.device, seed, self.drop_last
+        )
+        for number, index in self.processes.shard(enumerate(batches)):
+            torch.manual_seed(derived_seed(self.seed, epoch, "validation", number))
+            sums += torch.tensor(self.batch_score(index), device=self.device)
+        self.processes.all_reduce([sums])
+        return (sums[0] / sums[1]).item()
 
     def train_step(self, step: int, index: Tensor) -> None:
         """Take one optimisation step on the windows `index`, and add its losses to the epoch's."""
@@ -254,25 +287,109 @@ class ExpBasic(ABC):
         self.losses += self.step(self.training_batch(index), *where)
 
     def check_nonfinite(self) -> None:
-        """Report a skipped update, or stop if more would be skipped than allowed."""
-        check_nonfinite(self)
+        """Report a skipped update, or stop if more would be skipped than allowed.
+
+        Raises:
+            UserError: with step, windows and the largest gradients; the state is saved first.
+        """
+        progress = self.progress
+        refused, where = self.guard.check(progress, self.order)
+        if not refused:
+            return
+        if progress.steps > refused:  # the model is unchanged since: recompute its gradients
+            self.train_step(refused, self.order.windows(progress.epoch, refused))
+        largest = largest_gradients(self.objective.model)
+        progress.steps = refused - 1
+        self.guard.restart(progress.skipped)
+        self.save_state()
+        saved = f"; the state before it is in {self.folders.state}" if self.state.keep else ""
+        raise UserError(
+            f"loss or gradient not finite at {where}; largest gradients: {largest}{saved}; check "
+            "these windows, try a smaller --learning_rate, or allow some such steps by "
+            "--skip_bad_steps"
+        )
+
+    def epoch_record(
+        self, validation: float | None, test: float | None, trained: float
+    ) -> EpochRecord:
+        """Summarise the epoch that has ended.
+
+        Args:
+            validation, test: scores of these splits. trained: seconds of the optimisation.
+        """
+        progress, order = self.progress, self.order
+        found = self.diagnostics()
+        self.clock.add_to(progress)
+        (norm,) = progress.mean(self.step.gradient_norms)
+        train, *parts = progress.mean(self.losses)
+        memory = peak_memory(self.device)
+        return EpochRecord(
+            epoch=progress.epoch,
+            train=train,
+            validation=validation,
+            test=test,
+            learning_rate=self.optimisers.main.param_groups[0]["lr"],
+            seconds=progress.seconds,
+            losses=dict(zip(self.objective.loss_names, parts, strict=True)),
+            gradient_norm=norm if isfinite(norm) else None,
+            windows_per_second=min(order.count, len(order) * order.per_step) / trained,
+            peak_memory_mb=memory["device"] or memory["host"],
+            diagnostics=found,
+        )
+
+    def diagnostics(self) -> dict[str, float]:
+        """Ask the model for its diagnostics on a few training windows, the same after every epoch.
+
+        At most one training window in 200 is taken, so that this costs less than 1 % of an epoch;
+        of fewer windows one is, with `--tensorboard` alone. The random state stays as it is.
+        """
+        windows = len(self.train_set)
+        count = min(DIAGNOSED, self.objective.evaluation_windows, windows // DIAGNOSED_FRACTION)
+        if not count and not self.args.tensorboard:
+            return {}
+        index = torch.linspace(0, windows - 1, max(1, count), device=self.device).long()
+        self.objective.model.eval()
+        devices = [self.device] if self.device.type == "cuda" else []
+        with torch.random.fork_rng(devices), torch.no_grad(), self.evaluation.autocast():
+            torch.manual_seed(DIAGNOSIS_SEED)
+            return self.objective.diagnostics(self.training_batch(index))
 
     def print_epoch(self, record: EpochRecord, improved: bool) -> None:
         """Print the line of an epoch."""
         line = record.line(self.args.train_epochs, self.score_name)
         print(line + self.trivial.remark(record, improved), flush=True)
 
-    # Checkpoints and states
+    # Checkpoints, states and results
 
     def load(self, checkpoint: Checkpoint) -> None:
         """Load a model's checkpoint."""
         self.objective.load_state(checkpoint.state, checkpoint.metadata, checkpoint.path)
 
+    def notes(self) -> dict:
+        """Make the notes of a checkpoint: options, model, the best epoch and those up to it."""
+        best, epochs = self.epochs()
+        return {
+            "setting": self.setting,
+            "arguments": vars(self.args),
+            **self.objective.notes,
+            "epoch": best or {},
+            "epochs": epochs,
+            **self.checkpoint_notes(),
+        }
+
+    def epochs(self) -> tuple[dict | None, list[dict]]:
+        """Return the best epoch, and all of the training, as they are recorded."""
+        if self.checkpoint is not None:
+            notes = self.checkpoint.metadata
+            return notes.get("epoch"), notes.get("epochs", [])
+        best = self.progress.best
+        return best and asdict(best), [asdict(record) for record in self.progress.history]
+
     def save_checkpoint(self) -> None:
         """Write the model of the best epoch."""
         if self.folders.writes:
-            notes = notes_of(self) | self.checkpoint_notes()
-            save_tensors(self.folders.best_checkpoint, self.objective.checkpoint_state(), notes)
+            tensors = self.objective.checkpoint_state()
+            save_tensors(self.folders.best_checkpoint, tensors, self.notes())
 
     def save_state(self) -> None:
         """Write the state of training."""
@@ -293,3 +410,62 @@ class ExpBasic(ABC):
         except (Interrupted, ProcessGone):
             self.save_state()
             raise
+
+    def note_data(self, *paths: Path) -> None:
+        """Store the fingerprints of the data files that were read, for `run.json`.
+
+        Rank 0 alone hashes them.
+        """
+        self.data = fingerprints(paths) if self.folders.writes else {}
+
+    def record(self, scores: dict[str, float], **more: object) -> dict:
+        """Make the record of the run for `run.json`.
+
+        Args:
+            scores: of the test. more: further entries of the task.
+        """
+        best, epochs = self.epochs()
+        checkpoint = self.checkpoint.path if self.checkpoint else self.folders.best_checkpoint
+        return {
+            "setting": self.setting,
+            "folder": self.folders.name,
+            "digest": self.folders.digest,
+            "task": self.args.task_name,
+            "model": ALIASES.get(self.args.model, self.args.model),
+            "protocol": self.args.protocol,
+            "scores": scores,
+            **more,
+            **(self.trivial.describe(self.progress.best) if self.trivial else {}),
+            "best_epoch": best,
+            "epochs": epochs,
+            "training_seconds": sum(epoch["seconds"] for epoch in epochs),
+            "seed": self.seed,
+            **self.objective.notes,
+            "checkpoint": str(checkpoint) if self.objective.trained else None,
+            "data": self.data,
+            "commit": self.commit,
+            "command": self.args.command,
+            **circumstances(self.device),
+            "fast_cpu": self.fast_modules > 0,
+            "processes": self.processes.count,
+            "skipped_steps": self.progress.skipped,
+            "started": self.started,
+            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+            "arguments": vars(self.args),
+            "trained_with": self.folders.trained,
+        }
+
+    def save_results(
+        self, metrics: dict[str, float], scores: dict[str, float], **more: object
+    ) -> None:
+        """Write `metrics.npy`, `run.json` and the results file, and print the scores.
+
+        Args:
+            metrics: for `metrics.npy`, in this order, and for `run.json`.
+            scores: for the results file. more: further entries of `run.json`.
+        """
+        self.folders.save_metrics(list(metrics.values()))
+        self.folders.save_record(self.record({**metrics, **scores}, **more))
+        self.folders.append_result(scores)
+        line = ", ".join(f"{name}:{value:.4g}" for name, value in scores.items())
+        print(f"{line}; results in {self.folders.results}")

@@ -1,7 +1,6 @@
 """Classification of whole series: UEA sets in `.ts` files."""
 
 import time
-from argparse import Namespace
 from collections.abc import Iterator
 
 import numpy as np
@@ -10,10 +9,10 @@ from torch import Tensor
 
 from data_provider.uea import ClassificationDataset, common_length, make_splits, read_pair
 from exp.exp_basic import ExpBasic
-from exp.published import LoopRules
-from exp.record import note_data, save_results
+from exp.step import LoopRules
 from models.interface import DataShape
 from utils.batch import Batch
+from utils.configuration import Configuration
 from utils.errors import UserError
 from utils.plots import plot_confusion
 
@@ -30,17 +29,17 @@ class ExpClassification(ExpBasic):
     drop_last = False
     published_rules = LoopRules(cosine=False, adjusted_every=5)
 
-    def resolve_args(self, args: Namespace) -> Namespace:
+    def resolve_args(self, args: Configuration) -> Configuration:
         """Read the files, whose longest series is the look-back, as in the published code."""
         if args.data != "UEA":
             raise UserError(f"--data {args.data}: classification needs --data UEA")
         self.files = read_pair(args.root_path, self.published)
         length = common_length(self.files)
-        return Namespace(**{**vars(args), "seq_len": length, "pred_len": 0})
+        return args.replace(seq_len=length, pred_len=0)
 
     def prepare_data(self) -> None:
         args = self.args
-        note_data(self, *(file.path for file in self.files))
+        self.note_data(*(file.path for file in self.files))
         self.splits = splits = make_splits(self.files, self.seed, self.published)
         self.train_set = splits.train.to(self.device)
         self.val_set = splits.val.to(self.device)
@@ -116,8 +115,7 @@ class ExpClassification(ExpBasic):
                 f"{self.args.model}: accuracy {scores['accuracy']:.3f}\n"
                 f"most frequent class: accuracy {most_frequent:.3f}",
             )
-        save_results(
-            self,
+        self.save_results(
             scores,
             scores,
             test={

@@ -1,7 +1,6 @@
 """Imputation: windows of a CSV with random entries missing."""
 
 import time
-from argparse import Namespace
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -9,11 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from data_provider.csv_source import SeriesSource
 from data_provider.windows import WindowDataset
-from exp.published import LoopRules
 from exp.series import ExpSeries
+from exp.step import LoopRules
 from utils.batch import Batch
+from utils.configuration import Configuration
 from utils.errors import UserError
 from utils.metrics import ErrorSums, PlacedErrorSums
 from utils.plots import errors_of, plot_imputation, window_title, with_mse
@@ -35,23 +34,20 @@ class ExpImputation(ExpSeries):
 
     published_rules = LoopRules(cosine=False, never_cleared=("projections",))
 
-    def resolve_args(self, args: Namespace) -> Namespace:
+    def resolve_args(self, args: Configuration) -> Configuration:
         """Set horizon and label length to 0, and refuse `--features MS`."""
         if args.features == "MS":
             raise UserError("--features MS is for forecasting: use M or S")
-        return Namespace(**{**vars(args), "pred_len": 0, "label_len": 0})
+        return args.replace(pred_len=0, label_len=0)
 
     def prepare_data(self) -> None:
-        source = SeriesSource(self.args)
-        self.match_columns(source)
-        self.note_files(source)
-        self.test_set = source.split("test").to(self.device)
+        self.splits = splits = self.read()
+        self.note_files(splits.panel)
+        self.test_set = splits.split("test").to(self.device)
         if self.args.is_training:
-            self.train_set = source.split("train").to(self.device)
-            self.val_set = source.split("val").to(self.device)
-            source.describe(self.train_set, self.val_set, self.test_set)
-        self.path = str(source.table.path)
-        self.n_channels = len(source.columns)
+            self.train_set = splits.split("train").to(self.device)
+            self.val_set = splits.split("val").to(self.device)
+            splits.describe(self.train_set, self.val_set, self.test_set)
 
     def training_batch(self, index: Tensor) -> Batch:
         return self._randomly_masked(self.train_set, index)
@@ -106,15 +102,18 @@ class ExpImputation(ExpSeries):
         windows = self.test_set
         errors = PlacedErrorSums()
         shape = (len(windows), windows.seq_len, windows.n_channels)
-        with self.folders.arrays(pred=shape, true=shape, mask=shape) as files:
+        with self.folders.arrays(self.original_units, pred=shape, true=shape, mask=shape) as files:
+            done = 0
             for pred, true, mask in self._imputations(windows, "testing"):
-                pred, true = self.units(windows, pred), self.units(windows, true)
+                index = torch.arange(done, done + len(pred), device=self.device)
+                done += len(pred)
+                pred, true = (self.units(windows, y, index) for y in (pred, true))
                 errors.add(pred, true, mask == 0)
                 files["pred"].write(pred)
                 files["true"].write(true)
                 files["mask"].write(mask)
         tested = {
-            "data": self.path,
+            "data": str(self.panel.source),
             "windows": len(windows),
             "mask_rate": self.args.mask_rate,
             "seconds": time.perf_counter() - start,
@@ -145,13 +144,17 @@ class ExpImputation(ExpSeries):
                 ~missing,
                 window_title(
                     self.tested_file.name,
-                    windows.columns[channel],
+                    windows.name(number, channel),
                     f"test window {number} of {len(windows)}, {missing.mean():.1%} masked",
                     times,
                     errors,
                 ),
-                f"{windows.columns[channel]} ({self.unit})",
+                f"{windows.name(number, channel)} ({self.unit})",
             )
 
     def checkpoint_notes(self) -> dict:
-        return {"columns": self.train_set.columns}
+        return {
+            "columns": self.splits.columns,
+            "mode": self.panel.mode,
+            "reading": self.panel.notes(),
+        }

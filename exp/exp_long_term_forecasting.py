@@ -1,95 +1,229 @@
-"""Long-term forecasting: ETT, Weather, Electricity, Traffic and any CSV of that form."""
+"""Long-term forecasting: ETT, Weather, Electricity, Traffic, any table of one's own, and series in
+memory."""
 
 import sys
 import time
-from argparse import Namespace
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from data_provider.csv_source import NoWindowError, SeriesSource, target_args
-from data_provider.timestamps import future_dates
+from data_provider.panel import Panel, Table
+from data_provider.splits import (
+    NoWindowError,
+    Scaler,
+    Splits,
+    chosen_series,
+    held_out_borders,
+    padded,
+    splits_of,
+    target_args,
+)
 from data_provider.windows import WindowDataset
-from exp.baselines import naive_errors
-from exp.future import write_forecast
-from exp.intervals import INTERVALS, Intervals, IntervalTest, thinned
+from exp.forecasts import (
+    Forecast,
+    draw_forecast,
+    forecast_panel,
+    forecast_table,
+    require_forecast,
+    write_table,
+)
 from exp.series import ExpSeries
 from utils.batch import Batch
+from utils.configuration import Configuration
 from utils.errors import UserError
+from utils.intervals import INTERVALS, Intervals, IntervalTest, check_levels, thinned
 from utils.metrics import ErrorSums, PlacedErrorSums
 from utils.naive import LAST_VALUE, naive_lines, print_naive
 from utils.plots import errors_of, plot_forecast, window_title, with_mse
 
-if TYPE_CHECKING:
-    from sklearn.preprocessing import StandardScaler
+MEAN, SCALE = "forecaster.mean", "forecaster.std"  # tensors in files of earlier versions
+
+
+@dataclass(frozen=True)
+class InMemory:
+    """Series in memory, which take the place of the file that the options name; there is no test.
+
+    Attributes:
+        panel: to train on; None leaves a trained model, which forecasts other panels.
+        held_out: last rows of each series for validation; 0 trains on all for `--train_epochs`;
+            None takes those of `--split`, or else a fifth, at least the horizon.
+        pad: whether a short series is continued into its past by its first value.
+        intervals: of the forecasts, from another training.
+    """
+
+    panel: Panel | None = None
+    held_out: int | None = None
+    pad: bool = False
+    intervals: Intervals | None = None
 
 
 class ExpLongTermForecasting(ExpSeries):
-    """Train on a CSV; test on its test split or, zero-shot, on that of another CSV."""
+    """Train on a table; test on its test split or, zero-shot, on that of another table; forecast.
+
+    Args:
+        args, iteration, more: see `ExpBasic`.
+        memory: series that take the place of files.
+
+    Attributes:
+        scaler: of forecasts.
+    """
 
     calibration_set: WindowDataset | None = None  # of prediction intervals
     intervals: Intervals | None = None
+    scaler: Scaler
 
-    def resolve_args(self, args: Namespace) -> Namespace:
+    def __init__(
+        self,
+        args: Configuration,
+        iteration: int = 0,
+        *,
+        memory: InMemory | None = None,
+        **more: object,
+    ):
+        self.memory = memory
+        self.intervals = memory.intervals if memory else None
+        super().__init__(args, iteration, **more)
+
+    def resolve_args(self, args: Configuration) -> Configuration:
         """Refuse a horizon of 0."""
         if args.pred_len < 1:
             raise UserError("--pred_len 0: a forecast needs at least one step")
         return args
 
     def prepare_data(self) -> None:
+        if self.memory is None:
+            self._prepare_files()
+        elif self.memory.panel is None:
+            self._prepare_forecasts()
+        else:
+            self._prepare_memory(self.memory.panel)
+
+    def _prepare_files(self) -> None:
+        """Read the file that is trained on and the one that is tested."""
         args = self.args
         source = None
         if args.is_training or not args.zero_shot:
-            source = SeriesSource(args)
-        self.source = test_source = SeriesSource(target_args(args)) if args.zero_shot else source
-        self.match_columns(test_source, source.columns if source else None)
-        self.note_files(source, test_source)
-        self.n_channels = len(test_source.columns)
+            source = self.read()
+        tested = source
+        if args.zero_shot:
+            tested = self.read(source.columns if source else None, **target_args(args))
+        self.splits, self.target = tested, tested.target
+        self.note_files(source and source.panel, tested.panel)
+        self.scaler = self._saved_scaler() or tested.scaler
+        self.series_notes = self._notes_of(source) if args.is_training else self._saved_notes()
         if args.level:
-            self.calibration_set = self._calibration_set(test_source)
+            self.calibration_set = self._calibration_set(tested)
         if args.do_predict:
-            self.future = future_dates(test_source.table, args.pred_len)
-            self.tail = test_source.tail(self.future, self._saved_scaler()).to(self.device)
+            require_forecast(self.panel, args.seq_len)
         if args.is_training:
             self.train_set = source.split("train").to(self.device)
             self.val_set = source.split("val").to(self.device)
-            self.test_set = test_source.split("test").to(self.device)
+            self.test_set = tested.split("test").to(self.device)
             source.describe(self.train_set, self.val_set, self.test_set)
             if args.zero_shot:
-                print(f"zero-shot: tested on {test_source.table.path}")
+                print(f"zero-shot: tested on {self.panel.source}")
             return
         try:
-            self.test_set = test_source.split("test").to(self.device)
-            self._warn_of_refit()
+            self.test_set = tested.split("test").to(self.device)
         except NoWindowError as error:
             if not args.do_predict:
                 raise
             print(f"forecast only: {error}")
             self.test_set = None  # too few rows for a test: forecast only
         else:
-            print(f"test errors are standardised by the training rows of {test_source.table.path}")
+            print(f"test errors are standardised by the training rows of {self.panel.source}")
+            if self.series_notes.get("refit"):
+                print(
+                    f"warning: {self.checkpoint.path} was trained on all rows of its file: errors "
+                    "on them are not those of a forecast",
+                    file=sys.stderr,
+                )
 
-    def _calibration_set(self, source: SeriesSource) -> WindowDataset | None:
+    def _calibration_set(self, splits: Splits) -> WindowDataset | None:
         """Return the windows of the validation split, or None if a forecast does without them."""
         try:
-            return source.split("val").to(self.device)
+            return splits.split("val").to(self.device)
         except NoWindowError:
             if self.args.is_training or not self.args.do_predict:
                 raise
             return None
 
-    def _warn_of_refit(self) -> None:
-        """Say that a test is of rows that the model was trained on."""
-        if self.checkpoint and self.checkpoint.metadata.get("refit"):
-            print(
-                f"warning: {self.checkpoint.path} was trained on all rows of its file: errors on "
-                "them are not those of a forecast",
-                file=sys.stderr,
+    def _prepare_memory(self, panel: Panel) -> None:
+        """Cut the windows of training and validation of series in memory."""
+        args, memory = self.args, self.memory
+        panel = panel.only(chosen_series(panel, args))
+        window = args.seq_len + args.pred_len
+        if memory.pad:
+            panel = panel.with_tables(lambda table: padded(table, window))
+        if memory.held_out is None and args.split:
+            splits = splits_of(panel, args)
+        else:
+            train = {len(t.dates): self._training_rows(panel, t) for t in panel.tables}
+            splits = Splits(
+                panel, args, lambda rows, _: held_out_borders(rows, train[rows], args.seq_len)
             )
+        self.splits, self.target, self.scaler = splits, splits.target, splits.scaler
+        self.series_notes = self._notes_of(splits)
+        self.note_files(panel)
+        self.train_set = splits.split("train").to(self.device)
+        if memory.held_out != 0:
+            self.val_set = splits.split("val").to(self.device)
+        validation = len(self.val_set) if self.val_set is not None else 0
+        print(
+            f"{len(panel.names)} series, {panel.mode}; windows: {len(self.train_set):,} train, "
+            f"{validation:,} validation"
+        )
+
+    def _training_rows(self, panel: Panel, table: Table) -> int:
+        """Choose how many rows of a table are trained on; the others are for validation.
+
+        Raises:
+            UserError: one of the two has no window.
+        """
+        args, rows, asked, pad = self.args, len(table.dates), self.memory.held_out, self.memory.pad
+        window = args.seq_len + args.pred_len
+        held_out = max(args.pred_len, rows // 5) if asked is None else asked
+        if rows - held_out < window and pad and asked is None:
+            held_out = min(held_out, args.pred_len)
+        if held_out and held_out < args.pred_len:
+            raise UserError(f"val_size {held_out}: it has to be 0, or at least h={args.pred_len}")
+        if rows - held_out < window and not pad:
+            raise UserError(
+                f"{panel.place(table)}: too short to train on: it has {rows} rows, and input_size="
+                f"{args.seq_len} + h={args.pred_len} + {held_out} for validation are needed; "
+                "choose a smaller input_size or val_size, leave it out, or give "
+                "start_padding_enabled=True"
+            )
+        return max(rows - held_out, window)
+
+    def _prepare_forecasts(self) -> None:
+        """Take from the checkpoint what its training says of the series."""
+        notes, args = self.checkpoint.metadata, self.args
+        self.data, self.filled, self.series_notes = {}, {}, self._saved_notes()
+        self.n_channels, self.season_length = len(notes["columns"]), notes.get("season_length", 0)
+        if args.features == "MS" and args.protocol == "sound":
+            self.target = notes["columns"].index(args.target)
+        self.scaler = self._saved_scaler()
+
+    @property
+    def pooled(self) -> bool:
+        """Whether a window has a single series."""
+        return self.mode == "pooled"
+
+    @property
+    def mode(self) -> str:
+        """Return `channels` or `pooled`."""
+        return self.series_notes.get("mode", "channels")
+
+    def release(self) -> None:
+        """Let go of the rows, the optimisers and the states of a training that has ended."""
+        self.train_set = self.val_set = self.memory = self.splits = self.panel = None
+        for name in ("optimisers", "scheduler", "step", "state", "order"):
+            self.__dict__.pop(name, None)  # models that are not trained have none
 
     def training_batch(self, index: Tensor) -> Batch:
         return self.windows_batch(self.train_set, index)
@@ -108,32 +242,34 @@ class ExpLongTermForecasting(ExpSeries):
 
     def trivial_scores(self) -> dict[str, float]:
         windows = self.val_set
-        last = naive_errors(self, windows, in_units=False)[LAST_VALUE]["mse"]
+        last = self.naive_errors(windows, in_units=False)[LAST_VALUE]["mse"]
         mean = windows.scored(windows.values[None]).square().mean().item()
         return {"the last value": last, "the mean of the training rows": mean}
 
     def _mse(self, windows: WindowDataset) -> float:
         errors = ErrorSums()
-        for _, pred, true in self.forecasts(windows, self.evaluation.batches(windows)):
+        for _, _, pred, true in self.forecasts(windows, self.evaluation.batches(windows)):
             errors.add(pred, true)
         return errors.metrics()["mse"]
 
     def forecasts(
         self, windows: WindowDataset, indices: Iterable[Tensor]
-    ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """Yield look-back, forecast and truth of the windows of each of `indices`, the scored
+    ) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
+        """Yield each of `indices`, with look-back, forecast and truth of its windows, the scored
         channels alone."""
         for index in indices:
             batch = self.windows_batch(windows, index)
             forecast = self.evaluation.predict(batch)
-            yield tuple(windows.scored(values) for values in (batch.x, forecast, batch.y))
+            yield index, *(windows.scored(values) for values in (batch.x, forecast, batch.y))
 
     def calibration(self, windows: WindowDataset) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """Forecast the windows that prediction intervals come from; see `forecasts`."""
+        """Yield look-back, forecast and truth of the windows that prediction intervals come
+        from."""
         channels = 1 if windows.target is not None else windows.n_channels
         chosen = thinned(len(windows), windows.pred_len * channels)
         numbers = torch.tensor(chosen, device=self.device)
-        return self.forecasts(windows, numbers.split(self.evaluation.windows))
+        for _, *batch in self.forecasts(windows, numbers.split(self.evaluation.windows)):
+            yield tuple(batch)
 
     def test(self) -> dict[str, float]:
         """Test on every window; predictions are written batch by batch."""
@@ -146,22 +282,22 @@ class ExpLongTermForecasting(ExpSeries):
         scored = windows.target
         channels = windows.columns if scored is None else [windows.columns[scored]]
         shape = (len(windows), windows.pred_len, len(channels))
-        with self.folders.arrays(pred=shape, true=shape) as files:
+        with self.folders.arrays(self.original_units, pred=shape, true=shape) as files:
             batches = self.evaluation.batches(windows, "testing")
-            for x, pred, true in self.forecasts(windows, batches):
+            for index, x, pred, true in self.forecasts(windows, batches):
                 if intervals is not None:
-                    intervals.add(pred, x, true)
-                pred, true = self.units(windows, pred), self.units(windows, true)
+                    intervals.add(pred, x, true, index)
+                pred, true = (self.units(windows, y, index) for y in (pred, true))
                 errors.add(pred, true)
                 files["pred"].write(pred)
                 files["true"].write(true)
         tested = {
-            "data": str(self.source.table.path),
+            "data": str(self.panel.source),
             "windows": len(windows),
             "channels": len(channels),
             "seconds": time.perf_counter() - start,
         }
-        naive = naive_errors(self, windows)
+        naive = self.naive_errors(windows)
         self._plot(windows)
         more = {} if intervals is None else {"intervals": self.save_intervals(intervals)}
         metrics = self.report(errors, channels, tested, baselines=naive, **more)
@@ -200,9 +336,10 @@ class ExpLongTermForecasting(ExpSeries):
         unit = "history in original units, the rest standardised" if mixed else self.unit
         saved = self.folders.saved_array("pred"), self.folders.saved_array("true")
         for number in self.shown_windows(len(windows)):
-            x, _ = windows.batch(self.one(number))
-            seen = self.units(windows, x)[0, :, channel].cpu().numpy()
-            history = windows.inverse_transform(x) if self.args.inverse else x
+            index = self.one(number)
+            x, _ = windows.batch(index)
+            seen = self.units(windows, x, index)[0, :, channel].cpu().numpy()
+            history = windows.inverse_transform(x, index) if self.args.inverse else x
             pred, true = (array[number, :, scored] for array in saved)
             naive = naive_lines(seen, len(true), self.season_length)
             times = self.times(windows, number)
@@ -215,35 +352,139 @@ class ExpLongTermForecasting(ExpSeries):
                 | {with_mse(name, values, true): values for name, values in naive.items()},
                 window_title(
                     self.tested_file.name,
-                    windows.columns[channel],
+                    windows.name(number, channel),
                     f"test window {number} of {len(windows)}",
                     times[-len(true) :],
                     f"{self.args.model}: {errors_of(pred, true)}",
                 ),
-                f"{windows.columns[channel]} ({unit})",
+                f"{windows.name(number, channel)} ({unit})",
             )
 
+    # Forecasts
+
     def predict(self) -> None:
-        """Forecast from the end of the file, in original units, and write `forecast.csv`."""
-        write_forecast(self)
+        """Forecast from the end of the table, with the intervals of `--level`, in original units:
+        `forecast.csv` and its picture.
 
-    def _saved_scaler(self) -> "StandardScaler | None":
-        """Return the scaler in the checkpoint if it is for these columns."""
-        notes = self.checkpoint.metadata if self.checkpoint else {}
-        known = "scaler" in notes and notes.get("columns") == self.source.columns
-        if self.args.zero_shot or not known:
+        Raises:
+            UserError: there are no intervals.
+        """
+        args, panel = self.args, self.panel
+        levels, intervals = args.level or [], self._forecast_intervals()
+        forecast = self.forecast(panel)
+        outputs = forecast.outputs(args.model, levels, intervals)
+        table = forecast_table(forecast.panel, outputs, args.pred_len, args.model)
+        path = self.folders.results / "forecast.csv"
+        if self.folders.writes:
+            write_table(path, table, panel)
+            draw_forecast(
+                self.folders.plots / "forecast.png",
+                forecast.panel,
+                outputs,
+                args.pred_len,
+                levels,
+                args.model,
+                f"{self.tested_file.name}: forecast by {args.model}",
+            )
+        if self.test_set is None and not args.is_training:
+            record = self.record({}, forecast_from=str(panel.source), filled=self.filled)
+            self.folders.save_record(record)
+        stamps = table[panel.reading.time_col]
+        print(f"forecast of {stamps.min()} to {stamps.max()} in {path}")
+
+    def _forecast_intervals(self) -> Intervals | None:
+        """Return the intervals of `--level`: those of the test, or else those beside the
+        checkpoint."""
+        if not self.args.level:
             return None
-        from sklearn.preprocessing import StandardScaler  # takes a second to import
+        found = self.intervals
+        if found is None and self.checkpoint is not None:
+            path = self.checkpoint.path.with_name(INTERVALS)
+            found = Intervals.load(path) if path.is_file() else None
+        if found is None:
+            raise UserError(
+                f"--level: {self.panel.source} has too few rows for a validation split, and there "
+                "are no intervals beside the checkpoint: leave --level out, or train with it"
+            )
+        check_levels(self.args.level, found)
+        return found
 
-        scaler = StandardScaler()
-        scaler.mean_ = np.array(notes["scaler"]["mean"])
-        scaler.scale_ = np.array(notes["scaler"]["scale"])
-        scaler.n_features_in_ = len(scaler.mean_)
-        return scaler
+    def forecast(self, panel: Panel) -> Forecast:
+        """Forecast what follows the tables of a panel, which has the channels of the training in
+        their order; see `forecast_panel`."""
+        return forecast_panel(panel, self.args, self.scaler, self.target, self.evaluation)
+
+    def calibrate(self, panel: Panel | None = None) -> Intervals:
+        """Compute prediction intervals from the validation windows, or from all windows of the
+        rows of a panel, whose truth it has.
+
+        Raises:
+            UserError: it has no window.
+        """
+        if panel is None:
+            return Intervals.calibrate(self.calibration(self.val_set), self.val_set.unit)
+        splits = Splits(
+            panel,
+            self.args,
+            lambda rows, _: held_out_borders(rows, rows, 0),
+            self.target,
+            self.scaler,
+        )
+        windows = splits.windows([(table, slice(None)) for table in panel.tables])
+        if len(windows) == 0:
+            raise UserError(
+                f"recalibrate=True: {panel.place(panel.tables[0])}: too few rows for a window of "
+                f"{self.args.seq_len + self.args.pred_len}"
+            )
+        return Intervals.calibrate(self.calibration(windows.to(self.device)), windows.unit)
+
+    def _saved_scaler(self) -> Scaler | None:
+        """Return the scaler in the checkpoint; None in a zero-shot test, or if there is none."""
+        if self.checkpoint is None or self.args.zero_shot:
+            return None
+        notes, state = self.checkpoint.metadata, self.checkpoint.state
+        if MEAN in state:
+            mean, scale = state[MEAN].numpy(), state[SCALE].numpy()
+        elif "scaler" in notes:
+            mean, scale = (np.array(notes["scaler"][name]) for name in ("mean", "scale"))
+        else:
+            return None
+        series = notes.get("series", notes["columns"])
+        return Scaler(mean, scale, {name: number for number, name in enumerate(series)})
+
+    def load(self, checkpoint) -> None:
+        """Load a model's checkpoint; tensors of a forecaster are not the model's."""
+        names = [name for name in checkpoint.state if not name.startswith("forecaster.")]
+        state = {name: checkpoint.state[name] for name in names}
+        super().load(replace(checkpoint, state=state))
 
     def checkpoint_notes(self) -> dict:
-        scaler = self.train_set.scaler
+        return self.series_notes
+
+    def _saved_notes(self) -> dict:
+        """Return what the checkpoint tells of the series of its training."""
+        notes = self.checkpoint.metadata if self.checkpoint else {}
+        names = "columns series mode season_length reading scaler about refit".split()
+        return {"about": ""} | {name: notes[name] for name in names if name in notes}
+
+    def _notes_of(self, splits: Splits) -> dict:
+        """Describe the series that are trained on."""
+        panel, scaler = splits.panel, splits.scaler
+        first = min(table.dates[0] for table in panel.tables)
+        last = max(table.dates[-1] for table in panel.tables)
+        refit = {"refit": True} if self.memory is not None and self.memory.held_out == 0 else {}
         return {
-            "columns": self.train_set.columns,
-            "scaler": {"mean": scaler.mean_.tolist(), "scale": scaler.scale_.tolist()},
+            "columns": splits.columns,
+            "series": [_written(name) for name in scaler.number],
+            "mode": panel.mode,
+            "season_length": panel.season_length,
+            "reading": panel.notes(),
+            "scaler": {"mean": scaler.mean.tolist(), "scale": scaler.scale.tolist()},
+            "about": f"{len(panel.names)} series ({panel.mode}), {first} to {last}.",
+            **refit,
         }
+
+
+def _written(name: object) -> object:
+    """Write an id in JSON."""
+    return name if isinstance(name, str | int | float) else str(name)

@@ -2,7 +2,6 @@
 
 import json
 import time
-from argparse import Namespace
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,9 +21,9 @@ from data_provider.m4 import (
     read_pair,
 )
 from exp.exp_basic import ExpBasic
-from exp.record import note_data, save_results
 from models.interface import DataShape
 from utils.batch import Batch
+from utils.configuration import Configuration
 from utils.errors import UserError
 from utils.files import file_name, remove_parts, whole_file
 from utils.locks import locked
@@ -55,7 +54,7 @@ class ExpShortTermForecasting(ExpBasic):
     drop_last = False
     n_channels = 1
 
-    def resolve_args(self, args: Namespace) -> Namespace:
+    def resolve_args(self, args: Configuration) -> Configuration:
         """Take look-back and horizon from the frequency, as the published code does."""
         if args.data != "m4":
             raise UserError(f"--data {args.data}: short_term_forecast needs --data m4")
@@ -65,8 +64,7 @@ class ExpShortTermForecasting(ExpBasic):
                 f"use one of {', '.join(PATTERNS)}"
             )
         horizon = PATTERNS[args.seasonal_patterns].horizon
-        fixed = {"pred_len": horizon, "seq_len": 2 * horizon, "label_len": horizon}
-        return Namespace(**{**vars(args), **fixed, "features": "M"})
+        return args.replace(pred_len=horizon, seq_len=2 * horizon, label_len=horizon, features="M")
 
     def prepare_data(self) -> None:
         args = self.args
@@ -78,7 +76,7 @@ class ExpShortTermForecasting(ExpBasic):
         self.naive2 = None
         naive2 = read_naive2(args.root_path)
         test_path = find_file(args.root_path, "test", args.seasonal_patterns)
-        note_data(self, self.train_file.path, test_path, *([naive2.path] if naive2 else []))
+        self.note_data(self.train_file.path, test_path, *([naive2.path] if naive2 else []))
         if naive2 is None:
             print(f"{Path(args.root_path) / NAIVE2_FILE} is missing: OWA can't be computed")
         else:
@@ -185,8 +183,7 @@ class ExpShortTermForecasting(ExpBasic):
             self._plot(forecasts)
             self._save(forecasts)
             summary = summarise_folder(args.root_path, self.forecasts)
-        save_results(
-            self,
+        self.save_results(
             metrics,
             scores,
             test={
@@ -272,8 +269,7 @@ def summarise_folder(root_path: str | Path, folder: Path) -> dict[str, dict[str,
     A frequency whose forecasts do not match the data is left out, and a line says so.
 
     Args:
-        root_path: folder of the competition's files.
-        folder: with the files `PATTERN_forecast.csv`.
+        root_path: of the competition's files. folder: of the files `PATTERN_forecast.csv`.
 
     Returns:
         Scores by frequency (smape, mase, mape and, with Naive2, owa); with all six frequencies also

@@ -1,32 +1,18 @@
-"""Forecast files: `python -m exp.forecast --checkpoint DIR --input my.csv --output forecast.csv`.
-
-A large file is read in pieces: of each series only the last rows are kept, and those of a model of
-pooled series are forecast, written and forgotten as soon as the file has no more of them.
-"""
+"""Forecast files: `python -m exp.forecast --checkpoint DIR --input my.csv --output out.csv`."""
 
 import os
 import sys
 from argparse import Namespace
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from utils.command_line import Parser, guarded, whole
+from utils.command_line import Parser, guarded, message_of, whole
 from utils.errors import UserError
-from utils.files import require_file, require_picture, whole_file
+from utils.files import require_file, require_picture
 from utils.launch import world
 from utils.levels import level
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from exp.forecaster import CALFForecaster
+from utils.options import TABLE_OPTIONS, add_table_options
 
 SUFFIXES = (".csv", ".parquet", ".pq")
-SERIES = 512  # forecast at a time
-ROWS = 65536  # read at a time
 
 
 def parse(argv: list[str] | None = None) -> Namespace:
@@ -48,13 +34,8 @@ def parse(argv: list[str] | None = None) -> Namespace:
     )
     parser.add_argument("--h", type=whole(1), help="steps, at most those of the training")
     parser.add_argument("--plot", help="picture of the forecasts of some series: .png, .pdf, .svg")
-    parser.add_argument("--id_col", default="unique_id", help="of a long file")
-    parser.add_argument("--time_col", default="ds", help="of a long file; a wide one has date")
-    parser.add_argument("--target_col", default="y", help="of a long file")
+    add_table_options(parser, without=("panel",), silent=True)
     parser.add_argument("--freq", help="pandas alias of the step; by default it is inferred")
-    parser.add_argument(
-        "--fill_missing", choices=("linear", "ffill"), help="fill missing values and rows"
-    )
     parser.add_argument(
         "--start_padding", action="store_true", help="accept series shorter than the look-back"
     )
@@ -82,16 +63,16 @@ def files(args: Namespace) -> list[tuple[Path, Path]]:
         require_file(source, "check --input")
         pairs = [(source, target)]
     else:
-        found = sorted(path for path in source.iterdir() if path.suffix in SUFFIXES)
+        found = sorted(path for path in source.iterdir() if path.suffix.lower() in SUFFIXES)
         if not found:
             raise UserError(f"{source}: no .csv or .parquet file in this folder")
-        if target.suffix in SUFFIXES or target.is_file():
+        if target.suffix.lower() in SUFFIXES or target.is_file():
             raise UserError(f"--output {target}: --input is a folder: give a folder")
         pairs = [(path, target / path.name) for path in found]
         if args.plot:
             raise UserError("--plot is for one file")
     for path in (path for pair in pairs for path in pair):
-        if path.suffix not in SUFFIXES:
+        if path.suffix.lower() not in SUFFIXES:
             raise UserError(f"{path}: the ending has to be one of {', '.join(SUFFIXES)}")
     same = [path for path, written in pairs if path.resolve() == written.resolve()]
     if same:
@@ -111,10 +92,10 @@ class Worker:
     def __init__(self, args: Namespace, gpu: int | None = None):
         import torch
 
-        from exp.forecast_tables import Form
         from exp.forecaster import CALFForecaster
 
-        options = {"verbose": False, "freq": args.freq, "fill_missing": args.fill_missing}
+        given = {name: getattr(args, name) for name, *_ in TABLE_OPTIONS if hasattr(args, name)}
+        options = {"verbose": False, "freq": args.freq, **given}
         options["start_padding_enabled"] = args.start_padding
         if args.use_gpu is not None:
             options["use_gpu"] = args.use_gpu == "1"
@@ -124,114 +105,45 @@ class Worker:
         if not Path(args.checkpoint).exists():
             load = CALFForecaster.from_pretrained
         self.args, self.forecaster = args, load(args.checkpoint, **options)
-        self.forecaster.form = Form(args.id_col, args.time_col, args.target_col)
+        self.forecaster.verbose = True  # what it says of a file
 
     def __call__(self, pair: dict[str, str]) -> dict[str, object]:
-        """Forecast the file `input` into the file `output`; returns them and the rows written."""
-        rows = forecast_file(self.forecaster, Path(pair["input"]), Path(pair["output"]), self.args)
-        return pair | {"rows": rows}
+        """Forecast the file `input` into the file `output`; returns them and the rows written, or
+        the error."""
+        try:
+            return pair | {"rows": self._forecast(Path(pair["input"]), Path(pair["output"]))}
+        except (UserError, OSError) as error:
+            if self.args.debug:
+                raise
+            source, message = pair["input"], message_of(error)
+            named = message if message.startswith(source) else f"{source}: {message}"
+            return pair | {"error": named}
+
+    def _forecast(self, source: Path, target: Path) -> int:
+        """Forecast a file, which is read once; returns the rows written."""
+        from exp.forecasts import draw_forecast, forecast_table, write_table
+
+        args, forecaster = self.args, self.forecaster
+        panel, steps = forecaster.panel_of(source), forecaster.steps(args.h)
+        forecast, outputs = forecaster.outputs(panel, args.level)
+        table = forecast_table(forecast.panel, outputs, steps, forecaster.model)
+        write_table(target, table, panel)
+        if args.plot:
+            levels = forecaster.levels(args.level)
+            for path in draw_forecast(
+                args.plot, forecast.panel, outputs, steps, levels, forecaster.model, source.name
+            ):
+                print(path)
+        return len(table)
 
 
-def forecast_file(forecaster: "CALFForecaster", source: Path, target: Path, args: Namespace) -> int:
-    """Forecast a file; returns the rows written.
+def run(args: Namespace) -> int:
+    """Forecast all files, or this process's share of them; returns the exit code: 1 if some of
+    several failed.
 
     Raises:
-        UserError: see `CALFForecaster.predict`.
+        UserError: a path is wrong, or the only file can't be forecast.
     """
-    rows = 0
-    forecaster.form = replace(forecaster.form, source=source)
-    with table_writer(target) as write:
-        for number, piece in enumerate(pieces(forecaster, source)):
-            try:
-                table = forecaster.predict(piece, args.h, args.level)
-            except UserError as error:
-                if str(error).startswith(str(source)):
-                    raise
-                raise UserError(f"{source}: {error}") from error
-            write(table)
-            rows += len(table)
-            if args.plot and number == 0:
-                for path in forecaster.plot(args.plot, piece, args.h, args.level, source.name):
-                    print(path)
-    return rows
-
-
-def pieces(forecaster: "CALFForecaster", source: Path) -> "Iterator[pd.DataFrame]":
-    """Read the last rows of the series of a file: all at once, or some series at a time if the
-    model forecasts each by itself."""
-    import pandas as pd
-
-    from data_provider.frames import frame_file
-    from data_provider.timestamps import RECENT
-
-    keep, form = 2 * max(forecaster.input_size, RECENT), forecaster.form
-    read = frame_file(source)
-    first = next(read(1))
-    if form.is_wide(first):
-        tail = None
-        for chunk in read(ROWS):
-            tail = chunk if tail is None else pd.concat([tail, chunk])
-            tail = tail.tail(keep)
-        yield tail
-        return
-    form.require_long(first)
-    together = forecaster.run.mode == "channels"
-    last_row: dict[object, int] = {}
-    rows = 0
-    for chunk in read(ROWS):
-        last = (~chunk[form.id_col].duplicated(keep="last")).to_numpy().nonzero()[0]
-        ids = chunk[form.id_col].to_numpy()
-        last_row |= {ids[row]: rows + row for row in last}
-        rows += len(chunk)
-    tails: dict[object, pd.DataFrame] = {}
-    rows = 0
-    for chunk in read(ROWS):
-        rows += len(chunk)
-        for name, part in chunk.groupby(form.id_col, sort=False, dropna=False):
-            known = [tails[name]] if name in tails else []
-            tails[name] = pd.concat([*known, part]).tail(keep)
-        complete = [] if together else [name for name in tails if last_row[name] < rows]
-        while len(complete) >= SERIES:
-            some, complete = complete[:SERIES], complete[SERIES:]
-            yield pd.concat([tails.pop(name) for name in some])
-    names = list(tails)
-    size = len(names) if together else SERIES
-    for start in range(0, len(names), max(size, 1)):
-        yield pd.concat([tails[name] for name in names[start : start + size]])
-
-
-@contextmanager
-def table_writer(path: Path) -> "Iterator[Callable[[pd.DataFrame], None]]":
-    """Open a CSV or Parquet file, to be written table by table, and atomically."""
-    with whole_file(path) as part:
-        if path.suffix == ".csv":
-            with part.open("w", newline="", encoding="utf-8") as file:
-
-                def write_csv(table: "pd.DataFrame") -> None:
-                    table.to_csv(file, index=False, header=file.tell() == 0)
-
-                yield write_csv
-            return
-        import pyarrow as pa
-        from pyarrow import parquet
-
-        writer = None
-
-        def write_parquet(table: "pd.DataFrame") -> None:
-            nonlocal writer
-            rows = pa.Table.from_pandas(table, preserve_index=False)
-            writer = writer or parquet.ParquetWriter(part, rows.schema)
-            writer.write_table(rows.cast(writer.schema))
-
-        try:
-            yield write_parquet
-        finally:
-            if writer is not None:
-                writer.close()
-
-
-def run(args: Namespace) -> None:
-    """Forecast all files, or this process's share of them."""
     if args.plot:
         require_picture(Path(args.plot))
     pairs = [{"input": str(source), "output": str(target)} for source, target in files(args)]
@@ -244,8 +156,19 @@ def run(args: Namespace) -> None:
             os.environ.pop(name, None)
         worker = Worker(args, gpu)
         results = (worker(pair) for pair in pairs[rank::count])
-    for done in results:
-        print(f"{done['output']}: {done['rows']:,} rows", flush=True)
+    failed = done = 0
+    for result in results:
+        done += 1
+        if "error" not in result:
+            print(f"{result['output']}: {result['rows']:,} rows", flush=True)
+            continue
+        if not Path(args.input).is_dir():
+            raise UserError(result["error"])
+        failed += 1
+        print(f"error: {result['error']}", file=sys.stderr, flush=True)
+    if failed:
+        print(f"{failed} of {done} files failed", file=sys.stderr)
+    return 1 if failed else 0
 
 
 def shared_out_by_ray(args: Namespace, pairs: list[dict[str, str]]) -> list[dict[str, object]]:

@@ -7,40 +7,48 @@ forecaster.fit(df)                 # unique_id, ds, y; or a time and a column fo
 forecast = forecaster.predict()    # unique_id, ds, CALF, CALF-lo-80, CALF-hi-80, …
 """
 
-from collections.abc import Sequence
-from numbers import Integral
+import inspect
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import replace
+from numbers import Integral, Real
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import numpy as np
 import pandas as pd
+from huggingface_hub import ModelHubMixin
 
-from data_provider.frames import Panel
-from data_provider.timestamps import RECENT
+from data_provider.calendars import Frequency, mark_frequency
+from data_provider.panel import Panel, Reading, read_panel
+from data_provider.splits import padded
 from exp.device import prepare_torch
-from exp.forecast_tables import (
-    Form,
-    by_time,
-    check_steps,
-    cut,
-    first_steps,
-    recent,
-)
-from exp.intervals import PROBABILITIES, bounds_of
-from exp.panel import ExpPanel
-from exp.predictor import Predictor
-from exp.sharing import Shared
+from exp.exp_long_term_forecasting import ExpLongTermForecasting, InMemory
+from exp.forecasts import Forecast, Outputs, draw_forecast, forecast_table, recent
+from exp.sharing import CONFIG, find_model, intervals_of, read_model, save_model
+from models import registry
+from utils.checkpoint import Checkpoint
+from utils.configuration import Configuration
 from utils.errors import UserError
 from utils.files import require_picture
 from utils.interrupts import Interrupted
+from utils.intervals import PROBABILITIES, Intervals, check_levels
+from utils.levels import require_levels
+from utils.options import configure
+
+Source = str | Path | pd.DataFrame
+KEPT = 512  # most recent rows of a series that are kept, at least, for its step
+TABLE_OPTIONS = ("id_col", "time_col", "target_col", "decimal", "thousands")
+OPTION_NAMES = {"pred_len": "h", "seq_len": "input_size"}  # what parameters call options
 
 
-class CALFForecaster(Shared, Predictor):
-    """A forecaster of one or many series, trained by the loop of `run.py`.
+class CALFForecaster(ModelHubMixin, library_name="calf", tags=["time-series-forecasting"]):
+    """A forecaster of one or many series, which holds a run of `run.py`.
 
-    A frame is long (`unique_id`, `ds`, `y`, a row for each series and timestamp) or wide (a time
-    and a numeric column for each series). Where all series have the same timestamps they are the
-    channels of one window: CALF makes a token of each, and sees them together. Else each is trained
-    on by itself in one pooled model. `panel` decides otherwise.
+    A table is a frame, or the path of a CSV or Parquet file; long (`unique_id`, `ds`, `y`) or wide
+    (a time and a column for each series). Series with the same timestamps are the channels of one
+    window, others are pooled, each by itself, in one model; `panel` decides otherwise.
 
     Args:
         h: horizon, in steps. input_size: look-back, in steps.
@@ -48,27 +56,39 @@ class CALFForecaster(Shared, Predictor):
         model: a file of `models/`.
         level: of the prediction intervals, in %; they need validation windows.
         panel: "channels", "pooled", or "auto".
-        fill_missing: "linear" or "ffill" fills missing values and rows; None refuses them.
+        fill_missing, duplicates, dayfirst: see `data_provider.panel.Reading`.
         start_padding_enabled: continue a series that is shorter than the look-back into its past,
             by its first value.
         seed: of all random choices.
         verbose: whether training prints its epochs and a progress bar.
-        options: further options of `run.py` by their names, such as `train_epochs=20`,
-            `learning_rate=0.0005`, `llm="path/to/gpt2"` or `use_gpu=False`.
+        options: further options of `run.py` by their names, such as `train_epochs=20` or
+            `use_gpu=False`. With `checkpoints`, a folder, training saves states there, from which
+            `resume=True` continues.
+
+    Attributes:
+        run: the trained run; None before the training.
+        intervals: from the validation windows, if there were any.
+        history: the last rows of the series that were trained on; None in a loaded one.
 
     Raises:
         UserError: an option is unknown or has a wrong value.
     """
 
+    run: ExpLongTermForecasting | None = None
+    intervals: Intervals | None = None
+    history: Panel | None = None
+
     def __init__(
         self,
         h: int,
         input_size: int = 96,
-        freq: str | None = None,
+        freq: Frequency | None = None,
         model: str = "CALF",
         level: Sequence[float] | None = None,
         panel: str = "auto",
         fill_missing: str | None = None,
+        duplicates: str | None = None,
+        dayfirst: bool | None = None,
         start_padding_enabled: bool = False,
         seed: int = 2021,
         verbose: bool = True,
@@ -76,54 +96,167 @@ class CALFForecaster(Shared, Predictor):
     ):
         self.h, self.input_size, self.freq, self.model = h, input_size, freq, model
         self.level, self.panel, self.fill_missing = level, panel, fill_missing
+        self.duplicates, self.dayfirst = duplicates, dayfirst
         self.start_padding_enabled, self.seed, self.verbose = start_padding_enabled, seed, verbose
         self.options = options
-        self.arguments()  # checks them
+        self.table_options: dict[str, str | None] = {}
+        self.configuration()  # checks them
+
+    # Parameters, by scikit-learn's conventions
+
+    @classmethod
+    def parameter_names(cls) -> list[str]:
+        """Names of the parameters that are not options of `run.py`."""
+        signature = inspect.signature(cls.__init__).parameters.values()
+        return [p.name for p in signature if p.name != "self" and p.kind != p.VAR_KEYWORD]
+
+    def get_params(self, deep: bool = True) -> dict[str, object]:
+        """Return the parameters by name, as scikit-learn's estimators do."""
+        return {name: getattr(self, name) for name in self.parameter_names()} | self.options
+
+    def set_params(self, **params: object) -> "CALFForecaster":
+        """Change parameters; the next `fit` uses them."""
+        changed = type(self)(**self.get_params() | params)
+        for name in (*self.parameter_names(), "options"):
+            setattr(self, name, getattr(changed, name))
+        return self
+
+    def __repr__(self) -> str:
+        values = ", ".join(f"{name}={value!r}" for name, value in self.get_params().items())
+        return f"{type(self).__name__}({values})"
+
+    def configuration(self, panel: Panel | None = None) -> Configuration:
+        """Make the configuration of the run; a panel decides the frequency of time marks.
+
+        Raises:
+            UserError: a parameter is unknown or has a wrong value.
+        """
+        require_levels(self.level)
+        _require_whole("h", self.h, 1)
+        for name in ("start_padding_enabled", "verbose"):
+            if not isinstance(getattr(self, name), bool):
+                raise UserError(f"{name}={getattr(self, name)!r}: give True or False")
+        own = {
+            "task_name": "long_term_forecast",
+            "is_training": 1,
+            "model_id": "forecaster",
+            "model": self.model,
+            "data": "custom",
+            "seq_len": self.input_size,
+            "pred_len": self.h,
+            "seed": self.seed,
+            "panel": self.panel,
+            "fill_missing": self.fill_missing,
+            "duplicates": self.duplicates,
+            "dayfirst": self.dayfirst,
+            "freq": mark_frequency(
+                self.freq, panel and panel.tables[0].dates, panel and panel.clock
+            ),
+        }
+        fixed = sorted(self.options.keys() & own.keys())
+        if fixed:
+            raise UserError(f"{fixed[0]} is set by the parameters of the forecaster")
+        values = {"label_len": 0} | self.table_options | own | self.options
+        return configure(values, registry, OPTION_NAMES)
+
+    # Tables
+
+    def read(self, table: Source, panel: str | None = None) -> Panel:
+        """Read a table by the columns of `fit`."""
+        reading = Reading.of(self.configuration())
+        reading = replace(reading, panel=panel or self.panel, freq=self.freq)
+        with self.output(bars=False):
+            return read_panel(table, reading, self.run and self.run.series_notes.get("reading"))
+
+    def panel_of(self, table: Source | None) -> Panel:
+        """Read the series to forecast in the order of the training, or take those of `fit`."""
+        run = self.trained()
+        if table is None:
+            if self.history is None:
+                raise UserError("give df: a loaded forecaster has no series of its own")
+            return self.history
+        panel = self.read(table, run.mode)
+        return panel if run.pooled else run.arranged(panel, run.series_notes["columns"])
+
+    def trained(self) -> ExpLongTermForecasting:
+        """Return the trained run; raises a `UserError` if there is none yet."""
+        if self.run is None:
+            raise UserError("this forecaster is not trained yet: call fit, load or from_pretrained")
+        return self.run
+
+    @contextmanager
+    def output(self, bars: bool = True) -> Iterator[None]:
+        """Without `verbose`, leave out what is printed, and progress bars; warnings about tables,
+        which are read without `bars`, stay."""
+        with ExitStack() as stack:
+            if not self.verbose:
+                nothing = stack.enter_context(open(os.devnull, "w"))  # noqa: PTH123
+                stack.enter_context(redirect_stdout(nothing))
+                if bars:
+                    stack.enter_context(redirect_stderr(nothing))
+            yield
+
+    # Training
 
     def fit(
         self,
-        df: pd.DataFrame,
+        df: Source,
         val_size: int | None = None,
-        id_col: str = "unique_id",
-        time_col: str = "ds",
-        target_col: str = "y",
+        id_col: str = Reading.id_col,
+        time_col: str | None = None,
+        target_col: str = Reading.target_col,
     ) -> "CALFForecaster":
-        """Train on all series of a frame.
+        """Train on all series of a table.
 
         Args:
-            df: long or wide.
             val_size: last rows of each series that choose the epoch and calibrate the intervals;
                 by default a fifth of them, at least the horizon; 0 trains on all rows for
                 `train_epochs`, without intervals.
-            id_col, time_col, target_col: of a long frame; a wide one has `time_col` or `date`.
+            id_col, target_col: of a long table.
+            time_col: timestamps; by default `date`, `ds`, `timestamp` or the like.
 
         Raises:
-            UserError: the frame has a gap, text, a duplicate, …: the message names series and
-                column; or the series are too short; or training diverged.
+            UserError: the table has text, a duplicate, a missing value, …: the message names series
+                and column; or the series are too short; or training diverged.
         """
-        self.form = Form(id_col, time_col, target_col)
-        return self._fit(self.read(df, self.panel), val_size)
+        self.table_options = {"id_col": id_col, "time_col": time_col, "target_col": target_col}
+        _require_whole("val_size", val_size, 0)
+        self.run = None
+        return self._fit(self.read(df), val_size)
 
     def _fit(self, panel: Panel, val_size: int | None) -> "CALFForecaster":
-        args = self.arguments(panel)
+        args = self.configuration(panel)
+        keep_states = "checkpoints" in args.given
         prepare_torch(args)
+        self.run = None
         with self.output(), TemporaryDirectory(prefix="forecaster-") as folder:
-            args.checkpoints = str(Path(folder) / "checkpoints")
-            run = ExpPanel(args, Path(folder), panel, val_size, self.start_padding_enabled)
-            try:
-                if run.args.is_training:  # naive forecasts are not trained
-                    run.train()
-                    run.trivial.check(run.progress.best)
-            except Interrupted as interruption:
-                raise KeyboardInterrupt from interruption
-            self.intervals = run.calibrate() if run.val_set is not None else None
-        run.forget_training()
-        self.run, self.history = run, recent(panel, max(self.input_size, RECENT))
+            if not keep_states:
+                args = args.replace(checkpoints=str(Path(folder) / "checkpoints"))
+            run = ExpLongTermForecasting(
+                args,
+                memory=InMemory(panel, val_size, self.start_padding_enabled),
+                root=Path(folder),
+                keep_states=keep_states,
+            )
+            with run.folders.claim():
+                try:
+                    if run.args.is_training:  # naive forecasts are not trained
+                        run.train()
+                        run.trivial.check(run.progress.best)
+                        run.clear_states()
+                except Interrupted as interruption:
+                    raise KeyboardInterrupt from interruption
+                self.intervals = run.calibrate() if run.val_set is not None else None
+            self.history = recent(run.panel, max(self.input_size, KEPT))
+        run.release()
+        self.run = run
         return self
+
+    # Forecasts
 
     def predict(
         self,
-        df: pd.DataFrame | None = None,
+        df: Source | None = None,
         h: int | None = None,
         level: Sequence[float] | None = None,
         recalibrate: bool = False,
@@ -131,28 +264,67 @@ class CALFForecaster(Shared, Predictor):
         """Forecast what follows the series.
 
         Args:
-            df: other series, or newer rows of the same, long or wide, with columns named as in
-                `fit`; by default the series of `fit`.
+            df: other series, or newer rows of the same; by default the series of `fit`.
             h: steps, at most those that were trained for.
             level: instead of that of the constructor.
             recalibrate: take the intervals from forecasts within `df`, whose truth it has, instead
                 of those of the validation rows.
 
         Returns:
-            Of a long frame `unique_id, ds, CALF, CALF-lo-80, CALF-hi-80, …`; of a wide one the
+            Of a long table `unique_id, ds, CALF, CALF-lo-80, CALF-hi-80, …`; of a wide one the
             time, a column for each series, and `NAME-lo-80`, `NAME-hi-80`, ….
 
         Raises:
             UserError: see `fit`; or a series is shorter than the look-back.
         """
-        panel, steps = self.panel_of(df), check_steps(h, self.h)
-        outputs = self.outputs(panel, self.level if level is None else level, recalibrate)
-        return self.form.table(panel, outputs, steps, self.freq, self.wide, self.model)
+        steps = self.steps(h)
+        forecast, outputs = self.outputs(self.panel_of(df), level, recalibrate)
+        return forecast_table(forecast.panel, outputs, steps, self.model)
+
+    def outputs(
+        self, panel: Panel, level: Sequence[float] | None = None, recalibrate: bool = False
+    ) -> tuple[Forecast, Outputs]:
+        """Forecast a panel, with the bounds of intervals, in original units."""
+        levels, run = self.levels(level), self.trained()
+        if self.start_padding_enabled:
+            for table in panel.tables:
+                panel.future(table, 1)  # a step is needed to continue it
+            panel = panel.with_tables(lambda table: padded(table, self.input_size))
+        with self.output():
+            forecast = run.forecast(panel)
+            intervals = None
+            if levels:
+                intervals = self.run.calibrate(panel) if recalibrate else self._intervals()
+        if intervals is not None:
+            check_levels(levels, intervals)
+        return forecast, forecast.outputs(self.model, levels, intervals)
+
+    def levels(self, level: Sequence[float] | None) -> list[float]:
+        """Return the levels of intervals, by default those of the constructor."""
+        level = self.level if level is None else level
+        require_levels(level)
+        return list(level or ())
+
+    def steps(self, h: int | None) -> int:
+        """Return how many steps to forecast: at most those that the model was trained for."""
+        steps = self.h if h is None else h
+        if isinstance(steps, bool) or not isinstance(steps, Integral) or not 0 < steps <= self.h:
+            raise UserError(f"h={steps!r}: this model was trained for 1 to {self.h} steps")
+        return steps
+
+    def _intervals(self) -> Intervals:
+        """Return the intervals of the validation rows."""
+        if self.intervals is None:
+            raise UserError(
+                "level: there are no validation windows to take intervals from: fit with a "
+                f"val_size of at least h={self.h}, or predict(df, recalibrate=True)"
+            )
+        return self.intervals
 
     def plot(
         self,
         path: str | Path,
-        df: pd.DataFrame | None = None,
+        df: Source | None = None,
         h: int | None = None,
         level: Sequence[float] | None = None,
         title: str = "",
@@ -165,92 +337,190 @@ class CALFForecaster(Shared, Predictor):
         Returns:
             The pictures.
         """
-        from utils.plots import plot_future  # takes a second to import
-
         require_picture(Path(path))
-        levels = (self.level if level is None else level) or ()
-        panel, steps = self.panel_of(df), check_steps(h, self.h)
-        outputs = {
-            name: by_time(panel, values, steps, self.freq)
-            for name, values in self.outputs(panel, levels).items()
-        }
-        bands = {one: tuple(outputs[name] for name in bounds_of(self.model, one)) for one in levels}
-        history = by_time(panel, None, 3 * self.input_size)
-        return plot_future(path, history, outputs[self.model], bands, title, self.model)
+        steps, levels = self.steps(h), self.levels(level)
+        forecast, outputs = self.outputs(self.panel_of(df), levels)
+        return draw_forecast(path, forecast.panel, outputs, steps, levels, self.model, title)
 
     def cross_validation(
         self,
-        df: pd.DataFrame,
+        df: Source,
         n_windows: int = 1,
         step_size: int = 1,
         refit: bool = False,
         val_size: int | None = None,
         level: Sequence[float] | None = None,
-        id_col: str = "unique_id",
-        time_col: str = "ds",
-        target_col: str = "y",
+        id_col: str = Reading.id_col,
+        time_col: str | None = None,
+        target_col: str = Reading.target_col,
     ) -> pd.DataFrame:
         """Train on the rows before the first cutoff, and forecast from several, as neuralforecast
         does.
 
         Args:
-            df: long or wide. n_windows: cutoffs; the last one is `h` rows before the end.
+            n_windows: cutoffs; the last one is `h` rows before the end.
             step_size: rows between cutoffs.
             refit: train anew on the rows before each cutoff.
-            val_size: see `fit`; they are before the cutoff. level: see `predict`.
-            id_col, time_col, target_col: see `fit`.
+            df, val_size, id_col, time_col, target_col: see `fit`. level: see `predict`.
 
         Returns:
             `unique_id, ds, cutoff, CALF, …, y`, long.
         """
-        for name, count in (("n_windows", n_windows), ("step_size", step_size)):
-            if not isinstance(count, Integral) or count < 1:
-                raise UserError(f"{name}={count}: give a whole number from 1")
-        self.form = Form(id_col, time_col, target_col)
-        panel, found = self.read(df, self.panel), []
+        _require_whole("n_windows", n_windows, 1)
+        _require_whole("step_size", step_size, 1)
+        _require_whole("val_size", val_size, 0)
+        self.table_options = {"id_col": id_col, "time_col": time_col, "target_col": target_col}
+        self.run, found = None, []
+        panel = self.read(df)
+        panel = replace(panel, reading=replace(panel.reading, time_col=time_col or "ds"))
         for window in range(n_windows):
             ahead = self.h + (n_windows - 1 - window) * step_size
-            known = cut(panel, ahead)
+            known = _before(panel, ahead)
             if window == 0 or refit:
                 self._fit(known, val_size)
-            outputs = self.outputs(known, self.level if level is None else level)
-            outputs["y"] = first_steps(panel, ahead, self.h)
-            table = self.form.table(known, outputs, self.h, self.freq)
-            cutoffs = self.form.table(cut(known, 1), {}, 1, self.freq)[time_col]
-            table.insert(2, "cutoff", cutoffs.repeat(self.h).to_numpy())
+            if not known.pooled:
+                known = self.run.arranged(known, self.run.series_notes["columns"])
+            forecast, outputs = self.outputs(known, level)
+            true = panel.only(forecast.panel.tables[0].ids) if not panel.pooled else panel
+            outputs["y"] = np.stack(
+                [table.values[len(table.dates) - ahead :][: self.h] for table in true.tables]
+            )
+            table = forecast_table(forecast.panel, outputs, self.h, self.model, long=True)
+            cutoffs = forecast_table(_before(forecast.panel, 1), {}, 1, self.model, long=True)
+            cutoffs = cutoffs[panel.reading.time_col].repeat(self.h).to_numpy()
+            table.insert(2, "cutoff", cutoffs)
             found.append(table)
         return pd.concat(found, ignore_index=True)
 
     def predict_df(
         self,
-        df: pd.DataFrame,
+        df: Source,
         id_column: str = "item_id",
         timestamp_column: str = "timestamp",
         target: str = "target",
         prediction_length: int | None = None,
         quantile_levels: Sequence[float] = (0.1, 0.5, 0.9),
     ) -> pd.DataFrame:
-        """Forecast a long frame as Chronos's pipelines do.
-
-        The quantiles are those of the intervals; `predictions` is the model's forecast, which is
-        not the quantile 0.5.
+        """Forecast a long table as Chronos's pipelines do.
 
         Returns:
             `item_id, timestamp, target_name, predictions`, and a column for each quantile, named by
-            it.
+            it: those of the intervals; `predictions` is the forecast, not the quantile 0.5.
         """
-        run, form = self.trained(), Form(id_column, timestamp_column, target)
-        panel = run.arranged(form.read(df, run.mode, self.freq, self.fill_missing))
-        steps = check_steps(prediction_length, self.h)
-        with self.output():
-            looks, forecasts = run.forecast(self.long_enough(panel))
-        outputs = {"predictions": forecasts}
+        _require_quantiles(quantile_levels)
+        steps, before = self.steps(prediction_length), self.table_options
+        names = {"id_col": id_column, "time_col": timestamp_column, "target_col": target}
+        self.table_options = before | names
+        try:
+            forecast, _ = self.outputs(self.panel_of(df), [])
+        finally:
+            self.table_options = before
+        outputs = {"predictions": forecast.pred}
+        intervals = forecast.in_unit(self._intervals())
         for level in quantile_levels:
-            if not PROBABILITIES[0] <= level <= PROBABILITIES[-1]:
-                limits = f"{PROBABILITIES[0]} and {PROBABILITIES[-1]}"
-                raise UserError(f"quantile_levels: {level} is not between {limits}")
-            outputs[str(level)] = self.calibration().quantile(forecasts, looks, level)
-        outputs = {name: run.unscaled(panel, values) for name, values in outputs.items()}
-        table = form.table(panel, outputs, steps, self.freq)
+            outputs[str(level)] = intervals.quantile(forecast.pred, forecast.x, level)
+        outputs = {name: forecast.unscaled(values) for name, values in outputs.items()}
+        table = forecast_table(forecast.panel, outputs, steps, self.model)
         table.insert(2, "target_name", target)
         return table
+
+    # Save, load, share
+
+    def save(self, path: str | Path) -> None:
+        """Write the forecaster into a folder; see `save_pretrained`."""
+        if Path(path).is_file():
+            raise UserError(f"{path}: a file, not a folder; give the folder to write")
+        self.save_pretrained(path)
+
+    @classmethod
+    def load(cls, path: str | Path, **options: object) -> "CALFForecaster":
+        """Load what `save` or `save_pretrained` wrote, or a checkpoint of `run.py`.
+
+        Args:
+            path: a folder, or a checkpoint.
+            options: replace those of the training, such as `use_gpu=False` or `llm="folder"`.
+
+        Raises:
+            UserError: there is none, it is damaged, or it needs another backbone.
+        """
+        path = Path(path)
+        if (path / CONFIG).is_file():
+            return cls.from_pretrained(path, **options)
+        return cls._of_checkpoint(read_model(path), {}, options)
+
+    def _save_pretrained(self, save_directory: Path) -> None:
+        save_model(save_directory, self.trained(), self.intervals, self.get_params())
+
+    @classmethod
+    def _from_pretrained(
+        cls, *, model_id: str, config: dict | None = None, **options: object
+    ) -> "CALFForecaster":
+        hub = "revision cache_dir force_download local_files_only token".split()
+        path = find_model(model_id, **{name: options.pop(name) for name in hub})
+        config = config or {}
+        given = {name: value for name, value in options.items() if config.get(name) != value}
+        return cls._of_checkpoint(read_model(path), config, given)
+
+    @classmethod
+    def _of_checkpoint(
+        cls, checkpoint: Checkpoint, config: dict, options: dict
+    ) -> "CALFForecaster":
+        """Make a forecaster of a trained model; `config` of `config.json` is empty for a checkpoint
+        of `run.py`, `options` replace those of the training."""
+        trained = checkpoint.metadata["arguments"]
+        own = cls.parameter_names()
+        params = {name: config[name] for name in own if name in config}
+        for name in ("fill_missing", "duplicates", "dayfirst"):
+            params.setdefault(name, trained.get(name))
+        params |= {"h": trained["pred_len"], "input_size": trained["seq_len"]}
+        params |= {"model": trained["model"], "seed": trained["seed"]}
+        chosen = {name: value for name, value in config.items() if name in trained}
+        forecaster = cls(**params | chosen | options)
+        known = [name for name in TABLE_OPTIONS if trained.get(name) is not None]
+        forecaster.table_options = {name: trained[name] for name in known}
+        args = forecaster.configuration()
+        given = sorted({*trained.get("given", []), *forecaster.options} - {"use_gpu"})
+        args = args.replace(
+            **{**trained, **{name: getattr(args, name) for name in forecaster.options}},
+        ).replace(is_training=0, checkpoint=str(checkpoint.path), given=given)
+        with forecaster.output(), TemporaryDirectory(prefix="forecaster-") as folder:
+            forecaster.run = ExpLongTermForecasting(
+                args.replace(checkpoints=folder),
+                memory=InMemory(),
+                root=Path(folder),
+                checkpoint=checkpoint,
+            )
+        forecaster.intervals = intervals_of(checkpoint)
+        return forecaster
+
+
+def _before(panel: Panel, rows: int) -> Panel:
+    """Leave out the last rows of each table.
+
+    Raises:
+        UserError: a table has no more.
+    """
+    for table in panel.tables:
+        if len(table.dates) <= rows:
+            raise UserError(
+                f"{panel.place(table)}: {len(table.dates)} rows: more than {rows} are needed"
+            )
+    return panel.with_tables(lambda table: table.rows(slice(None, -rows)))
+
+
+def _require_whole(name: str, value: object, least: int) -> None:
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
+        raise UserError(f"{name}={value!r}: give a whole number from {least}")
+
+
+def _require_quantiles(levels: object) -> None:
+    limits = f"between {PROBABILITIES[0]} and {PROBABILITIES[-1]}"
+    if isinstance(levels, str) or not isinstance(levels, Sequence | np.ndarray):
+        raise UserError(f"quantile_levels={levels!r}: give a list, such as [0.1, 0.5, 0.9]")
+    for level in levels:
+        if isinstance(level, bool) or not isinstance(level, Real):
+            raise UserError(f"quantile_levels: {level!r} is not a number")
+        if not PROBABILITIES[0] <= level <= PROBABILITIES[-1]:
+            raise UserError(f"quantile_levels: {level} is not {limits}")

@@ -1,17 +1,12 @@
 """The guard against non-finite losses and gradients."""
 
 from math import inf
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from data_provider.batches import TrainingOrder
-from exp.progress import Progress
-from utils.errors import UserError
-
-if TYPE_CHECKING:
-    from exp.exp_basic import ExpBasic
+from utils.progress import Progress
 
 
 class NonFiniteGuard:
@@ -21,8 +16,7 @@ class NonFiniteGuard:
     it was before that step, until `check` is called.
 
     Args:
-        device: of the losses.
-        allowed: number of updates that may be skipped.
+        device: of the losses. allowed: number of updates that may be skipped.
         interval: steps between two calls of `check`.
 
     Attributes:
@@ -84,26 +78,3 @@ def largest_gradients(model: nn.Module, count: int = 3) -> str:
     }
     names = sorted(norms, key=lambda name: norms[name] if norms[name] < inf else inf, reverse=True)
     return ", ".join(f"{name} ({norms[name]:.3g})" for name in names[:count])
-
-
-def check_nonfinite(run: "ExpBasic") -> None:
-    """Report a skipped update of a training, or stop if more would be skipped than allowed.
-
-    Raises:
-        UserError: with step, windows and the largest gradients; the state is saved first.
-    """
-    progress, order = run.progress, run.order
-    refused, where = run.guard.check(progress, order)
-    if not refused:
-        return
-    if progress.steps > refused:  # the model is unchanged since: recompute its gradients
-        run.train_step(refused, order.windows(progress.epoch, refused))
-    largest = largest_gradients(run.objective.model)
-    progress.steps = refused - 1
-    run.guard.restart(progress.skipped)
-    run.save_state()
-    raise UserError(
-        f"loss or gradient not finite at {where}; largest gradients: {largest}; the state "
-        f"before it is in {run.folders.state}; check these windows, try a smaller "
-        "--learning_rate, or allow some such steps by --skip_bad_steps"
-    )

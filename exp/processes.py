@@ -1,10 +1,7 @@
-"""Several processes of one run: the shard of each, and the collectives."""
+"""Several processes of one run: the shard of each, the collectives, and how all stop at once."""
 
-import contextlib
 import os
 import re
-import signal
-import time
 from collections.abc import Callable, Iterable
 from datetime import timedelta
 from functools import partial
@@ -14,18 +11,12 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from utils.errors import UserError
-from utils.interrupts import SIGNALS, Interrupted, exit_at_once, handle
+from utils.errors import ProcessGone, UserError
+from utils.interrupts import SIGNALS, Interrupted, Interrupts
 
 TIMEOUT = timedelta(minutes=10)  # of a collective
-SAVING = 20.0  # seconds that an interrupted process waits for rank 0 to write the state
-PARTING = 5.0  # seconds that a failed process waits for the others
 
 T = TypeVar("T")
-
-
-class ProcessGone(UserError):
-    """Another process ended, or does not answer."""
 
 
 class Processes:
@@ -145,49 +136,50 @@ class Processes:
             ) from error
 
 
-def reports(error: BaseException) -> bool:
-    """Leave the other processes, and return whether this one prints `error`.
+class Stopping(Interrupts):
+    """Records SIGINT and SIGTERM within this context; `check` raises them at safe points.
 
-    The first process with an error prints it; rank 0 prints an interruption. `ProcessGone` is
-    printed only if the process that ended reported nothing itself.
+    An exception raised by the signal handler itself could be lost, for instance in a callback.
 
-    A launcher terminates all processes as soon as one has ended. Therefore each waits here until
-    all have come, and the one that prints ignores signals.
+    Args:
+        processes: of the run. device: of the tensors that they exchange.
     """
-    from torch.distributed import distributed_c10d as c10d
 
-    if not c10d.is_initialized():  # before that all processes have the same errors
-        rank = int(os.environ.get("RANK", "0"))
-        if rank:
-            time.sleep(PARTING)
-        return rank == 0
-    gone, interrupted = isinstance(error, ProcessGone), isinstance(error, Interrupted)
-    store, rank, count = c10d._get_default_store(), c10d.get_rank(), c10d.get_world_size()
-    on_gpu = c10d.get_backend() == "nccl"  # leaving would wait for collectives that may never end
-    prints = gone or rank == 0  # the default, for when the store is gone too
-    with contextlib.suppress(RuntimeError):
-        if gone:
-            prints = store.add("reported", 1) == 1
-        else:
-            store.add("reported", 1)
-            first = store.add(f"reported {error!r}", 1) == 1
-            prints = rank == 0 if interrupted else first
-    for number in SIGNALS:
-        handle(number, signal.SIG_IGN if prints else exit_at_once)
-    patience = 1.0 if gone else SAVING if interrupted else PARTING
-    with contextlib.suppress(RuntimeError):
-        if not on_gpu:
-            c10d.destroy_process_group()  # the others notice at once
-        store.add("came", 1)
-        _wait(lambda: store.add("came", 0) == count, patience)
-        store.add("left", 1)
-        if rank == 0:  # the store may live in this process
-            _wait(lambda: store.add("left", 0) == store.add("came", 0), patience)
-    return prints
+    def __init__(self, processes: Processes, device: torch.device):
+        super().__init__()
+        self.processes, self.device, self.active = processes, device, False
 
+    def __enter__(self) -> "Stopping":
+        self.active = True
+        return super().__enter__()
 
-def _wait(done: Callable[[], bool], seconds: float) -> None:
-    """Wait until `done`, at most for `seconds`."""
-    end = time.monotonic() + seconds
-    while not done() and time.monotonic() < end:
-        time.sleep(0.05)
+    def __exit__(self, *error: object) -> None:
+        try:
+            super().__exit__(*error)
+        finally:
+            self.active = False
+
+    def flags(self) -> Tensor:
+        """Return which signals this process received, `[signals]`, for all_reduce."""
+        codes = [float(code == self.code) for code in SIGNALS.values()]
+        return torch.tensor(codes, device=self.device)
+
+    def check(self, flags: Tensor | None = None) -> None:
+        """Stop if any process received a signal.
+
+        Args:
+            flags: the flags of all processes, if they are reduced already. A later signal is
+                handled at the next check.
+
+        Raises:
+            Interrupted: one did.
+        """
+        if self.processes.count == 1 or not self.active:
+            super().check()
+            return
+        if flags is None:
+            flags = self.flags()
+            self.processes.all_reduce([flags])
+        for code, received in zip(SIGNALS.values(), flags.tolist(), strict=True):
+            if received:
+                raise Interrupted(code)

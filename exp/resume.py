@@ -1,6 +1,5 @@
 """The state of a training run, from which it is resumed."""
 
-from argparse import Namespace
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -10,13 +9,14 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from exp.checkpoint import Checkpoint, read_checkpoint, save_tensors
 from exp.earlier import finished_elsewhere, finished_training, other_state
-from exp.progress import Progress
 from exp.step import Optimisers
 from models.interface import Objective
+from utils.checkpoint import Checkpoint, read_checkpoint, save_tensors
 from utils.command_line import message_of
+from utils.configuration import Configuration
 from utils.errors import UserError
+from utils.progress import Progress
 from utils.results import RunFolders, previous_state
 
 ORDER = 2  # version of the shuffling; earlier versions did not write it
@@ -33,21 +33,23 @@ class TrainingState:
             is finished.
         objective, optimisers, scheduler: of which parameters, moments and learning rates are saved.
         sums: of this epoch, by name: `losses`, and `gradient_norms`, which earlier versions lack.
+        keep: whether states are written at all.
     """
 
     def __init__(
         self,
         folders: RunFolders,
-        args: Namespace,
+        args: Configuration,
         objective: Objective,
         optimisers: Optimisers,
         scheduler: LRScheduler,
         sums: dict[str, Tensor],
+        keep: bool = True,
     ):
         self.folders, self.args = folders, args
         self.file = StateFile(folders.state, args)
         self.objective, self.optimisers, self.scheduler = objective, optimisers, scheduler
-        self.sums = sums
+        self.sums, self.keep = sums, keep
 
     def start(self) -> Progress:
         """Remove the states of an earlier run, which nothing may resume from any more."""
@@ -57,7 +59,7 @@ class TrainingState:
 
     def save(self, progress: Progress) -> None:
         """Write the state."""
-        if not self.folders.writes:
+        if not self.folders.writes or not self.keep:
             return
         saved = self.objective.saved_state()
         tensors = {f"model.{name}": value for name, value in saved.items()}
@@ -243,7 +245,7 @@ class StateFile:
         path: of the newer one. args: of the run, saved with the state.
     """
 
-    def __init__(self, path: Path, args: Namespace):
+    def __init__(self, path: Path, args: Configuration):
         self.path, self.args = path, args
         self.previous = previous_state(path)
         self.damaged = path.with_name(f"{path.stem}.damaged{path.suffix}")

@@ -1,87 +1,133 @@
-"""What the tasks on sliding windows of a CSV have in common."""
+"""What the tasks on sliding windows of a table have in common."""
 
-import sys
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import pandas as pd
 import torch
 from torch import Tensor
 
-from data_provider.csv_source import SeriesSource
-from data_provider.timestamps import season_length
+from data_provider.checks import shortened
+from data_provider.panel import Panel
+from data_provider.splits import Splits, chosen_series, read_data, splits_of
 from data_provider.windows import WindowDataset
 from exp.exp_basic import ExpBasic
-from exp.record import note_data, save_results
 from models.interface import DataShape
 from utils.batch import Batch
-from utils.metrics import PlacedErrorSums
+from utils.errors import UserError
+from utils.metrics import ErrorSums, PlacedErrorSums
+from utils.naive import naive_forecasts, with_season
+from utils.timefeatures import mark_count
 
 PLOTTED_WINDOWS = 5
 
 
 class ExpSeries(ExpBasic):
-    """A task on windows of a CSV; its truths and predictions are `[batch, steps, channels]`.
+    """A task on windows of a table; its truths and predictions are `[batch, steps, channels]`.
 
     Attributes:
-        tail: the last look-back of the file, to forecast from; None without `--do_predict`.
+        panel, splits: of the table that is tested.
+        target: the only channel that is scored; None scores all.
     """
 
-    tail: WindowDataset | None = None
+    panel: Panel
+    splits: Splits
+    target: int | None = None
+    season_length = 0
 
     def data_shape(self) -> DataShape:
-        sets = (self.test_set, self.train_set, self.tail)
-        windows = next(windows for windows in sets if windows is not None)
         return replace(
             super().data_shape(),
-            n_marks=windows.n_marks,
+            n_marks=mark_count(self.args.freq, self.args.embed),
             season_length=self.season_length,
-            target=windows.target,
+            target=self.target,
         )
+
+    def read(self, trained: Sequence[str] | None = None, **other: object) -> Splits:
+        """Read the table that the options name, and split it.
+
+        Args:
+            trained: the channels of the training; by default those of the checkpoint.
+            other: options that differ from those of the run.
+        """
+        args = self.args.replace(**other)
+        notes = self.checkpoint.metadata if self.checkpoint else {}
+        panel = read_data(args, notes.get("reading"))
+        panel = panel.only(chosen_series(panel, args))
+        if notes.get("mode", panel.mode) == "channels":
+            panel = self.arranged(panel, trained or notes.get("columns"))
+        return splits_of(panel, args)
+
+    def arranged(self, panel: Panel, trained: Sequence[str] | None) -> Panel:
+        """Put channels into the order of the training; others are left out.
+
+        Raises:
+            UserError: some are missing, and this is no zero-shot test.
+        """
+        if trained is None or panel.columns == list(trained):
+            return panel
+        known = dict(zip(panel.columns, panel.tables[0].ids, strict=True))
+        missing = [name for name in trained if name not in known]
+        other = [name for name in panel.columns if name not in trained]
+        if not missing:
+            if other:
+                print(f"{panel.source}: the model has no column {shortened(other)}: left out")
+            return panel.only([known[name] for name in trained])
+        if self.args.zero_shot:
+            return panel
+        found = f"; it does not know {shortened(other)}" if other else ""
+        raise UserError(
+            f"{panel.source}: no column {shortened(missing)}, which the model was trained on"
+            f"{found}: name the columns as they were"
+        )
+
+    def note_files(self, *panels: Panel | None) -> None:
+        """Store what `run.json` tells of the files (fingerprints, and how many values were
+        filled), and what a test needs to know of its table, the last one."""
+        panels = [panel for panel in panels if panel is not None]
+        self.filled = {str(panel.source): panel.filled for panel in panels}
+        self.panel = panels[-1]
+        self.season_length = self.panel.season_length
+        self.n_channels = len(self.panel.tables[0].ids)
+        self.note_data(*(p.source for p in panels if isinstance(p.source, Path)))
+
+    @property
+    def tested_file(self) -> Path:
+        """The table that is tested, or what messages call it."""
+        return Path(self.panel.source)
 
     def windows_batch(self, windows: WindowDataset, index: Tensor) -> Batch:
         """Make the batch of the windows `index` `[batch]`, with time marks if the model uses
         them."""
         x, y = windows.batch(index)
-        return self.with_marks(Batch(x, y, channel=windows.target), windows, index)
-
-    def with_marks(self, batch: Batch, windows: WindowDataset, index: Tensor) -> Batch:
-        """Add the time marks of the windows `index` `[batch]` if the model uses them."""
+        batch = Batch(x, y, channel=windows.target)
         if not self.objective.uses_marks:
             return batch
         x_mark, y_mark = windows.batch_marks(index)
         return replace(batch, x_mark=x_mark, y_mark=y_mark)
 
-    def match_columns(self, source: SeriesSource, trained: Sequence[str] | None = None) -> None:
-        """Order the channels as in the training, or warn that they are different; in a zero-shot
-        test they usually are.
+    def naive_errors(
+        self, windows: WindowDataset, in_units: bool = True
+    ) -> dict[str, dict[str, float]]:
+        """Score naive forecasts of windows: mse and mae by model.
 
         Args:
-            source: of the test. trained: the channels of the training; by default those of the
-                checkpoint.
+            in_units: in the units of the results; otherwise standardised.
         """
-        if self.checkpoint is not None:
-            trained = self.checkpoint.metadata.get("columns")
-        if trained is None:
-            return
-        if sorted(trained) == sorted(source.columns):
-            source.order_like(trained)
-        elif not self.args.zero_shot:
-            print(
-                f"warning: {source.table.path} has other columns than the model was trained on "
-                f"({', '.join(trained[:12])}{' …' if len(trained) > 12 else ''})",
-                file=sys.stderr,
-            )
-
-    def note_files(self, *sources: SeriesSource | None) -> None:
-        """Store what `run.json` tells of the files (fingerprints, and how many values were
-        filled), and the length of a season."""
-        tables = [source.table for source in sources if source is not None]
-        self.filled = {str(table.path): table.filled for table in tables}
-        tested = tables[-1]
-        self.season_length, self.tested_file = season_length(tested), tested.path
-        self.counts_steps = tested.offset is None  # its dates are whole numbers
-        note_data(self, *(table.path for table in tables))
+        season = self.args.season_length or self.season_length
+        sums: dict[str, ErrorSums] = defaultdict(ErrorSums)
+        for index in self.evaluation.batches(windows):
+            self.stopping.check()
+            x, y = (windows.scored(part) for part in windows.batch(index))
+            true = self.units(windows, y, index) if in_units else y
+            for name, pred in naive_forecasts(x, windows.pred_len, season).items():
+                sums[name].add(self.units(windows, pred, index) if in_units else pred, true)
+        errors = {name: summed.metrics() for name, summed in sums.items()}
+        return with_season(
+            {name: {"mse": e["mse"], "mae": e["mae"]} for name, e in errors.items()}, season
+        )
 
     def report(
         self, errors: PlacedErrorSums, channels: list[str], tested: dict, **more: object
@@ -95,8 +141,7 @@ class ExpSeries(ExpBasic):
         metrics = errors.metrics()
         scores = {name: metrics[name] for name in ("mse", "mae")}
         tested = tested | {"original_units": self.original_units}
-        save_results(
-            self,
+        self.save_results(
             metrics,
             scores,
             test=tested,
@@ -116,9 +161,9 @@ class ExpSeries(ExpBasic):
         """Whether results are in original units: with `--inverse`, but not in the published way."""
         return self.args.inverse and not self.published
 
-    def units(self, windows: WindowDataset, y: Tensor) -> Tensor:
-        """Convert values to the units of the results."""
-        return windows.inverse_transform(y) if self.original_units else y
+    def units(self, windows: WindowDataset, y: Tensor, index: Tensor) -> Tensor:
+        """Convert values of the windows `index` to the units of the results."""
+        return windows.inverse_transform(y, index) if self.original_units else y
 
     @property
     def unit(self) -> str:
@@ -126,10 +171,11 @@ class ExpSeries(ExpBasic):
         return "original units" if self.original_units else "standardised"
 
     def times(self, windows: WindowDataset, number: int) -> pd.Index:
-        """Return the timestamps of a window's rows `[seq_len + pred_len]`; numbers where the file
+        """Return the timestamps of a window's rows `[seq_len + pred_len]`; numbers where the table
         has numbers."""
-        dates = windows.dates[number : number + windows.seq_len + windows.pred_len]
-        return pd.Index(dates.as_unit("s").asi8, name="date") if self.counts_steps else dates
+        first = windows.first_row(number)
+        dates = windows.dates[first : first + windows.seq_len + windows.pred_len]
+        return self.panel.clock.stamps(dates) if self.panel.clock.counts_steps else dates
 
     def shown_channel(self, windows: WindowDataset) -> int:
         """Return the plotted channel: the target, or the last one."""

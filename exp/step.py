@@ -12,16 +12,39 @@ import torch
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils import get_total_norm
-from torch.optim import Adam
+from torch.optim import Adam, Optimizer
+from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, LRScheduler
 
 from exp.nonfinite import NonFiniteGuard
-from exp.processes import Processes
-from exp.published import SOUND, LoopRules
-from exp.stopping import Stopping
+from exp.processes import Processes, Stopping
 from models.interface import Objective, ParameterGroup
 from utils.batch import Batch, Weight
+from utils.configuration import Configuration
 from utils.errors import UserError
 from utils.seeds import derived_seed
+
+COSINE_FLOOR = 1e-8
+
+
+@dataclass(frozen=True)
+class LoopRules:
+    """Rules of a training loop. The defaults are sound; published loops break some
+    (docs/protocols.md).
+
+    Attributes:
+        cosine: whether `--cos 1` has an effect; if not, `--lradj` always decides.
+        adjusted_every: epochs between two adjustments of the learning rate by `--lradj`.
+        never_cleared: parameter groups whose gradients add up over all steps and epochs.
+        never_stepped: parameter groups that keep their initial values.
+    """
+
+    cosine: bool = True
+    adjusted_every: int = 1
+    never_cleared: tuple[str, ...] = ()
+    never_stepped: tuple[str, ...] = ()
+
+
+SOUND = LoopRules()
 
 
 def micro_batches(
@@ -214,3 +237,27 @@ class TrainStep:
         norm = self.optimisers.gradient_norm
         self.gradient_norms += torch.where(skipped | ~torch.isfinite(norm), 0.0, norm)
         return torch.where(skipped, 0.0, losses)
+
+
+def learning_rate_schedule(
+    optimiser: Optimizer, args: Configuration, rules: LoopRules = SOUND
+) -> LRScheduler:
+    """Make the learning-rate schedule of the main optimiser, stepped once per epoch.
+
+    With `--cos 1` cosine annealing (periodic beyond `--tmax`); else what `--lradj` names: after
+    epoch e (1-based) type1 and type3 set lr0 while e < 3, then lr0 * 0.9^(e-3), where type3 takes
+    lr0 = 1e-4 whatever the learning rate; type2 sets lr0 * decay_fac^(e-1).
+    """
+    if args.cos and rules.cosine:
+        return CosineAnnealingLR(optimiser, T_max=args.tmax, eta_min=COSINE_FLOOR)
+    start = 1e-4 / args.learning_rate if args.lradj == "type3" else 1.0
+
+    def factor(epochs: int) -> float:
+        epochs -= epochs % rules.adjusted_every
+        if epochs == 0:
+            return 1.0
+        if args.lradj == "type2":
+            return args.decay_fac ** (epochs - 1)
+        return start * (1.0 if epochs < 3 else 0.9 ** (epochs - 3))
+
+    return LambdaLR(optimiser, factor)

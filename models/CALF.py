@@ -18,9 +18,9 @@ from layers.gpt2 import (
 )
 from layers.instance_norm import denormalise, standardise
 from layers.match import CrossModalMatch
-from models.checks import FORECASTING
 from pca import principal_word_embeddings
 from utils.errors import UserError
+from utils.tasks import FORECASTING
 from utils.word_embeddings import (
     DEFAULT_PATH,
     NO_FILE,

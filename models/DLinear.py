@@ -5,7 +5,8 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from layers.decomposition import decompose
-from models.checks import FORECASTING, check_task
+from models.checks import check_task
+from utils.tasks import FORECASTING
 
 
 class ChannelLinear(nn.Module):

@@ -7,8 +7,9 @@ from layers.backbone import check_backbone, describe_backbone, load_backbone
 from layers.gpt2 import GPT2, REPLACED, build_gpt2, describe_blocks
 from layers.instance_norm import denormalise, standardise
 from layers.patching import patch_count, patches
-from models.checks import FORECASTING, check_task
+from models.checks import check_task
 from utils.errors import UserError
+from utils.tasks import FORECASTING
 
 
 class Model(nn.Module):

@@ -2,8 +2,9 @@
 
 from torch import Tensor, nn
 
-from models.checks import FORECASTING, check_task
+from models.checks import check_task
 from utils.naive import last_value
+from utils.tasks import FORECASTING
 
 
 class Model(nn.Module):

@@ -6,7 +6,8 @@ from torch import Tensor, nn
 
 from layers.instance_norm import denormalise, standardise
 from layers.patching import patch_count, patches
-from models.checks import FORECASTING, check_task, check_transformer
+from models.checks import check_task, check_transformer
+from utils.tasks import FORECASTING
 
 
 class EncoderLayer(nn.Module):

@@ -2,9 +2,10 @@
 
 from torch import Tensor, nn
 
-from models.checks import FORECASTING, check_task
+from models.checks import check_task
 from utils.errors import UserError
 from utils.naive import seasonal_naive
+from utils.tasks import FORECASTING
 
 
 class Model(nn.Module):

@@ -8,8 +8,9 @@ from torch import Tensor, nn
 from layers.embedding_of_steps import StepEmbedding
 from layers.inception import InceptionBlock
 from layers.instance_norm import denormalise, standardise
-from models.checks import FORECASTING, check_task
+from models.checks import check_task
 from utils.errors import UserError
+from utils.tasks import FORECASTING
 
 WITH_MARKS = ("long_term_forecast", "imputation")  # the tasks whose data have time marks
 

@@ -1,11 +1,9 @@
-"""The tasks, and checks of options that several models share."""
+"""Checks of options that several models share."""
 
 from collections.abc import Collection
 
 from utils.errors import UserError
-
-FORECASTING = ("long_term_forecast", "short_term_forecast")
-TASKS = (*FORECASTING, "imputation", "anomaly_detection", "classification")
+from utils.tasks import TASKS
 
 
 def check_task(model: str, task: str, supported: Collection[str] = TASKS) -> None:

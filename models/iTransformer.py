@@ -6,7 +6,8 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from layers.instance_norm import denormalise, standardise
-from models.checks import FORECASTING, check_task, check_transformer
+from models.checks import check_task, check_transformer
+from utils.tasks import FORECASTING
 from utils.timefeatures import mark_count
 
 

@@ -4,15 +4,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from utils.batch import Batch, Weight
+from utils.configuration import Configuration
 from utils.errors import UserError
-
-Options = TypeVar("Options")  # any object with the options of the command line as attributes
 
 CPU_TRAINING_TOKENS = 1024  # of a micro-batch: fits a processor's cache
 CPU_EVALUATION_TOKENS = 1536
@@ -78,16 +76,24 @@ class Objective(ABC):
     notes: dict
 
     @staticmethod
-    def resolve_args(args: Options) -> Options:
+    def resolve_args(args: Configuration) -> Configuration:
         """Fill in the options that the model itself determines; called before anything is built."""
         return args
 
     @abstractmethod
-    def __init__(self, args: object, shape: DataShape, device: torch.device):
+    def __init__(
+        self,
+        args: Configuration,
+        shape: DataShape,
+        device: torch.device,
+        stored: Mapping[str, Tensor] | None = None,
+        notes: Mapping | None = None,
+    ):
         """Build the model on `device`, and print a line about it.
 
         Args:
-            args: the options of the command line, as attributes.
+            stored, notes: of a checkpoint that will be loaded: what it has besides parameters need
+                not come from files.
 
         Raises:
             UserError: options, data or files do not match the model.
@@ -141,12 +147,6 @@ class Objective(ABC):
     def compile(self) -> None:
         """Compile the model by `torch.compile`, in place."""
         self.model.compile()
-
-    @staticmethod
-    def take_from_checkpoint(args: Options, state: Mapping[str, Tensor], notes: Mapping) -> Options:
-        """Let the model be built from what a checkpoint has, instead of from files; the arguments
-        are those of `load_state`."""
-        return args
 
     def diagnostics(self, batch: Batch) -> dict[str, float]:
         """Measure what an epoch's record tells of the model itself, on a batch of fixed training

@@ -3,7 +3,6 @@
 import hashlib
 import re
 from collections.abc import Mapping
-from copy import copy
 from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,9 +15,10 @@ from layers.backbone import describe_weights_file, load_config, warn_of_another_
 from layers.instance_norm import standardise
 from layers.patching import patches
 from models.CALF import CALFConfig, Model
-from models.interface import DataShape, Objective, Options, ParameterGroup
+from models.interface import DataShape, Objective, ParameterGroup
 from models.supervised import SupervisedObjective
 from utils.batch import Batch, Weight
+from utils.configuration import Configuration
 from utils.errors import UserError
 from utils.losses import CALFLoss
 from utils.word_embeddings import DEFAULT_PATH, NO_FILE, require_word_embeddings
@@ -32,22 +32,18 @@ class FrozenBackbone(Objective):
     """A model on a GPT-2 whose frozen weights a fingerprint replaces in checkpoints."""
 
     @staticmethod
-    def resolve_args(args: Options) -> Options:
+    def resolve_args(args: Configuration) -> Configuration:
         """Without `--d_model`, take the backbone's width."""
-        args = copy(args)
-        if "d_model" not in args.given:
-            args.d_model = load_config(args.llm).n_embd
-        return args
+        if "d_model" in args.given:
+            return args
+        return args.replace(d_model=load_config(args.llm).n_embd)
 
     @staticmethod
-    def seed_of_backbone(args: Options) -> Options:
+    def seed_of_backbone(args: Configuration) -> Configuration:
         """Seed random weights by `--llm_seed`; without it, by the seed of the repetition."""
-        args = copy(args)
-        if args.llm_seed is not None:
-            args.seed = args.llm_seed
-        return args
+        return args if args.llm_seed is None else args.replace(seed=args.llm_seed)
 
-    def backbone_notes(self, args: object) -> dict:
+    def backbone_notes(self, args: Configuration) -> dict:
         """Describe the backbone, for records and checkpoints; a line names other weights than those
         of the published GPT-2 under its name."""
         notes = {
@@ -115,27 +111,34 @@ class CALFObjective(FrozenBackbone):
     )
 
     @staticmethod
-    def resolve_args(args: Options) -> Options:
+    def resolve_args(args: Configuration) -> Configuration:
         """Classification has a loss of its own; word embeddings come from somewhere.
 
         Raises:
             UserError: the default file of word embeddings is given, and absent.
         """
         args = FrozenBackbone.resolve_args(args)
-        args.word_embedding_path = resolve_word_embedding_path(args)
+        args = args.replace(word_embedding_path=resolve_word_embedding_path(args))
         if args.task_name == "classification" and "task_loss" not in args.given:
-            args.task_loss = "ce"
+            return args.replace(task_loss="ce")
         return args
 
-    def __init__(self, args: object, shape: DataShape, device: torch.device):
+    def __init__(
+        self,
+        args: Configuration,
+        shape: DataShape,
+        device: torch.device,
+        stored: Mapping[str, Tensor] | None = None,
+        notes: Mapping | None = None,
+    ):
         args = self.seed_of_backbone(args)
         # first: an unknown loss fails at once, a backbone takes seconds to load
         self.loss = CALFLoss.from_args(args)
-        given = SimpleNamespace(**vars(args) | asdict(shape))
-        table = getattr(args, "word_table", None)
-        self.model = model = Model(CALFConfig.from_args(given), word_table=table).to(device)
+        config = CALFConfig.from_args(SimpleNamespace(**{**vars(args), **asdict(shape)}))
+        table = None if args.words == "none" else (stored or {}).get(WORD_TABLE)
+        self.model = model = Model(config, word_table=table).to(device)
         if table is not None:
-            model.word_embeddings_source = args.word_embeddings_source
+            model.word_embeddings_source = notes.get("word_embeddings", "the checkpoint")
         model.check_channels(shape.n_channels)
         model.grad_checkpoint(args.grad_checkpoint)
         self.split_batches(shape.n_channels, args.batch_size, device)
@@ -152,16 +155,6 @@ class CALFObjective(FrozenBackbone):
             f"{counts['in_memory']:,} parameters, on {device}"
         )
         print(f"word embeddings: {model.word_embeddings_source}")
-
-    @staticmethod
-    def take_from_checkpoint(args: Options, state: Mapping[str, Tensor], notes: Mapping) -> Options:
-        """Take the word embeddings of a checkpoint: their file is not needed any more."""
-        if args.words == "none" or WORD_TABLE not in state:
-            return args
-        args = copy(args)
-        args.word_table = state[WORD_TABLE]
-        args.word_embeddings_source = notes.get("word_embeddings", "the checkpoint")
-        return args
 
     def losses(self, batch: Batch, weight: Weight) -> dict[str, Tensor]:
         output = self.branches(
@@ -252,10 +245,17 @@ class GPT4TSObjective(FrozenBackbone, SupervisedObjective):
     """GPT4TS: the loss of the task; only trained parameters are saved."""
 
     @staticmethod
-    def resolve_args(args: Options) -> Options:
+    def resolve_args(args: Configuration) -> Configuration:
         return SupervisedObjective.resolve_args(FrozenBackbone.resolve_args(args))
 
-    def __init__(self, args: object, shape: DataShape, device: torch.device):
+    def __init__(
+        self,
+        args: Configuration,
+        shape: DataShape,
+        device: torch.device,
+        stored: Mapping[str, Tensor] | None = None,
+        notes: Mapping | None = None,
+    ):
         args = self.seed_of_backbone(args)
         super().__init__(args, shape, device)
         self.model.grad_checkpoint(args.grad_checkpoint)
@@ -268,7 +268,7 @@ class GPT4TSObjective(FrozenBackbone, SupervisedObjective):
         return {"temporal tokens": rearrange(tokens, "b c n d -> (b c n) d")}
 
 
-def resolve_word_embedding_path(args: Options) -> str:
+def resolve_word_embedding_path(args: Configuration) -> str:
     """Choose the word embeddings where `--word_embedding_path` does not: those of the default file
     belong to pre-trained weights; with others, or without the file, none is read.
 

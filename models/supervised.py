@@ -1,18 +1,19 @@
 """Any model in Time-Series-Library's convention as the training loop sees it."""
 
 import warnings
-from copy import copy
+from collections.abc import Mapping
 from types import SimpleNamespace
 
 import torch
 from torch import Tensor, nn
 
-from models.checks import FORECASTING
-from models.interface import DataShape, Objective, Options
+from models.interface import DataShape, Objective
 from models.registry import load_model, model_file, options_of
 from utils.batch import Batch, Weight
+from utils.configuration import Configuration
 from utils.errors import UserError
 from utils.losses import TaskLoss
+from utils.tasks import FORECASTING
 from utils.timefeatures import frequency_unit
 
 # what Time-Series-Library's layers call units of time; ours know these too
@@ -53,14 +54,20 @@ class SupervisedObjective(Objective):
     shape_options = "--seq_len, --pred_len and options of the model"
 
     @staticmethod
-    def resolve_args(args: Options) -> Options:
+    def resolve_args(args: Configuration) -> Configuration:
         """Without `--task_loss`, take the usual one of the task."""
-        args = copy(args)
-        if "task_loss" not in args.given:
-            args.task_loss = TaskLoss.default(args.task_name)
-        return args
+        if "task_loss" in args.given:
+            return args
+        return args.replace(task_loss=TaskLoss.default(args.task_name))
 
-    def __init__(self, args: object, shape: DataShape, device: torch.device):
+    def __init__(
+        self,
+        args: Configuration,
+        shape: DataShape,
+        device: torch.device,
+        stored: Mapping[str, Tensor] | None = None,
+        notes: Mapping | None = None,
+    ):
         self.loss = TaskLoss.from_args(args)
         self.name, self.task, self.shape = args.model, args.task_name, shape
         self.path = model_file(args.model)
@@ -191,13 +198,11 @@ class UntrainedObjective(SupervisedObjective):
     trained = False
 
     @staticmethod
-    def resolve_args(args: Options) -> Options:
-        args = SupervisedObjective.resolve_args(args)
-        args.is_training, args.checkpoint = 0, None
-        return args
+    def resolve_args(args: Configuration) -> Configuration:
+        return SupervisedObjective.resolve_args(args).replace(is_training=0, checkpoint=None)
 
 
-def make_configs(args: object, shape: DataShape, device: torch.device) -> Configs:
+def make_configs(args: Configuration, shape: DataShape, device: torch.device) -> Configs:
     """Make what `Model(configs)` reads; sizes come from the data, whatever the options say."""
     sizes = {
         **dict.fromkeys(("enc_in", "dec_in", "c_out"), shape.n_channels),
@@ -213,7 +218,7 @@ def make_configs(args: object, shape: DataShape, device: torch.device) -> Config
         given = getattr(args, name, None)
         if name in args.given and given != sizes[name]:
             print(f"--{name} {given}: the data has {sizes[name]}, which counts")
-    return Configs(**vars(args) | sizes)
+    return Configs(**{**vars(args), **sizes})
 
 
 def described(error: Exception) -> str:

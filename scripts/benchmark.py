@@ -78,12 +78,12 @@ class Case:
         import torch
         from transformers import GPT2Config, GPT2Model
 
-        from data_provider.synthetic import synthetic_ett
         from exp.device import prepare_torch
         from exp.exp_long_term_forecasting import ExpLongTermForecasting
         from layers.backbone import quiet_transformers
         from models.registry import options_of
-        from utils.options import parse_args
+        from run import parse_args
+        from utils.synthetic import synthetic_ett
 
         self.torch, self.options = torch, options
         self.horizon = options.get("horizon", 96)
@@ -326,7 +326,7 @@ class Case:
 
     def checkpoint(self) -> dict:
         """Writing and loading the trained parameters, and the whole state of training."""
-        from exp.checkpoint import read_checkpoint
+        from utils.checkpoint import read_checkpoint
 
         experiment = self.experiment
         path = experiment.folders.best_checkpoint

@@ -53,9 +53,9 @@ def prepare(folder: Path) -> None:
     import torch
     from transformers import GPT2Config, GPT2Model
 
-    from data_provider.synthetic import synthetic_ett
     from layers.backbone import quiet_transformers
     from pca import principal_word_embeddings
+    from utils.synthetic import synthetic_ett
 
     torch.manual_seed(7)
     config = GPT2Config(
@@ -192,7 +192,7 @@ def wait(child: int, stop: Callable[[], bool] = lambda: False) -> int | None:
 def outcome(folder: Path) -> dict[str, str]:
     """Return all results of a finished run in `folder` that must not depend on time, as text:
     arrays as hashes of their bytes."""
-    from exp.checkpoint import read_checkpoint
+    from utils.checkpoint import read_checkpoint
 
     found: dict[str, object] = {}
 
@@ -488,7 +488,7 @@ def import_all(tasks: list[str]) -> None:
         "sklearn.model_selection",
         "sklearn.preprocessing",
         "torch.distributed.checkpoint.state_dict",
-        "data_provider.synthetic",
+        "utils.synthetic",
     ):
         importlib.import_module(module)
 

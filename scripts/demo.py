@@ -13,14 +13,14 @@ from torch import Tensor
 from transformers import GPT2Config, GPT2Model
 
 from data_provider.batches import index_batches
-from data_provider.csv_source import SeriesSource
+from data_provider.splits import chosen_series, read_data, splits_of
 from data_provider.windows import WindowDataset
 from layers.backbone import quiet_transformers
 from models.LastValue import last_value
 from models.registry import objective_class
 from models.SeasonalNaive import seasonal_naive
+from run import parse_args
 from utils.metrics import ErrorSums
-from utils.options import parse_args
 from utils.plots import errors_of, plot_forecast, window_title, with_mse
 from utils.results import RunFolders, settings_string
 
@@ -83,7 +83,8 @@ def main() -> int:
 
     args = objective_class("CALF").resolve_args(parse_args(RUN))
     folders = RunFolders(settings_string(args, 0), args)
-    windows = SeriesSource(args).split("test")
+    panel = read_data(args)
+    windows = splits_of(panel.only(chosen_series(panel, args)), args).split("test")
     rows = {
         "CALF": json.loads((folders.results / "run.json").read_text())["scores"],
         "seasonal naive": score(windows, lambda x: seasonal_naive(x, args.pred_len, DAY)),

@@ -14,6 +14,7 @@ from transformers import GPT2Config, GPT2Model
 
 import exp.forecast
 import run
+from models import registry
 from tests.conftest import ROOT
 from utils.options import add_own_options, add_published_options
 
@@ -182,8 +183,8 @@ def test_options_of_commands(page):
 def parser() -> argparse.ArgumentParser:
     """All options of `run.py`."""
     made = argparse.ArgumentParser()
-    add_published_options(made)
-    add_own_options(made)
+    add_published_options(made, registry)
+    add_own_options(made, registry)
     return made
 
 

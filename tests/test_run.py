@@ -8,8 +8,10 @@ import time
 
 import pytest
 
+from models import registry
+from run import parse_args
 from tests.conftest import ROOT
-from utils.options import parse_args, warn_unused
+from utils.options import warn_unused
 from utils.results import of_earlier_version, settings_string
 
 REQUIRED = "--task_name long_term_forecast --is_training 1 --model_id m --model CALF --data ETTh1"
@@ -44,19 +46,19 @@ def test_abbreviations():
 
 
 def test_unused_options_are_named_in_one_line(capsys):
-    warn_unused(parse("--n_heads 4 --enc_in=7 --dropout 0.3"))
+    warn_unused(parse("--n_heads 4 --enc_in=7 --dropout 0.3"), registry)
     line = capsys.readouterr().err
     assert line.count("\n") == 1
     assert "--enc_in" in line
     assert "--n_heads" in line
     assert "--top_k" not in line
-    warn_unused(parse("--task_name classification --inverse"))
+    warn_unused(parse("--task_name classification --inverse"), registry)
     assert "--inverse" in capsys.readouterr().err
-    warn_unused(parse("--inverse"))
+    warn_unused(parse("--inverse"), registry)
     assert not capsys.readouterr().err
-    warn_unused(parse("--num_workers 4 --patch_len 8"))
+    warn_unused(parse("--num_workers 4 --patch_len 8"), registry)
     assert capsys.readouterr().err == "warning: CALF does not use --num_workers --patch_len\n"
-    warn_unused(parse("--r 4 --words none"))
+    warn_unused(parse("--r 4 --words none"), registry)
     assert not capsys.readouterr().err
 
 

@@ -18,12 +18,11 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
 from layers.backbone import load_backbone
-from run import main
+from run import main, parse_args
 from tests.conftest import ROOT, WIDTH
 from tests.fuzz import examples
 from utils.errors import UserError
 from utils.files import file_name
-from utils.options import parse_args
 from utils.results import settings_string
 
 

@@ -1,4 +1,4 @@
-"""The structure: which folder may import which, and the size of files and classes."""
+"""The structure: which folder may import which, and the size of the loop."""
 
 import ast
 import subprocess
@@ -27,6 +27,8 @@ def imported(path: Path) -> set[str]:
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module in ROOMS:
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             found.add(node.module)
     return found
@@ -35,7 +37,7 @@ def imported(path: Path) -> set[str]:
 @pytest.mark.parametrize("path", files("exp"), ids=name)
 def test_exp_knows_models_by_their_interface_alone(path):
     known = {module for module in imported(path) if module.startswith(("models", "layers"))}
-    assert known <= {"models.interface", "models.registry", "layers"}
+    assert known <= {"models.interface", "models.registry", "layers.fast_cpu"}
     text = path.read_text().lower()
     words = {"gpt", "lora", *(model.lower() for model in model_names())}
     if path.name in ("forecaster.py", "forecast.py", "sharing.py"):
@@ -52,20 +54,7 @@ def test_models_know_no_experiment_and_no_data(path):
 @pytest.mark.parametrize("path", files("utils", "data_provider"), ids=name)
 def test_the_lower_rooms_know_none_above(path):
     above = {"exp", "run", "models", "layers"}
-    if path.name in ("options.py", "model_options.py"):
-        above -= {"models"}  # whose sources say which options they read
-    if path.name == "visualize.py":
-        above = set()  # a program, as run.py is
     assert not {module.partition(".")[0] for module in imported(path)} & above
-
-
-@pytest.mark.parametrize("path", files(*ROOMS), ids=name)
-def test_sizes(path):
-    if path.parent.name in ("exp", "models", "layers"):
-        assert len(path.read_text().splitlines()) <= 330
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ClassDef):
-            assert node.end_lineno - node.lineno < 260, node.name
 
 
 def test_the_loop_fits_a_screen():

@@ -21,6 +21,7 @@ OF_THE_COMMAND = frozenset(
 # what a test may do in another way than its training
 OF_THE_TEST = OF_THE_COMMAND.union(
     "data root_path data_path target freq fill_missing inverse zero_shot target_data split".split(),
+    "time_col id_col target_col panel duplicates dayfirst decimal thousands".split(),
     "mask_rate anomaly_ratio threshold protocol amp tf32 deterministic fast_cpu".split(),
     "batch_size des level llm word_embedding_path grad_checkpoint".split(),
 )

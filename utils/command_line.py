@@ -8,6 +8,7 @@ import shlex
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from numbers import Integral, Real
 from typing import NoReturn
 
 from utils.errors import UserError
@@ -57,6 +58,7 @@ def whole(least: int = 0, most: int | None = None) -> Callable[[str], int]:
             raise argparse.ArgumentTypeError(f"{text} is {limits}")
         return number
 
+    parse.kind = Integral
     return parse
 
 
@@ -79,6 +81,7 @@ def real(
             raise argparse.ArgumentTypeError(f"{text} is not a number {start} {least:g}{end}")
         return number
 
+    parse.kind = Real
     return parse
 
 

@@ -7,3 +7,7 @@ class UserError(Exception):
     The message is one line that says what is wrong and what to do. The programs print it without
     a traceback and exit with code 2.
     """
+
+
+class ProcessGone(UserError):
+    """Another process of a run ended, or does not answer."""

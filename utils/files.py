@@ -169,20 +169,20 @@ def load_tensors(path: Path, safe_globals: list | None = None) -> object:
 
 
 class NpyWriter:
-    """Stream a float32 array of known shape to a `.npy` file, batch by batch.
+    """Stream an array of known shape to a `.npy` file, batch by batch, float32 or `precise`.
 
     Plain writes, not a memory map: on a full disk they raise an error instead of killing the
     process.
     """
 
-    def __init__(self, file: BinaryIO, shape: tuple[int, ...]):
+    def __init__(self, file: BinaryIO, shape: tuple[int, ...], precise: bool = False):
         from numpy.lib import format as npy  # NumPy is slow to import, too
 
-        self._file = file
-        header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+        self._file, self._kind = file, "<f8" if precise else "<f4"
+        header = {"descr": self._kind, "fortran_order": False, "shape": shape}
         npy.write_array_header_1_0(file, header)
 
     def write(self, batch: "Tensor") -> None:
         """Append `batch`, whose axes after the first are those of the array."""
-        array = batch.cpu().numpy().astype("<f4", order="C", copy=False)
+        array = batch.cpu().numpy().astype(self._kind, order="C", copy=False)
         self._file.write(array.data)

@@ -1,4 +1,5 @@
-"""Several processes of one run on this machine: `--use_multi_gpu`, by torch's elastic launch."""
+"""Several processes of one run: started by torch's elastic launch for `--use_multi_gpu`; which of
+them reports an error."""
 
 import contextlib
 import logging
@@ -7,16 +8,18 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from utils.errors import UserError
-from utils.interrupts import SIGNALS, handle
+from utils.errors import ProcessGone, UserError
+from utils.interrupts import SIGNALS, Interrupted, exit_at_once, handle
 
 if TYPE_CHECKING:
     from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
 
 STOPPING = 20  # seconds; elastic sends SIGKILL 30 s after SIGTERM
+SAVING = 20.0  # seconds that an interrupted process waits for rank 0 to write the state
+PARTING = 5.0  # seconds that a failed process waits for the others
 
 
 def under_launcher() -> bool:
@@ -189,3 +192,51 @@ def quiet() -> Iterator[None]:
         contextlib.redirect_stderr(nowhere),
     ):
         yield
+
+
+def reports(error: BaseException) -> bool:
+    """Leave the other processes, and return whether this one prints `error`.
+
+    The first process with an error prints it; rank 0 prints an interruption. `ProcessGone` is
+    printed only if the process that ended reported nothing itself.
+
+    A launcher terminates all processes as soon as one has ended. Therefore each waits here until
+    all have come, and the one that prints ignores signals.
+    """
+    from torch.distributed import distributed_c10d as c10d
+
+    if not c10d.is_initialized():  # before that all processes have the same errors
+        rank = int(os.environ.get("RANK", "0"))
+        if rank:
+            time.sleep(PARTING)
+        return rank == 0
+    gone, interrupted = isinstance(error, ProcessGone), isinstance(error, Interrupted)
+    store, rank, count = c10d._get_default_store(), c10d.get_rank(), c10d.get_world_size()
+    on_gpu = c10d.get_backend() == "nccl"  # leaving would wait for collectives that may never end
+    prints = gone or rank == 0  # the default, for when the store is gone too
+    with contextlib.suppress(RuntimeError):
+        if gone:
+            prints = store.add("reported", 1) == 1
+        else:
+            store.add("reported", 1)
+            first = store.add(f"reported {error!r}", 1) == 1
+            prints = rank == 0 if interrupted else first
+    for number in SIGNALS:
+        handle(number, signal.SIG_IGN if prints else exit_at_once)
+    patience = 1.0 if gone else SAVING if interrupted else PARTING
+    with contextlib.suppress(RuntimeError):
+        if not on_gpu:
+            c10d.destroy_process_group()  # the others notice at once
+        store.add("came", 1)
+        _wait(lambda: store.add("came", 0) == count, patience)
+        store.add("left", 1)
+        if rank == 0:  # the store may live in this process
+            _wait(lambda: store.add("left", 0) == store.add("came", 0), patience)
+    return prints
+
+
+def _wait(done: Callable[[], bool], seconds: float) -> None:
+    """Wait until `done`, at most for `seconds`."""
+    end = time.monotonic() + seconds
+    while not done() and time.monotonic() < end:
+        time.sleep(0.05)

@@ -1,9 +1,14 @@
-"""Processor cores and memory of the machine."""
+"""Processor cores, devices and memory of the machine."""
 
 import ctypes
 import os
 import platform
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
 
 TOPOLOGY = Path("/sys/devices/system/cpu")
 QUOTA = Path("/sys/fs/cgroup/cpu.max")
@@ -57,3 +62,41 @@ def keep_memory() -> None:
         return
     mallopt(mmap_threshold, 1 << 26)
     mallopt(trim_threshold, (1 << 31) - 1)
+
+
+def device_name(device: "torch.device") -> str:
+    """Name the GPU or the processor."""
+    if device.type == "cuda":
+        import torch  # takes seconds
+
+        return torch.cuda.get_device_name(device)
+    return processor_name()
+
+
+def peak_memory(device: "torch.device") -> dict[str, float | None]:
+    """Return the most memory so far, in MB (10^6 bytes).
+
+    Returns:
+        `host`: resident memory of this process; None where the system does not tell.
+        `device`: of the GPU's allocator; None on the CPU.
+    """
+    allocated = None
+    if device.type == "cuda":
+        import torch
+
+        allocated = torch.cuda.max_memory_allocated(device) / 1e6
+    return {"host": _peak_host_memory(), "device": allocated}
+
+
+def _peak_host_memory() -> float | None:
+    try:  # Linux; the other way counts that of the process which started this one, too
+        status = Path("/proc/self/status").read_text()
+        return int(status.partition("VmHWM:")[2].split()[0]) * 1024 / 1e6
+    except (OSError, IndexError):
+        pass
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6

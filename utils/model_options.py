@@ -2,9 +2,30 @@
 project's models, and of Time-Series-Library."""
 
 import argparse
+from collections.abc import Mapping
+from typing import Protocol
 
-from models.registry import ALIASES, model_names, options_of
 from utils.command_line import real, whole
+
+
+class Models(Protocol):
+    """What the parser has to know of the models; `models.registry` does.
+
+    Attributes:
+        ALIASES: other names of models.
+    """
+
+    ALIASES: Mapping[str, str]
+
+    def model_names(self) -> list[str]:
+        """List the models, aliases included."""
+
+    def options_of(self, name: str) -> frozenset[str]:
+        """Return the names of the options that a model reads."""
+
+    def refusal_of(self, name: str) -> str:
+        """Say why a name is none of a model; empty if there is nothing of that name."""
+
 
 LOSSES = "l1, smooth_l1, mse"
 # options that change no result: sizes, of which those of the data count, and use of memory
@@ -106,7 +127,7 @@ MODEL_OPTIONS = frozenset(name for name, *_ in PUBLISHED_MODEL_OPTIONS + OWN_MOD
 
 
 def add_model_options(
-    parser: argparse.ArgumentParser, options: list[tuple[str, dict, str]]
+    parser: argparse.ArgumentParser, options: list[tuple[str, dict, str]], models: Models
 ) -> None:
     """Add options of models, each with the models that use it in its help; one that no model here
     uses is accepted too."""
@@ -114,7 +135,8 @@ def add_model_options(
     group = parser.add_argument_group(
         "options of models" if published else "options of models that the published code lacks"
     )
-    users = {name: options_of(name) for name in model_names() if name not in ALIASES}
+    names = [name for name in models.model_names() if name not in models.ALIASES]
+    users = {name: models.options_of(name) for name in names}
     for option, settings, text in options:
         of = ", ".join(name for name, used in users.items() if option in used)
         group.add_argument(f"--{option}", help=f"{text} [{of or 'no model here'}]", **settings)

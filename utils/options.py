@@ -1,11 +1,12 @@
 """The options of `run.py`: those of the published scripts, and those of this implementation."""
 
 import argparse
+import difflib
 import sys
+from collections.abc import Mapping, Sequence
+from numbers import Integral, Real
 from pathlib import Path
 
-from models.checks import TASKS
-from models.registry import ALIASES, model_names, options_of, refusal_of
 from utils.checkpoint_options import (
     REQUIRED,
     check_given,
@@ -16,6 +17,7 @@ from utils.checkpoint_options import (
     words_of,
 )
 from utils.command_line import Parser, real, split_parts, switch, whole
+from utils.configuration import Configuration
 from utils.errors import UserError
 from utils.levels import level
 from utils.model_options import (
@@ -24,20 +26,67 @@ from utils.model_options import (
     NEUTRAL,
     OWN_MODEL_OPTIONS,
     PUBLISHED_MODEL_OPTIONS,
+    Models,
     add_model_options,
 )
+from utils.tasks import TASKS
 
 # Options that other tasks than these refuse, because they would have no effect.
 TASKS_OF_OPTION = {
     "do_predict": ("long_term_forecast",),
     "refit": ("long_term_forecast",),
-    "fill_missing": ("long_term_forecast", "imputation"),
     "split": ("long_term_forecast", "imputation"),
     "zero_shot": ("long_term_forecast",),
     "level": ("long_term_forecast",),
     "m4_protocol": ("short_term_forecast",),
     "threshold": ("anomaly_detection",),
 }
+TASKS_OF_TABLES = ("long_term_forecast", "imputation")
+# Options of tables: (name, settings, help).
+TABLE_OPTIONS = [
+    (
+        "time_col",
+        {},
+        "column of timestamps; by default the first of date, ds, timestamp, datetime, time, … that "
+        "is there",
+    ),
+    (
+        "id_col",
+        {"default": "unique_id"},
+        "column of a long table that names the series; a table with it has a row for each series "
+        "and timestamp",
+    ),
+    ("target_col", {"default": "y"}, "column of a long table that has the values"),
+    (
+        "panel",
+        {"choices": ("auto", "channels", "pooled"), "default": "auto"},
+        "series as the channels of one window, or pooled, each by itself; auto: channels if all "
+        "have the same timestamps",
+    ),
+    (
+        "fill_missing",
+        {"choices": ("linear", "ffill")},
+        "accept missing rows and missing or infinite values: insert rows at the usual step, then "
+        "fill. linear: interpolate by row number, which uses later values; ffill: repeat the last "
+        "value before. Nothing before the first value of a series is filled",
+    ),
+    (
+        "duplicates",
+        {"choices": ("first", "last")},
+        "of rows with the same timestamp keep the first or the last; by default they are refused",
+    ),
+    (
+        "dayfirst",
+        {"type": switch, "metavar": "true|false"},
+        "05/02/2024 is in February, or in May; by default all rows decide",
+    ),
+    (
+        "decimal",
+        {"choices": (".", ",")},
+        "sign before the decimals of a CSV; by default all cells decide",
+    ),
+    ("thousands", {"choices": (".", ",")}, "sign between the thousands of a CSV"),
+]
 # Tasks whose published loops adjust the learning rate by --lradj whatever --cos says.
 LRADJ_ALWAYS = ("imputation", "anomaly_detection", "classification")
 
@@ -63,21 +112,31 @@ class Formatter(argparse.ArgumentDefaultsHelpFormatter):
         return action.help if silent else super()._get_help_string(action)
 
 
-def _model(name: str) -> str:
-    """Option type: the name of a model; says what is wrong with a file that is none."""
-    why = "" if name in model_names() else refusal_of(name)
-    if why:
-        raise argparse.ArgumentTypeError(why)
-    return name
+def add_table_options(
+    parser: argparse._ActionsContainer, without: Sequence[str] = (), silent: bool = False
+) -> None:
+    """Add the options that say how a table is read.
+
+    Args:
+        without: names of those to leave out.
+        silent: whether the result lacks those that are not given.
+    """
+    for name, settings, text in TABLE_OPTIONS:
+        if name not in without:
+            default = {"default": argparse.SUPPRESS} if silent else {}
+            parser.add_argument(f"--{name}", help=text, **settings | default)
 
 
-def readers_of(option: str) -> str:
-    """Name the models that read an option."""
-    return ", ".join(name for name in model_names() if option in options_of(name))
-
-
-def add_published_options(parser: argparse.ArgumentParser) -> None:
+def add_published_options(parser: argparse.ArgumentParser, models: Models) -> None:
     """Add the options of the published scripts, with their names, defaults and meanings."""
+
+    def model(name: str) -> str:
+        """Option type: the name of a model; says what is wrong with a file that is none."""
+        why = "" if name in models.model_names() else models.refusal_of(name)
+        if why:
+            raise argparse.ArgumentTypeError(why)
+        return name
+
     run = parser.add_argument_group("what to run")
     run.add_argument("--task_name", required=True, choices=TASKS, help="kind of experiment")
     run.add_argument(
@@ -87,8 +146,8 @@ def add_published_options(parser: argparse.ArgumentParser) -> None:
     run.add_argument(
         "--model",
         required=True,
-        type=_model,
-        choices=model_names(),
+        type=model,
+        choices=models.model_names(),
         help="a file of models/ (LLaTA is CALF's first name)",
     )
     run.add_argument("--des", default="test", help="description, part of the folder's name")
@@ -109,11 +168,12 @@ def add_published_options(parser: argparse.ArgumentParser) -> None:
         help="M all channels to all, S the target alone, MS all channels in, target scored",
     )
     data.add_argument("--target", default="OT", help="target column of S and MS")
+    readers = [name for name in models.model_names() if "freq" in models.options_of(name)]
     data.add_argument(
         "--freq",
         default="h",
-        help=f"sampling of time marks: s, t, h, d, b, w, m, 15min, … [{readers_of('freq')}; not "
-        "CALF]",
+        help="sampling of time marks: s, t, h, d, b, w, m, 15min, … "
+        f"[{', '.join(readers)}; not CALF]",
     )
     data.add_argument("--embed", default="timeF", help="time marks: timeF, or else integers")
     data.add_argument("--seq_len", type=whole(1), default=96, help="look-back L, in steps")
@@ -128,7 +188,7 @@ def add_published_options(parser: argparse.ArgumentParser) -> None:
     data.add_argument("--target_data", default="ETTm1", help="where a zero-shot run is tested")
     data.add_argument("--inverse", action="store_true", help="results in original units")
 
-    add_model_options(parser, PUBLISHED_MODEL_OPTIONS)
+    add_model_options(parser, PUBLISHED_MODEL_OPTIONS, models)
 
     loss = parser.add_argument_group(f"loss ({LOSSES}; M4 also smape, mase, mape)")
     loss.add_argument(
@@ -187,9 +247,10 @@ def add_published_options(parser: argparse.ArgumentParser) -> None:
     unused.description = " ".join(name for name, _ in UNUSED_OPTIONS)
 
 
-def add_own_options(parser: argparse.ArgumentParser) -> None:
+def add_own_options(parser: argparse.ArgumentParser, models: Models) -> None:
     """Add what the published code does not have."""
-    add_model_options(parser, OWN_MODEL_OPTIONS)
+    add_model_options(parser, OWN_MODEL_OPTIONS, models)
+    add_table_options(parser.add_argument_group("how a CSV or Parquet file is read"))
     own = parser.add_argument_group("options that the published code does not have")
     own.add_argument(
         "--loss",
@@ -247,14 +308,6 @@ def add_own_options(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="with --is_training 0: the model to test, or its folder. Alone, with --data_path and "
         "--do_predict as needed: the options of its training need not be given",
-    )
-    own.add_argument(
-        "--fill_missing",
-        choices=("linear", "ffill"),
-        help="accept missing rows and missing or infinite values of a CSV: insert rows at the "
-        "usual step, then fill. linear: interpolate by row number, which uses later values; ffill: "
-        "repeat the last value before. A column that starts later is an error; so are missing "
-        "values without this option",
     )
     own.add_argument(
         "--split",
@@ -362,7 +415,7 @@ def given_options(parser: argparse.ArgumentParser, argv: list[str]) -> set[str]:
     return {action.dest for action in parser._actions if names.intersection(action.option_strings)}
 
 
-def translate_earlier_protocols(parser: Parser, args: argparse.Namespace) -> None:
+def translate_earlier_protocols(args: argparse.Namespace) -> None:
     """Replace `--reference_validation` and `--m4_protocol` by `--protocol`, with a line."""
     named = {"clean": "sound", "reference": "published"}
     earlier = {
@@ -373,7 +426,7 @@ def translate_earlier_protocols(parser: Parser, args: argparse.Namespace) -> Non
         if protocol is None:
             continue
         if "protocol" in args.given and args.protocol != protocol:
-            parser.error(f"{option} means --protocol {protocol}: leave one of the two out")
+            raise UserError(f"{option} means --protocol {protocol}: leave one of the two out")
         print(f"{option} is now --protocol {protocol}", file=sys.stderr)
         args.protocol, args.given = protocol, sorted({*args.given, "protocol"})
     args.given = [
@@ -382,16 +435,7 @@ def translate_earlier_protocols(parser: Parser, args: argparse.Namespace) -> Non
     del args.reference_validation, args.m4_protocol
 
 
-def check_refit(parser: Parser, args: argparse.Namespace) -> None:
-    """Refuse `--refit` where it means nothing; it implies `--do_predict`."""
-    if not args.is_training:
-        parser.error("--refit trains: it is for --is_training 1")
-    if args.zero_shot or args.percent < 100:
-        parser.error("--refit trains on all rows: leave --zero_shot and --percent out")
-    args.do_predict = True
-
-
-def parse_with_checkpoint(parser: Parser, argv: list[str]) -> argparse.Namespace:
+def parse_with_checkpoint(parser: Parser, argv: list[str], models: Models) -> argparse.Namespace:
     """Parse a command line, with the options of the checkpoint that it names.
 
     Raises:
@@ -411,7 +455,7 @@ def parse_with_checkpoint(parser: Parser, argv: list[str]) -> argparse.Namespace
         words = words_of(trained, parser)
     args = parser.parse_args([*words, *argv])
     args.given = sorted(given_options(parser, argv))
-    args.model_options = sorted(options_of(args.model) & MODEL_OPTIONS - NEUTRAL)
+    args.model_options = sorted(models.options_of(args.model) & MODEL_OPTIONS - NEUTRAL)
     if not args.checkpoint:
         return args
     if args.is_training:
@@ -421,18 +465,49 @@ def parse_with_checkpoint(parser: Parser, argv: list[str]) -> argparse.Namespace
         args.checkpoint = str(path)
     if not trained and path.is_file():
         trained = training_of(path)
-    check_given(args, args.given, trained, bool(describing), ALIASES)
+    check_given(args, args.given, trained, bool(describing), models.ALIASES)
     if describing:
         from_checkpoint(args, path, trained)
     return args
 
 
-def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    """Parse a command line; `given` in the result lists the options on it.
+def check_options(args: argparse.Namespace) -> None:
+    """Check options together; `--refit` implies `--do_predict`.
 
-    With `--checkpoint FILE` and without the options that a training needs, all come from the
-    checkpoint that are not on the command line.
+    Raises:
+        UserError: some contradict each other, or one means nothing in this task.
     """
+    if args.resume and not args.is_training:
+        raise UserError("--resume continues a training: it is for --is_training 1")
+    if args.tensorboard and not args.is_training:
+        raise UserError("--tensorboard records a training: it is for --is_training 1")
+    if args.refit:
+        if not args.is_training:
+            raise UserError("--refit trains: it is for --is_training 1")
+        if args.zero_shot or args.percent < 100:
+            raise UserError("--refit trains on all rows: leave --zero_shot and --percent out")
+        args.do_predict = True
+    tasks_of_option = TASKS_OF_OPTION | {name: TASKS_OF_TABLES for name, *_ in TABLE_OPTIONS}
+    for option, tasks in tasks_of_option.items():
+        asked = option in args.given and getattr(args, option)
+        if asked and args.task_name not in tasks:
+            raise UserError(f"--{option} is for {', '.join(tasks)}")
+    if args.split and args.data != "custom":
+        raise UserError(f"--split is for --data custom: the splits of {args.data} are fixed")
+    translate_earlier_protocols(args)
+    uses_lradj = args.protocol == "published" and args.task_name in LRADJ_ALWAYS
+    if (uses_lradj or not args.cos) and args.lradj not in ("type1", "type2", "type3"):
+        raise UserError(f"--lradj {args.lradj} is not known: use type1, type2 or type3")
+    weights = {"task_w", "output_w", "feature_w"}
+    weighted = weights.issubset(args.model_options)
+    if args.is_training and weighted and not any(getattr(args, name) for name in weights):
+        raise UserError(
+            "--task_w, --output_w and --feature_w are all 0: there is no loss to train by"
+        )
+
+
+def make_parser(models: Models) -> tuple[Parser, list[str]]:
+    """Make the parser of `run.py`; return also the names of the published options."""
     parser = Parser(
         prog="python run.py",
         usage="python run.py --task_name TASK --is_training 1 --model_id NAME --model CALF "
@@ -441,46 +516,114 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         formatter_class=Formatter,
         allow_abbrev=False,
     )
-    add_published_options(parser)
+    add_published_options(parser, models)
     published = [name for action in parser._actions for name in action.option_strings]
-    add_own_options(parser)
+    add_own_options(parser, models)
+    return parser, published
+
+
+def parse_args(argv: Sequence[str], models: Models, command: str | None = None) -> Configuration:
+    """Parse a command line.
+
+    With `--checkpoint FILE` and without the options that a training needs, all come from the
+    checkpoint that are not on the command line.
+
+    Args:
+        command: as it is recorded.
+    """
+    parser, published = make_parser(models)
     everything = [name for action in parser._actions for name in action.option_strings]
     own = [name for name in everything if name not in published]
-    argv = expand_abbreviations(parser, sys.argv[1:] if argv is None else argv, published, own)
+    argv = expand_abbreviations(parser, list(argv), published, own)
     if any("\0" in word for word in argv):
         parser.error("an option contains a null character")
     try:
-        args = parse_with_checkpoint(parser, argv)
+        args = parse_with_checkpoint(parser, argv, models)
     except UserError as error:
         parser.refuse(str(error))
-    if args.resume and not args.is_training:
-        parser.error("--resume continues a training: it is for --is_training 1")
-    if args.tensorboard and not args.is_training:
-        parser.error("--tensorboard records a training: it is for --is_training 1")
-    if args.refit:
-        check_refit(parser, args)
-    for option, tasks in TASKS_OF_OPTION.items():
-        asked = option in args.given and getattr(args, option)
-        if asked and args.task_name not in tasks:
-            parser.error(f"--{option} is for {', '.join(tasks)}")
-    if args.split and args.data != "custom":
-        parser.error(f"--split is for --data custom: the splits of {args.data} are fixed")
-    translate_earlier_protocols(parser, args)
-    uses_lradj = args.protocol == "published" and args.task_name in LRADJ_ALWAYS
-    if (uses_lradj or not args.cos) and args.lradj not in ("type1", "type2", "type3"):
-        parser.error(f"--lradj {args.lradj} is not known: use type1, type2 or type3")
-    weights = {"task_w", "output_w", "feature_w"}
-    weighted = weights.issubset(args.model_options)
-    if args.is_training and weighted and not any(getattr(args, name) for name in weights):
-        parser.error("--task_w, --output_w and --feature_w are all 0: there is no loss to train by")
-    return args
+    try:
+        check_options(args)
+    except UserError as error:
+        parser.error(str(error))
+    return Configuration(**vars(args), command=command)
 
 
-def warn_unused(args: argparse.Namespace) -> None:
+def configure(
+    values: Mapping[str, object], models: Models, names: Mapping[str, str] | None = None
+) -> Configuration:
+    """Make a configuration from Python values, which are checked like words of a command line.
+
+    Args:
+        values: by the names of options; the others have their defaults.
+        names: what messages call some of them.
+
+    Raises:
+        UserError: there is no such option, or its value is of a wrong type or out of range.
+    """
+    parser, _ = make_parser(models)
+    actions = {a.dest: a for a in parser._actions if a.default is not argparse.SUPPRESS}
+    found = {name: action.default for name, action in actions.items()}
+    for name, value in values.items():
+        shown = (names or {}).get(name, name)
+        if name not in actions:
+            similar = difflib.get_close_matches(name, actions, 1)
+            meant = f": did you mean {similar[0]}?" if similar else ""
+            raise UserError(f"{name}: no such parameter, nor option of run.py{meant}")
+        found[name] = checked(actions[name], value, shown)
+    given = sorted(name for name, value in values.items() if value is not None)
+    args = argparse.Namespace(**found, given=given)
+    args.model_options = sorted(models.options_of(args.model) & MODEL_OPTIONS - NEUTRAL)
+    check_options(args)
+    return Configuration(**vars(args), command=None)
+
+
+def checked(action: argparse.Action, value: object, name: str) -> object:
+    """Check a Python value as an option's words are.
+
+    Args:
+        name: of the value in messages.
+
+    Raises:
+        UserError: its type or its value is wrong.
+    """
+    if value is None and action.default is None:
+        return None
+    if action.nargs == "+":
+        if isinstance(value, str) or not isinstance(value, Sequence):
+            raise UserError(f"{name}={value!r}: give a list")
+        return [_checked_item(action, item, name) for item in value]
+    if action.nargs == 0 and not isinstance(value, bool):
+        raise UserError(f"{name}={value!r}: give True or False")
+    return value if action.nargs == 0 else _checked_item(action, value, name)
+
+
+def _checked_item(action: argparse.Action, value: object, name: str) -> object:
+    kind = Integral if action.type is int else getattr(action.type, "kind", None)
+    what = {Integral: "a whole number", Real: "a number"}.get(kind)
+    if what is not None and (isinstance(value, bool) or not isinstance(value, kind)):
+        raise UserError(f"{name}={value!r}: give {what}")
+    if action.type is switch:
+        if not isinstance(value, bool | int):
+            raise UserError(f"{name}={value!r}: give True or False")
+    elif what is None and action.type is not split_parts and not isinstance(value, str | Path):
+        raise UserError(f"{name}={value!r}: give a text")
+    text = str(value)
+    if action.type is split_parts and not isinstance(value, str):
+        text = ",".join(map(str, value)) if isinstance(value, Sequence) else text
+    try:
+        found = action.type(text) if callable(action.type) else text
+    except argparse.ArgumentTypeError as error:
+        raise UserError(f"{name}={value!r}: {error}") from None
+    if action.choices is not None and found not in action.choices:
+        raise UserError(f"{name}={value!r}: use one of {', '.join(map(str, action.choices))}")
+    return found
+
+
+def warn_unused(args: Configuration, models: Models) -> None:
     """Name in one line the options given that this model, or this task, does not use."""
     of_none = [*UNUSED_OPTIONS, *UNUSED_OPTIONS_OF_LIBRARY]
     unused = [name for name, _ in of_none if name[2:] in args.given]
-    of_others = MODEL_OPTIONS - options_of(args.model)
+    of_others = MODEL_OPTIONS - models.options_of(args.model)
     unused += [f"--{name}" for name in args.given if name in of_others]
     if args.inverse and args.task_name not in ("long_term_forecast", "imputation"):
         unused.append("--inverse")

@@ -6,7 +6,6 @@ import json
 import os
 import re
 import tempfile
-from argparse import Namespace
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from copy import copy
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from utils.configuration import Configuration
 from utils.errors import UserError
 from utils.files import CHECKPOINT, LONGEST_NAME, NpyWriter, read_notes, remove_parts, whole_file
 from utils.locks import lock, locked
@@ -24,12 +24,19 @@ PATHS = ("root_path", "data_path", "word_embedding_path", "llm")
 TESTED = (
     *"root_path data_path target freq fill_missing split inverse zero_shot target_data".split(),
     *"seasonal_patterns mask_rate anomaly_ratio threshold protocol amp tf32".split(),
+    *"time_col id_col target_col panel duplicates dayfirst decimal thousands".split(),
 )
 TRAINED = (
     *"seed percent task_loss train_epochs batch_size patience learning_rate cos tmax".split(),
     *"lradj decay_fac protocol accumulate fast_cpu".split(),
 )
-LATER = ("split",)  # of these; recorded only where they are given, as if there were none before
+# of these, those that earlier versions lacked, and what they did: recorded only where it differs
+LATER = {
+    **dict.fromkeys("split time_col duplicates dayfirst decimal thousands".split()),
+    "id_col": "unique_id",
+    "target_col": "y",
+    "panel": "auto",
+}
 # of the model, for arguments of versions that had one model
 CALF_OPTIONS = (
     *"word_embedding_path llm llm_weights r lora_alpha lora_dropout feature_loss".split(),
@@ -47,7 +54,7 @@ DIGITS = 8  # of a digest
 LONGEST_SETTING = LONGEST_NAME - len("_") - DIGITS
 
 
-def settings_string(args: Namespace, iteration: int) -> str:
+def settings_string(args: Configuration, iteration: int) -> str:
     """Name a run: its heading in the results file, and with a digest its folders.
 
     Raises:
@@ -125,7 +132,7 @@ def _options(
         chosen = {
             name: given[name]
             for name in names
-            if name in given and not (name in LATER and given[name] is None)
+            if name in given and not (name in LATER and given[name] == LATER[name])
         }
         if "root_path" in chosen and "data_path" in chosen:
             chosen["data_path"] = str(Path(chosen["root_path"]) / chosen["data_path"])
@@ -160,8 +167,9 @@ def difference(earlier: Mapping[str, object], now: Mapping[str, object]) -> str:
     project was moved.
     """
     found = {}
-    later = {n for n in earlier.keys() | now.keys() if n.removeprefix("trained ") in LATER}
-    earlier, now = (dict.fromkeys(later) | options for options in (earlier, now))
+    later = {n: LATER.get(n.removeprefix("trained ")) for n in earlier.keys() | now.keys()
+             if n.removeprefix("trained ") in LATER}  # fmt: skip
+    earlier, now = (later | options for options in (earlier, now))
     for name in now:
         if name in earlier and earlier[name] != now[name] and not _is_moved(name, earlier[name]):
             found.setdefault(name.removeprefix("trained "), (earlier[name], now[name]))
@@ -200,7 +208,7 @@ class RunFolders:
     def __init__(
         self,
         setting: str,
-        args: Namespace,
+        args: Configuration,
         trained: Mapping | None = None,
         writes: bool = True,
         root: Path = Path(),
@@ -381,15 +389,18 @@ class RunFolders:
             )
 
     @contextmanager
-    def arrays(self, **shapes: tuple[int, ...]) -> Iterator[dict[str, NpyWriter]]:
-        """Open `NAME.npy` for each name and shape, to be written batch by batch, atomically."""
+    def arrays(
+        self, precise: bool = False, **shapes: tuple[int, ...]
+    ) -> Iterator[dict[str, NpyWriter]]:
+        """Open `NAME.npy` for each name and shape, to be written batch by batch, atomically; in
+        float64 if they have to be `precise`."""
         with ExitStack() as stack:
             writers = {}
             for name, shape in shapes.items():
                 path = self.results / f"{name}.npy"
                 part = stack.enter_context(whole_file(path)) if self.writes else Path(os.devnull)
                 file = stack.enter_context(part.open("wb"))
-                writers[name] = NpyWriter(file, shape)
+                writers[name] = NpyWriter(file, shape, precise)
             yield writers
 
     def saved_array(self, name: str) -> np.ndarray:
@@ -456,7 +467,7 @@ def folders_of(setting: str, checkpoints: str | Path) -> list[Path]:
     return sorted(path for path in paths if name.fullmatch(path.name))
 
 
-def find_checkpoint(setting: str, args: Namespace) -> Path:
+def find_checkpoint(setting: str, args: Configuration) -> Path:
     """Find the checkpoint to test.
 
     It is that of `--checkpoint`; or else that of the training with the same options; or else the

@@ -4,13 +4,13 @@ import itertools
 import re
 import shlex
 import tomllib
-from argparse import Namespace
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from scripts.reproduction.options import ZERO_SHOT, Identity, identity, parsed, with_option
 from scripts.reproduction.shell import ROOT, runs_of_script
+from utils.configuration import Configuration
 from utils.errors import UserError
 
 LISTS = ROOT / "scripts" / "lists"
@@ -30,7 +30,7 @@ class Run:
     """
 
     options: list[str]
-    args: Namespace
+    args: Configuration
     parent: "Run | None" = None
     trained_alone: Identity | None = None
 
@@ -211,7 +211,7 @@ class Item:
         for seed in seeds:
             words = with_option(options, "--seed", seed)
             words = words if args.itr == 1 else with_option(words, "--itr", 1)
-            yield Run(words, Namespace(**vars(args) | {"seed": seed, "itr": 1}))
+            yield Run(words, args.replace(seed=seed, itr=1))
 
     def _matrix(self) -> Iterator[dict[str, object]]:
         """Return all combinations of the values in its matrix."""

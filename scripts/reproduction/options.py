@@ -3,15 +3,16 @@
 import contextlib
 import io
 import os
-from argparse import Namespace
 from collections.abc import Mapping, Sequence
 
 from models.registry import ALIASES
+from run import parse_args
 from utils.checkpoint_options import DEPENDENT, SET_BY_TASK
 from utils.command_line import one_line
+from utils.configuration import Configuration
 from utils.errors import UserError
 from utils.model_options import NEUTRAL
-from utils.options import UNUSED_OPTIONS, UNUSED_OPTIONS_OF_LIBRARY, parse_args
+from utils.options import UNUSED_OPTIONS, UNUSED_OPTIONS_OF_LIBRARY
 
 Identity = frozenset[tuple[str, object]]
 
@@ -26,7 +27,7 @@ IGNORED = NEUTRAL.union(
 ZERO_SHOT = ("zero_shot", "target_data", "model_id", "des")
 
 
-def parsed(options: Sequence[str]) -> Namespace:
+def parsed(options: Sequence[str]) -> Configuration:
     """Parse options of `run.py`.
 
     Raises:

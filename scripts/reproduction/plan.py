@@ -1,7 +1,6 @@
 """What of a list is done, what is left, and how long that takes."""
 
 import shlex
-from argparse import Namespace
 from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
@@ -9,6 +8,7 @@ from statistics import fmean
 
 from scripts.reproduction.lists import Run, RunList
 from scripts.reproduction.records import Records, interrupted
+from utils.configuration import Configuration
 from utils.errors import UserError
 
 ETT = ("ETTh1.csv", "ETTh2.csv", "ETTm1.csv", "ETTm2.csv")
@@ -111,7 +111,7 @@ class Plan:
                 )
 
 
-def _kind(args: Namespace) -> tuple:
+def _kind(args: Configuration) -> tuple:
     return (
         args.task_name,
         args.is_training,
@@ -123,11 +123,11 @@ def _kind(args: Namespace) -> tuple:
     )
 
 
-def _size(args: Namespace) -> tuple:
+def _size(args: Configuration) -> tuple:
     return (args.pred_len, args.train_epochs, args.patience, args.batch_size, args.target_data)
 
 
-def _missing(args: Namespace) -> list[Path]:
+def _missing(args: Configuration) -> list[Path]:
     """Return data files that a run lacks, or their folder."""
     root = Path(args.root_path)
     wanted = [root]

@@ -2,7 +2,6 @@
 
 import json
 import shlex
-from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,6 +9,7 @@ from pathlib import Path
 
 from scripts.reproduction.lists import Run
 from scripts.reproduction.options import Identity, identity, parsed
+from utils.configuration import Configuration
 from utils.errors import UserError
 from utils.files import read_notes
 
@@ -25,7 +25,7 @@ class Record:
     """
 
     path: Path
-    args: Namespace
+    args: Configuration
     checkpoint: Path | None
     seconds: float
 
@@ -41,14 +41,14 @@ class Record:
         words = shlex.split(record["command"])
         program = next(i for i, word in enumerate(words) if Path(word).name == "run.py")
         args = parsed(words[program + 1 :])
-        args.seed, args.itr = record["seed"], 1
+        args = args.replace(seed=record["seed"], itr=1)
         checkpoint = record["checkpoint"] and Path(record["checkpoint"])
         if args.do_predict and not path.with_name("forecast.csv").exists():
             raise ValueError("its forecast is missing")
         return cls(path, args, checkpoint, _seconds(record, args))
 
 
-def _seconds(record: dict, args: Namespace) -> float:
+def _seconds(record: dict, args: Configuration) -> float:
     started, finished = (datetime.fromisoformat(record[name]) for name in ("started", "finished"))
     elapsed = (finished - started).total_seconds()
     if not args.is_training:

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from data_provider.synthetic import synthetic_ett
+from utils.synthetic import synthetic_ett
 
 
 def test_resembles_ett():

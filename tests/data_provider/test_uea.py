@@ -236,11 +236,6 @@ def test_dataset():
     batch_x, batch_y = dataset.batch(torch.tensor([3, 0]))
     np.testing.assert_array_equal(batch_x, x[[3, 0]])
     assert batch_y.tolist() == [0, 1]
-    item_x, item_y = dataset[-1]
-    assert torch.equal(item_x, batch_x[0])
-    assert item_y == 0
-    with pytest.raises(IndexError):
-        dataset[4]
 
 
 def expected_x(series, trained_on) -> np.ndarray:

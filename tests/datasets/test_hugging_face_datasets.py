@@ -14,7 +14,7 @@ PROGRAM = """
 import sys
 sys.path[1:1] = {folders}
 import run
-from data_provider.synthetic import synthetic_ett
+from utils.synthetic import synthetic_ett
 from transformers.utils import is_datasets_available
 try:
     import datasets

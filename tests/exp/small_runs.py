@@ -8,11 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from exp.checkpoint import read_checkpoint
 from exp.exp_basic import ExpBasic
-from run import EXPERIMENTS
+from run import EXPERIMENTS, parse_args
 from scripts.chaos import command, timeless
-from utils.options import parse_args
+from utils.checkpoint import read_checkpoint
 
 STEPS = 12  # of an epoch of long-term forecasting in these runs
 SHORT = "--batch_size 32 --train_epochs 3 --patience 3".split()

@@ -8,9 +8,8 @@ import pytest
 from sklearn.metrics import f1_score
 
 from exp.exp_anomaly_detection import ExpAnomalyDetection
-from run import main
+from run import main, parse_args
 from tests.conftest import WIDTH, load
-from utils.options import parse_args
 
 
 @pytest.fixture

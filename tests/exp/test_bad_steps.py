@@ -8,14 +8,14 @@ import pytest
 import torch
 
 from data_provider.batches import TrainingOrder
-from exp.checkpoint import read_checkpoint
 from exp.exp_basic import ExpBasic
 from exp.nonfinite import NonFiniteGuard
-from exp.progress import Progress
 from models.objectives import CALFObjective
 from run import main
 from tests.exp.small_runs import STEPS, References, argv, differ, experiment, left, trained
+from utils.checkpoint import read_checkpoint
 from utils.errors import UserError
+from utils.progress import Progress
 
 LONG = "long_term_forecast"
 PLACE = (2, 5)  # epoch and step

@@ -9,13 +9,12 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import GPT2Config, GPT2Model
 
-from data_provider.csv_source import SeriesSource
-from exp.checkpoint import read_checkpoint
-from run import main
+from data_provider.splits import read_data, splits_of
+from run import main, parse_args
 from tests.conftest import load
 from tests.parity.recordings import Recording
+from utils.checkpoint import read_checkpoint
 from utils.errors import UserError
-from utils.options import parse_args
 
 
 @pytest.fixture
@@ -38,7 +37,8 @@ def reference(golden, workdir, synthetic_csv):
 def test_reference_checkpoint(reference, results):
     recording, argv = reference
     assert main(argv) == 0
-    windows = SeriesSource(parse_args(argv)).split("test")
+    args = parse_args(argv)
+    windows = splits_of(read_data(args), args).split("test")
     x, y = windows.batch(torch.arange(len(windows)))
     with torch.no_grad():
         expected = recording.model()(x)

@@ -7,9 +7,8 @@ import pytest
 import torch
 
 from exp.exp_classification import ExpClassification
-from run import main
+from run import main, parse_args
 from tests.conftest import WIDTH, load
-from utils.options import parse_args
 
 
 @pytest.fixture

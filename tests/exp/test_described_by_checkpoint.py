@@ -14,13 +14,12 @@ import pandas as pd
 import pytest
 import torch
 
-from exp.checkpoint import read_checkpoint, save_tensors
 from exp.exp_long_term_forecasting import ExpLongTermForecasting
-from run import EXPERIMENTS, main
+from run import EXPERIMENTS, main, parse_args
 from tests.conftest import ROOT
 from tests.exp.small_runs import argv
+from utils.checkpoint import read_checkpoint, save_tensors
 from utils.files import read_notes
-from utils.options import parse_args
 
 LONG = "long_term_forecast"
 

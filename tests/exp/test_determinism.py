@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from exp.checkpoint import read_checkpoint
 from run import EXPERIMENTS, main
 from tests.exp.small_runs import argv, differ
+from utils.checkpoint import read_checkpoint
 
 
 @pytest.fixture(autouse=True)

@@ -7,10 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from exp.checkpoint import read_checkpoint
 from exp.exp_long_term_forecasting import ExpLongTermForecasting
-from run import main
-from utils.options import parse_args
+from run import main, parse_args
+from utils.checkpoint import read_checkpoint
 from utils.results import configuration
 
 FILES = Path(__file__).parent / "earlier_version"

@@ -3,6 +3,7 @@ what people's frames have."""
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -14,10 +15,12 @@ import pytest
 import torch
 from sklearn.base import clone
 
+from exp.exp_long_term_forecasting import ExpLongTermForecasting, InMemory
 from exp.forecaster import CALFForecaster
 from models.registry import model_names
 from run import main
 from tests.conftest import ROOT
+from tests.exp.small_runs import once_at, raises, send
 from tests.layers.test_hub import MODEL, Hub
 from utils.errors import UserError
 
@@ -73,6 +76,48 @@ def test_arguments_that_can_not_be(wide, tmp_path, capsys):
     capsys.readouterr()
     forecaster.predict(level=[95])
     assert "needs 39 validation windows" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"level": 80}, {"level": "80"}, {"level": ["a"]}, {"h": "8"}, {"h": 2.5}, {"h": True},
+     {"h": 0}, {"h": None}, {"input_size": None}, {"train_epochs": "5"}, {"learning_rate": "0.1"},
+     {"use_gpu": 2.5}, {"individual": "yes"}, {"split": 0.7}, {"llm": 3}, {"model": 7},
+     {"seed": "x"}, {"panel": "all"}, {"fill_missing": 0}, {"duplicates": "all"},
+     {"dayfirst": "yes"}, {"verbose": "no"}, {"start_padding_enabled": "no"}, {"freq": 3.5}],
+    ids=str,
+)  # fmt: skip
+def test_wrong_types_of_parameters(wrong, wide):
+    (name,) = wrong
+    with pytest.raises(UserError, match=rf"\b{name}\b") as error:
+        CALFForecaster(**{"h": 8} | DLINEAR | wrong).fit(wide)
+    assert "\n" not in str(error.value)
+
+
+def test_wrong_types_of_arguments(wide):
+    forecaster = CALFForecaster(h=8, model="LastValue", input_size=24, verbose=False)
+    for wrong in ("a", 20.5, -1, True):
+        with pytest.raises(UserError, match=f"val_size={wrong!r}: give a whole number from 0"):
+            forecaster.fit(wide, val_size=wrong)
+    forecaster.fit(wide)
+    for wrong in (0.5, "0.5", ["a"], [True]):
+        with pytest.raises(UserError, match="quantile_levels"):
+            forecaster.predict_df(wide, quantile_levels=wrong)
+
+
+def test_states_to_resume_from_are_kept_if_asked(wide, workdir):
+    """Of an interrupted training; without `checkpoints` nothing is left."""
+    expected = CALFForecaster(h=8, **DLINEAR).fit(wide).predict()
+    for more in ({}, {"checkpoints": "here"}):
+        with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            once_at(patch, "train_step", 2, send(signal.SIGINT), step=3)
+            CALFForecaster(h=8, **DLINEAR, **more).fit(wide)
+        assert bool(list(workdir.rglob("*.safetensors"))) == bool(more)
+    resumed = CALFForecaster(h=8, **DLINEAR, checkpoints="here", resume=True)
+    with pytest.MonkeyPatch.context() as patch:
+        once_at(patch, "train_step", 1, raises(AssertionError("trained again")))
+        pd.testing.assert_frame_equal(resumed.fit(wide).predict(), expected)
+    assert {path.name for path in workdir.iterdir()} == {"here"}
 
 
 def test_trains_as_run_does(wide, synthetic_csv, small_gpt2, calf, workdir):
@@ -143,26 +188,24 @@ def test_series_in_another_order(wide, tmp_path, capsys):
     other = forecaster.predict(long)
     np.testing.assert_array_equal(other["DLinear"][:8], expected[names[-1]])
     assert capsys.readouterr().err == ""
-    forecaster.predict(wide.rename(columns={names[1]: "another"}))
-    assert "warning: other series than the model was trained on: another" in capsys.readouterr().err
+    more = forecaster.predict(wide.assign(another=1.0), level=[80])
+    pd.testing.assert_frame_equal(more, expected)
+    with pytest.raises(UserError, match=f"no column {names[1]}, which .* does not know another"):
+        forecaster.predict(wide.rename(columns={names[1]: "another"}))
 
 
-def test_pooled_windows_stay_within_a_series(long):
+def test_pooled_windows_stay_within_a_series(long, workdir):
     forecaster = CALFForecaster(h=8, **DLINEAR)
-    panel = forecaster.read(long, "auto")
-    run = forecaster.fit(long, val_size=50).run
+    panel = forecaster.read(long)
+    run = ExpLongTermForecasting(forecaster.configuration(panel), memory=InMemory(panel, 50))
     lengths = [len(table.values) for table in panel.tables]
     assert lengths == [600, 500]
-    windows = run._windows
-    run.panel = panel
-    train = windows(panel.tables, [range(n - 50) for n in lengths])
+    train = run.train_set
     assert len(train) == sum(n - 50 - 31 for n in lengths)
     x, y = train.batch(torch.arange(len(train)))
     both = torch.cat([x, y], dim=1)[..., 0]
-    for table, (mean, std) in zip(
-        panel.tables, [run.scaling.of(t, i) for t, i in zip(panel.tables, panel.ids, strict=True)],
-        strict=True,
-    ):  # fmt: skip
+    for table in panel.tables:
+        mean, std = run.scaler.of(table)
         scaled = torch.tensor((table.values[:-50, 0] - mean) / std, dtype=torch.float32)
         expected = scaled.unfold(0, 32, 1)
         assert torch.equal(both[: len(expected)], expected)
@@ -360,11 +403,11 @@ def test_time_marks_of_a_forecast(wide, workdir, synthetic_csv):
         (lambda t: t.drop(columns="y"), "y"),
         (lambda t: t.assign(y="text"), "y"),
         (lambda t: pd.concat([t, t.tail(1)]), "duplicate"),
-        (lambda t: t.drop(index=t.index[50]), "fill"),
         (lambda t: t.assign(y=t["y"].where(t.index != 50)), "missing"),
         (lambda t: t.head(20), "too short to train on"),
         (lambda t: t.head(0), "empty|no rows"),
-        (lambda t: "a path", "DataFrame"),
+        (lambda t: "a path.csv", "a path.csv: no such file"),
+        (lambda t: [t], "a DataFrame or a path is needed, not list"),
     ],
 )
 def test_one_clear_error(long, change, message):
@@ -372,6 +415,12 @@ def test_one_clear_error(long, change, message):
     with pytest.raises(UserError, match=message) as error:
         CALFForecaster(h=8, **DLINEAR).fit(change(first))
     assert "\n" not in str(error.value)
+
+
+def test_missing_rows_are_a_warning(long, capsys):
+    CALFForecaster(h=8, **DLINEAR).fit(long.drop(index=50))
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and error.startswith("warning: ") and "row 51" in error
 
 
 def test_errors_of_use(wide, long):
@@ -384,7 +433,7 @@ def test_errors_of_use(wide, long):
     forecaster = CALFForecaster(h=8, **DLINEAR).fit(wide)
     with pytest.raises(UserError, match="1 to 8 steps"):
         forecaster.predict(h=9)
-    with pytest.raises(UserError, match="fewer than the look-back"):
+    with pytest.raises(UserError, match="4 rows are missing to forecast from: the look-back is 24"):
         forecaster.predict(wide.tail(20))
 
 

@@ -5,9 +5,8 @@ import pytest
 import torch
 
 from exp.exp_imputation import ExpImputation
-from run import main
+from run import main, parse_args
 from tests.conftest import load
-from utils.options import parse_args
 
 
 @pytest.fixture

@@ -7,8 +7,9 @@ import pytest
 import torch
 from sklearn.metrics import mean_pinball_loss
 
-from exp import intervals
-from exp.intervals import (
+from utils import intervals
+from utils.errors import UserError
+from utils.intervals import (
     PROBABILITIES,
     Intervals,
     IntervalScores,
@@ -20,7 +21,6 @@ from exp.intervals import (
     thinned,
     windows_needed,
 )
-from utils.errors import UserError
 
 
 def windows(count: int, seed: int = 0, channels: int = 2) -> tuple[torch.Tensor, ...]:
@@ -98,8 +98,8 @@ def test_scores(monkeypatch):
     x, pred, true = windows(300, seed=4)
     scores = IntervalScores([80, 95], steps=6)
     for part in range(0, 300, 70):
-        rows = slice(part, part + 70)
-        scores.add(found, pred[rows], x[rows], true[rows])
+        rows = torch.arange(300)[part : part + 70]
+        scores.add(found, pred[rows], x[rows], true[rows], rows)
     results = scores.results()
     for row, level in enumerate((80, 95)):
         lower, upper = (bound.numpy() for bound in found.bounds(pred, x, level))

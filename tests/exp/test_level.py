@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from exp.forecaster import CALFForecaster
-from exp.intervals import Intervals
 from run import main
+from utils.intervals import Intervals
 
 OPTIONS = (
     "--task_name long_term_forecast --is_training 1 --model DLinear --model_id x --data custom "

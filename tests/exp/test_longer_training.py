@@ -118,7 +118,7 @@ def test_a_new_start_keeps_an_unfinished_run(small_data, workdir, monkeypatch, c
         if where == "training":
             once_at(patch, "train_step", 2, send(15), step=3)
         else:
-            patch.setattr("exp.series.save_results", lambda *_, **__: send(15)())
+            patch.setattr(ExpBasic, "save_results", lambda *_, **__: send(15)())
         assert main(line) == 143
     (folder,) = Path("checkpoints").iterdir()
     before = {path: path.read_bytes() for path in folder.iterdir()}
@@ -153,7 +153,7 @@ def test_a_test_of_an_unfinished_run_does_not_finish_it(small_data, workdir, mon
     """Its `run.json` is not that of a training."""
     line = argv(LONG, small_data, *DLINEAR)
     with monkeypatch.context() as patch:
-        patch.setattr("exp.series.save_results", lambda *_, **__: send(15)())
+        patch.setattr(ExpBasic, "save_results", lambda *_, **__: send(15)())
         assert main(line) == 143
     assert main([*line, "--is_training", "0"]) == 0
     assert main(line) == 2

@@ -11,16 +11,15 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from exp.checkpoint import read_checkpoint
 from exp.exp_basic import ExpBasic
 from models.registry import ALIASES, model_names, objective_class, options_of
-from run import EXPERIMENTS, main
+from run import EXPERIMENTS, main, parse_args
 from scripts.chaos import TASKS, WIDTH
 from tests.conftest import load
 from tests.exp.small_runs import all_of, differ, once_at, send
 from tests.exp.test_processes import check_equal, ended
+from utils.checkpoint import read_checkpoint
 from utils.interrupts import Interrupted
-from utils.options import parse_args
 
 LONG = "long_term_forecast"
 MODELS = [name for name in model_names() if name not in ALIASES]

@@ -9,9 +9,9 @@ import pytest
 
 from exp.baselines import TrivialScores
 from exp.exp_long_term_forecasting import ExpLongTermForecasting
-from exp.progress import EpochRecord
 from run import main
 from tests.exp.small_runs import argv
+from utils.progress import EpochRecord
 
 LONG, SHORT = "long_term_forecast", "short_term_forecast"
 NAIVE = ("LastValue", "SeasonalNaive")

@@ -13,13 +13,13 @@ import pandas as pd
 import pytest
 import torch
 
-from exp import device, record
-from exp.device import peak_memory
-from exp.record import commit
 from run import EXPERIMENTS, main
 from tests.conftest import load
 from tests.exp.small_runs import argv, experiment
+from utils import machine, record
 from utils.files import fingerprints
+from utils.machine import peak_memory
+from utils.record import commit
 
 READ = {
     "long_term_forecast": ["made_up.csv"],
@@ -120,11 +120,13 @@ def test_a_file_is_hashed_once(tmp_path, monkeypatch):
 
 def test_rank_0_alone_hashes(small_data, workdir, monkeypatch):
     run = experiment("imputation", small_data)
-    monkeypatch.setattr(record, "fingerprints", lambda paths: {str(path): {} for path in paths})
-    record.note_data(run, Path("x"))
+    monkeypatch.setattr(
+        "exp.exp_basic.fingerprints", lambda paths: {str(path): {} for path in paths}
+    )
+    run.note_data(Path("x"))
     assert run.data == {"x": {}}
     run.folders.writes = False
-    record.note_data(run, Path("x"))
+    run.note_data(Path("x"))
     assert run.data == {}
 
 
@@ -176,7 +178,7 @@ def test_memory_is_that_of_this_process(monkeypatch):
     if not Path("/proc/self/status").exists():
         pytest.skip("no /proc")
     ballast = np.ones(400_000_000 // 8)
-    code = "from exp.device import _peak_host_memory; print(_peak_host_memory())"
+    code = "from utils.machine import _peak_host_memory; print(_peak_host_memory())"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=record.ROOT, capture_output=True, text=True, check=True
     )
@@ -186,7 +188,7 @@ def test_memory_is_that_of_this_process(monkeypatch):
 def test_memory_without_proc(monkeypatch):
     resource = pytest.importorskip("resource")
     own = peak_memory(torch.device("cpu"))["host"]
-    monkeypatch.setattr(device, "Path", lambda _: Path("/nowhere"))
+    monkeypatch.setattr(machine, "Path", lambda _: Path("/nowhere"))
     assert peak_memory(torch.device("cpu"))["host"] == pytest.approx(own, rel=0.05)
     used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     monkeypatch.setattr(sys, "platform", "darwin")

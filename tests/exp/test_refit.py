@@ -8,13 +8,12 @@ import pandas as pd
 import pytest
 from sklearn.preprocessing import StandardScaler
 
-from exp.checkpoint import read_checkpoint
 from exp.exp_long_term_forecasting import ExpLongTermForecasting
 from exp.forecast import main as forecast_main
-from exp.intervals import INTERVALS, PROBABILITIES, Intervals
-from exp.refit import ExpRefit
 from run import main
 from tests.exp.small_runs import Killed, argv, once_at, raises
+from utils.checkpoint import read_checkpoint
+from utils.intervals import INTERVALS, PROBABILITIES, Intervals
 from utils.results import REFIT
 
 LONG = "long_term_forecast"
@@ -142,7 +141,8 @@ def test_killed_and_resumed(refitted, small_data, workdir, monkeypatch, capsys, 
     assert main([*command, "--resume"]) == 0
     said = capsys.readouterr().out
     assert f"epoch {2 if refit else 3}, after step 5" in said
-    assert f"windows: {ROWS - WINDOW + 1}; epochs: 2, as validation chose" in said
+    assert "refit on all rows of" in said and "for 2 epochs, as validation chose" in said
+    assert f"windows: {ROWS - WINDOW + 1} train, 0 validation" in said
     assert ("training was finished" in said) == refit
     found = of_folder(workdir)
     assert found["forecast"].equals(refitted["forecast"])
@@ -153,14 +153,14 @@ def test_killed_and_resumed(refitted, small_data, workdir, monkeypatch, capsys, 
 
 def kill_refit(patch: pytest.MonkeyPatch) -> None:
     """Kill the next refit in its second epoch."""
-    plain = ExpRefit.train_step
+    plain = ExpLongTermForecasting.train_step
 
     def step(self, number, index):
-        if self.progress.epoch == 2 and number == 7:
+        if self.memory is not None and self.progress.epoch == 2 and number == 7:
             raise Killed
         plain(self, number, index)
 
-    patch.setattr(ExpRefit, "train_step", step)
+    patch.setattr(ExpLongTermForecasting, "train_step", step)
 
 
 @pytest.mark.parametrize(

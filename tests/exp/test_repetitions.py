@@ -2,8 +2,8 @@
 
 from exp.exp_classification import ExpClassification
 from exp.exp_long_term_forecasting import ExpLongTermForecasting
+from run import parse_args
 from tests.exp.small_runs import argv
-from utils.options import parse_args
 
 
 def fingerprints(given: list[str]) -> list[str]:

@@ -16,7 +16,6 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 import exp.resume
-from exp.checkpoint import read_checkpoint, save_tensors
 from exp.exp_basic import ExpBasic
 from run import EXPERIMENTS, main
 from tests.conftest import ROOT, load
@@ -32,6 +31,7 @@ from tests.exp.small_runs import (
     send,
     trained,
 )
+from utils.checkpoint import read_checkpoint, save_tensors
 from utils.interrupts import Interrupted
 
 LONG = "long_term_forecast"
@@ -115,7 +115,7 @@ def test_exit_codes(small_data, workdir, monkeypatch, capsys, sign, code):
 
 @pytest.mark.parametrize(("sign", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_in_the_final_test(small_data, workdir, monkeypatch, capsys, sign, code):
-    monkeypatch.setattr("exp.series.save_results", lambda *_, **__: send(sign)())
+    monkeypatch.setattr(ExpBasic, "save_results", lambda *_, **__: send(sign)())
     assert main(argv(LONG, small_data)) == code
     assert "Traceback" not in capsys.readouterr().err
     monkeypatch.undo()

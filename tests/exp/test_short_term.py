@@ -10,10 +10,9 @@ import torch
 
 from data_provider.m4 import PATTERNS, read_m4
 from exp.exp_short_term_forecasting import ExpShortTermForecasting
-from run import main
+from run import main, parse_args
 from tests.conftest import WIDTH
 from utils.errors import UserError
-from utils.options import parse_args
 from utils.seeds import derived_seed
 
 

@@ -6,8 +6,7 @@ import torch.nn.functional as F
 from torch.optim import Adam
 from transformers import GPT2Config, GPT2Model
 
-from exp.published import LoopRules
-from exp.step import Optimisers, micro_batches
+from exp.step import LoopRules, Optimisers, micro_batches
 from models.CALF import CALFConfig, Model
 from models.interface import CPU_TRAINING_TOKENS, ParameterGroup
 from models.objectives import CALFObjective

@@ -10,13 +10,13 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from exp import tracking
-from exp.checkpoint import read_checkpoint
 from exp.exp_basic import ExpBasic
 from exp.step import TrainStep
 from run import main
 from tests.exp.small_runs import STEPS, argv, experiment, left, once_at, send
+from utils.checkpoint import read_checkpoint
 from utils.interrupts import Interrupted
+from utils.record import Tracker
 
 TASK = "long_term_forecast"
 BRIEF = ("--train_epochs", "1")
@@ -35,11 +35,11 @@ def table(folder: Path) -> pd.DataFrame:
 def test_every_epoch_has_a_row(workdir, small_data, results, monkeypatch):
     seen = []
 
-    def write(self, progress, plain=tracking.Tracker.write):
+    def write(self, progress, plain=Tracker.write):
         plain(self, progress)
         seen.append(len(table(self.folders.results)))
 
-    monkeypatch.setattr(tracking.Tracker, "write", write)
+    monkeypatch.setattr(Tracker, "write", write)
     assert main(argv(TASK, small_data)) == 0
     assert seen == [1, 2, 3]
     found, record = table(results()), json.loads((results() / "run.json").read_text())
@@ -117,7 +117,7 @@ def test_nothing_that_is_watched_changes_the_training(workdir, small_data, monke
     watched = experiment(task, small_data, *BRIEF, "--tensorboard")
     watched.train()
     with_it = left(watched)
-    monkeypatch.setattr(tracking, "diagnostics", lambda run: {})
+    monkeypatch.setattr(ExpBasic, "diagnostics", lambda self: {})
     plain = experiment(task, small_data, *BRIEF, "--overwrite", "--checkpoints", "plain")
     plain.train()
     without = left(plain)
@@ -158,14 +158,14 @@ def test_few_windows_are_measured_when_asked(workdir, small_data):
     for more, there in (((), False), (("--tensorboard",), True)):
         run = experiment("classification", small_data, *more)
         assert len(run.train_set) < 200
-        assert bool(tracking.diagnostics(run)) == there
+        assert bool(run.diagnostics()) == there
 
 
 def test_the_random_state_stays(workdir, small_data):
     run = experiment("imputation", small_data)
     torch.manual_seed(5)
     before = torch.get_rng_state()
-    first, second = tracking.diagnostics(run), tracking.diagnostics(run)
+    first, second = run.diagnostics(), run.diagnostics()
     assert first == second != {}
     assert torch.equal(torch.get_rng_state(), before)
 
@@ -256,7 +256,7 @@ def test_tensorboard_has_what_the_table_has(workdir, small_data):
 
 
 def test_tensorboard_is_missing(refused, small_data, monkeypatch):
-    monkeypatch.setattr(tracking, "find_spec", lambda name: None)
+    monkeypatch.setattr("utils.record.find_spec", lambda name: None)
     message = refused(argv(TASK, small_data, "--tensorboard"))
     assert "pip install tensorboard" in message
     assert not Path("checkpoints").exists()

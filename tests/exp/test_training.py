@@ -20,12 +20,12 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.optim import Adam
 
-from exp.checkpoint import read_checkpoint
-from exp.device import learning_rate_schedule
 from exp.exp_long_term_forecasting import ExpLongTermForecasting
-from exp.published import published_validation
-from run import main
+from exp.step import learning_rate_schedule
+from models import registry
+from run import main, parse_args
 from tests.conftest import ROOT, load
+from utils.checkpoint import read_checkpoint
 from utils.command_line import Parser
 from utils.errors import UserError
 from utils.model_options import MODEL_OPTIONS
@@ -34,7 +34,6 @@ from utils.options import (
     UNUSED_OPTIONS_OF_LIBRARY,
     add_own_options,
     add_published_options,
-    parse_args,
 )
 from utils.results import TESTED, TRAINED
 
@@ -236,7 +235,7 @@ def test_published_validation(workdir, command):
     assert noisy.epoch_scores(1)[0] == noisy.epoch_scores(1)[0]
     assert noisy.epoch_scores(1)[0] != noisy.epoch_scores(2)[0]
     assert noisy.epoch_scores(1)[0] == pytest.approx(plain.epoch_scores(1)[0], rel=0.2)
-    published_validation(noisy, 1)
+    noisy.published_validation(1)
     assert not noisy.objective.model.in_layer.training
     assert noisy.objective.model.gpt2.training
 
@@ -251,7 +250,7 @@ def test_order_of_published_validation(workdir, command, monkeypatch, drop_last,
     monkeypatch.setattr(run, "batch_score", lambda index: (batches.append(index), (1.0, 1))[1])
     orders = []
     for epoch in (1, 2):
-        published_validation(run, epoch)
+        run.published_validation(epoch)
         orders.append(torch.cat(batches).tolist())
         batches.clear()
         assert len(set(orders[-1])) == len(orders[-1]) == seen
@@ -361,8 +360,8 @@ def test_a_gpu_by_number_and_absent(refused, command, monkeypatch):
 
 
 PARSER = Parser(add_help=False)
-add_published_options(PARSER)
-add_own_options(PARSER)
+add_published_options(PARSER, registry)
+add_own_options(PARSER, registry)
 NUMERIC = [
     action.option_strings[0]
     for action in PARSER._actions

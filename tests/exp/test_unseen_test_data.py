@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from exp.checkpoint import read_checkpoint
 from run import EXPERIMENTS
 from tests.exp.small_runs import experiment, left
+from utils.checkpoint import read_checkpoint
 
 
 def change_csv(folder: Path, rows: slice) -> None:

@@ -5,11 +5,11 @@ from dataclasses import asdict
 
 import pytest
 
-from exp.checkpoint import read_checkpoint
 from exp.exp_long_term_forecasting import ExpLongTermForecasting
-from exp.progress import EpochRecord, Progress
+from run import parse_args
 from tests.exp.small_runs import Killed, argv, differ, left, once_at, raises
-from utils.options import parse_args
+from utils.checkpoint import read_checkpoint
+from utils.progress import EpochRecord, Progress
 
 LONG = "long_term_forecast"
 

@@ -14,30 +14,23 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from data_provider.synthetic import synthetic_ett
 from exp.device import choose_device
-from run import EXPERIMENTS, main
+from models import registry
+from run import EXPERIMENTS, main, parse_args
 from tests.conftest import WIDTH
 from tests.fuzz import examples
-from utils.command_line import Parser
 from utils.errors import UserError
 from utils.losses import CALFLoss
-from utils.options import (
-    TASKS_OF_OPTION,
-    add_own_options,
-    add_published_options,
-    parse_args,
-    warn_unused,
-)
+from utils.options import TASKS_OF_OPTION, make_parser, warn_unused
 from utils.results import settings_string
+from utils.synthetic import synthetic_ett
 
 
 def options() -> dict:
     """Every option with its action."""
-    parser = Parser(prog="run.py", add_help=False)
-    add_published_options(parser)
-    add_own_options(parser)
-    return {action.option_strings[0]: action for action in parser._actions}
+    parser, _ = make_parser(registry)
+    actions = {action.option_strings[0]: action for action in parser._actions}
+    return {name: action for name, action in actions.items() if action.dest != "help"}
 
 
 OPTIONS = options()
@@ -131,7 +124,7 @@ def test_parsed_or_refused(argv):
             one_line(errors())
             return
         assert errors() == ""
-        warn_unused(args)
+        warn_unused(args, registry)
         assert errors().count("\n") <= 1
     check_parsed(args)
 

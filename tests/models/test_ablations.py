@@ -9,16 +9,15 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from exp.checkpoint import read_checkpoint
 from layers.backbone import load_backbone
 from layers.gpt2 import ABLATIONS, REPLACED
 from models.CALF import WORDS, CALFConfig, Model
 from models.objectives import frozen_fingerprint, parameter_groups
 from pca import principal_word_embeddings
-from run import main
+from run import main, parse_args
 from tests.models.same_results import assert_every_way_agrees
+from utils.checkpoint import read_checkpoint
 from utils.errors import UserError
-from utils.options import parse_args
 from utils.word_embeddings import DEFAULT_PATH, first_components, random_directions
 
 LAYER = {  # of one ablated branch, besides position embeddings and final layer norm

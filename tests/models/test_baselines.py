@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from models import DLinear, LastValue, PatchTST, SeasonalNaive, TimesNet, iTransformer
-from models.checks import FORECASTING, TASKS
 from tests.models.configs import small
 from utils.errors import UserError
+from utils.tasks import FORECASTING, TASKS
 
 TRAINED = (DLinear, iTransformer, PatchTST, TimesNet)
 NAIVE = (LastValue, SeasonalNaive)

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from layers.decomposition import decompose, moving_average
-from models.checks import FORECASTING, TASKS
 from models.DLinear import Model
 from tests.models.configs import published, size, small
+from utils.tasks import FORECASTING, TASKS
 
 
 @pytest.mark.parametrize("kernel", [1, 4, 5, 25, 41])

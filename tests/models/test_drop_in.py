@@ -13,13 +13,12 @@ import torch
 
 import layers
 import models
-from data_provider.csv_source import SeriesSource
 from exp.exp_long_term_forecasting import ExpLongTermForecasting
 from models import registry
-from run import EXPERIMENTS, main
+from run import EXPERIMENTS, main, parse_args
 from scripts.chaos import TASKS
 from tests.conftest import load
-from utils.options import parse_args, warn_unused
+from utils.options import warn_unused
 from utils.timefeatures import time_features
 
 LONG = "long_term_forecast"
@@ -130,7 +129,7 @@ def test_which_options_it_uses(drop, capsys, small_data):
     drop("Convolution_Parts", SMOOTH, "layers")
     more = "--d_model 8 --e_layers 1 --moving_avg 5 --enc_in 3 --dropout 0 --d_ff 7 --r 2".split()
     args = parse_args(command(LONG, small_data, "Seq2seq", *more))
-    warn_unused(args)
+    warn_unused(args, registry)
     assert capsys.readouterr().err == "warning: Seq2seq does not use --d_ff --r\n"
     assert args.model_options == ["d_model", "dropout", "e_layers", "moving_avg"]
     with pytest.raises(SystemExit):
@@ -190,11 +189,14 @@ def test_it_sees_what_the_neighbours_loaders_give(drop, small_data, workdir, res
     # beyond the end of the file the marks continue
     run.predict()
     _, x_mark, x_dec, y_mark = run.objective.model.seen[-1]
-    dates = SeriesSource(args).table.dates.append(run.future)
+    (table,) = run.panel.tables
+    dates = table.dates.append(run.panel.future(table, args.pred_len))
     marks = torch.tensor(time_features(dates, "h", embed), dtype=torch.float32)
     assert torch.equal(y_mark[0], marks[-12:])
     assert torch.equal(x_mark[0], marks[-32:-8])
-    assert torch.equal(x_dec[0, :4], run.tail.values[-4:])
+    mean, scale = run.scaler.of(table)
+    scaled = torch.tensor((table.values - mean) / scale, dtype=torch.float32)
+    assert torch.equal(x_dec[0, :4], scaled[-4:])
     assert x_dec[0, 4:].abs().max() == 0
 
 

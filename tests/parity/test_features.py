@@ -9,10 +9,9 @@ import torch
 
 import exp.exp_long_term_forecasting as module
 from exp.exp_long_term_forecasting import ExpLongTermForecasting
-from run import main
+from run import main, parse_args
 from tests.parity.recordings import load_tensors
 from utils.batch import Weight
-from utils.options import parse_args
 
 RUNS = [f"{features}{inverse}" for features in ("M", "MS", "S") for inverse in ("", "_inverse")]
 
@@ -73,7 +72,7 @@ def test_published_run(argv, recorded, run, results, monkeypatch):
 def test_training_loss(argv, recorded, run, protocol):
     theirs = recorded["runs"][run]["train_loss_first_batch"]
     experiment = ExpLongTermForecasting(parse_args(argv(run, "--protocol", protocol)))
-    batch = experiment.windows_batch(experiment.source.split("train"), torch.arange(8))
+    batch = experiment.windows_batch(experiment.splits.split("train"), torch.arange(8))
     experiment.objective.model.eval()
     losses = experiment.objective.losses(batch, Weight())
     task = theirs["task_part_l1_over_all_channels"]

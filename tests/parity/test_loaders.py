@@ -7,7 +7,7 @@ from argparse import Namespace
 import numpy as np
 import pytest
 
-from data_provider.csv_source import NoWindowError, SeriesSource
+from data_provider.splits import NoWindowError, chosen_series, read_data, splits_of
 from tests.conftest import GOLDEN
 
 ROWS = json.loads((GOLDEN / "loaders.json").read_text()) if GOLDEN.is_dir() else []
@@ -28,21 +28,19 @@ def name(row: dict) -> str:
 @pytest.mark.skipif(not ROWS, reason=f"no recordings of the reference at {GOLDEN}")
 @pytest.mark.parametrize("row", full_rows(), ids=name)
 def test_row(row, real_data):
-    source = SeriesSource(
-        Namespace(
-            data=row["data"],
-            root_path=real_data / row["root"],
-            data_path=row["file"],
-            features=row["features"],
-            target=row["target"],
-            freq=row["freq"],
-            embed="timeF",
-            seq_len=row["seq_len"],
-            label_len=0,
-            pred_len=row["pred_len"],
-            percent=row["percent"],
-        )
+    same = ("data", "features", "target", "freq", "seq_len", "pred_len", "percent")
+    args = Namespace(
+        **{name: row[name] for name in same},
+        root_path=real_data / row["root"],
+        data_path=row["file"],
+        embed="timeF",
+        label_len=0,
+        split=None,
+        protocol="sound",
+        given=["target"],
     )
+    panel = read_data(args)
+    source = splits_of(panel.only(chosen_series(panel, args)), args)
     if "error" in row:
         with pytest.raises(NoWindowError) as caught:
             source.split(row["flag"])
@@ -51,8 +49,8 @@ def test_row(row, real_data):
     windows = source.split(row["flag"])
     assert len(windows) == row["windows"]
     assert windows.n_channels == row["channels"]
-    np.testing.assert_allclose(windows.scaler.mean_, row["scaler_mean"], rtol=1e-9)
-    np.testing.assert_allclose(windows.scaler.scale_, row["scaler_scale"], rtol=1e-9)
+    np.testing.assert_allclose(windows.mean[0], row["scaler_mean"], rtol=1e-9)
+    np.testing.assert_allclose(windows.scale[0], row["scaler_scale"], rtol=1e-9)
     for which, index in (("first", 0), ("last", len(windows) - 1)):
         if which not in row:
             continue

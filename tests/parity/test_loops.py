@@ -11,17 +11,17 @@ from torch.optim import Adam
 
 from data_provider.anomaly import WindowedSeries
 from data_provider.uea import ClassificationDataset
-from exp.device import learning_rate_schedule
 from exp.exp_anomaly_detection import ExpAnomalyDetection
 from exp.exp_classification import ExpClassification
 from exp.exp_imputation import ExpImputation, masked
 from exp.exp_long_term_forecasting import ExpLongTermForecasting
 from exp.exp_short_term_forecasting import ExpShortTermForecasting
+from exp.step import learning_rate_schedule
 from models.interface import DataShape
 from models.objectives import PROJECTION_LEARNING_RATE
+from run import parse_args
 from tests.parity.recordings import load_tensors
 from utils.batch import Batch
-from utils.options import parse_args
 
 EXPERIMENTS = {
     "long_term_forecast": ExpLongTermForecasting,

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.optim import Adam
 
-from exp.device import learning_rate_schedule
+from exp.step import learning_rate_schedule
 from layers import fast_cpu
 from models.CALF import Model
 from models.objectives import PROJECTION_LEARNING_RATE, parameter_groups

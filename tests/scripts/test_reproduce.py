@@ -76,7 +76,7 @@ record = {
 def stand_in(workdir, monkeypatch) -> Path:
     """Let a stand-in take the place of `run.py` and of the report, in an empty working folder."""
     (workdir / "made_up.csv").write_text("date,OT\n")
-    program = workdir / "run.py"
+    program = workdir / "stand_in.py"  # not run.py, which reproduce imports
     program.write_text(STAND_IN)
     monkeypatch.setattr(work, "PROGRAM", program)
     monkeypatch.setattr(reproduce, "write_report", lambda: 0)

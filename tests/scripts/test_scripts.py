@@ -8,9 +8,11 @@ from functools import cache
 import pytest
 
 from data_provider.m4 import PATTERNS
+from models import registry
 from models.registry import model_names, objective_class
+from run import parse_args
 from tests.conftest import ROOT
-from utils.options import parse_args, warn_unused
+from utils.options import warn_unused
 from utils.results import settings_string
 
 SCRIPTS = ROOT / "scripts"
@@ -239,7 +241,7 @@ def test_m4_baselines(capsys):
         assert (args.batch_size, args.train_epochs, args.patience) == (16, 10, 3)
         assert (args.cos, args.lradj, args.decay_fac) == (0, "type2", 0.5)
         assert objective_class(args.model).resolve_args(args).task_loss == "smape"
-        warn_unused(args)
+        warn_unused(args, registry)
     assert capsys.readouterr() == ("", "")
     (args,) = parsed("short_term_forecasting/m4_baselines", MODELS="TimesNet", PATTERNS="Daily")
     assert (args.d_model, args.d_ff, args.top_k, args.learning_rate) == (16, 16, 5, 0.001)
@@ -297,7 +299,7 @@ def test_baselines(model, capsys):
         assert objective_class(model).resolve_args(args).task_loss == "mse"
         if model != "GPT4TS":
             assert (args.cos, args.lradj, args.decay_fac) == (0, "type2", 0.5)
-        warn_unused(args)
+        warn_unused(args, registry)
     assert capsys.readouterr() == ("", "")
 
 

@@ -463,7 +463,7 @@ def test_ranks_of_accuracies_start_at_the_largest(workdir):
 
 
 def test_commands_fill_what_is_missing(workdir):
-    from utils.options import parse_args
+    from run import parse_args
 
     several_models(workdir)
     table = only_table()

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from run import parse_args
 from utils.errors import UserError
 from utils.locks import lock, locked
-from utils.options import parse_args
 from utils.results import (
     LONGEST_SETTING,
     RunFolders,
@@ -127,13 +127,10 @@ def test_a_digest_does_not_depend_on_the_place(digest_of, tmp_path, monkeypatch)
 def test_the_longest_name_of_a_folder(command, tmp_path):
     args = parse_args(command("--des", ""))
     room = LONGEST_SETTING - len(settings_string(args, 0).encode())
-    args.des = "x" * room
-    setting = settings_string(args, 0)
-    args.checkpoints = tmp_path
-    RunFolders(setting, args).state.parent.mkdir()
-    args.des += "x"
+    args = args.replace(des="x" * room, checkpoints=tmp_path)
+    RunFolders(settings_string(args, 0), args).state.parent.mkdir()
     with pytest.raises(UserError, match=f"more than the {LONGEST_SETTING} "):
-        settings_string(args, 0)
+        settings_string(args.replace(des=f"{args.des}x"), 0)
 
 
 def test_folders_of_a_setting(tmp_path):

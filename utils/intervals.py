@@ -19,7 +19,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from exp.checkpoint import read_checkpoint, save_tensors
+from utils.checkpoint import read_checkpoint, save_tensors
 from utils.levels import require_levels
 
 # A level of 80 % needs 0.1 and 0.9; other probabilities are interpolated.
@@ -65,14 +65,16 @@ class Intervals:
     unit: Tensor | None = None
 
     @classmethod
-    def calibrate(cls, windows: Iterable[tuple[Tensor, Tensor, Tensor]]) -> "Intervals":
+    def calibrate(
+        cls, windows: Iterable[tuple[Tensor, Tensor, Tensor]], unit: Tensor | None = None
+    ) -> "Intervals":
         """Compute the quantiles from forecasts of windows that training has not used.
 
         Args:
             windows: batches of look-back `[batch, seq_len, channels]`, forecast and truth, both
                 `[batch, steps, channels]`; see `thinned` for how many.
         """
-        return cls.with_errors(windows)[0]
+        return cls.with_errors(windows, unit)[0]
 
     @classmethod
     def with_errors(
@@ -90,9 +92,10 @@ class Intervals:
         errors = errors / (spreads + least)[:, None]
         return cls(quantiles(errors), least, len(errors), unit), errors
 
-    def in_unit(self, unit: Tensor) -> "Intervals":
-        """Return the intervals of forecasts by another scaler, whose unit this is, `[channels]`."""
-        factor = 1.0 if self.unit is None else self.unit / unit
+    def in_unit(self, unit: Tensor | None) -> "Intervals":
+        """Return the intervals of forecasts by another scaler, whose unit this is, `[channels]`;
+        those of pooled series, which have none, are always the same."""
+        factor = 1.0 if self.unit is None or unit is None else self.unit / unit
         return replace(self, least=(self.least * factor).to(self.least), unit=unit)
 
     def save(self, path: Path) -> None:
@@ -224,24 +227,28 @@ class IntervalScores:
 
     Args:
         levels: in %. steps: of a forecast.
-        units: converts truths and bounds to the units of the results.
+        units: converts truths and bounds of windows to the units of the results.
     """
 
     def __init__(
         self,
         levels: Iterable[float],
         steps: int,
-        units: Callable[[Tensor], Tensor] = lambda values: values,
+        units: Callable[[Tensor, Tensor], Tensor] = lambda values, index: values,
     ):
         self.levels, self.units = list(levels), units
         zeros = torch.zeros(len(self.levels), steps, dtype=torch.float64)
         self.inside, self.width, self.pinball, self.count = zeros, zeros.clone(), zeros.clone(), 0
 
-    def add(self, intervals: Intervals, pred: Tensor, x: Tensor, true: Tensor) -> None:
-        """Score forecasts; arguments as for `Intervals.bounds`, `true` like `pred`."""
-        truth = self.units(true)
+    def add(
+        self, intervals: Intervals, pred: Tensor, x: Tensor, true: Tensor, index: Tensor
+    ) -> None:
+        """Score forecasts of the windows `index` `[batch]`; arguments as for `Intervals.bounds`,
+        `true` like `pred`."""
+        truth = self.units(true, index)
         for row, level in enumerate(self.levels):
-            lower, upper = map(self.units, intervals.bounds(pred, x, level))
+            bounds = intervals.bounds(pred, x, level)
+            lower, upper = (self.units(bound, index) for bound in bounds)
             inside = (truth >= lower) & (truth <= upper)
             below, above = tails(level)
             loss = (pinball(truth - lower, below) + pinball(truth - upper, above)) / 2
@@ -284,9 +291,9 @@ class IntervalTest:
         self,
         levels: Iterable[float],
         calibration: Iterable[tuple[Tensor, Tensor, Tensor]],
-        unit: Tensor,
+        unit: Tensor | None,
         steps: int,
-        units: Callable[[Tensor], Tensor],
+        units: Callable[[Tensor, Tensor], Tensor],
     ):
         self.intervals, errors = Intervals.with_errors(calibration, unit)
         self.steps = steps
@@ -294,10 +301,11 @@ class IntervalTest:
         self.recalibration = Recalibration(self.intervals, errors)
         check_levels(self.fixed.levels, self.intervals)
 
-    def add(self, pred: Tensor, x: Tensor, true: Tensor) -> None:
+    def add(self, pred: Tensor, x: Tensor, true: Tensor, index: Tensor) -> None:
         """Score the windows that follow; arguments as for `IntervalScores.add`."""
-        for batch in zip(*(values.split(self.steps) for values in (pred, x, true)), strict=True):
-            forecast, look_back, truth = batch
+        parts = (values.split(self.steps) for values in (pred, x, true, index))
+        for batch in zip(*parts, strict=True):
+            forecast, look_back, truth, _ = batch
             self.fixed.add(self.intervals, *batch)
             self.renewed.add(self.recalibration.intervals(), *batch)
             errors = (truth - forecast) / self.intervals.scale(look_back)

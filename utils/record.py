@@ -1,30 +1,63 @@
-"""What a training leaves to watch: `epochs.csv`, TensorBoard's files, the model's diagnostics."""
+"""What a run leaves: the circumstances in its record, `epochs.csv`, TensorBoard's files."""
 
 import csv
+import platform
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
+from importlib.metadata import version
 from importlib.util import find_spec
-from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 
-from exp.device import peak_memory
-from exp.progress import EpochRecord, Progress
 from utils.errors import UserError
 from utils.files import whole_file
+from utils.machine import device_name, peak_memory
+from utils.progress import EpochRecord, Progress
 from utils.results import EPOCHS, RunFolders
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
-    from exp.exp_basic import ExpBasic
-
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGES = ("torch", "transformers", "peft", "numpy", "pandas", "scikit-learn")
 TENSORBOARD = "tensorboard"  # folder in that of the results
-DIAGNOSED = 32  # most windows of the diagnostics
-DIAGNOSED_FRACTION = 200  # of the training windows one in so many, so that they take no time
-SEED = 0  # of the diagnosed windows, where a task masks or cuts them at random
+
+
+@cache
+def commit() -> str | None:
+    """Return the commit of the code, with "+changes" if its files were changed since; None without
+    git, or outside a repository."""
+
+    def git(*words: str) -> str:
+        done = subprocess.run(
+            ["git", "-C", ROOT, "--no-optional-locks", *words],
+            capture_output=True, text=True, check=True, timeout=10,
+        )  # fmt: skip
+        return done.stdout.strip()
+
+    try:
+        git("ls-files", "--error-unmatch", "run.py")  # the repository around may be another one
+        changed = git("status", "--porcelain", "--untracked-files=no")
+        return git("rev-parse", "HEAD") + ("+changes" if changed else "")
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def circumstances(device: torch.device) -> dict[str, object]:
+    """Describe the machine and the versions of a run, for its record."""
+    return {
+        "device": device_name(device),
+        "peak_memory_mb": peak_memory(device),
+        "threads": torch.get_num_threads(),
+        "versions": {
+            "python": platform.python_version(),
+            **{package: version(package) for package in PACKAGES},
+        },
+    }
 
 
 class Tracker:
@@ -122,50 +155,3 @@ def _tag(column: str) -> str:
     if column.endswith("_loss"):
         return f"loss/{column.removesuffix('_loss')}"
     return f"{kind}/{rest}" if kind in ("validation", "test", "distance") else column
-
-
-def epoch_record(
-    run: "ExpBasic", validation: float | None, test: float | None, trained: float
-) -> EpochRecord:
-    """Summarise the epoch that has ended.
-
-    Args:
-        validation, test: scores of these splits. trained: seconds of the optimisation.
-    """
-    progress, order = run.progress, run.order
-    found = diagnostics(run)
-    run.clock.add_to(progress)
-    (norm,) = progress.mean(run.step.gradient_norms)
-    train, *parts = progress.mean(run.losses)
-    memory = peak_memory(run.device)
-    return EpochRecord(
-        epoch=progress.epoch,
-        train=train,
-        validation=validation,
-        test=test,
-        learning_rate=run.optimisers.main.param_groups[0]["lr"],
-        seconds=progress.seconds,
-        losses=dict(zip(run.objective.loss_names, parts, strict=True)),
-        gradient_norm=norm if isfinite(norm) else None,
-        windows_per_second=min(order.count, len(order) * order.per_step) / trained,
-        peak_memory_mb=memory["device"] or memory["host"],
-        diagnostics=found,
-    )
-
-
-def diagnostics(run: "ExpBasic") -> dict[str, float]:
-    """Ask the model for its diagnostics on a few training windows, the same after every epoch.
-
-    At most one training window in 200 is taken, so that this costs less than 1 % of an epoch; of
-    fewer windows one is, with `--tensorboard` alone. The random state stays as it is.
-    """
-    windows = len(run.train_set)
-    count = min(DIAGNOSED, run.objective.evaluation_windows, windows // DIAGNOSED_FRACTION)
-    if not count and not run.args.tensorboard:
-        return {}
-    index = torch.linspace(0, windows - 1, max(1, count), device=run.device).long()
-    run.objective.model.eval()
-    devices = [run.device] if run.device.type == "cuda" else []
-    with torch.random.fork_rng(devices), torch.no_grad(), run.evaluation.autocast():
-        torch.manual_seed(SEED)
-        return run.objective.diagnostics(run.training_batch(index))

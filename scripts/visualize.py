@@ -1,4 +1,4 @@
-"""Draw the figures of the method from a checkpoint and data: `python -m utils.visualize --help`."""
+"""Draw the figures of the method from a checkpoint: `python -m scripts.visualize --help`."""
 
 import argparse
 import sys
@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING
 
 from run import configure_openmp
 from utils.command_line import Parser, guarded, switch, whole
+from utils.configuration import Configuration
 from utils.errors import UserError
 
 if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
-    from exp.checkpoint import Checkpoint
     from exp.exp_long_term_forecasting import ExpLongTermForecasting
+    from utils.checkpoint import Checkpoint
 
 TASK = "long_term_forecast"
 WORDS = 250  # of the t-SNE, and as many tokens of each kind: at most 1250 points in all
@@ -55,8 +56,8 @@ class Source:
         Raises:
             UserError: there is none; it is of another task or program; its data are missing.
         """
-        from exp.checkpoint import read_checkpoint
         from exp.exp_long_term_forecasting import ExpLongTermForecasting
+        from utils.checkpoint import read_checkpoint
 
         file = checkpoint_file(path)
         checkpoint = read_checkpoint(file)
@@ -106,7 +107,7 @@ def checkpoint_file(path: Path) -> Path:
     return file
 
 
-def run_arguments(checkpoint: "Checkpoint", args: Namespace) -> Namespace:
+def run_arguments(checkpoint: "Checkpoint", args: Namespace) -> Configuration:
     """Complete the arguments of a checkpoint's training to those of a test.
 
     Args:
@@ -115,8 +116,8 @@ def run_arguments(checkpoint: "Checkpoint", args: Namespace) -> Namespace:
     Raises:
         UserError: the checkpoint has no arguments, or they are of another task.
     """
-    from data_provider.csv_source import ETT_ROWS_A_DAY
-    from utils.options import parse_args
+    from data_provider.splits import ETT_ROWS_A_DAY
+    from run import parse_args
     from utils.results import of_earlier_version
 
     path, trained = checkpoint.path, checkpoint.metadata.get("arguments")
@@ -142,7 +143,7 @@ def run_arguments(checkpoint: "Checkpoint", args: Namespace) -> Namespace:
         found["zero_shot"] = 0
         if found["data"] in ETT_ROWS_A_DAY and found["data_path"] != f"{found['data']}.csv":
             found["data"] = "custom"
-    return Namespace(**found)
+    return defaults.replace(**found)
 
 
 # The figures
@@ -359,12 +360,12 @@ def window_in_units(source: Source, number: int) -> tuple:
     x, true = windows.scored(batch.x), windows.scored(batch.y)
 
     def in_units(values: "Tensor") -> "np.ndarray":
-        return windows.inverse_transform(values)[0].cpu().numpy()
+        return windows.inverse_transform(values, run.one(number))[0].cpu().numpy()
 
     bands = {}
     path = source.results and source.results / "intervals.safetensors"
     if path and path.is_file():
-        from exp.intervals import Intervals
+        from utils.intervals import Intervals
 
         intervals = Intervals.load(path)
         bands = {level: tuple(map(in_units, intervals.bounds(pred, x, level))) for level in LEVELS}
@@ -416,7 +417,7 @@ FIGURES: dict[str, Callable[[Source, Source | None, Namespace], list[Path]]] = {
 def main(argv: list[str] | None = None) -> int:
     """Run the command; returns the exit code."""
     parser = Parser(
-        prog="python -m utils.visualize",
+        prog="python -m scripts.visualize",
         description="Draw the figures of the method, as PNG and PDF (docs/figures.md).",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )

@@ -133,13 +133,14 @@ def _parse_notes(text: str) -> dict:
     notes = json.loads(text)
     try:
         columns, epochs = notes.get("columns", []), notes.get("epochs", [])
+        series = notes.get("series", columns)
         moments = [notes["scaler"][name] for name in ("mean", "scale")] if "scaler" in notes else []
         as_written = (
             all(isinstance(notes.get(name, {}), dict) for name in ("config", "backbone", "epoch"))
             and isinstance(columns, list)
             and all(isinstance(name, str) for name in columns)
             and all(math.isfinite(epoch["seconds"]) for epoch in epochs)
-            and all(len(numbers) == len(columns) for numbers in moments)
+            and all(len(numbers) == len(series) for numbers in moments)
             and all(math.isfinite(number) for numbers in moments for number in numbers)
         )
     except (AttributeError, LookupError, TypeError) as error:

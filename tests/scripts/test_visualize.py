@@ -12,11 +12,11 @@ import torch
 from torch import nn
 
 from run import main as run
+from scripts import visualize
+from scripts.visualize import main
 from tests.conftest import load
 from tests.exp.small_runs import argv
-from utils import visualize
 from utils.plotting import method
-from utils.visualize import main
 
 pytestmark = pytest.mark.draws
 TASK = "long_term_forecast"

@@ -1,0 +1,339 @@
+"""Read a CSV or a Parquet file of any columns into a frame: the only place that opens one."""
+
+import contextlib
+import csv
+import re
+import warnings
+import zipfile
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from pandas._libs.parsers import STR_NA_VALUES
+
+from data_provider.checks import PARQUET, cell, require_data_file
+from utils.errors import UserError
+
+NO_ROWS = "a header, but no rows"
+DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs"}
+TIME_NAMES = ("date", "ds", "timestamp", "datetime", "time", "date_time", "day", "month", "index")
+# suffixes of what is no CSV, by the first bytes
+SIGNATURES = {
+    b"PAR1": ".parquet",
+    b"PK\3\4": ".zip",
+    b"\xd0\xcf\x11\xe0": ".xls",
+    b"\x1f\x8b": ".gz",
+}
+SPREADSHEETS, ARCHIVES = (".xlsx", ".xls", ".ods"), (".zip", ".gz")
+SIGNS = {",": "comma", ".": "point"}
+
+
+def read_file(
+    path: str | Path,
+    text: Sequence[str] = (),
+    decimal: str | None = None,
+    thousands: str | None = None,
+) -> pd.DataFrame:
+    """Read a CSV or, by its suffix, a Parquet file of any columns.
+
+    In a CSV columns may be separated by semicolons or tabs if the header is, and its numbers may
+    then have decimal commas and thousands; a line reports it. Timestamps stay text, and so do the
+    columns `text`, letter by letter.
+
+    Args:
+        decimal: the sign before decimals; by default all cells decide. thousands: the sign
+            between groups of three digits; by default none, unless a cell has both signs.
+
+    Returns:
+        A frame whose index counts the rows of the file from 0.
+
+    Raises:
+        UserError: no such file, another format, no table, no rows, a column without a name, two
+            columns of the same name, or numbers whose signs are ambiguous; the message names the
+            cell.
+    """
+    path = Path(path)
+    require_data_file(path, "its name")
+    if path.suffix.lower() in PARQUET:
+        return _read_parquet(path)
+    _refuse_other_formats(path)
+    delimiter, skipped = _find_delimiter(path)
+    layout = {"sep": delimiter, "skiprows": skipped}
+    names = _column_names(path, layout)
+    _require_distinct(path, names)
+    as_text = {name for name in names if name in text} | ({time_name(names)} & set(names))
+    layout |= {
+        "names": names,
+        "header": 0,
+        "keep_default_na": False,
+        "na_values": {name: list(STR_NA_VALUES) for name in names if name not in as_text},
+    }
+    if delimiter == "," and decimal is None and thousands is None:
+        frame = read_csv(path, **layout)
+    else:
+        frame = _with_signs(
+            path, layout, [n for n in names if n not in as_text], decimal, thousands
+        )
+    for name in as_text:
+        if not isinstance(frame[name].dtype, pd.StringDtype):  # read again, letter by letter
+            frame[name] = read_csv(path, **layout, usecols=[name], dtype=str)[name]
+        empty = frame[name] == ""
+        if empty.any():
+            frame[name] = frame[name].mask(empty)
+    return frame
+
+
+def time_name(names: Sequence[object]) -> str | None:
+    """Find the column that is named like timestamps: `date`, `ds`, `timestamp`, …, or None."""
+    for change in (str, str.lower):
+        found = {change(str(name).strip()): name for name in reversed(names)}
+        for name in TIME_NAMES:
+            if name in found:
+                return found[name]
+    return None
+
+
+def _read_parquet(path: Path) -> pd.DataFrame:
+    """Read a Parquet file; a named index is a column."""
+    import pyarrow as pa  # takes a while to import
+
+    try:
+        frame = pd.read_parquet(path)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        text = str(error).strip().partition("\n")[0]
+        raise UserError(f"{path}: not a Parquet file that can be read: {text}") from error
+    named = [name for name in frame.index.names if name is not None]
+    if named or isinstance(frame.index, pd.DatetimeIndex):
+        frame = frame.reset_index(names=None if named else "date")
+    frame = frame.reset_index(drop=True)
+    _require_distinct(path, [str(name) for name in frame.columns])
+    if frame.empty:
+        raise UserError(f"{path}: no rows")
+    return frame
+
+
+def _refuse_other_formats(path: Path) -> None:
+    """Refuse a file whose suffix or first bytes are of another format than CSV."""
+    with path.open("rb") as file:
+        start = file.read(4)
+    kind = path.suffix.lower()
+    if kind not in (*SPREADSHEETS, *ARCHIVES, ".feather"):
+        kind = next((kind for bytes_, kind in SIGNATURES.items() if start.startswith(bytes_)), "")
+    if kind == ".zip" and _is_workbook(path):
+        kind = ".xlsx"
+    if not kind:
+        return
+    remedy = "save it as CSV or Parquet"
+    if kind in ARCHIVES:
+        remedy = "unpack it"
+    elif kind in SPREADSHEETS:
+        remedy = "save the sheet as CSV (UTF-8) there"
+    elif kind == ".parquet":
+        remedy = f"rename it to {path.stem}.parquet"
+    raise UserError(f"{path}: a {kind} file, not a CSV: {remedy}")
+
+
+def _is_workbook(path: Path) -> bool:
+    """Whether an archive is one of Excel."""
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return "xl/workbook.xml" in archive.namelist()
+
+
+def _find_delimiter(path: Path) -> tuple[str, int]:
+    """Find the delimiter with which the header has a column that is named like timestamps, or else
+    the one with the most columns; a first line `sep=;`, as Excel writes it, names it.
+
+    Returns:
+        It, and how many lines are above the header.
+    """
+    with path.open(encoding="utf-8-sig", errors="replace") as file:
+        lines = (line for line in file if line.strip())
+        header = next(lines, "")
+        excel = re.fullmatch(r"\s*sep=(.)\s*", header)
+        if excel and excel[1] in DELIMITERS:
+            return excel[1], 1
+    headers = {}
+    for delimiter in DELIMITERS:
+        with contextlib.suppress(csv.Error):  # no CSV, as the reader of the table will say
+            names = next(csv.reader([header], delimiter=delimiter), [])
+            headers[delimiter] = [name.strip() for name in names]
+    for named in (lambda names: "date" in names, lambda names: time_name(names) is not None):
+        for delimiter, names in headers.items():
+            if named(names):
+                return delimiter, 0
+    return max(headers, key=lambda delimiter: len(headers[delimiter]), default=","), 0
+
+
+def _column_names(path: Path, layout: dict) -> list[str]:
+    """Read the names in the header, stripped.
+
+    Raises:
+        UserError: no CSV, or one with another delimiter.
+    """
+    row = read_csv(path, header=None, nrows=1, dtype=str, keep_default_na=False, **layout)
+    names = ["" if pd.isna(name) else str(name).strip() for name in row.iloc[0]]
+    other = re.search(r"[;\t|]", names[0]) if len(names) == 1 else None
+    if other:
+        raise UserError(f"{path}: columns are separated by {other[0]!r}: use commas")
+    return names
+
+
+def _require_distinct(path: Path, names: list[str]) -> None:
+    name, count = Counter(names).most_common(1)[0]
+    if "" in names:
+        raise UserError(
+            f"{path}: column {names.index('') + 1} has no name: name it (date, if it has the "
+            "timestamps), or remove it if it is a row index"
+        )
+    if count > 1:
+        raise UserError(f"{path}: {count} columns are named {name}")
+
+
+def read_csv(path: Path, **options: object) -> pd.DataFrame:
+    """Read a CSV with these options of `pandas.read_csv`.
+
+    Raises:
+        UserError: the file is not text, empty, without rows or no table.
+    """
+    with path.open("rb") as file:
+        beginning = file.read(2**16)
+    if b"\0" in beginning:
+        raise UserError(f"{path}: not a text file, or one in UTF-16: save it as UTF-8")
+    with _one_line_errors(path):
+        frame = pd.read_csv(
+            path,
+            encoding="utf-8-sig",
+            low_memory=False,
+            compression=None,
+            index_col=False,
+            **options,
+        )
+    if frame.empty:
+        raise UserError(f"{path}: {NO_ROWS}")
+    return frame
+
+
+@contextlib.contextmanager
+def _one_line_errors(path: Path) -> Iterator[None]:
+    try:
+        with warnings.catch_warnings():  # without an index, more fields than names are a warning
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            yield
+    except pd.errors.ParserWarning as error:
+        raise UserError(f"{path}: the rows have more fields than the header") from error
+    except pd.errors.EmptyDataError as error:
+        raise UserError(f"{path}: the file is empty") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not in UTF-8: save it as UTF-8") from error
+    except (pd.errors.ParserError, ValueError) as error:
+        raise UserError(f"{path}: not a CSV table: {str(error).strip()}") from error
+
+
+# Decimals and thousands
+
+
+@dataclass(frozen=True)
+class _Cells:
+    """What the cells of a column show of the signs in its numbers, `[rows]` each.
+
+    Attributes:
+        grouped: by sign, numbers of groups of three digits, which may be thousands or decimals.
+        decimal: by sign, numbers in which it can only stand before decimals.
+        mixed: by decimal sign, numbers with the other sign between thousands.
+    """
+
+    grouped: dict[str, np.ndarray]
+    decimal: dict[str, np.ndarray]
+    mixed: dict[str, np.ndarray]
+
+    @classmethod
+    def of(cls, column: pd.Series) -> "_Cells":
+        signs = column.str.contains("[.,]", regex=True).to_numpy(dtype=bool, na_value=False)
+        some = column[signs]
+
+        def matches(pattern: str) -> np.ndarray:
+            found = signs.copy()
+            found[signs] = some.str.fullmatch(pattern).to_numpy(dtype=bool, na_value=False)
+            return found
+
+        grouped, decimal, mixed = {}, {}, {}
+        for sign, other in ((",", r"\."), (".", ",")):
+            own = re.escape(sign)
+            grouped[sign] = matches(rf"\s*[+-]?[1-9]\d{{0,2}}({own}\d{{3}})+\s*")
+            any_decimal = matches(rf"\s*[+-]?\d*{own}\d*([eE][+-]?\d+)?\s*")
+            decimal[sign] = any_decimal & ~grouped[sign]
+            mixed[sign] = matches(rf"\s*[+-]?\d{{1,3}}({other}\d{{3}})+{own}\d*\s*")
+        return cls(grouped, decimal, mixed)
+
+
+def _with_signs(
+    path: Path,
+    layout: dict,
+    names: list[str],
+    decimal: str | None,
+    thousands: str | None,
+) -> pd.DataFrame:
+    """Read a CSV whose numbers may have decimal commas and thousands.
+
+    All cells decide together which sign stands before decimals. A number of groups of three digits
+    is one with decimals only if others show that; it is never taken for thousands without
+    `thousands`, or a cell that has both signs.
+
+    Raises:
+        UserError: names a cell that may be read in two ways, or that does not fit the others.
+    """
+    text = read_csv(path, **layout | {"dtype": str})
+    cells = {name: _Cells.of(text[name]) for name in names}
+
+    def first(kind: str, sign: str) -> tuple[str, int] | None:
+        """The first column and row of a kind of cells."""
+        found = [
+            (int(a.argmax()), n) for n, c in cells.items() if (a := getattr(c, kind)[sign]).any()
+        ]
+        return (min(found)[1], min(found)[0]) if found else None
+
+    def count(kind: str, sign: str) -> int:
+        return sum(int(getattr(c, kind)[sign].sum()) for c in cells.values())
+
+    def refuse(where: tuple[str, int], problem: str) -> None:
+        column, row = where
+        raise UserError(f"{cell(path, column, row)}: {text[column].iloc[row]!r} {problem}")
+
+    shown = {sign: count("decimal", sign) + count("mixed", sign) for sign in SIGNS}
+    if decimal is None and thousands is not None:
+        decimal = "." if thousands == "," else ","
+    if decimal is None:
+        decimal = max(shown, key=shown.get) if any(shown.values()) else None
+    if decimal is None:
+        where = first("grouped", ",") or first("grouped", ".")
+        if where is not None:
+            sign = "," if "," in text[where[0]].iloc[where[1]] else "."
+            refuse(
+                where,
+                "may have decimals or thousands, and no cell tells which: give "
+                f"--decimal {sign} or --thousands {sign}",
+            )
+        decimal = "."
+    other = "." if decimal == "," else ","
+    if thousands is None and count("mixed", decimal):
+        thousands = other
+    for kind in ("mixed", "decimal"):
+        where = first(kind, other)
+        if where is not None:
+            refuse(where, f"is not a number with a decimal {SIGNS[decimal]}, as others have")
+    where = first("grouped", other)
+    if thousands is None and where is not None:
+        refuse(
+            where,
+            f"is not a number with a decimal {SIGNS[decimal]}, as others have: give --thousands "
+            f"{other} if it has thousands",
+        )
+    if layout["sep"] != ",":
+        commas = ", numbers with decimal commas" if decimal == "," else ""
+        print(f"{path}: columns are separated by {DELIMITERS[layout['sep']]}{commas}")
+    return read_csv(path, decimal=decimal, thousands=thousands, **layout)

@@ -1,0 +1,353 @@
+"""From a panel to scaled windows of training, validation and test."""
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from data_provider.checks import PARQUET, require_data_file, shortened
+from data_provider.panel import Panel, Reading, Table, read_panel
+from data_provider.windows import WindowDataset
+from utils.configuration import Configuration
+from utils.errors import UserError
+from utils.timefeatures import frequency_unit
+
+MONTH = 30  # days
+ETT_MONTHS = (12, 4, 4)  # of training, validation and test
+ETT_ROWS_A_DAY = {"ETTh1": 24, "ETTh2": 24, "ETTm1": 96, "ETTm2": 96}
+CUSTOM_SPLIT = (0.7, 0.1, 0.2)  # fractions of the rows for training, validation and test
+# Windows one step apart share all but one of their steps: so few are a single stretch of time, and
+# chance decides which epoch is best on it.
+FEW_WINDOWS = 10
+
+
+class NoWindowError(UserError):
+    """A split has no window."""
+
+
+Borders = dict[str, range]  # rows of each split, including its look-back
+
+
+def split_borders(
+    data: str,
+    rows: int,
+    seq_len: int,
+    percent: int = 100,
+    split: Sequence[float] | None = None,
+) -> Borders:
+    """Compute the borders of the three splits (`docs/method.md`, section 9).
+
+    Args:
+        data: `ETTh1`, `ETTh2`, `ETTm1`, `ETTm2`, or `custom` for 70 / 10 / 20 %.
+        rows: number of rows of the table.
+        seq_len: look-back L; validation and test take theirs from the rows before their start.
+        percent: percentage of the training rows to train on, the first ones.
+        split: of `custom`, for training, validation and test: fractions of the rows, of which
+            validation takes what rounding leaves, or whole numbers of rows.
+
+    Returns:
+        Borders by split; they reach past the end of a table too short for an ETT set, or for the
+        whole numbers of `split`.
+    """
+    if data in ETT_ROWS_A_DAY:
+        train, val, test = (months * MONTH * ETT_ROWS_A_DAY[data] for months in ETT_MONTHS)
+    elif split and all(isinstance(part, int) for part in split):
+        train, val, test = split
+    else:
+        train, _, test = (int(rows * fraction) for fraction in split or CUSTOM_SPLIT)
+        val = rows - train - test
+    few_shot = (train - seq_len) * percent // 100 + seq_len
+    return {
+        "train": range(few_shot),
+        "val": range(train - seq_len, train + val),
+        "test": range(train + val - seq_len, train + val + test),
+    }
+
+
+def held_out_borders(rows: int, train: int, seq_len: int) -> Borders:
+    """Borders where all rows behind the training rows are for validation, and there is no test."""
+    start = max(0, train - seq_len)
+    return {"train": range(train), "val": range(start, rows), "test": range(rows, rows)}
+
+
+@dataclass(frozen=True)
+class Scaler:
+    """Mean and standard deviation of each series over its training rows, 1 where it is constant.
+
+    Attributes:
+        mean, scale: `[series]`, float64. number: of a series, by its id.
+    """
+
+    mean: np.ndarray
+    scale: np.ndarray
+    number: dict[object, int]
+
+    @classmethod
+    def fit(cls, tables: Sequence[Table], rows: Sequence[int]) -> "Scaler":
+        """Compute those of tables; `rows`: training rows of each, the first ones."""
+        moments = [_moments(t.values[:stop]) for t, stop in zip(tables, rows, strict=True)]
+        mean, scale = (np.concatenate(parts) for parts in zip(*moments, strict=True))
+        ids = [name for table in tables for name in table.ids]
+        return cls(mean, scale, {name: number for number, name in enumerate(ids)})
+
+    def of(self, table: Table) -> tuple[np.ndarray, np.ndarray]:
+        """Return mean and scale of the series of a table, `[series]`; those of a series that
+        training has not seen are of the rows at hand."""
+        known = [name in self.number for name in table.ids]
+        if all(known):
+            places = [self.number[name] for name in table.ids]
+            return self.mean[places], self.scale[places]
+        mean, scale = _moments(table.values)
+        for channel, name in enumerate(table.ids):
+            if known[channel]:
+                mean[channel] = self.mean[self.number[name]]
+                scale[channel] = self.scale[self.number[name]]
+        return mean, scale
+
+
+def _moments(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    from sklearn.preprocessing import StandardScaler  # slow to import
+
+    scaler = StandardScaler().fit(values)
+    return scaler.mean_, scaler.scale_
+
+
+class Splits:
+    """The windows of a panel: of training, validation and test.
+
+    Args:
+        panel: of the channels that are trained on, in their order.
+        options: `seq_len`, `label_len`, `pred_len`, `freq` and `embed` are read.
+        borders: of a table of so many rows, by the percentage of them that is trained on.
+        target: the only channel that is scored; None scores all.
+        scaler: by default fitted on all training rows, whatever part of them is trained on.
+    """
+
+    def __init__(
+        self,
+        panel: Panel,
+        options: Configuration,
+        borders: Callable[[int, int], Borders],
+        target: int | None = None,
+        scaler: Scaler | None = None,
+    ):
+        self.panel, self.options, self.target = panel, options, target
+        lengths = [len(table.dates) for table in panel.tables]
+        self.borders = [borders(rows, options.percent) for rows in lengths]
+        whole = [borders(rows, 100)["train"] for rows in lengths]
+        self.training_rows = [max(border.stop, 1) for border in whole]
+        self.scaler = scaler or Scaler.fit(panel.tables, self.training_rows)
+
+    @property
+    def columns(self) -> list[str]:
+        """Names of the channels."""
+        return self.panel.columns if not self.panel.pooled else ["value"]
+
+    def split(self, flag: str) -> WindowDataset:
+        """Cut the windows of the split `train`, `val` or `test`, of all tables that have one.
+
+        Raises:
+            NoWindowError: there is none; the message says how many rows are missing.
+        """
+        window = self.options.seq_len + self.options.pred_len
+        parts = []
+        for table, borders in zip(self.panel.tables, self.borders, strict=True):
+            border, rows = borders[flag], len(table.dates)
+            available = min(border.stop, rows) - border.start
+            if borders["test"].stop <= rows and border.start >= 0 and available >= window:
+                parts.append((table, slice(border.start, border.stop)))
+        if not parts:
+            raise NoWindowError(self._without_window(flag))
+        if len(parts) < len(self.panel.tables):
+            print(
+                f"{self.panel.source}: series without a window in the {flag} split: "
+                f"{len(self.panel.tables) - len(parts):,} of {len(self.panel.tables):,}"
+            )
+        return self.windows(parts)
+
+    def _without_window(self, flag: str) -> str:
+        """Say why there is no window, by the longest table."""
+        options, panel = self.options, self.panel
+        table, borders = max(
+            zip(panel.tables, self.borders, strict=True), key=lambda pair: len(pair[0].dates)
+        )
+        rows, window, border = len(table.dates), options.seq_len + options.pred_len, borders[flag]
+        where, last = panel.place(table), borders["test"].stop
+        if last > rows:
+            data = options.data
+            of, advice = data, "--data custom splits any file"
+            if data == "custom":
+                of = f"--split {','.join(map(str, options.split))}"
+                advice = "give fractions, such as 0.7,0.1,0.2"
+            return (
+                f"{where}: too few rows for the splits of {of}: it has {rows}, {last - rows} fewer "
+                f"than the {last} needed; {advice}"
+            )
+        available = border.stop - max(border.start, 0)
+        missing = -border.start if border.start < 0 else window - available
+        at = f" at --percent {options.percent})" if flag == "train" else ")"
+        return (
+            f"{where}: no window in the {flag} split: {missing} rows are missing (--seq_len "
+            f"{options.seq_len} + --pred_len {options.pred_len} rows are needed, {available} are "
+            f"available{at}"
+        )
+
+    def windows(self, parts: Sequence[tuple[Table, slice]]) -> WindowDataset:
+        """Put rows of tables one below the other; no window has rows of two."""
+        options = self.options
+        window = options.seq_len + options.pred_len
+        values, dates, starts, moments, above = [], [], [], [], 0
+        for table, part in parts:
+            mean, scale = self.scaler.of(table)
+            rows = (table.values[part] - mean) / scale
+            values.append(rows)
+            dates.append(table.dates[part])
+            starts.append(above + np.arange(max(0, len(rows) - window + 1)))
+            moments.append((mean, scale))
+            above += len(rows)
+        mean, scale = (np.stack(numbers) for numbers in zip(*moments, strict=True))
+        single = len(parts) == 1
+        return WindowDataset(
+            values[0] if single else np.concatenate(values),
+            dates[0] if single else dates[0].append(dates[1:]),
+            torch.from_numpy(mean),
+            torch.from_numpy(scale),
+            self.columns,
+            options.seq_len,
+            options.label_len,
+            options.pred_len,
+            self.target,
+            options.freq,
+            options.embed,
+            starts=None if single else starts,
+            names=[table.ids[0] for table, _ in parts] if self.panel.pooled else None,
+        )
+
+    def describe(self, train: WindowDataset, val: WindowDataset, test: WindowDataset) -> None:
+        """Print the sizes of the splits, rows behind them, constant channels, and too large a batch
+        size; warn of few validation windows."""
+        panel, options = self.panel, self.options
+        what = f"series: {len(panel.tables):,}, pooled"
+        if not panel.pooled:
+            what = f"channels: {len(self.columns)}"
+        print(
+            f"{panel.source}: {what}; windows: {len(train):,} train, {len(val):,} validation, "
+            f"{len(test):,} test"
+        )
+        custom = options.data == "custom"
+        unused = len(panel.tables[0].dates) - self.borders[0]["test"].stop
+        if unused and custom:
+            print(f"{panel.source}: the last {unused:,} rows are in none of the splits")
+        if len(val) < FEW_WINDOWS:
+            more = "; --split gives it more rows" if custom else ""
+            print(
+                f"warning: {panel.source}: {len(val)} validation windows: too few to choose the "
+                f"best epoch by{more}",
+                file=sys.stderr,
+            )
+        constant = [
+            str(table.ids[i])
+            for table, rows in zip(panel.tables, self.training_rows, strict=True)
+            for i in np.flatnonzero(np.ptp(table.values[:rows], axis=0) == 0)
+        ]
+        if constant:
+            print(f"{panel.source}: constant in the training rows: {shortened(constant)}")
+        if len(train) < options.batch_size:
+            print(
+                f"fewer training windows than --batch_size {options.batch_size}: "
+                f"one batch of {len(train)}"
+            )
+
+
+# From the options of a run
+
+
+def read_data(args: Configuration, trained: Mapping[str, object] | None = None) -> Panel:
+    """Read the file that the options of a run name, with all its series; see `read_panel`.
+
+    Raises:
+        UserError: the file is invalid, or the data set is unknown.
+    """
+    if args.data not in ETT_ROWS_A_DAY and args.data != "custom":
+        known = ", ".join([*ETT_ROWS_A_DAY, "custom"])
+        remedy = ""
+        if "." in args.data or "/" in args.data:
+            remedy = f" (a file is named by --data custom --data_path {args.data})"
+        raise UserError(f"--data {args.data} is unknown: use one of {known}{remedy}")
+    frequency_unit(args.freq)
+    path = Path(args.root_path) / args.data_path
+    require_data_file(path, "--root_path and --data_path, or --target_data")
+    return read_panel(path, Reading.of(args), trained)
+
+
+def chosen_series(panel: Panel, args: Configuration) -> list:
+    """Select and order the channels by `--features` and `--target`: of a custom set the target
+    comes last.
+
+    Raises:
+        UserError: there is no such target.
+    """
+    by_name = {str(name): name for name in panel.names}
+    chosen = "target" in args.given
+    if args.features == "M" and (panel.pooled or (args.target not in by_name and not chosen)):
+        if not panel.pooled:
+            last = panel.names[-1]
+            print(f"{panel.source}: no column {args.target}: the target is {last}, the last")
+        return list(panel.names)
+    if args.target not in by_name:
+        raise UserError(
+            f"{panel.source}: no column named {args.target}; choose the --target among "
+            f"{shortened(panel.names)}"
+        )
+    target = by_name[args.target]
+    if args.features == "S":
+        return [target]
+    if panel.pooled:
+        raise UserError(
+            f"{panel.source}: --features {args.features} needs the same timestamps in all series: "
+            "give --features M, or S for one of them"
+        )
+    if args.data == "custom":
+        return [name for name in panel.names if name != target] + [target]
+    return list(panel.names)
+
+
+def splits_of(panel: Panel, args: Configuration) -> Splits:
+    """Split a panel, of the channels that are trained on in their order, as the options of a run
+    say."""
+    # as published, MS is the same as M
+    one = args.features == "MS" and args.protocol == "sound"
+    target = panel.columns.index(args.target) if one else None
+
+    def borders(rows: int, percent: int) -> Borders:
+        return split_borders(args.data, rows, args.seq_len, percent, args.split)
+
+    return Splits(panel, args, borders, target)
+
+
+def target_args(args: Configuration) -> dict[str, object]:
+    """Options that differ for the data set that a zero-shot run is tested on.
+
+    `--target_data` names a CSV in `root_path`, with or without its suffix; one other than an ETT
+    set is split as `custom`, whatever the `--split` of the training's CSV. Its time marks are those
+    of the training set's `--freq`, for which the model was made.
+    """
+    name = args.target_data
+    path = name if name.lower().endswith((".csv", *PARQUET)) else f"{name}.csv"
+    data = name if name in ETT_ROWS_A_DAY else "custom"
+    return {"data": data, "data_path": path, "split": None}
+
+
+def padded(table: Table, rows: int) -> Table:
+    """Repeat the first row of a table before it until it has `rows` rows."""
+    missing = rows - len(table.values)
+    if missing <= 0:
+        return table
+    step = table.dates[1] - table.dates[0] if len(table.dates) > 1 else pd.Timedelta("1h")
+    before = table.dates[0] - pd.TimedeltaIndex([step] * missing) * np.arange(missing, 0, -1)
+    values = np.concatenate([np.repeat(table.values[:1], missing, axis=0), table.values])
+    return Table(before.append(table.dates), table.ids, values)

@@ -1,0 +1,244 @@
+"""Forecasts of what follows the series of a panel: their units, their table, their file."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from data_provider.checks import PARQUET
+from data_provider.panel import Panel, Table
+from data_provider.splits import Scaler
+from exp.evaluation import Evaluation
+from utils.batch import Batch
+from utils.configuration import Configuration
+from utils.errors import UserError
+from utils.files import whole_file
+from utils.intervals import Intervals, bounds_of
+from utils.timefeatures import time_features
+
+Outputs = Mapping[str, np.ndarray]  # by name of a column: `[tables, steps, channels]`
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """A forecast of each table of a panel.
+
+    Attributes:
+        panel: of the series that are forecast.
+        x, pred: look-backs and forecasts, scaled, `[tables, steps, channels]`.
+        mean, scale: of the series, `[tables, 1, channels]`, float64.
+    """
+
+    panel: Panel
+    x: Tensor
+    pred: Tensor
+    mean: np.ndarray
+    scale: np.ndarray
+
+    def unscaled(self, values: Tensor) -> np.ndarray:
+        """Convert forecasts or bounds to the units of the series, in float64."""
+        return values.cpu().numpy().astype(np.float64) * self.scale + self.mean
+
+    def in_unit(self, intervals: Intervals) -> Intervals:
+        """Convert intervals to the units of the scaled forecasts; see `Intervals.in_unit`."""
+        unit = None if self.panel.pooled else torch.from_numpy(self.scale[0, 0])
+        return intervals.in_unit(unit)
+
+    def outputs(
+        self, model: str, levels: Sequence[float] = (), intervals: Intervals | None = None
+    ) -> Outputs:
+        """Return the forecast in the units of the series, named by the model, and the bounds of its
+        intervals; `levels` are in %."""
+        found = {model: self.pred}
+        intervals = intervals and self.in_unit(intervals)
+        for level in levels:
+            bounds = intervals.bounds(self.pred, self.x, level)
+            found |= dict(zip(bounds_of(model, level), bounds, strict=True))
+        return {name: self.unscaled(values) for name, values in found.items()}
+
+
+def require_forecast(panel: Panel, seq_len: int) -> None:
+    """Require that what follows a panel can be forecast.
+
+    Raises:
+        UserError: a series is shorter than the look-back, or nothing tells its step.
+    """
+    short = [table for table in panel.tables if len(table.dates) < seq_len]
+    if short:
+        more = f" ({len(short) - 1} more such series)" if len(short) > 1 else ""
+        rows = len(short[0].dates)
+        raise UserError(
+            f"{panel.place(short[0])}: {seq_len - rows} rows are missing to forecast from: the "
+            f"look-back is {seq_len}, it has {rows}{more}; give more rows "
+            "(start_padding_enabled=True, --start_padding of exp.forecast, continues a series into "
+            "its past)"
+        )
+    for table in panel.tables:
+        panel.future(table, 1)
+
+
+def forecast_panel(
+    panel: Panel, args: Configuration, scaler: Scaler, target: int | None, evaluation: Evaluation
+) -> Forecast:
+    """Forecast what follows the tables of a panel, in batches.
+
+    Args:
+        panel: of the channels of the training, in their order. scaler: of its series.
+        target: the only channel that is forecast; None forecasts all.
+        evaluation: of the trained model.
+
+    Raises:
+        UserError: see `require_forecast`.
+    """
+    require_forecast(panel, args.seq_len)
+    looks, marks, moments = [], [], []
+    for table in panel.tables:
+        mean, scale = scaler.of(table)
+        look = table.rows(slice(-args.seq_len, None))
+        looks.append((look.values - mean) / scale)
+        moments.append((mean, scale))
+        if evaluation.objective.uses_marks:
+            dates = look.dates.append(panel.future(table, args.pred_len))
+            features = time_features(dates, args.freq, args.embed)
+            marks.append(torch.tensor(features, dtype=torch.float32))
+    x = torch.tensor(np.stack(looks), dtype=torch.float32, device=evaluation.device)
+    forecasts = []
+    for start, stop in pairwise([*range(0, len(x), evaluation.windows), len(x)]):
+        batch = Batch(x[start:stop])
+        if marks:
+            both = torch.stack(marks[start:stop]).to(evaluation.device)
+            label = max(args.seq_len - args.label_len, 0)
+            batch = replace(batch, x_mark=both[:, : args.seq_len], y_mark=both[:, label:])
+        forecasts.append(evaluation.predict(batch))
+    pred = torch.cat(forecasts)
+    mean, scale = (np.stack(numbers)[:, None] for numbers in zip(*moments, strict=True))
+    if target is not None:
+        one = slice(target, target + 1)
+        panel = panel.only(panel.tables[0].ids[one])
+        x, mean, scale = (values[..., one] for values in (x, mean, scale))
+        pred = pred if pred.shape[-1] == 1 else pred[..., one]
+    return Forecast(panel, x, pred, mean, scale)
+
+
+def forecast_table(
+    panel: Panel, outputs: Outputs, h: int, model: str, long: bool | None = None
+) -> pd.DataFrame:
+    """Write forecasts in the form of a panel's table: long, with a column for each output; or wide,
+    with a column for each series, and such as `OT-lo-80` for an output `MODEL-lo-80`.
+
+    Args:
+        outputs: of the tables of the panel, of which the first `h` steps are taken.
+        model: the output that needs no ending in a wide table.
+        long: by default as the panel's table was.
+    """
+    places = {
+        name: (number, channel)
+        for number, table in enumerate(panel.tables)
+        for channel, name in enumerate(table.ids)
+    }
+    tables, channels = np.array([places[name] for name in panel.names]).T
+    columns = {name: values[tables, :h, channels] for name, values in outputs.items()}
+    times = [panel.clock.stamps(panel.future(table, h)) for table in panel.tables]
+    reading = panel.reading
+    if not (panel.long if long is None else long):
+        found = {
+            f"{series}{name.removeprefix(model)}": values[row]
+            for name, values in columns.items()
+            for row, series in enumerate(panel.names)
+        }
+        return _wide(reading.time_col, panel, times, found)
+    first, *others = [times[number] for number in tables]
+    return pd.DataFrame(
+        {
+            reading.id_col: pd.Index(panel.names).repeat(h),
+            reading.time_col: first.append(others) if others else first,
+            **{name: values.ravel() for name, values in columns.items()},
+        }
+    )
+
+
+def _wide(
+    time_col: str, panel: Panel, times: list[pd.Index], found: dict[str, np.ndarray]
+) -> pd.DataFrame:
+    """Make a wide table; series of other dates have gaps in it."""
+    if all(one.equals(times[0]) for one in times):
+        return pd.DataFrame({time_col: times[0], **found})
+    by_series = {table.ids[0]: stamps for table, stamps in zip(panel.tables, times, strict=True)}
+    series = list(by_series) * (len(found) // len(by_series))
+    table = pd.DataFrame(
+        {
+            name: pd.Series(values, by_series[of])
+            for (name, values), of in zip(found.items(), series, strict=True)
+        }
+    )
+    return table.rename_axis(time_col).reset_index()
+
+
+def write_table(path: Path, table: pd.DataFrame, panel: Panel) -> None:
+    """Write a forecast as CSV or, by its suffix, as Parquet, atomically; a CSV has the timestamps
+    as the panel's table had them."""
+    with whole_file(path) as part:
+        if path.suffix.lower() in PARQUET:
+            table.to_parquet(part, index=False)
+            return
+        time_col = panel.reading.time_col
+        stamps = table[time_col]
+        if isinstance(stamps.dtype, pd.DatetimeTZDtype) or stamps.dtype.kind == "M":
+            table = table.assign(**{time_col: panel.clock.written(pd.DatetimeIndex(stamps))})
+        table.to_csv(part, index=False)
+
+
+def by_time(panel: Panel, values: np.ndarray | None, h: int) -> pd.DataFrame:
+    """Make a column of each series, with local times as index, for a picture.
+
+    Args:
+        values: forecasts `[tables, steps, channels]`, of which the first `h` steps are taken; None
+            takes the last `h` rows of the tables.
+    """
+    columns = {}
+    for number, table in enumerate(panel.tables):
+        dates = table.dates[-h:] if values is None else panel.future(table, h)
+        found = table.values[-h:] if values is None else values[number, :h]
+        times = panel.clock.axis(dates)
+        columns |= {name: pd.Series(found[:, i], times) for i, name in enumerate(table.ids)}
+    return pd.DataFrame({name: columns[name] for name in panel.names})
+
+
+def recent(panel: Panel, rows: int) -> Panel:
+    """Keep the last `rows` rows of each table, and nothing else in memory."""
+
+    def last(table: Table) -> Table:
+        part = table.rows(slice(-rows, None))
+        return Table(part.dates.copy(), part.ids, part.values.copy())
+
+    return panel.with_tables(last)
+
+
+def draw_forecast(
+    path: str | Path,
+    panel: Panel,
+    outputs: Outputs,
+    h: int,
+    levels: Sequence[float],
+    model: str,
+    title: str,
+) -> list[Path]:
+    """Draw the forecasts of up to six series, with the rows before them.
+
+    Args:
+        outputs: see `forecast_table`. h: steps. levels: of the bounds among them, in %.
+
+    Returns:
+        The pictures.
+    """
+    from utils.plots import plot_future  # takes a second to import
+
+    frames = {name: by_time(panel, values, h) for name, values in outputs.items()}
+    bands = {one: tuple(frames[name] for name in bounds_of(model, one)) for one in levels}
+    past = by_time(panel, None, 8 * max(h, 96))
+    return plot_future(path, past, frames[model], bands, title, model)

@@ -1,0 +1,389 @@
+"""Timestamps of any kind are read, checked and continued."""
+
+import datetime as dt
+
+import numpy as np
+import pandas as pd
+import pytest
+from pandas.tseries.holiday import USFederalHolidayCalendar
+
+from data_provider.calendars import (
+    IrregularError,
+    continued,
+    given_step,
+    insert_missing_rows,
+    irregular_under,
+    mark_frequency,
+    most_common_step,
+    read_times,
+    season_length,
+    step_ahead,
+    usual_step,
+)
+from data_provider.panel import Reading, read_panel
+from tests.data_provider import DAYS, future, long, refusal, written
+
+FREQUENCIES = ["min", "15min", "h", "6h", "D", "2D", "B", "W", "W-THU", "2W", "MS", "ME", "BME"]
+FREQUENCIES += ["QS", "QE", "QE-FEB", "YS", "YE", "BYE", "WOM-3FRI"]
+MONTHS = pd.date_range("2024-01-01", periods=12, freq="MS")
+FRIDAYS = pd.date_range("2023-01-01", periods=23, freq="WOM-3FRI")
+FIFTEENTH = pd.DatetimeIndex(
+    [pd.Timestamp(2023, 1, 15) + pd.DateOffset(months=i) for i in range(23)]
+)
+WORKDAYS = pd.bdate_range("2024-01-02", "2024-12-20")
+WORKDAYS = WORKDAYS.difference(USFederalHolidayCalendar().holidays("2024", "2025"))
+
+
+def panel_of(stamps, **reading):
+    """A panel of one series with these timestamps."""
+    return read_panel(
+        pd.DataFrame({"date": stamps, "a": np.arange(len(stamps))}), Reading(**reading)
+    )
+
+
+def times_of(stamps, *dayfirst):
+    return read_times(pd.Series(stamps), lambda row: f"row {row + 1}", *dayfirst)
+
+
+def texts(dates: pd.DatetimeIndex, form: str) -> list[str]:
+    return dates.strftime(form).tolist()
+
+
+@pytest.mark.parametrize("freq", FREQUENCIES)
+@pytest.mark.parametrize("zone", [None, "Europe/Berlin", "America/Sao_Paulo", "UTC"])
+def test_calendars(freq, zone):
+    """Any calendar, with any zone: rows in any order, gaps filled, pandas' own continuation."""
+    dates = pd.date_range("2021-02-11", periods=45, freq=freq, tz=zone)
+    stamps, expected = dates[:40], dates[40:]
+    frame = long({"a": stamps, "b": stamps}).sample(frac=1, random_state=1)
+    whole = read_panel(frame)
+    assert (whole.mode, sorted(whole.names)) == ("channels", ["a", "b"])
+    np.testing.assert_array_equal(whole.tables[0].values, np.arange(40)[:, None].repeat(2, 1))
+    assert future(whole, 5).tolist() == expected.tolist()
+    assert str(future(whole, 5).tz) == str(zone)
+    holes = frame[~((frame["unique_id"] == "a") & frame["y"].isin([11, 12]))]
+    for given in (None, freq):
+        filled = read_panel(holes, Reading(fill_missing="linear", freq=given))
+        np.testing.assert_allclose(filled.tables[0].values, whole.tables[0].values)
+        assert filled.tables[0].dates.equals(whole.tables[0].dates)
+        assert filled.filled == 2
+        assert future(filled, 5).tolist() == expected.tolist()
+
+
+def around(start: str, freq: str) -> pd.DatetimeIndex:
+    """Local times of some days, in which clocks change."""
+    end = pd.Timestamp(start) + pd.Timedelta("16D")
+    return pd.date_range(start, end, freq=freq, tz="Europe/Berlin")
+
+
+@pytest.mark.parametrize("start", ["2024-03-20", "2024-10-18"])
+@pytest.mark.parametrize("freq", ["h", "30min", "D"])
+@pytest.mark.parametrize("order", ["sorted", "reversed", "shuffled"])
+@pytest.mark.parametrize("in_file", [False, True])
+def test_daylight_saving_time(tmp_path, capsys, start, freq, order, in_file):
+    """Steps are regular, and a forecast goes on in the zone, or in a file in the last offset."""
+    dates = around(start, freq)
+    frame = pd.DataFrame({"date": dates, "a": np.arange(len(dates))})
+    if in_file:
+        frame["date"] = [stamp.isoformat() for stamp in dates]
+    if order != "sorted":
+        frame = frame[::-1] if order == "reversed" else frame.sample(frac=1, random_state=0)
+    panel = read_panel(written(tmp_path, frame) if in_file else frame)
+    assert panel.tables[0].values[:, 0].tolist() == list(range(len(dates)))
+    expected = pd.date_range(dates[-1], periods=4, freq=freq)[1:]
+    assert future(panel, 3).tolist() == expected.tolist()
+    assert panel.clock.written(future(panel, 3)).tolist() == [str(stamp) for stamp in expected]
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    assert ("not in the order of time: sorted" in captured.out) == (order != "sorted")
+
+
+@pytest.mark.parametrize("start", ["2024-03-20", "2024-10-18"])
+@pytest.mark.parametrize("freq", ["h", "D"])
+def test_a_step_given_for_times_with_a_zone(start, freq):
+    dates = around(start, freq)
+    panel = panel_of(dates[:-3], freq=freq, fill_missing="linear")
+    assert future(panel, 3).equals(dates[-3:])
+    assert panel.filled == 0
+
+
+def test_midnight_that_clocks_leave_out():
+    dates = pd.date_range("2018-10-20", periods=14, freq="D", tz="America/Sao_Paulo")
+    assert texts(future(panel_of(dates), 3), "%d %H") == ["03 00", "04 01", "05 00"]
+
+
+@pytest.mark.parametrize(
+    ("stamps", "after"),
+    [
+        (["2024-01-01", "2024-01-02", "2024-01-03"], pd.Timestamp("2024-01-04")),
+        (["2024/1/1 0:00", "2024/1/2 0:00", "2024/1/3 0:00"], pd.Timestamp("2024-01-04")),
+        (["2024-01-01", "2024-01-02 00:00:00", "2024-01-03"], pd.Timestamp("2024-01-04")),
+        (["01/06/2020", "01/13/2020", "01/20/2020"], pd.Timestamp("2020-01-27")),
+        (["31.01.2020", "29.02.2020", "31.03.2020", "30.04.2020"], pd.Timestamp("2020-05-31")),
+        ([dt.date(2024, 1, day) for day in (1, 2, 3)], pd.Timestamp("2024-01-04")),
+        ([dt.datetime(2024, 1, 1, hour) for hour in (1, 2, 3)], pd.Timestamp("2024-01-01 04:00")),
+        (list(pd.period_range("2024-01", periods=3, freq="M")), pd.Timestamp("2024-04-01")),
+        (pd.period_range("2024Q1", periods=3, freq="Q"), pd.Timestamp("2024-10-01")),
+        (pd.array([1, 2, 3], dtype="Int64"), 4),
+        ([0, 30, 60], 90),
+        ([0.0, 30.0, 60.0], 90),
+        ([0, 86400, 2 * 86400], 3 * 86400),
+        ([-5, -3, -1], 1),
+        ([1_704_067_200, 1_704_070_800, 1_704_074_400], 1_704_078_000),
+        ([202310, 202311, 202312], 202401),
+        ([20240228, 20240229, 20240301], 20240302),
+        (["3", "5", "7"], 9),
+        (["1999", "2000", "2001"], pd.Timestamp("2002-01-01")),
+        (["201510", "201511", "201512"], pd.Timestamp("2016-01-01")),
+        (["20240131", "20240229", "20240331"], pd.Timestamp("2024-04-30")),
+        (
+            ["2024-03-31 01:00+01:00", "2024-03-31 03:00+02:00", "2024-03-31 04:00+02:00"],
+            pd.Timestamp("2024-03-31 05:00+02:00"),
+        ),
+        (pd.Categorical(["2024-01-01", "2024-01-02", "2024-01-03"]), pd.Timestamp("2024-01-04")),
+        *((DAYS[:3].as_unit(unit), pd.Timestamp("2024-01-04")) for unit in ("s", "ms", "us", "ns")),
+    ],
+)
+@pytest.mark.parametrize("order", [1, -1])
+def test_kinds_of_timestamps(stamps, after, order):
+    """They come back as they were given."""
+    frame = long({"a": stamps})[::order]
+    for one in (frame, frame.drop(columns="unique_id")):
+        panel = read_panel(one)
+        assert future(panel, 1)[0] == after
+        assert panel.tables[0].values[:, 0].tolist() == list(range(len(stamps)))
+        if isinstance(after, int):
+            assert future(panel, 1).dtype == np.int64
+
+
+@pytest.mark.parametrize(
+    ("stamps", "first"),
+    [
+        (["2024-01-01", "2024-01-02"], "2024-01-03"),
+        (["2024-01-01 00:00", "2024-01-02 00:00"], "2024-01-03 00:00:00"),
+        (["2024-01-01 00:00:00.5", "2024-01-01 00:00:01"], "2024-01-01 00:00:01.500000"),
+        (["13.01.2024", "14.01.2024", "15.01.2024"], "2024-01-16"),
+        (["2021", "2022", "2023"], "2024-01-01"),
+        (["20240101", "20240102"], "2024-01-03"),
+        (["2020-01-01 00:00+02:00", "2020-01-01 01:00+02:00"], "2020-01-01 02:00:00+02:00"),
+        (["2020-03-29 01:00+01:00", "2020-03-29 03:00+02:00"], "2020-03-29 04:00:00+02:00"),
+        (["2020-10-25 02:00+0200", "2020-10-25 02:00+0100"], "2020-10-25 03:00:00+01:00"),
+        (["2020-03-29T00:00+01:00", "2020-03-30T00:00+02:00"], "2020-03-31 00:00:00+02:00"),
+        (["2020-03-28T23:00Z", "2020-03-29T23:00Z"], "2020-03-30 23:00:00+00:00"),
+        (["1704067200", "1704070800"], "2024-01-01 02:00:00+00:00"),
+        (["1704067200000", "1704067260000"], "2024-01-01 00:02:00+00:00"),
+    ],
+)
+def test_written_as_the_file_has_them(stamps, first):
+    """Without a time of day where the file has none; epoch times are dates."""
+    panel = panel_of(stamps)
+    assert panel.clock.written(future(panel, 1))[0] == first
+
+
+def test_epoch_times_are_reported(capsys):
+    panel_of(["1704067200", "1704070800"])
+    assert "column date: whole numbers are read as time after 1970 in s" in capsys.readouterr().out
+
+
+WEEKS = pd.date_range("2020-01-06", periods=60, freq="W-MON")
+MANY_MONTHS = pd.date_range("1960-01-01", periods=30, freq="MS")
+UNDECIDED = texts(MONTHS, "%d.%m.%Y")
+
+
+@pytest.mark.parametrize("dayfirst", [True, False])
+@pytest.mark.parametrize(
+    "dates",
+    [
+        WEEKS,
+        MANY_MONTHS,
+        MONTHS[2:] + pd.Timedelta("12D"),  # numbers above 12
+        pd.DatetimeIndex(["2024-02-01", "2024-01-13"]),  # one in the last row
+        pd.date_range("2024-01-01", periods=13),
+        pd.date_range("2023-07-01", periods=14, freq="MS"),  # by order
+    ],
+)
+def test_day_or_month_first(dates, dayfirst):
+    """All rows decide together, whatever the training's dates were."""
+    text = texts(dates, "%d/%m/%Y" if dayfirst else "%m/%d/%Y")
+    times = times_of(text, None, not dayfirst)
+    assert times.dates.tolist() == dates.tolist()
+    assert times.clock.dayfirst is dayfirst
+
+
+@pytest.mark.parametrize("form", ["%d/%m/%Y", "%m/%d/%Y", "%d.%m.%y", "%d-%m-%Y 00:00"])
+@pytest.mark.parametrize("seed", range(3))
+def test_day_or_month_first_in_any_order(form, seed):
+    shuffled = pd.Series(MANY_MONTHS + pd.DateOffset(years=40)).sample(frac=1, random_state=seed)
+    assert times_of(texts(shuffled.dt, form)).dates.tolist() == shuffled.tolist()
+
+
+@pytest.mark.parametrize(
+    "stamps", [UNDECIDED, UNDECIDED[::-1], ["01.02.2024"], ["02.01.2024 00:00", "02.01.2024 01:00"]]
+)
+def test_undecided_dates(stamps):
+    """Nothing but an option or the training of a model tells days from months."""
+    message = refusal(times_of, stamps)
+    row = next(i for i, text in enumerate(stamps, 1) if text[:2] != text[3:5])
+    for part in (f"row {row}: {stamps[row - 1]!r} may be ", "give --dayfirst true or false"):
+        assert part in message
+    for known in ((True,), (True, False), (None, True)):
+        days = times_of(stamps, *known).dates
+        assert texts(days, "%d.%m.%Y") == [text[:10] for text in stamps]
+    months = times_of(stamps, None, False).dates
+    assert texts(months, "%m.%d.%Y") == [text[:10] for text in stamps]
+
+
+def test_undecided_dates_of_a_panel():
+    assert "column date, row 2 (iloc 1)" in refusal(panel_of, UNDECIDED)
+    assert future(panel_of(UNDECIDED, dayfirst=True), 1)[0] == pd.Timestamp("2025-01-01")
+    frame = pd.DataFrame({"date": UNDECIDED, "a": 1.0})
+    for dayfirst, after in ((True, "2025-01-01"), (False, "2024-01-13")):
+        panel = read_panel(frame, trained={"dayfirst": dayfirst})
+        assert future(panel, 1)[0] == pd.Timestamp(after)
+        assert panel.notes()["dayfirst"] is dayfirst
+
+
+@pytest.mark.parametrize(
+    ("stamps", "problem"),
+    [
+        (["2024-01-01", "yesterday"], "row 2: 'yesterday' is not a date"),
+        (["2024-01-01", "2024-13-01"], "row 2: '2024-13-01' is not a date"),
+        (["13.02.2024", "02.13.2024"], "row 2: '02.13.2024' is not a date"),
+        (["20240131", "20241301"], "row 2: '20241301' is not a date"),
+        (["2024-01-01", None], "row 2: a missing timestamp"),
+        ([pd.NaT, DAYS[0]], "row 1: a missing timestamp"),
+        (["Jan-01", "Feb-01"], "row 1: 'Jan-01' is read as the year 1, which is not within 1600"),
+        (["2024-01-01", "1599-12-31"], "row 2: '1599-12-31' is read as the year 1599"),
+        (["2024-01-01", "2201-01-01"], "row 2: '2201-01-01' is read as the year 2201"),
+        ([pd.Timestamp("1500-01-01")], "read as the year 1500"),
+        (
+            [dt.datetime(2024, 1, 1), DAYS[1].tz_localize("UTC")],
+            "row 1: 2024-01-01 00:00:00 has no",
+        ),
+        ([1.5, 2.5], "row 1: 1.5 is no timestamp"),
+        ([True, False], "is no timestamp"),
+        ([1_704_067_200_000_000_000], "too large: convert them, for example by pandas.to_datetime"),
+    ],
+)
+def test_no_timestamps(stamps, problem):
+    assert problem in refusal(times_of, stamps)
+
+
+@pytest.mark.parametrize(
+    ("text", "first", "counts_steps"),
+    [
+        ("0 1 2 5", "1970-01-01 00:00:00", True),
+        ("-7 10 27", "1969-12-31 23:59:53", True),
+        ("1000 1001", "1970-01-01 00:16:40", True),
+        ("1990 1991", "1990-01-01", False),
+        ("201512 201601", "2015-12-01", False),
+        ("20200131 20200201", "2020-01-31", False),
+    ],
+)
+def test_whole_numbers(text, first, counts_steps):
+    """They count steps, unless they are years, months or days."""
+    times = times_of(text.split())
+    assert (times.dates[0], times.clock.counts_steps) == (pd.Timestamp(first), counts_steps)
+    if counts_steps:
+        assert times.clock.stamps(times.dates).tolist() == [int(word) for word in text.split()]
+
+
+@pytest.mark.parametrize(
+    "dates",
+    [
+        FRIDAYS,
+        FIFTEENTH,
+        WORKDAYS,
+        pd.date_range("2020-01-01", periods=50, freq="15min"),
+        pd.date_range("2019-01-31", periods=12, freq="ME"),
+        pd.date_range("2019-01-01", periods=12, freq="MS"),
+        pd.date_range("2020-01-06", periods=10, freq="B"),
+        pd.date_range("2020-01-01", periods=8, freq="h"),
+    ],
+)
+@pytest.mark.parametrize("gap", [None, 3])
+def test_continued(dates, gap):
+    """A missing row does not hide the calendar."""
+    known = dates[:-3] if gap is None else dates[:-3].delete(gap)
+    assert continued(known, step_ahead(known), 3).tolist() == dates[-3:].tolist()
+
+
+@pytest.mark.parametrize(
+    ("freq", "gap"), [("B", 27), ("B", 29), ("MS", 27), ("ME", 29), ("QE", 3), ("D", 3)]
+)
+def test_continued_after_a_gap_near_the_end(freq, gap):
+    """A missing row, also as the last step, does not turn months into 31 days."""
+    dates = pd.date_range("2020-01-01", periods=31, freq=freq).delete(gap)
+    after = pd.date_range(dates[-1], periods=2, freq=freq)[1]
+    assert continued(dates, step_ahead(dates), 2)[0] == after
+
+
+def test_a_series_that_changes_its_step():
+    hours = pd.date_range("2020-01-01", periods=2000, freq="h")
+    minutes = pd.date_range(hours[-1], periods=200, freq="15min")[1:]
+    assert step_ahead(hours.append(minutes)) == pd.Timedelta("15min")
+    assert usual_step(hours.append(minutes)) == pd.Timedelta("1h")
+
+
+@pytest.mark.parametrize(
+    "freq", ["ME", "MS", "B", "YS", "QE", "BME", "BQE", "W", "15min", "h", "2D"]
+)
+def test_irregular_steps(freq):
+    dates = pd.date_range("2000-01-03", periods=100, freq=freq)
+    for found, wrong in ((dates, []), (dates.insert(40, dates[40]), []), (dates.delete(40), [39])):
+        assert np.flatnonzero(irregular_under(found, usual_step(found))).tolist() == wrong
+
+
+@pytest.mark.parametrize("freq", ["h", "15min", "D", "B", "W-WED", "MS", "ME", "QE", "YE", "2D"])
+def test_insert_missing_rows(freq):
+    dates = pd.date_range("2020-01-01", periods=40, freq=freq)
+    known = dates.delete([13, 14, 25])
+    found, rows = insert_missing_rows(known, usual_step(known))
+    assert found.equals(dates)
+    assert np.flatnonzero(rows < 0).tolist() == [13, 14, 25]
+    assert rows[rows >= 0].tolist() == list(range(37))
+
+
+IRREGULAR = [
+    (DAYS.delete([12]).insert(12, pd.Timestamp("2024-01-13 07:00")), 12),  # off the grid
+    (pd.DatetimeIndex(np.cumsum(np.arange(1, 31)) * 86400 * 10**9), 2),
+    (DAYS.append(pd.DatetimeIndex(["2104-02-01"])), 20),  # a slip of the pen
+    (DAYS[[0, 1, 2, 4, 5, 7, 10, 14, 16, 19]], 3),  # most steps are no single day
+]
+
+
+@pytest.mark.parametrize(("dates", "row"), IRREGULAR)
+def test_rows_that_can_not_be_inserted(dates, row):
+    with pytest.raises(IrregularError) as caught:
+        insert_missing_rows(dates, usual_step(dates))
+    assert caught.value.row == row
+
+
+@pytest.mark.parametrize(
+    ("freq", "counts_steps", "expected"),
+    [("M", False, "freq='M' is no frequency of pandas"), (7, False, "freq=7"),
+     ("-1D", False, "freq='-1D'"), ("h", True, "whole numbers: give one"), (0, True, "freq=0"),
+     ("1.5", True, "freq='1.5'")],
+)  # fmt: skip
+def test_no_step(freq, counts_steps, expected):
+    assert expected in refusal(given_step, freq, counts_steps)
+
+
+@pytest.mark.parametrize(
+    ("first", "freq", "season", "mark"),
+    [("2020-01-01", "15min", 96, "t"), ("2020-01-01", "h", 24, "h"), ("2020-01-01", "D", 7, "d"),
+     ("2020-01-01", "B", 5, "b"), ("2020-01-01", "W", 52, "w"), ("2020-01-01", "MS", 12, "m"),
+     ("2020-01-01", "QE", 4, "q"), ("2020-01-01", "YS", 1, "y"), (100, 1, 0, "h")],
+)  # fmt: skip
+def test_seasons_and_marks(first, freq, season, mark):
+    """Of whole numbers they are unknown."""
+    whole = isinstance(first, int)
+    panel = panel_of(range(100, 140) if whole else pd.date_range(first, periods=40, freq=freq))
+    dates, clock = panel.tables[0].dates, panel.clock
+    assert (season_length(dates, clock), panel.season_length) == (season, season)
+    assert mark_frequency(None, dates, clock) == mark
+    assert mark_frequency("5min", dates, clock) == "5min"
+
+
+def test_most_common_step():
+    assert most_common_step(DAYS.delete([3])) == pd.Timedelta("1D")

@@ -1,0 +1,222 @@
+"""CSV and Parquet files are read in all their spellings, or refused with one line."""
+
+import gzip
+import zipfile
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from data_provider.files import TIME_NAMES, read_file, time_name
+from tests.data_provider import DAYS, refusal, written
+
+GOOD = "date,a,b\n2020-01-01,1,2\n2020-01-02,3,4\n2020-01-03,5,6\n"
+SEMICOLONS = GOOD.replace(",", ";")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        GOOD,
+        "\ufeff" + GOOD,
+        GOOD.replace("\n", "\r\n"),
+        "\ufeff" + SEMICOLONS.replace("\n", "\r\n"),
+        GOOD.replace(",", "\t"),
+        SEMICOLONS.replace(";1;", ";1,0;").replace(";3;", ';"3,00";'),
+        "sep=;\n" + SEMICOLONS,
+        "\ufeffsep=;\r\n" + SEMICOLONS.replace("\n", "\r\n").replace(";1;", ";1,0;"),
+        "sep=\t\n" + GOOD.replace(",", "\t"),
+        GOOD.replace("date,a,b", "date, a , b"),
+        "a,date,b\n1,2020-01-01,2\n3,2020-01-02,4\n5,2020-01-03,6\n",
+        "\n" + GOOD.replace("\n", "\n\n"),
+    ],
+)
+def test_spellings(tmp_path, text):
+    frame = read_file(written(tmp_path, text))
+    assert frame["date"].tolist() == ["2020-01-01", "2020-01-02", "2020-01-03"]
+    np.testing.assert_array_equal(frame[["a", "b"]], [[1, 2], [3, 4], [5, 6]])
+
+
+@pytest.mark.parametrize("name", ["NA", "null", "None", "nan", "n/a", "-1.#IND"])
+def test_names_that_pandas_takes_for_missing(tmp_path, name):
+    frame = read_file(written(tmp_path, f"date,{name},b\n2020-01-01,1,2\n"))
+    assert list(frame.columns) == ["date", name, "b"]
+
+
+def test_cells_of_text_columns_are_read_letter_by_letter(tmp_path):
+    path = written(tmp_path, "date,id,a\n001,001,1\n002,NA,NA\n003, 1 ,3\n004,,4\n")
+    frame = read_file(path, ("id",))
+    assert frame["id"].tolist()[:3] == ["001", "NA", " 1 "]
+    assert frame["date"].tolist() == ["001", "002", "003", "004"]
+    assert frame.isna().sum().to_dict() == {"date": 0, "id": 1, "a": 1}
+
+
+@pytest.mark.parametrize("name", TIME_NAMES)
+def test_names_of_the_time_column(name):
+    assert time_name(["a", f" {name.upper()} ", "b"]) == f" {name.upper()} "
+    assert time_name([name, "date"]) == "date"
+
+
+def test_a_column_named_date_is_the_time_column():
+    assert time_name(["ds", "DATE", "date"]) == "date"
+    assert time_name(["a", "b", 3]) is None
+
+
+@pytest.mark.parametrize("sep", [",", ";", "\t"])
+def test_delimiter_by_the_name_of_the_time_column(tmp_path, sep):
+    frame = read_file(written(tmp_path, pd.DataFrame({"a,b;c\td": [1], "ds": "2020"}), sep=sep))
+    assert list(frame.columns) == ["a,b;c\td", "ds"]
+
+
+@pytest.mark.parametrize(
+    ("cells", "options", "expected"),
+    [
+        # evidence in the file
+        (["-1,5", "3,25e1"], {}, [-1.5, 32.5]),
+        (["1.000,5", "2"], {}, [1000.5, 2]),
+        (["1.000,5", "2.000"], {}, [1000.5, 2000]),
+        (["1,000.5", "2,000"], {}, [1000.5, 2000]),
+        (["1.5", "1.012"], {}, [1.5, 1.012]),
+        (["1,5", "1,012"], {}, [1.5, 1.012]),
+        (["0.012", "1.012"], {}, [0.012, 1.012]),
+        (["1", "2"], {}, [1, 2]),
+        # said by the user
+        (["1.012"], {"decimal": "."}, [1.012]),
+        (["1.012"], {"thousands": "."}, [1012]),
+        (["1,500"], {"decimal": ","}, [1.5]),
+        (["1,500"], {"thousands": ","}, [1500]),
+        (["1.012", "2,5"], {"thousands": "."}, [1012, 2.5]),
+        (["1.234.567"], {"thousands": "."}, [1234567]),
+    ],
+)
+def test_decimals_and_thousands(tmp_path, cells, options, expected):
+    rows = "".join(f"{day:%Y-%m-%d};{cell}\n" for day, cell in zip(DAYS, cells, strict=False))
+    frame = read_file(written(tmp_path, "date;a\n" + rows), **options)
+    np.testing.assert_array_equal(frame["a"].astype(float), expected)
+
+
+def test_thousands_in_a_file_with_commas(tmp_path):
+    path = written(tmp_path, 'date,a\n2020-01-01,"1,500"\n2020-01-02,"1,234.5"\n')
+    assert read_file(path, thousands=",")["a"].tolist() == [1500, 1234.5]
+
+
+@pytest.mark.parametrize(
+    ("cells", "options", "row", "problem"),
+    [
+        (["7", "1.012"], {}, 2, "'1.012' may have decimals or thousands"),
+        (["7", "1,500"], {}, 2, "'1,500' may have decimals or thousands"),
+        (["7", "1.234.567"], {}, 2, "'1.234.567' may have decimals or thousands"),
+        (["2,5", "1.012"], {}, 2, "'1.012' is not a number with a decimal comma"),
+        (["2,5", "3,5", "1.5", "4,5"], {}, 3, "'1.5' is not a number with a decimal comma"),
+        (["2.5", "3.5", "4.5", "1,5"], {}, 4, "'1,5' is not a number with a decimal point"),
+        (["2.5", "1,500"], {}, 2, "'1,500' is not a number with a decimal point"),
+        (["1.000,5", "2,000.5", "1,5"], {}, 2, "'2,000.5' is not a number with a decimal comma"),
+        (["1.5"], {"decimal": ","}, 1, "'1.5' is not a number with a decimal comma"),
+    ],
+)
+def test_ambiguous_numbers_are_refused(tmp_path, cells, options, row, problem):
+    """And never read as thousand times as much."""
+    text = "sep=;\nb;date;a\n" + "".join(f"1;{i};{cell}\n" for i, cell in enumerate(cells))
+    message = refusal(read_file, path := written(tmp_path, text), **options)
+    assert message.startswith(f"{path}: column a, row {row} (line {row + 2}): {problem}")
+
+
+def test_the_layout_is_reported(tmp_path, capsys):
+    read_file(written(tmp_path, 'date;"a,x"\n01.01.2020;-1,5\n'))
+    assert capsys.readouterr().out.endswith(
+        ": columns are separated by semicolons, numbers with decimal commas\n"
+    )
+    read_file(written(tmp_path, GOOD))
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", ["empty"]),
+        ("date,a\n", ["no rows"]),
+        (GOOD.replace("3,4", "3,4,9,9"), ["not a CSV table"]),
+        (GOOD.replace(",2\n", ",2,7\n").replace(",4", ",4,7").replace(",6", ",6,7"), ["header"]),
+        (GOOD.replace("a,b", "a, a"), ["2 columns are named a"]),
+        (GOOD.replace("date", ",date").replace("\n2", "\n0,2"), ["column 1 has no name"]),
+        (GOOD.replace("date", ""), ["column 1 has no name: name it (date, if it has the"]),
+        (GOOD.replace(",", "|"), ["separated by '|'", "commas"]),
+        (GOOD.replace("a", "a\0"), ["not a text file"]),
+        ("date,größe\n2020-01-01,1\n".encode("latin-1"), ["not in UTF-8: save it as UTF-8"]),
+        (
+            ("date,a\n" + "2020-01-01,1\n" * 9000 + "Köln,1\n").encode("latin-1"),
+            ["not in UTF-8: save it as UTF-8"],
+        ),
+        (GOOD.encode("utf-16"), ["UTF-16", "UTF-8"]),
+    ],
+)
+def test_no_table(tmp_path, text, expected):
+    message = refusal(read_file, path := written(tmp_path, text))
+    for part in [str(path), *expected]:
+        assert part in message
+
+
+def test_no_file(tmp_path):
+    assert "no such file" in refusal(read_file, tmp_path / "none.csv")
+
+
+def other_format(folder, suffix: str):
+    """A file of another format, as far as a reader may look."""
+    path = folder / f"x{suffix}"
+    if suffix == ".parquet":
+        pd.DataFrame({"date": DAYS, "a": 1.0}).to_parquet(path)
+    elif suffix == ".gz":
+        path.write_bytes(gzip.compress(GOOD.encode()))
+    elif suffix == ".xls":
+        path.write_bytes(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1")
+    else:
+        members = {".zip": "x.csv", ".xlsx": "xl/workbook.xml", ".ods": "content.xml"}
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr(members.get(suffix, "x"), GOOD)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("suffix", "name", "expected"),
+    [
+        (".xlsx", "x.xlsx", "a .xlsx file, not a CSV: save the sheet as CSV (UTF-8) there"),
+        (".xlsx", "x.csv", "a .xlsx file, not a CSV: save the sheet"),
+        (".xls", "x.csv", "a .xls file, not a CSV: save the sheet"),
+        (".ods", "x.ods", "a .ods file, not a CSV: save the sheet"),
+        (".zip", "x.csv", "a .zip file, not a CSV: unpack it"),
+        (".gz", "x.csv.gz", "a .gz file, not a CSV: unpack it"),
+        (".gz", "x.csv", "a .gz file, not a CSV: unpack it"),
+        (".feather", "x.feather", "a .feather file, not a CSV: save it as CSV or Parquet"),
+        (".parquet", "x.csv", "a .parquet file, not a CSV: rename it to x.parquet"),
+    ],
+)
+def test_other_formats(tmp_path, suffix, name, expected):
+    """The advice needs nothing that is not installed."""
+    path = other_format(tmp_path, suffix).rename(tmp_path / name)
+    message = refusal(read_file, path)
+    assert expected in message
+    assert "pandas" not in message
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".pq", ".PARQUET"])
+def test_parquet(tmp_path, suffix):
+    frame = pd.DataFrame({"date": DAYS, "id": "01", "a": range(20), "b": [None, *[1.5] * 19]})
+    frame.to_parquet(tmp_path / f"x{suffix}", row_group_size=7)
+    pd.testing.assert_frame_equal(read_file(tmp_path / f"x{suffix}"), frame)
+
+
+@pytest.mark.parametrize("name", ["when", None])
+def test_index_of_parquet(tmp_path, name):
+    frame = pd.DataFrame({"a": [1.0, 2.0]}, index=pd.DatetimeIndex(DAYS[1:3], name=name))
+    frame.to_parquet(tmp_path / "x.parquet")
+    found = read_file(tmp_path / "x.parquet")
+    assert found[name or "date"].tolist() == DAYS[1:3].tolist()
+    assert found.index.tolist() == [0, 1]
+    found[1:].to_parquet(tmp_path / "x.parquet")
+    assert list(read_file(tmp_path / "x.parquet").columns) == [name or "date", "a"]
+
+
+def test_parquet_refused(tmp_path):
+    assert "not a Parquet file" in refusal(read_file, written(tmp_path, GOOD, "x.parquet"))
+    pd.DataFrame({"date": []}).to_parquet(tmp_path / "x.pq")
+    assert refusal(read_file, tmp_path / "x.pq").endswith("x.pq: no rows")

@@ -1,0 +1,516 @@
+"""Files and frames, long and wide, become panels, or are refused with one line."""
+
+import datetime as dt
+from decimal import Decimal
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from data_provider.panel import Reading, read_panel
+from tests.data_provider import DAYS, future, long, refusal, written
+
+GOOD = long({"a": DAYS, "b": DAYS})
+TEXT = "date,a,b\n2020-01-01,1,2\n2020-01-02,3,4\n2020-01-03,5,6\n"
+LONG = "unique_id,ds,y\na,2020-01-01,1\n"
+
+
+def refused(source, **reading) -> str:
+    return refusal(read_panel, source, Reading(**reading))
+
+
+def spoilt(column: str, row: int, value: object) -> pd.DataFrame:
+    frame = GOOD.copy()
+    frame[column] = frame[column].astype(object)
+    frame.loc[row, column] = value
+    return frame
+
+
+def wide(**columns) -> pd.DataFrame:
+    return pd.DataFrame({"date": DAYS, "a": 1.0, "b": 2.0}).assign(**columns)
+
+
+# Wide tables
+
+
+@pytest.mark.parametrize("kind", ["csv", "semicolons", "parquet", "frame"])
+def test_a_table_is_the_same_from_any_source(tmp_path, kind):
+    source = wide(a=np.arange(20.0), b=np.sin(np.arange(20)))
+    expected = source.copy()
+    if kind == "parquet":
+        source.to_parquet(tmp_path / "x.parquet")
+        source = tmp_path / "x.parquet"
+    elif kind != "frame":
+        layout = {"sep": ";", "decimal": ","} if kind == "semicolons" else {}
+        source = str(written(tmp_path, source, **layout))
+    panel = read_panel(source)
+    assert (panel.mode, panel.names, panel.columns) == ("channels", ["a", "b"], ["a", "b"])
+    assert (panel.long, panel.filled, panel.reading.time_col) == (False, 0, "date")
+    assert panel.tables[0].dates.tolist() == DAYS.tolist()
+    np.testing.assert_array_equal(panel.tables[0].values, expected[["a", "b"]])
+    if kind == "frame":
+        pd.testing.assert_frame_equal(source, expected)
+
+
+def test_columns_of_a_frame_of_any_kind():
+    frame = wide(b=[Decimal("1.5")] * 20, a=pd.array([1] * 20, dtype="Int64")).rename(
+        columns={"date": "when", "b": 3}
+    )
+    panel = read_panel(frame, Reading(time_col="when"))
+    assert (panel.names, panel.columns) == (["a", 3], ["a", "3"])
+    assert panel.tables[0].values[3].tolist() == [1, 1.5]
+    assert panel.only([3, "a"]).tables[0].values[3].tolist() == [1.5, 1]
+
+
+@pytest.mark.parametrize("name", ["date", "ds", "timestamp", "Date", "TIME"])
+def test_names_of_the_time_column(tmp_path, name):
+    path = written(tmp_path, TEXT.replace("date", name))
+    panel = read_panel(path)
+    assert (panel.names, panel.reading.time_col) == (["a", "b"], name)
+    other = written(tmp_path, TEXT.replace("date", "when"))
+    assert "no column is named like timestamps (date); the columns are when, a, b" in refused(other)
+    assert read_panel(other, Reading(time_col="when")).names == ["a", "b"]
+    assert "no column day; the columns are when" in refused(other, time_col="day")
+
+
+@pytest.mark.parametrize("number", ["18446744073709551615", "-99999999999999999999"])
+def test_whole_numbers_beyond_64_bits(tmp_path, number):
+    path = written(tmp_path, f"date,a\n2020-01-01,{number}\n2020-01-02,-1\n")
+    assert read_panel(path).tables[0].values[:, 0].tolist() == [float(number), -1]
+
+
+@pytest.mark.parametrize("long_one", [True, False])
+def test_unsorted_rows_are_sorted(tmp_path, capsys, long_one):
+    frame = GOOD if long_one else wide(a=np.arange(20), b=np.arange(20))
+    panel = read_panel(written(tmp_path, frame.sample(frac=1, random_state=0)))
+    np.testing.assert_array_equal(panel.tables[0].values[:, 0], np.arange(20))
+    assert panel.tables[0].dates.tolist() == DAYS.tolist()
+    captured = capsys.readouterr()
+    assert captured.out.endswith("rows are not in the order of time: sorted\n")
+    assert (captured.out.count("\n"), captured.err) == (1, "")
+
+
+# Repeated timestamps
+
+
+@pytest.mark.parametrize("in_file", [True, False])
+@pytest.mark.parametrize("long_one", [True, False])
+def test_repeated_timestamps(tmp_path, capsys, in_file, long_one):
+    """Refused, with both rows; one of them is kept if asked to."""
+    rows = [*DAYS[:3], DAYS[1], *DAYS[3:]]
+    frame = pd.DataFrame({"ds": rows, "y": np.arange(21) + 0.5})
+    row, series = 4, ""
+    if long_one:
+        frame = pd.concat([long({"z": DAYS}), frame.assign(unique_id="s")])
+        row, series = 24, "series s"
+    source = written(tmp_path, frame) if in_file else frame
+    message = refused(source)
+    places = [
+        f"row {n} (line {n + 1})" if in_file else f"row {n} (iloc {n - 1})" for n in (row, row - 2)
+    ]
+    for part in (
+        series,
+        f"column ds, {places[0]}: 2024-01-02 stands in {places[1]} already",
+        "duplicates",
+    ):
+        assert part in message
+    for keep, value in (("first", 1.5), ("last", 3.5)):
+        capsys.readouterr()
+        panel = read_panel(source, Reading(duplicates=keep))
+        assert panel.tables[0].dates.tolist() == DAYS.tolist()
+        assert panel.tables[0].values[:3, -1].tolist() == [0.5, value, 2.5]
+        assert "rows that repeat a timestamp left out: 1" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("kind", [float, int])
+def test_clocks_that_are_set_back(tmp_path, kind):
+    """A few repeated dates are no sign of a long table, though whole numbers tell them apart."""
+    hours = pd.date_range("2024-10-20", periods=300, freq="h").insert(170, "2024-10-27")
+    frame = pd.DataFrame({"date": hours.sort_values(), "a": (np.arange(301) % 7).astype(kind)})
+    path = written(tmp_path, frame)
+    assert "row 170 (line 171): 2024-10-27 stands in row 169 (line 170) already" in refused(path)
+    assert len(read_panel(path, Reading(duplicates="last")).tables[0].dates) == 300
+    both = Reading(duplicates="first", fill_missing="linear")
+    assert len(read_panel(written(tmp_path, frame.drop(index=20)), both).tables[0].dates) == 300
+
+
+def test_the_published_weather_set(real_data, tmp_path, capsys):
+    """Both rows of its repeated date are kept; of any other file, none is."""
+    path = real_data / "weather" / "weather.csv"
+    if not path.is_file():
+        pytest.skip(f"no {path}")
+    assert len(read_panel(path).tables[0].dates) == 52_696
+    assert "row 19045 (line 19046): both rows are kept" in capsys.readouterr().out
+    head = path.read_bytes().splitlines(keepends=True)[:19_050]
+    assert "stands in row 19044 (line 19045) already" in refused(written(tmp_path, b"".join(head)))
+
+
+# Missing rows and values
+
+
+def test_missing_rows_are_warned_about(tmp_path, capsys):
+    """They are treated as evenly spaced, and inserted if asked to."""
+    hours = pd.date_range("2020-01-01", periods=30, freq="h").delete([10, 20])
+    path = written(tmp_path, pd.DataFrame({"date": hours, "a": np.arange(28.0)}))
+    assert len(read_panel(path).tables[0].values) == 28
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.count("\n") == 1
+    for part in (
+        f"warning: {path}: ",
+        "row 11 (line 12): irregular timestamps: 2020-01-01 09:00:00 is followed by 2020-01-01 11",
+        "the usual step is h (1 more such rows); rows are treated as evenly spaced; --fill_missing",
+    ):
+        assert part in captured.err
+    panel = read_panel(path, Reading(fill_missing="linear"))
+    assert panel.tables[0].values[9:12, 0].tolist() == [9, 9.5, 10]
+    assert (len(panel.tables[0].dates), panel.filled) == (30, 2)
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    for part in ("timestamps are missing: 2, the first after row 10 (line 11)", "usual step h"):
+        assert part in captured.out
+
+
+def test_missing_rows_of_whole_numbers(tmp_path):
+    path = written(tmp_path, "date,a\n0,0\n30,1\n60,2\n120,4\n150,5\n180,6\n")
+    panel = read_panel(path, Reading(fill_missing="linear"))
+    assert panel.clock.stamps(panel.tables[0].dates).tolist() == list(range(0, 181, 30))
+    assert panel.tables[0].values[:, 0].tolist() == list(range(7))
+    assert future(panel, 1).tolist() == [210]
+
+
+def test_irregular_timestamps_can_not_be_filled(capsys):
+    stamps = [*DAYS[:12], pd.Timestamp("2024-01-13 07:00"), *DAYS[13:]]
+    assert len(read_panel(wide(date=stamps)).tables[0].values) == 20
+    assert "irregular timestamps" in capsys.readouterr().err
+    message = refused(wide(date=stamps), fill_missing="ffill")
+    for part in ("row 13 (iloc 12): 2024-01-13 07:00:00", "can't be made evenly spaced"):
+        assert part in message
+
+
+GAPS = "date,a,b,c\n2020-01-01,1,1,1\n2020-01-02,2,1,inf\n2020-01-03,NaN,1,-inf\n" + (
+    "2020-01-04,nan,1,4\n2020-01-05,5,1,\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("fill", "a", "c"),
+    [("linear", [1, 2, 3, 4, 5], [1, 2, 3, 4, 4]), ("ffill", [1, 2, 2, 2, 5], [1, 1, 1, 4, 4])],
+)
+def test_filled(tmp_path, capsys, fill, a, c):
+    panel = read_panel(written(tmp_path, GAPS), Reading(fill_missing=fill))
+    np.testing.assert_allclose(panel.tables[0].values, np.stack([a, [1] * 5, c], axis=1))
+    assert panel.filled == 5
+    output = capsys.readouterr().out
+    assert output.count("\n") == 1
+    for part in ("filled: 5", "a 2, the first in row 3 (line 4)", "c 3, the first in row 2", fill):
+        assert part in output
+    assert "b " not in output.partition("(a")[2].partition(")")[0]
+
+
+def test_nothing_to_fill_reports_nothing(tmp_path, capsys):
+    assert read_panel(written(tmp_path, TEXT), Reading(fill_missing="linear")).filled == 0
+    assert capsys.readouterr() == ("", "")
+
+
+def test_late_columns_of_a_wide_table(tmp_path, capsys):
+    """Nothing before a first value is filled: rows before the latest start are left out."""
+    frame = wide(c=np.arange(20.0))
+    frame.loc[:9, "b"] = np.nan
+    frame.loc[:4, "c"] = np.nan
+    frame.loc[15:, "a"] = np.nan
+    path = written(tmp_path, frame)
+    message = refused(path.with_name("x.csv"))
+    assert "column a, row 16 (line 17): a missing value (4 more in the column)" in message
+    message = refused(frame[["date", "b"]])
+    for part in (
+        "column b, row 1 (iloc 0): a missing value",
+        "it starts at 2024-01-11; fill_missing=",
+    ):
+        assert part in message
+    panel = read_panel(path, Reading(fill_missing="linear"))
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "left out" in line]
+    assert "column b starts at 2024-01-11" in line
+    assert "10" in line
+    assert panel.tables[0].dates.tolist() == DAYS[10:].tolist()
+    assert panel.filled == 5  # the end is filled
+    assert panel.tables[0].values[:, 2].tolist() == list(range(10, 20))
+    pooled = read_panel(path, Reading(fill_missing="linear", panel="pooled"))
+    assert [len(table.dates) for table in pooled.tables] == [20, 10, 15]
+
+
+def test_late_series_of_a_long_table(capsys):
+    """Each starts at its first value, and is pooled where calendars then differ."""
+    frame = GOOD.copy()
+    frame.loc[(frame["unique_id"] == "b") & (frame["ds"] < DAYS[4]), "y"] = np.nan
+    message = refused(frame)
+    assert "series b, column y, row 21 (iloc 20): a missing value (3 more in the series)" in message
+    assert "it starts at 2024-01-05" in message
+    panel = read_panel(frame, Reading(fill_missing="linear"))
+    assert "pooled, each series by itself, since series a has 20" in capsys.readouterr().out
+    assert (panel.mode, [len(table.dates) for table in panel.tables]) == ("pooled", [20, 16])
+    assert panel.filled == 0
+    assert "panel='pooled'" in refused(frame, fill_missing="linear", panel="channels")
+    both = read_panel(frame[~frame["ds"].isin(DAYS[:6])], Reading(fill_missing="linear"))
+    assert both.mode == "channels"
+
+
+# Long tables
+
+
+@pytest.mark.parametrize("columns", [("unique_id", "ds", "y"), ("shop", "day", "sales")])
+def test_long_files(tmp_path, capsys, columns):
+    """Ids are text as given; a line names columns that are not used."""
+    id_col, time_col, target_col = columns
+    frame = long({"001": DAYS, "01": DAYS, "NA": DAYS, "1.0": DAYS}).assign(price=1.0, note="x")
+    frame = frame[["price", "unique_id", "ds", "y", "note"]]
+    frame = frame.set_axis(["price", *columns, "note"], axis=1)
+    reading = Reading() if id_col == "unique_id" else Reading(id_col=id_col, target_col=target_col)
+    panel = read_panel(written(tmp_path, frame), reading)
+    assert (panel.long, panel.mode) == (True, "channels")
+    assert panel.names == panel.columns == ["001", "01", "NA", "1.0"]
+    assert panel.reading.time_col == time_col
+    np.testing.assert_array_equal(panel.tables[0].values, np.arange(20)[:, None].repeat(4, 1))
+    assert capsys.readouterr().out.endswith("columns that are not used: price, note\n")
+
+
+def test_ids_of_any_type():
+    ids = [(1, "x"), "b", 3, 2.5, dt.date(2020, 1, 1)]
+    panel = read_panel(long(dict.fromkeys(ids, DAYS)))
+    assert panel.names == panel.tables[0].ids == ids
+    assert panel.columns == [str(name) for name in ids]
+    categories = GOOD.assign(unique_id=pd.Categorical(GOOD["unique_id"], ["c", "b", "a"]))
+    assert read_panel(categories).names == ["a", "b"]
+    assert read_panel(long({1: DAYS, "1": DAYS})).columns == ["1", "'1'"]
+
+
+def test_pooled_or_channels(capsys):
+    frame = long({"b": DAYS, "a": DAYS[5:], "c": DAYS[:9]}).sample(frac=1, random_state=3)
+    panel = read_panel(frame)
+    assert "pooled, each series by itself, since series" in capsys.readouterr().out
+    order = list(dict.fromkeys(frame["unique_id"]))
+    assert (panel.mode, panel.names, [t.ids for t in panel.tables]) == (
+        "pooled",
+        order,
+        [[name] for name in order],
+    )
+    lengths = {"a": 15, "b": 20, "c": 9}
+    for name, table in zip(order, panel.tables, strict=True):
+        assert table.values[:, 0].tolist() == list(range(lengths[name]))
+    assert future(panel, 2, order.index("c")).tolist() == DAYS[9:11].tolist()
+    assert panel.only(["c", "a"]).names == [name for name in order if name != "b"]
+    message = refused(frame, panel="channels")
+    for part in (f"series {order[0]} has", "panel='pooled'", "cut", "2024-01-06 to 2024-01-20"):
+        assert part in message
+    assert [table.ids for table in read_panel(GOOD, Reading(panel="pooled")).tables] == [
+        ["a"],
+        ["b"],
+    ]
+    hours = pd.date_range("2024-01-01", periods=30, freq="h")
+    panel = read_panel(long({"hourly": hours, "daily": DAYS}))
+    assert [str(future(panel, 1, i)[0]) for i in (0, 1)] == [
+        "2024-01-02 06:00:00",
+        "2024-01-21 00:00:00",
+    ]
+
+
+def test_series_of_one_timestamp():
+    """It takes the step of others."""
+    panel = read_panel(long({"a": DAYS[:1], "b": DAYS}))
+    assert future(panel, 1)[0] == DAYS[1]
+    alone = long({"a": DAYS[:1]})
+    assert "freq=" in refusal(future, read_panel(alone), 1)
+    assert future(read_panel(alone, Reading(freq="MS")), 1)[0] == pd.Timestamp("2024-02-01")
+
+
+def test_thousands_of_series():
+    starts = np.datetime64("2024-01-01T00") + np.arange(2000)
+    stamps = (starts[:, None] + np.arange(20)).ravel()
+    frame = pd.DataFrame({"unique_id": np.arange(2000).repeat(20), "ds": stamps})
+    panel = read_panel(
+        frame.assign(y=np.tile(np.arange(20.0), 2000)).sample(frac=1, random_state=0)
+    )
+    assert len(panel.tables) == 2000
+    assert all((table.values[:, 0] == np.arange(20)).all() for table in panel.tables)
+
+
+def stacked(ids, dates=DAYS) -> pd.DataFrame:
+    return long(dict.fromkeys(ids, dates)).set_axis(["date", "y", "id"], axis=1)[
+        ["id", "date", "y"]
+    ]
+
+
+@pytest.mark.parametrize("ids", [(1, 2), (7, 1, 3), ("a", "b"), ("NA", "b"), (10**12, 10**12 + 1)])
+@pytest.mark.parametrize("order", ["by id", "by date", "shuffled"])
+def test_a_long_table_whose_id_is_not_named(tmp_path, ids, order):
+    """Refused, and the remedy in its message reads it."""
+    frame = stacked(ids)
+    if order == "by date":
+        frame = frame.sort_values("date", kind="stable")
+    elif order == "shuffled":
+        frame = frame.sample(frac=1, random_state=0)
+    path = written(tmp_path, frame)
+    for more in ({}, {"fill_missing": "linear"}, {"duplicates": "first"}):
+        message = refused(path, **more)
+        assert "long table" in message
+        assert "give --id_col id and --target_col y" in message
+    assert "give id_col='id' and target_col='y'" in refused(frame)
+    panel = read_panel(path, Reading(id_col="id"))
+    assert sorted(panel.names) == sorted(map(str, ids))
+    np.testing.assert_array_equal(panel.tables[0].values[:, 0], np.arange(20))
+
+
+@pytest.mark.parametrize(
+    ("frame", "names"),
+    [
+        # no date twice, but they go back
+        (pd.concat([stacked([1], DAYS + pd.Timedelta("1h")), stacked([2], DAYS[:15])]), ["id"]),
+        (pd.concat([stacked("a", DAYS[:14]), stacked("b", DAYS[10:])]), ["id"]),
+        (pd.concat([stacked([1, 2]).assign(shop=shop) for shop in (1, 2)]), ["id", "shop", "join"]),
+    ],
+)
+def test_long_tables_of_other_shapes(tmp_path, frame, names):
+    for source in (written(tmp_path, frame, sep=";"), frame):
+        message = refused(source)
+        for part in ("long table", "id_col", *names):
+            assert part in message
+
+
+def test_an_unsorted_wide_table_of_whole_numbers_is_no_long_table(tmp_path):
+    path = written(tmp_path, wide(date=DAYS[::-1], a=np.arange(20) % 2))
+    assert read_panel(path).names == ["a", "b"]
+
+
+# What is refused
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("date\n2020-01-01\n", ["no column besides date"]),
+        (TEXT.replace(",4", ",four"), ["column b, row 2 (line 3): 'four' is not a number"]),
+        (TEXT.replace(",4", ',"4,5"'), ["column b, row 2 (line 3): '4,5' is not a number"]),
+        (TEXT.replace(",4", ',"1,500"'), ["'1,500' is not a number; give --thousands ,"]),
+        (TEXT.replace(",2\n", ",True\n").replace(",4", ",9"), ["column b, row 1 (line 2): 'True'"]),
+        (
+            TEXT.replace(",2\n", ",True\n").replace(",4", ",False").replace(",6", ",True"),
+            ["column b, row 1", "'True'", "df['b'].astype(int)"],
+        ),
+        (TEXT.replace("3,4", "3,"), ["column b, row 2", "missing value", "--fill_missing linear"]),
+        (TEXT.replace("3,4", "3,").replace("5,6", "5,"), ["row 2", "1 more in the column"]),
+        (TEXT.replace("5,6", "inf,6"), ["column a, row 3", "infinite"]),
+        (TEXT.replace("3,4", "3,4e40"), ["column b, row 2", "too large"]),
+        (TEXT.replace("2020-01-02", "yesterday"), ["column date, row 2 (line 3): 'yesterday' is"]),
+        (TEXT.replace("2020-01-02", ""), ["column date, row 2 (line 3): a missing timestamp"]),
+        (TEXT.replace("2020-01-02", "\n2020-01-02").replace(",4", ",x"), ["row 2 (line 4)"]),
+        (LONG + ",2020-01-02,1\n", ["column unique_id, row 2", "missing id"]),
+        (LONG + "a,soon,1\n", ["series a, column ds, row 2 (line 3): 'soon'"]),
+        (LONG + "b,2020-01-01,x\n", ["series b, column y, row 2 (line 3): 'x'"]),
+    ],
+)
+def test_files_refused(tmp_path, text, expected):
+    message = refused(path := written(tmp_path, text))
+    for part in [str(path), *expected]:
+        assert part in message
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (TEXT.replace(",2\n", ",\n").replace(",4", ",inf").replace(",6", ","), "column b: not a"),
+        (TEXT.replace("3,4", ",4e40"), "too large"),
+        (TEXT.replace(",4", ",four"), "'four' is not a number"),
+        (TEXT.replace("2020-01-02", ""), "a missing timestamp"),
+    ],
+)
+def test_what_can_not_be_filled(tmp_path, text, expected):
+    assert expected in refused(written(tmp_path, text), fill_missing="linear")
+
+
+def test_rows_of_parquet_have_no_line(tmp_path):
+    wide(b=[2.0] * 19 + [np.nan]).to_parquet(tmp_path / "x.parquet")
+    assert "column b, row 20: a missing value" in refused(tmp_path / "x.parquet")
+
+
+@pytest.mark.parametrize(
+    ("frame", "options", "expected"),
+    [
+        (GOOD.drop(columns="y"), {}, ["no column y", "unique_id", "target_col="]),
+        (GOOD, {"id_col": "shop"}, ["no column shop", "unique_id", "id_col="]),
+        (GOOD.set_index("ds"), {}, ["time_col", "reset_index"]),
+        (GOOD.iloc[:0], {}, ["no rows"]),
+        (GOOD.assign(y="x"), {}, ["series a, column y, row 1 (iloc 0): 'x' is not a number"]),
+        (
+            GOOD.assign(y=["1"] * 5 + ["x"] + ["1"] * (len(GOOD) - 6)),
+            {},
+            ["row 6 (iloc 5)", "'x' is not a number"],
+        ),
+        (GOOD.assign(y="1.5"), {}, ["series a, column y", "to_numeric"]),
+        (GOOD.assign(y=True), {}, ["series a, column y", "astype(int)"]),
+        (GOOD.assign(y=GOOD["ds"]), {}, ["series a, column y", "not a number"]),
+        (
+            spoilt("y", 25, np.nan),
+            {},
+            ["series b, column y, row 26 (iloc 25)", "missing", "fill_missing='linear' or 'ffill'"],
+        ),
+        (spoilt("y", 25, -np.inf), {}, ["series b, column y", "infinite"]),
+        (spoilt("y", 25, 1e31), {}, ["series b, column y", "too large"]),
+        (spoilt("y", 25, 1e31), {"fill_missing": "ffill"}, ["series b, column y", "too large"]),
+        (spoilt("ds", 25, pd.NaT), {}, ["series b, column ds, row 26", "missing timestamp"]),
+        (spoilt("unique_id", 3, None), {}, ["column unique_id, row 4", "missing id"]),
+        (spoilt("unique_id", 3, [1]), {}, ["column unique_id", "hashable"]),
+        (GOOD.assign(ds="soon"), {}, ["series a, column ds", "'soon' is not a date"]),
+        (GOOD.assign(ds=1.5), {}, ["column ds", "no timestamp"]),
+        (GOOD, {"freq": "ME"}, ["series a", "2024-01-01 is off the calendar", "freq is ME"]),
+        (GOOD, {"freq": "W-MON", "fill_missing": "ffill"}, ["series a", "2024-01-02"]),
+        (GOOD, {"freq": "h", "fill_missing": "ffill"}, ["series a", "can't be made evenly spaced"]),
+        (GOOD, {"freq": "M"}, ["freq='M'", "ME"]),
+        (GOOD.assign(y=np.nan), {"fill_missing": "linear"}, ["series a", "not a single number"]),
+        (pd.concat([GOOD, GOOD[["y"]]], axis=1), {}, ["2 columns are named y"]),
+        (list(DAYS), {}, ["DataFrame", "list"]),
+        (wide(a="x"), {}, ["column a, row 1 (iloc 0): 'x'", "drop the column"]),
+        (wide(a=[1.0] * 19 + [np.nan]), {}, ["column a, row 20 (iloc 19)", "missing"]),
+        (wide(b=True), {}, ["column b", "astype(int)"]),
+        (wide().set_index("date"), {}, ["reset_index"]),
+    ],
+)
+def test_frames_refused(frame, options, expected):
+    message = refused(frame, **options)
+    for part in expected:
+        assert part in message
+
+
+def test_a_frame_that_is_refused_is_not_modified():
+    for frame in (GOOD.copy(), spoilt("y", 25, np.nan), GOOD.assign(ds=GOOD["ds"].astype(str))):
+        before = frame.copy(deep=True)
+        read_panel(frame, Reading(fill_missing="linear"))
+        pd.testing.assert_frame_equal(frame, before)
+
+
+def test_frames_of_other_libraries():
+    class Polars:
+        def to_pandas(self):
+            return GOOD
+
+    assert read_panel(Polars()).names == ["a", "b"]
+
+
+# What training knows
+
+
+@pytest.mark.parametrize(("freq", "warned"), [("h", True), ("D", False), ("W", True)])
+def test_another_step_than_in_training(capsys, freq, warned):
+    trained = read_panel(wide(date=pd.date_range("2020-01-01", periods=20, freq=freq))).notes()
+    read_panel(wide(), trained=trained)
+    message = f"warning: the frame: its step is D, but the model was trained on steps of {freq}"
+    assert capsys.readouterr().err.startswith(message) == warned
+
+
+def test_reading_of_the_options_of_a_run():
+    class Options:
+        time_col, id_col, target_col, dayfirst, panel = "when", "shop", "sales", True, "pooled"
+        freq = "h"  # of time marks
+
+    assert Reading.of(Options) == Reading("when", "shop", "sales", dayfirst=True, panel="pooled")
+    assert Reading.of(Options).names_long()
+    assert not Reading().names_long()

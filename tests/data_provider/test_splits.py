@@ -1,0 +1,232 @@
+"""Panels become scaled splits; `tests/parity/test_loaders.py` compares them with the reference."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from data_provider.panel import Table, read_panel
+from data_provider.splits import (
+    NoWindowError,
+    Scaler,
+    chosen_series,
+    held_out_borders,
+    padded,
+    read_data,
+    split_borders,
+    splits_of,
+    target_args,
+)
+from tests.data_provider import DAYS, long, refusal, written
+from utils.errors import UserError
+
+
+def test_custom_target_comes_last(arguments, splits):
+    found = splits(target="HUFL")
+    assert found.columns == ["HULL", "OT", "HUFL"]
+    table = pd.read_csv(found.panel.source)
+    np.testing.assert_array_equal(found.panel.tables[0].values[:, 2], table["HUFL"])
+    panel = read_data(arguments())
+    assert panel.names == ["HUFL", "HULL", "OT"]
+    assert chosen_series(panel, arguments(data="ETTh1", target="HUFL")) == panel.names
+
+
+def test_s_is_the_target(splits):
+    assert splits(features="S", target="HULL").columns == ["HULL"]
+
+
+def test_ms_scores_the_target_alone(splits):
+    """Unless as published."""
+    assert splits(features="MS", target="HULL").target == 2
+    assert splits(features="MS", target="HULL", protocol="published").target is None
+
+
+def test_borders():
+    borders = split_borders("ETTm2", 69680, 96, percent=10)
+    assert (borders["train"].start, borders["train"].stop) == (0, (34560 - 96) // 10 + 96)
+    assert (borders["test"].start, borders["test"].stop) == (46080 - 96, 57600)
+    borders = split_borders("custom", 1001, 24)
+    assert [borders[flag].stop for flag in ("train", "val", "test")] == [700, 801, 1001]
+
+
+@pytest.mark.parametrize(("train", "val"), [(80, (56, 100)), (100, (76, 100)), (20, (0, 100))])
+def test_held_out_borders(train, val):
+    borders = held_out_borders(100, train, 24)
+    expected = [(0, train), val, (100, 100)]
+    assert [(border.start, border.stop) for border in borders.values()] == expected
+
+
+@pytest.mark.parametrize("rows", [10, 601, 966, 17420])
+def test_fractions(rows):
+    by_default = split_borders("custom", rows, 4, 50)
+    assert split_borders("custom", rows, 4, 50, [0.7, 0.1, 0.2]) == by_default
+    borders = split_borders("custom", rows, 4, split=[0.8, 0.15, 0.05])
+    train, test = int(rows * 0.8), int(rows * 0.05)
+    assert [border.stop for border in borders.values()] == [train, rows - test, rows]
+    assert [border.start for border in borders.values()] == [0, train - 4, rows - test - 4]
+
+
+def test_whole_numbers_of_rows(arguments, splits):
+    found = splits(split=[400, 50, 100])
+    windows = [len(found.split(flag)) for flag in ("train", "val", "test")]
+    assert windows == [400 - 31, 50 - 7, 100 - 7]
+    values = found.panel.tables[0].values
+    np.testing.assert_allclose(found.scaler.mean, values[:400].mean(axis=0), rtol=1e-12)
+    with pytest.raises(NoWindowError, match="--split 400,150,100: it has 600, 50 fewer"):
+        splits(split=[400, 150, 100]).split("train")
+    ett = split_borders("ETTh1", 17420, 96, split=[0.5, 0.25, 0.25])
+    assert ett == split_borders("ETTh1", 17420, 96)
+    assert target_args(arguments(split=[1, 1, 1], target_data="other"))["split"] is None
+
+
+@pytest.mark.parametrize(("windows", "warned"), [(9, True), (10, False)])
+def test_few_validation_windows_are_warned_about(splits, capsys, windows, warned):
+    found = splits(split=[500, windows + 7, 50], batch_size=8)
+    found.describe(*(found.split(flag) for flag in ("train", "val", "test")))
+    captured = capsys.readouterr()
+    assert (f"{windows} validation windows" in captured.err) == warned
+    assert f"the last {600 - 557 - windows} rows are in none of the splits" in captured.out
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        ({"data": "ETTh9"}, "ETTh9"),
+        ({"data": "my.csv"}, "--data custom --data_path my.csv"),
+        (
+            {"target": "nothing"},
+            "no column named nothing; choose the --target among HUFL, HULL, OT",
+        ),
+        ({"freq": "parsec"}, "parsec"),
+        ({"data_path": "none.csv"}, "no such file"),
+    ],
+)
+def test_refused(splits, more, expected):
+    assert expected in refusal(splits, **more)
+
+
+def test_without_the_usual_target(splits, synthetic_csv, tmp_path, capsys):
+    """The last column is taken, unless a target was asked for or matters."""
+    table = pd.read_csv(synthetic_csv).rename(columns={"OT": "other"})
+    table = table[["date", "other", *[c for c in table.columns if c not in ("date", "other")]]]
+    here = {"root_path": str(written(tmp_path, table).parent), "data_path": "x.csv"}
+    assert splits(**here, given=[]).columns == list(table.columns[1:])
+    assert f"no column OT: the target is {table.columns[-1]}, the last" in capsys.readouterr().out
+    for more in ({"given": ["target"]}, {"given": [], "features": "MS"}):
+        with pytest.raises(UserError, match="no column named OT"):
+            splits(**here, **more)
+
+
+@pytest.mark.parametrize(
+    ("more", "flag", "missing"),
+    [
+        ({"percent": 1}, "train", 5),  # (420 - 24) // 100 + 24 = 27 of 32 rows
+        ({"pred_len": 100}, "val", 40),  # 60 + 24 of 124 rows
+        ({"seq_len": 500}, "val", 80),  # 420 of 500 rows before the split
+        ({"data": "ETTh1"}, "train", 13800),  # 20 months of 720 rows
+    ],
+)
+def test_too_few_rows(splits, more, flag, missing):
+    with pytest.raises(NoWindowError, match=f"{missing} (rows are missing|fewer)"):
+        splits(**more).split(flag)
+
+
+def test_few_shot_rows_beyond_the_end(splits):
+    """(420 - 700) * 10 // 100 + 700 = 672 of 600 rows."""
+    with pytest.raises(NoWindowError, match="no window in the train split"):
+        splits(seq_len=700, percent=10).split("train")
+
+
+def test_scaler_sees_all_training_rows_whatever_percent(splits):
+    few, everything = (splits(percent=percent).split("train") for percent in (20, 100))
+    assert len(few) < len(everything)
+    np.testing.assert_array_equal(few.mean, everything.mean)
+
+
+def test_scaler():
+    """Constant series keep their unit; one that training has not seen is scaled by its own rows."""
+    values = np.stack([np.arange(10.0), np.full(10, 7.0)], axis=1)
+    scaler = Scaler.fit([Table(DAYS[:10], ["a", "b"], values)], [4])
+    mean, scale = scaler.of(Table(DAYS[:10], ["b", "new", "a"], values[:, [0, 0, 0]]))
+    np.testing.assert_allclose(mean, [7, 4.5, 1.5])
+    np.testing.assert_allclose(scale, [1, np.std(np.arange(10)), np.std(np.arange(4))])
+
+
+@pytest.fixture
+def pooled(arguments, tmp_path):
+    """Options of a long file whose series have 60, 40 and 9 rows."""
+    days = pd.date_range("2024-01-01", periods=60)
+    table = long({"a": days, "b": days[20:], "c": days[:9]})
+    path = written(tmp_path, table.assign(y=table["y"] + 1000 * (table["unique_id"] == "b")))
+
+    def build(**more):
+        return arguments(root_path=tmp_path, data_path=path.name, seq_len=4, pred_len=2, **more)
+
+    return build
+
+
+def test_pooled_series(pooled, capsys):
+    """Each is scaled by its own training rows, and no window has rows of two."""
+    args = pooled()
+    panel = read_data(args)
+    found = splits_of(panel.only(chosen_series(panel, args)), args)
+    windows = found.split("train")
+    assert (found.columns, windows.n_channels) == (["value"], 1)
+    lengths = [int(rows * 0.7) for rows in (60, 40, 9)]
+    assert len(windows) == sum(rows - 5 for rows in lengths)
+    for number in range(len(windows)):
+        x, y, *_ = windows[number]
+        rows = np.concatenate([x, y[windows.label_len :]])[:, 0]
+        assert np.ptp(np.diff(rows)) < 1e-5
+    assert {windows.name(number, 0) for number in range(len(windows))} == {"a", "b", "c"}
+    for table, rows in zip(panel.tables, lengths, strict=True):
+        number = panel.names.index(table.ids[0])
+        np.testing.assert_allclose(found.scaler.mean[number], table.values[:rows].mean())
+    found.describe(windows, windows, found.split("test"))
+    output = capsys.readouterr().out
+    assert "series: 3, pooled; windows: " in output
+    assert "series without a window in the test split: 1 of 3" in output
+
+
+def test_features_of_pooled_series(pooled):
+    panel = read_data(pooled())
+    assert chosen_series(panel, pooled(features="S", target="b")) == ["b"]
+    assert "needs the same timestamps" in refusal(
+        chosen_series, panel, pooled(features="MS", target="b")
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "path"),
+    [
+        ("ETTm2", "ETTm2", "ETTm2.csv"),
+        ("other", "custom", "other.csv"),
+        ("x.csv", "custom", "x.csv"),
+    ],
+)
+def test_target_args(arguments, name, data, path):
+    target = target_args(arguments(target_data=name))
+    assert (target["data"], target["data_path"]) == (data, path)
+    assert "freq" not in target  # a model expects as many time marks as in training
+
+
+def test_options_of_a_run_reach_the_reader(arguments, tmp_path):
+    text = "when;a\n01.02.2024;1,500\n02.02.2024;\n02.02.2024;3\n03.02.2024;4\n"
+    path = written(tmp_path, text)
+    here = {"root_path": tmp_path, "data_path": path.name, "time_col": "when", "decimal": ","}
+    here |= {"thousands": None, "duplicates": "last", "fill_missing": "linear"}
+    for panel in (
+        read_data(arguments(**here, dayfirst=True)),
+        read_data(arguments(**here, dayfirst=None), {"dayfirst": True}),
+    ):
+        assert panel.tables[0].values[:, 0].tolist() == [1.5, 3, 4]
+        assert panel.tables[0].dates[0] == pd.Timestamp("2024-02-01")
+    assert "--dayfirst true or false" in refusal(read_data, arguments(**here, dayfirst=None))
+
+
+def test_padded():
+    """Rows are put before the first one, at its step."""
+    table = read_panel(pd.DataFrame({"date": DAYS[5:8], "a": [3.0, 4, 5]})).tables[0]
+    longer = padded(table, 5)
+    assert longer.dates.tolist() == DAYS[3:8].tolist()
+    assert longer.values[:, 0].tolist() == [3, 3, 3, 4, 5]
+    assert padded(table, 3) is table

@@ -2,7 +2,11 @@
 """Fixtures: recordings and real data where they are, a small GPT-2 and a CSV made on the spot."""
 
 import os
+import sys
+from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
+from typing import TypeVar
 
 from run import configure_openmp
 
@@ -20,10 +24,12 @@ from run import main
 from scripts.chaos import prepare
 from utils.synthetic import synthetic_ett
 
+T = TypeVar("T")
 ROOT = Path(__file__).resolve().parent.parent
 GOLDEN = Path(os.environ.get("CALF_GOLDEN", ROOT / "tests" / "golden"))
 DATA = Path(os.environ.get("CALF_DATA", ROOT.parent / "shared" / "data"))
 WIDTH = 24
+HANG = 540  # seconds, after which a test gives up waiting; less than a collective does (10 minutes)
 
 
 @pytest.fixture(scope="session")
@@ -68,6 +74,12 @@ def small_data(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("small")
     prepare(folder)
     return folder
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    """Let a test draw the same numbers whichever tests ran before it."""
+    torch.manual_seed(0)
 
 
 @pytest.fixture(autouse=True)
@@ -146,3 +158,22 @@ def newest():
 
 def load(path: Path) -> np.ndarray:
     return np.load(path, allow_pickle=False)
+
+
+def with_few_lines(most: int, call: Callable[[], T]) -> T:
+    """Call a function that may execute so many lines of Python, also of libraries: a loop over all
+    cells of a table has more. Unlike its duration, this is the same on any machine."""
+    executed = 0
+
+    def count(frame: FrameType, event: str, _: object):
+        nonlocal executed
+        executed += event == "line"
+        assert executed <= most, f"more than {most} lines of Python, at last in {frame.f_code}"
+        return count
+
+    before = sys.gettrace()
+    sys.settrace(count)
+    try:
+        return call()
+    finally:
+        sys.settrace(before)

@@ -22,6 +22,7 @@ from run import main
 from tests.conftest import ROOT
 from tests.exp.small_runs import once_at, raises, send
 from tests.layers.test_hub import MODEL, Hub
+from tests.rounding import use_float64
 from utils.errors import UserError
 
 SMALL = {"input_size": 24, "verbose": False, "use_gpu": False}
@@ -121,6 +122,8 @@ def test_states_to_resume_from_are_kept_if_asked(wide, workdir):
 
 
 def test_trains_as_run_does(wide, synthetic_csv, small_gpt2, calf, workdir):
+def test_trains_as_run_does(wide, synthetic_csv, small_gpt2, calf, workdir, monkeypatch):
+    use_float64(monkeypatch)
     forecaster = CALFForecaster(h=8, **calf).fit(wide.iloc[:540], val_size=60)
     assert main([
         *"--task_name long_term_forecast --is_training 1 --model CALF --model_id x".split(),
@@ -135,8 +138,7 @@ def test_trains_as_run_does(wide, synthetic_csv, small_gpt2, calf, workdir):
     ours, theirs = (f.run.objective.checkpoint_state() for f in (forecaster, loaded))
     assert ours.keys() == theirs.keys()
     for name in ours:
-        # but for the keys' biases, whose gradients are rounding, which Adam blows up
-        torch.testing.assert_close(ours[name], theirs[name], rtol=0, atol=1e-4, msg=name)
+        torch.testing.assert_close(ours[name], theirs[name], rtol=0, atol=1e-10, msg=name)
     (forecast,) = workdir.glob("results/*/forecast.csv")
     found = loaded.predict(wide)
     np.testing.assert_allclose(
@@ -144,7 +146,7 @@ def test_trains_as_run_does(wide, synthetic_csv, small_gpt2, calf, workdir):
     )
     same = forecaster.predict(wide)
     np.testing.assert_allclose(
-        found.drop(columns="date"), same.drop(columns="date"), rtol=1e-4, atol=1e-4
+        found.drop(columns="date"), same.drop(columns="date"), rtol=1e-6, atol=1e-6
     )
 
 

@@ -18,6 +18,7 @@ from scripts.chaos import TASKS, WIDTH
 from tests.conftest import load
 from tests.exp.small_runs import all_of, differ, once_at, send
 from tests.exp.test_processes import check_equal, ended
+from tests.rounding import use_float64
 from utils.checkpoint import read_checkpoint
 from utils.interrupts import Interrupted
 
@@ -104,6 +105,7 @@ def test_several_processes(small_data, tmp_path, monkeypatch, model):
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
     monkeypatch.chdir(tmp_path / "one")
+    use_float64(monkeypatch)
     assert main(given) == 0
     ended(tmp_path / "two", 2, given)
     if model in TRAINED:

@@ -11,16 +11,15 @@ from models.CALF import CALFConfig, Model
 from models.interface import CPU_TRAINING_TOKENS, ParameterGroup
 from models.objectives import CALFObjective
 from tests.exp.small_runs import experiment
+from tests.rounding import doubled
 from utils.batch import Batch, Weight
 from utils.errors import UserError
 from utils.losses import CALFLoss
 
-CLOSE = {"rtol": 1e-5, "atol": 1e-5}
-
 
 @pytest.fixture
 def model():
-    """A model without dropout whose LoRA has learned something."""
+    """A model in float64, without dropout, whose LoRA has learned something."""
     torch.manual_seed(1)
     config = GPT2Config(
         n_embd=48, n_layer=3, n_head=4, n_positions=300, vocab_size=20, bos_token_id=0,
@@ -37,7 +36,7 @@ def model():
             module.p = 0.0
         if isinstance(module, torch.nn.MultiheadAttention):
             module.dropout = 0.0
-    return model.train()
+    return model.double().train()
 
 
 def gradients(model: Model) -> dict[str, torch.Tensor]:
@@ -48,7 +47,7 @@ def gradients(model: Model) -> dict[str, torch.Tensor]:
 
 @pytest.mark.parametrize("largest", [1, 3, 7, None])
 def test_micro_batches_add_up(model, largest):
-    batch = Batch(torch.randn(7, 16, 3), torch.randn(7, 5, 3))
+    batch = doubled(Batch(torch.randn(7, 16, 3), torch.randn(7, 5, 3)))
     loss = CALFLoss(F.l1_loss, F.l1_loss, F.l1_loss)
     whole = loss(model.branches(batch.x), batch)
     whole["total"].backward()
@@ -63,10 +62,10 @@ def test_micro_batches_add_up(model, largest):
         for name, value in losses.items():
             sums[name] += value.item()
     for name, value in sums.items():
-        assert value == pytest.approx(whole[name].item(), rel=1e-5)
+        assert value == pytest.approx(whole[name].item(), rel=1e-9)
     assert sums["total"] == pytest.approx(sums["task"] + sums["output"] + sums["feature"])
     for name, found in gradients(model).items():
-        torch.testing.assert_close(found, expected[name], **CLOSE)
+        torch.testing.assert_close(found, expected[name])
 
 
 @pytest.mark.parametrize("rates", [[0.1, 0.9, 0.5, 0.0], [0.0, 0.0, 0.0, 0.0]])
@@ -76,7 +75,7 @@ def test_micro_batches_of_unequal_masks(model, rates):
     torch.manual_seed(0)
     x = torch.randn(4, 5, 3)
     mask = (torch.rand(4, 5, 3) >= torch.tensor(rates)[:, None, None]).float()
-    batch = Batch(x * mask, x, mask)
+    batch = doubled(Batch(x * mask, x, mask))
     loss = CALFLoss(F.mse_loss, F.l1_loss, F.l1_loss, feature_w=0.3)
 
     def losses(part: Batch, weight: Weight) -> dict[str, torch.Tensor]:
@@ -88,7 +87,7 @@ def test_micro_batches_of_unequal_masks(model, rates):
     assert (whole["task"] > 0) == (max(rates) > 0)
     parts = [losses(part, weight) for _, part, weight in micro_batches(batch, 1)]
     for name, value in whole.items():
-        torch.testing.assert_close(sum(part[name] for part in parts), value, **CLOSE)
+        torch.testing.assert_close(sum(part[name] for part in parts), value)
     sum(part["total"] for part in parts).backward()
     assert all(found.isfinite().all() for found in gradients(model).values())
 

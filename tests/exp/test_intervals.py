@@ -73,7 +73,8 @@ def test_batches_do_not_matter():
     x, pred, true = windows(100)
     one = Intervals.calibrate([(x, pred, true)])
     other = Intervals.calibrate(list(zip(x.split(7), pred.split(7), true.split(7), strict=True)))
-    assert torch.equal(one.quantiles, other.quantiles) and one.windows == other.windows == 100
+    torch.testing.assert_close(one.quantiles, other.quantiles)
+    assert one.windows == other.windows == 100
 
 
 def test_other_probabilities_are_between():

@@ -11,6 +11,7 @@ from transformers import GPT2Config, GPT2Model
 from layers.fast_cpu import install
 from layers.fast_cpu.modules import FAST
 from models.CALF import CALFConfig, Model
+from tests.rounding import smooth
 
 
 def relative(ours: torch.Tensor, theirs: torch.Tensor) -> float:
@@ -29,6 +30,7 @@ def models() -> tuple[Model, Model]:
         seq_len=16, pred_len=5, d_model=48, gpt_layers=3, lora_dropout=0.0, match_heads=4
     )
     plain = Model(config, GPT2Model(backbone), torch.randn(48, 9))
+    smooth(plain)
     for parameter in plain.parameters():
         parameter.data += 0.05 * torch.randn_like(parameter)
     for module in plain.modules():

@@ -50,7 +50,7 @@ class Handler(BaseHTTPRequestHandler):
         server.requests[self.command, self.path] += 1
         place = self.path.removeprefix(f"/datasets/{REPOSITORY}/resolve/main/")
         if fault == "hangs":
-            server.released.wait(30)
+            server.released.wait()
             return None
         if fault == "refuses":
             return self.send(503, b"", {})

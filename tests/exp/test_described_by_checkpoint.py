@@ -16,7 +16,7 @@ import torch
 
 from exp.exp_long_term_forecasting import ExpLongTermForecasting
 from run import EXPERIMENTS, main, parse_args
-from tests.conftest import ROOT
+from tests.conftest import HANG, ROOT
 from tests.exp.small_runs import argv
 from utils.checkpoint import read_checkpoint, save_tensors
 from utils.files import read_notes
@@ -228,7 +228,7 @@ def test_wrong_paths_need_no_torch(trained, small_data, workdir):
     done = subprocess.run(
         [sys.executable, "-c", program],
         input=json.dumps(list(lines.values())), capture_output=True, text=True, check=True,
-        env={"PYTHONPATH": str(ROOT), "PATH": ""}, timeout=60,
+        env={"PYTHONPATH": str(ROOT), "PATH": ""}, timeout=HANG,
     )  # fmt: skip
     said = [text for text in done.stdout.splitlines() if not text.startswith("options of ")]
     assert said == len(lines) * ["2 False False"]

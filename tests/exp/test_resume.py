@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 import exp.resume
 from exp.exp_basic import ExpBasic
 from run import EXPERIMENTS, main
-from tests.conftest import ROOT, load
+from tests.conftest import HANG, ROOT, load
 from tests.exp.small_runs import (
     STEPS,
     Killed,
@@ -149,7 +149,7 @@ def python(*words: str, **more) -> subprocess.Popen:
 
 def test_a_second_signal_exits_at_once(small_data, workdir):
     process = python("-c", TWICE, *argv(LONG, small_data))
-    out, errors = process.communicate(timeout=300)
+    out, errors = process.communicate(timeout=HANG)
     assert process.returncode in (130, 143), errors
     assert out.endswith("step 3\n")
     assert "Traceback" not in errors

@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from argparse import Namespace
 from pathlib import Path
 
@@ -24,7 +23,7 @@ from exp.exp_long_term_forecasting import ExpLongTermForecasting
 from exp.step import learning_rate_schedule
 from models import registry
 from run import main, parse_args
-from tests.conftest import ROOT, load
+from tests.conftest import HANG, ROOT, load
 from utils.checkpoint import read_checkpoint
 from utils.command_line import Parser
 from utils.errors import UserError
@@ -560,9 +559,8 @@ def started(command, workdir, *more) -> subprocess.Popen:
 @pytest.mark.parametrize(("sign", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_interrupted(workdir, command, sign, code):
     process = started(command, workdir)
-    time.sleep(0.3)
     process.send_signal(sign)
-    _, errors = process.communicate(timeout=30)
+    _, errors = process.communicate(timeout=HANG)
     assert process.returncode == code, errors
     assert "Traceback" not in errors
     left = {path.name for path in workdir.rglob("[!.]*") if path.is_file()}

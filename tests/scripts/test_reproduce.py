@@ -21,7 +21,7 @@ from scripts.reproduction import plan as planning
 from scripts.reproduction import work
 from scripts.reproduction.lists import read_list, ready_made
 from scripts.reproduction.options import identity, parsed, with_option
-from tests.conftest import ROOT, WIDTH, load
+from tests.conftest import HANG, ROOT, WIDTH, load
 from utils.errors import UserError
 from utils.report import main as report_main
 
@@ -36,10 +36,16 @@ argv = sys.argv[1:]
 def option(name):
     return argv[argv.index(name) + 1] if name in argv else None
 
+def until(condition):
+    for _ in range(20000):  # not for ever, should the test have failed
+        if condition():
+            return
+        time.sleep(0.02)
+
 def stop(number, frame):
     with open("events", "a") as file:
         file.write(f"{option('--des')} saves at {signal.Signals(number).name}\\n")
-    time.sleep(0.5 if Path("slow saving").exists() else 0)
+    until(lambda: not Path("slow saving").exists())
     with open("events", "a") as file:
         file.write(f"{option('--des')} saved\\n")
     sys.exit(128 + number)
@@ -50,10 +56,9 @@ with open("events", "a") as file:
     variables = (os.environ.get(name) for name in ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS"))
     file.write(" ".join(["start", str(option("--des")), *map(str, variables)]) + "\\n")
 if option("--des") == "meets":  # runs until another one has started
-    while open("events").read().count("start meets") < 2:
-        time.sleep(0.01)
+    until(lambda: open("events").read().count("start meets") >= 2)
 if option("--des") == "endless" and not Path("may end").exists():
-    time.sleep(60)
+    until(lambda: False)
 if option("--des") == "fails" and not Path("may end").exists():
     print("error: no luck")
     sys.exit(2)
@@ -71,10 +76,30 @@ record = {
 (folder / "run.json").write_text(json.dumps(record))
 """
 
+PAUSING = """
+import sys, time
+from pathlib import Path
+
+import run
+
+run.configure_openmp(1)
+from exp.exp_basic import ExpBasic
+
+def print_epoch(self, *given, plain=ExpBasic.print_epoch):
+    plain(self, *given)
+    while Path(f"pause {self.args.model_id}").exists() and not self.stopping.code:
+        time.sleep(0.02)
+
+ExpBasic.print_epoch = print_epoch
+sys.exit(run.main())
+"""
+
 
 @pytest.fixture
 def stand_in(workdir, monkeypatch) -> Path:
     """Let a stand-in take the place of `run.py` and of the report, in an empty working folder."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     (workdir / "made_up.csv").write_text("date,OT\n")
     program = workdir / "stand_in.py"  # not run.py, which reproduce imports
     program.write_text(STAND_IN)
@@ -475,8 +500,8 @@ def start(argv: list[str], program: Path | None = None) -> subprocess.Popen:
     )  # fmt: skip
 
 
-def wait_for(condition, process: subprocess.Popen | None = None, limit: float = 400) -> None:
-    end = time.monotonic() + limit
+def wait_for(condition, process: subprocess.Popen | None = None) -> None:
+    end = time.monotonic() + HANG
     while not condition():
         assert time.monotonic() < end, "timed out"
         assert process is None or process.poll() is None, process.stdout.read()
@@ -491,10 +516,11 @@ def test_a_signal_is_passed_on(stand_in, started, number, code):
     Path("slow saving").touch()
     # a terminal sends SIGINT to all processes of its foreground group
     (os.killpg if number == signal.SIGINT else os.kill)(process.pid, number)
-    output, _ = process.communicate(timeout=60)
+    wait_for(lambda: len(events()) == 4, process)
+    Path("slow saving").unlink()
+    output, _ = process.communicate(timeout=HANG)
     assert process.returncode == code, output
-    saved = [f"endless saves at {number.name}", "endless saved"]
-    assert sorted(events()[2:]) == sorted(saved * 2)
+    assert events()[2:] == [f"endless saves at {number.name}"] * 2 + ["endless saved"] * 2
     assert "failed" not in output
     Path("may end").touch()
     assert reproduce.main([name, "--", "--use_gpu", "0"]) == 0
@@ -502,20 +528,30 @@ def test_a_signal_is_passed_on(stand_in, started, number, code):
 
 
 def test_a_second_signal_ends_at_once(stand_in, started):
-    process = started([a_list("options = '--des endless'")], stand_in)
+    name = a_list("options = '--des endless'")
+    process = started([name], stand_in)
     wait_for(events, process)
     Path("slow saving").touch()
     process.send_signal(signal.SIGINT)
     wait_for(lambda: len(events()) == 2, process)
     process.send_signal(signal.SIGINT)
-    assert process.wait(timeout=60) == 130
-    time.sleep(0.7)
-    assert events()[1:] == ["endless saves at SIGINT"]
+    assert process.wait(timeout=HANG) == 130
+    Path("slow saving").unlink()
+    Path("may end").touch()
+    assert reproduce.main([name]) == 0  # it would wait for a run that is still saving
+    assert events()[1:] == ["endless saves at SIGINT", "start endless None 1"]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="a run notices the end of its parent on Linux")
-def test_runs_of_a_killed_start(stand_in, started, capsys):
+def test_runs_of_a_killed_start(stand_in, started, capsys, monkeypatch):
     """They save their states, and the next start waits for that."""
+    plain = work.lock_descriptor
+
+    def lock(descriptor: int, blocking: bool = True) -> bool:
+        if blocking:  # the next start waits from now on
+            Path("slow saving").unlink()
+        return plain(descriptor, blocking=blocking)
+
     name = a_list("options = '--des endless'")
     process = started([name], stand_in)
     wait_for(events, process)
@@ -524,8 +560,9 @@ def test_runs_of_a_killed_start(stand_in, started, capsys):
     Path("slow saving").touch()
     process.kill()
     process.wait()
-    wait_for(lambda: len(events()) == 2, limit=30)
+    wait_for(lambda: len(events()) == 2)
     Path("may end").touch()
+    monkeypatch.setattr(work, "lock_descriptor", lock)
     assert reproduce.main([name]) == 0
     assert events()[1:] == ["endless saves at SIGTERM", "endless saved", "start endless None 1"]
     assert f"waiting for the runs of process {process.pid}" in capsys.readouterr().out
@@ -578,16 +615,21 @@ def test_killed_twice_and_started_again(small_data, workdir, started):
         log = Path(f"reproduce/tiny/{number}.log")
         return lambda: log.exists() and "epoch 1/" in log.read_text()
 
-    process = started([name])
+    pausing = workdir / "pausing.py"  # the training that a file names, after each epoch
+    pausing.write_text(PAUSING)
+    Path("pause 1").touch()
+    process = started([name], pausing)
     wait_for(training(1), process)
     process.kill()
     process.wait()
-    process = started([name])
+    wait_for(lambda: "--resume continues" in Path("reproduce/tiny/1.log").read_text())
+    Path("pause 1").rename("pause 2")
+    process = started([name], pausing)
     wait_for(training(2), process)
     process.send_signal(signal.SIGINT)
-    assert process.wait(timeout=400) == 130
+    assert process.wait(timeout=HANG) == 130
     process = started([name])
-    output, _ = process.communicate(timeout=400)
+    output, _ = process.communicate(timeout=HANG)
     assert process.returncode == 0, output
     for number in (1, 2):
         assert "resumed from" in Path(f"reproduce/tiny/{number}.log").read_text()

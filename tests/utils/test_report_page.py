@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import HANG
 from tests.utils.report_runs import leave_run, several_models
 from utils.report import main
 
@@ -58,7 +59,7 @@ def opened(browser: str, page: Path, width: int, *options: str) -> dict:
         *(f"--user-data-dir={page.parent / 'profile'}", "--virtual-time-budget=5000", *options),
         *("--window-size=1500,1000", "--dump-dom", framed.as_uri()),
     ]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=HANG, check=True)
     (result,) = re.findall(r'data-result="([^"]*)"', done.stdout)
     return json.loads(unescape(result))
 

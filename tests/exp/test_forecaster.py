@@ -121,7 +121,6 @@ def test_states_to_resume_from_are_kept_if_asked(wide, workdir):
     assert {path.name for path in workdir.iterdir()} == {"here"}
 
 
-def test_trains_as_run_does(wide, synthetic_csv, small_gpt2, calf, workdir):
 def test_trains_as_run_does(wide, synthetic_csv, small_gpt2, calf, workdir, monkeypatch):
     use_float64(monkeypatch)
     forecaster = CALFForecaster(h=8, **calf).fit(wide.iloc[:540], val_size=60)

@@ -12,12 +12,11 @@ from torch.optim.lr_scheduler import LRScheduler
 from exp.earlier import finished_elsewhere, finished_training, other_state
 from exp.step import Optimisers
 from models.interface import Objective
-from utils.checkpoint import Checkpoint, read_checkpoint, save_tensors
-from utils.command_line import message_of
+from utils.checkpoint import Checkpoint, StateFile, read_checkpoint, save_tensors
 from utils.configuration import Configuration
 from utils.errors import UserError
 from utils.progress import Progress
-from utils.results import RunFolders, previous_state
+from utils.results import RunFolders
 
 ORDER = 2  # version of the shuffling; earlier versions did not write it
 
@@ -236,56 +235,3 @@ def load_moments(moments: Mapping[str, Tensor], objective: Objective, optimiser:
         flat[f"state.{order[int(number)]}.{kind}" if number.isdigit() else key] = value
     options = StateDictOptions(flatten_optimizer_state_dict=True)
     set_optimizer_state_dict(objective.model, optimiser, flat, options=options)
-
-
-class StateFile:
-    """The files of a run's state and of the state before.
-
-    Args:
-        path: of the newer one. args: of the run, saved with the state.
-    """
-
-    def __init__(self, path: Path, args: Configuration):
-        self.path, self.args = path, args
-        self.previous = previous_state(path)
-        self.damaged = path.with_name(f"{path.stem}.damaged{path.suffix}")
-        self._is_damaged = False
-
-    def save(self, tensors: dict[str, Tensor], notes: dict) -> None:
-        """Write a state; once it is complete, the last one becomes the previous one."""
-        if self._is_damaged:  # it must not replace the previous one
-            self.path.replace(self.damaged)
-            self._is_damaged = False
-        save_tensors(
-            self.path, tensors, {**notes, "arguments": vars(self.args)}, keep=self.previous
-        )
-
-    def remove(self) -> None:
-        """Remove the states of an earlier run, which nothing may resume from any more."""
-        for path in self.path.parent.glob(f"{self.path.stem}*{self.path.suffix}"):
-            if path.is_file():
-                path.unlink()
-
-    def read(self) -> Checkpoint | None:
-        """Read the newest undamaged state; None if there is no state.
-
-        Raises:
-            UserError: all are damaged.
-        """
-        there = [path for path in (self.path, self.previous) if path.exists()]
-        for path in there:
-            try:
-                checkpoint = read_checkpoint(path)
-                if not checkpoint.verified:
-                    raise UserError(f"{path}: the checksum is missing")
-                return checkpoint
-            except (UserError, OSError) as error:
-                self._is_damaged |= path == self.path
-                if path != there[-1]:
-                    print(f"{message_of(error)}; trying the one before it: {there[-1]}")
-        if there:
-            names = " and ".join(map(str, there))
-            raise UserError(
-                f"{names}: damaged: there is no state to --resume from; start anew without it"
-            )
-        return None

@@ -13,8 +13,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from utils.command_line import message_of
+from utils.configuration import Configuration
 from utils.errors import UserError
 from utils.files import METADATA_KEY, load_tensors, require_file, whole_file
+from utils.results import previous_state
 
 CHECKSUM_KEY = "sha256"  # over the tensors and notes of a file
 FORMAT = 1  # raise it when earlier versions would misread new files
@@ -148,3 +151,56 @@ def _parse_notes(text: str) -> dict:
     if not as_written:
         raise ValueError("unexpected notes")
     return notes
+
+
+class StateFile:
+    """The files of a run's state and of the state before.
+
+    Args:
+        path: of the newer one. args: of the run, saved with the state.
+    """
+
+    def __init__(self, path: Path, args: Configuration):
+        self.path, self.args = path, args
+        self.previous = previous_state(path)
+        self.damaged = path.with_name(f"{path.stem}.damaged{path.suffix}")
+        self._is_damaged = False
+
+    def save(self, tensors: dict[str, Tensor], notes: dict) -> None:
+        """Write a state; once it is complete, the last one becomes the previous one."""
+        if self._is_damaged:  # it must not replace the previous one
+            self.path.replace(self.damaged)
+            self._is_damaged = False
+        save_tensors(
+            self.path, tensors, {**notes, "arguments": vars(self.args)}, keep=self.previous
+        )
+
+    def remove(self) -> None:
+        """Remove the states of an earlier run, which nothing may resume from any more."""
+        for path in self.path.parent.glob(f"{self.path.stem}*{self.path.suffix}"):
+            if path.is_file():
+                path.unlink()
+
+    def read(self) -> Checkpoint | None:
+        """Read the newest undamaged state; None if there is no state.
+
+        Raises:
+            UserError: all are damaged.
+        """
+        there = [path for path in (self.path, self.previous) if path.exists()]
+        for path in there:
+            try:
+                checkpoint = read_checkpoint(path)
+                if not checkpoint.verified:
+                    raise UserError(f"{path}: the checksum is missing")
+                return checkpoint
+            except (UserError, OSError) as error:
+                self._is_damaged |= path == self.path
+                if path != there[-1]:
+                    print(f"{message_of(error)}; trying the one before it: {there[-1]}")
+        if there:
+            names = " and ".join(map(str, there))
+            raise UserError(
+                f"{names}: damaged: there is no state to --resume from; start anew without it"
+            )
+        return None

@@ -15,7 +15,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-import exp.resume
+import utils.checkpoint
 from exp.exp_basic import ExpBasic
 from run import EXPERIMENTS, main
 from tests.conftest import HANG, ROOT, load
@@ -235,9 +235,9 @@ def test_early_stopping_is_resumed(small_data, workdir, monkeypatch, capsys):
 
 def test_saving_less_often_than_once_an_epoch(small_data, workdir, reference, monkeypatch):
     saved, undisturbed = [], reference(LONG)
-    plain = exp.resume.StateFile.save
+    plain = utils.checkpoint.StateFile.save
     monkeypatch.setattr(
-        exp.resume.StateFile,
+        utils.checkpoint.StateFile,
         "save",
         lambda self, tensors, notes: (saved.append(notes["progress"]), plain(self, tensors, notes)),
     )
@@ -416,7 +416,7 @@ def test_a_full_disk_while_saving(small_data, stopped, reference, refused, monke
     states = [stopped.state, stopped.state.with_name("state.previous.safetensors")]
     kept = [path.read_bytes() for path in states]
     with monkeypatch.context() as patch:
-        patch.setattr(exp.resume, "save_tensors", full)
+        patch.setattr(utils.checkpoint, "save_tensors", full)
         message = refused(argv(LONG, small_data, "--resume", "--save_every", "4"))
     assert "state.safetensors: No space left on device" in message
     assert [path.read_bytes() for path in states] == kept
@@ -426,7 +426,7 @@ def test_a_full_disk_while_saving(small_data, stopped, reference, refused, monke
 def test_a_full_disk_when_interrupted(small_data, refused, monkeypatch):
     """The message names only files that exist."""
     once_at(monkeypatch, "train_step", 1, send(signal.SIGINT), step=3)
-    monkeypatch.setattr(exp.resume, "save_tensors", full)
+    monkeypatch.setattr(utils.checkpoint, "save_tensors", full)
     assert "No space left on device" in refused(argv(LONG, small_data))
 
 

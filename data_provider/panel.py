@@ -371,7 +371,9 @@ class _RawTable:
             where = self.row(missing.argmax())
             raise UserError(f"{self.source}: column {id_col}, {where}: a missing id")
         try:
-            codes, names = pd.factorize(frame[id_col].to_numpy(object))
+            ids = frame[id_col]
+            is_text = isinstance(ids.dtype, pd.StringDtype)
+            codes, names = pd.factorize(ids if is_text else ids.to_numpy(object))
         except TypeError as error:
             raise UserError(
                 f"{self.source}: column {id_col}: an id is not hashable: {error}"

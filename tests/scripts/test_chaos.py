@@ -64,8 +64,9 @@ def test_what_goes_wrong_is_told(without_training, capfd):
 def test_a_run_that_does_not_end_tells_nothing(without_training, capfd, monkeypatch, tmp_path):
     def run(self, kills):
         if self.task == "imputation":
-            monkeypatch.setattr(chaos, "LIMIT", 0.2)
-            chaos.wait(chaos.forked(signal.pause, tmp_path / "log"))
+            with monkeypatch.context() as patch:
+                patch.setattr(chaos, "LIMIT", 0.2)
+                chaos.wait(chaos.forked(signal.pause, tmp_path / "log"))
 
     assert without_training(run) == chaos.INCONCLUSIVE == 3
     out = capfd.readouterr().out

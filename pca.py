@@ -1,4 +1,4 @@
-"""Principal word embeddings of a GPT-2: `python pca.py` writes `wte_pca_500.pt`."""
+"""Principal word embeddings of a language model: `python pca.py` writes `wte_pca_500.pt`."""
 
 import sys
 from typing import TYPE_CHECKING
@@ -66,10 +66,10 @@ def main(argv: list[str] | None = None) -> int:
 
     parser = Parser(
         prog="python pca.py",
-        description="Compute the principal word embeddings of a GPT-2.",
+        description="Compute the principal word embeddings of a language model.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument("--llm", default="gpt2", help="hub id or local folder of a GPT-2")
+    parser.add_argument("--llm", default="gpt2", help="hub id, folder or .gguf file")
     parser.add_argument(
         "--n_components", type=whole(1), default=500, help="number of principal components"
     )
@@ -78,7 +78,7 @@ def main(argv: list[str] | None = None) -> int:
         "--llm_weights",
         choices=("pretrained", "random"),
         default="pretrained",
-        help="random: the token table of an untrained GPT-2, initialised with --seed",
+        help="random: the token table of an untrained model, initialised with --seed",
     )
     parser.add_argument(
         "--solver",
@@ -97,7 +97,8 @@ def main(argv: list[str] | None = None) -> int:
         from layers.backbone import describe_backbone, load_backbone
         from utils.files import whole_file
 
-        table = load_backbone(args.llm, args.llm_weights, args.seed).wte.weight
+        backbone = load_backbone(args.llm, args.llm_weights, args.seed, n_layer=1)
+        table = backbone.get_input_embeddings().weight
         embeddings = principal_word_embeddings(table, args.n_components, args.solver, args.seed)
         # an open file, because torch would write the temporary file's name into the archive
         with whole_file(args.output) as part, part.open("wb") as file:

@@ -1,19 +1,32 @@
-"""Load a GPT-2 from the hub or a local folder, or build one with random weights."""
+"""Load a language model of Transformers, or build one with random weights."""
 
 import contextlib
+import inspect
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from copy import deepcopy
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from huggingface_hub import HfApi, try_to_load_from_cache
 from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
-from transformers import GPT2Config, GPT2Model
+from torch import nn
+from transformers import (
+    MODEL_MAPPING,
+    AutoConfig,
+    AutoModel,
+    GPT2Config,
+    PreTrainedConfig,
+    PreTrainedModel,
+)
 from transformers.utils import logging as transformers_logging
 
 from utils.errors import UserError
 from utils.files import fingerprints, require_model_folder
 from utils.hub import HUB_TIMEOUT, is_offline, within
+
+T = TypeVar("T")
 
 # The published GPT-2s differ only in these numbers: random weights need no network.
 KNOWN_SHAPES = {
@@ -27,38 +40,126 @@ KNOWN_SHAPES = {
 GPT2_SHA256 = "248dfc3911869ec493c76e65bf2fcf7f615828b0254c12b473182f0f81d3a707"
 GPT2_REVISION = "607a30d783dfa663caf39e06633721c8d4cfcd7e"
 WEIGHTS_FILES = ("model.safetensors", "pytorch_model.bin")  # as Transformers looks for them
+# activations of Transformers that are the tanh approximation, for which PyTorch has a kernel
+TANH_GELU = ("gelu_new", "gelu_fast")
 
 
-def load_backbone(llm: str, weights: str = "pretrained", seed: int = 2021) -> GPT2Model:
-    """Load a GPT-2, or build one with random weights from its configuration alone.
+def load_backbone(
+    llm: str, weights: str = "pretrained", seed: int = 2021, n_layer: int | None = None
+) -> PreTrainedModel:
+    """Load the first blocks of a language model in float32; the global random state is unchanged.
 
     Args:
-        llm: a hub id, or a folder in Hugging Face's format.
-        weights: "pretrained" or "random".
-        seed: of random weights; the global random state is unchanged.
+        llm: a hub id, a folder in Hugging Face's format, or a `.gguf` file.
+        weights: "pretrained"; "shuffled": see `shuffle_weights`; or "random": of a model that is
+            built from its configuration alone.
+        seed: of random weights, and of shuffling.
+        n_layer: number of blocks; by default all.
 
     Raises:
-        UserError: the hub can't be reached and nothing is cached, the folder is incomplete or
-            damaged, or the model is not a GPT-2.
+        UserError: the hub can't be reached and nothing is cached, files are missing or damaged, or
+            the model can't serve: it must take `inputs_embeds` and return hidden states.
     """
+    config = load_config(llm)
+    n_layer = config.num_hidden_layers if n_layer is None else n_layer
+    check_depth(config, llm, n_layer)
     with quiet_transformers():
         if weights == "random":
-            return random_gpt2(load_config(llm), seed)
-        return _from_pretrained(GPT2Model, llm)
+            model = random_backbone(config, seed, n_layer)
+        else:
+            model = _load_weights(llm, with_depth(config, n_layer))
+        check_hidden_states(model, llm)
+    if weights == "shuffled":
+        shuffle_weights(model, seed)
+    return model
 
 
-def random_gpt2(config: GPT2Config, seed: int) -> GPT2Model:
-    """Build a GPT-2 with random weights; the global random state is unchanged."""
-    with torch.random.fork_rng(devices=[]):
+def random_backbone(config: PreTrainedConfig, seed: int, n_layer: int) -> PreTrainedModel:
+    """Build the first blocks of a language model with the random weights of its family's
+    initialiser; the global random state is unchanged."""
+    # of GPT-2 all blocks are drawn: for a seed, the first ones are those of earlier versions
+    is_gpt2 = config.model_type == "gpt2"
+    with torch.random.fork_rng(devices=[]), quiet_transformers():
         torch.manual_seed(seed)
-        return GPT2Model(config)
+        drawn = with_depth(config, config.num_hidden_layers if is_gpt2 else n_layer)
+        model = AutoModel.from_config(drawn, dtype=torch.float32)
+    return keep_blocks(model, n_layer)
+
+
+def keep_blocks(model: PreTrainedModel, n_layer: int) -> PreTrainedModel:
+    """Remove all blocks but the first, and the pooler of an encoder; returns the model."""
+    del blocks_of(model)[n_layer:]
+    set_depth(model.config, n_layer)  # in place: the blocks have the same one
+    model.config.use_cache = False
+    if getattr(model, "pooler", None) is not None:
+        model.pooler = None
+    return model
+
+
+def blocks_of(model: nn.Module) -> nn.ModuleList:
+    """Return the blocks of a language model: its first list of modules."""
+    return next(module for module in model.modules() if isinstance(module, nn.ModuleList))
+
+
+def with_depth(config: PreTrainedConfig, n_layer: int) -> PreTrainedConfig:
+    """Copy a configuration, with another number of blocks."""
+    config = deepcopy(config)
+    set_depth(config, n_layer)
+    return config
+
+
+def set_depth(config: PreTrainedConfig, n_layer: int) -> None:
+    """Set the number of blocks, and cut what a configuration says of each, as `layer_types`."""
+    depth = config.num_hidden_layers
+    for name, value in vars(config).items():
+        if isinstance(value, list) and len(value) == depth:
+            setattr(config, name, value[:n_layer])
+    config.num_hidden_layers = n_layer
+
+
+def shuffle_weights(model: PreTrainedModel, seed: int) -> None:
+    """Put the values of every weight matrix of the blocks into a random order, in place.
+
+    Scale and spread of the weights stay, and what was learned is gone. Norms, biases, positions
+    and word embeddings stay as they are.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in blocks_of(model).parameters():
+            if parameter.dim() > 1:
+                order = torch.randperm(parameter.numel(), generator=generator)
+                parameter.copy_(parameter.flatten()[order].view_as(parameter))
+
+
+def positions_of(model: nn.Module) -> list[nn.Embedding]:
+    """Return the tables of learned positions; rotary and other computed positions have none."""
+    return [
+        module
+        for name, module in model.named_modules()
+        if isinstance(module, nn.Embedding) and ("position" in name or name.endswith("wpe"))
+    ]
+
+
+def most_tokens(model: nn.Module) -> float:
+    """Return how many tokens a model has learned positions for; infinite if it learns none."""
+    return min(
+        (
+            table.num_embeddings
+            - getattr(table, "offset", 0)
+            - (0 if table.padding_idx is None else table.padding_idx + 1)
+            for table in positions_of(model)
+        ),
+        default=float("inf"),
+    )
 
 
 def describe_backbone(llm: str, weights: str, seed: int) -> str:
     """Describe a backbone and its weights."""
-    return f"{llm} with " + (
-        f"random weights (seed {seed})" if weights == "random" else "its weights"
-    )
+    kinds = {
+        "random": f"random weights (seed {seed})",
+        "shuffled": f"shuffled weights (seed {seed})",
+    }
+    return f"{llm} with {kinds.get(weights, 'its weights')}"
 
 
 def describe_weights_file(llm: str) -> dict[str, object] | None:
@@ -69,13 +170,17 @@ def describe_weights_file(llm: str) -> dict[str, object] | None:
         is the published file of GPT-2. None if the weights are in several files.
     """
     folder = Path(llm)
-    is_local = folder.is_dir()
+    is_local = folder.exists()
+    if folder.is_file():  # .gguf
+        folder, names = folder.parent, (folder.name,)
+    else:
+        names = WEIGHTS_FILES
     if not is_local:
         config = try_to_load_from_cache(llm, "config.json")
         if not isinstance(config, str):
             return None
         folder = Path(config).parent  # a snapshot, which is named by its revision
-    path = next((folder / name for name in WEIGHTS_FILES if (folder / name).is_file()), None)
+    path = next((folder / name for name in names if (folder / name).is_file()), None)
     if path is None:
         return None
     sha256 = fingerprints([path])[str(path)]["sha256"]
@@ -104,84 +209,178 @@ def warn_of_another_gpt2(llm: str, file: Mapping[str, object] | None) -> None:
     )
 
 
-def check_backbone(config: GPT2Config, llm: str, d_model: int, gpt_layers: int) -> None:
-    """Check that the backbone has this width and depth.
+def check_width(config: PreTrainedConfig, llm: str, d_model: int) -> None:
+    """Check that the backbone has this width.
 
     Raises:
         UserError: it has not; the message names both numbers.
     """
-    if config.n_embd != d_model:
+    if config.hidden_size != d_model:
         raise UserError(
-            f"--d_model is {d_model}, but the backbone {llm} is {config.n_embd} wide: "
-            f"pass --d_model {config.n_embd}"
-        )
-    if gpt_layers > config.n_layer:
-        raise UserError(
-            f"--gpt_layers is {gpt_layers}, but the backbone {llm} has {config.n_layer} blocks: "
-            "choose that many or fewer"
+            f"--d_model is {d_model}, but the backbone {llm} is {config.hidden_size} wide: "
+            f"pass --d_model {config.hidden_size}"
         )
 
 
-def load_config(llm: str) -> GPT2Config:
-    """Read the configuration of a GPT-2, without its weights; see `load_backbone`."""
-    name = llm.removeprefix("openai-community/").removeprefix("distilbert/")
-    if name in KNOWN_SHAPES and not Path(llm).is_dir():
-        return GPT2Config(**KNOWN_SHAPES[name])
-    return _from_pretrained(GPT2Config, llm)
+def check_depth(config: PreTrainedConfig, llm: str, n_layer: int) -> None:
+    """Check that the backbone has so many blocks.
+
+    Raises:
+        UserError: it has not; the message names both numbers.
+    """
+    if n_layer > config.num_hidden_layers:
+        raise UserError(
+            f"--gpt_layers is {n_layer}, but the backbone {llm} has {config.num_hidden_layers} "
+            "blocks: choose that many or fewer"
+        )
 
 
-def _from_pretrained(kind: type, llm: str):
-    """`kind.from_pretrained(llm)`: from a folder, else the cache, else the hub, with a timeout."""
-    if Path(llm).is_dir():
-        return _read(kind, llm, f"the folder {llm}")
-    require_model_folder(llm)
+def check_hidden_states(model: PreTrainedModel, llm: str) -> None:
+    """Check by two tokens that a model turns embeddings into hidden states of the same width.
+
+    Raises:
+        UserError: it does not; the message says why.
+    """
+    n_layer, width = model.config.num_hidden_layers, model.config.hidden_size
+    cannot = f"--llm {llm}: a {model.config.model_type} model can't serve:"
+    if "inputs_embeds" not in inspect.signature(model.forward).parameters:
+        raise UserError(f"{cannot} it takes no embeddings (inputs_embeds)")
+    training = model.training
     try:
-        return _read(kind, llm, f"the cached copy of {llm}")
-    except _NotThereError:
-        _check_hub(llm)
-    return _read(kind, llm, llm, local_files_only=False)
+        with torch.no_grad():
+            tokens = torch.zeros(1, 2, width)
+            found = model.eval()(inputs_embeds=tokens, output_hidden_states=True)
+        hidden, output = found.hidden_states, found.last_hidden_state
+    except Exception as error:
+        raise UserError(f"{cannot} {first_line(error)}") from error
+    finally:
+        model.train(training)
+    if output.shape != tokens.shape:
+        raise UserError(f"{cannot} its hidden states are {output.shape[-1]} wide, not {width}")
+    if len(hidden or ()) != n_layer + 1:
+        raise UserError(
+            f"{cannot} it returns {len(hidden or ())} hidden states of {n_layer} blocks, not "
+            f"{n_layer + 1}"
+        )
+
+
+def load_config(llm: str) -> PreTrainedConfig:
+    """Read the configuration of a language model, without its weights; see `load_backbone`."""
+    name = llm.removeprefix("openai-community/").removeprefix("distilbert/")
+    if name in KNOWN_SHAPES and not Path(llm).exists():
+        config = GPT2Config(**KNOWN_SHAPES[name])
+    else:
+        config = _from_disk_or_hub(llm, lambda **where: _read_config(llm, **where), HELP_CONFIG)
+    kind = f"--llm {llm}: a {config.model_type} model can't serve:"
+    if config.is_encoder_decoder:
+        raise UserError(f"{kind} it is an encoder-decoder: take a decoder or an encoder alone")
+    if config.get_text_config() is not config:
+        raise UserError(f"{kind} it is not one of text alone")
+    if not all(hasattr(config, name) for name in ("num_hidden_layers", "hidden_size")):
+        raise UserError(f"{kind} its configuration names no number and width of blocks")
+    for name, value in vars(config).items():
+        if value in TANH_GELU:
+            setattr(config, name, "gelu_pytorch_tanh")
+    return config
+
+
+# What helps where the configuration, or the weights alone, can't be had
+HELP_CONFIG = (
+    "cache the model or set HF_ENDPOINT to a mirror, give --llm a local folder, or pass --llm gpt2 "
+    "--llm_weights random, which needs no network"
+)
+HELP_WEIGHTS = (
+    "cache the model or set HF_ENDPOINT to a mirror, give --llm a local folder, or pass "
+    "--llm_weights random"
+)
 
 
 class _NotThereError(UserError):
     """A file of the model is missing."""
 
 
-def _read(kind: type, llm: str, where: str, local_files_only: bool = True):
+def _from_disk_or_hub(llm: str, read: Callable[..., T], ways_out: str) -> T:
+    """Read from a folder or file, else the cache, else the hub, with a timeout."""
+    if Path(llm).exists():
+        return read(where=f"the folder {llm}" if Path(llm).is_dir() else llm, local=True)
+    require_model_folder(llm)
     try:
-        described, _ = GPT2Config.get_config_dict(llm, local_files_only=local_files_only)
-        if not described:
+        return read(where=f"the cached copy of {llm}", local=True)
+    except _NotThereError:
+        _check_hub(llm, ways_out)
+    return read(where=llm, local=False)
+
+
+def _location(llm: str) -> dict[str, str]:
+    """Return what `from_pretrained` calls a model's place."""
+    path = Path(llm)
+    if path.is_file():
+        return {"pretrained_model_name_or_path": str(path.parent), "gguf_file": path.name}
+    return {"pretrained_model_name_or_path": llm}
+
+
+def _read_config(llm: str, where: str, local: bool) -> PreTrainedConfig:
+    with _explained("read the configuration", where), quiet_transformers():
+        place = _location(llm) | {"local_files_only": local}
+        if "gguf_file" not in place and not PreTrainedConfig.get_config_dict(**place)[0]:
             raise _NotThereError(f"--llm: {where} has no config.json")
-        if described.get("model_type") != "gpt2":
-            raise UserError(f"--llm: {where} is a {described.get('model_type')} model, not a GPT-2")
-        if kind is GPT2Config:
-            return GPT2Config.from_dict(described)
-        model, report = kind.from_pretrained(
-            llm, local_files_only=local_files_only, output_loading_info=True
-        )
+        return AutoConfig.from_pretrained(**place, trust_remote_code=False)
+
+
+def _load_weights(llm: str, config: PreTrainedConfig) -> PreTrainedModel:
+    """Load the blocks that `config` has.
+
+    Raises:
+        UserError: weights are missing or have another shape.
+    """
+
+    def read(where: str, local: bool) -> PreTrainedModel:
+        folder = Path(llm)
+        if folder.is_dir() and not [*folder.glob("*.safetensors"), *folder.glob("*.bin")]:
+            raise UserError(
+                f"--llm: {where} has a config.json and no weights (model.safetensors): pass "
+                "--llm_weights random, or add them"
+            )
+        with _explained("load a model", where), torch.random.fork_rng(devices=[]):
+            # not by AutoModel, which asks the hub for adapters first
+            model, report = MODEL_MAPPING[type(config)].from_pretrained(
+                **_location(llm), config=config, dtype=torch.float32, local_files_only=local,
+                output_loading_info=True,
+            )  # fmt: skip
+        missing = [name for name in report["missing_keys"] if not name.startswith("pooler.")]
+        absent = sorted(missing) + sorted(map(str, report["mismatched_keys"]))
+        if absent:
+            raise UserError(f"--llm: {where} lacks {len(absent)} of its weights, as {absent[0]}")
+        return model
+
+    return keep_blocks(_from_disk_or_hub(llm, read, HELP_WEIGHTS), config.num_hidden_layers)
+
+
+@contextlib.contextmanager
+def _explained(what: str, where: str):
+    """Turn errors of the libraries into `UserError`s of a line."""
+    try:
+        yield
     except UserError:
         raise
     except Exception as error:
-        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         missing = isinstance(error, OSError) and not isinstance(error, PermissionError)
         raise (_NotThereError if missing else UserError)(
-            f"--llm: can't load a GPT-2 from {where}: {reason}"
+            f"--llm: can't {what} from {where}: {first_line(error)}"
         ) from error
-    absent = sorted(report["missing_keys"]) + sorted(map(str, report["mismatched_keys"]))
-    if absent:
-        raise UserError(f"--llm: {where} lacks {len(absent)} of GPT-2's weights, as {absent[0]}")
-    return model.float()
 
 
-def _check_hub(llm: str) -> None:
+def first_line(error: Exception) -> str:
+    """Return the first line of an error's message, or its name."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
+def _check_hub(llm: str, ways_out: str) -> None:
     """Send one request with a timeout; the libraries' own retries take most of a minute.
 
     Raises:
         UserError: the hub can't be reached, or it has no such model.
     """
-    ways_out = (
-        "cache the model or set HF_ENDPOINT to a mirror, give --llm a local folder, "
-        "or pass --llm_weights random"
-    )
     if is_offline():
         raise UserError(f"{llm} is not cached and HF_HUB_OFFLINE is set: {ways_out}")
     error = None

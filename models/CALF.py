@@ -1,20 +1,32 @@
-"""CALF: cross-modal fine-tuning of GPT-2 for time series (arXiv 2403.07300, Figure 2)."""
+"""CALF: cross-modal fine-tuning of a language model (arXiv 2403.07300, Figure 2)."""
 
+from copy import deepcopy
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 
 import torch
 from einops import rearrange
 from torch import Tensor, nn
-from transformers import GPT2Model
+from transformers import PreTrainedModel
 
-from layers.backbone import check_backbone, describe_backbone, load_backbone
-from layers.gpt2 import (
+from layers.backbone import (
+    blocks_of,
+    check_width,
+    describe_backbone,
+    keep_blocks,
+    load_backbone,
+    load_config,
+    most_tokens,
+)
+from layers.branches import (
     REPLACED,
-    GPT2Branch,
     adapter_is_merged,
+    blocks_used,
+    build_blocks,
     build_branches,
     describe_blocks,
+    hidden_states,
+    recompute_blocks,
 )
 from layers.instance_norm import denormalise, standardise
 from layers.match import CrossModalMatch
@@ -44,12 +56,12 @@ class CALFConfig:
             (imputation, anomaly detection), logits for classification.
         seq_len: look-back L. pred_len: horizon P.
         d_model: width of the backbone. gpt_layers: how many of its blocks are used.
-        r, lora_alpha, lora_dropout: LoRA.
+        r, lora_alpha, lora_dropout: LoRA; no adapters with `r` 0.
         word_embedding_path: a file, see `utils.word_embeddings.load_word_embeddings`; or "none":
             the principal components of the backbone's token table, also where the default file is
             absent; or "random": as "none" with `words` "random".
         llm, llm_weights, seed: see `layers.backbone.load_backbone`.
-        llm_ablation: what is left of the GPT-2 in both branches, see `layers.gpt2.build_gpt2`.
+        llm_ablation: what is left of it in both branches, see `layers.branches.build_blocks`.
         words: "pca", or "random": Gaussian ones with the same variances, or "none": no
             cross-attention, the textual tokens are the temporal tokens.
         n_components: principal components used; 0 uses all of the file, or computes 500 or, if
@@ -125,14 +137,15 @@ class Model(nn.Module):
 
     Args:
         configs: a `CALFConfig`, or an object with attributes of the same names.
-        backbone: the GPT-2 to take over; by default what `configs` names is loaded.
+        backbone: the language model to take over; by default what `configs` names is loaded.
         word_embeddings: principal word embeddings `[d_model, components]`; by default those of
             `word_embedding_path`. `words` and `n_components` apply to them.
         word_table: the table that was used in training, `[components, d_model]`, as checkpoints
             have it; nothing is loaded or drawn then.
 
     Attributes:
-        backbone: which GPT-2 this is, as text. blocks: what of it the branches use, as text.
+        backbone: which language model this is, as text. blocks: what of it the branches use, as
+            text.
         word_embeddings_source: where those come from.
 
     Raises:
@@ -142,7 +155,7 @@ class Model(nn.Module):
     def __init__(
         self,
         configs: object,
-        backbone: GPT2Model | None = None,
+        backbone: PreTrainedModel | None = None,
         word_embeddings: Tensor | None = None,
         word_table: Tensor | None = None,
     ):
@@ -150,24 +163,27 @@ class Model(nn.Module):
         is_config = isinstance(configs, CALFConfig)
         self.config = config = configs if is_config else CALFConfig.from_args(configs)
         self.backbone = describe_backbone(config.llm, config.llm_weights, config.seed)
+        n_layer, d_model = blocks_used(config.gpt_layers, config.llm_ablation), config.d_model
+        llm_config = load_config(config.llm) if backbone is None else deepcopy(backbone.config)
+        check_width(llm_config, config.llm, d_model)
         if backbone is None:
-            backbone = load_backbone(config.llm, config.llm_weights, config.seed)
-        n_layer = 0 if config.llm_ablation in REPLACED else config.gpt_layers
-        check_backbone(backbone.config, config.llm, config.d_model, n_layer)
+            backbone = load_backbone(config.llm, config.llm_weights, config.seed, n_layer)
+        else:
+            keep_blocks(backbone, n_layer)
         self.blocks = describe_blocks(n_layer, config.llm_ablation, config.seed)
-        d_model = config.d_model
         if word_table is not None:
             self.word_embeddings_source, word_embeddings = "the checkpoint", word_table.T
         else:
             word_embeddings = self._choose_word_embeddings(backbone, word_embeddings)
         divides = d_model % config.match_heads == 0
-        n_heads = config.match_heads if divides else backbone.config.n_head
+        n_heads = config.match_heads if divides else llm_config.num_attention_heads
         self.in_layer = CrossModalMatch(config.seq_len, word_embeddings, n_heads)
+        blocks = build_blocks(backbone, llm_config, config.llm_ablation, config.seed)
         self.gpt2, self.gpt2_text = build_branches(
-            backbone, n_layer, config.r, config.lora_alpha, config.lora_dropout,
-            config.llm_ablation, config.seed,
+            blocks, config.r, config.lora_alpha, config.lora_dropout,
+            whole=config.llm_ablation in REPLACED,
         )  # fmt: skip
-        n_states = len(self.gpt2_text.h) + 1
+        n_states = len(blocks_of(self.gpt2_text)) + 1
         self.time_proj = nn.ModuleList(
             nn.Linear(d_model, d_model, bias=False) for _ in range(n_states)
         )
@@ -180,7 +196,7 @@ class Model(nn.Module):
             steps = config.pred_len if config.task_name in FORECASTING else config.seq_len
             self.out_layer = nn.Linear(d_model, steps)
 
-    def _choose_word_embeddings(self, backbone: GPT2Model, given: Tensor | None) -> Tensor:
+    def _choose_word_embeddings(self, backbone: PreTrainedModel, given: Tensor | None) -> Tensor:
         """Return the word embeddings `[d_model, components]` that the configuration names."""
         config = self.config
         if config.words not in WORDS:
@@ -196,14 +212,14 @@ class Model(nn.Module):
         self.word_embeddings_source = f"random (seed {config.seed}), variances of {source}"
         return random_directions(found, config.seed)
 
-    def _load_words(self, backbone: GPT2Model) -> tuple[Tensor, str]:
+    def _load_words(self, backbone: PreTrainedModel) -> tuple[Tensor, str]:
         """Read or compute the principal word embeddings; returns where they come from, too."""
         path = self.config.word_embedding_path
         absent = path == DEFAULT_PATH and not Path(path).exists()
         if path not in (NO_FILE, RANDOM) and not absent:
             return load_word_embeddings(path, self.config.d_model), describe_file(path)
-        components = self.config.n_components or min(500, backbone.config.n_embd)
-        found = principal_word_embeddings(backbone.wte.weight, components)
+        components = self.config.n_components or min(500, self.config.d_model)
+        found = principal_word_embeddings(backbone.get_input_embeddings().weight, components)
         return found, f"{components} components computed from {self.backbone}"
 
     def forward(
@@ -225,7 +241,7 @@ class Model(nn.Module):
             The temporal branch's prediction, `[batch, steps, channels]` or `[batch, classes]`.
 
         Raises:
-            UserError: more channels than GPT-2 has positions.
+            UserError: more channels than the backbone has learned positions.
         """
         return self.branches(x_enc, mask, text_branch=False).outputs_time
 
@@ -248,8 +264,8 @@ class Model(nn.Module):
                 whenever the textual branch runs.
 
         Raises:
-            UserError: more channels than GPT-2 has positions, or the textual branch runs while LoRA
-                is merged into the weights that it shares.
+            UserError: more channels than the backbone has learned positions, or the textual branch
+                runs while LoRA is merged into the weights that it shares.
         """
         text_branch = self.training if text_branch is None else text_branch
         features = text_branch if features is None else features
@@ -265,11 +281,11 @@ class Model(nn.Module):
         else:
             x, mean, scale = standardise(x, mask)
         x_time = self.in_layer.temporal_tokens(rearrange(x, "b l c -> b c l"))
-        y_time, hidden_time = self.gpt2(x_time, output_hidden_states=features)
+        y_time, hidden_time = _branch(self.gpt2, x_time, features)
         output = CALFOutput(self._head(y_time, mean, scale))
         if text_branch:
             x_text = self.in_layer.textual_tokens(x_time)
-            y_text, hidden_text = self.gpt2_text(x_text, output_hidden_states=features)
+            y_text, hidden_text = _branch(self.gpt2_text, x_text, features)
             output.outputs_text = self._head(y_text, mean, scale)
         if features:
             output.features_time = _project(self.time_proj, hidden_time)
@@ -284,23 +300,34 @@ class Model(nn.Module):
         return denormalise(rearrange(self.out_layer(y), "b c p -> b p c"), mean, scale)
 
     def grad_checkpoint(self, enabled: bool) -> None:
-        """Store only the inputs of GPT-2's blocks; recompute the blocks in the backward pass."""
-        for module in self.modules():
-            if isinstance(module, GPT2Branch):
-                module.grad_checkpoint = enabled
+        """Store only the inputs of the blocks; recompute the blocks in the backward pass."""
+        for branch in (self.gpt2, self.gpt2_text):
+            recompute_blocks(branch, enabled)
 
     def check_channels(self, channels: int) -> None:
-        """Check that the backbone has a position for each channel.
+        """Check that a backbone that learns positions has one for each channel.
 
         Raises:
             UserError: it has fewer.
         """
-        positions = self.gpt2_text.wpe.num_embeddings
+        positions = most_tokens(self.gpt2_text)
         if channels > positions:
             raise UserError(
                 f"the data has {channels} channels, but the backbone {self.config.llm} has "
                 f"positions for {positions}: choose fewer columns"
             )
+
+
+def _branch(model: nn.Module, x: Tensor, features: bool) -> tuple[Tensor, list[Tensor]]:
+    """Run a branch on tokens `[batch, channels, d_model]` (`docs/method.md`, section 3).
+
+    Returns:
+        The language model's output + `x`, a residual around it; and, if `features`, its hidden
+        states, the last of which is that sum, too.
+    """
+    output, hidden = hidden_states(model, x, features)
+    output = output + x
+    return output, [*hidden[:-1], output] if features else []
 
 
 def _project(projections: nn.ModuleList, hidden: list[Tensor]) -> tuple[Tensor, ...]:

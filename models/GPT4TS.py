@@ -1,10 +1,24 @@
-"""GPT4TS: a frozen GPT-2 on patches of each channel (arXiv 2302.11939, Figure 1)."""
+"""GPT4TS: a frozen language model on patches of each channel (arXiv 2302.11939, Figure 1)."""
 
 from einops import rearrange
 from torch import Tensor, nn
 
-from layers.backbone import check_backbone, describe_backbone, load_backbone
-from layers.gpt2 import GPT2, REPLACED, build_gpt2, describe_blocks
+from layers.backbone import (
+    check_width,
+    describe_backbone,
+    load_backbone,
+    load_config,
+    most_tokens,
+)
+from layers.branches import (
+    REPLACED,
+    blocks_used,
+    build_blocks,
+    describe_blocks,
+    hidden_states,
+    recompute_blocks,
+    train_norms_and_positions,
+)
 from layers.instance_norm import denormalise, standardise
 from layers.patching import patch_count, patches
 from models.checks import check_task
@@ -13,9 +27,9 @@ from utils.tasks import FORECASTING
 
 
 class Model(nn.Module):
-    """The first blocks of a GPT-2, whose tokens are patches of one channel.
+    """The first blocks of a language model, whose tokens are patches of one channel.
 
-    Layer norms, position embeddings, the embedding of patches and the head are trained; the rest is
+    Norms, learned positions, the embedding of patches and the head are trained; the rest is
     frozen. Where `llm_ablation` replaces the blocks, nothing is frozen.
 
     Args:
@@ -24,7 +38,7 @@ class Model(nn.Module):
             `d_model`, `gpt_layers`, `llm`, `llm_weights`, `llm_ablation`, `seed`.
 
     Attributes:
-        backbone: which GPT-2 this is, and what of it is used, as text.
+        backbone: which language model this is, and what of it is used, as text.
         tokens_per_window: patches of all channels. Windows do not influence each other, so that
             a batch may be split into micro-batches.
 
@@ -42,14 +56,15 @@ class Model(nn.Module):
         self.task_name = configs.task_name
         self.patch_len, self.stride = configs.patch_len, configs.stride
         n_patches = patch_count(configs.seq_len, configs.patch_len, configs.stride)
-        backbone = load_backbone(configs.llm, configs.llm_weights, configs.seed)
-        n_layer = 0 if configs.llm_ablation in REPLACED else configs.gpt_layers
-        check_backbone(backbone.config, configs.llm, configs.d_model, n_layer)
-        if n_patches > backbone.config.n_positions:
+        n_layer = blocks_used(configs.gpt_layers, configs.llm_ablation)
+        llm_config = load_config(configs.llm)
+        check_width(llm_config, configs.llm, configs.d_model)
+        backbone = load_backbone(configs.llm, configs.llm_weights, configs.seed, n_layer)
+        if n_patches > most_tokens(backbone):
             raise UserError(
                 f"--patch_len {configs.patch_len} and --stride {configs.stride} cut "
                 f"{configs.seq_len} steps into {n_patches} patches, but the backbone {configs.llm} "
-                f"has positions for {backbone.config.n_positions}: choose a larger --stride"
+                f"has positions for {most_tokens(backbone)}: choose a larger --stride"
             )
         blocks = describe_blocks(n_layer, configs.llm_ablation, configs.seed)
         backbone_text = describe_backbone(configs.llm, configs.llm_weights, configs.seed)
@@ -57,10 +72,11 @@ class Model(nn.Module):
         self.tokens_per_window = configs.enc_in * n_patches
 
         self.in_layer = nn.Linear(configs.patch_len, configs.d_model)
-        self.gpt2 = build_gpt2(GPT2, backbone, n_layer, configs.llm_ablation, configs.seed)
-        for name, parameter in self.gpt2.named_parameters():
-            trained = "ln_" in name or "wpe" in name or configs.llm_ablation in REPLACED
-            parameter.requires_grad_(trained)
+        self.gpt2 = build_blocks(backbone, llm_config, configs.llm_ablation, configs.seed)
+        if configs.llm_ablation in REPLACED:
+            self.gpt2.requires_grad_(True)
+        else:
+            train_norms_and_positions(self.gpt2)
         width = configs.d_model * n_patches
         if configs.task_name == "classification":
             self.out_layer = nn.Linear(width * configs.enc_in, configs.num_class)
@@ -96,11 +112,11 @@ class Model(nn.Module):
         return denormalise(rearrange(y, "b c p -> b p c"), mean, scale)
 
     def _encode(self, x: Tensor) -> Tensor:
-        """Run GPT-2 on the patches of each channel: `[batch, channels, patches, d_model]`."""
+        """Run the language model on patches: `[batch, channels, patches, d_model]`."""
         tokens = self.in_layer(patches(x, self.patch_len, self.stride))
-        y, _ = self.gpt2(rearrange(tokens, "b c n d -> (b c) n d"))
+        y, _ = hidden_states(self.gpt2, rearrange(tokens, "b c n d -> (b c) n d"), False)
         return rearrange(y, "(b c) n d -> b c n d", b=len(x))
 
     def grad_checkpoint(self, enabled: bool) -> None:
-        """Store only the inputs of GPT-2's blocks; recompute the blocks in the backward pass."""
-        self.gpt2.grad_checkpoint = enabled
+        """Store only the inputs of the blocks; recompute the blocks in the backward pass."""
+        recompute_blocks(self.gpt2, enabled)

@@ -1,4 +1,4 @@
-"""Models on a frozen GPT-2 as the training loop sees them."""
+"""Models on a frozen language model as the training loop sees them."""
 
 import hashlib
 import re
@@ -29,14 +29,14 @@ WORD_TABLE = "in_layer.word_embedding"  # in checkpoints
 
 
 class FrozenBackbone(Objective):
-    """A model on a GPT-2 whose frozen weights a fingerprint replaces in checkpoints."""
+    """A model on a language model whose frozen weights a fingerprint replaces in checkpoints."""
 
     @staticmethod
     def resolve_args(args: Configuration) -> Configuration:
         """Without `--d_model`, take the backbone's width."""
         if "d_model" in args.given:
             return args
-        return args.replace(d_model=load_config(args.llm).n_embd)
+        return args.replace(d_model=load_config(args.llm).hidden_size)
 
     @staticmethod
     def seed_of_backbone(args: Configuration) -> Configuration:
@@ -54,7 +54,7 @@ class FrozenBackbone(Objective):
             "gpt_layers": args.gpt_layers,
             "fingerprint": frozen_fingerprint(self.model.gpt2),
         }
-        if args.llm_weights == "pretrained":
+        if args.llm_weights != "random":
             notes["file"] = describe_weights_file(args.llm)
             warn_of_another_gpt2(args.llm, notes["file"])
         return notes
@@ -206,7 +206,7 @@ class CALFObjective(FrozenBackbone):
         return parameter_groups(self.model)
 
     def published_validation_mode(self) -> None:
-        """Keep the dropouts of GPT-2 and LoRA on (docs/protocols.md)."""
+        """Keep the dropouts of the language model and LoRA on (docs/protocols.md)."""
         self.model.eval()
         self.model.gpt2.train()
         self.model.gpt2_text.train()

@@ -180,7 +180,8 @@ def word_embeddings(source: Source) -> "Tensor":
     if backbone is None:
         raise LacksError(f"tsne: {source.name} has no language model")
     names = ("llm", "llm_weights", "seed")
-    return load_backbone(*(backbone[name] for name in names)).wte.weight.detach()
+    model = load_backbone(*(backbone[name] for name in names), n_layer=1)
+    return model.get_input_embeddings().weight.detach()
 
 
 def tokens_of(source: Source) -> "dict[str, Tensor]":

@@ -22,6 +22,7 @@ from transformers import GPT2Config, GPT2Model
 from pca import principal_word_embeddings
 from run import main
 from scripts.chaos import prepare
+from tests.layers.families import FAMILIES, small_model
 from utils.synthetic import synthetic_ett
 
 T = TypeVar("T")
@@ -59,6 +60,20 @@ def small_gpt2(tmp_path_factory) -> Path:
     model.save_pretrained(folder)
     torch.save(principal_word_embeddings(model.wte.weight, 12), folder / "words.pt")
     return folder
+
+
+@pytest.fixture(scope="session")
+def folders(tmp_path_factory) -> dict[str, Path]:
+    """A folder with a model of each family."""
+    folder = tmp_path_factory.mktemp("families")
+    for name, config in FAMILIES.items():
+        small_model(config).save_pretrained(folder / name)
+    return {name: folder / name for name in FAMILIES}
+
+
+@pytest.fixture(params=FAMILIES)
+def family(request) -> str:
+    return request.param
 
 
 @pytest.fixture(scope="session")

@@ -109,17 +109,17 @@ def require_picture(path: Path) -> None:
 
 
 def require_model_folder(llm: str) -> None:
-    """Check that a model is a folder, or may be the name of one on the hub.
+    """Check that a model is a folder or a `.gguf` file, or may be the name of one on the hub.
 
     Raises:
-        UserError: it is neither.
+        UserError: it is none of these.
     """
     path = Path(llm)
-    if path.is_file():
-        raise UserError(f"--llm {llm}: a file; give the folder that contains it")
+    if path.is_file() and path.suffix != ".gguf":
+        raise UserError(f"--llm {llm}: a file; give the folder that contains it, or a .gguf file")
     is_path = path.is_absolute() or llm.startswith((".", "~")) or llm.count("/") > 1
-    if is_path and not path.is_dir():
-        raise UserError(f"--llm {llm}: no such folder")
+    if (is_path or path.suffix == ".gguf") and not path.exists():
+        raise UserError(f"--llm {llm}: no such folder or file")
 
 
 def fingerprints(paths: Iterable[Path]) -> dict[str, dict[str, object]]:

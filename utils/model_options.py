@@ -36,9 +36,9 @@ WEIGHT = {"type": real()}
 
 # (name, settings, help), with the published defaults
 PUBLISHED_MODEL_OPTIONS = [
-    ("d_model", {**POSITIVE, "default": 512}, "width; on GPT-2 the backbone's if not given"),
-    ("gpt_layers", {**POSITIVE, "default": 6}, "GPT-2 blocks used"),
-    ("r", {**POSITIVE, "default": 8}, "rank of LoRA"),
+    ("d_model", {**POSITIVE, "default": 512}, "width; that of the language model if not given"),
+    ("gpt_layers", {**POSITIVE, "default": 6}, "blocks of the language model used"),
+    ("r", {"type": whole(), "default": 8}, "rank of LoRA; 0: no adapters"),
     ("lora_alpha", {**POSITIVE, "default": 32}, "LoRA is scaled by alpha / r"),
     ("lora_dropout", {**FRACTION, "default": 0.1}, "dropout of LoRA"),
     (
@@ -72,21 +72,21 @@ PUBLISHED_MODEL_OPTIONS = [
 ]
 
 OWN_MODEL_OPTIONS = [
-    ("llm", {"default": "gpt2"}, "GPT-2: hub id or local folder"),
+    ("llm", {"default": "gpt2"}, "language model: hub id, folder or .gguf file"),
     (
         "llm_weights",
-        {"choices": ("pretrained", "random"), "default": "pretrained"},
-        "random: the same architecture, untrained",
+        {"choices": ("pretrained", "random", "shuffled"), "default": "pretrained"},
+        "random: the same architecture, untrained; shuffled: each weight matrix in random order",
     ),
     (
         "llm_seed",
         {"type": whole(0, 2**31), "default": None},
-        "of random weights of GPT-2; if not given, the seed of each repetition",
+        "of random or shuffled weights; if not given, the seed of each repetition",
     ),
     (
         "llm_ablation",
         {"choices": ("none", "random", "attention", "transformer", "identity"), "default": "none"},
-        "random: GPT-2 untrained; or one trained layer, or nothing, in place of its blocks",
+        "random: all untrained; or one trained layer, or nothing, in place of the blocks",
     ),
     (
         "words",

@@ -1,16 +1,19 @@
 """How an x86 processor computes a model fast; `docs/fast_cpu.md` says what and why."""
 
 from torch import nn
+from transformers import PreTrainedModel
 
-from layers.fast_cpu.modules import FAST, FastConv1D
+from layers.fast_cpu.attention import FAST_CPU
+from layers.fast_cpu.modules import FAST, Projection
 from layers.fast_cpu.weights import unwatch, watch
 
 
 def install(model: nn.Module) -> int:
-    """Make every module of a known class compute fast; any other module stays as it is.
+    """Make every module of a known class compute fast; any other module stays as it is. Language
+    models of Transformers get the attention function `FAST_CPU` in place of "sdpa".
 
     Names, parameters and results stay the same, but for rounding and for what dropout draws.
-    Frozen weights of GPT-2's projections become `WatchedParameter`s. Install after the model is on
+    Frozen weights of projections become `WatchedParameter`s. Install after the model is on
     its device, in its dtype; again after it was unpickled or its parameters were replaced.
 
     Returns:
@@ -21,8 +24,9 @@ def install(model: nn.Module) -> int:
         if type(module) in FAST:
             module.__class__ = FAST[type(module)]
             replaced += 1
-        if isinstance(module, FastConv1D):
+        if isinstance(module, Projection):
             watch(module.weight)
+    _change_attention(model, "sdpa", FAST_CPU)
     return replaced
 
 
@@ -35,11 +39,19 @@ def uninstall(model: nn.Module) -> int:
     plain = {fast: base for base, fast in FAST.items()}
     restored = 0
     for module in model.modules():
-        if isinstance(module, FastConv1D):
+        if isinstance(module, Projection):
             unwatch(module.weight)
         if type(module) in plain:
             module.__class__ = plain[type(module)]
             for name in ("packed", "packed_backward", "folded"):
                 module.__dict__.pop(name, None)
             restored += 1
+    _change_attention(model, FAST_CPU, "sdpa")
     return restored
+
+
+def _change_attention(model: nn.Module, old: str, new: str) -> None:
+    """Replace the attention function `old` of language models."""
+    for module in model.modules():
+        if isinstance(module, PreTrainedModel) and module.config._attn_implementation == old:
+            module.set_attn_implementation(new)

@@ -1,16 +1,23 @@
-"""Self-attention with dropout that stores no attention maps."""
+"""Self-attention with dropout that stores no attention maps.
+
+It is registered with Transformers as the attention function `FAST_CPU`.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from einops import rearrange
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx, once_differentiable
+from transformers.integrations.sdpa_attention import repeat_kv, sdpa_attention_forward
+from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, sdpa_mask
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-from layers.fast_cpu.dropout import draw_keep_mask
+from layers.fast_cpu.dropout import draw_keep_mask, draws_masks
 from layers.fast_cpu.products import linear
 
+FAST_CPU = "fast_cpu"
 CHUNK = 1 << 20  # entries of the maps computed at a time: 4 MB, a processor's cache
 WIDE = 256  # from so many tokens on, heads go one by one, and causal maps in bands of rows
 
@@ -23,16 +30,22 @@ class DropoutAttention(torch.autograd.Function):
     stores only maps narrower than a head, which are smaller than the queries. Masks follow from a
     seed drawn from PyTorch's random state, so that the backward pass draws the same ones.
 
-    `apply(qkv, heads, dropout, is_causal, scale)` takes queries, keys and values side by side,
-    `[batch, tokens, 3 * d_model]`, and returns `[batch, tokens, d_model]`.
+    `apply(query, key, value, dropout, is_causal, scale)` takes `[batch, heads, tokens, width]`
+    three times, and returns `[batch, tokens, heads, width]`.
     """
 
     @staticmethod
     def forward(
-        ctx: FunctionCtx, qkv: Tensor, heads: int, dropout: float, is_causal: bool, scale: float
+        ctx: FunctionCtx,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        dropout: float,
+        is_causal: bool,
+        scale: float,
     ) -> Tensor:
-        q, k, v = packed = _unpack(qkv, heads, scale)
-        ctx.heads, ctx.dropout, ctx.is_causal, ctx.scale = heads, dropout, is_causal, scale
+        q, k, v = packed = _pack(query, key, value, scale)
+        ctx.heads, ctx.dropout, ctx.is_causal, ctx.scale = query.shape[1], dropout, is_causal, scale
         ctx.seed = int(torch.randint(2**62, ()))
         ctx.maps = list(_maps(ctx, q, k)) if q.shape[1] < q.shape[2] else None
         mixed = torch.empty_like(q)
@@ -40,13 +53,13 @@ class DropoutAttention(torch.autograd.Function):
             weights = (part.attention * part.keep_mask).mul_(part.mask_scale)
             mixed[part.rows] = _times(weights, v[part.columns])
         ctx.save_for_backward(packed)
-        return rearrange(mixed, "(b h) c k -> b c (h k)", h=heads)
+        return rearrange(mixed, "(b h) c k -> b c h k", h=ctx.heads).contiguous()
 
     @staticmethod
     @once_differentiable
     def backward(ctx: FunctionCtx, grad_y: Tensor) -> tuple[Tensor | None, ...]:
         q, k, v = ctx.saved_tensors[0]
-        grad_y = rearrange(grad_y, "b c (h k) -> (b h) c k", h=ctx.heads).contiguous()
+        grad_y = rearrange(grad_y, "b c h k -> (b h) c k").contiguous()
         grad_packed = q.new_zeros(3, *q.shape)
         grad_q, grad_k, grad_v = grad_packed
         for rows, columns, attention, keep_mask, mask_scale in ctx.maps or _maps(ctx, q, k):
@@ -58,8 +71,7 @@ class DropoutAttention(torch.autograd.Function):
             grad_q[rows] = _times(grad_scores, k[columns])
             grad_k[columns] += _transposed_times(grad_scores, q[rows])
         grad_q *= ctx.scale
-        grad_qkv = rearrange(grad_packed, "n (b h) c k -> b c (n h k)", h=ctx.heads)
-        return grad_qkv, None, None, None, None
+        return *rearrange(grad_packed, "n (b h) c k -> n b h c k", h=ctx.heads), None, None, None
 
 
 @dataclass
@@ -82,13 +94,14 @@ class Part:
         return iter((self.rows, self.columns, self.attention, self.keep_mask, self.mask_scale))
 
 
-def _unpack(qkv: Tensor, heads: int, scale: float) -> Tensor:
-    """Split `[batch, tokens, 3 * d_model]` to scaled queries, keys and values, a head of a sample
-    after the other, `[3, batch * heads, tokens, width]`."""
-    parts = rearrange(qkv, "b c (n h k) -> n (b h) c k", n=3, h=heads)
-    parts = parts.clone(memory_format=torch.contiguous_format)  # never the caller's own memory
-    parts[0] *= scale
-    return parts
+def _pack(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
+    """Copy scaled queries, keys and values, a head of a sample after the other, to
+    `[3, batch * heads, tokens, width]`."""
+    packed = query.new_empty(3, *query.shape)
+    torch.mul(query, scale, out=packed[0])
+    packed[1].copy_(key)
+    packed[2].copy_(value)
+    return packed.flatten(1, 2)
 
 
 def _maps(ctx: FunctionCtx, q: Tensor, k: Tensor) -> Iterator[Part]:
@@ -135,3 +148,43 @@ def _times(a: Tensor, b: Tensor) -> Tensor:
 def _transposed_times(a: Tensor, b: Tensor) -> Tensor:
     """Compute `a^T b`, where `b` is the smaller one."""
     return linear(b.t(), a.t()).t() if a.dim() == 2 else torch.bmm(a.transpose(1, 2), b)
+
+
+def attention(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    dropout: float = 0.0,
+    scaling: float | None = None,
+    is_causal: bool | None = None,
+    **more: object,
+) -> tuple[Tensor, None]:
+    """Attention function of Transformers: with dropout and without a mask `DropoutAttention`, else
+    PyTorch's fused kernel, as "sdpa".
+
+    Args:
+        query: `[batch, heads, tokens, width]`. key, value: of as many heads, or a fraction of them.
+
+    Returns:
+        `[batch, tokens, heads, width]`, and no attention maps.
+    """
+    groups = query.shape[1] // key.shape[1]
+    causal = getattr(module, "is_causal", True) if is_causal is None else is_causal
+    known = attention_mask is None and query.shape == (
+        *key.shape[:1],
+        query.shape[1],
+        *key.shape[2:],
+    )
+    if not (known and key.shape == value.shape and draws_masks(query, dropout)):
+        return sdpa_attention_forward(
+            module, query, key, value, attention_mask, dropout, scaling, is_causal, **more
+        )
+    scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+    key, value = repeat_kv(key, groups), repeat_kv(value, groups)
+    return DropoutAttention.apply(query, key, value, dropout, causal, scale), None
+
+
+ALL_ATTENTION_FUNCTIONS.register(FAST_CPU, attention)
+ALL_MASK_ATTENTION_FUNCTIONS.register(FAST_CPU, sdpa_mask)

@@ -11,47 +11,64 @@ import torch.nn.functional as F
 from einops import rearrange
 from peft.tuners.lora.layer import Linear as LoraLinear
 from torch import Tensor, nn
+from transformers.activations import GELUTanh
 from transformers.models.gpt2.modeling_gpt2 import GPT2MLP
 from transformers.pytorch_utils import Conv1D
 
 from layers.fast_cpu.attention import DropoutAttention
 from layers.fast_cpu.dropout import Dropout, draws_masks
 from layers.fast_cpu.products import (
-    frozen_conv1d,
     frozen_mlp,
+    frozen_product,
     is_float32_on_cpu,
     linear,
     on_cpu,
     pack,
     pack_folded,
+    pack_folded_transposed,
     pack_transposed,
     product,
 )
 from layers.fast_cpu.weights import Cached, is_watched
-from layers.gpt2 import CausalSelfAttention
 
 
-class FastLinear(nn.Linear):
-    """`nn.Linear` by oneDNN."""
+class Projection(nn.Module):
+    """A projection with a weight, and a bias or None.
+
+    Attributes:
+        packed, packed_backward: its frozen weight, laid out for the product and for its gradient.
+        folded: makes a copy of it with a low-rank update, laid out for the product.
+    """
+
+    def is_frozen(self) -> bool:
+        """Tell whether neither weight nor bias is trained."""
+        return not any(p is not None and p.requires_grad for p in (self.weight, self.bias))
+
+
+class FastLinear(Projection, nn.Linear):
+    """`nn.Linear` by oneDNN; a frozen weight is laid out once."""
+
+    packed = cached_property(lambda self: Cached(pack))
+    packed_backward = cached_property(lambda self: Cached(pack_transposed))
+    folded = staticmethod(pack_folded)
 
     def forward(self, input: Tensor) -> Tensor:
+        if is_float32_on_cpu(input, self.weight) and self.is_frozen():
+            return frozen_product(input, self)
         return linear(input, self.weight, self.bias)
 
 
-class FastConv1D(Conv1D):
+class FastConv1D(Projection, Conv1D):
     """GPT-2's projection by oneDNN; a frozen weight is laid out once."""
 
     packed = cached_property(lambda self: Cached(pack_transposed))
     packed_backward = cached_property(lambda self: Cached(pack))
+    folded = staticmethod(pack_folded_transposed)
 
     def forward(self, x: Tensor) -> Tensor:
         if is_float32_on_cpu(x, self.weight) and self.is_frozen():
-            return frozen_conv1d(x, self)
+            return frozen_product(x, self)
         return linear(x, self.weight.t(), self.bias)
-
-    def is_frozen(self) -> bool:
-        """Tell whether neither weight nor bias is trained."""
-        return not (self.weight.requires_grad or self.bias.requires_grad)
 
 
 class FastDropout(nn.Dropout):
@@ -72,8 +89,7 @@ class FastGPT2MLP(GPT2MLP):
             type(c_fc) is type(c_proj) is FastConv1D
             and c_fc.is_frozen()
             and c_proj.is_frozen()
-            and type(self.act) is nn.GELU
-            and self.act.approximate == "tanh"
+            and type(self.act) is GELUTanh
             and is_float32_on_cpu(x, c_fc.weight, c_proj.weight)
             and not _has_hooks(c_fc, self.act, c_proj)
         )
@@ -82,21 +98,10 @@ class FastGPT2MLP(GPT2MLP):
         return self.dropout(frozen_mlp(x, c_fc, c_proj))
 
 
-class FastCausalSelfAttention(CausalSelfAttention):
-    """GPT-2's attention, with dropout in parts."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        dropout = self.attn_dropout.p if self.training else 0.0
-        if not draws_masks(x, dropout):
-            return super().forward(x)
-        y = DropoutAttention.apply(self.c_attn(x), self.n_head, dropout, True, self.scale)
-        return self.resid_dropout(self.c_proj(y))
-
-
 class FastLoraLinear(LoraLinear):
     """peft's LoRA; without gradients, the update is folded into a laid-out copy of the weight."""
 
-    folded = cached_property(lambda self: Cached(pack_folded))
+    folded = cached_property(lambda self: Cached(type(self.base_layer).folded))
 
     def forward(self, x: Tensor, *args, **kwargs) -> Tensor:
         name = self._plain_adapter()
@@ -108,7 +113,7 @@ class FastLoraLinear(LoraLinear):
         scaling = self.scaling[name]
         foldable = (
             not (self.training or torch.is_grad_enabled())
-            and type(base) is FastConv1D
+            and isinstance(base, Projection)
             and is_watched(base.weight)
             and is_float32_on_cpu(x, base.weight, a.weight, b.weight)
             and b.bias is None
@@ -170,7 +175,8 @@ class FastMultiheadAttention(nn.MultiheadAttention):
             return super().forward(query, key, value, **masks, **weights, is_causal=is_causal)
         if packed:
             qkv = linear(query, self.in_proj_weight, self.in_proj_bias)
-            y = DropoutAttention.apply(qkv, self.num_heads, dropout, False, self.head_dim**-0.5)
+            heads = rearrange(qkv, "b c (n h k) -> n b h c k", n=3, h=self.num_heads)
+            y = DropoutAttention.apply(*heads, dropout, False, self.head_dim**-0.5).flatten(2)
         else:
             y = self._attend(query, key, value)
         return linear(y, self.out_proj.weight, self.out_proj.bias), None
@@ -216,7 +222,6 @@ FAST = {
     Conv1D: FastConv1D,
     nn.Dropout: FastDropout,
     GPT2MLP: FastGPT2MLP,
-    CausalSelfAttention: FastCausalSelfAttention,
     LoraLinear: FastLoraLinear,
     nn.MultiheadAttention: FastMultiheadAttention,
     nn.TransformerEncoderLayer: FastTransformerEncoderLayer,

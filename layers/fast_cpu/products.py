@@ -85,18 +85,18 @@ class OneDNNLinear(torch.autograd.Function):
         return grad_x, grad_weight, grad_bias
 
 
-def frozen_conv1d(x: Tensor, module: nn.Module) -> Tensor:
-    """Apply a frozen projection of GPT-2, whose weight is `[in, out]`, to `x` `[.., in]`.
+def frozen_product(x: Tensor, module: nn.Module) -> Tensor:
+    """Apply a frozen projection to `x` `[.., in]`.
 
     For oneDNN the weight is laid out once, and not at every product.
     """
     if torch.is_grad_enabled():
-        return FrozenConv1D.apply(x, module)
+        return FrozenProduct.apply(x, module)
     return product(x, module.packed.get(module.weight), module.bias)
 
 
-class FrozenConv1D(torch.autograd.Function):
-    """A frozen projection of GPT-2, by laid-out weights forward and backward."""
+class FrozenProduct(torch.autograd.Function):
+    """A frozen projection, by laid-out weights forward and backward."""
 
     @staticmethod
     def forward(ctx: FunctionCtx, x: Tensor, module: nn.Module) -> Tensor:
@@ -126,7 +126,7 @@ class FrozenMLP(torch.autograd.Function):
     def forward(ctx: FunctionCtx, x: Tensor, c_fc: nn.Module, c_proj: nn.Module) -> Tensor:
         inner = product(x, c_fc.packed.get(c_fc.weight), c_fc.bias)
         ctx.modules, ctx.weights = (c_fc, c_proj), (c_fc.weight, c_proj.weight)
-        ctx.save_for_backward(inner, *ctx.weights)  # see FrozenConv1D
+        ctx.save_for_backward(inner, *ctx.weights)  # see FrozenProduct
         activated = F.gelu(inner, approximate="tanh")
         return product(activated, c_proj.packed.get(c_proj.weight), c_proj.bias)
 
@@ -158,6 +158,11 @@ def pack_transposed(weight: Tensor) -> Tensor:
 
 
 def pack_folded(weight: Tensor, a: Tensor, b: Tensor, scaling: float) -> Tensor:
+    """Lay out a weight `[out, in]` with its low-rank update, `weight + scaling b a`."""
+    return pack(torch.addmm(weight, b, a, alpha=scaling))
+
+
+def pack_folded_transposed(weight: Tensor, a: Tensor, b: Tensor, scaling: float) -> Tensor:
     """Lay out a weight `[in, out]` with its low-rank update, `weight + scaling (b a)^T`."""
     return pack_transposed(torch.addmm(weight, a.t(), b.t(), alpha=scaling))
 

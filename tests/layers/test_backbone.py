@@ -1,4 +1,4 @@
-"""Loading a GPT-2, and the messages when that fails."""
+"""Loading a language model, and the messages when that fails."""
 
 import hashlib
 import json
@@ -9,12 +9,15 @@ import pytest
 import torch
 from huggingface_hub import HfApi
 from safetensors.torch import load_file, save_file
+from transformers import AutoConfig, AutoModel, OPTConfig, T5Config, ViTConfig
 
 from layers import backbone
 from layers.backbone import (
-    check_backbone,
+    blocks_of,
+    check_width,
     describe_weights_file,
     load_backbone,
+    random_backbone,
     warn_of_another_gpt2,
 )
 from utils.errors import UserError
@@ -24,6 +27,43 @@ def test_folder(small_gpt2):
     model = load_backbone(str(small_gpt2))
     saved = load_file(small_gpt2 / "model.safetensors")
     assert torch.equal(model.h[2].mlp.c_fc.weight, saved["h.2.mlp.c_fc.weight"])
+
+
+def test_the_first_blocks(folders, family):
+    state = torch.get_rng_state()
+    model = load_backbone(str(folders[family]), n_layer=2)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert len(blocks_of(model)) == model.config.num_hidden_layers == 2
+    saved = load_file(folders[family] / "model.safetensors")
+    for name, parameter in model.named_parameters():
+        assert parameter.dtype == torch.float32
+        assert torch.equal(parameter, saved[name]), name
+
+
+def test_weights_in_half_precision_become_float32(folders, tmp_path):
+    load_backbone(str(folders["llama"])).bfloat16().save_pretrained(tmp_path)
+    for weights in ("pretrained", "random"):
+        kinds = {p.dtype for p in load_backbone(str(tmp_path), weights).parameters()}
+        assert kinds == {torch.float32}
+
+
+def test_shuffled_weights(folders, family):
+    """Every matrix of the blocks has its own values in another order, all else is as it was."""
+    folder = str(folders[family])
+    plain, one, same, other = (
+        load_backbone(folder, weights, seed, 2)
+        for weights, seed in [("pretrained", 1), *(("shuffled", seed) for seed in (1, 1, 2))]
+    )
+    inside = {id(p) for p in blocks_of(one).parameters()}
+    for (name, p), before, again, differs in zip(
+        one.named_parameters(), plain.parameters(), same.parameters(), other.parameters(),
+        strict=True,
+    ):  # fmt: skip
+        assert torch.equal(p, again)
+        assert torch.equal(p.flatten().sort().values, before.flatten().sort().values), name
+        shuffled = p.dim() > 1 and id(p) in inside
+        assert torch.equal(p, before) != shuffled, name
+        assert torch.equal(p, differs) != shuffled, name
 
 
 def test_random_weights_follow_their_seed_alone(small_gpt2):
@@ -36,8 +76,17 @@ def test_random_weights_follow_their_seed_alone(small_gpt2):
     assert not torch.equal(one.wpe.weight, other.wpe.weight)
 
 
+def test_random_gpt2_is_drawn_whole(small_gpt2):
+    """So that its first blocks do not depend on how many are used."""
+    whole, part = (load_backbone(str(small_gpt2), "random", 3, n) for n in (3, 1))
+    assert len(part.h) == 1
+    assert torch.equal(part.h[0].mlp.c_proj.weight, whole.h[0].mlp.c_proj.weight)
+    ours = random_backbone(AutoConfig.from_pretrained(small_gpt2), 3, 2).state_dict()
+    assert all(torch.equal(ours[name], tensor) for name, tensor in part.state_dict().items())
+
+
 def test_random_gpt2_needs_no_network(monkeypatch):
-    monkeypatch.setattr(backbone, "_from_pretrained", None)
+    monkeypatch.setattr(backbone, "_from_disk_or_hub", None)
     config = backbone.load_config("gpt2")
     assert (config.n_embd, config.n_layer, config.n_head, config.vocab_size) == (768, 12, 12, 50257)
     assert backbone.load_config("openai-community/gpt2-medium").n_layer == 24
@@ -60,9 +109,14 @@ def test_no_hub(monkeypatch, failure, tmp_path):
     given_up.set()
     message = str(caught.value)
     assert "can't be reached" in message
-    for way_out in ("mirror", "folder", "--llm_weights random"):
+    for way_out in ("mirror", "folder", "--llm gpt2 --llm_weights random"):
         assert way_out in message
     assert "\n" not in message
+    with pytest.raises(UserError) as caught:  # not the advice that was just followed
+        load_backbone("someone/no-such-llama", "random")
+    assert "pass --llm_weights random" not in str(caught.value)
+    with pytest.raises(UserError, match="pass --llm_weights random"):
+        load_backbone("gpt2")
 
 
 def folder_with(small_gpt2, path, what: str):
@@ -70,7 +124,9 @@ def folder_with(small_gpt2, path, what: str):
     config = json.loads((small_gpt2 / "config.json").read_text())
     weights = load_file(small_gpt2 / "model.safetensors")
     if what == "another architecture":
-        config["model_type"] = "bert"
+        config["model_type"] = "opt"
+    if what == "unknown architecture":
+        config["model_type"] = "from_the_future"
     if what == "weights missing":
         del weights["h.1.attn.c_attn.weight"]
     if what != "no config":
@@ -88,8 +144,9 @@ def folder_with(small_gpt2, path, what: str):
     [
         ("no config", "config.json"),
         ("broken config", "JSON"),
-        ("another architecture", "bert"),
-        ("no weights", "model.safetensors"),
+        ("another architecture", "lacks"),
+        ("unknown architecture", "from_the_future"),
+        ("no weights", "no weights .*pass --llm_weights random"),
         ("weights missing", "h.1.attn.c_attn.weight"),
         ("cut short", "can't load"),
     ],
@@ -100,18 +157,48 @@ def test_bad_folders(small_gpt2, tmp_path, what, said):
     assert "\n" not in str(caught.value)
 
 
-def test_no_such_folder():
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        (T5Config(), "t5 model can't serve: it is an encoder-decoder"),
+        (ViTConfig(num_hidden_layers=1), "vit model can't serve: it takes no embeddings"),
+        (
+            OPTConfig(hidden_size=48, word_embed_proj_dim=24, num_hidden_layers=1,
+                      num_attention_heads=4, vocab_size=60),
+            "opt model can't serve: .*48",
+        ),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("weights", ["pretrained", "random"])
+def test_models_that_can_not_serve(tmp_path, config, said, weights):
+    config.save_pretrained(tmp_path)
+    if weights == "pretrained" and config.model_type != "t5":
+        AutoModel.from_config(config).save_pretrained(tmp_path)
+    with pytest.raises(UserError, match=said) as caught:
+        load_backbone(str(tmp_path), weights)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("llm", ["./no/such/folder", "no_such.gguf"])
+def test_no_such_folder(llm):
     with pytest.raises(UserError, match="no such folder"):
-        load_backbone("./no/such/folder")
+        load_backbone(llm)
+
+
+def test_a_file_that_is_no_gguf(tmp_path):
+    (tmp_path / "x.gguf").write_bytes(b"GGUF?")
+    with pytest.raises(UserError, match=r"x\.gguf") as caught:
+        load_backbone(str(tmp_path / "x.gguf"))
+    assert "\n" not in str(caught.value)
 
 
 def test_width_and_depth(small_gpt2):
     config = load_backbone(str(small_gpt2)).config
-    check_backbone(config, "x", 24, 3)
+    check_width(config, "x", 24)
     with pytest.raises(UserError, match=r"512.*24"):
-        check_backbone(config, "x", 512, 3)
+        check_width(config, "x", 512)
     with pytest.raises(UserError, match=r"4.*3 blocks"):
-        check_backbone(config, "x", 24, 4)
+        load_backbone(str(small_gpt2), n_layer=4)
 
 
 # Whose weights they are

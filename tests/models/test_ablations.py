@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 
 from layers.backbone import load_backbone
-from layers.gpt2 import ABLATIONS, REPLACED
+from layers.branches import ABLATIONS, REPLACED
 from models.CALF import WORDS, CALFConfig, Model
 from models.objectives import frozen_fingerprint, parameter_groups
 from pca import principal_word_embeddings
@@ -80,11 +81,11 @@ def test_parameters_at_the_published_size():
     around = 2 * (1024 * d + 2 * d)  # position embeddings, final norm
     block = {"identity": 0, "attention": attention + 2 * d}
     block["transformer"] = block["attention"] + 8 * d * d + 5 * d + 2 * d
-    backbone = load_backbone("gpt2", "random")
+    backbone = load_backbone("gpt2", "random", n_layer=1)
     for llm_ablation, size in block.items():
         for words in ("random", "none"):
             config = CALFConfig(llm_weights="random", llm_ablation=llm_ablation, words=words)
-            model = Model(config, backbone, torch.randn(d, 500))
+            model = Model(config, deepcopy(backbone), torch.randn(d, 500))
             states = 1 if llm_ablation == "identity" else 2
             expected = rest + around + 2 * size + 2 * states * d * d
             expected += attention if words == "random" else 0
@@ -118,7 +119,7 @@ def test_fast_modules_and_checkpointed_blocks(config, llm_ablation, words):
         return [found.outputs_time, found.outputs_text, *found.features_time, *found.features_text]
 
     assert_every_way_agrees(model, outputs)
-    assert model.gpt2_text.grad_checkpoint
+    assert model.gpt2_text.is_activation_checkpointing
 
 
 def test_no_words(config, tmp_path):
@@ -158,7 +159,7 @@ def test_random_words_are_gaussian_and_leave_the_global_state_alone():
 @pytest.mark.parametrize("n_components", [1, 5, 12])
 def test_first_components(config, small_gpt2, n_components):
     """Of the file, and computed: both are the exact PCA's first ones."""
-    table = load_backbone(str(small_gpt2)).wte.weight
+    table = load_backbone(str(small_gpt2)).get_input_embeddings().weight
     expected = principal_word_embeddings(table, n_components).T
     found = build(config, n_components=n_components).in_layer.word_embedding
     torch.testing.assert_close(found, expected)
@@ -347,7 +348,7 @@ def test_random_is_none_with_random_words(config, workdir, words):
     write_words("random")
     write_words("none")
     pca = build(config, word_embedding_path="none")
-    table = load_backbone(config.llm).wte.weight
+    table = load_backbone(config.llm).get_input_embeddings().weight
     assert torch.equal(pca.in_layer.word_embedding, principal_word_embeddings(table, 24).T)
     expected = build(config, word_embedding_path="none", words="random")
     found = build(config, word_embedding_path="random", words=words)

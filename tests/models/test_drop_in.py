@@ -136,7 +136,7 @@ def test_which_options_it_uses(drop, capsys, small_data):
         parse_args(["--help"])
     text = " ".join(capsys.readouterr().out.split())
     assert "dropout [Seq2seq]" in text
-    assert "rank of LoRA [no model here]" in text
+    assert "rank of LoRA; 0: no adapters [no model here]" in text
 
 
 def test_configs_by_another_name(drop):

@@ -9,8 +9,8 @@ from torch import Tensor
 from transformers import GPT2Model
 
 from layers.backbone import load_backbone
+from layers.branches import ABLATIONS, REPLACED
 from layers.fast_cpu import install
-from layers.gpt2 import ABLATIONS, REPLACED
 from models.GPT4TS import Model, patches
 from tests.models.same_results import assert_every_way_agrees
 from utils.errors import UserError
@@ -148,7 +148,7 @@ def test_fast_modules_and_checkpointed_blocks(options, llm_ablation):
     model = build(options, llm_ablation=llm_ablation)
     x = torch.randn(4, 20, 3)
     assert_every_way_agrees(model, lambda: [model(x)])
-    assert model.gpt2.grad_checkpoint
+    assert model.gpt2.is_activation_checkpointing
 
 
 def test_windows_do_not_influence_each_other(options):

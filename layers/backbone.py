@@ -351,6 +351,9 @@ def _load_weights(llm: str, config: PreTrainedConfig) -> PreTrainedModel:
         absent = sorted(missing) + sorted(map(str, report["mismatched_keys"]))
         if absent:
             raise UserError(f"--llm: {where} lacks {len(absent)} of its weights, as {absent[0]}")
+        if folder.is_file():  # the weights are no longer quantised
+            model.hf_quantizer = None
+            del model.config.quantization_config
         return model
 
     return keep_blocks(_from_disk_or_hub(llm, read, HELP_WEIGHTS), config.num_hidden_layers)

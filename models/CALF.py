@@ -11,7 +11,7 @@ from transformers import PreTrainedModel
 
 from layers.backbone import (
     blocks_of,
-    check_width,
+    check_backbone,
     describe_backbone,
     keep_blocks,
     load_backbone,
@@ -61,7 +61,7 @@ class CALFConfig:
             the principal components of the backbone's token table, also where the default file is
             absent; or "random": as "none" with `words` "random".
         llm, llm_weights, seed: see `layers.backbone.load_backbone`.
-        llm_ablation: what is left of it in both branches, see `layers.branches.build_blocks`.
+        llm_ablation: what is left of it, see `layers.branches.build_blocks`.
         words: "pca", or "random": Gaussian ones with the same variances, or "none": no
             cross-attention, the textual tokens are the temporal tokens.
         n_components: principal components used; 0 uses all of the file, or computes 500 or, if
@@ -144,8 +144,7 @@ class Model(nn.Module):
             have it; nothing is loaded or drawn then.
 
     Attributes:
-        backbone: which language model this is, as text. blocks: what of it the branches use, as
-            text.
+        backbone: which language model this is. blocks: what of it the branches use.
         word_embeddings_source: where those come from.
 
     Raises:
@@ -165,7 +164,7 @@ class Model(nn.Module):
         self.backbone = describe_backbone(config.llm, config.llm_weights, config.seed)
         n_layer, d_model = blocks_used(config.gpt_layers, config.llm_ablation), config.d_model
         llm_config = load_config(config.llm) if backbone is None else deepcopy(backbone.config)
-        check_width(llm_config, config.llm, d_model)
+        check_backbone(llm_config, config.llm, d_model, n_layer)
         if backbone is None:
             backbone = load_backbone(config.llm, config.llm_weights, config.seed, n_layer)
         else:
@@ -184,11 +183,9 @@ class Model(nn.Module):
             whole=config.llm_ablation in REPLACED,
         )  # fmt: skip
         n_states = len(blocks_of(self.gpt2_text)) + 1
-        self.time_proj = nn.ModuleList(
-            nn.Linear(d_model, d_model, bias=False) for _ in range(n_states)
-        )
-        self.text_proj = nn.ModuleList(
-            nn.Linear(d_model, d_model, bias=False) for _ in range(n_states)
+        self.time_proj, self.text_proj = (
+            nn.ModuleList(nn.Linear(d_model, d_model, bias=False) for _ in range(n_states))
+            for _ in range(2)
         )
         if config.task_name == "classification":
             self.out_layer = nn.Linear(d_model * config.n_channels, config.num_class)
@@ -322,8 +319,7 @@ def _branch(model: nn.Module, x: Tensor, features: bool) -> tuple[Tensor, list[T
     """Run a branch on tokens `[batch, channels, d_model]` (`docs/method.md`, section 3).
 
     Returns:
-        The language model's output + `x`, a residual around it; and, if `features`, its hidden
-        states, the last of which is that sum, too.
+        As `hidden_states`, with `x` added to the output, a residual around the language model.
     """
     output, hidden = hidden_states(model, x, features)
     output = output + x

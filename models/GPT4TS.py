@@ -4,7 +4,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from layers.backbone import (
-    check_width,
+    check_backbone,
     describe_backbone,
     load_backbone,
     load_config,
@@ -58,7 +58,7 @@ class Model(nn.Module):
         n_patches = patch_count(configs.seq_len, configs.patch_len, configs.stride)
         n_layer = blocks_used(configs.gpt_layers, configs.llm_ablation)
         llm_config = load_config(configs.llm)
-        check_width(llm_config, configs.llm, configs.d_model)
+        check_backbone(llm_config, configs.llm, configs.d_model, n_layer)
         backbone = load_backbone(configs.llm, configs.llm_weights, configs.seed, n_layer)
         if n_patches > most_tokens(backbone):
             raise UserError(

@@ -11,15 +11,14 @@ from huggingface_hub import HfApi
 from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModel, OPTConfig, T5Config, ViTConfig
 
-from layers import backbone
+from layers import backbone, model_files
 from layers.backbone import (
     blocks_of,
-    check_width,
-    describe_weights_file,
+    check_backbone,
     load_backbone,
     random_backbone,
-    warn_of_another_gpt2,
 )
+from layers.model_files import describe_weights_file, warn_of_another_gpt2
 from utils.errors import UserError
 
 
@@ -86,7 +85,7 @@ def test_random_gpt2_is_drawn_whole(small_gpt2):
 
 
 def test_random_gpt2_needs_no_network(monkeypatch):
-    monkeypatch.setattr(backbone, "_from_disk_or_hub", None)
+    monkeypatch.setattr(backbone, "from_disk_or_hub", None)
     config = backbone.load_config("gpt2")
     assert (config.n_embd, config.n_layer, config.n_head, config.vocab_size) == (768, 12, 12, 50257)
     assert backbone.load_config("openai-community/gpt2-medium").n_layer == 24
@@ -103,7 +102,7 @@ def test_no_hub(monkeypatch, failure, tmp_path):
 
     monkeypatch.setenv("HF_HUB_OFFLINE", "0")
     monkeypatch.setattr(HfApi, "model_info", model_info)
-    monkeypatch.setattr(backbone, "HUB_TIMEOUT", 0.1)
+    monkeypatch.setattr(model_files, "HUB_TIMEOUT", 0.1)
     with pytest.raises(UserError) as caught:
         load_backbone("someone/no-such-gpt2")
     given_up.set()
@@ -194,9 +193,11 @@ def test_a_file_that_is_no_gguf(tmp_path):
 
 def test_width_and_depth(small_gpt2):
     config = load_backbone(str(small_gpt2)).config
-    check_width(config, "x", 24)
+    check_backbone(config, "x", 24, 3)
     with pytest.raises(UserError, match=r"512.*24"):
-        check_width(config, "x", 512)
+        check_backbone(config, "x", 512, 3)
+    with pytest.raises(UserError, match=r"4.*3 blocks"):
+        check_backbone(config, "x", 24, 4)
     with pytest.raises(UserError, match=r"4.*3 blocks"):
         load_backbone(str(small_gpt2), n_layer=4)
 
@@ -224,7 +225,7 @@ def test_the_file_of_a_folder(small_gpt2, tmp_path, monkeypatch, capsys, name):
     assert sha256 in line
     assert "248dfc3911869ec493c76e65bf2fcf7f615828b0254c12b473182f0f81d3a707" in line
 
-    monkeypatch.setattr(backbone, "GPT2_SHA256", sha256)
+    monkeypatch.setattr(model_files, "GPT2_SHA256", sha256)
     file = describe_weights_file(str(folder))
     assert file["is_published_gpt2"]
     assert file["revision"] == "607a30d783dfa663caf39e06633721c8d4cfcd7e"

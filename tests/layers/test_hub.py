@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from huggingface_hub import constants
 
-from layers.backbone import describe_weights_file
+from layers.model_files import describe_weights_file
 from tests.conftest import ROOT
 
 COMMIT = "0" * 40

@@ -1,0 +1,159 @@
+"""Where the files of a language model come from: a folder, a file, the hub's cache, or the hub."""
+
+import contextlib
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TypeVar
+
+from huggingface_hub import HfApi, try_to_load_from_cache
+from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
+from transformers.utils import logging as transformers_logging
+
+from utils.errors import UserError
+from utils.files import fingerprints, require_model_folder
+from utils.hub import HUB_TIMEOUT, is_offline, within
+
+T = TypeVar("T")
+
+# The published file of GPT-2's weights, its SHA-256 and its revision on the hub
+GPT2_SHA256 = "248dfc3911869ec493c76e65bf2fcf7f615828b0254c12b473182f0f81d3a707"
+GPT2_REVISION = "607a30d783dfa663caf39e06633721c8d4cfcd7e"
+WEIGHTS_FILES = ("model.safetensors", "pytorch_model.bin")  # as Transformers looks for them
+# What helps where the configuration, or the weights alone, can't be had
+HELP_CONFIG = (
+    "cache the model or set HF_ENDPOINT to a mirror, give --llm a local folder, or pass --llm gpt2 "
+    "--llm_weights random, which needs no network"
+)
+HELP_WEIGHTS = (
+    "cache the model or set HF_ENDPOINT to a mirror, give --llm a local folder, or pass "
+    "--llm_weights random"
+)
+
+
+class NotThereError(UserError):
+    """A file of the model is missing."""
+
+
+def from_disk_or_hub(llm: str, read: Callable[..., T], ways_out: str) -> T:
+    """Read from a folder or file, else the cache, else the hub, with a timeout."""
+    if Path(llm).exists():
+        return read(where=f"the folder {llm}" if Path(llm).is_dir() else llm, local=True)
+    require_model_folder(llm)
+    try:
+        return read(where=f"the cached copy of {llm}", local=True)
+    except NotThereError:
+        _check_hub(llm, ways_out)
+    return read(where=llm, local=False)
+
+
+def location(llm: str) -> dict[str, str]:
+    """Return what `from_pretrained` calls a model's place."""
+    path = Path(llm)
+    if path.is_file():
+        return {"pretrained_model_name_or_path": str(path.parent), "gguf_file": path.name}
+    return {"pretrained_model_name_or_path": llm}
+
+
+@contextlib.contextmanager
+def explained(what: str, where: str):
+    """Turn errors of the libraries into `UserError`s of a line."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        missing = isinstance(error, OSError) and not isinstance(error, PermissionError)
+        raise (NotThereError if missing else UserError)(
+            f"--llm: can't {what} from {where}: {first_line(error)}"
+        ) from error
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of an error's message, or its name."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
+def _check_hub(llm: str, ways_out: str) -> None:
+    """Send one request with a timeout; the libraries' own retries take most of a minute.
+
+    Raises:
+        UserError: the hub can't be reached, or it has no such model.
+    """
+    if is_offline():
+        raise UserError(f"{llm} is not cached and HF_HUB_OFFLINE is set: {ways_out}")
+    error = None
+    try:
+        within(HUB_TIMEOUT + 2, lambda: HfApi().model_info(llm, timeout=HUB_TIMEOUT))
+    except Exception as raised:
+        error = raised
+    if isinstance(error, RepositoryNotFoundError) and not isinstance(error, GatedRepoError):
+        raise UserError(f"--llm {llm}: neither a local folder nor a model on the hub")
+    if isinstance(error, HfHubHTTPError):
+        raise UserError(f"--llm {llm}: the hub refused: {str(error).splitlines()[0]}; {ways_out}")
+    if error is not None:
+        raise UserError(f"{llm} is not cached and the hub can't be reached: {ways_out}")
+
+
+@contextlib.contextmanager
+def quiet_transformers():
+    """Silence progress bars, logs and warnings of transformers."""
+    verbosity = transformers_logging.get_verbosity()
+    bars = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        transformers_logging.set_verbosity(verbosity)
+        if bars:
+            transformers_logging.enable_progress_bar()
+
+
+def describe_weights_file(llm: str) -> dict[str, object] | None:
+    """Describe the file that `load_backbone` reads pre-trained weights from.
+
+    Returns:
+        `name`; `sha256`; `revision`, None unless it is known; and `is_published_gpt2`, whether this
+        is the published file of GPT-2. None if the weights are in several files.
+    """
+    folder = Path(llm)
+    is_local = folder.exists()
+    if folder.is_file():  # .gguf
+        folder, names = folder.parent, (folder.name,)
+    else:
+        names = WEIGHTS_FILES
+    if not is_local:
+        config = try_to_load_from_cache(llm, "config.json")
+        if not isinstance(config, str):
+            return None
+        folder = Path(config).parent  # a snapshot, which is named by its revision
+    path = next((folder / name for name in names if (folder / name).is_file()), None)
+    if path is None:
+        return None
+    sha256 = fingerprints([path])[str(path)]["sha256"]
+    is_published = sha256 == GPT2_SHA256
+    known = GPT2_REVISION if is_published else None
+    return {
+        "name": path.name,
+        "sha256": sha256,
+        "revision": known if is_local else folder.name,
+        "is_published_gpt2": is_published,
+    }
+
+
+def warn_of_another_gpt2(llm: str, file: Mapping[str, object] | None) -> None:
+    """Print a line if `llm` is called gpt2 and its weights are not the published ones.
+
+    Args:
+        file: see `describe_weights_file`.
+    """
+    if Path(llm).name != "gpt2" or (file and file["is_published_gpt2"]):
+        return
+    found = f"{file['name']} has SHA-256 {file['sha256']}" if file else "several files"
+    print(
+        f"--llm {llm}: not the published file of GPT-2: {found}, model.safetensors of revision "
+        f"{GPT2_REVISION[:8]} has {GPT2_SHA256}"
+    )

@@ -144,7 +144,7 @@ class SupervisedObjective(Objective):
             ) from error
 
     def _check_outputs(self, device: torch.device) -> None:
-        """Predict two random windows, so that a model fails before training begins.
+        """Predict two random windows, with gradients, so that a model fails before training begins.
 
         Raises:
             UserError: the model lacks the task, fails, or returns another shape.
@@ -162,8 +162,11 @@ class SupervisedObjective(Objective):
         lacks = f"{self.name} does not support --task_name {self.task}"
         self.model.eval()
         try:
-            with torch.no_grad(), torch.random.fork_rng([device] if device.type == "cuda" else []):
+            with torch.random.fork_rng([device] if device.type == "cuda" else []):
                 outputs = self._outputs(batch)
+                if getattr(outputs, "requires_grad", False):
+                    outputs.sum().backward()
+                    self.model.zero_grad(set_to_none=True)
         except UserError:
             raise
         except (AttributeError, NotImplementedError) as error:

@@ -20,6 +20,7 @@ from utils.files import METADATA_KEY, load_tensors, require_file, whole_file
 from utils.results import previous_state
 
 CHECKSUM_KEY = "sha256"  # over the tensors and notes of a file
+TIED = "tied"  # in the notes: names of tensors that stand in the file by another name
 FORMAT = 1  # raise it when earlier versions would misread new files
 
 
@@ -49,14 +50,27 @@ class Checkpoint:
 def save_tensors(
     path: str | Path, tensors: dict[str, Tensor], notes: dict, keep: Path | None = None
 ) -> None:
-    """Write tensors and notes with a checksum, atomically.
+    """Write tensors and notes with a checksum, atomically; of tied ones, such as a weight that two
+    modules share, each once.
 
     Args:
         path: the file. tensors: by name. notes: anything that JSON can encode.
         keep: where to move an earlier file of that path.
     """
-    tensors = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
-    text = json.dumps({"format": FORMAT, **notes})
+    first, stored, tied = {}, {}, {}
+    for name, tensor in tensors.items():
+        tensor = tensor.detach()
+        place = (tensor.untyped_storage().data_ptr(), tensor.storage_offset(), tensor.stride())
+        same = first.setdefault((*place, tensor.shape, tensor.dtype), name)
+        if same == name or not tensor.numel():
+            shared = tensor.untyped_storage().nbytes() > tensor.nbytes  # a part of another one
+            stored[name] = (
+                tensor.cpu().contiguous().clone() if shared else tensor.cpu().contiguous()
+            )
+        else:
+            tied[name] = same
+    text = json.dumps({"format": FORMAT, **({TIED: tied} if tied else {}), **notes})
+    tensors = stored
     metadata = {METADATA_KEY: text, CHECKSUM_KEY: checksum(tensors, text)}
     with whole_file(path, keep) as part:
         try:
@@ -100,6 +114,7 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
                 verified = CHECKSUM_KEY in written
                 if verified and written[CHECKSUM_KEY] != checksum(state, text):
                     raise ValueError("wrong checksum")
+                state |= {name: state[same] for name, same in metadata.get(TIED, {}).items()}
     except OSError:
         raise
     except (SafetensorError, ValueError, RuntimeError, EOFError, KeyError) as error:

@@ -172,6 +172,8 @@ def product(
 ) -> Tensor:
     """Compute `activation(x weight^T + bias)`; the weight may come from `pack`. Has no gradient."""
     if ONEDNN:
-        return torch.ops.mkldnn._linear_pointwise(x, weight, bias, activation, [], kind)
+        y = torch.ops.mkldnn._linear_pointwise(x, weight, bias, activation, [], kind)
+        # not a view, which autograd would not let anyone change in place
+        return torch.ops.aten._unsafe_view(y, y.shape)
     y = F.linear(x, weight, bias)
     return F.gelu(y, approximate=kind) if activation == "gelu" else y

@@ -13,7 +13,7 @@ from data_provider.splits import read_data, splits_of
 from run import main, parse_args
 from tests.conftest import load
 from tests.parity.recordings import Recording
-from utils.checkpoint import read_checkpoint
+from utils.checkpoint import read_checkpoint, save_tensors
 from utils.errors import UserError
 
 
@@ -147,3 +147,14 @@ def test_checkpoints_of_several_gpus(workdir, golden):
     state = load_file(golden / "tiny" / "long_term_forecast.safetensors")
     torch.save({f"module.{name}": value for name, value in state.items()}, "x.pth")
     assert read_checkpoint("x.pth").state.keys() == state.keys()
+
+
+def test_tied_tensors_are_stored_once(tmp_path):
+    weight = torch.randn(64, 64)
+    tensors = {"a": weight, "b": weight, "part": weight[:2], "turned": weight.t()}
+    save_tensors(tmp_path / "x.safetensors", tensors, {})
+    assert (tmp_path / "x.safetensors").stat().st_size < 2.5 * weight.nbytes
+    found = read_checkpoint(tmp_path / "x.safetensors").state
+    assert found.keys() == tensors.keys()
+    for name, tensor in tensors.items():
+        assert torch.equal(found[name], tensor)

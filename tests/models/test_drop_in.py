@@ -18,6 +18,7 @@ from models import registry
 from run import EXPERIMENTS, main, parse_args
 from scripts.chaos import TASKS
 from tests.conftest import load
+from utils.checkpoint import read_checkpoint
 from utils.options import warn_unused
 from utils.timefeatures import time_features
 
@@ -344,3 +345,45 @@ def test_one_channel_of_several(drop, small_data, workdir, results, refused):
     assert main(command(LONG, small_data, "Odd", *more)) == 0
     assert load(results() / "pred.npy").shape[2] == 1
     assert "returns (2, 8, 1) instead of (2, 8, 3)" in refused(command(LONG, small_data, "Odd"))
+
+
+TIED = """
+    import torch.nn as nn
+
+
+    class Model(nn.Module):
+        def __init__(self, configs):
+            super().__init__()
+            self.pred_len = configs.pred_len
+            self.one = nn.Linear(configs.seq_len, configs.seq_len)
+            self.other = nn.Linear(configs.seq_len, configs.seq_len)
+            self.other.weight = self.one.weight
+            self.part = nn.Parameter(self.one.bias[:4])
+            self.relu = nn.ReLU(inplace=True)
+            self.head = nn.Linear(configs.seq_len, configs.pred_len)
+
+        def forward(self, x_enc, x_mark_enc, x_dec, x_mark_dec, mask=None):
+            x = x_enc.transpose(1, 2)
+            y = self.other(self.relu(self.one(x)))
+            y += x
+            y[:, 0] = 0
+            return self.head(y).transpose(1, 2)
+"""
+
+
+def test_a_model_with_tied_weights_and_operations_in_place(drop, command, workdir, results):
+    """It trains, is saved, tested again and resumed; the tie stays."""
+    drop("Tied", TIED)
+    argv = command("--train_epochs", "2")
+    argv[argv.index("CALF")] = "Tied"
+    assert main(argv) == 0
+    (path,) = workdir.glob("checkpoints/*/checkpoint.safetensors")
+    state = read_checkpoint(path).state
+    assert torch.equal(state["one.weight"], state["other.weight"])
+    scores = (results() / "metrics.npy").read_bytes()
+    assert main(["--checkpoint", str(path), "--data_path", argv[argv.index("--data_path") + 1],
+                 "--root_path", argv[argv.index("--root_path") + 1]]) == 0  # fmt: skip
+    found = [folder / "metrics.npy" for folder in workdir.glob("results/*_tested*")]
+    found += [folder / "metrics.npy" for folder in workdir.glob("results/*t_made_up*")]
+    assert [file.read_bytes() for file in found if file.exists()] == [scores]
+    assert main([*argv[:-1], "3", "--resume"]) == 0

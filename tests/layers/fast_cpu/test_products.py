@@ -131,3 +131,21 @@ def test_a_frozen_weight_changed_before_backward_is_refused():
     module.weight.mul_(2)
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         y.sum().backward()
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+def test_the_output_of_a_fast_projection_may_be_changed(frozen):
+    torch.manual_seed(0)
+    layer, x = nn.Sequential(nn.Linear(8, 8)), torch.randn(2, 5, 8, requires_grad=True)
+    layer.requires_grad_(not frozen)
+
+    def gradient() -> torch.Tensor:
+        y = layer(x)
+        y += x
+        y[:, 0] = 0
+        (found,) = torch.autograd.grad(y.square().sum(), x)
+        return found
+
+    expected = gradient()
+    install(layer)
+    torch.testing.assert_close(gradient(), expected)

@@ -17,6 +17,17 @@ if TYPE_CHECKING:
 FOLDER = Path(__file__).parent
 ALIASES = {"LLaTA": "CALF"}  # its first name
 
+ROOMS = ("layers", "utils", "models", "data_provider", "exp")  # of this repository
+# what brings modules that models of Time-Series-Library import, where its name is another one
+PACKAGES = {
+    "pywt": "PyWavelets",
+    "sklearn": "scikit-learn",
+    "reformer_pytorch": "reformer-pytorch",
+    "local_attention": "local-attention",
+    "mamba_ssm": "mamba-ssm",
+    "sktime": "sktime",
+}
+
 # module and class of the objectives of models that are more than a task's loss and one Adam; a
 # model's file may also have a class `Objective` of its own
 SUPERVISED = "models.supervised:SupervisedObjective"
@@ -166,8 +177,10 @@ def _import(name: str):
         return importlib.import_module(f"{FOLDER.name}.{name}")
     except ModuleNotFoundError as error:
         missing, room = error.name or "", (error.name or "").partition(".")[0]
-        if room not in ("layers", "utils", "models"):
-            what = f"the package {room}, which is not installed: pip install {room}"
+        if room not in ROOMS:
+            package = PACKAGES.get(room)
+            remedy = f": pip install {package}" if package else ""
+            what = f"the module {room}, which is not installed{remedy}"
         else:
             files = [f"{module.replace('.', '/')}.py" for module in _modules_of(name)]
             absent = [file for file in files if not (FOLDER.parent / file).exists()]

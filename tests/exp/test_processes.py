@@ -27,8 +27,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-import exp.processes
 import utils.interrupts
+import utils.launch
 from exp.evaluation import Evaluation
 from exp.exp_basic import ExpBasic
 from exp.processes import Processes
@@ -117,7 +117,7 @@ def be_one(rank: int, folder: Path, argv: list[str], variables: dict, first: Cal
 
 def be_patient(rank: int = 0) -> None:
     """Let no process give up waiting for the others because the machine is busy."""
-    exp.processes.PARTING = exp.processes.SAVING = utils.interrupts.REPEATED = HANG
+    utils.launch.PARTING = utils.launch.SAVING = utils.interrupts.REPEATED = HANG
 
 
 def free_port() -> int:

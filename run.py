@@ -143,7 +143,8 @@ def check_paths(args: Configuration) -> None:
 
 
 def _check_data(args: Configuration) -> None:
-    from data_provider.checks import require_data_file  # with NumPy, which --help does not need
+    # with NumPy, which --help does not need
+    from data_provider.checks import require_data_file, require_set
 
     root = Path(args.root_path)
     if args.task_name not in ("long_term_forecast", "imputation"):
@@ -153,6 +154,7 @@ def _check_data(args: Configuration) -> None:
                 "data sets come from)"
             )
         return
+    require_set(args.data)
     options = "--root_path and --data_path, or --target_data"
     if args.is_training or not args.zero_shot:
         require_data_file(root / args.data_path, options)

@@ -3,10 +3,12 @@
 from collections.abc import Iterable
 from pathlib import Path
 
+from utils.errors import UserError
 from utils.files import require_file
 
 MAX_MAGNITUDE = 1e30  # of a value in a file; float32 ends at 3.4e38
 MAX_LISTED = 12  # names in a message
+SETS = ("ETTh1", "ETTh2", "ETTm1", "ETTm2", "custom")
 PARQUET = (".parquet", ".pq")  # suffixes
 
 
@@ -17,6 +19,18 @@ def require_data_file(path: Path, options: str = "--root_path") -> None:
         UserError: with the `options` to check.
     """
     require_file(path, f"check {options} (datasets/README.md says where the data sets come from)")
+
+
+def require_set(data: str) -> None:
+    """Refuse the name of a set of series that has no splits.
+
+    Raises:
+        UserError: names the known ones.
+    """
+    if data not in SETS:
+        is_file = "." in data or "/" in data
+        remedy = f" (a file is named by --data custom --data_path {data})" if is_file else ""
+        raise UserError(f"--data {data} is unknown: use one of {', '.join(SETS)}{remedy}")
 
 
 def cell(source: Path | str, column: object, row: int) -> str:

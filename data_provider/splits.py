@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from data_provider.checks import PARQUET, require_data_file, shortened
+from data_provider.checks import PARQUET, require_data_file, require_set, shortened
 from data_provider.panel import Panel, Reading, Table, read_panel
 from data_provider.windows import WindowDataset
 from utils.configuration import Configuration
@@ -272,12 +272,7 @@ def read_data(args: Configuration, trained: Mapping[str, object] | None = None) 
     Raises:
         UserError: the file is invalid, or the data set is unknown.
     """
-    if args.data not in ETT_ROWS_A_DAY and args.data != "custom":
-        known = ", ".join([*ETT_ROWS_A_DAY, "custom"])
-        remedy = ""
-        if "." in args.data or "/" in args.data:
-            remedy = f" (a file is named by --data custom --data_path {args.data})"
-        raise UserError(f"--data {args.data} is unknown: use one of {known}{remedy}")
+    require_set(args.data)
     frequency_unit(args.freq)
     path = Path(args.root_path) / args.data_path
     require_data_file(path, "--root_path and --data_path, or --target_data")

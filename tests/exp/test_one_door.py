@@ -232,3 +232,10 @@ def test_the_same_refusal(trained, workdir, name):
     for word in words:
         assert word in message
     assert not out.exists()
+
+
+def test_a_file_in_the_place_of_a_set(workdir, refused):
+    path = written(workdir, csv(TIDY))
+    argv = line(path)
+    argv[argv.index("custom")] = path.name
+    assert f"--data custom --data_path {path.name}" in refused(argv)

@@ -239,3 +239,25 @@ def test_a_file_in_the_place_of_a_set(workdir, refused):
     argv = line(path)
     argv[argv.index("custom")] = path.name
     assert f"--data custom --data_path {path.name}" in refused(argv)
+
+
+@pytest.mark.parametrize("name", ["newest first", "shuffled", "long, shuffled", "Parquet"])
+def test_the_forecast_of_the_tidy_table(trained, workdir, name):
+    """Whatever the order and the form: that of the newest timestamps."""
+    found = {}
+    for one in ("tidy", name):
+        forecaster = CALFForecaster.load(trained, verbose=False, use_gpu=False)
+        table = forecaster.predict(written(workdir, ACCEPTED[one][0]))
+        found[one] = table["DLinear"] if "unique_id" in table else pd.concat([table["a"], table["b"]])
+    np.testing.assert_array_equal(found[name].to_numpy(), found["tidy"].to_numpy())
+
+
+def test_a_large_level_keeps_its_digits(trained, workdir):
+    """A series of 1e9 plus the tidy one is forecast as far above the tidy forecast, in float64."""
+    high = pd.DataFrame({"date": TIDY["date"], "a": TIDY["a"] + 1e9, "b": TIDY["b"]})
+    tables = []
+    for frame in (TIDY, high):
+        forecaster = CALFForecaster(HORIZON, LOOK_BACK, use_gpu=False, verbose=False, **OPTIONS)
+        tables.append(forecaster.fit(frame).predict(level=[80]))
+    for column in ("a", "a-lo-80", "a-hi-80"):
+        np.testing.assert_allclose(tables[1][column] - 1e9, tables[0][column], atol=1e-4)

@@ -248,7 +248,9 @@ def test_the_forecast_of_the_tidy_table(trained, workdir, name):
     for one in ("tidy", name):
         forecaster = CALFForecaster.load(trained, verbose=False, use_gpu=False)
         table = forecaster.predict(written(workdir, ACCEPTED[one][0]))
-        found[one] = table["DLinear"] if "unique_id" in table else pd.concat([table["a"], table["b"]])
+        found[one] = (
+            table["DLinear"] if "unique_id" in table else pd.concat([table["a"], table["b"]])
+        )
     np.testing.assert_array_equal(found[name].to_numpy(), found["tidy"].to_numpy())
 
 

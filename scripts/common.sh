@@ -12,7 +12,7 @@ fi
 
 # The settings that all published experiments share; later options replace earlier ones.
 calf() {
-    "$PYTHON" -u run.py --is_training 1 --model CALF --label_len 0 --d_model 768 --gpt_layers 6 \
+    "$PYTHON" -u run.py --is_training 1 --model CALF --label_len 0 --gpt_layers 6 \
         --r 8 --lora_alpha 32 --lora_dropout 0.1 --cos 1 --itr 1 "$@"
 }
 

@@ -13,7 +13,7 @@ cd "$(dirname "$0")/../.."
 . scripts/common.sh
 
 settings() {
-    echo --d_model 768 --gpt_layers 6 --patch_len 16
+    echo --gpt_layers 6 --patch_len 16
     case $name in
         ETTh1 | ETTh2 | exchange_rate) echo --stride 8 --batch_size 37 --cos 1 --tmax 20 ;;
         ETTm1 | ETTm2) echo --stride 16 --batch_size 37 --cos 1 --tmax 20 ;;

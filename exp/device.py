@@ -51,16 +51,27 @@ def choose_device(args: Configuration) -> torch.device:
     return torch.device("cpu")
 
 
-def check_precision(amp: str, device: torch.device) -> None:
-    """Check that the device supports a precision.
+def choose_precision(amp: str, device: torch.device) -> str:
+    """Return the precision of matrix products: for "auto" bf16 where the hardware multiplies in it,
+    else "no".
 
     Raises:
         UserError: fp16 on a CPU, or bf16 on a GPU without it.
     """
+    if amp == "auto":
+        return "bf16" if multiplies_bf16(device) else "no"
     if amp == "fp16" and device.type == "cpu":
         raise UserError("--amp fp16 is for GPUs: use --amp bf16, or leave it out, on the CPU")
     if amp == "bf16" and device.type == "cuda" and not torch.cuda.is_bf16_supported():
         raise UserError("--amp bf16: this GPU has no bfloat16: use --amp fp16")
+    return amp
+
+
+def multiplies_bf16(device: torch.device) -> bool:
+    """Tell whether the device has instructions that multiply bfloat16."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
 
 def autocast(amp: str, device: torch.device) -> Callable[[], AbstractContextManager]:

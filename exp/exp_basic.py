@@ -13,7 +13,7 @@ from torch import Tensor
 
 from data_provider.batches import TrainingOrder, index_batches
 from exp.baselines import TrivialScores
-from exp.device import autocast, check_precision, choose_device, speed_up
+from exp.device import autocast, choose_device, choose_precision, speed_up
 from exp.evaluation import Evaluation, WindowSet, progress_bar
 from exp.nonfinite import NonFiniteGuard, largest_gradients
 from exp.processes import Processes, Stopping
@@ -84,13 +84,13 @@ class ExpBasic(ABC):
         self.published = args.protocol == "published"
         objective_type = objective_class(args.model)
         self.seed = args.seed + iteration
-        args = objective_type.resolve_args(args.replace(seed=self.seed))
-        self.args = args = self.resolve_args(args)
-        self.setting = settings_string(args, iteration)
+        args = self.resolve_args(objective_type.resolve_args(args.replace(seed=self.seed)))
         seed_everything(self.seed)
         self.processes = Processes(args.use_gpu, "use_gpu" in args.given)
         self.device = device = self.processes.device or choose_device(args)
-        check_precision(args.amp, device)
+        # what "auto" finds is recorded, and names the run's folder, as it changes results
+        self.args = args = args.replace(amp=choose_precision(args.amp, device))
+        self.setting = settings_string(args, iteration)
         self.checkpoint = checkpoint
         if checkpoint is None and objective_type.trained and not args.is_training:
             self.checkpoint = read_checkpoint(find_checkpoint(self.setting, args))

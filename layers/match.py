@@ -1,5 +1,6 @@
 """The cross-modal match module: from channels to temporal tokens to textual tokens."""
 
+import torch.nn.functional as F
 from einops import rearrange, reduce
 from torch import Tensor, nn
 
@@ -17,6 +18,8 @@ class CrossModalMatch(nn.Module):
         n_heads: attention heads of both attentions.
         d_ff: width of the encoder layer's feed-forward part.
         dropout: dropout of the encoder layer.
+        scale_free: divide principal words and textual tokens by their root mean square, which is
+            about 1 for temporal tokens (`docs/method.md`, section 11).
     """
 
     def __init__(
@@ -26,13 +29,14 @@ class CrossModalMatch(nn.Module):
         n_heads: int = 12,
         d_ff: int = 2048,
         dropout: float = 0.1,
+        scale_free: bool = False,
     ):
         super().__init__()
         d_model = word_embeddings.shape[0]
         self.linear = nn.Linear(seq_len, d_model)
         layer = nn.TransformerEncoderLayer(d_model, n_heads, d_ff, dropout, batch_first=True)
         self.transformer_encoder = nn.TransformerEncoder(layer, 1, enable_nested_tensor=False)
-        self.cross_attention = None
+        self.cross_attention, self.scale_free = None, scale_free
         if word_embeddings.shape[1] > 0:
             self.cross_attention = nn.MultiheadAttention(d_model, n_heads, batch_first=True)
             self.register_buffer("word_embedding", word_embeddings.T.contiguous(), persistent=False)
@@ -50,6 +54,7 @@ class CrossModalMatch(nn.Module):
         if self.cross_attention is None:
             return x_time
         x_text, _ = self._attend(x_time, need_weights=False)
+        x_text = unit_rms(x_text) if self.scale_free else x_text
         return rearrange(x_text, "1 (b c) d -> b c d", b=len(x_time))
 
     def word_attention(self, x_time: Tensor) -> Tensor | None:
@@ -64,4 +69,10 @@ class CrossModalMatch(nn.Module):
         """Attend from all tokens to the word embeddings; see `nn.MultiheadAttention`."""
         query = rearrange(x_time, "b c d -> 1 (b c) d")
         embeddings = rearrange(self.word_embedding, "n d -> 1 n d")
+        embeddings = unit_rms(embeddings) if self.scale_free else embeddings
         return self.cross_attention(query, embeddings, embeddings, need_weights=need_weights)
+
+
+def unit_rms(x: Tensor) -> Tensor:
+    """Divide vectors `[.., width]` by their root mean square."""
+    return F.rms_norm(x, x.shape[-1:])

@@ -29,7 +29,7 @@ from layers.branches import (
     recompute_blocks,
 )
 from layers.instance_norm import denormalise, standardise
-from layers.match import CrossModalMatch
+from layers.match import CrossModalMatch, unit_rms
 from pca import principal_word_embeddings
 from utils.errors import UserError
 from utils.tasks import FORECASTING
@@ -69,6 +69,8 @@ class CALFConfig:
         n_channels, num_class: channels M and classes, for classification only.
         match_heads: heads of the match module; the backbone's number of heads is used if these
             do not divide its width.
+        scale_free: divide principal words, textual tokens and features by their root mean square,
+            for backbones whose scales are not GPT-2's (`docs/method.md`, section 11).
     """
 
     task_name: str = "long_term_forecast"
@@ -89,11 +91,12 @@ class CALFConfig:
     llm_ablation: str = "none"
     words: str = "pca"
     n_components: int = 0
+    scale_free: bool = False
 
     # options of this implementation alone, which configs of the published code lack
     OPTIONAL = (
         *("llm", "llm_weights", "seed", "n_channels", "num_class", "match_heads"),
-        *("llm_ablation", "words", "n_components"),
+        *("llm_ablation", "words", "n_components", "scale_free"),
     )
 
     @classmethod
@@ -176,7 +179,9 @@ class Model(nn.Module):
             word_embeddings = self._choose_word_embeddings(backbone, word_embeddings)
         divides = d_model % config.match_heads == 0
         n_heads = config.match_heads if divides else llm_config.num_attention_heads
-        self.in_layer = CrossModalMatch(config.seq_len, word_embeddings, n_heads)
+        self.in_layer = CrossModalMatch(
+            config.seq_len, word_embeddings, n_heads, scale_free=config.scale_free
+        )
         blocks = build_blocks(backbone, llm_config, config.llm_ablation, config.seed)
         self.gpt2, self.gpt2_text = build_branches(
             blocks, config.r, config.lora_alpha, config.lora_dropout,
@@ -285,10 +290,16 @@ class Model(nn.Module):
             y_text, hidden_text = _branch(self.gpt2_text, x_text, features)
             output.outputs_text = self._head(y_text, mean, scale)
         if features:
-            output.features_time = _project(self.time_proj, hidden_time)
+            output.features_time = self._project(self.time_proj, hidden_time)
         if features and text_branch:
-            output.features_text = _project(self.text_proj, hidden_text)
+            output.features_text = self._project(self.text_proj, hidden_text)
         return output
+
+    def _project(self, projections: nn.ModuleList, hidden: list[Tensor]) -> tuple[Tensor, ...]:
+        """Map hidden states `[batch, channels, d_model]` to features of the same shape."""
+        if self.config.scale_free:
+            hidden = [unit_rms(state) for state in hidden]
+        return tuple(project(state) for project, state in zip(projections, hidden, strict=True))
 
     def _head(self, y: Tensor, mean: Tensor | None, scale: Tensor | None) -> Tensor:
         """Map branch outputs `[batch, channels, d_model]` to predictions or logits."""
@@ -324,7 +335,3 @@ def _branch(model: nn.Module, x: Tensor, features: bool) -> tuple[Tensor, list[T
     output, hidden = hidden_states(model, x, features)
     output = output + x
     return output, [*hidden[:-1], output] if features else []
-
-
-def _project(projections: nn.ModuleList, hidden: list[Tensor]) -> tuple[Tensor, ...]:
-    return tuple(project(state) for project, state in zip(projections, hidden, strict=True))

@@ -95,6 +95,11 @@ OWN_MODEL_OPTIONS = [
     ),
     ("n_components", {"type": whole(), "default": 0}, "principal components used; 0: all"),
     (
+        "scale_free",
+        {"action": "store_true"},
+        "principal words, textual tokens and features have unit root mean square",
+    ),
+    (
         "grad_checkpoint",
         {"action": "store_true"},
         "recompute activations in the backward pass: less memory, same results",

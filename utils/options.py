@@ -361,9 +361,10 @@ def add_own_options(parser: argparse.ArgumentParser, models: Models) -> None:
     )
     own.add_argument(
         "--amp",
-        choices=("no", "bf16", "fp16"),
+        choices=("no", "bf16", "fp16", "auto"),
         default="no",
-        help="mixed precision: faster, results differ by rounding",
+        help="mixed precision: faster, results differ by rounding; auto: bf16 where the processor "
+        "or GPU multiplies in it",
     )
     own.add_argument("--tf32", action="store_true", help="TensorFloat-32 products on GPUs")
     own.add_argument("--compile", action="store_true", help="compile the model, on GPUs")

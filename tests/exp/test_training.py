@@ -607,6 +607,17 @@ def test_ways_of_computing(workdir, command, more, capsys, results):
     assert ("--compile: skipped" in capsys.readouterr().out) == ("--compile" in more)
 
 
+@pytest.mark.parametrize(("multiplies", "chosen"), [(True, "bf16"), (False, "no")])
+def test_auto_takes_bf16_where_the_hardware_multiplies_it(
+    workdir, command, monkeypatch, multiplies, chosen
+):
+    """The choice is recorded, and names the folder, as it changes results."""
+    monkeypatch.setattr("exp.device.multiplies_bf16", lambda device: multiplies)
+    runs = [ExpLongTermForecasting(parse_args(command("--amp", amp))) for amp in ("auto", chosen)]
+    assert runs[0].args.amp == chosen
+    assert runs[0].folders.name == runs[1].folders.name
+
+
 def test_half_precision_is_for_gpus(refused, command):
     assert "--amp bf16" in refused(command("--amp", "fp16", "--use_gpu", "0"))
 

@@ -7,7 +7,7 @@ import torch
 
 from layers.backbone import load_backbone
 from layers.fast_cpu import install
-from models.CALF import CALFConfig, Model
+from models.CALF import CALFConfig, CALFOutput, Model
 from models.objectives import parameter_groups
 from utils.errors import UserError
 
@@ -136,3 +136,31 @@ def test_features_are_projected_in_forward(model):
     assert len(seen) == 6
     for found, feature in zip(seen, output.features_time + output.features_text, strict=True):
         assert found is feature
+
+
+def test_scale_free_alignment(small_gpt2):
+    """Neither the scale of principal words nor that of hidden states reaches the losses."""
+    config = CALFConfig(
+        seq_len=16, pred_len=5, d_model=24, gpt_layers=2, llm=str(small_gpt2), scale_free=True
+    )
+    words, x = torch.randn(24, 9), torch.randn(2, 16, 3)
+
+    def run(words: torch.Tensor) -> tuple[Model, CALFOutput]:
+        torch.manual_seed(0)
+        model = Model(config, word_embeddings=words).eval()
+        return model, model.branches(x, text_branch=True)
+
+    model, output = run(words)
+    _, scaled = run(1000 * words)
+    torch.testing.assert_close(scaled.outputs_text, output.outputs_text)
+    torch.testing.assert_close(scaled.features_text, output.features_text)
+
+    x_text = model.in_layer.textual_tokens(torch.randn(2, 3, 24))
+    torch.testing.assert_close(x_text.square().mean(-1), torch.ones(2, 3))
+
+    inputs = []
+    for projection in (*model.time_proj, *model.text_proj):
+        projection.register_forward_pre_hook(lambda module, args: inputs.append(args[0]))
+    model.branches(x, text_branch=True)
+    for state in inputs:
+        torch.testing.assert_close(state.square().mean(-1), torch.ones(2, 3), rtol=1e-3, atol=1e-3)

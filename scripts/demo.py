@@ -1,126 +1,118 @@
-"""Train CALF on synthetic data, compare it with baselines, and plot: see `scripts/demo.sh`."""
+"""Train CALF and DLinear on a tenth of ETTh1, compare them, and draw: see `scripts/demo.sh`."""
 
+import csv
 import json
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import torch
-from torch import Tensor
 from transformers import GPT2Config, GPT2Model
 
-from data_provider.batches import index_batches
-from data_provider.splits import chosen_series, read_data, splits_of
-from data_provider.windows import WindowDataset
 from layers.backbone import quiet_transformers
-from models.LastValue import last_value
-from models.registry import objective_class
-from models.SeasonalNaive import seasonal_naive
-from run import parse_args
-from utils.metrics import ErrorSums
-from utils.plots import errors_of, plot_forecast, window_title, with_mse
-from utils.results import RunFolders, settings_string
 
-DEMO = Path("datasets/demo")
-DATA, GPT2, WORD_EMBEDDINGS = DEMO / "ETT_like.csv", DEMO / "gpt2", DEMO / "wte_pca_64.pt"
-WIDTH, DAY = 96, 24
-RUN = (
-    "--task_name long_term_forecast --is_training 1 --model_id demo --model CALF "
-    f"--data custom --root_path {DEMO} --data_path {DATA.name} "
-    "--seq_len 96 --label_len 0 --pred_len 96 --batch_size 32 --learning_rate 0.0005 "
-    f"--train_epochs 10 --patience 10 --llm {GPT2} --d_model {WIDTH} --gpt_layers 3 "
-    f"--word_embedding_path {WORD_EMBEDDINGS} --do_predict"
+SMOLLM2, SMALL_GPT2 = Path("datasets/smollm2-135m"), Path("datasets/small-gpt2")
+PUBLISHED = Path("datasets/published_results.csv")
+FIGURES = Path("figures/demo")
+DATA = (
+    "--task_name long_term_forecast --is_training 1 --model_id demo --data ETTh1 --percent 10 "
+    "--root_path ./datasets/ETT-small/ --data_path ETTh1.csv --seq_len 96 --label_len 0 "
+    "--pred_len 96 --no_epoch_test"
+).split()
+CALF = (
+    "--model CALF --gpt_layers 6 --batch_size 256 --learning_rate 0.0005 --train_epochs 6 "
+    "--scale_free --output_w 0.1"
+).split()
+DLINEAR = (
+    "--model DLinear --batch_size 32 --learning_rate 0.0001 --cos 0 --lradj type2 --decay_fac 0.5"
 ).split()
 
 
 def show_and_run(*command: str) -> None:
-    """Print a command of the project as a user would type it, and run it."""
+    """Print a command of the project as a user would type it, and run it.
+
+    Raises:
+        subprocess.CalledProcessError: it failed, and has said why.
+    """
     print(f"\n$ python {shlex.join(command)}", flush=True)
     subprocess.run([sys.executable, *command], check=True)
 
 
-def prepare() -> None:
-    """Make data, GPT-2 and word embeddings, unless they exist."""
-    if DATA.exists():
-        print(f"{DATA} exists from an earlier run")
-    else:
-        show_and_run("datasets/synthetic.py", "--output", str(DATA))
-    if (GPT2 / "model.safetensors").exists():
-        print(f"{GPT2} exists from an earlier run")
-    else:
+def choose_language_model() -> Path:
+    """Return the folder of SmolLM2; where it can't be had, of a small GPT-2 with random weights."""
+    if (SMOLLM2 / "config.json").exists():
+        return SMOLLM2
+    try:
+        show_and_run("datasets/download.py", "smollm2")
+        return SMOLLM2
+    except subprocess.CalledProcessError:
+        print(f"so the demo goes on without it: {SMALL_GPT2}, a small GPT-2 with random weights")
+    config = GPT2Config(n_embd=192, n_layer=6, n_head=12, n_positions=64, vocab_size=2000)
+    config.bos_token_id = config.eos_token_id = 0
+    with torch.random.fork_rng(), quiet_transformers():
         torch.manual_seed(2021)
-        config = GPT2Config(
-            n_embd=WIDTH, n_layer=4, n_head=12, n_positions=64, vocab_size=2000,
-            bos_token_id=0, eos_token_id=0,
-        )  # fmt: skip
-        with quiet_transformers():
-            GPT2Model(config).save_pretrained(GPT2)
-        print(f"{GPT2}: a small GPT-2 with random weights, {WIDTH} wide, 4 blocks")
-    if WORD_EMBEDDINGS.exists():
-        print(f"{WORD_EMBEDDINGS} exists from an earlier run")
-    else:
-        show_and_run(
-            "pca.py", "--llm", str(GPT2), "--n_components", "64", "--output", str(WORD_EMBEDDINGS)
-        )
+        GPT2Model(config).save_pretrained(SMALL_GPT2)
+    return SMALL_GPT2
 
 
-def score(windows: WindowDataset, forecast: Callable[[Tensor], Tensor]) -> dict[str, float]:
-    """Score a forecast from the look-back `x` on all test windows."""
-    errors = ErrorSums()
-    for index in index_batches(len(windows), 512, windows.values.device):
-        x, y = windows.batch(index)
-        errors.add(forecast(x), y)
-    return errors.metrics()
+def newest_record(model: str) -> tuple[Path, dict]:
+    """Return the newest results folder of a model of the demo, and its record."""
+    files = Path("results").glob(f"long_term_forecast_demo_{model}_*/run.json")
+    newest = max(files, key=lambda file: file.stat().st_mtime)
+    return newest.parent, json.loads(newest.read_text())
+
+
+def published(model: str) -> dict[str, float]:
+    """Read the paper's scores of a model on the same data."""
+    with PUBLISHED.open(newline="") as file:
+        return {
+            row["metric"]: float(row["value"])
+            for row in csv.DictReader(file)
+            if (row["setting"], row["dataset"], row["horizon"], row["model"])
+            == ("few_shot_10", "ETTh1", "96", model)
+        }
 
 
 def main() -> int:
-    """Run the demo; returns 1 if CALF does not beat the baselines."""
-    prepare()
-    show_and_run("run.py", *RUN)
+    """Run the demo; returns 1 if CALF on SmolLM2 does not beat the seasonal naive forecast."""
+    llm = choose_language_model()
+    show_and_run("run.py", *DATA, *CALF, "--llm", str(llm))
+    show_and_run("run.py", *DATA, *DLINEAR)
+    folder, record = newest_record("CALF")
+    figures = ["--figures", "forecast", "attention", "--windows", "1000", "--output", str(FIGURES)]
+    show_and_run("-m", "scripts.visualize", "--checkpoint", str(folder), *figures)
 
-    args = objective_class("CALF").resolve_args(parse_args(RUN))
-    folders = RunFolders(settings_string(args, 0), args)
-    panel = read_data(args)
-    windows = splits_of(panel.only(chosen_series(panel, args)), args).split("test")
+    _, other = newest_record("DLinear")
+    name = "SmolLM2-135M, pre-trained" if llm == SMOLLM2 else "small random GPT-2"
+    naive = record["baselines"]
     rows = {
-        "CALF": json.loads((folders.results / "run.json").read_text())["scores"],
-        "seasonal naive": score(windows, lambda x: seasonal_naive(x, args.pred_len, DAY)),
-        "last value": score(windows, lambda x: last_value(x, args.pred_len)),
+        f"CALF ({name})": record["scores"],
+        "DLinear": other["scores"],
+        "seasonal naive": naive["SeasonalNaive"],
+        "last value": naive["LastValue"],
+        "published: CALF (GPT-2)": published("CALF"),
+        "published: DLinear": published("DLinear"),
     }
-    print(f"\n{len(windows)} test windows, horizon {args.pred_len}, standardised data")
-    print(f"{'':16}{'MSE':>8}{'MAE':>8}")
-    for name, scores in rows.items():
-        print(f"{name:16}{scores['mse']:8.3f}{scores['mae']:8.3f}")
-
-    window = len(windows) // 2
-    x, y = windows.batch(torch.tensor([window]))
-    pred = np.load(folders.results / "pred.npy", mmap_mode="r", allow_pickle=False)[window]
-    image = folders.plots / "demo.png"
-    channel = windows.columns.index("OT")
-    pred, true = pred[:, channel], y[0, :, channel].numpy()
-    naive = seasonal_naive(x, args.pred_len, DAY)[0, :, channel].numpy()
-    times = windows.dates[window : window + args.seq_len + args.pred_len]
-    plot_forecast(
-        image,
-        times,
-        x[0, :, channel].numpy(),
-        true,
-        {"CALF": pred, with_mse("seasonal naive", naive, true): naive},
-        window_title(
-            DATA.name, "OT", f"test window {window}", times[-len(true) :], errors_of(pred, true)
-        ),
-        "OT (standardised)",
+    print(
+        f"\nETTh1, a tenth of the training rows, horizon 96: {record['test']['windows']} test "
+        "windows, standardised data"
     )
-    print(f"\nplot: {image}\nforecast beyond the data: {folders.results / 'forecast.csv'}")
-    best = min(rows, key=lambda name: rows[name]["mse"])
-    if best != "CALF":
-        print(f"{best} has a lower MSE than CALF", file=sys.stderr)
+    print(f"{'':34}{'MSE':>8}{'MAE':>8}")
+    for name, scores in rows.items():
+        if scores:
+            print(f"{name:34}{scores['mse']:8.3f}{scores['mae']:8.3f}")
+    print(f"\npictures: {FIGURES}; record: {folder / 'run.json'}")
+    if llm == SMOLLM2 and record["scores"]["mse"] >= naive["SeasonalNaive"]["mse"]:
+        print("CALF does not beat the seasonal naive forecast", file=sys.stderr)
         return 1
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except subprocess.CalledProcessError as error:
+        sys.exit(error.returncode)
+    except KeyboardInterrupt:
+        sys.exit(130)

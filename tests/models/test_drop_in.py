@@ -15,6 +15,7 @@ import layers
 import models
 from exp.exp_long_term_forecasting import ExpLongTermForecasting
 from models import registry
+from models.PatchTST import FlattenHead
 from run import EXPERIMENTS, main, parse_args
 from scripts.chaos import TASKS
 from tests.conftest import load
@@ -348,6 +349,46 @@ def test_one_channel_of_several(drop, small_data, workdir, results, refused):
     assert main(command(LONG, small_data, "Odd", *more)) == 0
     assert load(results() / "pred.npy").shape[2] == 1
     assert "returns (2, 8, 1) instead of (2, 8, 3)" in refused(command(LONG, small_data, "Odd"))
+
+
+CROSS = """
+    import torch.nn as nn
+    from models.PatchTST import FlattenHead
+
+
+    class Model(nn.Module):
+        def __init__(self, configs):
+            super().__init__()
+            self.d_model, segments = configs.d_model, configs.seq_len // 8
+            self.embed = nn.Linear(8, configs.d_model)
+            self.head = FlattenHead(
+                configs.enc_in, configs.d_model * segments, configs.pred_len,
+                head_dropout=configs.dropout,
+            )
+
+        def forward(self, x_enc, x_mark_enc, x_dec, x_mark_dec, mask=None):
+            segments = x_enc.permute(0, 2, 1).unflatten(-1, (-1, 8))
+            enc_out = self.embed(segments).permute(0, 1, 3, 2)
+            return self.head(enc_out).permute(0, 2, 1)
+"""
+
+
+def test_a_model_with_the_neighbours_head(drop, small_data, workdir, results):
+    drop("Cross", CROSS)
+    assert main(command(LONG, small_data, "Cross", "--d_model", "4")) == 0
+    (path,) = workdir.glob("checkpoints/*/checkpoint.safetensors")
+    names = {"embed.weight", "embed.bias", "head.linear.weight", "head.linear.bias"}
+    assert read_checkpoint(path).state.keys() == names
+
+
+def test_the_neighbours_head_maps_features_before_patches():
+    head = FlattenHead(3, 8, 5, head_dropout=0.5)
+    x = torch.randn(2, 3, 4, 2)  # [batch, n_vars, d_model, patches]
+    outputs = head(x)
+    assert outputs.shape == (2, 3, 5)
+    assert (outputs == 0).any()
+    expected = torch.nn.functional.linear(x.flatten(2), head.linear.weight, head.linear.bias)
+    assert torch.equal(head.eval()(x), expected)
 
 
 TIED = """

@@ -18,6 +18,7 @@ from models import registry
 from models.PatchTST import FlattenHead
 from run import EXPERIMENTS, main, parse_args
 from scripts.chaos import TASKS
+from tests import conftest
 from tests.conftest import load
 from utils.checkpoint import read_checkpoint
 from utils.options import warn_unused
@@ -145,6 +146,32 @@ def test_configs_by_another_name(drop):
     source = LINEAR.format(made="self.args = args; args.d_ff", first="self.args.n_heads")
     drop("Odd", source.replace("configs", "args"))
     assert registry.options_of("Odd") == {"seq_len", "pred_len", "d_ff", "n_heads"}
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import no_such_package\nclass Model: pass",
+        "class Model:\n    def __init__(self): self.a = getattr(*self.b)",
+        "class Model(:",
+    ],
+)
+def test_an_odd_file_leaves_the_help_of_others_alone(drop, capsys, source):
+    drop("Odd", source)
+    with pytest.raises(SystemExit) as end:
+        parse_args(["--help"])
+    assert end.value.code == 0
+    assert "width" in capsys.readouterr().out
+
+
+def test_the_tests_leave_it_out(tmp_path, monkeypatch):
+    (tmp_path / "models").mkdir()
+    monkeypatch.setattr(conftest, "ROOT", tmp_path)
+    sources = {"CALF": "class Model: pass", "Odd": "class Model(:", "interface": "x = 1"}
+    for name, source in sources.items():
+        (tmp_path / "models" / f"{name}.py").write_text(source)
+    found = {path.stem for path in tmp_path.rglob("*.py") if conftest.of_this_project(path)}
+    assert found == {"CALF", "interface"}
 
 
 def test_its_options_tell_runs_apart(drop, small_data, workdir):

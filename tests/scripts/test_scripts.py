@@ -55,8 +55,8 @@ UEA = (
 
 # what all runs of CALF share, but for the option that an ablation varies
 CALF = {
-    "d_model": 768, "gpt_layers": 6, "r": 8, "lora_alpha": 32, "lora_dropout": 0.1,
-    "cos": 1, "is_training": 1, "itr": 1, "label_len": 0,
+    "gpt_layers": 6, "r": 8, "lora_alpha": 32, "lora_dropout": 0.1, "cos": 1,
+    "is_training": 1, "itr": 1, "label_len": 0,
 }  # fmt: skip
 # ablation scripts: (option, values)
 ABLATIONS = {
@@ -73,7 +73,7 @@ HORIZONS = [96, 192, 336, 720]
 OF_BASELINES = [
     ("DLinear", "ETTh1", 96, {"learning_rate": 0.0001, "batch_size": 32, "moving_avg": 25}),
     ("DLinear", "traffic", 720, {"learning_rate": 0.0001, "batch_size": 32}),
-    ("GPT4TS", "ETTh1", 96, {"cos": 1, "tmax": 20, "patch_len": 16, "stride": 8, "d_model": 768}),
+    ("GPT4TS", "ETTh1", 96, {"cos": 1, "tmax": 20, "patch_len": 16, "stride": 8}),
     ("DLinear", "exchange_rate", 720, {"learning_rate": 0.0005, "seq_len": 96, "freq": "d"}),
     ("DLinear", "illness", 60, {"learning_rate": 0.01, "seq_len": 36, "label_len": 18}),
     ("GPT4TS", "illness", 24, {"patch_len": 24, "stride": 2, "batch_size": 2}),

@@ -104,11 +104,10 @@ class ExpBasic(ABC):
 
     def _build(self, objective_type: type[Objective], keep_states: bool) -> None:
         """Make the model and, for a training, what trains it."""
-        args, device, stored = self.args, self.device, self.checkpoint
-        known = () if stored is None else (stored.state, stored.metadata)
-        self.objective = objective = objective_type(args, self.data_shape(), device, *known)
-        if stored is not None:
-            self.load(stored)
+        args, device, checkpoint = self.args, self.device, self.checkpoint
+        self.objective = objective = objective_type(args, self.data_shape(), device, checkpoint)
+        if checkpoint is not None:
+            self.load(checkpoint)
         self.fast_modules = speed_up(objective, args, device)
         self.stopping = Stopping(self.processes, device)
         precision = autocast(args.amp, device)

@@ -37,6 +37,25 @@ def normalise(norm: nn.BatchNorm1d, z: Tensor) -> Tensor:
     return rearrange(norm(rearrange(z, "s n d -> s d n")), "s d n -> s n d")
 
 
+class FlattenHead(nn.Module):
+    """Time-Series-Library's head, by its names, for the models there that import it, such as
+    Crossformer. The model below drops features out before the projection.
+
+    Args:
+        n_vars: channels, which share the weights. nf: features of a channel.
+        target_window: steps to predict.
+    """
+
+    def __init__(self, n_vars: int, nf: int, target_window: int, head_dropout: float = 0):
+        super().__init__()
+        self.linear = nn.Linear(nf, target_window)
+        self.dropout = nn.Dropout(head_dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map features `[batch, n_vars, d_model, patches]` to `[batch, n_vars, target_window]`."""
+        return self.dropout(self.linear(rearrange(x, "b c d n -> b c (d n)")))
+
+
 class Model(nn.Module):
     """Patches of each channel are the tokens; all channels share the weights.
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from utils.batch import Batch, Weight
+from utils.checkpoint import Checkpoint
 from utils.configuration import Configuration
 from utils.errors import UserError
 
@@ -86,14 +87,13 @@ class Objective(ABC):
         args: Configuration,
         shape: DataShape,
         device: torch.device,
-        stored: Mapping[str, Tensor] | None = None,
-        notes: Mapping | None = None,
+        checkpoint: Checkpoint | None = None,
     ):
         """Build the model on `device`, and print a line about it.
 
         Args:
-            stored, notes: of a checkpoint that will be loaded: what it has besides parameters need
-                not come from files.
+            checkpoint: that will be loaded: what it has besides parameters need not come from
+                files.
 
         Raises:
             UserError: options, data or files do not match the model.

@@ -19,6 +19,7 @@ from models.CALF import CALFConfig, Model
 from models.interface import DataShape, Objective, ParameterGroup
 from models.supervised import SupervisedObjective
 from utils.batch import Batch, Weight
+from utils.checkpoint import Checkpoint
 from utils.configuration import Configuration
 from utils.errors import UserError
 from utils.losses import CALFLoss
@@ -129,17 +130,18 @@ class CALFObjective(FrozenBackbone):
         args: Configuration,
         shape: DataShape,
         device: torch.device,
-        stored: Mapping[str, Tensor] | None = None,
-        notes: Mapping | None = None,
+        checkpoint: Checkpoint | None = None,
     ):
         args = self.seed_of_backbone(args)
         # first: an unknown loss fails at once, a backbone takes seconds to load
         self.loss = CALFLoss.from_args(args)
         config = CALFConfig.from_args(SimpleNamespace(**{**vars(args), **asdict(shape)}))
-        table = None if args.words == "none" else (stored or {}).get(WORD_TABLE)
+        has_words = checkpoint is not None and args.words != "none"
+        table = checkpoint.state.get(WORD_TABLE) if has_words else None
         self.model = model = Model(config, word_table=table).to(device)
         if table is not None:
-            model.word_embeddings_source = notes.get("word_embeddings", "the checkpoint")
+            source = checkpoint.metadata.get("word_embeddings", "the checkpoint")
+            model.word_embeddings_source = source
         model.check_channels(shape.n_channels)
         model.grad_checkpoint(args.grad_checkpoint)
         self.split_batches(shape.n_channels, args.batch_size, device)
@@ -250,8 +252,7 @@ class GPT4TSObjective(FrozenBackbone, SupervisedObjective):
         args: Configuration,
         shape: DataShape,
         device: torch.device,
-        stored: Mapping[str, Tensor] | None = None,
-        notes: Mapping | None = None,
+        checkpoint: Checkpoint | None = None,
     ):
         args = self.seed_of_backbone(args)
         super().__init__(args, shape, device)

@@ -125,7 +125,11 @@ def _read_of_configs(node: ast.AST, called: set[str]) -> str | None:
     """
     if isinstance(node, ast.Attribute):
         owner, name = node.value, node.attr
-    elif isinstance(node, ast.Call) and getattr(node.func, "id", "") == "getattr":
+    elif (
+        isinstance(node, ast.Call)
+        and getattr(node.func, "id", "") == "getattr"
+        and len(node.args) > 1
+    ):
         owner, name = node.args[0], getattr(node.args[1], "value", None)
         name = name if isinstance(name, str) else None
     else:

@@ -1,7 +1,6 @@
 """Any model in Time-Series-Library's convention as the training loop sees it."""
 
 import warnings
-from collections.abc import Mapping
 from types import SimpleNamespace
 
 import torch
@@ -10,6 +9,7 @@ from torch import Tensor, nn
 from models.interface import DataShape, Objective
 from models.registry import load_model, model_file, options_of
 from utils.batch import Batch, Weight
+from utils.checkpoint import Checkpoint
 from utils.configuration import Configuration
 from utils.errors import UserError
 from utils.losses import TaskLoss
@@ -65,8 +65,7 @@ class SupervisedObjective(Objective):
         args: Configuration,
         shape: DataShape,
         device: torch.device,
-        stored: Mapping[str, Tensor] | None = None,
-        notes: Mapping | None = None,
+        checkpoint: Checkpoint | None = None,
     ):
         self.loss = TaskLoss.from_args(args)
         self.name, self.task, self.shape = args.model, args.task_name, shape

@@ -5,6 +5,9 @@ import ast
 import json
 import re
 import shlex
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -111,6 +114,34 @@ def test_python(as_a_user, page):
             execute(code, names)
         except Exception as error:
             raise AssertionError(f"example {number} of {page}: {error}") from error
+
+
+ELSEWHERE = """
+import torch
+from types import SimpleNamespace
+from models import CALF
+
+configs = SimpleNamespace(
+    task_name="long_term_forecast", seq_len=16, label_len=8, pred_len=4, enc_in=3, d_model=12,
+    gpt_layers=2, r=2, lora_alpha=4, lora_dropout=0.1, word_embedding_path="words.pt", llm="gpt2",
+)
+model = CALF.Model(configs).float()
+outputs = model(torch.randn(2, 16, 3), torch.zeros(2, 16, 4), torch.zeros(2, 12, 3), None)
+assert outputs.shape == (2, 4, 3)
+outputs.square().mean().backward()
+assert model.out_layer.weight.grad.abs().sum() > 0
+"""
+
+
+def test_calf_elsewhere(as_a_user):
+    """The files that the page lists are enough: CALF trains beside them alone."""
+    (listed,) = blocks("docs/models.md", "text")
+    for name in listed.split():
+        (as_a_user / name).parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / name, as_a_user / name)
+    words = "pca.py --llm gpt2 --n_components 6 --output words.pt".split()
+    for argv in (words, ["-c", ELSEWHERE]):
+        subprocess.run([sys.executable, *argv], check=True, env={"PATH": "/usr/bin:/bin"})
 
 
 def commands(page: str) -> list[list[str]]:

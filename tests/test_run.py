@@ -10,7 +10,7 @@ import pytest
 from models import registry
 from run import parse_args
 from tests.conftest import ROOT
-from utils.options import warn_unused
+from utils.options import configure, warn_unused
 from utils.results import of_earlier_version, settings_string
 
 REQUIRED = "--task_name long_term_forecast --is_training 1 --model_id m --model CALF --data ETTh1"
@@ -61,6 +61,83 @@ def test_unused_options_are_named_in_one_line(capsys):
     assert not capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("more", "unused"),
+    [
+        ("--mask_rate 0.5 --anomaly_ratio 2", "--anomaly_ratio --mask_rate"),
+        ("--seasonal_patterns Daily", "--seasonal_patterns"),
+        ("--task_name imputation --mask_rate 0.5 --pred_len 8 --label_len 0", "--pred_len"),
+        ("--task_name anomaly_detection --anomaly_ratio 2 --percent 5", "--percent"),
+        ("--task_name short_term_forecast --seq_len 96 --seasonal_patterns Daily", "--seq_len"),
+        ("--target_data ETTh2 --devices 0,1", "--devices --target_data"),
+        ("--target_data ETTh2 --zero_shot 1 --devices 0,1 --use_multi_gpu", ""),
+        ("--lradj nonsense --tmax 5", "--lradj"),
+        ("--lradj type2 --decay_fac 0.5", "--decay_fac --lradj"),
+        ("--cos 0 --lradj type2 --decay_fac 0.5", ""),
+        ("--cos 0 --lradj type1 --decay_fac 0.5 --tmax 5", "--decay_fac --tmax"),
+        ("--model DLinear --lradj type1 --tmax 5", "--tmax"),
+        ("--model DLinear --cos 1 --lradj type1 --tmax 5", "--lradj"),
+        ("--task_name imputation --protocol published --cos 1 --lradj type3", "--cos"),
+        ("--is_training 0 --lradj type1", ""),
+        ("--use_dtw --jitter --extra_tag x --seed 2", "--extra_tag --jitter --use_dtw"),
+    ],
+)
+def test_options_that_nothing_reads(capsys, more, unused):
+    args = parse(more)
+    warn_unused(args, registry)
+    expected = f"warning: {args.model} does not use {unused}\n" if unused else ""
+    assert capsys.readouterr().err == expected
+
+
+@pytest.mark.parametrize(
+    ("more", "cos"),
+    [
+        ("", 1),
+        ("--model LLaTA", 1),
+        ("--cos 0", 0),
+        ("--model DLinear --lradj type1", 0),
+        ("--model GPT4TS", 0),
+        ("--model DLinear --cos 1", 1),
+    ],
+)
+def test_only_calf_has_a_cosine_schedule_by_default(more, cos):
+    args = parse(more)
+    assert args.cos == cos
+    values = {"cos": args.cos} if "cos" in args.given else {}
+    names = "task_name is_training model_id model data".split()
+    values |= {name: getattr(args, name) for name in names}
+    assert configure(values, registry).cos == cos
+
+
+@pytest.mark.parametrize(
+    ("more", "name", "value"),
+    [
+        ("--use_gpu --gpu 1", "use_gpu", True),
+        ("--use_gpu True", "use_gpu", True),
+        ("--use_gpu 0", "use_gpu", False),
+        ("--use_gpu=False", "use_gpu", False),
+        ("--no_use_gpu", "use_gpu", False),
+        ("--use_dtw --des x", "use_dtw", True),
+        ("--use_dtw False", "use_dtw", False),
+        ("--use_dtw", "use_dtw", True),
+    ],
+)
+def test_switches_with_and_without_a_value(more, name, value):
+    args = parse(more)
+    assert getattr(args, name) is value
+    assert name in args.given
+
+
+def test_the_augmentations_of_the_library_are_accepted(capsys):
+    flags = (
+        "--discdtw --discsdtw --dtwwarp --jitter --magwarp --permutation --randompermutation "
+        "--rotation --scaling --shapedtwwarp --spawner --timewarp --wdba --windowslice --windowwarp"
+    )
+    warn_unused(parse(f"--augmentation_ratio 1 {flags}"), registry)
+    expected = f"warning: CALF does not use --augmentation_ratio {flags}\n"
+    assert capsys.readouterr().err == expected
+
+
 def test_settings_string():
     args = parse("--n_heads 4 --d_ff 768 --d_model 768 --distil --des Exp --label_len 0")
     assert settings_string(args, 2) == (
@@ -79,6 +156,7 @@ def test_settings_string():
         ("--learning_rate nan", "--learning_rate"),
         ("--learning_rate 1e300", "below 1e+30"),  # more than float32 holds
         ("--decay_fac 1.1", "up to 1"),
+        ("--model DLinear --lradj nonsense", "type1, type2 or type3"),
         ("--features X", "--features"),
         ("--model Autoformer", "CALF"),
         ("--task_name dancing", "long_term_forecast"),

@@ -19,7 +19,7 @@ from safetensors.torch import load_file, save_file
 
 from layers.backbone import load_backbone
 from run import main, parse_args
-from tests.conftest import ROOT, WIDTH
+from tests.conftest import ROOT, WIDTH, of_this_project
 from tests.fuzz import examples
 from utils.errors import UserError
 from utils.files import file_name
@@ -374,6 +374,7 @@ SOURCES = [
     *ROOT.glob("*.py"),
     *(path for room in ROOMS if room.name != "tests" for path in room.rglob("*.py")),
 ]
+SOURCES = [path for path in SOURCES if of_this_project(path)]
 
 
 def dangers(source: str) -> list[str]:

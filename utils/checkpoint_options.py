@@ -115,7 +115,7 @@ def from_checkpoint(args: Namespace, path: Path, trained: Mapping[str, object]) 
         on = Path(args.data_path).stem if "data_path" in given else "tested"
         args.model_id = file_name(f"{trained.get('model_id')}_{on}")
     used = {"task_loss", *args.model_options}.intersection(DEPENDENT)
-    own = {name for name in used if trained.get(name) is not None}
+    own = {name for name in (*used, "cos") if trained.get(name) is not None}
     if args.features != "M" and "target" in trained.get("given", ()):
         own.add("target")
     args.given = sorted(own.union(given))

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from utils.checkpoint_options import (
     REQUIRED,
+    SET_BY_TASK,
     check_given,
     checkpoint_file,
     describing_checkpoint,
@@ -42,6 +43,14 @@ TASKS_OF_OPTION = {
     "threshold": ("anomaly_detection",),
 }
 TASKS_OF_TABLES = ("long_term_forecast", "imputation")
+# Options that other tasks than these accept, as published command lines have them, and do not use.
+READ_BY_TASKS = {
+    **dict.fromkeys("data_path features target percent inverse".split(), TASKS_OF_TABLES),
+    "target_data": ("long_term_forecast",),
+    "seasonal_patterns": ("short_term_forecast",),
+    "mask_rate": ("imputation",),
+    "anomaly_ratio": ("anomaly_detection",),
+}
 # Options of tables: (name, settings, help).
 TABLE_OPTIONS = [
     (
@@ -90,17 +99,27 @@ TABLE_OPTIONS = [
 # Tasks whose published loops adjust the learning rate by --lradj whatever --cos says.
 LRADJ_ALWAYS = ("imputation", "anomaly_detection", "classification")
 
+# A boolean option, on if it has no value.
+SWITCH = {"type": switch, "nargs": "?", "const": True}
 # Options of the published command lines that nothing uses: (name, settings).
 UNUSED_OPTIONS = [
     ("--num_workers", {"type": whole(), "default": 10}),
     ("--use_amp", {"action": "store_true", "default": False}),
 ]
 # Likewise of Time-Series-Library's command lines.
+AUGMENTATIONS = (
+    *"jitter scaling permutation randompermutation magwarp timewarp windowslice windowwarp".split(),
+    *"rotation spawner dtwwarp shapedtwwarp wdba discdtw discsdtw".split(),
+)
 UNUSED_OPTIONS_OF_LIBRARY = [
     ("--gpu_type", {"type": str, "default": "cuda"}),
     ("--augmentation_ratio", {"type": whole(), "default": 0}),
-    ("--use_dtw", {"type": switch, "default": False}),
+    ("--use_dtw", {**SWITCH, "default": False}),
     ("--extra_tag", {"type": str, "default": ""}),
+    *(
+        (f"--{name}", {"action": "store_true", "default": argparse.SUPPRESS})
+        for name in AUGMENTATIONS
+    ),
 ]
 
 
@@ -125,6 +144,15 @@ def add_table_options(
         if name not in without:
             default = {"default": argparse.SUPPRESS} if silent else {}
             parser.add_argument(f"--{name}", help=text, **settings | default)
+
+
+def add_unused_options(
+    parser: argparse.ArgumentParser, title: str, options: Sequence[tuple[str, dict]]
+) -> None:
+    """Add options that are accepted and not used; the help names them alone."""
+    group = parser.add_argument_group(title, " ".join(name for name, _ in options))
+    for name, settings in options:
+        group.add_argument(name, help=argparse.SUPPRESS, **settings)
 
 
 def add_published_options(parser: argparse.ArgumentParser, models: Models) -> None:
@@ -211,7 +239,11 @@ def add_published_options(parser: argparse.ArgumentParser, models: Models) -> No
         help="of the main optimiser",
     )
     training.add_argument(
-        "--cos", type=int, default=1, choices=(0, 1), help="1: cosine schedule, 0: --lradj"
+        "--cos",
+        type=int,
+        default=1,
+        choices=(0, 1),
+        help="1: cosine schedule, 0: --lradj. If not given, models other than CALF take 0",
     )
     training.add_argument("--tmax", type=whole(1), default=20, help="half period of the cosine")
     training.add_argument(
@@ -220,7 +252,7 @@ def add_published_options(parser: argparse.ArgumentParser, models: Models) -> No
     training.add_argument("--checkpoints", default="./checkpoints/", help="folder of checkpoints")
 
     device = parser.add_argument_group("device")
-    device.add_argument("--use_gpu", type=switch, default=True, help="use CUDA where there is any")
+    device.add_argument("--use_gpu", **SWITCH, default=True, help="use CUDA where there is any")
     device.add_argument("--gpu", type=whole(), default=0, help="number of the GPU")
     device.add_argument(
         "--use_multi_gpu",
@@ -241,10 +273,7 @@ def add_published_options(parser: argparse.ArgumentParser, models: Models) -> No
         help="anomaly detection, in %%",
     )
 
-    unused = parser.add_argument_group("accepted and not used")
-    for name, settings in UNUSED_OPTIONS:
-        unused.add_argument(name, help=argparse.SUPPRESS, **settings)
-    unused.description = " ".join(name for name, _ in UNUSED_OPTIONS)
+    add_unused_options(parser, "accepted and not used", UNUSED_OPTIONS)
 
 
 def add_own_options(parser: argparse.ArgumentParser, models: Models) -> None:
@@ -260,8 +289,13 @@ def add_own_options(parser: argparse.ArgumentParser, models: Models) -> None:
         metavar="LOSS",
         help="Time-Series-Library's name of --task_loss: MSE, SMAPE, …",
     )
-    for name, settings in UNUSED_OPTIONS_OF_LIBRARY:
-        own.add_argument(name, help="accepted and not used", **settings)
+    own.add_argument(
+        "--no_use_gpu",
+        dest="use_gpu",
+        action="store_false",
+        default=argparse.SUPPRESS,
+        help="Time-Series-Library's name of --use_gpu 0",
+    )
     own.add_argument("--seed", type=whole(0, 2**31), default=2021, help="of every random choice")
     own.add_argument(
         "--protocol",
@@ -387,6 +421,9 @@ def add_own_options(parser: argparse.ArgumentParser, models: Models) -> None:
         help="auto: the fast modules on a CPU; off: plain PyTorch",
     )
     own.add_argument("--debug", action="store_true", help="show where an error comes from")
+    add_unused_options(
+        parser, "of Time-Series-Library, accepted and not used", UNUSED_OPTIONS_OF_LIBRARY
+    )
 
 
 def expand_abbreviations(
@@ -472,8 +509,9 @@ def parse_with_checkpoint(parser: Parser, argv: list[str], models: Models) -> ar
     return args
 
 
-def check_options(args: argparse.Namespace) -> None:
-    """Check options together; `--refit` implies `--do_predict`.
+def check_options(args: argparse.Namespace, models: Models) -> None:
+    """Check options together; `--refit` implies `--do_predict`, and only CALF has a cosine schedule
+    unless `--cos` says so.
 
     Raises:
         UserError: some contradict each other, or one means nothing in this task.
@@ -496,8 +534,9 @@ def check_options(args: argparse.Namespace) -> None:
     if args.split and args.data != "custom":
         raise UserError(f"--split is for --data custom: the splits of {args.data} are fixed")
     translate_earlier_protocols(args)
-    uses_lradj = args.protocol == "published" and args.task_name in LRADJ_ALWAYS
-    if (uses_lradj or not args.cos) and args.lradj not in ("type1", "type2", "type3"):
+    if "cos" not in args.given and models.ALIASES.get(args.model, args.model) != "CALF":
+        args.cos = 0
+    if uses_lradj(args) and args.lradj not in ("type1", "type2", "type3"):
         raise UserError(f"--lradj {args.lradj} is not known: use type1, type2 or type3")
     weights = {"task_w", "output_w", "feature_w"}
     weighted = weights.issubset(args.model_options)
@@ -505,6 +544,11 @@ def check_options(args: argparse.Namespace) -> None:
         raise UserError(
             "--task_w, --output_w and --feature_w are all 0: there is no loss to train by"
         )
+
+
+def uses_lradj(args: argparse.Namespace) -> bool:
+    """Return whether `--lradj` decides on the learning rate, not the cosine."""
+    return not args.cos or (args.protocol == "published" and args.task_name in LRADJ_ALWAYS)
 
 
 def make_parser(models: Models) -> tuple[Parser, list[str]]:
@@ -543,7 +587,7 @@ def parse_args(argv: Sequence[str], models: Models, command: str | None = None) 
     except UserError as error:
         parser.refuse(str(error))
     try:
-        check_options(args)
+        check_options(args, models)
     except UserError as error:
         parser.error(str(error))
     return Configuration(**vars(args), command=command)
@@ -574,7 +618,7 @@ def configure(
     given = sorted(name for name, value in values.items() if value is not None)
     args = argparse.Namespace(**found, given=given)
     args.model_options = sorted(models.options_of(args.model) & MODEL_OPTIONS - NEUTRAL)
-    check_options(args)
+    check_options(args, models)
     return Configuration(**vars(args), command=None)
 
 
@@ -622,11 +666,30 @@ def _checked_item(action: argparse.Action, value: object, name: str) -> object:
 
 def warn_unused(args: Configuration, models: Models) -> None:
     """Name in one line the options given that this model, or this task, does not use."""
-    of_none = [*UNUSED_OPTIONS, *UNUSED_OPTIONS_OF_LIBRARY]
-    unused = [name for name, _ in of_none if name[2:] in args.given]
-    of_others = MODEL_OPTIONS - models.options_of(args.model)
-    unused += [f"--{name}" for name in args.given if name in of_others]
-    if args.inverse and args.task_name not in ("long_term_forecast", "imputation"):
-        unused.append("--inverse")
+    unused = unused_options(args, models)
     if unused:
         print(f"warning: {args.model} does not use {' '.join(unused)}", file=sys.stderr)
+
+
+def unused_options(args: Configuration, models: Models) -> list[str]:
+    """List the options given that nothing in this run reads. Those of a training count as read in a
+    test, where published command lines repeat them; 0 asks for nothing."""
+    of_none = {name.removeprefix("--") for name, _ in [*UNUSED_OPTIONS, *UNUSED_OPTIONS_OF_LIBRARY]}
+    unread = {name for name, tasks in READ_BY_TASKS.items() if args.task_name not in tasks}
+    unread.update(SET_BY_TASK.get(args.task_name, ()))
+    if not args.zero_shot:
+        unread.add("target_data")
+    if not args.use_multi_gpu:
+        unread.add("devices")
+    if args.is_training:
+        unread |= unread_of_schedule(args)
+    unread = {name for name in unread if getattr(args, name)}
+    unread |= of_none | MODEL_OPTIONS - models.options_of(args.model)
+    return [f"--{name}" for name in args.given if name in unread]
+
+
+def unread_of_schedule(args: Configuration) -> set[str]:
+    """Return the options of learning-rate schedules that the one of this run does not read."""
+    if not uses_lradj(args):
+        return {"lradj", "decay_fac"}
+    return {"cos", "tmax"} if args.lradj == "type2" else {"cos", "tmax", "decay_fac"}

@@ -3,9 +3,9 @@
 # look-back is 336 on ETTh1 and ETTh2 and 512 on the others.
 # A batch there has windows of one channel: 256 of ETT, 512 of weather, 2048 of electricity and
 # traffic. Here windows have all channels, and a batch about as many values.
-# Written from memory, not compared with those scripts; least certain: the stride of ETTm1 and ETTm2,
-# the schedules of all sets but ETTh1, and the learning rate of traffic. Exchange rate is
-# not among them and has those of ETTh1; Illness has a look-back of 104 there.
+# Not compared with those scripts; least certain: the stride of ETTm1 and ETTm2, the schedules of all
+# sets but ETTh1, and the learning rate of traffic. Exchange rate is not among them and has those of
+# ETTh1; Illness has a look-back of 104 there.
 # From the root: sh scripts/baselines/GPT4TS.sh [more options of run.py]
 # DATASETS="ETTh1 weather" and HORIZONS="96 192" run some only; exchange_rate and illness when named.
 set -e

@@ -1,7 +1,5 @@
 #!/bin/sh
 # PatchTST, long-term forecasting at look-back 96: the settings of Time-Series-Library's scripts.
-# Written from memory, not compared with them; least certain: heads, layers and batches of ETTm1 and
-# ETTm2, heads, batches and epochs of weather, and Exchange rate and Illness.
 # From the root: sh scripts/baselines/PatchTST.sh [more options of run.py]
 # DATASETS="ETTh1 weather" and HORIZONS="96 192" run some only; exchange_rate and illness when named.
 set -e

@@ -1,8 +1,7 @@
 #!/bin/sh
-# The other models on M4: the settings of Time-Series-Library's scripts, written from memory, not
-# compared with them; least certain: the widths of TimesNet. GPT4TS's are ours: One-Fits-All's, a rate
-# of 0.002 and patches of one step, are for another head than this model's, and at 0.001 it does not
-# learn on Hourly.
+# The other models on M4: the settings of Time-Series-Library's scripts, not compared with them; least
+# certain: the widths of TimesNet. GPT4TS's are ours: One-Fits-All's, a rate of 0.002 and patches of one
+# step, are for another head than this model's, and at 0.001 it does not learn on Hourly.
 # From the root: sh scripts/short_term_forecasting/m4_baselines.sh [more options of run.py]
 # MODELS="DLinear PatchTST" and PATTERNS="Hourly Weekly" run some only.
 set -e

@@ -94,6 +94,13 @@ def test_a_new_file(trained, small_data, workdir, capsys):
     assert pd.read_csv(other).equals(first)
 
 
+@pytest.mark.parametrize("more", [(), ("--cos", "1")])
+def test_its_schedule(trained, more):
+    path = trained(LONG, "DLinear", *more)
+    assert parsed(path).cos == len(more) // 2
+    assert read_notes(path)["arguments"]["cos"] == len(more) // 2
+
+
 def test_where_a_file_is_looked_for(trained, small_data, workdir):
     path = trained(LONG)
     assert parsed(path).root_path == str(small_data)

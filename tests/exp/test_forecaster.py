@@ -17,9 +17,8 @@ from sklearn.base import clone
 
 from exp.exp_long_term_forecasting import ExpLongTermForecasting, InMemory
 from exp.forecaster import CALFForecaster
-from models.registry import model_names
 from run import main
-from tests.conftest import ROOT
+from tests.conftest import MODELS, ROOT
 from tests.exp.small_runs import once_at, raises, send
 from tests.layers.test_hub import MODEL, Hub
 from tests.rounding import use_float64
@@ -367,7 +366,7 @@ def test_all_rows_without_validation(wide):
 
 
 @pytest.mark.parametrize("panel", ["channels", "pooled"])
-@pytest.mark.parametrize("model", [name for name in model_names() if name != "LLaTA"])
+@pytest.mark.parametrize("model", MODELS)
 def test_any_model_by_name(model, panel, wide, calf, tmp_path):
     sizes = {"d_model": 24, "d_ff": 16, "n_heads": 2, "e_layers": 1}
     forecaster = CALFForecaster(h=8, model=model, panel=panel, **calf, **sizes).fit(wide)

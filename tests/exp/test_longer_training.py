@@ -34,7 +34,7 @@ def after(errors: list[float]):
     ("epochs", "more"),
     [
         ((1, 2), ()),
-        ((2, 5), ("--tmax", "2", *DLINEAR)),
+        ((2, 5), ("--cos", "1", "--tmax", "2", *DLINEAR)),
         *(((2, 5), ("--cos", "0", "--lradj", f"type{n}", *DLINEAR)) for n in (1, 2, 3)),
     ],
 )

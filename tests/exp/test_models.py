@@ -12,10 +12,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from exp.exp_basic import ExpBasic
-from models.registry import ALIASES, model_names, objective_class, options_of
+from models.registry import objective_class, options_of
 from run import EXPERIMENTS, main, parse_args
 from scripts.chaos import TASKS, WIDTH
-from tests.conftest import load
+from tests.conftest import MODELS, load
 from tests.exp.small_runs import all_of, differ, once_at, send
 from tests.exp.test_processes import check_equal, ended
 from tests.rounding import use_float64
@@ -23,7 +23,6 @@ from utils.checkpoint import read_checkpoint
 from utils.interrupts import Interrupted
 
 LONG = "long_term_forecast"
-MODELS = [name for name in model_names() if name not in ALIASES]
 TRAINED = [name for name in MODELS if objective_class(name).trained]
 ON_GPT2 = {"d_model": WIDTH, "gpt_layers": 2, "lora_dropout": 0.2}
 SIZES = {
@@ -48,7 +47,8 @@ def command(task: str, data: Path, model: str, *more: str) -> list[str]:
         *f"--task_name {task} --is_training 1 --model_id m --model {model}".split(),
         *TASKS[task].split(),
         *("--root_path", str(data)),
-        *"--label_len 4 --batch_size 32 --learning_rate 0.003 --train_epochs 3".split(),
+        *("--label_len 4".split() if "forecast" in task else ()),
+        *"--batch_size 32 --learning_rate 0.003 --train_epochs 3".split(),
         *"--use_gpu 0 --threads 1".split(),
         *(f"--{name}={value}" for name, value in sizes.items() if name in options_of(model)),
         *more,

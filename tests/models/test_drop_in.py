@@ -15,8 +15,10 @@ import layers
 import models
 from exp.exp_long_term_forecasting import ExpLongTermForecasting
 from models import registry
+from models.PatchTST import FlattenHead
 from run import EXPERIMENTS, main, parse_args
 from scripts.chaos import TASKS
+from tests import conftest
 from tests.conftest import load
 from utils.checkpoint import read_checkpoint
 from utils.options import warn_unused
@@ -144,6 +146,32 @@ def test_configs_by_another_name(drop):
     source = LINEAR.format(made="self.args = args; args.d_ff", first="self.args.n_heads")
     drop("Odd", source.replace("configs", "args"))
     assert registry.options_of("Odd") == {"seq_len", "pred_len", "d_ff", "n_heads"}
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import no_such_package\nclass Model: pass",
+        "class Model:\n    def __init__(self): self.a = getattr(*self.b)",
+        "class Model(:",
+    ],
+)
+def test_an_odd_file_leaves_the_help_of_others_alone(drop, capsys, source):
+    drop("Odd", source)
+    with pytest.raises(SystemExit) as end:
+        parse_args(["--help"])
+    assert end.value.code == 0
+    assert "width" in capsys.readouterr().out
+
+
+def test_the_tests_leave_it_out(tmp_path, monkeypatch):
+    (tmp_path / "models").mkdir()
+    monkeypatch.setattr(conftest, "ROOT", tmp_path)
+    sources = {"CALF": "class Model: pass", "Odd": "class Model(:", "interface": "x = 1"}
+    for name, source in sources.items():
+        (tmp_path / "models" / f"{name}.py").write_text(source)
+    found = {path.stem for path in tmp_path.rglob("*.py") if conftest.of_this_project(path)}
+    assert found == {"CALF", "interface"}
 
 
 def test_its_options_tell_runs_apart(drop, small_data, workdir):
@@ -348,6 +376,46 @@ def test_one_channel_of_several(drop, small_data, workdir, results, refused):
     assert main(command(LONG, small_data, "Odd", *more)) == 0
     assert load(results() / "pred.npy").shape[2] == 1
     assert "returns (2, 8, 1) instead of (2, 8, 3)" in refused(command(LONG, small_data, "Odd"))
+
+
+CROSS = """
+    import torch.nn as nn
+    from models.PatchTST import FlattenHead
+
+
+    class Model(nn.Module):
+        def __init__(self, configs):
+            super().__init__()
+            self.d_model, segments = configs.d_model, configs.seq_len // 8
+            self.embed = nn.Linear(8, configs.d_model)
+            self.head = FlattenHead(
+                configs.enc_in, configs.d_model * segments, configs.pred_len,
+                head_dropout=configs.dropout,
+            )
+
+        def forward(self, x_enc, x_mark_enc, x_dec, x_mark_dec, mask=None):
+            segments = x_enc.permute(0, 2, 1).unflatten(-1, (-1, 8))
+            enc_out = self.embed(segments).permute(0, 1, 3, 2)
+            return self.head(enc_out).permute(0, 2, 1)
+"""
+
+
+def test_a_model_with_the_neighbours_head(drop, small_data, workdir, results):
+    drop("Cross", CROSS)
+    assert main(command(LONG, small_data, "Cross", "--d_model", "4")) == 0
+    (path,) = workdir.glob("checkpoints/*/checkpoint.safetensors")
+    names = {"embed.weight", "embed.bias", "head.linear.weight", "head.linear.bias"}
+    assert read_checkpoint(path).state.keys() == names
+
+
+def test_the_neighbours_head_maps_features_before_patches():
+    head = FlattenHead(3, 8, 5, head_dropout=0.5)
+    x = torch.randn(2, 3, 4, 2)  # [batch, n_vars, d_model, patches]
+    outputs = head(x)
+    assert outputs.shape == (2, 3, 5)
+    assert (outputs == 0).any()
+    expected = torch.nn.functional.linear(x.flatten(2), head.linear.weight, head.linear.bias)
+    assert torch.equal(head.eval()(x), expected)
 
 
 TIED = """

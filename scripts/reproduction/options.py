@@ -5,7 +5,7 @@ import io
 import os
 from collections.abc import Mapping, Sequence
 
-from models.registry import ALIASES
+from models.registry import ALIASES, options_of
 from run import parse_args
 from utils.checkpoint_options import DEPENDENT, SET_BY_TASK
 from utils.command_line import one_line
@@ -72,6 +72,8 @@ def identity(arguments: Mapping[str, object], without: Sequence[str] = ()) -> Id
         if name not in ignored and (name not in DEPENDENT or name in arguments["given"])
     }
     found["model"] = ALIASES.get(found["model"], found["model"])
+    if "llm" in options_of(found["model"]):  # the width is that of the language model
+        found.pop("d_model", None)
     for name in ("root_path", "checkpoint"):
         if found[name]:
             found[name] = os.path.normpath(found[name])

@@ -23,6 +23,7 @@ IGNORED = NEUTRAL.union(
     "given model_options command".split(),  # which are no options
     (name.removeprefix("--") for name, _ in [*UNUSED_OPTIONS, *UNUSED_OPTIONS_OF_LIBRARY]),
 )
+GPT2_WIDTH = 768
 # options in which a zero-shot run may differ from a run whose model it can test
 ZERO_SHOT = ("zero_shot", "target_data", "model_id", "des")
 
@@ -71,6 +72,8 @@ def identity(arguments: Mapping[str, object], without: Sequence[str] = ()) -> Id
         for name, value in arguments.items()
         if name not in ignored and (name not in DEPENDENT or name in arguments["given"])
     }
+    if found.get("d_model") == GPT2_WIDTH and found["llm"] == "gpt2":
+        del found["d_model"]  # earlier scripts gave the width that a model on GPT-2 has anyway
     found["model"] = ALIASES.get(found["model"], found["model"])
     for name in ("root_path", "checkpoint"):
         if found[name]:

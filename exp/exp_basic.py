@@ -26,11 +26,12 @@ from utils.checkpoint import Checkpoint, read_checkpoint, save_tensors
 from utils.configuration import Configuration
 from utils.errors import ProcessGone, UserError
 from utils.files import fingerprints
+from utils.identity import PUBLISHED_TASKS, settings_string, task_of
 from utils.interrupts import Interrupted
 from utils.machine import peak_memory
 from utils.progress import Clock, EpochRecord, Progress
 from utils.record import Tracker, circumstances, commit
-from utils.results import RunFolders, find_checkpoint, settings_string
+from utils.results import RunFolders, find_checkpoint
 from utils.seeds import derived_seed, seed_everything
 
 DIAGNOSED = 32  # most windows of the diagnostics
@@ -86,6 +87,9 @@ class ExpBasic(ABC):
         self.seed = args.seed + iteration
         args = objective_type.resolve_args(args.replace(seed=self.seed))
         self.args = args = self.resolve_args(args)
+        self.task = task_of(type(self), args.task_name)
+        if self.task not in PUBLISHED_TASKS:
+            self.args = args = args.replace(experiment=self.task)
         self.setting = settings_string(args, iteration)
         seed_everything(self.seed)
         self.processes = Processes(args.use_gpu, "use_gpu" in args.given)
@@ -430,7 +434,7 @@ class ExpBasic(ABC):
             "setting": self.setting,
             "folder": self.folders.name,
             "digest": self.folders.digest,
-            "task": self.args.task_name,
+            "task": self.task,
             "model": ALIASES.get(self.args.model, self.args.model),
             "protocol": self.args.protocol,
             "scores": scores,

@@ -20,9 +20,10 @@ from models.LastValue import last_value
 from models.registry import objective_class
 from models.SeasonalNaive import seasonal_naive
 from run import parse_args
+from utils.identity import settings_string
 from utils.metrics import ErrorSums
 from utils.plots import errors_of, plot_forecast, window_title, with_mse
-from utils.results import RunFolders, settings_string
+from utils.results import RunFolders
 
 DEMO = Path("datasets/demo")
 DATA, GPT2, WORD_EMBEDDINGS = DEMO / "ETT_like.csv", DEMO / "gpt2", DEMO / "wte_pca_64.pt"

@@ -118,7 +118,7 @@ def run_arguments(checkpoint: "Checkpoint", args: Namespace) -> Configuration:
     """
     from data_provider.splits import ETT_ROWS_A_DAY
     from run import parse_args
-    from utils.results import of_earlier_version
+    from utils.identity import of_earlier_version
 
     path, trained = checkpoint.path, checkpoint.metadata.get("arguments")
     if trained is None:

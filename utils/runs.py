@@ -16,8 +16,8 @@ import pandas as pd
 
 from utils.errors import UserError
 from utils.files import whole_file
+from utils.identity import RECORD, configuration
 from utils.options import make_parser
-from utils.results import RECORD, configuration
 
 RUNS, EPOCHS, STEPS = "runs.csv", "epochs.csv.gz", "steps.csv.gz"
 # the columns of runs.csv: in front of the scores, and behind them
@@ -41,7 +41,7 @@ KNOWN_FILES = {"national_illness": "illness"}  # whose data sets the paper calls
 # options that have columns of their own, or name files, whose contents count
 APART = (
     *"seed root_path data_path llm llm_weights model protocol percent".split(),
-    *"word_embedding_path words features seq_len".split(),
+    *"word_embedding_path words features seq_len experiment".split(),
 )
 ITERATION = re.compile(r"_gpt\d+_(\d+)(?:_[0-9a-f]{8})?$")  # of a repetition, in its folder
 

@@ -419,7 +419,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run the command; returns the exit code."""
     parser = Parser(
         prog="python -m scripts.visualize",
-        description="Draw the figures of the method, as PNG and PDF (docs/figures.md).",
+        description="Draw the figures of the method, as PNG and PDF (docs/report.md).",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument(

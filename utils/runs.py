@@ -244,12 +244,17 @@ def write_runs(folder: Path, runs: pd.DataFrame) -> None:
 
 def epochs_of(runs: pd.DataFrame) -> pd.DataFrame:
     """The epochs of runs: `run`, `epoch`, training loss and its terms, validation and test scores,
-    learning rate and seconds."""
+    learning rate, seconds, and `best`, 1 for the epoch whose model was tested."""
 
     def of_record(record: Mapping) -> list[dict]:
-        numbers = ("epoch", "train", "validation", "test", "learning_rate", "seconds")
+        names = ("epoch", "train", "validation", "test", "learning_rate", "seconds")
+        best = (record.get("best_epoch") or {}).get("epoch")
         return [
-            {name: epoch.get(name) for name in numbers} | (epoch.get("losses") or {})
+            {
+                **{name: epoch.get(name) for name in names},
+                **(epoch.get("losses") or {}),
+                "best": int(epoch["epoch"] == best),
+            }
             for epoch in record.get("epochs") or []
         ]
 

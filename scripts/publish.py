@@ -46,7 +46,9 @@ def add(name: str, results: Path, target: Path, options: Sequence[str] = ()) -> 
     from scripts.reproduction.records import Records
     from utils.runs import newest, read_runs, write_runs
 
-    planned, records = read_list(list_file(name, target), options=options), Records(results)
+    path = target.with_suffix(".toml")
+    planned = read_list(str(path) if path.exists() else name, options=options)
+    records = Records(results)
     records.refresh()
     listed = {str(record.path.parent) for record in map(records.of, planned.runs) if record}
     found, problems = read_runs([results])
@@ -60,12 +62,6 @@ def add(name: str, results: Path, target: Path, options: Sequence[str] = ()) -> 
     if len(runs):
         write_runs(target, runs)
     return f"{name}: {runs['source'].isin(listed).sum()} runs added, {len(runs)} published"
-
-
-def list_file(name: str, target: Path) -> str:
-    """The file of a list beside the folder of its published runs; or the name of a ready-made."""
-    path = target.with_suffix(".toml")
-    return str(path) if path.exists() else name
 
 
 def lists_grid(folder: Path) -> "Grid":
@@ -112,33 +108,30 @@ def pages(root: Path) -> dict[Path, Files]:
             raise UserError(f"docs/results/notes.md: no section is called {title}")
         section.prose = prose
     page = ("Results", LEAD, sections, problems)
-    block, figure = readme(tables)
     path = root / "README.md"
     before, start, rest = path.read_text(encoding="utf-8").partition(START)
     _, end, after = rest.partition(END)
     if not (start and end):
         raise UserError(f"{path}: no lines {START} and {END}, between which the results belong")
     return {
-        root: {"README.md": f"{before}{start}\n{block}\n{end}{after}"},
+        root: {"README.md": f"{before}{start}\n{readme(tables)}{end}{after}"},
         docs: {
             "RESULTS.md": formats.markdown_page(*page),
             "results.html": formats.html_page(*page),
-            "results/few_shot.svg": figure,
         },
     }
 
 
-def readme(tables: "Sequence[Table]") -> tuple[str, bytes]:
-    """The README's table and figure: the main metric of the models in their usual settings."""
-    from utils.reporting import charts, formats, grids
+def readme(tables: "Sequence[Table]") -> str:
+    """The README's table: the main metric of the models in their usual settings."""
+    from utils.reporting import formats, grids
     from utils.reporting.published import published_setting
     from utils.reporting.tables import Table
 
     main = next(table for table in tables if published_setting(table) == MAIN)
     usual = Table(main.runs[main.runs["method"] == main.runs["usual"]], main.metrics[:1])
-    table = formats.markdown(grids.scores_grid(usual, f"{main.title}. {grids.heading(main)}"), 4)
-    figure = charts.svg(charts.scores_as_dots(usual))
-    return f"{table}\n![The table as dots](docs/results/few_shot.svg)", figure
+    grid = grids.scores_grid(usual, f"{main.title}. {grids.heading(main)}")
+    return formats.markdown(grid, 4)
 
 
 def main(argv: list[str] | None = None) -> int:

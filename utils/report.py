@@ -21,14 +21,15 @@ def sections_of(tables: "Sequence[Table]", runs: "pd.DataFrame") -> "list[Sectio
     """The sections of a report, one for each kind of experiment."""
     from utils.reporting import charts, grids
     from utils.reporting.formats import Section
+    from utils.reporting.tables import Table
     from utils.runs import epochs_of, steps_of
 
     sections: dict[str, Section] = {}
     epochs, steps = epochs_of(runs), steps_of(runs)
     for table in tables:
         section = sections.setdefault(table.title, Section(table.title, []))
-        varied = table.runs["method"] != table.runs["usual"]
-        usual = table.only(table.runs[~varied]) or table
+        plain = table.runs[table.runs["method"] == table.runs["usual"]]
+        usual = Table(plain, table.metrics, table.order) if len(plain) else table
         found = [
             grids.scores_grid(usual),
             *grids.published_grids(table),

@@ -1,4 +1,4 @@
-"""The pictures of a report: training curves, errors by step of the horizon, scores as dots."""
+"""The pictures of a report: training curves, and errors by step of the horizon."""
 
 import io
 from collections.abc import Callable, Mapping
@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from utils.plotting import style
-from utils.reporting.grids import metric_name
 from utils.reporting.tables import Row, Table
 
 if TYPE_CHECKING:
@@ -90,30 +89,6 @@ def panels(
     handles += [Line2D([], [], color="k", ls=line, label=name) for name, line in lines.items()]
     figure.legend(handles=handles, loc="outside lower center", ncols=ACROSS)
     return figure if drawn else None
-
-
-@style.styled
-def scores_as_dots(table: Table) -> "Figure":
-    """The main metric of each row and model, with standard deviations."""
-    metric = table.metrics[0]
-    figure, axes = style.subplots(9, 0.55 * len(table.rows) + 1.6)
-    panel = axes[0, 0]
-    for number, (method, colour) in enumerate(colours(table).items()):
-        shift = 0.6 * ((number + 0.5) / len(colours(table)) - 0.5)
-        means = [table.summary(row, method, metric) for row in table.rows]
-        places = [(i + shift, summary) for i, summary in enumerate(means) if summary]
-        panel.errorbar(
-            [summary.mean for _, summary in places],
-            [place for place, _ in places],
-            xerr=[summary.deviation or 0 for _, summary in places],
-            fmt="o", ms=5, color=colour, label=method,
-        )  # fmt: skip
-    panel.set_yticks(range(len(table.rows)), [" ".join(row) for row in table.rows])
-    panel.set(xlabel=f"test {metric_name(metric)}, mean ± standard deviation over seeds")
-    panel.invert_yaxis()
-    panel.grid(axis="y", lw=0.3)
-    figure.legend(loc="outside lower center", ncols=ACROSS)
-    return figure
 
 
 def svg(figure: "Figure") -> bytes:

@@ -1,7 +1,7 @@
 """What the report shows as tables, ready for every format."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
 
 import numpy as np
@@ -49,10 +49,7 @@ class Grid:
 
     def transposed(self) -> "Grid":
         """The same with models down and data sets across."""
-        return Grid(self.title, self.slug, self.notes, self.cells.T, self.marks.T, self.records)
-
-
-Pair = tuple[Summary | None, Summary | None]
+        return replace(self, cells=self.cells.T, marks=self.marks.T)
 
 
 def make_grid(
@@ -220,7 +217,7 @@ def compared(
     notes: Sequence[str],
     table: Table,
     names: tuple[str, str],
-    found: Iterable[tuple[Row, str, Mapping[str, Pair]]],
+    found: Iterable[tuple[Row, str, Mapping[str, tuple[Summary | None, Summary | None]]]],
 ) -> Grid | None:
     """Two scores and their difference, the first minus the second, by row and method; None if there
     is nothing to compare.

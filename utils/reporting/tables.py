@@ -95,11 +95,8 @@ class Table:
     @property
     def slug(self) -> str:
         """A name for files."""
-        return file_name(
-            f"{self.kind}_{'_'.join(self.conditions)}".replace(" % of the ", "percent_").replace(
-                " ", "_"
-            )
-        )
+        words = "_".join((self.kind, *self.conditions)).replace("%", "percent")
+        return file_name(words.replace(" ", "_"))
 
     @cached_property
     def methods(self) -> list[str]:
@@ -149,10 +146,6 @@ class Table:
         """The runs of a method."""
         return self.runs[self.runs["method"] == method]
 
-    def only(self, runs: pd.DataFrame) -> "Table | None":
-        """The part of the table with these of its runs; None without any."""
-        return Table(runs, self.metrics, self.order) if len(runs) else None
-
     def has_seeds(self, method: str) -> bool:
         """Whether the model is trained, so that its scores depend on a seed."""
         return bool((self.of(method)["parameters"] > 0).any())
@@ -181,9 +174,8 @@ class Table:
             return None
         seeds = sorted(set(parts[0].index))
         if all(sorted(part.index) == seeds for part in parts):
-            of_seed = [
-                self.score(row, [part.loc[seed] for part in parts], metric) for seed in seeds
-            ]
+            by_seed = ([part.loc[seed] for part in parts] for seed in seeds)
+            of_seed = [self.score(row, runs, metric) for runs in by_seed]
             return None if np.isnan(of_seed).any() else mean_over_seeds(of_seed)
         if self.kind == "short_term":
             return None
@@ -293,11 +285,7 @@ def make_tables(
 
 
 def require(name: str, named: pd.DataFrame, option: str) -> list[str]:
-    """The methods of this name, or of the model of this name.
-
-    Raises:
-        UserError: there are none.
-    """
+    """The methods of this name, or of the model of this name; a `UserError` if there are none."""
     found = named.loc[(named["method"] == name) | (named["model"] == name), "method"].unique()
     if not len(found):
         known = ", ".join(sorted(named["method"].unique()))

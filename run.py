@@ -27,17 +27,10 @@ from utils.launch import (
     world,
 )
 from utils.machine import usable_cores
+from utils.tasks import EXPERIMENTS
 
 if TYPE_CHECKING:
     from exp.exp_basic import ExpBasic
-
-EXPERIMENTS = {
-    "long_term_forecast": "exp_long_term_forecasting:ExpLongTermForecasting",
-    "short_term_forecast": "exp_short_term_forecasting:ExpShortTermForecasting",
-    "imputation": "exp_imputation:ExpImputation",
-    "anomaly_detection": "exp_anomaly_detection:ExpAnomalyDetection",
-    "classification": "exp_classification:ExpClassification",
-}
 
 
 def parse_args(argv: list[str] | None = None, command: str | None = None) -> Configuration:

@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from utils.files import read_notes
+from utils.identity import LENGTH
 from utils.progress import EpochRecord, Progress
-from utils.results import LENGTH, RunFolders, read_record
+from utils.results import RunFolders, read_record
 
 
 def finished_training(folders: RunFolders, epochs: int, patience: int) -> Progress | None:

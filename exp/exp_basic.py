@@ -26,11 +26,12 @@ from utils.checkpoint import Checkpoint, read_checkpoint, save_tensors
 from utils.configuration import Configuration
 from utils.errors import ProcessGone, UserError
 from utils.files import fingerprints
+from utils.identity import PUBLISHED_TASKS, settings_string, task_of
 from utils.interrupts import Interrupted
 from utils.machine import peak_memory
 from utils.progress import Clock, EpochRecord, Progress
 from utils.record import Tracker, circumstances, commit
-from utils.results import RunFolders, find_checkpoint, settings_string
+from utils.results import RunFolders, find_checkpoint
 from utils.seeds import derived_seed, seed_everything
 
 DIAGNOSED = 32  # most windows of the diagnostics
@@ -85,6 +86,9 @@ class ExpBasic(ABC):
         objective_type = objective_class(args.model)
         self.seed = args.seed + iteration
         args = self.resolve_args(objective_type.resolve_args(args.replace(seed=self.seed)))
+        self.task = task_of(type(self), args.task_name)
+        if self.task not in PUBLISHED_TASKS:
+            args = args.replace(experiment=self.task)
         seed_everything(self.seed)
         self.processes = Processes(args.use_gpu, "use_gpu" in args.given)
         self.device = device = self.processes.device or choose_device(args)
@@ -429,7 +433,7 @@ class ExpBasic(ABC):
             "setting": self.setting,
             "folder": self.folders.name,
             "digest": self.folders.digest,
-            "task": self.args.task_name,
+            "task": self.task,
             "model": ALIASES.get(self.args.model, self.args.model),
             "protocol": self.args.protocol,
             "scores": scores,

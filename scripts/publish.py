@@ -1,7 +1,7 @@
 """Publish results: `python -m scripts.publish` makes docs/RESULTS.md, docs/results.html and the
-README's results of the records in docs/results/ (docs/reproduce.md)."""
+README's table of the runs in docs/results/ (docs/reproduce.md)."""
 
-import shutil
+import re
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -10,114 +10,128 @@ from typing import TYPE_CHECKING
 
 from utils.command_line import Parser, guarded, split_options
 from utils.errors import UserError
-from utils.report import write_report
+from utils.report import Files, sections_of, write_report
 
 if TYPE_CHECKING:
     from utils.reporting.grids import Grid
+    from utils.reporting.tables import Table
 
 ROOT = Path(__file__).resolve().parent.parent
+START, END = "<!-- results -->", "<!-- end of results -->"  # of the results in the README
+MAIN = "few_shot_10"  # published setting of the README's table
+LEAD = (
+    "Made by `python -m scripts.publish` from docs/results/: `runs.csv` of each list has a row a "
+    "run, `notes.md` the remarks. Only a model with *published file* in its name is on the GPT-2 "
+    "that the paper uses."
+)
 
 
-def collect(results: Path, target: Path, options: Sequence[str] = ()) -> int:
-    """Copy the records of finished runs; those that are published already are replaced.
+def add(name: str, results: Path, target: Path, options: Sequence[str] = ()) -> str:
+    """Add the finished runs of a list to those published; of a run that is there, the newer counts.
+    A run that another list has published stays there.
 
     Args:
-        results: folder of results, as `run.py` leaves it.
-        target: folder for the records. If a list of runs belongs to it (`list_of`), only the
-            records of these runs are copied.
-        options: of `run.py`, that replace those of the list.
+        name: of the list. results: folder of results, as `run.py` leaves it. target: folder of the
+            published runs of the list. options: of `run.py`, that replace those of the list.
 
     Returns:
-        The number of records.
+        What was done.
 
     Raises:
-        UserError: there is no finished run, or none of the list; or the list is damaged.
+        UserError: there is no finished run of the list; or the list is damaged.
     """
+    import pandas as pd
+
     from scripts.reproduction.lists import read_list
     from scripts.reproduction.records import Records
-    from utils.files import whole_file
-    from utils.reporting.runs import RECORD, read_runs
-
-    runs, problems = read_runs([results])
-    if not runs:
-        raise UserError(f"{results}: no finished run" + (f"; {problems[0]}" if problems else ""))
-    if name := list_of(target):
-        records = Records(results)
-        records.refresh()
-        found = map(records.of, read_list(name, options=options).runs)
-        listed = {record.path.parent for record in found if record}
-        runs = [run for run in runs if run.folder in listed]
-        if not runs:
-            raise UserError(f"{results}: no finished run of {name}")
-    published = {path.parent.name: path.parent for path in target.parent.glob(f"*/*/{RECORD}")}
-    for run in runs:
-        folder = published.get(run.folder.name, target / run.folder.name)
-        folder.mkdir(parents=True, exist_ok=True)
-        with whole_file(folder / RECORD) as part:
-            shutil.copyfile(run.folder / RECORD, part)
-    return len(runs)
-
-
-def list_of(target: Path) -> str:
-    """The list whose records a folder is for: a file beside it, `target`.toml, or the ready-made
-    list of its name; empty if there is neither."""
-    from scripts.reproduction.lists import ready_made
+    from utils.runs import newest, read_runs, write_runs
 
     path = target.with_suffix(".toml")
-    if path.exists():
-        return str(path)
-    return target.name if target.name in ready_made() else ""
+    planned = read_list(str(path) if path.exists() else name, options=options)
+    records = Records(results)
+    records.refresh()
+    listed = {str(record.path.parent) for record in map(records.of, planned.runs) if record}
+    found, problems = read_runs([results])
+    found = found[found["source"].isin(listed)]
+    if found.empty:
+        raise UserError(f"{results}: no finished run of {name}" + "".join(problems[:1]))
+    others = [path for path in target.parent.iterdir() if path.is_dir() and path != target]
+    found = found[~found["run"].isin(read_runs(others)[0]["run"])]
+    before, _ = read_runs([target] if target.exists() else [])
+    runs = newest(pd.concat([found, before]))
+    if len(runs):
+        write_runs(target, runs)
+    return f"{name}: {runs['source'].isin(listed).sum()} runs added, {len(runs)} published"
 
 
-def lists_grid(folder: Path) -> "Grid | None":
-    """One row a list of runs in a folder: how many of its runs have a record there, and the models
-    of the others. None if there is no list.
-
-    Raises:
-        UserError: a list is damaged.
-    """
+def lists_grid(folder: Path) -> "Grid":
+    """One row a list: how many of its runs are published, and the models of the others."""
     from scripts.reproduction.lists import read_list
     from scripts.reproduction.records import Records
-    from utils.reporting.grids import ABSENT, Cell, Grid
+    from utils.reporting.grids import ABSENT, make_grid
 
-    records = Records(folder, "*/*/run.json")
+    records = Records(folder, published=folder)
     records.refresh()
-    columns = [("", name) for name in ("list", "what", "missing", "runs", "published")]
-    notes = [
-        "A list is a file in docs/results, or a ready-made one; docs/reproduce.md says how to do "
-        "what is missing. Tests of trained models on other data sets count as runs."
-    ]
-    grid = Grid("lists", "Planned and published runs", notes, columns, [], labels=3)
-    names = {path.stem for path in folder.glob("*.toml")}
-    names |= {path.parent.parent.name for path in folder.glob("*/*/run.json")}
-    for name in filter(None, (list_of(folder / name) for name in sorted(names))):
-        planned = read_list(name)
+    lines = []
+    for path in sorted(folder.glob("*.toml")):
+        planned = read_list(str(path))
         missing = Counter(run.args.model for run in planned.runs if records.of(run) is None)
-        lacking = ", ".join(f"{model} {count}" for model, count in missing.items())
-        counts = [len(planned.runs), len(planned.runs) - missing.total()]
-        texts = [planned.name, planned.description, lacking or ABSENT]
-        grid.rows.append([*map(Cell, texts), *(Cell(str(count), count) for count in counts)])
-    return grid if grid.rows else None
+        lacking = ", ".join(f"{model} {count}" for model, count in missing.items()) or ABSENT
+        counts = (len(planned.runs), len(planned.runs) - missing.total())
+        texts = [lacking, *map(str, counts)]
+        lines.append(([planned.name, planned.description], [(text, "") for text in texts]))
+    columns = [("", name) for name in ("missing", "runs", "published")]
+    notes = ["docs/reproduce.md says how to do what is missing."]
+    return make_grid("Runs of each list", "lists", notes, ["list", "what"], columns, lines, [])
 
 
-def pages(root: Path) -> dict[Path, str]:
-    """Make the published pages of the records in `docs/results/`, by their paths.
+def pages(root: Path) -> dict[Path, Files]:
+    """Make the published pages of the runs in `docs/results/`: contents by folder and name.
 
     Raises:
-        UserError: there is no such folder, a list in it is damaged, or the README has no place for
-            results.
+        UserError: there is no run; a list is damaged; `notes.md` has a heading that is none of a
+            section; or the README has no place for results.
     """
-    from utils.reporting.publication import END, START, make_publication
+    from utils.reporting import formats
+    from utils.reporting.tables import make_tables
+    from utils.runs import read_runs
 
-    results = root / "docs" / "results"
-    made = make_publication(results, lists_grid(results))
-    block, path = made.pop("readme"), root / "README.md"
+    docs = root / "docs"
+    runs, problems = read_runs([docs / "results"])
+    tables = make_tables(runs)
+    sections = sections_of(tables, runs)
+    sections.append(formats.Section("Lists", [lists_grid(docs / "results")]))
+    notes = (docs / "results" / "notes.md").read_text(encoding="utf-8")
+    for title, prose in re.findall(r"^## (.*)\n+((?:(?!## ).*\n)*)", notes, re.M):
+        section = next((section for section in sections if section.title == title), None)
+        if section is None:
+            raise UserError(f"docs/results/notes.md: no section is called {title}")
+        section.prose = prose
+    page = ("Results", LEAD, sections, problems)
+    path = root / "README.md"
     before, start, rest = path.read_text(encoding="utf-8").partition(START)
     _, end, after = rest.partition(END)
     if not (start and end):
         raise UserError(f"{path}: no lines {START} and {END}, between which the results belong")
-    files = {root / "docs" / name: content for name, content in made.items()}
-    return files | {path: f"{before}{start}\n{block}\n{end}{after}"}
+    return {
+        root: {"README.md": f"{before}{start}\n{readme(tables)}{end}{after}"},
+        docs: {
+            "RESULTS.md": formats.markdown_page(*page),
+            "results.html": formats.html_page(*page),
+        },
+    }
+
+
+def readme(tables: "Sequence[Table]") -> str:
+    """The README's table: the main metric of the models in their usual settings."""
+    from utils.reporting import formats, grids
+    from utils.reporting.published import published_setting
+    from utils.reporting.tables import Table
+
+    main = next(table for table in tables if published_setting(table) == MAIN)
+    usual = Table(main.runs[main.runs["method"] == main.runs["usual"]], main.metrics[:1])
+    grid = grids.scores_grid(usual, f"{main.title}. {grids.heading(main)}")
+    return formats.markdown(grid, 4)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -128,12 +142,10 @@ def main(argv: list[str] | None = None) -> int:
     parser = Parser(
         prog="python -m scripts.publish",
         usage="python -m scripts.publish [--add NAME [--results FOLDER] [-- options of run.py]]",
-        description="Make the published pages of the records in docs/results/.",
+        description="Make the published pages of the runs in docs/results/.",
     )
     parser.add_argument(
-        "--add",
-        metavar="NAME",
-        help="first copy the records of the runs of a list in docs/results, or of a ready-made one",
+        "--add", metavar="NAME", help="first add the runs of a list in docs/results, or ready-made"
     )
     parser.add_argument("--results", help="of this folder (default: results); with --add")
     args = parser.parse_args(own)
@@ -141,19 +153,15 @@ def main(argv: list[str] | None = None) -> int:
         parser.error("--results and options of run.py are for --add")
     lists = sorted(path.stem for path in (ROOT / "docs" / "results").glob("*.toml"))
     if args.add and args.add not in [*lists, *ready_made()]:
-        parser.error(
-            f"--add takes the name of a list in docs/results, not {args.add}: {', '.join(lists)}; "
-            f"or of a ready-made one: {', '.join(ready_made())}"
-        )
+        parser.error(f"--add {args.add}: no such list: {', '.join([*lists, *ready_made()])}")
 
     def run() -> None:
         if args.add:
             target = ROOT / "docs" / "results" / args.add
-            count = collect(Path(args.results or "results"), target, options)
-            print(f"{args.add}: {count} records in docs/results")
-        for path, content in pages(ROOT).items():
-            write_report({path.name: content}, path.parent)
-            print(path.relative_to(ROOT))
+            print(add(args.add, Path(args.results or "results"), target, options))
+        for folder, files in pages(ROOT).items():
+            write_report(files, folder)
+            print(*(str((folder / name).relative_to(ROOT)) for name in files), sep="\n")
 
     return guarded(run)
 

@@ -6,7 +6,6 @@ Exit codes: 0 all runs are done; 1 a run failed, or the report; 2 the list or an
 130, 143 after a signal.
 """
 
-import importlib.util
 import sys
 from pathlib import Path
 
@@ -16,8 +15,6 @@ if __package__ in (None, ""):
 from scripts.reproduction.lists import RunList, read_list, ready_made
 from scripts.reproduction.plan import Plan
 from utils.command_line import Parser, guarded, split_options, whole
-
-REPORT = ["results", "--output", "report"]
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -34,6 +31,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--jobs", type=whole(1), help="runs at a time (default 1)")
     parser.add_argument("--devices", help="GPUs, such as 0,1: a run at a time on each")
     parser.add_argument("--seeds", type=_seeds, help="such as 2021,2022: of every run")
+    parser.add_argument(
+        "--published", action="store_true", help="count runs in docs/results as done, too"
+    )
     parser.add_argument("--debug", action="store_true", help="show where an error comes from")
     args = parser.parse_args(own)
     if args.show:
@@ -44,8 +44,8 @@ def main(argv: list[str] | None = None) -> int:
     def reproduce() -> int:
         run_list = read_list(args.list, args.seeds, options)
         if args.dry_run:
-            return show_plan(run_list, args.jobs or 1)
-        return do(run_list, args.jobs, args.devices)
+            return show_plan(run_list, args.jobs or 1, args.published)
+        return do(run_list, args.jobs, args.devices, args.published)
 
     return guarded(reproduce, args.debug)
 
@@ -61,22 +61,22 @@ def show_lists() -> None:
         print(f"{name}: {len(run_list.runs)} runs: {run_list.description}")
 
 
-def show_plan(run_list: RunList, jobs: int) -> int:
+def show_plan(run_list: RunList, jobs: int, published: bool) -> int:
     """Print what would be run."""
-    plan = Plan(run_list)
+    plan = Plan(run_list, published)
     plan.print()
     plan.check(jobs)
     return 0
 
 
-def do(run_list: RunList, jobs: int | None, devices: str | None) -> int:
+def do(run_list: RunList, jobs: int | None, devices: str | None, published: bool) -> int:
     """Do what is left of a list, then write the report; returns the exit code."""
     from scripts.reproduction.work import Work, environments, locked
 
     total = len(run_list.runs)
     failed = []
     with locked(run_list.name) as lock:
-        plan = Plan(run_list)
+        plan = Plan(run_list, published)
         if unreadable := plan.records.unreadable:
             print(
                 f"runs without a readable command count as not done: {len(unreadable)}; "
@@ -93,17 +93,19 @@ def do(run_list: RunList, jobs: int | None, devices: str | None) -> int:
             print(f"{plan.name}: {total - len(plan.left)} of {total} runs are done")
     for run, why in failed:
         print(f"{plan.number(run):4} failed: {run}: {why}", file=sys.stderr)
-    return write_report() or (1 if failed else 0)
+    return write_report(plan) or (1 if failed else 0)
 
 
-def write_report() -> int:
-    """Write the report; returns its exit code."""
-    if importlib.util.find_spec("utils.report") is None:
-        print("there is no report: this version has no utils/report.py")
-        return 0
+def write_report(plan: Plan) -> int:
+    """Write the report of the list's runs, if any is done; returns its exit code."""
     from utils import report
 
-    return report.main(REPORT)
+    found = [record.path for run in plan.runs if (record := plan.records.of(run))]
+    folders = {path.parent for path in found if path.name == "run.json"}
+    folders |= {path.parent for path in found if path.parent.name == plan.name}  # published
+    if not folders:
+        return 0
+    return report.main([*sorted(map(str, folders)), "--output", f"report/{plan.name}"])
 
 
 if __name__ == "__main__":

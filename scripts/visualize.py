@@ -118,7 +118,7 @@ def run_arguments(checkpoint: "Checkpoint", args: Namespace) -> Configuration:
     """
     from data_provider.splits import ETT_ROWS_A_DAY
     from run import parse_args
-    from utils.results import of_earlier_version
+    from utils.identity import of_earlier_version
 
     path, trained = checkpoint.path, checkpoint.metadata.get("arguments")
     if trained is None:
@@ -419,7 +419,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run the command; returns the exit code."""
     parser = Parser(
         prog="python -m scripts.visualize",
-        description="Draw the figures of the method, as PNG and PDF (docs/figures.md).",
+        description="Draw the figures of the method, as PNG and PDF (docs/report.md).",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument(

@@ -105,7 +105,12 @@ def quick_pictures(request, monkeypatch) -> None:
     """Runs leave empty pictures, which saves most of the seconds of a test, unless it is marked
     `draws`."""
     if request.node.get_closest_marker("draws") is None:
-        monkeypatch.setattr(Figure, "savefig", lambda _, path, **__: Path(path).touch())
+
+        def save(_, file, **__):
+            if not hasattr(file, "write"):
+                Path(file).touch()
+
+        monkeypatch.setattr(Figure, "savefig", save)
 
 
 @pytest.fixture

@@ -21,8 +21,8 @@ def test_the_newest_release_is_this_version():
     assert days == sorted(days, reverse=True)
 
 
-def test_sections_are_those_of_keep_a_changelog():
-    known = {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
+def test_sections_are_those_of_keep_a_changelog_and_retired():
+    known = {"Added", "Changed", "Deprecated", "Removed", "Retired", "Fixed", "Security"}
     found = re.findall(r"^### (.+)$", (ROOT / "CHANGELOG.md").read_text(), re.M)
     assert found
     assert set(found) <= known

@@ -10,8 +10,8 @@ import pytest
 from models import registry
 from run import parse_args
 from tests.conftest import ROOT
+from utils.identity import of_earlier_version, settings_string
 from utils.options import configure, warn_unused
-from utils.results import of_earlier_version, settings_string
 
 REQUIRED = "--task_name long_term_forecast --is_training 1 --model_id m --model CALF --data ETTh1"
 PUBLISHED = ROOT.parent / "shared" / "spec" / "protocol.md"

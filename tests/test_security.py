@@ -23,7 +23,7 @@ from tests.conftest import ROOT, WIDTH, of_this_project
 from tests.fuzz import examples
 from utils.errors import UserError
 from utils.files import file_name
-from utils.results import settings_string
+from utils.identity import settings_string
 
 
 class Payload:

@@ -1,6 +1,7 @@
 """Scores of the M4 competition: sMAPE, MASE, MAPE and OWA, by frequency and by group."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -89,3 +90,31 @@ def summarise_owa(
         )
         for group in GROUPS
     }
+
+
+def average_of_runs(runs: Sequence[Mapping], group: str, metric: str) -> float:
+    """Average the frequencies of a group by their numbers of series; NaN where it is not known.
+
+    OWA needs the scores of Naive2, which a run's summary of all forecasts knows: it counts if its
+    sMAPE and MASE are those of these runs.
+
+    Args:
+        runs: a row of `utils.runs` for each frequency.
+    """
+    if metric in SCORES:
+        scores = {
+            run["horizon"]: PatternScores(run["windows"], *(run[name] for name in SCORES))
+            for run in runs
+        }
+        if group == "Average":
+            return summarise(scores)[metric][group]
+        values = [getattr(score, metric) for score in scores.values()]
+        return float(np.average(values, weights=[score.series for score in scores.values()]))
+    for run in runs:
+        summary = json.loads(run["summary"] or "{}")
+        if group in summary.get(metric, {}) and all(
+            np.isclose(summary[name][group], average_of_runs(runs, group, name))
+            for name in ("smape", "mase")
+        ):
+            return float(summary[metric][group])
+    return float("nan")

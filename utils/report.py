@@ -1,121 +1,138 @@
 """From runs to tables that one can publish: `python -m utils.report` (docs/report.md)."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from utils.command_line import Parser, guarded
+from utils.errors import UserError
 
-TITLE = "Results"
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from utils.reporting.formats import Section
+    from utils.reporting.tables import Table
+
+Files = dict[str, str | bytes]
 
 
-def make_report(folders: list[Path]) -> tuple[dict[str, str], list[str]]:
+def sections_of(tables: "Sequence[Table]", runs: "pd.DataFrame") -> "list[Section]":
+    """The sections of a report, one for each kind of experiment."""
+    from utils.reporting import charts, grids
+    from utils.reporting.formats import Section
+    from utils.reporting.tables import Table
+    from utils.runs import epochs_of, steps_of
+
+    sections: dict[str, Section] = {}
+    epochs, steps = epochs_of(runs), steps_of(runs)
+    for table in tables:
+        section = sections.setdefault(table.title, Section(table.title, []))
+        plain = table.runs[table.runs["method"] == table.runs["usual"]]
+        usual = Table(plain, table.metrics, table.order) if len(plain) else table
+        found = [
+            grids.scores_grid(usual),
+            *grids.published_grids(table),
+            grids.variants_grid(table),
+            grids.intervals_grid(table),
+        ]
+        section.grids += [grid for grid in found if grid]
+        drawn = {
+            "Training": charts.training_curves(usual, epochs),
+            "Error by step of the horizon": charts.errors_by_step(usual, steps),
+        }
+        for name, figure in drawn.items():
+            if figure:
+                text = charts.caption(f"{name}. {grids.heading(table)}", usual)
+                section.figures[text] = charts.svg(figure)
+    return list(sections.values())
+
+
+def make_report(
+    folders: Sequence[Path],
+    models: Sequence[str] = (),
+    names: Mapping[str, str] | None = None,
+    metrics: Sequence[str] = (),
+    transpose: bool = False,
+) -> tuple[Files, list[str]]:
     """Make the files of a report; the same runs give the same bytes.
 
     Args:
-        folders: with results.
+        folders: with results. models: to show, in this order; by default all.
+        names: other names of models. metrics: to show, the main one first.
+        transpose: whether models are rows, and data sets columns.
 
     Returns:
-        Contents by path within the output folder, and the lines on runs that are left out or set
-        apart.
+        Contents by path within the output folder, and a line for each run that is left out.
 
     Raises:
-        UserError: a folder does not exist, or no run in them can be used.
+        UserError: a folder does not exist; no run in them can be used; or a model or a metric is
+            none of theirs.
     """
-    from utils.errors import UserError
-    from utils.reporting import charts, comparisons, figures, formats, grids, intervals, missing
-    from utils.reporting.page import Section, page
-    from utils.reporting.published import Published
-    from utils.reporting.runs import read_runs
+    from utils.reporting import formats
     from utils.reporting.tables import make_tables
+    from utils.runs import read_runs
 
     runs, notes = read_runs(folders)
-    if not runs:
+    if runs.empty:
         first = f"; {notes[0]}" if notes else ""
         raise UserError(f"{', '.join(map(str, folders))}: no finished run{first}")
-    tables, set_apart = make_tables(runs)
-    notes += set_apart
-    published = Published()
-    files: dict[str, str] = {}
-    sections = []
-    for table in tables:
-        ranking = comparisons.rank_methods(table)
-        of_intervals = intervals.table_scores(table, notes)
-        recalibrated = intervals.table_scores(table, [], recalibrated=True)
-        found = [
-            grids.scores_grid(table),
-            grids.published_grid(table, published),
-            intervals.intervals_grid(table, of_intervals, recalibrated),
-            comparisons.differences_grid(table, notes),
-            comparisons.ranking_grid(table, ranking) if ranking else None,
-            missing.missing_grid(table),
-        ]
-        section = Section(
-            grids.title_of(table),
-            table.conditions.slug,
-            [grid for grid in found if grid is not None],
-            table.methods,
-            figures.charts_of(table)
-            | {
-                "Coverage by step of the horizon: nominal level dashed": (
-                    intervals.coverage_by_step(table, of_intervals)
-                )
-            },
-            pictures=figures.pictures(table),
-        )
-        if ranking:
-            title = f"Mean ranks, {table.kind.title}"
-            diagram = charts.critical_difference_diagram(title, ranking)
-            section.diagrams[comparisons.RANKS] = diagram
-            files[f"figures/{table.conditions.slug}_ranks.svg"] = charts.standalone(diagram)
-        sections.append(section)
-    citable = [g for section in sections for g in section.grids if g.part != missing.MISSING]
-    sections.append(Section("All runs", "runs", [grids.runs_grid(runs)]))
-    every_grid = [grid for section in sections for grid in section.grids]
-    files |= {
-        f"tables/{grid.slug}.csv": formats.csv_text(grid.records)
-        for grid in every_grid
-        if grid.records
+    sections = sections_of(make_tables(runs, metrics, models, names or {}), runs)
+    if transpose:
+        for section in sections:
+            section.grids = [grid.transposed() for grid in section.grids]
+    lead, grids = f"{len(runs)} runs.", [grid for section in sections for grid in section.grids]
+    page = ("Results", lead, sections, notes)
+    files: Files = {
+        "report.md": formats.markdown_page(*page),
+        "report.html": formats.html_page(*page),
+        "report.tex": formats.LATEX_HEAD + "\n".join(map(formats.latex, grids)),
+        "runs.csv": runs.drop(columns="source").to_csv(index=False),
     }
-    lead = f"Runs: {len(runs)}. Tables: {len(tables)}."
-    files["runs.csv"] = formats.csv_text(formats.run_records(runs))
-    files["report.md"] = formats.markdown_report(
-        TITLE, [f"{lead}\n", *(formats.markdown(grid, 2) for grid in every_grid)], notes
-    )
-    files["report.tex"] = formats.latex_report(citable)
-    files["report.html"] = page(TITLE, lead, sections, notes, formats.SET_APART)
+    files |= {f"tables/{grid.slug}.csv": grid.csv() for grid in grids}
+    figures = [figure for section in sections for figure in section.figures.values()]
+    files |= {f"figures/{number}.svg": svg for number, svg in enumerate(figures, 1)}
     return files, notes
 
 
-def write_report(files: Mapping[str, str], output: Path) -> None:
+def write_report(files: Mapping[str, str | bytes], output: Path) -> None:
     """Write the files of a report into a folder, each atomically."""
     from utils.files import whole_file
 
     for name, content in files.items():
         with whole_file(output / name) as part:
-            part.write_text(content, encoding="utf-8", newline="\n")
+            part.write_bytes(content if isinstance(content, bytes) else content.encode())
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command; returns the exit code."""
     parser = Parser(
         prog="python -m utils.report",
-        usage="python -m utils.report [FOLDER ...] [--output FOLDER]",
-        description="Make tables, statistics and a page of finished runs.",
+        usage="python -m utils.report [FOLDER ...] [--models NAMES] [--rename OLD=NEW ...] "
+        "[--metric NAMES] [--transpose] [--output FOLDER]",
+        description="Make tables and a page of finished runs.",
     )
     parser.add_argument(
-        "folders", nargs="*", metavar="FOLDER", help="folders with results; by default results"
+        "folders", nargs="*", metavar="FOLDER", help="with results; by default results"
     )
+    parser.add_argument("--models", nargs="+", default=[], help="to show, in this order")
+    parser.add_argument("--rename", nargs="+", default=[], metavar="OLD=NEW", help="models")
+    parser.add_argument("--metric", nargs="+", default=[], help="such as mse: to show")
+    parser.add_argument("--transpose", action="store_true", help="models down, data sets across")
     parser.add_argument("--output", default="report", help="folder to write to (default: report)")
     args = parser.parse_args(argv)
+    if wrong := [pair for pair in args.rename if "=" not in pair]:
+        parser.error(f"--rename {wrong[0]}: give OLD=NEW")
+    names = dict(pair.split("=", 1) for pair in args.rename)
 
     def run() -> None:
-        files, notes = make_report([Path(folder) for folder in args.folders or ["results"]])
+        folders = [Path(folder) for folder in args.folders or ["results"]]
+        files, notes = make_report(folders, args.models, names, args.metric, args.transpose)
         output = Path(args.output)
         write_report(files, output)
         for note in notes:
             print(note)
-        print(f"{output / 'report.html'}, report.md, report.tex, runs.csv and tables/")
+        print(f"{output / 'report.html'}, report.md, report.tex, runs.csv, tables/ and figures/")
 
     return guarded(run)
 

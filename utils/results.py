@@ -1,12 +1,11 @@
 """The folders and files of a run's results, as in Time-Series-Library."""
 
 import errno
-import hashlib
 import json
 import os
 import re
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from copy import copy
 from pathlib import Path
@@ -15,178 +14,26 @@ import numpy as np
 
 from utils.configuration import Configuration
 from utils.errors import UserError
-from utils.files import CHECKPOINT, LONGEST_NAME, NpyWriter, read_notes, remove_parts, whole_file
+from utils.files import CHECKPOINT, NpyWriter, read_notes, remove_parts, whole_file
+from utils.identity import (
+    DIGITS,
+    MANIFEST,
+    RECORD,
+    TESTED,
+    TRAINED,
+    configuration,
+    difference,
+    digest,
+    read_manifest,
+    task,
+)
 from utils.locks import lock, locked
-from utils.word_embeddings import DEFAULT_PATH, NO_FILE, RANDOM
 
-# The options that determine a run's results and are not part of its settings string.
-PATHS = ("root_path", "data_path", "word_embedding_path", "llm")
-TESTED = (
-    *"root_path data_path target freq fill_missing split inverse zero_shot target_data".split(),
-    *"seasonal_patterns mask_rate anomaly_ratio threshold protocol amp tf32".split(),
-    *"time_col id_col target_col panel duplicates dayfirst decimal thousands".split(),
-)
-TRAINED = (
-    *"seed percent task_loss train_epochs batch_size patience learning_rate cos tmax".split(),
-    *"lradj decay_fac protocol accumulate fast_cpu".split(),
-)
-# of these, those that earlier versions lacked, and what they did: recorded only where it differs
-LATER = {
-    **dict.fromkeys("split time_col duplicates dayfirst decimal thousands".split()),
-    "id_col": "unique_id",
-    "target_col": "y",
-    "panel": "auto",
-}
-# of the model, for arguments of versions that had one model
-CALF_OPTIONS = (
-    *"word_embedding_path llm llm_weights r lora_alpha lora_dropout feature_loss".split(),
-    *"output_loss task_w feature_w output_w".split(),
-)
 LOCK = ".lock"
-MANIFEST = "manifest.json"
 EPOCHS = "epochs.csv"  # in the results folder, from the first epoch on
-RECORD = "run.json"
 TRAINING = "training_record"  # entry of a test's record, where it replaces that of the training
 STATE = "state.safetensors"
 REFIT = "refit"  # part of the names of its files
-LENGTH = ("train_epochs", "patience")  # decide how long a training is, and nothing else of it
-DIGITS = 8  # of a digest
-LONGEST_SETTING = LONGEST_NAME - len("_") - DIGITS
-
-
-def settings_string(args: Configuration, iteration: int) -> str:
-    """Name a run: its heading in the results file, and with a digest its folders.
-
-    Raises:
-        UserError: the name has a slash, a line break or another invisible character, or is too long
-            for a folder.
-    """
-    setting = (
-        f"{args.task_name}_{args.model_id}_{args.model}_{args.data}_ft{args.features}"
-        f"_sl{args.seq_len}_ll{args.label_len}_pl{args.pred_len}_dm{args.d_model}"
-        f"_nh{args.n_heads}_el{args.e_layers}_dl{args.d_layers}_df{args.d_ff}_fc{args.factor}"
-        f"_eb{args.embed}_dt{args.distil}_{args.des}_gpt{args.gpt_layers}_{iteration}"
-    )
-    if not setting.isprintable() or "/" in setting or "\\" in setting:
-        raise UserError(
-            "--model_id, --des and the like name a folder: no slashes, no line breaks, nothing "
-            "invisible"
-        )
-    length = len(setting.encode())
-    if length > LONGEST_SETTING:
-        raise UserError(
-            f"--model_id, --des and the like name a folder: {length} bytes are more than the "
-            f"{LONGEST_SETTING} that a name can have"
-        )
-    return setting
-
-
-def configuration(arguments: Mapping, trained: Mapping | None = None) -> dict[str, object]:
-    """Select the options that determine a run's results and are not in its settings string.
-
-    Args:
-        arguments: of the run, with the seed of the repetition.
-        trained: of the training, if the run only tests a model, or else a digest of the model;
-            None if the run trains the model itself.
-
-    Returns:
-        Values by option, paths resolved; names of options of that training start with `trained `.
-    """
-    return _options(arguments, trained, _resolved)
-
-
-def digest(arguments: Mapping, trained: Mapping | None = None) -> str:
-    """Hash what determines a run's results and is not in its settings string: 8 hex digits.
-
-    Paths count as they are given, normalised: a project that is moved with its data still finds
-    the states of its runs.
-
-    Args:
-        arguments, trained: see `configuration`.
-    """
-    options = _options(arguments, trained, _as_given)
-    text = json.dumps(options, sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:DIGITS]
-
-
-def _resolved(path: str) -> str:
-    """Resolve the path of a file; what is not there, such as a hub id, stays as it is."""
-    return str(Path(path).resolve()) if Path(path).exists() else path
-
-
-def _as_given(path: str) -> str:
-    """Normalise the path of a file, `./x` where it is relative, unlike the hub id or the word
-    x."""
-    if not Path(path).exists():
-        return path
-    normal = Path(os.path.normpath(path)).as_posix()
-    return normal if Path(path).is_absolute() else f"./{normal}"
-
-
-def _options(
-    arguments: Mapping, trained: Mapping | None, name_file: Callable[[str], str]
-) -> dict[str, object]:
-    """Select the options of `configuration`, with paths as `name_file` writes them."""
-
-    def select(given: Mapping, names: tuple[str, ...]) -> dict[str, object]:
-        chosen = {
-            name: given[name]
-            for name in names
-            if name in given and not (name in LATER and given[name] == LATER[name])
-        }
-        if "root_path" in chosen and "data_path" in chosen:
-            chosen["data_path"] = str(Path(chosen["root_path"]) / chosen["data_path"])
-        for name in set(PATHS) & chosen.keys():
-            if name == "word_embedding_path" and chosen[name] in (NO_FILE, RANDOM):
-                continue  # whatever files there are
-            chosen[name] = name_file(chosen[name])
-        return chosen
-
-    arguments = of_earlier_version(arguments)
-    trained = arguments if trained is None else of_earlier_version(trained)
-    tested, of_model = (
-        (*TESTED, *given.get("model_options", CALF_OPTIONS)) for given in (arguments, trained)
-    )
-    training = {"model": trained.get("model_digest"), **select(trained, of_model + TRAINED)}
-    return _without_absent_default(
-        select(arguments, tested) | {f"trained {name}": v for name, v in training.items()}
-    )
-
-
-def _without_absent_default(options: Mapping[str, object]) -> dict[str, object]:
-    """Replace the default file of word embeddings, which earlier versions recorded by its bare name
-    where it was absent, by what was used: none."""
-    return {name: NO_FILE if value == DEFAULT_PATH else value for name, value in options.items()}
-
-
-def difference(earlier: Mapping[str, object], now: Mapping[str, object]) -> str:
-    """Describe how two configurations differ; empty if they do not.
-
-    Options that one of them lacks are of another version, and are ignored, but for those that are
-    recorded only where they are given. So are files that are not where they were, because the
-    project was moved.
-    """
-    found = {}
-    later = {n: LATER.get(n.removeprefix("trained ")) for n in earlier.keys() | now.keys()
-             if n.removeprefix("trained ") in LATER}  # fmt: skip
-    earlier, now = (later | options for options in (earlier, now))
-    for name in now:
-        if name in earlier and earlier[name] != now[name] and not _is_moved(name, earlier[name]):
-            found.setdefault(name.removeprefix("trained "), (earlier[name], now[name]))
-    if not found:
-        return ""
-    if "model" in found:
-        return "of another model"
-    name, (before, after) = next(iter(found.items()))
-    more = f" and {len(found) - 1} more that differ" if len(found) > 1 else ""
-    return f"with --{name} {before}, not {after}{more}"
-
-
-def _is_moved(name: str, earlier: object) -> bool:
-    """Whether an option names a file that is not where it was."""
-    if name.removeprefix("trained ") not in PATHS or not isinstance(earlier, str):
-        return False
-    return Path(earlier).is_absolute() and not Path(earlier).exists()
 
 
 class RunFolders:
@@ -287,7 +134,7 @@ class RunFolders:
         Raises:
             UserError: a folder can't be made or written to, or the results file can't.
         """
-        self.results_file = self.root / f"results_{self.args.task_name}.txt"
+        self.results_file = self.root / f"results_{task(self.args)}.txt"
         folders = [self.results, self.plots, *self.more]
         folders += [self.state.parent] if self.args.is_training else []
         paths = {path for folder in folders for path in (folder, *folder.parents)}
@@ -525,36 +372,3 @@ def content(folder: Path) -> list[Path]:
     epochs, which no run is replaced for."""
     aside = (MANIFEST, EPOCHS)
     return [p for p in folder.glob("[!.]*") if p.is_file() and p.name not in aside]
-
-
-def of_earlier_version(options: Mapping[str, object]) -> dict[str, object]:
-    """Name the protocol of an earlier version's options, or of its manifest.
-
-    What was the published way then is neither protocol of today.
-    """
-    options = dict(options)
-    for before in ("", "trained "):
-        validation = options.pop(f"{before}reference_validation", None)
-        m4 = options.pop(f"{before}m4_protocol", None)
-        if validation is not None or m4 is not None:
-            published = validation or m4 == "reference"
-            options[f"{before}protocol"] = "of an earlier version" if published else "sound"
-    return options
-
-
-def read_manifest(folder: Path) -> dict[str, object] | None:
-    """Read the configuration of the run in a folder; None if it is unknown.
-
-    Folders of earlier versions have no manifest: it is read from the notes in their files.
-    """
-
-    def record_or_notes(path: Path) -> dict[str, object]:
-        notes = json.loads(path.read_text()) if path.suffix == ".json" else read_notes(path)
-        if path.name == MANIFEST:
-            return _without_absent_default(of_earlier_version(notes))
-        return configuration(notes["arguments"], notes.get("trained_with"))
-
-    for path in [folder / MANIFEST, folder / RECORD, *sorted(folder.glob("*.safetensors"))]:
-        with suppress(OSError, ValueError, TypeError, KeyError, AttributeError):
-            return record_or_notes(path)
-    return None

@@ -8,6 +8,7 @@ from statistics import fmean
 
 from scripts.reproduction.lists import Run, RunList
 from scripts.reproduction.records import Records, interrupted
+from scripts.reproduction.shell import ROOT
 from utils.configuration import Configuration
 from utils.errors import UserError
 
@@ -17,14 +18,17 @@ ETT = ("ETTh1.csv", "ETTh2.csv", "ETTm1.csv", "ETTm2.csv")
 class Plan:
     """The runs of a list, and what runs have left of them in the working folder.
 
+    Args:
+        published: whether published runs count as done, too.
+
     Attributes:
         runs: of the list. left: those that are not done, in the same order.
         resumable: those of `left` that continue an interrupted training.
     """
 
-    def __init__(self, run_list: RunList):
+    def __init__(self, run_list: RunList, published: bool = False):
         self.name, self.runs = run_list.name, run_list.runs
-        self.records = Records()
+        self.records = Records(published=ROOT / "docs" / "results" if published else None)
         self.refresh()
         left = {run for run in self.runs if self.records.of(run) is None}
         for run in list(left):  # whose parent may have lost its checkpoint

@@ -2,7 +2,8 @@
 
 import json
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -11,14 +12,15 @@ from scripts.reproduction.lists import Run
 from scripts.reproduction.options import Identity, identity, parsed
 from utils.configuration import Configuration
 from utils.errors import UserError
-from utils.files import read_notes
+from utils.files import CHECKPOINT, read_notes
 
 
 @dataclass(frozen=True)
 class Record:
-    """The `run.json` of a finished run.
+    """What is known of a finished run: its `run.json`, or its row among the published ones.
 
     Attributes:
+        path: of the file.
         args: of its command, parsed; the seed is that of the repetition.
         checkpoint: of the model that it trained or tested; None if nothing is trained.
         seconds: that the run took: of an interrupted training the sum of its epochs, and the test.
@@ -38,44 +40,71 @@ class Record:
             UserError: its command has unknown options.
         """
         record = json.loads(path.read_text())
-        words = shlex.split(record["command"])
-        program = next(i for i, word in enumerate(words) if Path(word).name == "run.py")
-        args = parsed(words[program + 1 :])
-        args = args.replace(seed=record["seed"], itr=1)
+        args = _arguments(record["command"]).replace(seed=record["seed"], itr=1)
         checkpoint = record["checkpoint"] and Path(record["checkpoint"])
         if args.do_predict and not path.with_name("forecast.csv").exists():
             raise ValueError("its forecast is missing")
-        return cls(path, args, checkpoint, _seconds(record, args))
+        spent = record["training_seconds"] + record.get("test", {}).get("seconds", 0)
+        return cls(path, args, checkpoint, _seconds(record, args, spent))
+
+    @classmethod
+    def published(cls, row: Mapping) -> "Record":
+        """Make the record of a row of `runs.csv`, whose checkpoint is where the run has left it.
+
+        Raises:
+            UserError: its command has unknown options.
+        """
+        args = _arguments(row["command"])
+        args = args.replace(itr=1, seed=int(row["seed"]) if args.is_training else args.seed)
+        folder = Path(args.checkpoints) / (row["trained_by"] or row["run"])
+        checkpoint = folder / CHECKPOINT if row["parameters"] else None
+        spent = row["training_seconds"] + row["test_seconds"]
+        return cls(Path(row["source"]) / "runs.csv", args, checkpoint, _seconds(row, args, spent))
 
 
-def _seconds(record: dict, args: Configuration) -> float:
+def _arguments(command: str) -> Configuration:
+    words = shlex.split(command)
+    program = next(i for i, word in enumerate(words) if Path(word).name == "run.py")
+    return parsed(words[program + 1 :])
+
+
+def _seconds(record: Mapping, args: Configuration, spent: float) -> float:
     started, finished = (datetime.fromisoformat(record[name]) for name in ("started", "finished"))
     elapsed = (finished - started).total_seconds()
-    if not args.is_training:
-        return elapsed
-    return max(elapsed, record["training_seconds"] + record.get("test", {}).get("seconds", 0))
+    return max(elapsed, spent) if args.is_training else elapsed
 
 
 class Records:
     """The records in `results/`; each file is read once.
 
     Args:
-        pattern: of the files in the folder.
+        published: folder of published runs that count, too; see `scripts.publish`.
 
     Attributes:
         unreadable: files that are no records of this version; their runs count as not done.
     """
 
-    def __init__(self, folder: Path = Path("results"), pattern: str = "*/run.json"):
-        self.folder, self.pattern = folder, pattern
+    def __init__(self, folder: Path = Path("results"), published: Path | None = None):
+        self.folder = folder
         self.unreadable: list[Path] = []
         self._read: dict[tuple[Path, int], Record | None] = {}
         self._found: dict[Identity, Record] = {}
+        self._published: dict[Identity, Record] = {}
+        if published:
+            self._add_published(published)
+
+    def _add_published(self, folder: Path) -> None:
+        from utils.runs import read_runs  # with pandas, which takes time to import
+
+        for _, row in read_runs([folder])[0].iterrows():
+            with suppress(UserError):  # an option of an earlier version
+                record = Record.published(row)
+                self._published[identity(vars(record.args))] = record
 
     def refresh(self) -> None:
         """Read what is new."""
-        read, self._found, self.unreadable = {}, {}, []
-        for path in sorted(self.folder.glob(self.pattern)):
+        read, self._found, self.unreadable = {}, dict(self._published), []
+        for path in sorted(self.folder.glob("*/run.json")):
             key = path, path.stat().st_mtime_ns
             read[key] = self._read[key] if key in self._read else _readable(path)
             if read[key] is None:

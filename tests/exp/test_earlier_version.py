@@ -10,7 +10,7 @@ import torch
 from exp.exp_long_term_forecasting import ExpLongTermForecasting
 from run import main, parse_args
 from utils.checkpoint import read_checkpoint
-from utils.results import configuration
+from utils.identity import configuration
 
 FILES = Path(__file__).parent / "earlier_version"
 EXPECTED = json.loads((FILES / "expected.json").read_text())

@@ -27,6 +27,7 @@ from tests.conftest import HANG, ROOT, load
 from utils.checkpoint import read_checkpoint
 from utils.command_line import Parser
 from utils.errors import UserError
+from utils.identity import TESTED, TRAINED
 from utils.model_options import MODEL_OPTIONS
 from utils.options import (
     UNUSED_OPTIONS,
@@ -34,7 +35,6 @@ from utils.options import (
     add_own_options,
     add_published_options,
 )
-from utils.results import TESTED, TRAINED
 
 
 @pytest.mark.draws

@@ -20,9 +20,9 @@ from run import EXPERIMENTS, main, parse_args
 from tests.conftest import WIDTH
 from tests.fuzz import examples
 from utils.errors import UserError
+from utils.identity import settings_string
 from utils.losses import CALFLoss
 from utils.options import TASKS_OF_OPTION, make_parser, warn_unused
-from utils.results import settings_string
 from utils.synthetic import synthetic_ett
 
 

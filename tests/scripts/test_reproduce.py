@@ -104,7 +104,7 @@ def stand_in(workdir, monkeypatch) -> Path:
     program = workdir / "stand_in.py"  # not run.py, which reproduce imports
     program.write_text(STAND_IN)
     monkeypatch.setattr(work, "PROGRAM", program)
-    monkeypatch.setattr(reproduce, "write_report", lambda: 0)
+    monkeypatch.setattr(reproduce, "write_report", lambda _: 0)
     return program
 
 
@@ -474,7 +474,7 @@ def test_too_few_gpus(stand_in, capsys, argv, message):
 
 
 def test_the_report_comes_last(stand_in, monkeypatch):
-    monkeypatch.setattr(reproduce, "write_report", lambda: len(events()))
+    monkeypatch.setattr(reproduce, "write_report", lambda _: len(events()))
     assert reproduce.main([a_list("seeds = [1, 2, 3]\noptions = ''")]) == 3
 
 
@@ -489,7 +489,8 @@ def started():
 
 
 def start(argv: list[str], program: Path | None = None) -> subprocess.Popen:
-    patch = f"work.PROGRAM = {str(program)!r}; reproduce.write_report = int" if program else ""
+    stand_in = f"work.PROGRAM = {str(program)!r}; reproduce.write_report = lambda _: 0"
+    patch = stand_in if program else ""
     code = (
         f"import sys\nfrom scripts import reproduce\nfrom scripts.reproduction import work\n{patch}"
     )
@@ -637,9 +638,9 @@ def test_killed_twice_and_started_again(small_data, workdir, started):
     assert len(expected) == 5
     assert results(workdir) == expected
     with contextlib.chdir(undisturbed):
-        assert report_main(["results", "--output", "report"]) == 0
+        assert report_main(["results", "--output", "report/tiny"]) == 0
     tables = [
-        {path.name: path.read_bytes() for path in folder.glob("report/tables/*.csv")}
+        {path.name: path.read_bytes() for path in folder.glob("report/tiny/tables/*.csv")}
         for folder in (workdir, undisturbed)
     ]
     assert tables[0] == tables[1] != {}

@@ -12,8 +12,8 @@ from models import registry
 from models.registry import model_names, objective_class
 from run import parse_args
 from tests.conftest import ROOT
+from utils.identity import settings_string
 from utils.options import warn_unused
-from utils.results import settings_string
 
 SCRIPTS = ROOT / "scripts"
 LONG, FEW, ZERO = "long_term_forecasting", "few_shot_forecasting", "zero_shot_forecasting"

@@ -14,16 +14,9 @@ import pytest
 
 from run import parse_args
 from utils.errors import UserError
+from utils.identity import LONGEST_SETTING, configuration, difference, digest, settings_string
 from utils.locks import lock, locked
-from utils.results import (
-    LONGEST_SETTING,
-    RunFolders,
-    configuration,
-    difference,
-    digest,
-    folders_of,
-    settings_string,
-)
+from utils.results import RunFolders, folders_of
 
 RECORDS = 50
 

@@ -1,1 +1,1 @@
-"""How figures look, and those of the method (docs/figures.md); `utils.plots` has those of runs."""
+"""How figures look, and those of the method (docs/report.md); `utils.plots` has those of runs."""

@@ -1,1 +1,1 @@
-"""The report on finished runs: tables, statistics and figures, in four formats (docs/report.md)."""
+"""The parts of the report."""

@@ -1,174 +1,162 @@
-"""Grids as Markdown, LaTeX and CSV, and the long CSV of all runs."""
+"""Grids and pages as Markdown, LaTeX and HTML."""
 
-import csv
-import io
+import base64
 import re
-from collections.abc import Sequence
-from itertools import groupby
-from urllib.parse import quote
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from html import escape
 
-from utils.reporting.grids import Cell, Grid, test_error
-from utils.reporting.runs import Run
-from utils.reporting.tables import NAIVE
+from utils.reporting.grids import Grid
 
-LATEX = {
-    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",
-    "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
-    "±": r"$\pm$", "\N{EN DASH}": "--",
-    "→": r"$\rightarrow$", ">": r"$>$", "<": r"$<$", "|": r"$|$",
-}  # fmt: skip
-LATEX_MARKS = {"best": r"\textbf{%s}", "second": r"\underline{%s}", "": "%s"}
-LATEX_HEAD = r"""% Needs \usepackage{booktabs,graphicx} in the preamble; \input this file.
+MARKDOWN = {"best": "**{}**", "second": "<u>{}</u>", "": "{}"}
+LATEX = {"best": "textbf:--rwrap;", "second": "underline:--rwrap;", "": ""}
+LATEX_HEAD = "% Needs \\usepackage{booktabs} in the preamble; \\input this file.\n"
+LATEX_WIDTH, LATEX_ROWS = 96, 45  # characters and rows that fit on a page
+STYLE = """
+body{font:15px/1.5 system-ui,sans-serif;max-width:1200px;margin:0 auto;padding:1rem;color:#1c1c1c}
+h1,h2,h3{line-height:1.25;overflow-wrap:anywhere}.note{margin:.2em 0;font-size:.9em}
+.scroll{overflow-x:auto;margin:.6em 0 1.6em}table{border-collapse:collapse;font-size:.85em}
+th,td{padding:.25em .7em;text-align:right;white-space:nowrap;border-bottom:1px solid #ddd}
+th{text-align:left;font-weight:500}thead th{border-bottom:1px solid #888}
+.best{font-weight:700}.second{text-decoration:underline}
+figure{margin:1em 0}img{max-width:100%}figcaption{font-size:.9em}
 """
-SET_APART = "Left out or set apart"
-LATEX_ROWS = 45  # of a page
-# a table as wide as it is, or as the text if it is wider
-FITTED = r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%"
-MARKDOWN_MARKS = {"best": "**%s**", "second": "<u>%s</u>", "": "%s"}
+
+
+@dataclass
+class Section:
+    """A part of the report.
+
+    Attributes:
+        prose: Markdown in front of the tables. figures: SVG files by caption.
+    """
+
+    title: str
+    grids: list[Grid]
+    prose: str = ""
+    figures: dict[str, bytes] = field(default_factory=dict)
 
 
 def markdown(grid: Grid, level: int = 3) -> str:
     """A grid as a Markdown table with heading and notes."""
-
-    def row(cells: Sequence[str]) -> str:
-        return f"| {' | '.join(cells)} |"
-
-    names = [f"{group} {name}".strip() for group, name in grid.columns]
-    aligned = ["---"] * grid.labels + ["---:"] * (len(grid.columns) - grid.labels)
-    lines = [f"{'#' * level} {markdown_text(grid.title)}", ""]
-    lines += ["  \n".join(map(markdown_text, grid.notes)), ""]
-    lines += [row([markdown_text(name) for name in names]), row(aligned)]
-    lines += [
-        row([MARKDOWN_MARKS[c.mark] % markdown_cell(c) for c in cells]) for cells in grid.rows
-    ]
-    return "\n".join(lines) + "\n"
+    labels = [name or "" for name in grid.cells.index.names]
+    heads = [plain(" ".join(filter(None, column))) for column in grid.cells.columns]
+    lines = [labels + heads, ["---"] * len(labels) + ["---:"] * len(heads)]
+    for where, cells in grid.cells.iterrows():
+        marked = zip(cells, grid.marks.loc[where], strict=True)
+        lines.append([*map(plain, where), *(MARKDOWN[mark].format(plain(c)) for c, mark in marked)])
+    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    notes = "  \n".join(plain(note) for note in grid.notes)
+    return f"{'#' * level} {plain(grid.title)}\n\n{notes}\n\n{table}\n"
 
 
-def markdown_text(text: str) -> str:
-    """Escape what Markdown and HTML would read as marks."""
-    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return "".join(f"\\{c}" if c in "\\`*_[]|#~" else c for c in " ".join(text.split()))
+def plain(text: str) -> str:
+    """Escape what Markdown would read as marks."""
+    return re.sub(r"([\\`*_\[\]|<>#~])", r"\\\1", text)
 
 
-def markdown_cell(cell: Cell) -> str:
-    """The text of a cell; commands as code."""
-    if cell.text.startswith("python "):
-        text = cell.text.replace("|", "\\|")
-        fence = "``" if "`" in text else "`"
-        return f"{fence}{text}{fence}"
-    text = markdown_text(cell.text)
-    return f"[{text}]({quote(cell.link)})" if cell.link else text
+def html(grid: Grid) -> str:
+    """A grid as an HTML table that scrolls within itself, with heading and notes."""
+    styler = grid.cells.style.format(escape="html").set_td_classes(grid.marks)
+    for axis in (0, 1):
+        styler.format_index(escape="html", axis=axis)
+    styler.set_uuid(grid.slug)
+    styler.cell_ids = False
+    notes = "".join(f'<p class="note">{escape(note)}</p>' for note in grid.notes)
+    return f'<h3>{escape(grid.title)}</h3>{notes}<div class="scroll">{styler.to_html()}</div>'
 
 
 def latex(grid: Grid) -> str:
-    """A grid as booktabs tables, each at most a page long."""
-    parts = [grid.rows[i : i + LATEX_ROWS] for i in range(0, len(grid.rows), LATEX_ROWS)]
-    return "\n".join(_latex_table(grid, rows, number) for number, rows in enumerate(parts, 1))
-
-
-def _latex_table(grid: Grid, rows: Sequence[Sequence[Cell]], number: int) -> str:
-    """One table with some rows of a grid, the first or a continuation."""
-    count = len(grid.columns)
-    columns = "l" * grid.labels + "r" * (count - grid.labels)
-    lines = [r"\begin{table}[htbp]", r"\centering\footnotesize\setlength{\tabcolsep}{3pt}"]
-    caption = latex_text(f"{grid.title}. {' '.join(grid.notes) if number == 1 else 'Continued.'}")
-    label = grid.slug.replace("_", "-") + (f"-{number}" if number > 1 else "")
-    lines += [rf"\caption{{{caption}}}", rf"\label{{tab:{label}}}", r"\par\medskip", FITTED]
-    lines += [rf"\begin{{tabular}}{{{columns}}}", r"\toprule"]
-    if any(group for group, _ in grid.columns):
-        heads, rules, start = [], [], 1
-        for group, members in groupby(grid.columns, key=lambda column: column[0]):
-            width = len(list(members))
-            heads.append(rf"\multicolumn{{{width}}}{{c}}{{{latex_text(group)}}}")
-            if group:
-                rules.append(rf"\cmidrule(lr){{{start}-{start + width - 1}}}")
-            start += width
-        lines += [f"{' & '.join(heads)} \\\\", "".join(rules)]
-    lines += [" & ".join(latex_text(name) for _, name in grid.columns) + r" \\", r"\midrule"]
-    before = None
-    for cells in rows:
-        if before not in (None, cells[0].text) and grid.labels > 1:
-            lines.append(r"\addlinespace")
-        before = cells[0].text
-        lines.append(" & ".join(LATEX_MARKS[c.mark] % latex_text(c.text) for c in cells) + r" \\")
-    lines += [r"\bottomrule", r"\end{tabular}}", r"\end{table}"]
-    return "\n".join(lines) + "\n"
+    """A grid as booktabs tables, each split to fit a page."""
+    tables = []
+    for columns in column_parts(grid):
+        for start in range(0, len(grid.cells), LATEX_ROWS):
+            part = (slice(start, start + LATEX_ROWS), columns)
+            cells, marks = grid.cells.iloc[part], grid.marks.iloc[part]
+            styler = cells.style.format(escape="latex")
+            for axis in (0, 1):
+                styler.format_index(escape="latex", axis=axis)
+            styler.apply(lambda _, marks=marks: marks.map(LATEX.get), axis=None)
+            notes = "Continued." if tables else " ".join(grid.notes)
+            name = f"{grid.slug.replace('_', '-')}-{len(tables) + 1}"
+            tables.append(
+                styler.to_latex(
+                    hrules=True,
+                    column_format="l" * cells.index.nlevels + "r" * cells.shape[1],
+                    multicol_align="c",
+                    multirow_align="naive",
+                    position="htbp",
+                    position_float="centering",
+                    caption=latex_text(f"{grid.title}. {notes}"),
+                    label=f"tab:{name}",
+                ).replace("\\begin{tabular}", "\\footnotesize\n\\begin{tabular}")
+            )
+    found = "\n".join(tables)
+    return found.replace("±", "$\\pm$").replace("->", "$\\to$").replace("\N{EN DASH}", "--")
 
 
 def latex_text(text: str) -> str:
     """Escape LaTeX's special characters."""
-    return "".join(LATEX.get(character, character) for character in " ".join(text.split()))
+    return re.sub(r"([&%$#_{}])", r"\\\1", text.replace("\\", "/"))
 
 
-def markdown_report(
-    title: str, parts: Sequence[str], notes: Sequence[str], heading: str = SET_APART
-) -> str:
-    """A Markdown file of a title, parts, and what was left out, under its heading."""
-    lines = "\n".join(f"- {markdown_text(note)}" for note in notes) or "Nothing."
-    return "\n".join([f"# {title}\n", *parts, f"## {heading}\n\n{lines}\n"])
+def column_parts(grid: Grid) -> list[list[int]]:
+    """Divide the columns of a grid into tables that fit a page, without dividing a model."""
+
+    def width(texts: Iterable[object]) -> int:
+        return max(len(str(text)) for text in texts) + 2
+
+    head = grid.cells.columns
+    index = grid.cells.index
+    labels = sum(width(index.get_level_values(i)) for i in range(index.nlevels))
+    parts, used = [[]], labels
+    for name in dict.fromkeys(head.get_level_values(0)):
+        members = [i for i, column in enumerate(head) if column[0] == name]
+        inner = sum(width([head[i][-1], *grid.cells.iloc[:, i]]) for i in members)
+        needed = max(inner, len(str(name)) + 2)
+        if parts[-1] and used + needed > LATEX_WIDTH:
+            parts, used = [*parts, []], labels
+        parts[-1] += members
+        used += needed
+    return parts
 
 
-def anchor(heading: str) -> str:
-    """The name by which a link leads to a heading of a Markdown page, as GitHub makes it."""
-    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+def markdown_page(title: str, lead: str, sections: Sequence[Section], notes: Sequence[str]) -> str:
+    """The report in Markdown; `notes` are on runs that are left out."""
+    parts = [f"# {title}\n", f"{lead}\n"]
+    for section in sections:
+        parts += [f"## {plain(section.title)}\n", *filter(None, [section.prose])]
+        parts += [markdown(grid) for grid in section.grids]
+    if notes:
+        parts.append("## Left out\n\n" + "".join(f"- {plain(note)}\n" for note in notes))
+    return "\n".join(parts)
 
 
-def latex_report(grids: Sequence[Grid]) -> str:
-    """Grids as LaTeX tables."""
-    return LATEX_HEAD + "\n" + "\n".join(map(latex, grids))
+def html_page(title: str, lead: str, sections: Sequence[Section], notes: Sequence[str]) -> str:
+    """The report as one HTML file, which needs no other."""
+    parts = [
+        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">',
+        '<meta name="viewport" content="width=device-width, initial-scale=1">',
+        f"<title>{escape(title)}</title><style>{STYLE}</style></head><body>",
+        f"<h1>{escape(title)}</h1><p>{escape(lead)}</p>",
+    ]
+    for section in sections:
+        parts.append(f"<h2>{escape(section.title)}</h2>")
+        parts += [prose_html(section.prose)] if section.prose else []
+        parts += [html(grid) for grid in section.grids]
+        for caption, svg in section.figures.items():
+            data = base64.b64encode(svg).decode()
+            parts.append(
+                f'<figure><img alt="{escape(caption)}" src="data:image/svg+xml;base64,{data}">'
+                f"<figcaption>{escape(caption)}</figcaption></figure>"
+            )
+    parts += ["<h2>Left out</h2>"] * bool(notes) + [f"<p>{escape(note)}</p>" for note in notes]
+    return "\n".join([*parts, "</body></html>\n"])
 
 
-def csv_text(records: Sequence[dict]) -> str:
-    """Records as CSV, with full precision."""
-    file = io.StringIO()
-    writer = csv.DictWriter(file, list(records[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(records)
-    return file.getvalue()
-
-
-def run_records(runs: Sequence[Run]) -> list[dict]:
-    """One record a run, with the column names of fev where they mean the same.
-
-    `test_error` is smaller for a better model: 1 - F1 and 1 - accuracy where larger is better.
-    """
-    records = []
-    for run in runs:
-        metric, error = test_error(run)
-        tested, record = run.record["test"], run.record
-        memory = record.get("peak_memory_mb") or {}
-        records.append(
-            {
-                "model_name": run.model,
-                "dataset_path": ";".join(sorted(record["data"])),
-                "dataset_config": run.dataset,
-                "horizon": run.arguments["pred_len"] if "forecast" in record["task"] else None,
-                "max_context_length": run.look_back,
-                "eval_metric": metric,
-                "test_error": error,
-                "training_time_s": record["training_seconds"],
-                "inference_time_s": tested["seconds"],
-                "num_forecasts": tested["windows"] * tested.get("channels", 1),
-                "dataset_fingerprint": run.fingerprint,
-                "trained_on_this_dataset": run.kind != "zero_shot" and run.model not in NAIVE,
-                **{
-                    name: run.scores.get(name.lower())
-                    for name in ("MSE", "MAE", "SMAPE", "MASE", "OWA", "F1", "ACCURACY")
-                },
-                "seed": run.seed,
-                "kind": run.kind,
-                "row": run.horizon,
-                "protocol": record["protocol"],
-                "percent": run.percent,
-                "backbone": run.backbone,
-                "trained_parameters": record["parameters"]["trained"],
-                "peak_memory_mb_host": memory.get("host"),
-                "peak_memory_mb_device": memory.get("device"),
-                "device": record.get("device"),
-                "commit": record.get("commit"),
-                "setting": record["setting"],
-                "folder": run.folder.name,
-                "command": record["command"],
-            }
-        )
-    return records
+def prose_html(prose: str) -> str:
+    """Remarks as HTML: a Markdown list with emphasis and code."""
+    text = re.sub(r"\*(.+?)\*", r"<em>\1</em>", escape(prose))
+    text = re.sub(r"`(.+?)`", r"<code>\1</code>", text)
+    first, *items = re.split(r"^- ", text, flags=re.M)
+    return f"<p>{first}</p><ul>{''.join(f'<li>{item}</li>' for item in items)}</ul>"

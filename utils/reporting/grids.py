@@ -1,25 +1,29 @@
 """What the report shows as tables, ready for every format."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import product
 
-from utils.reporting.methods import LOSS_WEIGHTS
-from utils.reporting.published import Published
-from utils.reporting.runs import KINDS, Run
-from utils.reporting.tables import AVERAGE, Row, Summary, Table
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from utils.reporting.published import published_of
+from utils.reporting.tables import (
+    HIGHER,
+    LOSS_WEIGHTS,
+    M4_ORDER,
+    Row,
+    Summary,
+    Table,
+    settings,
+)
+from utils.runs import defaults
 
 UPPER = {"mse": "MSE", "mae": "MAE", "smape": "sMAPE", "mase": "MASE", "owa": "OWA", "f1": "F1"}
 ABSENT = "\N{EN DASH}"
-
-
-@dataclass(frozen=True)
-class Cell:
-    """A cell: its text, the number to sort by, `best`, `second` or nothing, and a link or none."""
-
-    text: str
-    value: float | None = None
-    mark: str = ""
-    link: str = ""
+ENOUGH = 5  # data sets for a rank test
+SEEDS = "Mean ± standard deviation over n seeds"
 
 
 @dataclass
@@ -27,27 +31,50 @@ class Grid:
     """A table in any format.
 
     Attributes:
-        slug: name for files. table: title of the table of scores that it belongs to.
-        notes: lines above it.
-        columns: (group, name) of each column; neighbours of the same group share a heading.
-        labels: number of columns, from the left, that say what a row is.
-        records: the same in long form, for CSV.
-        part: what it shows of that table, if it is not the scores.
+        slug: name for files. notes: lines above it.
+        cells: texts; `marks`: `best`, `second` or nothing, of the same shape.
+        records: the numbers in full precision, one a row, for CSV.
     """
 
+    title: str
     slug: str
-    table: str
     notes: list[str]
-    columns: list[tuple[str, str]]
-    rows: list[list[Cell]]
-    labels: int = 2
+    cells: pd.DataFrame
+    marks: pd.DataFrame
     records: list[dict] = field(default_factory=list)
-    part: str = ""
 
-    @property
-    def title(self) -> str:
-        """The heading where it stands alone."""
-        return f"{self.part}. {self.table}" if self.part else self.table
+    def csv(self) -> str:
+        """The numbers as CSV."""
+        return pd.DataFrame(self.records).to_csv(index=False)
+
+    def transposed(self) -> "Grid":
+        """The same with models down and data sets across."""
+        return replace(self, cells=self.cells.T, marks=self.marks.T)
+
+
+def make_grid(
+    title: str,
+    slug: str,
+    notes: Iterable[str],
+    labels: Sequence[str],
+    columns: Sequence[tuple[str, str]],
+    lines: Iterable[tuple[Sequence[str], Sequence[tuple[str, str]]]],
+    records: list[dict],
+) -> Grid:
+    """Make a grid of lines, each of labels and of cells with their marks."""
+    found = list(lines)
+    index = pd.MultiIndex.from_tuples([tuple(where) for where, _ in found], names=labels)
+    head = pd.MultiIndex.from_tuples(columns)
+    texts, marks = ([[cell[i] for cell in cells] for _, cells in found] for i in (0, 1))
+    shown = [note for note in notes if note]
+    cells, marks = (pd.DataFrame(values, index, head) for values in (texts, marks))
+    return Grid(title, slug, shown, cells, marks, records)
+
+
+def heading(table: Table) -> str:
+    """The conditions of a table."""
+    words = ", ".join(table.conditions)
+    return f"{words[:1].upper()}{words[1:]}"
 
 
 def metric_name(metric: str) -> str:
@@ -55,227 +82,220 @@ def metric_name(metric: str) -> str:
     return UPPER.get(metric, metric)
 
 
-def number(value: float | None, digits: int = 3, sign: bool = False, mark: str = "") -> Cell:
-    """A cell with a number, or a dash for None."""
-    if value is None:
-        return Cell(ABSENT)
-    return Cell(f"{value:{'+' if sign else ''}.{digits}f}", value, mark)
-
-
-def score_cell(summary: Summary | None, mark: str, most: int) -> Cell:
-    """A cell with mean and deviation, and the number of seeds where it is not `most`."""
+def score(summary: Summary | None, most: int = 1) -> str:
+    """Mean and deviation, and the number of seeds where it is not `most`."""
     if summary is None:
-        return Cell(ABSENT)
+        return ABSENT
     text = f"{summary.mean:.3f}"
-    if summary.deviation is not None:
-        text += f" ± {summary.deviation:.3f}"
-    if summary.n != most:
-        text += f" (n={summary.n})"
-    return Cell(text, summary.mean, mark)
+    text += "" if summary.deviation is None else f" ± {summary.deviation:.3f}"
+    return text if summary.n == most else f"{text} (n={summary.n})"
 
 
-def title_of(table: Table) -> str:
-    """The heading of a table."""
-    return f"{table.kind.title}: {', '.join(table.conditions.differing())}"
+def labels_of(table: Table, row: Row) -> list[str]:
+    """What says what a row is."""
+    return [row.dataset, row.horizon] if table.column else [row.dataset]
 
 
-def row_labels(table: Table, row: Row) -> list[Cell]:
-    """The cells that say what a row is."""
-    cells = [Cell(row.dataset)]
-    if table.kind.column:
-        is_number = row.horizon.replace(".", "", 1).isdigit()
-        cells.append(Cell(row.horizon, float(row.horizon) if is_number else None))
-    return cells
+def label_names(table: Table) -> list[str]:
+    """The headings of `labels_of`."""
+    return ["data set", table.column] if table.column else ["data set"]
 
 
-def label_columns(table: Table) -> list[tuple[str, str]]:
-    """The headings of `row_labels`."""
-    return [("", "data set"), *([("", table.kind.column)] if table.kind.column else [])]
-
-
-def scores_grid(table: Table) -> Grid:
+def scores_grid(table: Table, title: str = "") -> Grid:
     """The table in the paper's layout: data sets and horizons down, models across."""
-    methods, metrics = table.methods, table.kind.metrics
-    rows = ordered_rows(table)
-    most = {
-        m: max(s.n for row in rows if (s := table.summary(row, m, metrics[0]))) for m in methods
-    }
-    grid = Grid(
-        table.conditions.slug,
-        title_of(table),
-        table_notes(table),
-        label_columns(table)
-        + [(f"{m}, n={most[m]}", metric_name(metric)) for m in methods for metric in metrics],
-        [],
-        labels=len(label_columns(table)),
-    )
-    for row in rows:
-        cells = row_labels(table, row)
-        marks = {metric: table.marks(row, metric) for metric in metrics}
-        for method in methods:
-            for metric in metrics:
-                summary, mark = table.summary(row, method, metric), marks[metric].get(method, "")
-                cells.append(score_cell(summary, mark, most[method]))
-                if summary is not None:
-                    grid.records.append(
-                        {
-                            "dataset": row.dataset,
-                            "horizon": row.horizon,
-                            "method": method,
-                            "metric": metric,
-                            "mean": summary.mean,
-                            "std": summary.deviation,
-                            "n": summary.n,
-                            "mark": mark,
-                        }
-                    )
-        grid.rows.append(cells)
-    return grid
-
-
-def ordered_rows(table: Table) -> list[Row]:
-    """All rows, each average behind its parts."""
-    averages = table.averages()
-    rows = []
-    for dataset in table.datasets:
-        rows += [row for row in table.rows if row.dataset == dataset]
-        rows += [row for row in averages if row.dataset == dataset]
-    return rows + [row for row in averages if row.dataset not in table.datasets]
-
-
-def table_notes(table: Table) -> list[str]:
-    """The lines above a table: backbone weights, protocol, and what marks mean."""
-    weights = {m: sorted({r.backbone for r in table.of(m)} - {""}) for m in table.methods}
-    built = [f"{method} {backbone_text(which)}" for method, which in weights.items() if which]
-    first = f"Backbone weights: {'; '.join(built)}." if built else "No model here has a backbone."
+    seeds = {method: table.seeds(method) for method in table.methods}
+    heads = {m: f"{m}, n={n}" if table.has_seeds(m) else m for m, n in seeds.items()}
+    columns = [(heads[m], metric_name(metric)) for m in table.methods for metric in table.metrics]
+    lines, records = [], []
+    for row in table.all_rows:
+        marks = {metric: table.marks(row, metric) for metric in table.metrics}
+        cells = []
+        for method, metric in product(table.methods, table.metrics):
+            found, mark = table.summary(row, method, metric), marks[metric].get(method, "")
+            cells.append((score(found, seeds[method]), mark))
+            if found:
+                where = {"dataset": row.dataset, "horizon": row.horizon, "method": method}
+                records.append(where | {"metric": metric} | vars(found) | {"mark": mark})
+        lines.append((labels_of(table, row), cells))
     notes = [
-        f"{first} {', '.join(table.conditions.differing()).capitalize()}.",
-        "Mean ± standard deviation over n seeds; best in bold, second best underlined.",
+        f"{SEEDS}; best in bold, second best underlined.",
+        *loss_weights(table),
+        better_in(table),
+        missing_rows(table),
+        mean_ranks(table),
     ]
-    for method in table.methods:
-        by_weights = loss_weights(table, method)
-        if len(by_weights) > 1:
-            settings = "; ".join(f"{', '.join(d)}: {w}" for w, d in sorted(by_weights.items()))
-            notes.append(f"Loss weights of {method} differ by data set. {settings}.")
-    return notes
+    title = title or heading(table)
+    return make_grid(title, table.slug, notes, label_names(table), columns, lines, records)
 
 
-def loss_weights(table: Table, method: str) -> dict[str, list[str]]:
-    """The loss weights of a method, empty without any, each with the data sets that have them."""
-    found: dict[str, list[str]] = {}
-    for run in table.of(method):
-        used = [f"{w} {run.configuration[w]}" for w in LOSS_WEIGHTS if w in run.configuration]
-        names = found.setdefault(", ".join(used), [])
-        if run.dataset not in names:
-            names.append(run.dataset)
-    return found
-
-
-def backbone_text(which: Sequence[str]) -> str:
-    """Describe the weights of a backbone in words."""
-    names = []
-    for name in which:
-        kind, _, fingerprint = name.partition(" ")
-        names.append(f"{kind} (fingerprint {fingerprint})" if fingerprint else kind)
-    return " and ".join(names)
-
-
-def published_grid(table: Table, published: Published) -> Grid | None:
-    """What was published beside our numbers; None if nothing was on these rows."""
-    metrics = table.kind.metrics
-    columns = [*label_columns(table), ("", "model"), ("", "n")]
-    for metric in metrics:
-        columns += [(metric_name(metric), c) for c in ("ours", "published", "difference")]
-    grid = Grid(
-        f"{table.conditions.slug}_published",
-        title_of(table),
-        [
-            table_notes(table)[0],
-            f"Published numbers: {published.source(table)}. Checked: whether the transcription was "
-            "checked a second time. Difference: ours, the mean of n seeds, minus published.",
-        ],
-        [*columns, ("", "checked")],
-        [],
-        labels=len(columns) - 3 * len(metrics),
-        part="Published beside ours",
-    )
-    models = table.models
-    for row in ordered_rows(table):
-        if row.horizon == AVERAGE and not published.averages_match(table, row):
-            continue
-        theirs = published.models(table, row)
-        pairs = [
-            (m, model)
-            for m, model in models.items()
-            if model in theirs and table.summary(row, m, metrics[0])
-        ]
-        pairs += [(model, model) for model in theirs if model not in [ours for _, ours in pairs]]
-        for method, model in pairs:
-            found = {m: table.summary(row, method, m) for m in metrics if method in models}
-            seeds = found[metrics[0]].n if found and found[metrics[0]] else None
-            cells = [*row_labels(table, row), Cell(method), number(seeds, 0)]
-            checked = set()
-            for metric in metrics:
-                value, ours = theirs[model].get(metric), found.get(metric)
-                mean = ours.mean if ours else None
-                difference = None if value is None or mean is None else mean - value.value
-                cells += [
-                    score_cell(ours, "", ours.n if ours else 0),
-                    number(value.value if value else None),
-                    number(difference, sign=True),
-                ]
-                if value is not None:
-                    checked.add(value.checked_twice)
-                    grid.records.append(
-                        {
-                            "dataset": row.dataset,
-                            "horizon": row.horizon,
-                            "method": method,
-                            "metric": metric,
-                            "ours": mean,
-                            "n": ours.n if ours else None,
-                            "published": value.value,
-                            "difference": difference,
-                            "checked_twice": value.checked_twice,
-                            "source": value.source,
-                        }
-                    )
-            grid.rows.append([*cells, Cell("yes" if checked == {"yes"} else "no")])
-    return grid if grid.rows else None
-
-
-def runs_grid(runs: Sequence[Run]) -> Grid:
-    """One row a run: seconds, parameters and memory."""
-    columns = "data set|horizon|model|seed|test error|parameters|training s|test s|memory MB|device"
-    grid = Grid("run_costs", "Runs", ["One row a run; memory is the peak of the process."],
-                [("", name) for name in columns.split("|")], [], labels=4)  # fmt: skip
-    for run in runs:
-        memory = (run.record.get("peak_memory_mb") or {}).get("host")
-        metric, error = test_error(run)
-        grid.rows.append(
-            [
-                Cell(run.dataset),
-                Cell(run.horizon),
-                Cell(run.model),
-                Cell(str(run.seed), run.seed),
-                Cell(f"{error:.3f} {metric}", error),
-                Cell(
-                    f"{run.record['parameters']['trained']:,}", run.record["parameters"]["trained"]
-                ),
-                number(run.record["training_seconds"], 1),
-                number(run.record["test"]["seconds"], 2),
-                number(memory, 0),
-                Cell(str(run.record.get("device", ABSENT))),
-            ]
-        )
+def intervals_grid(table: Table) -> Grid | None:
+    """Coverage, width and pinball loss of prediction intervals by level; None without any."""
+    metrics = [name for name in table.runs if "%" in name and table.runs[name].notna().any()]
+    if not metrics:
+        return None
+    part = Table(table.runs[table.runs[metrics].notna().any(axis=1)], metrics)
+    grid = scores_grid(part, f"Prediction intervals. {heading(table)}")
+    grid.slug += "_intervals"
+    grid.notes = [f"{SEEDS}. Read coverage first, beside the nominal level: intervals that are too "
+                  "narrow are no merit."]  # fmt: skip
     return grid
 
 
-def test_error(run: Run) -> tuple[str, float]:
-    """The main metric of a run as an error: its name, and a value that is better if smaller."""
-    kind = KINDS[run.kind]
-    metric = kind.metrics[0]
-    score = run.scores[metric]
-    if kind.higher_is_better:
-        return f"1-{metric_name(metric)}", 1 - score
-    return metric_name(metric).upper(), score
+def loss_weights(table: Table) -> list[str]:
+    """A line a model with loss weights: which, and where they differ by data set."""
+    lines = []
+    for method in table.methods:
+        found: dict[str, set[str]] = {}
+        for _, run in table.of(method).iterrows():
+            used = settings(run)
+            if run["model"] == "CALF":
+                given = ", ".join(
+                    f"{name} {used.get(name, defaults()[name])}" for name in LOSS_WEIGHTS
+                )
+                found.setdefault(given, set()).add(run["dataset"])
+        parts = [f"{', '.join(sorted(names))}: {given}" for given, names in sorted(found.items())]
+        if len(parts) == 1:
+            parts = [next(iter(found))]
+        lines += [f"Loss weights of {method}: {'; '.join(parts)}."] if parts else []
+    return lines
+
+
+def better_in(table: Table) -> str:
+    """In how many rows the first model has a better score than each other one."""
+    metric, (first, *others) = table.metrics[0], table.methods
+    parts = []
+    for other in others:
+        both = [[table.summary(row, m, metric) for m in (first, other)] for row in table.rows]
+        pairs = [(one.mean, two.mean) for one, two in both if one and two]
+        sign = -1 if metric in HIGHER else 1
+        better = sum(sign * (one - two) < 0 for one, two in pairs)
+        parts += [f"{other} in {better} of {len(pairs)} rows"] if pairs else []
+    if not parts:
+        return ""
+    return f"By mean {metric_name(metric)}, {first} is better than {', '.join(parts)}."
+
+
+def missing_rows(table: Table) -> str:
+    """The rows that a model lacks and others have; of M4, of all six frequencies."""
+    rows = [Row("m4", name) for name in M4_ORDER] if table.kind == "short_term" else table.rows
+    parts = []
+    for method in table.methods:
+        lacking: dict[str, list[str]] = {}
+        for row in rows:
+            if (row, method) not in table.cells:
+                lacking.setdefault(row.dataset, []).append(row.horizon)
+        where = "; ".join(f"{name} {', '.join(found)}".strip() for name, found in lacking.items())
+        parts += [f"{method}: {where}"] if where else []
+    return f"Missing: {'. '.join(parts)}." if parts else ""
+
+
+def mean_ranks(table: Table) -> str:
+    """Mean ranks over data sets, Friedman's test and Nemenyi's critical difference (Demšar, JMLR 7,
+    2006), of the models that have every data set; nothing below five data sets."""
+    metric, averages = table.metrics[0], {row.dataset: row for row in table.averages}
+    rows = [averages.get(name) or Row(name, table.horizons(name)[0]) for name in table.datasets]
+    found = {m: [table.summary(row, m, metric) for row in rows] for m in table.methods}
+    complete = [method for method, of_rows in found.items() if all(of_rows)]
+    if len(rows) < ENOUGH or len(complete) < 3:
+        return ""
+    errors = np.array([[summary.mean for summary in found[m]] for m in complete]).T
+    ranks = stats.rankdata(-errors if metric in HIGHER else errors, axis=1).mean(axis=0)
+    models, count = len(complete), len(rows)
+    quantile = stats.studentized_range.ppf(0.95, models, np.inf) / np.sqrt(2)
+    critical = quantile * np.sqrt(models * (models + 1) / (6 * count))
+    test = stats.friedmanchisquare(*errors.T)
+    named = ", ".join(f"{m} {rank:.2f}" for rank, m in sorted(zip(ranks, complete, strict=True)))
+    return (
+        f"Mean ranks by {metric_name(metric)} over {count} data sets: {named}. Friedman's test: "
+        f"p = {test.pvalue:.2g}; Nemenyi's critical difference at 5 %: {critical:.2f}."
+    )
+
+
+def compared(
+    title: str,
+    slug: str,
+    notes: Sequence[str],
+    table: Table,
+    names: tuple[str, str],
+    found: Iterable[tuple[Row, str, Mapping[str, tuple[Summary | None, Summary | None]]]],
+) -> Grid | None:
+    """Two scores and their difference, the first minus the second, by row and method; None if there
+    is nothing to compare.
+
+    Args:
+        names: of both. found: rows, methods and, by metric, both scores.
+    """
+    lines, records = [], []
+    found = list(found)
+    metrics = [m for m in table.metrics if any(pairs[m][1] for *_, pairs in found)]
+    for row, method, pairs in found:
+        cells = []
+        for metric in metrics:
+            one, two = pairs[metric]
+            gap = one.mean - two.mean if one and two else None
+            cells += [(score(one, one.n if one else 1), ""), (score(two, two.n if two else 1), "")]
+            cells.append((ABSENT if gap is None else f"{gap:+.3f}", ""))
+            if gap is not None:
+                where = {"dataset": row.dataset, "horizon": row.horizon, "method": method}
+                both = {name: one.mean if name == names[0] else two.mean for name in names}
+                records.append(where | {"metric": metric} | both | {"difference": gap})
+        n = next((f"{one.n}" for one, _ in pairs.values() if one), "")
+        lines.append(([*labels_of(table, row), method, n], cells))
+    columns = [(metric_name(m), name) for m in metrics for name in (*names, "difference")]
+    labels = [*label_names(table), "model", "n"]
+    return make_grid(title, slug, notes, labels, columns, lines, records) if metrics else None
+
+
+def published_grids(table: Table) -> list[Grid]:
+    """Published numbers beside ours, of models in their usual settings.
+
+    Models without a language model and those on the published GPT-2 stand in one table. Any other
+    backbone has a table of its own, whose title says that the paper's numbers are of another one.
+    """
+    groups: dict[str, list[str]] = {}
+    for method in table.methods:
+        run = table.of(method).iloc[0]
+        is_ours = run["backbone"] and run["published_file"] != "yes"
+        if run["usual"] == method and "llm_ablation" not in run["settings"]:
+            other = method.partition("(")[2].rstrip(")") if is_ours else ""
+            groups.setdefault(other, []).append(method)
+    grids = []
+    for other, methods in groups.items():
+        found, details = [], []
+        for row, method in product(table.all_rows, methods):
+            theirs = published_of(table, row, table.of(method)["model"].iloc[0])
+            ours = {metric: table.summary(row, method, metric) for metric in table.metrics}
+            if len(theirs) and any(ours.values()):
+                values = {m: Summary(theirs["value"][m], None, 1) if m in theirs.index else None
+                          for m in table.metrics}  # fmt: skip
+                found.append((row, method, {m: (ours[m], values[m]) for m in table.metrics}))
+                details.append(theirs)
+        if not found:
+            continue
+        all_of = pd.concat(details)
+        checked = f"{(all_of['checked_twice'] == 'yes').sum()} of {len(all_of)} numbers"
+        sources = "; ".join(sorted(set(all_of["source"])))
+        notes = [f"Published: {sources}; the transcription of {checked} was checked a second time."]
+        title = f"Published beside ours. {heading(table)}"
+        if other:
+            models = " and ".join(dict.fromkeys(m.partition(" (")[0] for m in methods))
+            title = (f"{models} on {other} and, for orientation, the paper's numbers, which are on "
+                     f"the published GPT-2. {heading(table)}")  # fmt: skip
+        slug = f"{table.slug}_published" + (f"_{len(grids)}" if other else "")
+        grids.append(compared(title, slug, notes, table, ("ours", "published"), found))
+    return [grid for grid in grids if grid]
+
+
+def variants_grid(table: Table) -> Grid | None:
+    """Models in other settings, beside their usual ones; None if there is no variant."""
+    found = []
+    for row, method in product(table.all_rows, table.methods):
+        usual = table.of(method)["usual"].iloc[0]
+        both = (method, usual)
+        pairs = {m: tuple(table.summary(row, name, m) for name in both) for m in table.metrics}
+        if method != usual and pairs[table.metrics[0]][0]:
+            found.append((row, method, pairs))
+    title = f"Variants. {heading(table)}"
+    notes = [f"{SEEDS}. Difference: the variant minus the model in its usual settings."]
+    names = ("variant", "usual")
+    return compared(title, f"{table.slug}_variants", notes, table, names, found)

@@ -1,100 +1,51 @@
 """The published results in `datasets/published_results.csv`, matched to the rows of our tables."""
 
-import csv
-from collections.abc import Sequence
-from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
+import pandas as pd
+
 from utils.errors import UserError
-from utils.reporting.tables import AVERAGE, M4_ORDER, OTHERS, Row, Table
+from utils.reporting.tables import AVERAGE, M4_ORDER, Row, Table
 
 PATH = Path(__file__).resolve().parents[2] / "datasets" / "published_results.csv"
 LOOK_BACK = 96
 HORIZONS = {"96", "192", "336", "720"}  # of the published averages
 
 
-@dataclass(frozen=True)
-class Value:
-    """A published number.
-
-    Attributes:
-        checked_twice: `yes`, or `no` if its transcription was not checked a second time.
-        source: publication and table.
-    """
-
-    value: float
-    checked_twice: str
-    source: str
-
-
-class Published:
-    """Published results, by setting, row, model and metric.
-
-    Args:
-        path: of the CSV.
+@cache
+def published_results(path: Path = PATH) -> pd.DataFrame:
+    """Read the published results: `value`, `checked_twice` and `source` by setting, data set,
+    horizon, model and metric.
 
     Raises:
         UserError: the file is damaged or absent.
     """
+    try:
+        keys = ["setting", "dataset", "horizon", "model", "metric"]
+        found = pd.read_csv(path, dtype={"horizon": str}).set_index(keys).sort_index()
+        return found[["value", "checked_twice", "source"]].astype({"value": float})
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(
+            f"{path}: damaged or absent; restore it, for instance by git checkout"
+        ) from error
 
-    def __init__(self, path: Path = PATH):
-        self.values: dict[tuple[str, str, str], dict[str, dict[str, Value]]] = {}
-        try:
-            with path.open(newline="") as file:
-                for line in csv.DictReader(file):
-                    models = self.values.setdefault(
-                        (line["setting"], line["dataset"], line["horizon"]), {}
-                    )
-                    models.setdefault(line["model"], {})[line["metric"]] = Value(
-                        float(line["value"]), line["checked_twice"], line["source"]
-                    )
-            if not self.values:
-                raise ValueError("no lines")
-        except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
-            raise UserError(
-                f"{path}: damaged or absent; restore it, for instance by git checkout"
-            ) from error
 
-    def setting(self, table: Table) -> str:
-        """The published setting of a table; empty if there is none under its conditions."""
-        conditions = table.conditions
-        if conditions.look_back not in (None, LOOK_BACK) or conditions.features != "M":
-            return ""
-        if conditions.units != "standardised" or conditions.kind == "anomaly":
-            return ""
-        if conditions.percent < 100:
-            return f"{conditions.kind}_{conditions.percent}"
-        return conditions.kind
+def published_setting(table: Table) -> str:
+    """The published setting of a table; empty if there is none under its conditions."""
+    run = table.runs.iloc[0]
+    is_other = run["units"] != "standardised" or run["features"] != "M" or table.kind == "anomaly"
+    if is_other or run["look_back"] < LOOK_BACK or run["look_back"] > LOOK_BACK:  # may be absent
+        return ""
+    return table.kind if run["percent"] == 100 else f"{table.kind}_{run['percent']:g}"
 
-    def models(self, table: Table, row: Row) -> dict[str, dict[str, Value]]:
-        """The published scores of a row, by model and metric."""
-        horizon = "avg" if row.horizon == AVERAGE else row.horizon
-        return self.values.get((self.setting(table), row.dataset, horizon), {})
 
-    def rows(
-        self, setting: str, models: Sequence[str], metric: str
-    ) -> dict[Row, tuple[float, ...]]:
-        """The published scores of models, by the rows that have them of all; without averages."""
-        found = {}
-        for (name, dataset, horizon), scores in self.values.items():
-            of_models = [scores.get(model, {}).get(metric) for model in models]
-            if name == setting and horizon != "avg" and None not in of_models:
-                found[Row(dataset, horizon)] = tuple(value.value for value in of_models)
-        return found
-
-    def averages_match(self, table: Table, row: Row) -> bool:
-        """Whether our average is over the horizons of the published one."""
-        horizons = {part.horizon for part in table.parts(row)}
-        return horizons in (HORIZONS, set(M4_ORDER), set(OTHERS))
-
-    def source(self, table: Table) -> str:
-        """Where the published numbers of a table are from."""
-        setting = self.setting(table)
-        found = {
-            value.source
-            for (name, *_), models in self.values.items()
-            for scores in models.values()
-            for value in scores.values()
-            if name == setting
-        }
-        return "; ".join(sorted(found))
+def published_of(table: Table, row: Row, model: str) -> pd.DataFrame:
+    """What was published of a model on a row, by metric; of an average only if ours is over the
+    same horizons."""
+    found, is_average = published_results(), row.horizon == AVERAGE
+    horizons = {part.horizon for part in table.parts(row)}
+    key = (published_setting(table), row.dataset, "avg" if is_average else row.horizon, model)
+    if key not in found.index or (is_average and horizons not in (HORIZONS, set(M4_ORDER))):
+        return found.iloc[:0]
+    return found.loc[key]

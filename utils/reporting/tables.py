@@ -1,64 +1,47 @@
-"""Runs placed in tables: which belong together, and their means over seeds."""
+"""Runs placed in tables: which stand together, under which names, and their means over seeds."""
 
-import itertools
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 
+from utils.errors import UserError
 from utils.files import file_name
-from utils.m4_summary import GROUPS, OTHERS, SCORES, PatternScores, summarise
-from utils.reporting.methods import OF_ITS_OWN, name_methods
-from utils.reporting.runs import KINDS, Kind, Run
-from utils.reporting.statistics import mean_and_deviation
+from utils.m4_summary import GROUPS, OTHERS, average_of_runs
+from utils.runs import FORECASTS, SPENT, WHAT, defaults
 
 # the paper's order; other data sets follow in alphabetical order
 ORDER = "ETTm1 ETTm2 ETTh1 ETTh2 weather electricity traffic illness exchange_rate".split()
+MODELS = "CALF TimeLLM GPT4TS PatchTST iTransformer TimesNet DLinear".split()
 M4_ORDER = ("Yearly", "Quarterly", "Monthly", *OTHERS)
 AVERAGE = "average"
-MODELS = "CALF TimeLLM GPT4TS PatchTST iTransformer TimesNet DLinear".split()
-NAIVE = ("SeasonalNaive", "LastValue")
-
-
-@dataclass(frozen=True)
-class Conditions:
-    """What the runs of a table have in common: nothing else is compared or averaged."""
-
-    kind: str
-    percent: int
-    protocol: str
-    look_back: int | None
-    features: str
-    units: str
-
-    @classmethod
-    def of(cls, run: Run) -> "Conditions":
-        units = "original" if run.record["test"].get("original_units") else "standardised"
-        features = run.arguments.get("features", "M")
-        return cls(run.kind, run.percent, run.protocol, run.look_back, features, units)
-
-    def differing(self, *, protocol: bool = True) -> list[str]:
-        """Describe look-back, protocol (where it is to be named) and the like, for a heading."""
-        found = [f"{self.percent} % of the training rows"] if self.percent < 100 else []
-        found += [f"look-back {self.look_back}"] if self.look_back is not None else []
-        found += [f"protocol {self.protocol}"] if protocol else []
-        found += [f"features {self.features}"] if self.features != "M" else []
-        return found + (["original units"] if self.units == "original" else [])
-
-    @property
-    def slug(self) -> str:
-        """A name for files."""
-        parts = [self.kind, self.protocol]
-        parts += [f"{self.percent}percent"] if self.percent < 100 else []
-        parts += [f"sl{self.look_back}"] if self.look_back is not None else []
-        parts += [self.features] if self.features != "M" else []
-        parts += ["original_units"] if self.units == "original" else []
-        return file_name("_".join(parts))
+CONDITIONS = ["kind", "percent", "protocol", "look_back", "features", "units"]
+LOSS_WEIGHTS = ("task_w", "output_w", "feature_w")
+REPLACEMENTS = {  # of the language model's blocks, by `--llm_ablation`
+    "identity": "no blocks", "attention": "one attention layer", "transformer": "one new block",
+}  # fmt: skip
+TITLES = {"short_term": "Short-term forecasting (M4)", "anomaly": "Anomaly detection"} | {
+    kind: f"{kind.replace('_', '-').capitalize()} forecasting" for kind in FORECASTS
+}
+METRICS = {
+    "short_term": ("smape", "mase", "owa"),
+    "anomaly": ("f1", "precision", "recall"),
+    "classification": ("accuracy",),
+}
+COLUMNS = {"short_term": "frequency", "imputation": "mask rate"} | dict.fromkeys(
+    FORECASTS, "horizon"
+)
+HIGHER = ("f1", "precision", "recall", "accuracy")  # are better
+LOWER = ("mse", "mae", "rmse", "smape", "mase", "owa")
 
 
 class Row(NamedTuple):
-    """A row of a table: a data set, and a horizon or `average`."""
+    """A row of a table: a data set, and a horizon, what takes its place, or `average`."""
 
     dataset: str
     horizon: str
@@ -66,10 +49,10 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True)
 class Summary:
-    """Mean and standard deviation of a score over seeds.
+    """Mean and standard deviation (ddof 1) of a score over `n` seeds.
 
     Attributes:
-        deviation: None for one seed. n: number of seeds.
+        deviation: None for one seed.
     """
 
     mean: float
@@ -77,43 +60,61 @@ class Summary:
     n: int
 
 
-@dataclass
+def mean_over_seeds(values: Sequence[float]) -> Summary:
+    """Summarise the values of seeds."""
+    deviation = float(np.std(values, ddof=1)) if len(values) > 1 else None
+    return Summary(float(np.mean(values)), deviation, len(values))
+
+
 class Table:
-    """The runs of one table: `runs[row, method][seed]`.
+    """Runs of one kind under the same conditions.
+
+    Args:
+        runs: with `method`, what the model is called, and `usual`, the method that a variant is
+            compared with, itself where it is none.
+        metrics: to show; by default those of the kind. order: of methods; by default CALF, its
+            rivals, others, naive ones.
 
     Attributes:
-        stray: methods that only single cells have, because of other options there.
+        kind: such as `few_shot`. title: of the kind. conditions: in words.
+        metrics: shown, the main one first. column: what the horizons are called; may be empty.
     """
 
-    conditions: Conditions
-    stray: set[str] = field(default_factory=set)
-    runs: dict[tuple[Row, str], dict[int, Run]] = field(default_factory=dict)
+    def __init__(self, runs: pd.DataFrame, metrics: Sequence[str] = (), order: Sequence[str] = ()):
+        self.runs, self.order, first = runs, order, runs.iloc[0]
+        self.kind, self.protocol = first["kind"], first["protocol"]
+        self.title = TITLES.get(self.kind, self.kind.replace("_", " ").capitalize())
+        self.conditions = in_words(first)
+        self.metrics = tuple(metrics) or metrics_of(self.kind, runs)
+        self.column = COLUMNS.get(self.kind, "")
+        self.cells = {
+            (Row(*key[:2]), key[2]): of_cell.set_index("seed")
+            for key, of_cell in runs.groupby(["dataset", "horizon", "method"])
+        }
 
     @property
-    def kind(self) -> Kind:
-        return KINDS[self.conditions.kind]
+    def slug(self) -> str:
+        """A name for files."""
+        words = "_".join((self.kind, *self.conditions)).replace("%", "percent")
+        return file_name(words.replace(" ", "_"))
 
-    @property
+    @cached_property
     def methods(self) -> list[str]:
-        """The models with their variants: CALF and its rivals, and the naive ones last."""
-        return list(self.models)
+        """The models with what tells them apart, in order."""
+        first = self.runs.drop_duplicates("method").set_index("method")
 
-    @property
-    def models(self) -> dict[str, str]:
-        """The model of each of `methods`."""
-        names = {method: next(iter(runs.values())).model for (_, method), runs in self.runs.items()}
-        known = {name: rank for rank, name in enumerate(MODELS)}
+        def key(method: str) -> tuple:
+            run = first.loc[method]
+            rank = MODELS.index(run["model"]) if run["model"] in MODELS else len(MODELS)
+            place = self.order.index(method) if method in self.order else len(self.order)
+            return place, run["parameters"] == 0, rank, run["model"], run["usual"] != method, method
 
-        def order(method: str) -> tuple:
-            naive = names[method] in NAIVE
-            return naive, known.get(names[method], len(known)), names[method], method
+        return sorted(first.index, key=key)
 
-        return {method: names[method] for method in sorted(names, key=order)}
-
-    @property
+    @cached_property
     def rows(self) -> list[Row]:
         """Data sets and horizons of which there is a run."""
-        return sorted({row for row, _ in self.runs}, key=row_order)
+        return sorted({row for row, _ in self.cells}, key=row_order)
 
     @property
     def datasets(self) -> list[str]:
@@ -123,35 +124,43 @@ class Table:
         """The horizons of a data set, of any method."""
         return [row.horizon for row in self.rows if row.dataset == dataset]
 
-    def only(self, methods: Iterable[str], rows: Iterable[Row]) -> "Table":
-        """The part of the table with these methods and rows."""
-        places = set(itertools.product(rows, methods))
-        runs = {place: runs for place, runs in self.runs.items() if place in places}
-        return Table(self.conditions, self.stray, runs)
-
-    def of(self, method: str) -> list[Run]:
-        """All runs of a method."""
-        return [run for row in self.rows for run in self.runs.get((row, method), {}).values()]
-
+    @cached_property
     def averages(self) -> list[Row]:
         """The rows of averages: over horizons, over data sets without horizons, or M4's groups."""
-        if self.conditions.kind == "short_term":
+        if self.kind == "short_term":
             complete = set(self.horizons("m4")) == set(M4_ORDER)
             return [Row("m4", group) for group in (*GROUPS[3:-1], AVERAGE)] if complete else []
-        if not self.kind.column:
+        if not self.column:
             return [Row(AVERAGE, "")] if len(self.rows) > 1 else []
         return [Row(name, AVERAGE) for name in self.datasets if len(self.horizons(name)) > 1]
 
+    @property
+    def all_rows(self) -> list[Row]:
+        """The rows, each average behind its parts."""
+        of = {name: [row for row in self.rows if row.dataset == name] for name in self.datasets}
+        for row in self.averages:
+            of.setdefault(row.dataset, []).append(row)
+        return [row for rows in of.values() for row in rows]
+
+    def of(self, method: str) -> pd.DataFrame:
+        """The runs of a method."""
+        return self.runs[self.runs["method"] == method]
+
+    def has_seeds(self, method: str) -> bool:
+        """Whether the model is trained, so that its scores depend on a seed."""
+        return bool((self.of(method)["parameters"] > 0).any())
+
+    def seeds(self, method: str) -> int:
+        """The most seeds that a row of the method has."""
+        return max(len(cell) for (_, name), cell in self.cells.items() if name == method)
+
     def parts(self, row: Row) -> list[Row]:
-        """The rows that an average is over; `row` itself if it is none; nothing without runs."""
-        if row in self.rows:
+        """The rows that an average is over; `row` itself if it is none."""
+        if row not in self.averages:
             return [row]
-        if row not in self.averages():
-            return []
         if row.dataset == AVERAGE:
             return self.rows
-        groups = {"Others": OTHERS}
-        horizons = groups.get(row.horizon, self.horizons(row.dataset))
+        horizons = OTHERS if row.horizon == "Others" else self.horizons(row.dataset)
         return [Row(row.dataset, horizon) for horizon in horizons]
 
     def summary(self, row: Row, method: str, metric: str) -> Summary | None:
@@ -160,72 +169,59 @@ class Table:
         If the parts of an average are of different seeds, it is the average of their means, and has
         no deviation.
         """
-        by_part = [self.runs.get((part, method), {}) for part in self.parts(row)]
-        if not by_part or not all(by_part):
+        parts = [self.cells.get((part, method)) for part in self.parts(row)]
+        if any(part is None for part in parts) or metric not in self.runs:
             return None
-        seeds = set(by_part[0]).union(*by_part)
-        least = min(len(runs) for runs in by_part)
-        if all(len(runs) == len(seeds) for runs in by_part):
-            of_seed = [self.score(row, [runs[seed] for runs in by_part], metric) for seed in seeds]
-            if None in of_seed:
-                return None
-            return Summary(*mean_and_deviation(sorted(of_seed)), len(seeds))
-        if self.conditions.kind == "short_term":
+        seeds = sorted(set(parts[0].index))
+        if all(sorted(part.index) == seeds for part in parts):
+            by_seed = ([part.loc[seed] for part in parts] for seed in seeds)
+            of_seed = [self.score(row, runs, metric) for runs in by_seed]
+            return None if np.isnan(of_seed).any() else mean_over_seeds(of_seed)
+        if self.kind == "short_term":
             return None
-        means = [np.mean([run.scores[metric] for run in runs.values()]) for runs in by_part]
-        return Summary(float(np.mean(means)), None, least)
+        mean = float(np.mean([part[metric].mean() for part in parts]))
+        return Summary(mean, None, min(map(len, parts)))
 
-    def score(self, row: Row, runs: Sequence[Run], metric: str) -> float | None:
+    def score(self, row: Row, runs: Sequence[pd.Series], metric: str) -> float:
         """The score of one run, or the average of several, for M4 as the competition does."""
-        if len(runs) == 1:
-            return runs[0].scores.get(metric)
-        if self.conditions.kind == "short_term":
-            return m4_average(runs, row.horizon, metric)
-        scores = [run.scores.get(metric) for run in runs]
-        return None if None in scores else float(np.mean(scores))
+        if self.kind == "short_term" and len(runs) > 1:
+            group = "Average" if row.horizon == AVERAGE else row.horizon
+            return average_of_runs(runs, group, metric)
+        return float(np.mean([run[metric] for run in runs]))
 
     def marks(self, row: Row, metric: str) -> dict[str, str]:
         """Mark the `best` and the `second` method of a row, ties included, as three decimals
         show."""
         found = {m: self.summary(row, m, metric) for m in self.methods}
         shown = {m: round(summary.mean, 3) for m, summary in found.items() if summary}
-        if len(shown) < 2:
+        if len(shown) < 2 or metric not in HIGHER + LOWER:
             return {}
-        places = sorted(set(shown.values()), reverse=self.kind.higher_is_better)[:2]
+        places = sorted(set(shown.values()), reverse=metric in HIGHER)[:2]
         names = dict(zip(places, ("best", "second"), strict=False))
         return {m: names[value] for m, value in shown.items() if value in names}
 
 
-def m4_average(runs: Sequence[Run], group: str, metric: str) -> float | None:
-    """Average frequencies by numbers of series; OWA where a run's own summary is of these runs.
-
-    OWA needs the scores of Naive2, which only the summary of the forecasts' folder knows: it counts
-    if its sMAPE and MASE are those of these runs.
-    """
-    group = "Average" if group == AVERAGE else group
-    if metric in SCORES:
-        scores = {
-            run.horizon: PatternScores(run.record["test"]["windows"], **_m4_scores(run))
-            for run in runs
-        }
-        if group == "Average":
-            return summarise(scores)[metric]["Average"] if len(scores) == 6 else None
-        series = [score.series for score in scores.values()]
-        values = [getattr(score, metric) for score in scores.values()]
-        return float(np.average(values, weights=series))
-    for run in runs:
-        summary = run.record.get("summary") or {}
-        same = all(
-            np.isclose(summary.get(name, {}).get(group, np.nan), m4_average(runs, group, name))
-            for name in ("smape", "mase")
-        )
-        if same and group in summary.get(metric, {}):
-            return float(summary[metric][group])
-    return None
+def metrics_of(kind: str, runs: pd.DataFrame) -> tuple[str, ...]:
+    """The metrics that a kind of table shows; of a task of one's own, MSE and MAE, or else the
+    first two scores."""
+    apart = {*WHAT, *SPENT, "source", "method", "usual"}
+    scores = runs.dropna(axis="columns", how="all").columns.difference(apart, sort=False)
+    known = METRICS.get(kind, ("mse", "mae"))
+    if set(known) <= set(scores):
+        return known
+    return tuple(name for name in scores if "%" not in name)[:2]
 
 
-def _m4_scores(run: Run) -> dict[str, float]:
-    return {name: run.scores.get(name, np.nan) for name in SCORES}
+def in_words(run: pd.Series) -> tuple[str, ...]:
+    """The conditions of a run, for a heading."""
+    look_back = run["look_back"]
+    return (
+        *((f"{run['percent']:g} % of the training rows",) if run["percent"] < 100 else ()),
+        *((f"look-back {look_back:g}",) if pd.notna(look_back) else ()),
+        f"protocol {run['protocol']}",
+        *((f"features {run['features']}",) if run["features"] != "M" else ()),
+        *(("original units",) if run["units"] == "original" else ()),
+    )
 
 
 def row_order(row: Row) -> tuple:
@@ -240,63 +236,138 @@ def row_order(row: Row) -> tuple:
         return names, float("inf"), row.horizon
 
 
-def make_tables(runs: Iterable[Run]) -> tuple[list[Table], list[str]]:
-    """Place runs in tables.
+def make_tables(
+    runs: pd.DataFrame,
+    metrics: Sequence[str] = (),
+    models: Sequence[str] = (),
+    names: Mapping[str, str] | None = None,
+) -> list[Table]:
+    """Place runs in tables, one for each set of conditions.
 
-    Runs are averaged over seeds only if all their other options, data and backbone weights are the
-    same. In a cell with several configurations the usual one (docs/report.md) has the column of the
-    model; each other one has a column of its own.
+    Of runs with the same options and seed the one that finished last counts; of naive forecasts,
+    which no seed changes, one run.
 
-    Returns:
-        The tables, and a line for each run that is left out or has another column or table than its
-        model's others.
+    Args:
+        metrics: to show. models: to show, in this order. names: other names of models.
+
+    Raises:
+        UserError: no run has such a model or metric.
     """
-    by_conditions: dict[Conditions, list[Run]] = {}
-    for run in runs:
-        by_conditions.setdefault(Conditions.of(run), []).append(run)
-    kinds = list(KINDS)
+    groups = [group for _, group in runs.groupby(CONDITIONS, dropna=False)]
+    named = pd.concat([name_methods(group) for group in groups]).sort_values("finished")
+    for old, new in (names or {}).items():
+        require(old, named, "--rename")
+        for column in ("method", "usual"):
+            is_named = (named["model"] == old) | (named[column] == old)
+            named.loc[is_named, column] = named.loc[is_named, column].str.replace(
+                old, new, regex=False
+            )
+        models = [new if model == old else model for model in models]
+    order: list[str] = []
+    for model in models:
+        order += require(model, named, "--models")
+    for metric in metrics:
+        if metric not in runs:
+            raise UserError(f"--metric {metric}: no run has such a score")
+    named = named[named["method"].isin(order)] if order else named
+    place = ["dataset", "horizon", "method"]
+    seeded = named["seed"].where(named["parameters"] > 0, 0)
+    named = named.assign(seed=seeded).drop_duplicates([*CONDITIONS, *place, "seed"], keep="last")
+    tables = [Table(g, metrics, order) for _, g in named.groupby(CONDITIONS, dropna=False)]
+    kinds = [*FORECASTS, *METRICS]
 
-    def order(conditions: Conditions) -> tuple:
-        published = conditions.protocol != "sound"
-        count = len(by_conditions[conditions])
-        return kinds.index(conditions.kind), -conditions.percent, published, -count, str(conditions)
+    def key(table: Table) -> tuple:
+        rank = kinds.index(table.kind) if table.kind in kinds else len(kinds)
+        percent = table.runs["percent"].iloc[0]
+        return rank, table.kind, -percent, table.protocol != "sound", -len(table.runs), table.slug
 
-    tables, notes = [], stray_tables(by_conditions)
-    for conditions in sorted(by_conditions, key=order):
-        methods, stray = name_methods(by_conditions[conditions], notes)
-        table = Table(conditions, stray)
-        for run in sorted(by_conditions[conditions], key=_finished):
-            cell = table.runs.setdefault((Row(run.dataset, run.horizon), methods[run]), {})
-            if run.seed in cell:
-                notes.append(
-                    f"{cell[run.seed].folder}: left out, because {run.folder} has the same options "
-                    "and seed and is newer"
-                )
-            cell[run.seed] = run
-        tables.append(table)
-    return tables, notes
+    return sorted(tables, key=key)
 
 
-def _finished(run: Run) -> tuple[str, str]:
-    return str(run.record.get("finished", "")), str(run.folder)
+def require(name: str, named: pd.DataFrame, option: str) -> list[str]:
+    """The methods of this name, or of the model of this name; a `UserError` if there are none."""
+    found = named.loc[(named["method"] == name) | (named["model"] == name), "method"].unique()
+    if not len(found):
+        known = ", ".join(sorted(named["method"].unique()))
+        raise UserError(f"{option} {name}: no such model; there are {known}")
+    return sorted(found)
 
 
-def stray_tables(by_conditions: dict[Conditions, list[Run]]) -> list[str]:
-    """Name the runs whose look-back, protocol or the like few others on their data set have."""
-    scopes: dict[tuple, dict[Conditions, list[Run]]] = {}
-    for conditions, runs in by_conditions.items():
-        for run in runs:
-            scope = scopes.setdefault((conditions.kind, conditions.percent, run.dataset), {})
-            scope.setdefault(conditions, []).append(run)
-    lines = []
-    for (_, _, dataset), groups in scopes.items():
-        main = max(groups, key=lambda c: (len(groups[c]), c.protocol == "sound", str(c)))
-        for conditions in groups.keys() - {main}:
-            other = [part for part in conditions.differing() if part not in main.differing()]
-            usual = [part for part in main.differing() if part not in conditions.differing()]
-            lines += [
-                f"{run.folder}: {', '.join(other) or 'features M, standardised'}, where most runs "
-                f"on {dataset} have {', '.join(usual) or 'not'}: in a table {OF_ITS_OWN}"
-                for run in groups[conditions]
-            ]
-    return sorted(lines)
+def name_methods(runs: pd.DataFrame) -> pd.DataFrame:
+    """Name the model of each run of a table, with its backbone and what tells runs apart.
+
+    Runs that differ only by seed have one name. Of the others, those have the plain name whose
+    commands replace the fewest settings of a script (as `sh scripts/… --batch_size 64` does), then
+    those of most runs, then the earliest; the names of the rest say what differs.
+    """
+    runs = runs.reset_index(drop=True)
+    options = [settings(run) for _, run in runs.iterrows()]
+    plain = [base_name(run, {}) for _, run in runs.iterrows()]
+    names = [base_name(run, used) for (_, run), used in zip(runs.iterrows(), options, strict=True)]
+
+    def split(scope: Sequence[str], chosen: Iterable[str] | None) -> None:
+        """Tell runs apart that have the same name in a scope and differ in options."""
+        for _, group in runs.assign(name=names).groupby(["name", *scope]):
+            among = chosen or sorted({name for i in group.index for name in options[i]})
+            unlike = [o for o in among if len({options[i].get(o) for i in group.index}) > 1]
+            if not unlike:
+                continue
+            usual = _most_usual(group, options, unlike)
+            for i in group.index:
+                differs = [o for o in unlike if options[i].get(o) != usual.get(o)]
+                shown = ", ".join(f"{o} {options[i].get(o, defaults().get(o))}" for o in differs)
+                if shown:
+                    names[i] = f"{names[i]} ({shown})".replace(") (", ", ")
+
+    split([], ["zero_shot"])
+    split(["dataset"], LOSS_WEIGHTS)
+    split(["dataset", "horizon"], None)
+    usual = [base if base in names else name for base, name in zip(plain, names, strict=True)]
+    return runs.assign(method=names, usual=usual)
+
+
+def settings(run: Mapping[str, object]) -> dict[str, str]:
+    """The settings of a run by option, with what else tells runs of a model apart."""
+    words = shlex.split(run["settings"])
+    pairs = zip(words[::2], words[1::2], strict=True)
+    found = {name.removeprefix("--"): value for name, value in pairs}
+    return found | {"data": run["data"][:8], "word embeddings": run["words"]}
+
+
+def base_name(run: Mapping[str, object], options: Mapping[str, str]) -> str:
+    """Name a model with its backbone: name, weights, and whether they are the published ones."""
+    if not run["backbone"]:
+        return run["model"]
+    is_published = run["published_file"] == "yes"
+    parts = [run["backbone"], f"weights {run['fingerprint'][:8]}"]
+    if run["weights"] == "random":
+        parts[1] = "random weights"
+    elif is_published:
+        parts[1] = f"published file {run['fingerprint'][:8]}"
+    if run["backbone"] == "gpt2" and (is_published or run["weights"] == "random"):
+        parts[0] = "GPT-2"
+    ablation = options.get("llm_ablation", "none")
+    parts += [REPLACEMENTS.get(ablation, ablation)] if ablation not in ("none", "random") else []
+    return f"{run['model']} ({', '.join(parts)})"
+
+
+def _most_usual(
+    group: pd.DataFrame, options: Sequence[Mapping[str, str]], unlike: Sequence[str]
+) -> Mapping[str, str]:
+    """The options of the usual runs of a group; see `name_methods`."""
+    alike: dict[tuple, list[int]] = {}
+    for i in group.index:
+        alike.setdefault(tuple(options[i].get(o) for o in unlike), []).append(i)
+
+    def order(members: list[int]) -> tuple:
+        replaced = min(_replacements(group.loc[i, "command"], unlike) for i in members)
+        return replaced, -len(members), min(group.loc[members, "started"]), members
+
+    return options[min(alike.values(), key=order)[0]]
+
+
+def _replacements(command: str, options: Iterable[str]) -> int:
+    """How often a command gives one of `options` again, with another value."""
+    words = command.replace("=", " ").split()
+    values = {o: [v for name, v in pairwise(words) if name == f"--{o}"] for o in options}
+    return sum(a != b for given in values.values() for a, b in pairwise(given))

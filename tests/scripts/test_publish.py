@@ -1,0 +1,215 @@
+"""Published results: the store of runs, and pages that are made of it and of nothing else."""
+
+import gzip
+import json
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from scripts import publish
+from scripts.reproduction.lists import read_list
+from scripts.reproduction.options import identity, parsed
+from scripts.reproduction.records import Records
+from tests.conftest import ROOT
+from tests.utils.report_runs import leave_run
+from utils.errors import UserError
+from utils.runs import epochs_of, read_runs, steps_of, write_runs
+
+STORE = ROOT / "docs" / "results"
+
+
+@pytest.fixture(scope="module")
+def pages() -> dict[str, str | bytes]:
+    """The contents of the published pages by name, made of the store."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("matplotlib.figure.Figure.savefig", lambda *_, **__: None)
+        return {name: text for of in publish.pages(ROOT).values() for name, text in of.items()}
+
+
+def test_the_pages_are_those_of_the_store(pages):
+    """Byte for byte; the README's results among them."""
+    for name, path in (("RESULTS.md", "docs/RESULTS.md"), ("README.md", "README.md")):
+        assert pages[name] == (ROOT / path).read_text(encoding="utf-8"), path
+
+
+def test_the_page_of_results_is_short(pages):
+    assert len(pages["RESULTS.md"].encode()) <= 70_000
+
+
+def test_each_number_of_the_remarks_is_in_the_tables_of_its_section(pages):
+    for section in re.split("^## ", pages["RESULTS.md"], flags=re.M)[1:]:
+        remarks, _, found = section.partition("\n### ")
+        numbers = set(re.findall(r"\d+\.\d{3}(?!\d)", found))
+        lacking = set(re.findall(r"\d+\.\d{3}(?!\d)", remarks)) - numbers
+        assert not lacking, section.partition("\n")[0]
+
+
+def test_remarks_on_no_section_are_refused(workdir):
+    leave_run(workdir, "DLinear")
+    write_runs(workdir / "docs/results/tiny", read_runs([Path("results")])[0])
+    Path("docs/results/notes.md").write_text("## Other\n\nText.\n")
+    with pytest.raises(UserError, match="no section is called Other"):
+        publish.pages(workdir)
+
+
+def test_no_setting_is_lost(workdir):
+    """What is read from the store is what was read from the records."""
+    for seed in (1, 2):
+        leave_run(workdir, "CALF", 1 / 3 / seed, seed=seed, backbone_llm_weights="random")
+    m4 = {"task_name": "short_term_forecast", "data": "m4", "entry_summary": {"owa": {}}}
+    leave_run(workdir, "DLinear", {"smape": 1 / 7, "mase": 1.0, "owa": 1.0}, **m4)
+    before, _ = read_runs([Path("results")])
+    write_runs(Path("store"), before)
+    after, _ = read_runs([Path("store")])
+    for column in before.columns.drop("source"):
+        found, expected = (runs[column].astype(object) for runs in (after, before))
+        assert found.where(found.notna()).equals(expected.where(expected.notna())), column
+    for read in (epochs_of, steps_of):
+        both = [read(runs).set_index("run").astype(float) for runs in (after, before)]
+        pd.testing.assert_frame_equal(*both, rtol=1e-3)
+    first = {path.name: path.read_bytes() for path in Path("store").iterdir()}
+    write_runs(Path("store"), after)
+    assert first == {path.name: path.read_bytes() for path in Path("store").iterdir()}
+    gzip_header = first["epochs.csv.gz"][:10]
+    assert gzip_header[4:8] == bytes(4)  # no time
+    assert gzip.decompress(first["epochs.csv.gz"]).startswith(b"run,epoch,train,validation")
+
+
+# Adding runs
+
+LIST = """
+[[runs]]
+options = '''--task_name long_term_forecast --is_training 1 --model DLinear --model_id {id}
+    --data ETTh1 --root_path ./datasets/ETT-small/ --data_path ETTh1.csv --seed 2021'''
+matrix = { id = ["a", "b"] }
+"""
+
+
+def finish(root: Path, run, error: float, day: int = 1) -> Path:
+    """Leave what a run of a list leaves when it has finished."""
+    name, seed = run.args.model_id, run.args.seed
+    stamps = {"entry_started": "2026-01-01T00:00:00+00:00",
+              "entry_finished": f"2026-01-{day:02d}T01:00:00+00:00"}  # fmt: skip
+    line = f"python run.py {' '.join(run.options)}"
+    return leave_run(root, "DLinear", error, model_id=name, seed=seed, entry_command=line, **stamps)
+
+
+@pytest.fixture
+def planned(workdir) -> list:
+    """The runs of a list, and a folder of published results with the list."""
+    Path("docs/results").mkdir(parents=True)
+    Path("docs/results/tiny.toml").write_text(LIST)
+    return read_list("docs/results/tiny.toml").runs
+
+
+def published(name: str) -> dict[str, float]:
+    """The MSE of published runs, by what is called `model_id`."""
+    runs, _ = read_runs([Path("docs/results") / name])
+    return {run.split("_")[3]: mse for run, mse in zip(runs["run"], runs["mse"], strict=True)}
+
+
+def test_the_finished_runs_of_a_list_are_added_and_no_others(workdir, planned):
+    finish(workdir, planned[0], 0.5)
+    leave_run(workdir, "DLinear", 0.9, model_id="other")
+    target = Path("docs/results/tiny")
+    assert publish.add("tiny", Path("results"), target).startswith("tiny: 1 runs added")
+    assert published("tiny") == {"a": 0.5}
+    before = (target / "runs.csv").read_bytes()
+    publish.add("tiny", Path("results"), target)
+    assert (target / "runs.csv").read_bytes() == before  # again: the same
+
+
+def test_a_newer_run_replaces_a_published_one_and_an_older_does_not(workdir, planned):
+    target = Path("docs/results/tiny")
+    for day, error, expected in ((2, 0.5, 0.5), (3, 0.4, 0.4), (1, 0.3, 0.4)):
+        folder = finish(workdir, planned[0], error, day)
+        publish.add("tiny", Path("results"), target)
+        assert published("tiny") == {"a": expected}
+        for path in (folder / "run.json", folder):
+            path.unlink() if path.is_file() else path.rmdir()
+    assert len(epochs_of(read_runs([target])[0])) == 3
+
+
+def test_a_run_that_another_list_has_published_stays_there(workdir, planned):
+    finish(workdir, planned[0], 0.5)
+    Path("docs/results/second.toml").write_text(LIST)
+    for name in ("tiny", "second"):
+        publish.add(name, Path("results"), Path("docs/results") / name)
+    assert published("tiny") == {"a": 0.5}
+    assert not Path("docs/results/second").exists()
+
+
+def test_nothing_to_add_is_an_error(workdir, planned):
+    leave_run(workdir, "DLinear", model_id="other")
+    with pytest.raises(UserError, match="no finished run of tiny"):
+        publish.add("tiny", Path("results"), Path("docs/results/tiny"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [(["--add", "few_shots"], "no such list"), (["--results", "x"], "are for --add")],
+)
+def test_wrong_options_are_one_line(capsys, arguments, message):
+    with pytest.raises(SystemExit) as stopped:
+        publish.main(arguments)
+    assert stopped.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+# What is done
+
+
+def test_published_runs_count_as_done_where_asked(workdir, planned):
+    folder = finish(workdir, planned[0], 0.5)
+    publish.add("tiny", Path("results"), Path("docs/results/tiny"))
+    (folder / "run.json").unlink()
+    for where, done in ((None, False), (Path("docs/results"), True)):
+        records = Records(published=where)
+        records.refresh()
+        assert (records.of(planned[0]) is not None) == done
+        assert records.of(planned[1]) is None
+
+
+def test_the_width_that_earlier_scripts_gave_changes_no_identity():
+    options = (
+        "--task_name long_term_forecast --is_training 1 --model CALF --model_id x --data ETTh1"
+    )
+    words = [*options.split(), "--llm", "gpt2"]
+    own, given, other = (
+        identity(vars(parsed([*words, *more.split()])))
+        for more in ("", "--d_model 768", "--d_model 48")
+    )
+    assert own == given != other
+
+
+def test_every_published_run_has_a_readable_command():
+    records = Records(published=STORE)
+    records.refresh()
+    assert len(list(records)) == len(read_runs([STORE])[0])
+    assert all(json.dumps(record.seconds) for record in records)
+
+
+@pytest.mark.parametrize(
+    ("name", "gains"),
+    [("m4", {"Weekly": 0.65, "Hourly": 0.0}),
+     ("classification", {"BasicMotions": 0.040, "JapaneseVowels": 0.005})],
+)  # fmt: skip
+def test_what_choosing_the_epoch_by_test_data_gains(name, gains):
+    """The numbers of docs/protocols.md: mean over seeds, of CALF under the sound protocol."""
+    runs, _ = read_runs([STORE / name])
+    runs = runs[(runs["model"] == "CALF") & (runs["protocol"] == "sound")]
+    runs = runs[~runs["settings"].str.contains("batch_size 64|patience 40")]
+    by_run = epochs_of(runs).groupby("run")
+    sign = -1 if name == "classification" else 1
+    page = (ROOT / "docs" / "protocols.md").read_text()
+    for place, gain in gains.items():
+        found = []
+        for run in runs.loc[(runs["horizon"] == place) | (runs["dataset"] == place), "run"]:
+            epochs = by_run.get_group(run)
+            (chosen,) = epochs["test"][epochs["best"] == 1]
+            found.append(sign * chosen - (sign * epochs["test"]).min())
+        digits = 2 if name == "m4" else 3
+        assert round(sum(found) / len(found), digits) == gain
+        assert f"{gain:.{digits}f} on {place}" in page

@@ -1,0 +1,246 @@
+"""What identifies a run.
+
+A run has a name: the published settings string, which starts with the task, and a digest of all
+other options that determine its results. Folders are named by both, and `manifest.json` in them
+lists the options, so that a run replaces its own results alone. Options that change no result, such
+as devices, do not count. An experiment that `run.py` does not start by its `--task_name` is a task
+of its own, named after its class: it shares neither folders nor results file with that task.
+"""
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from utils.configuration import Configuration
+from utils.errors import UserError
+from utils.files import LONGEST_NAME, read_notes
+from utils.tasks import EXPERIMENTS, FORECASTING
+from utils.word_embeddings import DEFAULT_PATH, NO_FILE, RANDOM
+
+# The options that determine a run's results and are not part of its settings string.
+PATHS = ("root_path", "data_path", "word_embedding_path", "llm")
+TESTED = (
+    "experiment",
+    *"root_path data_path target freq fill_missing split inverse zero_shot target_data".split(),
+    *"seasonal_patterns mask_rate anomaly_ratio threshold protocol amp tf32".split(),
+    *"time_col id_col target_col panel duplicates dayfirst decimal thousands".split(),
+)
+TRAINED = (
+    *"seed percent task_loss train_epochs batch_size patience learning_rate cos tmax".split(),
+    *"lradj decay_fac protocol accumulate fast_cpu".split(),
+)
+# of these, those that earlier versions lacked, and what they did: recorded only where it differs
+LATER = {
+    **dict.fromkeys("split time_col duplicates dayfirst decimal thousands".split()),
+    "id_col": "unique_id",
+    "target_col": "y",
+    "panel": "auto",
+}
+# of the model, for arguments of versions that had one model
+CALF_OPTIONS = (
+    *"word_embedding_path llm llm_weights r lora_alpha lora_dropout feature_loss".split(),
+    *"output_loss task_w feature_w output_w".split(),
+)
+LENGTH = ("train_epochs", "patience")  # decide how long a training is, and nothing else of it
+MANIFEST = "manifest.json"
+RECORD = "run.json"
+DIGITS = 8  # of a digest
+LONGEST_SETTING = LONGEST_NAME - len("_") - DIGITS
+
+
+# their names start no other task's, so that their settings strings say which task it is
+PUBLISHED_TASKS = (*FORECASTING, "imputation", "anomaly_detection", "classification")
+
+
+def task_of(experiment: type, task_name: str) -> str:
+    """The task that results of an experiment are named after.
+
+    Args:
+        experiment: its class. task_name: `--task_name`.
+
+    Returns:
+        `task_name` if `run.py` starts this class for it, else the name of the class: `denoising`
+        of `ExpDenoising`.
+    """
+    if f"{experiment.__module__}:{experiment.__name__}" == f"exp.{EXPERIMENTS.get(task_name)}":
+        return task_name
+    name = experiment.__name__.removeprefix("Exp") or experiment.__name__
+    name = re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
+    return f"own_{name}" if name in EXPERIMENTS else name
+
+
+def task(args: Configuration) -> str:
+    """The task of a run: `experiment`, if it is none of the published ones, or `--task_name`."""
+    return getattr(args, "experiment", None) or args.task_name
+
+
+def settings_string(args: Configuration, iteration: int) -> str:
+    """Name a run: its heading in the results file, and with a digest its folders.
+
+    Raises:
+        UserError: the name has a slash, a line break or another invisible character, or is too long
+            for a folder.
+    """
+    setting = (
+        f"{task(args)}_{args.model_id}_{args.model}_{args.data}_ft{args.features}"
+        f"_sl{args.seq_len}_ll{args.label_len}_pl{args.pred_len}_dm{args.d_model}"
+        f"_nh{args.n_heads}_el{args.e_layers}_dl{args.d_layers}_df{args.d_ff}_fc{args.factor}"
+        f"_eb{args.embed}_dt{args.distil}_{args.des}_gpt{args.gpt_layers}_{iteration}"
+    )
+    if not setting.isprintable() or "/" in setting or "\\" in setting:
+        raise UserError(
+            "--model_id, --des and the like name a folder: no slashes, no line breaks, nothing "
+            "invisible"
+        )
+    length = len(setting.encode())
+    if length > LONGEST_SETTING:
+        raise UserError(
+            f"--model_id, --des and the like name a folder: {length} bytes are more than the "
+            f"{LONGEST_SETTING} that a name can have"
+        )
+    return setting
+
+
+def configuration(arguments: Mapping, trained: Mapping | None = None) -> dict[str, object]:
+    """Select the options that determine a run's results and are not in its settings string.
+
+    Args:
+        arguments: of the run, with the seed of the repetition.
+        trained: of the training, if the run only tests a model, or else a digest of the model;
+            None if the run trains the model itself.
+
+    Returns:
+        Values by option, paths resolved; names of options of that training start with `trained `.
+    """
+    return _options(arguments, trained, _resolved)
+
+
+def digest(arguments: Mapping, trained: Mapping | None = None) -> str:
+    """Hash what determines a run's results and is not in its settings string: 8 hex digits.
+
+    Paths count as they are given, normalised: a project that is moved with its data still finds
+    the states of its runs.
+
+    Args:
+        arguments, trained: see `configuration`.
+    """
+    options = _options(arguments, trained, _as_given)
+    text = json.dumps(options, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:DIGITS]
+
+
+def _resolved(path: str) -> str:
+    """Resolve the path of a file; what is not there, such as a hub id, stays as it is."""
+    return str(Path(path).resolve()) if Path(path).exists() else path
+
+
+def _as_given(path: str) -> str:
+    """Normalise the path of a file, `./x` where it is relative, unlike the hub id or the word
+    x."""
+    if not Path(path).exists():
+        return path
+    normal = Path(os.path.normpath(path)).as_posix()
+    return normal if Path(path).is_absolute() else f"./{normal}"
+
+
+def _options(
+    arguments: Mapping, trained: Mapping | None, name_file: Callable[[str], str]
+) -> dict[str, object]:
+    """Select the options of `configuration`, with paths as `name_file` writes them."""
+
+    def select(given: Mapping, names: tuple[str, ...]) -> dict[str, object]:
+        chosen = {
+            name: given[name]
+            for name in names
+            if name in given and not (name in LATER and given[name] == LATER[name])
+        }
+        if "root_path" in chosen and "data_path" in chosen:
+            chosen["data_path"] = str(Path(chosen["root_path"]) / chosen["data_path"])
+        for name in set(PATHS) & chosen.keys():
+            if name == "word_embedding_path" and chosen[name] in (NO_FILE, RANDOM):
+                continue  # whatever files there are
+            chosen[name] = name_file(chosen[name])
+        return chosen
+
+    arguments = of_earlier_version(arguments)
+    trained = arguments if trained is None else of_earlier_version(trained)
+    tested, of_model = (
+        (*TESTED, *given.get("model_options", CALF_OPTIONS)) for given in (arguments, trained)
+    )
+    training = {"model": trained.get("model_digest"), **select(trained, of_model + TRAINED)}
+    return _without_absent_default(
+        select(arguments, tested) | {f"trained {name}": v for name, v in training.items()}
+    )
+
+
+def _without_absent_default(options: Mapping[str, object]) -> dict[str, object]:
+    """Replace the default file of word embeddings, which earlier versions recorded by its bare name
+    where it was absent, by what was used: none."""
+    return {name: NO_FILE if value == DEFAULT_PATH else value for name, value in options.items()}
+
+
+def difference(earlier: Mapping[str, object], now: Mapping[str, object]) -> str:
+    """Describe how two configurations differ; empty if they do not.
+
+    Options that one of them lacks are of another version, and are ignored, but for those that are
+    recorded only where they are given. So are files that are not where they were, because the
+    project was moved.
+    """
+    found = {}
+    later = {n: LATER.get(n.removeprefix("trained ")) for n in earlier.keys() | now.keys()
+             if n.removeprefix("trained ") in LATER}  # fmt: skip
+    earlier, now = (later | options for options in (earlier, now))
+    for name in now:
+        if name in earlier and earlier[name] != now[name] and not _is_moved(name, earlier[name]):
+            found.setdefault(name.removeprefix("trained "), (earlier[name], now[name]))
+    if not found:
+        return ""
+    if "model" in found:
+        return "of another model"
+    name, (before, after) = next(iter(found.items()))
+    more = f" and {len(found) - 1} more that differ" if len(found) > 1 else ""
+    return f"with --{name} {before}, not {after}{more}"
+
+
+def _is_moved(name: str, earlier: object) -> bool:
+    """Whether an option names a file that is not where it was."""
+    if name.removeprefix("trained ") not in PATHS or not isinstance(earlier, str):
+        return False
+    return Path(earlier).is_absolute() and not Path(earlier).exists()
+
+
+def of_earlier_version(options: Mapping[str, object]) -> dict[str, object]:
+    """Name the protocol of an earlier version's options, or of its manifest.
+
+    What was the published way then is neither protocol of today.
+    """
+    options = dict(options)
+    for before in ("", "trained "):
+        validation = options.pop(f"{before}reference_validation", None)
+        m4 = options.pop(f"{before}m4_protocol", None)
+        if validation is not None or m4 is not None:
+            published = validation or m4 == "reference"
+            options[f"{before}protocol"] = "of an earlier version" if published else "sound"
+    return options
+
+
+def read_manifest(folder: Path) -> dict[str, object] | None:
+    """Read the configuration of the run in a folder; None if it is unknown.
+
+    Folders of earlier versions have no manifest: it is read from the notes in their files.
+    """
+
+    def record_or_notes(path: Path) -> dict[str, object]:
+        notes = json.loads(path.read_text()) if path.suffix == ".json" else read_notes(path)
+        if path.name == MANIFEST:
+            return _without_absent_default(of_earlier_version(notes))
+        return configuration(notes["arguments"], notes.get("trained_with"))
+
+    for path in [folder / MANIFEST, folder / RECORD, *sorted(folder.glob("*.safetensors"))]:
+        with suppress(OSError, ValueError, TypeError, KeyError, AttributeError):
+            return record_or_notes(path)
+    return None

@@ -1,0 +1,288 @@
+"""Finished runs as one table, a row a run: read from `run.json` files, or from a `runs.csv`."""
+
+import gzip
+import json
+import math
+import re
+import shlex
+from argparse import SUPPRESS
+from collections.abc import Iterable, Mapping
+from functools import cache
+from hashlib import sha256
+from pathlib import Path
+from types import SimpleNamespace
+
+import pandas as pd
+
+from utils.errors import UserError
+from utils.files import whole_file
+from utils.identity import RECORD, configuration
+from utils.options import make_parser
+
+RUNS, EPOCHS, STEPS = "runs.csv", "epochs.csv.gz", "steps.csv.gz"
+# the columns of runs.csv: in front of the scores, and behind them
+WHAT = (
+    *"run task kind model dataset horizon seed look_back percent protocol features units".split(),
+    *"backbone weights fingerprint published_file words settings trained_by".split(),
+)
+SPENT = (
+    *"parameters windows channels training_seconds test_seconds memory_mb device threads".split(),
+    *"versions data commit started finished summary command".split(),
+)
+NUMBERS = (
+    *"seed look_back percent parameters windows channels threads".split(),
+    *"training_seconds test_seconds memory_mb".split(),
+)
+FORECASTS = ("long_term", "few_shot", "zero_shot")
+KIND_OF_TASK = {"short_term_forecast": "short_term", "anomaly_detection": "anomaly"}
+# the option that takes the place of the horizon
+ROW_OPTION = {"short_term": "seasonal_patterns", "imputation": "mask_rate"}
+KNOWN_FILES = {"national_illness": "illness"}  # whose data sets the paper calls otherwise
+# options that have columns of their own, or name files, whose contents count
+APART = (
+    *"seed root_path data_path llm llm_weights model protocol percent".split(),
+    *"word_embedding_path words features seq_len experiment".split(),
+)
+ITERATION = re.compile(r"_gpt\d+_(\d+)(?:_[0-9a-f]{8})?$")  # of a repetition, in its folder
+
+
+def read_runs(folders: Iterable[Path]) -> tuple[pd.DataFrame, list[str]]:
+    """Read the runs of folders and of the folders in them; of a run that is there twice, the newer.
+
+    Returns:
+        A row a run, with its folder as `source`; and a line for each run that can't be used.
+
+    Raises:
+        UserError: a folder does not exist.
+    """
+    rows, frames, problems = [], [], []
+    for folder in folders:
+        if not folder.is_dir():
+            raise UserError(f"{folder}: no such folder; run.py writes results to results/")
+        for path in sorted(folder.rglob(RECORD)):
+            try:
+                record = json.loads(path.read_text())
+                rows.append(row_of(record, path.parent.name) | {"source": str(path.parent)})
+            except (OSError, ValueError, LookupError, TypeError, AttributeError):
+                problems.append(f"{path}: damaged, without scores, or of an earlier version")
+        for path in sorted(folder.rglob(RUNS)):
+            frames.append(read_csv(path).assign(source=str(path.parent)))
+    frames.append(pd.DataFrame(rows, columns=None if rows else [*WHAT, *SPENT, "source"]))
+    return newest(pd.concat(frames)), problems
+
+
+def newest(runs: pd.DataFrame) -> pd.DataFrame:
+    """Sort runs; of those with the same name the one that finished last stays."""
+    runs = runs.sort_values(["run", "finished"], kind="stable")
+    return runs.drop_duplicates("run", keep="last").reset_index(drop=True)
+
+
+def row_of(record: Mapping, folder: str) -> dict[str, object]:
+    """The row of a run.
+
+    Args:
+        record: its `run.json`. folder: the name of its folder.
+
+    Raises:
+        LookupError, TypeError, ValueError, AttributeError: the record is damaged, or a score is not
+            finite.
+    """
+    given, test, spent = record["arguments"], record["test"], record.get("peak_memory_mb") or {}
+    trained = record.get("trained_with") or given
+    checkpoint = Path(str(record.get("checkpoint"))).parent.name
+    seed = record["seed"]
+    if trained is not given:
+        iteration = ITERATION.search(checkpoint)
+        seed = trained["seed"] + (int(iteration[1]) if iteration else 0)
+    kind, percent = record["task"], trained.get("percent", 100)
+    source = dataset_name(trained)
+    target = given["target_data"] if given.get("zero_shot") else dataset_name(given)
+    if kind == "long_term_forecast":
+        is_transfer = given.get("zero_shot") or source != target
+        kind = "zero_shot" if is_transfer else "few_shot" if percent < 100 else "long_term"
+    kind = KIND_OF_TASK.get(kind, kind)
+    option = "pred_len" if kind in FORECASTS else ROW_OPTION.get(kind)
+    scores = {**record["scores"], **interval_scores(record.get("intervals"))}
+    if not scores or not all(math.isfinite(scores[name]) for name in scores):
+        raise ValueError("scores")
+    return {
+        "run": folder,
+        "task": record["task"],
+        "kind": kind,
+        "model": record["model"],
+        "dataset": f"{source}->{target}" if kind == "zero_shot" else target,
+        "horizon": str(given[option]) if option else "",
+        "seed": seed,
+        "look_back": None if kind in ("short_term", "classification") else given["seq_len"],
+        "percent": percent,
+        "protocol": record["protocol"],
+        "features": given.get("features", "M"),
+        "units": "original" if test.get("original_units") else "standardised",
+        **backbone_of(record, trained),
+        "settings": settings_of(given, trained, record["parameters"]["trained"] > 0),
+        "trained_by": checkpoint if not given["is_training"] and trained is not given else "",
+        **scores,
+        "parameters": record["parameters"]["trained"],
+        "windows": test["windows"],
+        "channels": test.get("channels"),
+        "training_seconds": record["training_seconds"],
+        "test_seconds": test["seconds"],
+        "memory_mb": spent.get("device") or spent.get("host"),
+        "device": record.get("device", ""),
+        "threads": record.get("threads"),
+        "versions": ", ".join(f"{k} {v}" for k, v in (record.get("versions") or {}).items()),
+        "data": data_hash(record["data"]),
+        "commit": record.get("commit") or "",
+        "started": record.get("started", ""),
+        "finished": record.get("finished", ""),
+        "summary": json.dumps(record["summary"]) if record.get("summary") else "",
+        "command": record["command"],
+    }
+
+
+def dataset_name(options: Mapping) -> str:
+    """Name the data set of a run's options: `--data`, or its file or folder for custom ones."""
+    data = options["data"]
+    if data == "custom":
+        stem = Path(options["data_path"]).stem
+        return KNOWN_FILES.get(stem, stem)
+    return Path(options["root_path"]).name if data == "UEA" else data
+
+
+def data_hash(files: Mapping[str, Mapping]) -> str:
+    """SHA-256 of the data: of the file, or of the sorted hashes of several."""
+    hashes = sorted({file["sha256"] for file in files.values()})
+    return hashes[0] if len(hashes) == 1 else sha256("\n".join(hashes).encode()).hexdigest()
+
+
+def backbone_of(record: Mapping, trained: Mapping) -> dict[str, str]:
+    """The columns on the language model; empty for models without one."""
+    described = record.get("backbone") or {}
+    if not described and "llm" not in trained.get("model_options", ()):
+        return dict.fromkeys(("backbone", "weights", "fingerprint", "published_file", "words"), "")
+    weights = described.get("llm_weights", trained.get("llm_weights", "pretrained"))
+    if trained.get("llm_ablation") == "random":
+        weights = "random"
+    name = Path(described.get("llm", trained["llm"])).name
+    width = (record.get("config") or {}).get("d_model", trained.get("d_model", 768))
+    is_published = (described.get("file") or {}).get("is_published_gpt2", False)
+    return {
+        "backbone": name if name != "gpt2" or width == 768 else f"{name} of width {width}",
+        "weights": weights,
+        "fingerprint": described.get("fingerprint", "")[:16],
+        "published_file": "yes" if is_published and weights != "random" else "no",
+        "words": record.get("word_embeddings") or "",
+    }
+
+
+def settings_of(given: Mapping, trained: Mapping, is_trained: bool) -> str:
+    """Write the options that determine the results as on a command line, without defaults and
+    without those that have columns of their own.
+
+    Args:
+        given: options of the run. trained: of the training. is_trained: whether there was one.
+    """
+    options = {}
+    for name, value in configuration(given, trained).items():  # those of the training follow
+        if is_trained or not name.startswith("trained "):
+            options[name.removeprefix("trained ")] = value
+    options |= {name: given.get(name) for name in ("label_len", "embed")}
+    away = {*APART, *(() if given.get("zero_shot") else ("target_data",))}
+    kept = {n: str(v) for n, v in options.items() if n not in away and v != defaults().get(n)}
+    return shlex.join(word for name in sorted(kept) for word in (f"--{name}", kept[name]))
+
+
+@cache
+def defaults() -> Mapping[str, object]:
+    """The defaults of the options of `run.py`."""
+    parser, _ = make_parser(SimpleNamespace(ALIASES={}, model_names=list))
+    found = {action.dest: action.default for action in parser._actions}
+    return {name: value for name, value in found.items() if value != SUPPRESS}
+
+
+def interval_scores(entry: Mapping | None) -> dict[str, float]:
+    """Coverage in %, width and pinball loss of prediction intervals, by level."""
+    scores = {}
+    for suffix, one in (("", entry), (", recalibrated", (entry or {}).get("recalibrated"))):
+        for number, level in enumerate((entry or {}).get("levels", ()) if one else ()):
+            scores[f"{level:g} % coverage{suffix}"] = 100 * one["coverage"][number]
+            scores[f"{level:g} % width{suffix}"] = one["width"][number]
+            scores[f"{level:g} % pinball{suffix}"] = one["pinball"][number]
+    return scores
+
+
+def read_csv(path: Path) -> pd.DataFrame:
+    """Read a `runs.csv`.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    try:
+        text = {name: str for name in (*WHAT, *SPENT) if name not in NUMBERS}
+        runs = pd.read_csv(path, dtype=text)
+        return runs.assign(**{name: runs[name].fillna("") for name in text})
+    except (ValueError, KeyError, OSError) as error:
+        raise UserError(f"{path}: damaged; restore it, for instance by git checkout") from error
+
+
+def write_runs(folder: Path, runs: pd.DataFrame) -> None:
+    """Write runs into a folder as `runs.csv`, with their epochs and errors by step; the same runs
+    give the same bytes."""
+    runs = runs.sort_values("run")
+    epochs, steps = epochs_of(runs), steps_of(runs)
+    scores = [name for name in runs if name not in (*WHAT, *SPENT, "source")]
+    table = runs[[*WHAT, *scores, *SPENT]].dropna(axis="columns", how="all").convert_dtypes()
+    folder.mkdir(parents=True, exist_ok=True)
+    with whole_file(folder / RUNS) as part:
+        table.reindex(columns=[*WHAT, *scores, *SPENT]).to_csv(part, index=False)
+    for name, frame, digits in ((EPOCHS, epochs, 8), (STEPS, steps, 4)):
+        if len(frame):
+            text = frame.to_csv(index=False, float_format=f"%.{digits}g").encode()
+            with whole_file(folder / name) as part:
+                part.write_bytes(gzip.compress(text, mtime=0))
+
+
+def epochs_of(runs: pd.DataFrame) -> pd.DataFrame:
+    """The epochs of runs: `run`, `epoch`, training loss and its terms, validation and test scores,
+    learning rate, seconds, and `best`, 1 for the epoch whose model was tested."""
+
+    def of_record(record: Mapping) -> list[dict]:
+        names = ("epoch", "train", "validation", "test", "learning_rate", "seconds")
+        best = (record.get("best_epoch") or {}).get("epoch")
+        return [
+            {
+                **{name: epoch.get(name) for name in names},
+                **(epoch.get("losses") or {}),
+                "best": int(epoch["epoch"] == best),
+            }
+            for epoch in record.get("epochs") or []
+        ]
+
+    return _beside(runs, EPOCHS, of_record)
+
+
+def steps_of(runs: pd.DataFrame) -> pd.DataFrame:
+    """The MSE of forecasts by step of the horizon: `run`, `step` and `mse`."""
+
+    def of_record(record: Mapping) -> list[dict]:
+        errors = ((record.get("errors") or {}).get("by_step") or {}).get("mse") or []
+        return [{"step": step, "mse": error} for step, error in enumerate(errors, 1)]
+
+    return _beside(runs[runs["kind"].isin(FORECASTS)], STEPS, of_record)
+
+
+def _beside(runs: pd.DataFrame, name: str, of_record) -> pd.DataFrame:
+    """Collect from the records of runs, or from the files of this name beside `runs.csv`."""
+    frames = []
+    for source, of_source in runs.groupby("source"):
+        path = Path(source) / RECORD
+        if path.exists():
+            rows = of_record(json.loads(path.read_text()))
+            frames.append(pd.DataFrame([{"run": of_source["run"].iloc[0]} | row for row in rows]))
+        elif (path := Path(source) / name).exists():
+            frame = pd.read_csv(path)
+            frames.append(frame[frame["run"].isin(of_source["run"])])
+    frames = [frame for frame in frames if len(frame)]
+    if not frames:
+        return pd.DataFrame(columns=["run"])
+    return pd.concat(frames).sort_values(["run", frames[0].columns[1]], ignore_index=True)

@@ -70,7 +70,6 @@ class TrainingState:
             tensors |= {f"{name}.{key}": value for key, value in moments.items()}
             group = optimiser.param_groups[0]
             rates[name] = {key: group[key] for key in ("lr", "initial_lr") if key in group}
-        tensors |= self._earlier_gradients()
         notes = {
             **self.objective.notes,
             "progress": asdict(progress),
@@ -164,12 +163,6 @@ class TrainingState:
                 "it may be deleted"
             )
 
-    def _earlier_gradients(self) -> dict[str, Tensor]:
-        """The gradients that are never cleared, by name."""
-        earlier = self.optimisers.earlier_gradients
-        named = self.objective.model.named_parameters()
-        return {f"gradients.{name}": earlier[p] for name, p in named if p in earlier}
-
     def resume_hint(self, progress: Progress) -> str:
         """Tell how to resume an interrupted training."""
         saved = f"{self.file.path} is saved: the same command with --resume continues"
@@ -198,10 +191,6 @@ class TrainingState:
             moments = {k.removeprefix(start): v for k, v in state.items() if k.startswith(start)}
             load_moments(moments, self.objective, optimiser)
             optimiser.param_groups[0].update(notes["rates"][name])
-        for name, gradient in self._earlier_gradients().items():
-            if name not in state:
-                raise UserError(f"{checkpoint.path}: the state of another --protocol")
-            gradient.copy_(state[name])
         self.optimisers.scaler.load_state_dict(notes["rates"]["scaler"])
         self.scheduler.load_state_dict(notes["scheduler"])
         return Progress.from_notes(notes["progress"])

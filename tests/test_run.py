@@ -87,7 +87,8 @@ def test_settings_string():
         ("--checkpoint x.pth", "--is_training 0"),
         ("--m4_protocol reference", "short_term_forecast"),
         ("--protocol sound --reference_validation", "--protocol published"),
-        ("--task_name imputation --protocol published --lradj typo", "type1"),
+        ("--cos 0 --lradj typo", "type1"),
+        ("--task_name imputation --protocol published", "docs/protocols.md"),
         ("--task_name imputation --zero_shot 1", "long_term_forecast"),
     ],
 )

@@ -87,8 +87,8 @@ TABLE_OPTIONS = [
     ),
     ("thousands", {"choices": (".", ",")}, "sign between the thousands of a CSV"),
 ]
-# Tasks whose published loops adjust the learning rate by --lradj whatever --cos says.
-LRADJ_ALWAYS = ("imputation", "anomaly_detection", "classification")
+# Tasks that have the published protocol too: the paper has tables of these alone.
+TASKS_AS_PUBLISHED = ("long_term_forecast", "short_term_forecast")
 
 # Options of the published command lines that nothing uses: (name, settings).
 UNUSED_OPTIONS = [
@@ -267,8 +267,8 @@ def add_own_options(parser: argparse.ArgumentParser, models: Models) -> None:
         "--protocol",
         choices=("sound", "published"),
         default="sound",
-        help="published: train, validate and score as the published code does, its faults included "
-        "(docs/protocols.md)",
+        help="published, in forecasting: train, validate and score as the published code does, its "
+        "faults included (docs/protocols.md)",
     )
     # earlier names of --protocol
     own.add_argument("--reference_validation", action="store_true", help=argparse.SUPPRESS)
@@ -495,8 +495,12 @@ def check_options(args: argparse.Namespace) -> None:
     if args.split and args.data != "custom":
         raise UserError(f"--split is for --data custom: the splits of {args.data} are fixed")
     translate_earlier_protocols(args)
-    uses_lradj = args.protocol == "published" and args.task_name in LRADJ_ALWAYS
-    if (uses_lradj or not args.cos) and args.lradj not in ("type1", "type2", "type3"):
+    if args.protocol == "published" and args.task_name not in TASKS_AS_PUBLISHED:
+        raise UserError(
+            f"--protocol published is for {' and '.join(TASKS_AS_PUBLISHED)}: what the published "
+            "code does elsewhere is told in docs/protocols.md"
+        )
+    if not args.cos and args.lradj not in ("type1", "type2", "type3"):
         raise UserError(f"--lradj {args.lradj} is not known: use type1, type2 or type3")
     weights = {"task_w", "output_w", "feature_w"}
     weighted = weights.issubset(args.model_options)

@@ -231,9 +231,6 @@ def tasks(command, small_gpt2, tmp_path_factory) -> dict[str, list[str]]:
         # 53 validation windows in published batches of 5: one process has one more of them
         "published validation": command("--protocol", "published", *UNEVEN),
         "imputation": command("--task_name", "imputation", *UNEVEN),
-        "published imputation": command(
-            *("--task_name", "imputation", "--protocol", "published", *UNEVEN)
-        ),
         # 32 windows in steps of 15, the last of 2: one process has none of them
         "classification": [
             *command("--task_name", "classification", "--data", "UEA", *UNEVEN),
@@ -294,7 +291,6 @@ def check_equal(one: Path, other: Path) -> None:
         ("forecast", 3),
         ("published validation", 3),
         ("imputation", 3),
-        ("published imputation", 2),
         ("classification", 2),
     ],
 )

@@ -38,7 +38,6 @@ TASKS_OF_OPTION = {
     "split": ("long_term_forecast", "imputation"),
     "zero_shot": ("long_term_forecast",),
     "level": ("long_term_forecast",),
-    "m4_protocol": ("short_term_forecast",),
     "threshold": ("anomaly_detection",),
 }
 TASKS_OF_TABLES = ("long_term_forecast", "imputation")
@@ -270,9 +269,6 @@ def add_own_options(parser: argparse.ArgumentParser, models: Models) -> None:
         help="published, in forecasting: train, validate and score as the published code does, its "
         "faults included (docs/protocols.md)",
     )
-    # earlier names of --protocol
-    own.add_argument("--reference_validation", action="store_true", help=argparse.SUPPRESS)
-    own.add_argument("--m4_protocol", choices=("clean", "reference"), help=argparse.SUPPRESS)
     own.add_argument(
         "--decay_fac",
         type=real(open_below=True, most=1),
@@ -415,26 +411,6 @@ def given_options(parser: argparse.ArgumentParser, argv: list[str]) -> set[str]:
     return {action.dest for action in parser._actions if names.intersection(action.option_strings)}
 
 
-def translate_earlier_protocols(args: argparse.Namespace) -> None:
-    """Replace `--reference_validation` and `--m4_protocol` by `--protocol`, with a line."""
-    named = {"clean": "sound", "reference": "published"}
-    earlier = {
-        "--reference_validation": "published" if args.reference_validation else None,
-        f"--m4_protocol {args.m4_protocol}": named.get(args.m4_protocol),
-    }
-    for option, protocol in earlier.items():
-        if protocol is None:
-            continue
-        if "protocol" in args.given and args.protocol != protocol:
-            raise UserError(f"{option} means --protocol {protocol}: leave one of the two out")
-        print(f"{option} is now --protocol {protocol}", file=sys.stderr)
-        args.protocol, args.given = protocol, sorted({*args.given, "protocol"})
-    args.given = [
-        name for name in args.given if name not in ("reference_validation", "m4_protocol")
-    ]
-    del args.reference_validation, args.m4_protocol
-
-
 def parse_with_checkpoint(parser: Parser, argv: list[str], models: Models) -> argparse.Namespace:
     """Parse a command line, with the options of the checkpoint that it names.
 
@@ -494,7 +470,6 @@ def check_options(args: argparse.Namespace) -> None:
             raise UserError(f"--{option} is for {', '.join(tasks)}")
     if args.split and args.data != "custom":
         raise UserError(f"--split is for --data custom: the splits of {args.data} are fixed")
-    translate_earlier_protocols(args)
     if args.protocol == "published" and args.task_name not in TASKS_AS_PUBLISHED:
         raise UserError(
             f"--protocol published is for {' and '.join(TASKS_AS_PUBLISHED)}: what the published "

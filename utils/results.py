@@ -17,7 +17,7 @@ from utils.configuration import Configuration
 from utils.errors import UserError
 from utils.files import CHECKPOINT, LONGEST_NAME, NpyWriter, read_notes, remove_parts, whole_file
 from utils.locks import lock, locked
-from utils.word_embeddings import DEFAULT_PATH, NO_FILE, RANDOM
+from utils.word_embeddings import NO_FILE, RANDOM
 
 # The options that determine a run's results and are not part of its settings string.
 PATHS = ("root_path", "data_path", "word_embedding_path", "llm")
@@ -29,18 +29,6 @@ TESTED = (
 TRAINED = (
     *"seed percent task_loss train_epochs batch_size patience learning_rate cos tmax".split(),
     *"lradj decay_fac protocol accumulate fast_cpu".split(),
-)
-# of these, those that earlier versions lacked, and what they did: recorded only where it differs
-LATER = {
-    **dict.fromkeys("split time_col duplicates dayfirst decimal thousands".split()),
-    "id_col": "unique_id",
-    "target_col": "y",
-    "panel": "auto",
-}
-# of the model, for arguments of versions that had one model
-CALF_OPTIONS = (
-    *"word_embedding_path llm llm_weights r lora_alpha lora_dropout feature_loss".split(),
-    *"output_loss task_w feature_w output_w".split(),
 )
 LOCK = ".lock"
 MANIFEST = "manifest.json"
@@ -129,11 +117,7 @@ def _options(
     """Select the options of `configuration`, with paths as `name_file` writes them."""
 
     def select(given: Mapping, names: tuple[str, ...]) -> dict[str, object]:
-        chosen = {
-            name: given[name]
-            for name in names
-            if name in given and not (name in LATER and given[name] == LATER[name])
-        }
+        chosen = {name: given[name] for name in names if name in given}
         if "root_path" in chosen and "data_path" in chosen:
             chosen["data_path"] = str(Path(chosen["root_path"]) / chosen["data_path"])
         for name in set(PATHS) & chosen.keys():
@@ -142,34 +126,21 @@ def _options(
             chosen[name] = name_file(chosen[name])
         return chosen
 
-    arguments = of_earlier_version(arguments)
-    trained = arguments if trained is None else of_earlier_version(trained)
+    trained = arguments if trained is None else trained
     tested, of_model = (
-        (*TESTED, *given.get("model_options", CALF_OPTIONS)) for given in (arguments, trained)
+        (*TESTED, *given.get("model_options", ())) for given in (arguments, trained)
     )
     training = {"model": trained.get("model_digest"), **select(trained, of_model + TRAINED)}
-    return _without_absent_default(
-        select(arguments, tested) | {f"trained {name}": v for name, v in training.items()}
-    )
-
-
-def _without_absent_default(options: Mapping[str, object]) -> dict[str, object]:
-    """Replace the default file of word embeddings, which earlier versions recorded by its bare name
-    where it was absent, by what was used: none."""
-    return {name: NO_FILE if value == DEFAULT_PATH else value for name, value in options.items()}
+    return select(arguments, tested) | {f"trained {name}": v for name, v in training.items()}
 
 
 def difference(earlier: Mapping[str, object], now: Mapping[str, object]) -> str:
     """Describe how two configurations differ; empty if they do not.
 
-    Options that one of them lacks are of another version, and are ignored, but for those that are
-    recorded only where they are given. So are files that are not where they were, because the
-    project was moved.
+    Options that one of them lacks are ignored. So are files that are not where they were, because
+    the project was moved.
     """
     found = {}
-    later = {n: LATER.get(n.removeprefix("trained ")) for n in earlier.keys() | now.keys()
-             if n.removeprefix("trained ") in LATER}  # fmt: skip
-    earlier, now = (later | options for options in (earlier, now))
     for name in now:
         if name in earlier and earlier[name] != now[name] and not _is_moved(name, earlier[name]):
             found.setdefault(name.removeprefix("trained "), (earlier[name], now[name]))
@@ -232,8 +203,7 @@ class RunFolders:
         return other
 
     def others(self, apart_from: tuple[str, ...] = ()) -> "dict[RunFolders, str]":
-        """Find the folders of other runs of this setting, such as those of earlier versions, which
-        had no digest.
+        """Find the folders of other runs of this setting.
 
         Args:
             apart_from: options of the training that may differ.
@@ -254,7 +224,7 @@ class RunFolders:
                 other.name, other.results = folder.name, self.results.with_name(folder.name)
                 other.state = folder / self.state.name
                 other.best_checkpoint = folder / self.best_checkpoint.name
-                found[other] = _unlike(folder, now, self.setting)
+                found[other] = _unlike(folder, now)
         return found
 
     def other_states(self, apart_from: tuple[str, ...] = ()) -> dict[Path, str]:
@@ -342,7 +312,7 @@ class RunFolders:
                         "it, or give another --model_id or --des"
                     )
                 remove_parts(folder)
-            unlike = {folder: how for folder in own if (how := _unlike(folder, now, self.setting))}
+            unlike = {folder: how for folder in own if (how := _unlike(folder, now))}
             resumes = args.is_training and args.resume
             if resumes and self.state.exists() and self.state.parent in unlike:
                 raise UserError(
@@ -459,9 +429,8 @@ def read_record(folder: Path) -> dict | None:
 
 
 def folders_of(setting: str, checkpoints: str | Path) -> list[Path]:
-    """List the folders of a setting in that of `--checkpoints`, also of earlier versions, which had
-    no digest."""
-    name = re.compile(rf"{re.escape(setting)}(_[0-9a-f]{{{DIGITS}}})?")
+    """List the folders of a setting in that of `--checkpoints`."""
+    name = re.compile(rf"{re.escape(setting)}_[0-9a-f]{{{DIGITS}}}")
     root = Path(checkpoints)
     paths = root.iterdir() if root.is_dir() else ()
     return sorted(path for path in paths if name.fullmatch(path.name))
@@ -496,7 +465,7 @@ def find_checkpoint(setting: str, args: Configuration) -> Path:
         for name, value in configuration(vars(args)).items()
         if name.startswith("trained ") and name.removeprefix("trained ") not in tested
     }
-    found = [path for path in found if not _unlike(path.parent, training, setting)] or found
+    found = [path for path in found if not _unlike(path.parent, training)] or found
     if len(found) > 1:
         raise UserError(
             f"several checkpoints of this setting: {', '.join(map(str, found))}: "
@@ -506,7 +475,7 @@ def find_checkpoint(setting: str, args: Configuration) -> Path:
     return found[0]
 
 
-def _unlike(folder: Path, now: Mapping[str, object], setting: str) -> str:
+def _unlike(folder: Path, now: Mapping[str, object]) -> str:
     """Describe how the run in a folder differs from a configuration of the same setting; empty if
     it does not."""
     if not content(folder):
@@ -514,9 +483,6 @@ def _unlike(folder: Path, now: Mapping[str, object], setting: str) -> str:
     earlier = read_manifest(folder)
     if earlier is None:
         return "of unknown options"
-    if folder.name == setting and "trained seed" in earlier:
-        # earlier versions, whose folders had no digest, recorded the seed of the first repetition
-        earlier["trained seed"] += int(setting.rpartition("_")[2])
     return difference(earlier, now)
 
 
@@ -527,34 +493,9 @@ def content(folder: Path) -> list[Path]:
     return [p for p in folder.glob("[!.]*") if p.is_file() and p.name not in aside]
 
 
-def of_earlier_version(options: Mapping[str, object]) -> dict[str, object]:
-    """Name the protocol of an earlier version's options, or of its manifest.
-
-    What was the published way then is neither protocol of today.
-    """
-    options = dict(options)
-    for before in ("", "trained "):
-        validation = options.pop(f"{before}reference_validation", None)
-        m4 = options.pop(f"{before}m4_protocol", None)
-        if validation is not None or m4 is not None:
-            published = validation or m4 == "reference"
-            options[f"{before}protocol"] = "of an earlier version" if published else "sound"
-    return options
-
-
 def read_manifest(folder: Path) -> dict[str, object] | None:
-    """Read the configuration of the run in a folder; None if it is unknown.
-
-    Folders of earlier versions have no manifest: it is read from the notes in their files.
-    """
-
-    def record_or_notes(path: Path) -> dict[str, object]:
-        notes = json.loads(path.read_text()) if path.suffix == ".json" else read_notes(path)
-        if path.name == MANIFEST:
-            return _without_absent_default(of_earlier_version(notes))
-        return configuration(notes["arguments"], notes.get("trained_with"))
-
-    for path in [folder / MANIFEST, folder / RECORD, *sorted(folder.glob("*.safetensors"))]:
-        with suppress(OSError, ValueError, TypeError, KeyError, AttributeError):
-            return record_or_notes(path)
+    """Read the configuration of the run in a folder; None if it is unknown."""
+    with suppress(OSError, ValueError):
+        found = json.loads((folder / MANIFEST).read_text())
+        return found if isinstance(found, dict) else None
     return None

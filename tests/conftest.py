@@ -21,7 +21,6 @@ from transformers import GPT2Config, GPT2Model
 
 from pca import principal_word_embeddings
 from run import main
-from scripts.chaos import prepare
 from tests.layers.families import FAMILIES, small_model
 from utils.synthetic import synthetic_ett
 
@@ -87,6 +86,8 @@ def synthetic_csv(tmp_path_factory) -> Path:
 def small_data(tmp_path_factory) -> Path:
     """A folder with a GPT-2 and data of every task; see `tests.exp.small_runs`."""
     folder = tmp_path_factory.mktemp("small")
+    from tests.exp.small_runs import prepare
+
     prepare(folder)
     return folder
 

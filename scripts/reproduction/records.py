@@ -4,7 +4,6 @@ import json
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 
 from scripts.reproduction.lists import Run
@@ -21,13 +20,11 @@ class Record:
     Attributes:
         args: of its command, parsed; the seed is that of the repetition.
         checkpoint: of the model that it trained or tested; None if nothing is trained.
-        seconds: that the run took: of an interrupted training the sum of its epochs, and the test.
     """
 
     path: Path
     args: Configuration
     checkpoint: Path | None
-    seconds: float
 
     @classmethod
     def read(cls, path: Path) -> "Record":
@@ -45,15 +42,7 @@ class Record:
         checkpoint = record["checkpoint"] and Path(record["checkpoint"])
         if args.do_predict and not path.with_name("forecast.csv").exists():
             raise ValueError("its forecast is missing")
-        return cls(path, args, checkpoint, _seconds(record, args))
-
-
-def _seconds(record: dict, args: Configuration) -> float:
-    started, finished = (datetime.fromisoformat(record[name]) for name in ("started", "finished"))
-    elapsed = (finished - started).total_seconds()
-    if not args.is_training:
-        return elapsed
-    return max(elapsed, record["training_seconds"] + record.get("test", {}).get("seconds", 0))
+        return cls(path, args, checkpoint)
 
 
 class Records:
@@ -83,9 +72,6 @@ class Records:
             else:
                 self._found[identity(vars(read[key].args))] = read[key]
         self._read = read
-
-    def __iter__(self):
-        return iter(self._found.values())
 
     def of(self, run: Run) -> Record | None:
         """Return the record of a run, by the options of its command; None if it is not done."""

@@ -32,6 +32,22 @@ WIDTH = 24
 HANG = 540  # seconds, after which a test gives up waiting; less than a collective does (10 minutes)
 
 
+# which marker the tests of a folder or file get
+MARKED = {
+    "fast": ("data_provider", "layers", "models/test_objectives.py", "exp/test_step.py"),
+    "parity": ("parity",),
+    "processes": ("exp/test_processes.py", "exp/test_kills.py"),
+}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        place = item.path.relative_to(ROOT / "tests").as_posix()
+        for marker, starts in MARKED.items():
+            if place.startswith(starts) and not item.get_closest_marker("slow"):
+                item.add_marker(marker)
+
+
 @pytest.fixture(scope="session")
 def golden() -> Path:
     if not GOLDEN.is_dir():

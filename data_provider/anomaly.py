@@ -52,7 +52,6 @@ class WindowedSeries:
     Args:
         values: scaled rows, `[rows, channels]`. seq_len: window length L.
         stride: rows between the starts of two windows. name: of the series, for the error.
-        complete: whether there is a window that ends at the last row, whatever the stride.
 
     Attributes:
         values: the rows, float32.
@@ -68,7 +67,6 @@ class WindowedSeries:
         seq_len: int,
         stride: int,
         name: str = "the series",
-        complete: bool = True,
     ):
         self.values = torch.as_tensor(values, dtype=torch.float32)
         self.seq_len, self.stride = seq_len, stride
@@ -79,7 +77,7 @@ class WindowedSeries:
                 f"{len(self.values)} are available"
             )
         starts = torch.arange(0, last + 1, stride)
-        if complete and starts[-1] != last:
+        if starts[-1] != last:
             starts = torch.cat([starts, torch.tensor([last])])
         self.starts = starts
 
@@ -90,10 +88,6 @@ class WindowedSeries:
         """Move the rows to `device`, where batches are then gathered."""
         self.values, self.starts = self.values.to(device), self.starts.to(device)
         return self
-
-    def rows(self) -> np.ndarray:
-        """Return the rows of all windows, window after window, `[windows * seq_len]`."""
-        return (self.starts.cpu()[:, None] + torch.arange(self.seq_len)).flatten().numpy()
 
     def batch(self, index: Tensor) -> tuple[Tensor]:
         """Gather windows: `x` `[batch, seq_len, channels]`, in a tuple of one.
@@ -254,9 +248,7 @@ def _flags(path: Path, labels: np.ndarray) -> np.ndarray:
     return np.array(labels, dtype=bool)
 
 
-def make_splits(
-    tables: AnomalyTables, data: str, seq_len: int, published: bool = False
-) -> AnomalySplits:
+def make_splits(tables: AnomalyTables, data: str, seq_len: int) -> AnomalySplits:
     """Standardise with mean and standard deviation of the training file, and cut windows.
 
     Training windows overlap and end before the last 20 % of the training rows, which are held out
@@ -264,13 +256,9 @@ def make_splits(
 
     Args:
         tables: the tables of the set `data`, from `read_anomaly`. seq_len: window length L.
-        published: all windows overlap, none is added at the last row, and training takes all
-            training rows, those of validation too.
 
     Raises:
         UserError: a split has fewer than `seq_len` rows.
-
-    Source: docs/protocols.md, anomaly detection.
     """
     from sklearn.preprocessing import StandardScaler  # slow to import
 
@@ -280,17 +268,15 @@ def make_splits(
         for rows in (tables.train, tables.test)
     )
     cut = int(len(train) * TRAIN_FRACTION)
-    overlapping = STRIDES.get(data, 1)
-    stride = overlapping if published else seq_len
 
     def windows(rows: Tensor, stride: int, name: str) -> WindowedSeries:
-        return WindowedSeries(rows, seq_len, stride, f"{data}, {name}", complete=not published)
+        return WindowedSeries(rows, seq_len, stride, f"{data}, {name}")
 
     return AnomalySplits(
-        train=windows(train if published else train[:cut], overlapping, "training split"),
-        val=windows(train[cut:], stride, "validation split"),
-        train_scored=windows(train, stride, "training rows"),
-        test=windows(test, stride, "test rows"),
+        train=windows(train[:cut], STRIDES.get(data, 1), "training split"),
+        val=windows(train[cut:], seq_len, "validation split"),
+        train_scored=windows(train, seq_len, "training rows"),
+        test=windows(test, seq_len, "test rows"),
         labels=tables.labels,
     )
 

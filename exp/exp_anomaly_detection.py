@@ -17,7 +17,6 @@ from data_provider.anomaly import (
     read_anomaly,
 )
 from exp.exp_basic import ExpBasic
-from exp.step import LoopRules
 from utils.batch import Batch
 from utils.configuration import Configuration
 from utils.detection import detection_scores, segments, threshold
@@ -28,12 +27,10 @@ class ExpAnomalyDetection(ExpBasic):
     """Reconstruct windows, and detect the points with large reconstruction errors.
 
     The epoch is chosen on the held-out last fifth of the training rows, and every test row is
-    scored once. With `--protocol published` training has seen that fifth, and a row is scored in
-    every window that contains it.
+    scored once.
     """
 
     drop_last = False
-    published_rules = LoopRules(cosine=False, never_stepped=("projections",))
 
     def resolve_args(self, args: Configuration) -> Configuration:
         """Set horizon and label length to 0: a window is its look-back."""
@@ -46,7 +43,7 @@ class ExpAnomalyDetection(ExpBasic):
         self.note_data(*(Path(args.root_path) / name for name in FILES[data]))
         if tables.filled:
             print(f"{args.root_path}: missing values replaced by 0: {tables.filled:,}")
-        self.splits = splits = make_splits(tables, data, args.seq_len, self.published)
+        self.splits = splits = make_splits(tables, data, args.seq_len)
         self.train_set = splits.train.to(self.device)
         self.val_set = splits.val.to(self.device)
         self.test_set = splits.test.to(self.device)
@@ -70,10 +67,6 @@ class ExpAnomalyDetection(ExpBasic):
         """Mean squared error of the reconstruction."""
         return self._errors(self.val_set).mean().item()
 
-    def batch_score(self, index: Tensor) -> tuple[float, float]:
-        x = self.val_set.batch(index)[0]
-        return (self.evaluation.predict_here(Batch(x)) - x).square().mean().item(), 1
-
     def test_score(self) -> float:
         return self._errors(self.test_set).mean().item()
 
@@ -90,14 +83,10 @@ class ExpAnomalyDetection(ExpBasic):
 
     def _points(self, windows: WindowedSeries, what: str) -> np.ndarray:
         """Score the points of the windows `[points]`."""
-        errors = self._errors(windows, f"scoring {what}")
-        return errors.flatten().cpu().numpy() if self.published else point_scores(windows, errors)
+        return point_scores(windows, self._errors(windows, f"scoring {what}"))
 
     def test(self) -> dict[str, float]:
-        """Score the points of training and test rows, and detect anomalies by a threshold.
-
-        A point is a row, or, as published, a row in each window that contains it.
-        """
+        """Score training and test rows, and detect anomalies by a threshold."""
         print(f">>> testing {self.setting}")
         start = time.perf_counter()
         splits = self.splits
@@ -106,9 +95,8 @@ class ExpAnomalyDetection(ExpBasic):
         seen = None if self.args.threshold == "train" else points
         limit = threshold(train_points, seen, self.args.anomaly_ratio)
         detected = points > limit
-        rows = splits.test.rows() if self.published else np.arange(len(splits.labels))
-        labels = splits.labels[rows]
-        scores = detection_scores(detected, labels, self.published)
+        labels = splits.labels
+        scores = detection_scores(detected, labels)
         seconds = time.perf_counter() - start
         with self.folders.arrays(score=points.shape, pred=points.shape, true=points.shape) as files:
             files["score"].write(torch.from_numpy(points))
@@ -116,14 +104,12 @@ class ExpAnomalyDetection(ExpBasic):
             files["true"].write(torch.from_numpy(labels))
         if self.folders.writes:
             all_detected = detection_scores(np.ones_like(labels), labels)
-            largest = np.full(len(splits.labels), np.nan)
-            np.fmax.at(largest, rows, points)
             plot_anomalies(
                 self.folders.plots / "anomalies.png",
-                largest,
+                points,
                 limit,
-                segments(splits.labels),
-                f"{self.args.data}, scores of the {len(largest):,} test rows by {self.args.model}\n"
+                segments(labels),
+                f"{self.args.data}, scores of the {len(points):,} test rows by {self.args.model}\n"
                 f"point-adjusted F1 {scores['f1']:.3f} (precision {scores['precision']:.3f}, "
                 f"recall {scores['recall']:.3f}), F1 of single points {scores['f1_raw']:.3f}; "
                 f"all rows detected: F1 {all_detected['f1_raw']:.3f}",
@@ -133,8 +119,8 @@ class ExpAnomalyDetection(ExpBasic):
             scores,
             test={
                 "data": str(self.args.root_path),
-                "windows": len(splits.labels),
-                "rows": len(splits.labels),
+                "windows": len(labels),
+                "rows": len(labels),
                 "points": len(points),
                 "seconds": seconds,
             },

@@ -18,7 +18,7 @@ from exp.evaluation import Evaluation, WindowSet, progress_bar
 from exp.nonfinite import NonFiniteGuard, largest_gradients
 from exp.processes import Processes, Stopping
 from exp.resume import TrainingState
-from exp.step import SOUND, Optimisers, TrainStep, learning_rate_schedule
+from exp.step import Optimisers, TrainStep, learning_rate_schedule
 from models.interface import DataShape, Objective
 from models.registry import ALIASES, objective_class
 from utils.batch import Batch
@@ -43,8 +43,8 @@ class ExpBasic(ABC):
     """One run: data, model, training, test.
 
     A task implements its splits (`prepare_data`), its training batches (`training_batch`), the
-    scores of an epoch (`validation_score`, `batch_score`, `test_score`), and the final test with
-    its results (`test`).
+    scores of an epoch (`validation_score`, `test_score`), and the final test with its results
+    (`test`); a task with a published protocol also `batch_score`.
 
     Args:
         args: the options of the run.
@@ -62,7 +62,6 @@ class ExpBasic(ABC):
     score_name = "mse"  # of the validation score
     higher_is_better = False
     drop_last = True  # whether training drops an incomplete last batch, as published
-    published_rules = SOUND  # of the loop, under `--protocol published`
 
     train_set: WindowSet | None = None  # None without training
     val_set: WindowSet | None = None  # None trains without validation: the last epoch is the best
@@ -122,11 +121,10 @@ class ExpBasic(ABC):
 
         per_step = args.batch_size * args.accumulate
         self.order = TrainingOrder(len(self.train_set), per_step, device, self.seed, self.drop_last)
-        rules = self.published_rules if self.published else SOUND
         self.optimisers = Optimisers(
-            objective.parameter_groups(), args.learning_rate, device, args.amp == "fp16", rules
+            objective.parameter_groups(), args.learning_rate, device, args.amp == "fp16"
         )
-        self.scheduler = learning_rate_schedule(self.optimisers.main, args, rules)
+        self.scheduler = learning_rate_schedule(self.optimisers.main, args)
         waits = device.type == "cpu" or self.processes.count > 1 or args.amp == "fp16"
         self.guard = NonFiniteGuard(device, args.skip_bad_steps, interval=1 if waits else 50)
         self.step = TrainStep(
@@ -162,10 +160,10 @@ class ExpBasic(ABC):
     def validation_score(self) -> float:
         """Score the validation split after an epoch."""
 
-    @abstractmethod
     def batch_score(self, index: Tensor) -> tuple[float, float]:
         """Score the validation windows `index` `[batch]` without changing the modes of modules;
         return the score times its weight in the published mean over batches, and the weight."""
+        raise NotImplementedError(f"{self.args.task_name} has no published protocol")
 
     @abstractmethod
     def test_score(self) -> float:
@@ -267,7 +265,7 @@ class ExpBasic(ABC):
         """Validate as the published code does (docs/protocols.md).
 
         Batches are shuffled, an incomplete last one is dropped where training drops it, some
-        dropouts stay on, and forecasting and reconstruction average over batches. Dropouts are
+        dropouts stay on, and long-term forecasting averages over batches. Dropouts are
         seeded for each batch, and several processes compute whole batches.
         """
         self.stopping.check()

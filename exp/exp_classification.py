@@ -9,7 +9,6 @@ from torch import Tensor
 
 from data_provider.uea import ClassificationDataset, common_length, make_splits, read_pair
 from exp.exp_basic import ExpBasic
-from exp.step import LoopRules
 from models.interface import DataShape
 from utils.batch import Batch
 from utils.configuration import Configuration
@@ -20,27 +19,25 @@ from utils.plots import plot_confusion
 class ExpClassification(ExpBasic):
     """Train on the `_TRAIN.ts` file of a folder and test on its `_TEST.ts` file.
 
-    The epoch is chosen on a held-out fifth of the training file; with `--protocol published` on the
-    test file, and each file is scaled by its own values.
+    The epoch is chosen on a held-out fifth of the training file.
     """
 
     score_name = "accuracy"
     higher_is_better = True
     drop_last = False
-    published_rules = LoopRules(cosine=False, adjusted_every=5)
 
     def resolve_args(self, args: Configuration) -> Configuration:
         """Read the files, whose longest series is the look-back, as in the published code."""
         if args.data != "UEA":
             raise UserError(f"--data {args.data}: classification needs --data UEA")
-        self.files = read_pair(args.root_path, self.published)
+        self.files = read_pair(args.root_path)
         length = common_length(self.files)
         return args.replace(seq_len=length, pred_len=0)
 
     def prepare_data(self) -> None:
         args = self.args
         self.note_data(*(file.path for file in self.files))
-        self.splits = splits = make_splits(self.files, self.seed, self.published)
+        self.splits = splits = make_splits(self.files, self.seed)
         self.train_set = splits.train.to(self.device)
         self.val_set = splits.val.to(self.device)
         self.test_set = splits.test.to(self.device)
@@ -67,11 +64,6 @@ class ExpClassification(ExpBasic):
     def validation_score(self) -> float:
         """Accuracy on the validation samples."""
         return self._accuracy(self.val_set)
-
-    def batch_score(self, index: Tensor) -> tuple[float, float]:
-        batch = self._batch(self.val_set, index)
-        correct = self.evaluation.predict_here(batch).argmax(1) == batch.y
-        return correct.sum().item(), len(index)
 
     def test_score(self) -> float:
         return self._accuracy(self.test_set)
@@ -124,7 +116,7 @@ class ExpClassification(ExpBasic):
                 "samples": len(true),
                 "seconds": seconds,
             },
-            validation="test file" if self.published else "held-out fifth",
+            validation="held-out fifth",
             classes=names,
             confusion=counts.tolist(),
         )

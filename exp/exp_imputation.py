@@ -10,7 +10,6 @@ from torch import Tensor
 
 from data_provider.windows import WindowDataset
 from exp.series import ExpSeries
-from exp.step import LoopRules
 from utils.batch import Batch
 from utils.configuration import Configuration
 from utils.errors import UserError
@@ -32,8 +31,6 @@ def masked(batch: Batch, mask: Tensor) -> Batch:
 class ExpImputation(ExpSeries):
     """Reconstruct windows of `seq_len` steps; only masked entries are scored."""
 
-    published_rules = LoopRules(cosine=False, never_cleared=("projections",))
-
     def resolve_args(self, args: Configuration) -> Configuration:
         """Set horizon and label length to 0, and refuse `--features MS`."""
         if args.features == "MS":
@@ -50,19 +47,11 @@ class ExpImputation(ExpSeries):
             splits.describe(self.train_set, self.val_set, self.test_set)
 
     def training_batch(self, index: Tensor) -> Batch:
-        return self._randomly_masked(self.train_set, index)
-
-    def _randomly_masked(self, windows: WindowDataset, index: Tensor) -> Batch:
-        batch = self.windows_batch(windows, index)
+        batch = self.windows_batch(self.train_set, index)
         return masked(batch, (torch.rand_like(batch.x) > self.args.mask_rate).float())
 
     def validation_score(self) -> float:
         return self._mse(self.val_set)
-
-    def batch_score(self, index: Tensor) -> tuple[float, float]:
-        batch = self._randomly_masked(self.val_set, index)
-        errors = (self.evaluation.predict_here(batch) - batch.y).square()
-        return errors[batch.mask == 0].mean().item(), 1
 
     def test_score(self) -> float:
         return self._mse(self.test_set)

@@ -40,8 +40,6 @@ from utils.metrics import ErrorSums, PlacedErrorSums
 from utils.naive import LAST_VALUE, naive_lines, print_naive
 from utils.plots import errors_of, plot_forecast, window_title, with_mse
 
-MEAN, SCALE = "forecaster.mean", "forecaster.std"  # tensors in files of earlier versions
-
 
 @dataclass(frozen=True)
 class InMemory:
@@ -442,13 +440,10 @@ class ExpLongTermForecasting(ExpSeries):
         """Return the scaler in the checkpoint; None in a zero-shot test, or if there is none."""
         if self.checkpoint is None or self.args.zero_shot:
             return None
-        notes, state = self.checkpoint.metadata, self.checkpoint.state
-        if MEAN in state:
-            mean, scale = state[MEAN].numpy(), state[SCALE].numpy()
-        elif "scaler" in notes:
-            mean, scale = (np.array(notes["scaler"][name]) for name in ("mean", "scale"))
-        else:
+        notes = self.checkpoint.metadata
+        if "scaler" not in notes:
             return None
+        mean, scale = (np.array(notes["scaler"][name]) for name in ("mean", "scale"))
         series = notes.get("series", notes["columns"])
         return Scaler(mean, scale, {name: number for number, name in enumerate(series)})
 

@@ -218,8 +218,7 @@ class ExpShortTermForecasting(ExpBasic):
         with locked(self.forecasts / LOCK, wait=True):
             remove_parts(self.forecasts)
             runs = _read_notes(notes)
-            before = runs.get(pattern, {})
-            earlier = before.get("folder", before.get("setting", self.folders.name))
+            earlier = runs.get(pattern, {}).get("folder", self.folders.name)
             if earlier != self.folders.name:
                 print(f"{path} had the forecasts of {earlier}; they are replaced")
             with whole_file(path) as part:

@@ -4,12 +4,11 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
-import torch
 from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from exp.earlier import finished_elsewhere, finished_training, other_state
+from exp.other_runs import finished_elsewhere, finished_training, other_state
 from exp.step import Optimisers
 from models.interface import Objective
 from utils.checkpoint import Checkpoint, StateFile, read_checkpoint, save_tensors
@@ -17,8 +16,6 @@ from utils.configuration import Configuration
 from utils.errors import UserError
 from utils.progress import Progress
 from utils.results import RunFolders
-
-ORDER = 2  # version of the shuffling; earlier versions did not write it
 
 
 class TrainingState:
@@ -31,7 +28,7 @@ class TrainingState:
         args: of the run, saved with the state; `train_epochs` and `patience` decide when training
             is finished.
         objective, optimisers, scheduler: of which parameters, moments and learning rates are saved.
-        sums: of this epoch, by name: `losses`, and `gradient_norms`, which earlier versions lack.
+        sums: of this epoch, by name: `losses` and `gradient_norms`.
         keep: whether states are written at all.
     """
 
@@ -70,13 +67,11 @@ class TrainingState:
             tensors |= {f"{name}.{key}": value for key, value in moments.items()}
             group = optimiser.param_groups[0]
             rates[name] = {key: group[key] for key in ("lr", "initial_lr") if key in group}
-        tensors |= self._earlier_gradients()
         notes = {
             **self.objective.notes,
             "progress": asdict(progress),
             "scheduler": self.scheduler.state_dict(),
             "rates": rates,
-            "order": ORDER,
         }
         self.file.save(tensors, notes)
 
@@ -109,8 +104,6 @@ class TrainingState:
             print(f"training was finished, according to {state.path}{why}", flush=True)
         else:
             where = f"epoch {progress.epoch}, after step {progress.steps}"
-            if progress.steps and state.metadata.get("order") != ORDER:
-                print(f"{state.path}: of an earlier version: the rest of this epoch is reshuffled")
             print(f"resumed from {state.path}: {where}", flush=True)
         return progress
 
@@ -164,12 +157,6 @@ class TrainingState:
                 "it may be deleted"
             )
 
-    def _earlier_gradients(self) -> dict[str, Tensor]:
-        """The gradients that are never cleared, by name."""
-        earlier = self.optimisers.earlier_gradients
-        named = self.objective.model.named_parameters()
-        return {f"gradients.{name}": earlier[p] for name, p in named if p in earlier}
-
     def resume_hint(self, progress: Progress) -> str:
         """Tell how to resume an interrupted training."""
         saved = f"{self.file.path} is saved: the same command with --resume continues"
@@ -187,21 +174,12 @@ class TrainingState:
             )
         self.objective.model.load_state_dict(stored, strict=False)
         for name, sums in self.sums.items():
-            if name in state:
-                sums.copy_(state[name])
-            else:
-                sums.fill_(torch.nan)
-        if "losses" not in state:  # earlier versions saved the total alone
-            self.sums["losses"][0] = state["total_loss"]
+            sums.copy_(state[name])
         for name, optimiser in self.optimisers.by_name.items():
             start = f"{name}."
             moments = {k.removeprefix(start): v for k, v in state.items() if k.startswith(start)}
             load_moments(moments, self.objective, optimiser)
             optimiser.param_groups[0].update(notes["rates"][name])
-        for name, gradient in self._earlier_gradients().items():
-            if name not in state:
-                raise UserError(f"{checkpoint.path}: the state of another --protocol")
-            gradient.copy_(state[name])
         self.optimisers.scaler.load_state_dict(notes["rates"]["scaler"])
         self.scheduler.load_state_dict(notes["scheduler"])
         return Progress.from_notes(notes["progress"])
@@ -219,19 +197,11 @@ def flat_state(objective: Objective, optimiser: Optimizer) -> dict[str, object]:
 
 
 def load_moments(moments: Mapping[str, Tensor], objective: Objective, optimiser: Optimizer) -> None:
-    """Load moments by the names of `flat_state`.
-
-    Earlier versions numbered the parameters in the order of the optimiser.
-    """
+    """Load moments by the names of `flat_state`."""
     from torch.distributed.checkpoint.state_dict import StateDictOptions, set_optimizer_state_dict
 
     if not moments:  # no step was taken yet
         return
-    names = {id(p): name for name, p in objective.model.named_parameters()}
-    order = [names[id(p)] for p in optimiser.param_groups[0]["params"]]
-    flat = flat_state(objective, optimiser)
-    for key, value in moments.items():
-        number, _, kind = key.partition(".")
-        flat[f"state.{order[int(number)]}.{kind}" if number.isdigit() else key] = value
+    flat = flat_state(objective, optimiser) | moments
     options = StateDictOptions(flatten_optimizer_state_dict=True)
     set_optimizer_state_dict(objective.model, optimiser, flat, options=options)

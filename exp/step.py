@@ -20,31 +20,9 @@ from exp.processes import Processes, Stopping
 from models.interface import Objective, ParameterGroup
 from utils.batch import Batch, Weight
 from utils.configuration import Configuration
-from utils.errors import UserError
 from utils.seeds import derived_seed
 
 COSINE_FLOOR = 1e-8
-
-
-@dataclass(frozen=True)
-class LoopRules:
-    """Rules of a training loop. The defaults are sound; published loops break some
-    (docs/protocols.md).
-
-    Attributes:
-        cosine: whether `--cos 1` has an effect; if not, `--lradj` always decides.
-        adjusted_every: epochs between two adjustments of the learning rate by `--lradj`.
-        never_cleared: parameter groups whose gradients add up over all steps and epochs.
-        never_stepped: parameter groups that keep their initial values.
-    """
-
-    cosine: bool = True
-    adjusted_every: int = 1
-    never_cleared: tuple[str, ...] = ()
-    never_stepped: tuple[str, ...] = ()
-
-
-SOUND = LoopRules()
 
 
 def micro_batches(
@@ -79,14 +57,9 @@ class Optimisers:
         groups: see `models.interface.Objective.parameter_groups`.
         learning_rate: for the groups without a fixed one.
         device: of the parameters. fp16: whether gradients are scaled for half precision.
-        rules: of the loop.
-
-    Raises:
-        UserError: half precision, and gradients that are never cleared.
 
     Attributes:
         by_name: the optimisers. main: the one whose learning rate is scheduled.
-        earlier_gradients: of the parameters whose gradients are never cleared, the sum so far.
         gradient_norm: L2 norm of all gradients of the last step, `[]` on the device.
     """
 
@@ -96,7 +69,6 @@ class Optimisers:
         learning_rate: float,
         device: torch.device,
         fp16: bool = False,
-        rules: LoopRules = SOUND,
     ):
         fused = device.type in ("cpu", "cuda")
         self.by_name = {
@@ -104,11 +76,6 @@ class Optimisers:
             for group in groups
         }
         self.main = next(iter(self.by_name.values()))
-        self.stepped = [o for name, o in self.by_name.items() if name not in rules.never_stepped]
-        uncleared = [g.parameters for g in groups if g.name in rules.never_cleared]
-        self.earlier_gradients = {p: torch.zeros_like(p) for group in uncleared for p in group}
-        if fp16 and self.earlier_gradients:
-            raise UserError("--amp fp16: gradients that are never cleared have no scale: use bf16")
         self.scaler = torch.amp.GradScaler(device.type, enabled=fp16)
 
     def zero_grad(self) -> None:
@@ -138,11 +105,7 @@ class Optimisers:
         else:
             nonfinite = nonfinite | ~torch.isfinite(self.gradient_norm)
         skip = (nonfinite | frozen).float()
-        for p, earlier in self.earlier_gradients.items():
-            if p.grad is not None:
-                p.grad = earlier + p.grad
-                earlier.copy_(torch.where(skip > 0, earlier, p.grad))
-        for optimiser in self.stepped:
+        for optimiser in self.by_name.values():
             if self.scaler.is_enabled():
                 self.scaler.step(optimiser)
             else:
@@ -239,21 +202,18 @@ class TrainStep:
         return torch.where(skipped, 0.0, losses)
 
 
-def learning_rate_schedule(
-    optimiser: Optimizer, args: Configuration, rules: LoopRules = SOUND
-) -> LRScheduler:
+def learning_rate_schedule(optimiser: Optimizer, args: Configuration) -> LRScheduler:
     """Make the learning-rate schedule of the main optimiser, stepped once per epoch.
 
     With `--cos 1` cosine annealing (periodic beyond `--tmax`); else what `--lradj` names: after
     epoch e (1-based) type1 and type3 set lr0 while e < 3, then lr0 * 0.9^(e-3), where type3 takes
     lr0 = 1e-4 whatever the learning rate; type2 sets lr0 * decay_fac^(e-1).
     """
-    if args.cos and rules.cosine:
+    if args.cos:
         return CosineAnnealingLR(optimiser, T_max=args.tmax, eta_min=COSINE_FLOOR)
     start = 1e-4 / args.learning_rate if args.lradj == "type3" else 1.0
 
     def factor(epochs: int) -> float:
-        epochs -= epochs % rules.adjusted_every
         if epochs == 0:
             return 1.0
         if args.lradj == "type2":

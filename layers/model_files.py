@@ -6,13 +6,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
-from huggingface_hub import HfApi, try_to_load_from_cache
+from huggingface_hub import HfApi, constants, try_to_load_from_cache
 from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
 from transformers.utils import logging as transformers_logging
 
 from utils.errors import UserError
 from utils.files import fingerprints, require_model_folder
-from utils.hub import HUB_TIMEOUT, is_offline, within
 
 T = TypeVar("T")
 
@@ -80,11 +79,11 @@ def _check_hub(llm: str, ways_out: str) -> None:
     Raises:
         UserError: the hub can't be reached, or it has no such model.
     """
-    if is_offline():
+    if constants.HF_HUB_OFFLINE:
         raise UserError(f"{llm} is not cached and HF_HUB_OFFLINE is set: {ways_out}")
     error = None
     try:
-        within(HUB_TIMEOUT + 2, lambda: HfApi().model_info(llm, timeout=HUB_TIMEOUT))
+        HfApi().model_info(llm, timeout=constants.HF_HUB_ETAG_TIMEOUT)
     except Exception as raised:
         error = raised
     if isinstance(error, RepositoryNotFoundError) and not isinstance(error, GatedRepoError):

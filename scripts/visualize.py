@@ -118,7 +118,6 @@ def run_arguments(checkpoint: "Checkpoint", args: Namespace) -> Configuration:
     """
     from data_provider.splits import ETT_ROWS_A_DAY
     from run import parse_args
-    from utils.identity import of_earlier_version
 
     path, trained = checkpoint.path, checkpoint.metadata.get("arguments")
     if trained is None:
@@ -133,7 +132,7 @@ def run_arguments(checkpoint: "Checkpoint", args: Namespace) -> Configuration:
         [word for name in needed for word in (f"--{name}", str(trained[name]))]
         + ["--is_training", "0", "--checkpoint", str(path)]
     )
-    found = vars(defaults) | of_earlier_version(trained)
+    found = vars(defaults) | trained
     found |= {name: getattr(defaults, name) for name in ("is_training", "checkpoint")}
     found |= dict.fromkeys(("do_predict", "resume", "tensorboard", "use_multi_gpu"), False)
     found |= {"use_gpu": args.use_gpu, "given": [n for n in found["given"] if n != "use_gpu"]}

@@ -22,7 +22,6 @@ from transformers import GPT2Config, GPT2Model
 
 from pca import principal_word_embeddings
 from run import main
-from scripts.chaos import prepare
 from tests.layers.families import FAMILIES, small_model
 from utils.synthetic import synthetic_ett
 
@@ -34,6 +33,22 @@ DATA = Path(os.environ.get("CALF_DATA", ROOT.parent / "shared" / "data"))
 MODELS = "CALF DLinear GPT4TS LastValue PatchTST SeasonalNaive TimesNet iTransformer".split()
 WIDTH = 24
 HANG = 540  # seconds, after which a test gives up waiting; less than a collective does (10 minutes)
+
+
+# which marker the tests of a folder or file get
+MARKED = {
+    "fast": ("data_provider", "layers", "models/test_objectives.py", "exp/test_step.py"),
+    "parity": ("parity",),
+    "processes": ("exp/test_processes.py", "exp/test_kills.py"),
+}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        place = item.path.relative_to(ROOT / "tests").as_posix()
+        for marker, starts in MARKED.items():
+            if place.startswith(starts) and not item.get_closest_marker("slow"):
+                item.add_marker(marker)
 
 
 @pytest.fixture(scope="session")
@@ -90,6 +105,8 @@ def synthetic_csv(tmp_path_factory) -> Path:
 def small_data(tmp_path_factory) -> Path:
     """A folder with a GPT-2 and data of every task; see `tests.exp.small_runs`."""
     folder = tmp_path_factory.mktemp("small")
+    from tests.exp.small_runs import prepare
+
     prepare(folder)
     return folder
 

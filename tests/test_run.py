@@ -10,7 +10,7 @@ import pytest
 from models import registry
 from run import parse_args
 from tests.conftest import ROOT
-from utils.identity import of_earlier_version, settings_string
+from utils.identity import settings_string
 from utils.options import configure, warn_unused
 
 REQUIRED = "--task_name long_term_forecast --is_training 1 --model_id m --model CALF --data ETTh1"
@@ -163,9 +163,8 @@ def test_settings_string():
         ("--use_gpu perhaps", "--use_gpu"),
         ("--no_such_option 1", "--no_such_option"),
         ("--checkpoint x.pth", "--is_training 0"),
-        ("--m4_protocol reference", "short_term_forecast"),
-        ("--protocol sound --reference_validation", "--protocol published"),
-        ("--task_name imputation --protocol published --lradj typo", "type1"),
+        ("--cos 0 --lradj typo", "type1"),
+        ("--task_name imputation --protocol published", "docs/protocols.md"),
         ("--task_name imputation --zero_shot 1", "long_term_forecast"),
     ],
 )
@@ -176,33 +175,6 @@ def test_refused_in_one_line(more, said, capsys):
     message = capsys.readouterr().err
     assert message.count("\n") == 1
     assert said in message
-
-
-@pytest.mark.parametrize(
-    ("more", "protocol"),
-    [
-        ("--reference_validation", "published"),
-        ("--task_name short_term_forecast --m4_protocol reference", "published"),
-        ("--task_name short_term_forecast --m4_protocol clean", "sound"),
-    ],
-)
-def test_earlier_names_of_the_protocol(more, protocol, capsys):
-    args = parse(more)
-    assert args.protocol == protocol
-    assert "protocol" in args.given
-    message = capsys.readouterr().err
-    assert message.count("\n") == 1
-    assert f"is now --protocol {protocol}" in message
-    assert "reference_validation" not in vars(args)
-
-
-def test_protocols_of_earlier_versions():
-    """What was called published then is not published now."""
-    before = {"trained reference_validation": False, "trained m4_protocol": "clean", "x": 1}
-    assert of_earlier_version(before) == {"x": 1, "trained protocol": "sound"}
-    reference = of_earlier_version({"reference_validation": True, "m4_protocol": "clean"})
-    assert reference["protocol"] not in ("sound", "published")
-    assert of_earlier_version({"protocol": "published"}) == {"protocol": "published"}
 
 
 def test_help_is_quick_and_readable():

@@ -32,8 +32,6 @@ OF_TRAINING = frozenset(
         *"llm_weights llm_seed season_length".split(),
     )
 )
-# what earlier versions called --protocol
-EARLIER = ("reference_validation", "m4_protocol")
 # options whose defaults depend on model and task
 DEPENDENT = ("d_model", "task_loss", "word_embedding_path")
 # options that tasks set themselves
@@ -78,10 +76,9 @@ def describing_checkpoint(argv: Sequence[str], parser: argparse.ArgumentParser) 
 def words_of(trained: Mapping[str, object], parser: argparse.ArgumentParser) -> list[str]:
     """Write the options of a training as a command line of its test."""
     words = {"is_training": ["--is_training=0"], "model_id": ["--model_id=tested"]}
-    left_out = OF_THE_COMMAND.union(EARLIER)
     for action in parser._actions:
         name, value = action.dest, trained.get(action.dest)
-        if name in left_out or name in words or value is None or value == action.default:
+        if name in OF_THE_COMMAND or name in words or value is None or value == action.default:
             continue
         option = action.option_strings[0]
         if action.nargs == 0:

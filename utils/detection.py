@@ -36,7 +36,7 @@ def segments(labels: np.ndarray) -> list[tuple[int, int]]:
     return list(zip(starts.tolist(), stops.tolist(), strict=True))
 
 
-def point_adjust(pred: np.ndarray, labels: np.ndarray, published: bool = False) -> np.ndarray:
+def point_adjust(pred: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Mark all points of a labelled segment as detected if one of them is.
 
     The field reports scores after this adjustment, which inflates them: a single detected point in
@@ -46,7 +46,6 @@ def point_adjust(pred: np.ndarray, labels: np.ndarray, published: bool = False) 
     Args:
         pred: whether a point is detected, `[points]`, bool or 0 and 1.
         labels: whether it is anomalous, of the same type.
-        published: leave the very first point as it is, which the published code never reaches.
 
     Returns:
         Adjusted detections `[points]`, bool.
@@ -55,15 +54,10 @@ def point_adjust(pred: np.ndarray, labels: np.ndarray, published: bool = False) 
     segment = np.cumsum(_borders(labels)[:-1] == 1)  # number of the latest segment, from 1
     detected = np.zeros(segment.max(initial=0) + 1, dtype=bool)
     detected[segment[pred & labels]] = True
-    adjusted = pred | (labels & detected[segment])
-    if published:
-        adjusted[:1] = pred[:1]
-    return adjusted
+    return pred | (labels & detected[segment])
 
 
-def detection_scores(
-    pred: np.ndarray, labels: np.ndarray, published: bool = False
-) -> dict[str, float]:
+def detection_scores(pred: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     """Score detections after point adjustment, as published, and before it.
 
     Point adjustment inflates scores (see `point_adjust`); those named `_raw` are without it.
@@ -71,7 +65,6 @@ def detection_scores(
     Args:
         pred: whether a point is detected, `[points]`, bool or 0 and 1.
         labels: whether it is anomalous, of the same type.
-        published: see `point_adjust`.
 
     Returns:
         `precision`, `recall`, `f1` and `accuracy` after point adjustment, and `precision_raw`,
@@ -80,7 +73,7 @@ def detection_scores(
     from sklearn.metrics import accuracy_score, precision_recall_fscore_support  # slow to import
 
     pred, labels = np.asarray(pred, dtype=bool), np.asarray(labels, dtype=bool)
-    adjusted = point_adjust(pred, labels, published)
+    adjusted = point_adjust(pred, labels)
     scores = {}
     for suffix, detected in (("", adjusted), ("_raw", pred)):
         precision, recall, f1, _ = precision_recall_fscore_support(

@@ -17,9 +17,9 @@ from pathlib import Path
 
 from utils.configuration import Configuration
 from utils.errors import UserError
-from utils.files import LONGEST_NAME, read_notes
+from utils.files import LONGEST_NAME
 from utils.tasks import EXPERIMENTS, FORECASTING
-from utils.word_embeddings import DEFAULT_PATH, NO_FILE, RANDOM
+from utils.word_embeddings import NO_FILE, RANDOM
 
 # The options that determine a run's results and are not part of its settings string.
 PATHS = ("root_path", "data_path", "word_embedding_path", "llm")
@@ -32,18 +32,6 @@ TESTED = (
 TRAINED = (
     *"seed percent task_loss train_epochs batch_size patience learning_rate cos tmax".split(),
     *"lradj decay_fac protocol accumulate fast_cpu".split(),
-)
-# of these, those that earlier versions lacked, and what they did: recorded only where it differs
-LATER = {
-    **dict.fromkeys("split time_col duplicates dayfirst decimal thousands".split()),
-    "id_col": "unique_id",
-    "target_col": "y",
-    "panel": "auto",
-}
-# of the model, for arguments of versions that had one model
-CALF_OPTIONS = (
-    *"word_embedding_path llm llm_weights r lora_alpha lora_dropout feature_loss".split(),
-    *"output_loss task_w feature_w output_w".split(),
 )
 LENGTH = ("train_epochs", "patience")  # decide how long a training is, and nothing else of it
 MANIFEST = "manifest.json"
@@ -153,11 +141,7 @@ def _options(
     """Select the options of `configuration`, with paths as `name_file` writes them."""
 
     def select(given: Mapping, names: tuple[str, ...]) -> dict[str, object]:
-        chosen = {
-            name: given[name]
-            for name in names
-            if name in given and not (name in LATER and given[name] == LATER[name])
-        }
+        chosen = {name: given[name] for name in names if name in given}
         if "root_path" in chosen and "data_path" in chosen:
             chosen["data_path"] = str(Path(chosen["root_path"]) / chosen["data_path"])
         for name in set(PATHS) & chosen.keys():
@@ -166,34 +150,21 @@ def _options(
             chosen[name] = name_file(chosen[name])
         return chosen
 
-    arguments = of_earlier_version(arguments)
-    trained = arguments if trained is None else of_earlier_version(trained)
+    trained = arguments if trained is None else trained
     tested, of_model = (
-        (*TESTED, *given.get("model_options", CALF_OPTIONS)) for given in (arguments, trained)
+        (*TESTED, *given.get("model_options", ())) for given in (arguments, trained)
     )
     training = {"model": trained.get("model_digest"), **select(trained, of_model + TRAINED)}
-    return _without_absent_default(
-        select(arguments, tested) | {f"trained {name}": v for name, v in training.items()}
-    )
-
-
-def _without_absent_default(options: Mapping[str, object]) -> dict[str, object]:
-    """Replace the default file of word embeddings, which earlier versions recorded by its bare name
-    where it was absent, by what was used: none."""
-    return {name: NO_FILE if value == DEFAULT_PATH else value for name, value in options.items()}
+    return select(arguments, tested) | {f"trained {name}": v for name, v in training.items()}
 
 
 def difference(earlier: Mapping[str, object], now: Mapping[str, object]) -> str:
     """Describe how two configurations differ; empty if they do not.
 
-    Options that one of them lacks are of another version, and are ignored, but for those that are
-    recorded only where they are given. So are files that are not where they were, because the
-    project was moved.
+    Options that one of them lacks are ignored. So are files that are not where they were, because
+    the project was moved.
     """
     found = {}
-    later = {n: LATER.get(n.removeprefix("trained ")) for n in earlier.keys() | now.keys()
-             if n.removeprefix("trained ") in LATER}  # fmt: skip
-    earlier, now = (later | options for options in (earlier, now))
     for name in now:
         if name in earlier and earlier[name] != now[name] and not _is_moved(name, earlier[name]):
             found.setdefault(name.removeprefix("trained "), (earlier[name], now[name]))
@@ -213,34 +184,9 @@ def _is_moved(name: str, earlier: object) -> bool:
     return Path(earlier).is_absolute() and not Path(earlier).exists()
 
 
-def of_earlier_version(options: Mapping[str, object]) -> dict[str, object]:
-    """Name the protocol of an earlier version's options, or of its manifest.
-
-    What was the published way then is neither protocol of today.
-    """
-    options = dict(options)
-    for before in ("", "trained "):
-        validation = options.pop(f"{before}reference_validation", None)
-        m4 = options.pop(f"{before}m4_protocol", None)
-        if validation is not None or m4 is not None:
-            published = validation or m4 == "reference"
-            options[f"{before}protocol"] = "of an earlier version" if published else "sound"
-    return options
-
-
 def read_manifest(folder: Path) -> dict[str, object] | None:
-    """Read the configuration of the run in a folder; None if it is unknown.
-
-    Folders of earlier versions have no manifest: it is read from the notes in their files.
-    """
-
-    def record_or_notes(path: Path) -> dict[str, object]:
-        notes = json.loads(path.read_text()) if path.suffix == ".json" else read_notes(path)
-        if path.name == MANIFEST:
-            return _without_absent_default(of_earlier_version(notes))
-        return configuration(notes["arguments"], notes.get("trained_with"))
-
-    for path in [folder / MANIFEST, folder / RECORD, *sorted(folder.glob("*.safetensors"))]:
-        with suppress(OSError, ValueError, TypeError, KeyError, AttributeError):
-            return record_or_notes(path)
+    """Read the configuration of the run in a folder; None if it is unknown."""
+    with suppress(OSError, ValueError):
+        found = json.loads((folder / MANIFEST).read_text())
+        return found if isinstance(found, dict) else None
     return None

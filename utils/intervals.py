@@ -113,7 +113,7 @@ class Intervals:
         """
         saved = read_checkpoint(path)
         windows = saved.metadata["calibration_windows"]
-        state = saved.state  # of earlier versions without a unit
+        state = saved.state
         return cls(state["quantiles"], state["least"], windows, state.get("unit"))
 
     def scale(self, x: Tensor) -> Tensor:

@@ -1,23 +1,16 @@
-"""Several processes of one run: started by torch's elastic launch for `--use_multi_gpu`; which of
-them reports an error."""
+"""Several processes of one run: torch's elastic launch for `--use_multi_gpu`, and which of the
+processes reports an error."""
 
 import contextlib
-import logging
 import os
 import signal
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Sequence
 
 from utils.errors import ProcessGone, UserError
 from utils.interrupts import SIGNALS, Interrupted, exit_at_once, handle
 
-if TYPE_CHECKING:
-    from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
-
-STOPPING = 20  # seconds; elastic sends SIGKILL 30 s after SIGTERM
 SAVING = 20.0  # seconds that an interrupted process waits for rank 0 to write the state
 PARTING = 5.0  # seconds that a failed process waits for the others
 
@@ -75,98 +68,43 @@ def visible_devices(numbers: Sequence[int]) -> str:
 
 
 def launch(command: Sequence[str], count: int, gpus: str | None = None) -> int:
-    """Run a program in `count` processes by torch's elastic launch, and return the exit code.
-
-    SIGINT and SIGTERM are forwarded. As soon as one process fails, the others get SIGTERM, and
-    SIGKILL after 30 s. A line names a process that was killed or crashed; the processes report
-    other errors themselves.
+    """Run a program in `count` processes by torch's elastic launch.
 
     Args:
         command: the program and its arguments.
         gpus: `CUDA_VISIBLE_DEVICES`.
+
+    Returns:
+        The exit code: 1 after a failure, 128 + signal after a signal, which is forwarded.
     """
-    with _undone():
-        from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException
-        from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
-        from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+    from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-        config = LaunchConfig(
-            min_nodes=1,
-            max_nodes=1,
-            nproc_per_node=count,
-            run_id=str(os.getpid()),
-            rdzv_backend="c10d",
-            rdzv_endpoint="127.0.0.1:0",
-            local_addr="127.0.0.1",
-            max_restarts=0,
-            signals_to_handle=",".join(number.name for number in SIGNALS),
-            logs_specs=DefaultLogsSpecs(log_dir=os.devnull),
-        )
-        # no stack traces of the store; the processes report a lost one in one line
-        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
-        if gpus is not None:
-            os.environ["CUDA_VISIBLE_DEVICES"] = gpus
-        program, *arguments = command
-        try:
-            # elastic fills in $names
-            elastic_launch(config, program)(*(word.replace("$", "$$") for word in arguments))
-        except ChildFailedError as error:
-            return outcome(error.failures, count)
-        except SignalException as error:
-            return SIGNALS[error.sigval]
-    return 0
-
-
-@contextlib.contextmanager
-def _undone() -> Iterator[None]:
-    """Silence loggers, and restore variables and signal handlers that elastic changes."""
-    variables = os.environ.copy()
-    handlers = {number: signal.getsignal(number) for number in SIGNALS}
-    level = logging.root.manager.disable
-    logging.disable(logging.CRITICAL)
+    # no stack traces of the store; the processes report a lost one in one line
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+    if gpus is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpus
+    config = LaunchConfig(
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=count,
+        run_id=str(os.getpid()),
+        rdzv_backend="c10d",
+        rdzv_endpoint="127.0.0.1:0",
+        local_addr="127.0.0.1",
+        max_restarts=0,
+        logs_specs=DefaultLogsSpecs(log_dir=os.devnull),
+    )
+    program, *arguments = command
     try:
-        yield
-    finally:
-        logging.disable(level)
-        for number, handler in handlers.items():
-            handle(number, handler)
-        os.environ.clear()
-        os.environ.update(variables)
-
-
-def outcome(failures: Mapping[int, "ProcessFailure"], count: int) -> int:
-    """Choose the exit code of a failed launch; report a process that could not do so itself.
-
-    Args:
-        failures: by rank: exit code, or minus the signal that ended the process; and when.
-        count: of processes.
-    """
-    first = min(failure.timestamp for failure in failures.values())
-    # later ones ignored SIGTERM and were killed
-    codes = {r: f.exitcode for r, f in failures.items() if f.timestamp <= first + STOPPING}
-    rank = min(codes, key=lambda r: (_rank_of_code(codes[r]), r))
-    code = codes[rank]
-    if code < 0:
-        _say(f"process {rank} of {count} was ended by {signal.Signals(-code).name}")
-        return 128 - code
-    if code not in (2, *SIGNALS.values()):
-        _say(f"process {rank} of {count} ended with code {code}")
-    return code
-
-
-def _rank_of_code(code: int) -> int:
-    """Order exit codes from cause to consequence."""
-    if code in (SIGNALS[signal.SIGTERM], -signal.SIGTERM):
-        return 4  # terminated by the launcher after another one failed
-    if code == 2:
-        return 3  # its own error, or the loss of another process
-    if code == SIGNALS[signal.SIGINT]:
-        return 2
-    return 0 if code < 0 else 1
-
-
-def _say(message: str) -> None:
-    print(f"error: {message}; the others were stopped", file=sys.stderr)
+        # elastic fills in $names
+        elastic_launch(config, program)(*(word.replace("$", "$$") for word in arguments))
+    except ChildFailedError:
+        return 1
+    except SignalException as error:
+        return 128 + error.sigval
+    return 0
 
 
 def follow_parent() -> None:

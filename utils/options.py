@@ -39,7 +39,6 @@ TASKS_OF_OPTION = {
     "split": ("long_term_forecast", "imputation"),
     "zero_shot": ("long_term_forecast",),
     "level": ("long_term_forecast",),
-    "m4_protocol": ("short_term_forecast",),
     "threshold": ("anomaly_detection",),
 }
 TASKS_OF_TABLES = ("long_term_forecast", "imputation")
@@ -96,8 +95,8 @@ TABLE_OPTIONS = [
     ),
     ("thousands", {"choices": (".", ",")}, "sign between the thousands of a CSV"),
 ]
-# Tasks whose published loops adjust the learning rate by --lradj whatever --cos says.
-LRADJ_ALWAYS = ("imputation", "anomaly_detection", "classification")
+# Tasks that have the published protocol too: the paper has tables of these alone.
+TASKS_AS_PUBLISHED = ("long_term_forecast", "short_term_forecast")
 
 # A boolean option, on if it has no value.
 SWITCH = {"type": switch, "nargs": "?", "const": True}
@@ -301,12 +300,9 @@ def add_own_options(parser: argparse.ArgumentParser, models: Models) -> None:
         "--protocol",
         choices=("sound", "published"),
         default="sound",
-        help="published: train, validate and score as the published code does, its faults included "
-        "(docs/protocols.md)",
+        help="published, in forecasting: train, validate and score as the published code does, its "
+        "faults included (docs/protocols.md)",
     )
-    # earlier names of --protocol
-    own.add_argument("--reference_validation", action="store_true", help=argparse.SUPPRESS)
-    own.add_argument("--m4_protocol", choices=("clean", "reference"), help=argparse.SUPPRESS)
     own.add_argument(
         "--decay_fac",
         type=real(open_below=True, most=1),
@@ -453,26 +449,6 @@ def given_options(parser: argparse.ArgumentParser, argv: list[str]) -> set[str]:
     return {action.dest for action in parser._actions if names.intersection(action.option_strings)}
 
 
-def translate_earlier_protocols(args: argparse.Namespace) -> None:
-    """Replace `--reference_validation` and `--m4_protocol` by `--protocol`, with a line."""
-    named = {"clean": "sound", "reference": "published"}
-    earlier = {
-        "--reference_validation": "published" if args.reference_validation else None,
-        f"--m4_protocol {args.m4_protocol}": named.get(args.m4_protocol),
-    }
-    for option, protocol in earlier.items():
-        if protocol is None:
-            continue
-        if "protocol" in args.given and args.protocol != protocol:
-            raise UserError(f"{option} means --protocol {protocol}: leave one of the two out")
-        print(f"{option} is now --protocol {protocol}", file=sys.stderr)
-        args.protocol, args.given = protocol, sorted({*args.given, "protocol"})
-    args.given = [
-        name for name in args.given if name not in ("reference_validation", "m4_protocol")
-    ]
-    del args.reference_validation, args.m4_protocol
-
-
 def parse_with_checkpoint(parser: Parser, argv: list[str], models: Models) -> argparse.Namespace:
     """Parse a command line, with the options of the checkpoint that it names.
 
@@ -533,10 +509,14 @@ def check_options(args: argparse.Namespace, models: Models) -> None:
             raise UserError(f"--{option} is for {', '.join(tasks)}")
     if args.split and args.data != "custom":
         raise UserError(f"--split is for --data custom: the splits of {args.data} are fixed")
-    translate_earlier_protocols(args)
+    if args.protocol == "published" and args.task_name not in TASKS_AS_PUBLISHED:
+        raise UserError(
+            f"--protocol published is for {' and '.join(TASKS_AS_PUBLISHED)}: what the published "
+            "code does elsewhere is told in docs/protocols.md"
+        )
     if "cos" not in args.given and models.ALIASES.get(args.model, args.model) != "CALF":
         args.cos = 0
-    if uses_lradj(args) and args.lradj not in ("type1", "type2", "type3"):
+    if not args.cos and args.lradj not in ("type1", "type2", "type3"):
         raise UserError(f"--lradj {args.lradj} is not known: use type1, type2 or type3")
     weights = {"task_w", "output_w", "feature_w"}
     weighted = weights.issubset(args.model_options)
@@ -544,11 +524,6 @@ def check_options(args: argparse.Namespace, models: Models) -> None:
         raise UserError(
             "--task_w, --output_w and --feature_w are all 0: there is no loss to train by"
         )
-
-
-def uses_lradj(args: argparse.Namespace) -> bool:
-    """Return whether `--lradj` decides on the learning rate, not the cosine."""
-    return not args.cos or (args.protocol == "published" and args.task_name in LRADJ_ALWAYS)
 
 
 def make_parser(models: Models) -> tuple[Parser, list[str]]:
@@ -690,6 +665,6 @@ def unused_options(args: Configuration, models: Models) -> list[str]:
 
 def unread_of_schedule(args: Configuration) -> set[str]:
     """Return the options of learning-rate schedules that the one of this run does not read."""
-    if not uses_lradj(args):
+    if args.cos:
         return {"lradj", "decay_fac"}
     return {"cos", "tmax"} if args.lradj == "type2" else {"cos", "tmax", "decay_fac"}

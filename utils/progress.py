@@ -20,8 +20,6 @@ class EpochRecord:
         windows_per_second: of the optimisation alone, without validation.
         peak_memory_mb: so far, in 10^6 bytes: of the GPU if there is one, else of this process.
         diagnostics: see `models.interface.Objective.diagnostics`.
-
-    Earlier versions did not record the last four.
     """
 
     epoch: int
@@ -72,11 +70,7 @@ class Progress:
 
     @classmethod
     def from_notes(cls, notes: Mapping) -> "Progress":
-        """Read what `asdict` returned, in this version or an earlier one."""
-        notes = dict(notes)
-        if "waited" in notes:
-            notes["epochs_without_improvement"] = notes.pop("waited")
-        notes.pop("gradient_norms", None)  # a tensor of the state by now
+        """Read what `asdict` returned."""
         best = notes["best"] and EpochRecord(**notes["best"])
         history = [EpochRecord(**record) for record in notes["history"]]
         return cls(**{**notes, "best": best, "history": history})

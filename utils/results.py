@@ -79,8 +79,7 @@ class RunFolders:
         return other
 
     def others(self, apart_from: tuple[str, ...] = ()) -> "dict[RunFolders, str]":
-        """Find the folders of other runs of this setting, such as those of earlier versions, which
-        had no digest.
+        """Find the folders of other runs of this setting.
 
         Args:
             apart_from: options of the training that may differ.
@@ -101,7 +100,7 @@ class RunFolders:
                 other.name, other.results = folder.name, self.results.with_name(folder.name)
                 other.state = folder / self.state.name
                 other.best_checkpoint = folder / self.best_checkpoint.name
-                found[other] = _unlike(folder, now, self.setting)
+                found[other] = _unlike(folder, now)
         return found
 
     def other_states(self, apart_from: tuple[str, ...] = ()) -> dict[Path, str]:
@@ -189,7 +188,7 @@ class RunFolders:
                         "it, or give another --model_id or --des"
                     )
                 remove_parts(folder)
-            unlike = {folder: how for folder in own if (how := _unlike(folder, now, self.setting))}
+            unlike = {folder: how for folder in own if (how := _unlike(folder, now))}
             resumes = args.is_training and args.resume
             if resumes and self.state.exists() and self.state.parent in unlike:
                 raise UserError(
@@ -306,9 +305,8 @@ def read_record(folder: Path) -> dict | None:
 
 
 def folders_of(setting: str, checkpoints: str | Path) -> list[Path]:
-    """List the folders of a setting in that of `--checkpoints`, also of earlier versions, which had
-    no digest."""
-    name = re.compile(rf"{re.escape(setting)}(_[0-9a-f]{{{DIGITS}}})?")
+    """List the folders of a setting in that of `--checkpoints`."""
+    name = re.compile(rf"{re.escape(setting)}_[0-9a-f]{{{DIGITS}}}")
     root = Path(checkpoints)
     paths = root.iterdir() if root.is_dir() else ()
     return sorted(path for path in paths if name.fullmatch(path.name))
@@ -343,7 +341,7 @@ def find_checkpoint(setting: str, args: Configuration) -> Path:
         for name, value in configuration(vars(args)).items()
         if name.startswith("trained ") and name.removeprefix("trained ") not in tested
     }
-    found = [path for path in found if not _unlike(path.parent, training, setting)] or found
+    found = [path for path in found if not _unlike(path.parent, training)] or found
     if len(found) > 1:
         raise UserError(
             f"several checkpoints of this setting: {', '.join(map(str, found))}: "
@@ -353,7 +351,7 @@ def find_checkpoint(setting: str, args: Configuration) -> Path:
     return found[0]
 
 
-def _unlike(folder: Path, now: Mapping[str, object], setting: str) -> str:
+def _unlike(folder: Path, now: Mapping[str, object]) -> str:
     """Describe how the run in a folder differs from a configuration of the same setting; empty if
     it does not."""
     if not content(folder):
@@ -361,9 +359,6 @@ def _unlike(folder: Path, now: Mapping[str, object], setting: str) -> str:
     earlier = read_manifest(folder)
     if earlier is None:
         return "of unknown options"
-    if folder.name == setting and "trained seed" in earlier:
-        # earlier versions, whose folders had no digest, recorded the seed of the first repetition
-        earlier["trained seed"] += int(setting.rpartition("_")[2])
     return difference(earlier, now)
 
 

@@ -4,8 +4,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from layers.fast_cpu.attention import FAST_CPU
-from layers.fast_cpu.modules import FAST, Projection
-from layers.fast_cpu.weights import unwatch, watch
+from layers.fast_cpu.modules import FAST
 
 
 def install(model: nn.Module) -> int:
@@ -13,8 +12,6 @@ def install(model: nn.Module) -> int:
     models of Transformers get the attention function `FAST_CPU` in place of "sdpa".
 
     Names, parameters and results stay the same, but for rounding and for what dropout draws.
-    Frozen weights of projections become `WatchedParameter`s. Install after the model is on
-    its device, in its dtype; again after it was unpickled or its parameters were replaced.
 
     Returns:
         How many modules were replaced.
@@ -24,14 +21,12 @@ def install(model: nn.Module) -> int:
         if type(module) in FAST:
             module.__class__ = FAST[type(module)]
             replaced += 1
-        if isinstance(module, Projection):
-            watch(module.weight)
     _change_attention(model, "sdpa", FAST_CPU)
     return replaced
 
 
 def uninstall(model: nn.Module) -> int:
-    """Undo `install`, and free the laid-out weights.
+    """Undo `install`.
 
     Returns:
         How many modules were restored.
@@ -39,12 +34,8 @@ def uninstall(model: nn.Module) -> int:
     plain = {fast: base for base, fast in FAST.items()}
     restored = 0
     for module in model.modules():
-        if isinstance(module, Projection):
-            unwatch(module.weight)
         if type(module) in plain:
             module.__class__ = plain[type(module)]
-            for name in ("packed", "packed_backward", "folded"):
-                module.__dict__.pop(name, None)
             restored += 1
     _change_attention(model, FAST_CPU, "sdpa")
     return restored

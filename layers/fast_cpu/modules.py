@@ -4,70 +4,27 @@ Every `forward` looks at the state of its module at each call, and leaves what i
 its base class.
 """
 
-from functools import cached_property
-
-import torch
 import torch.nn.functional as F
 from einops import rearrange
-from peft.tuners.lora.layer import Linear as LoraLinear
 from torch import Tensor, nn
-from transformers.activations import GELUTanh
-from transformers.models.gpt2.modeling_gpt2 import GPT2MLP
 from transformers.pytorch_utils import Conv1D
 
 from layers.fast_cpu.attention import DropoutAttention
 from layers.fast_cpu.dropout import Dropout, draws_masks
-from layers.fast_cpu.products import (
-    frozen_mlp,
-    frozen_product,
-    is_float32_on_cpu,
-    linear,
-    on_cpu,
-    pack,
-    pack_folded,
-    pack_folded_transposed,
-    pack_transposed,
-    product,
-)
-from layers.fast_cpu.weights import Cached, is_watched
+from layers.fast_cpu.products import linear, on_cpu
 
 
-class Projection(nn.Module):
-    """A projection with a weight, and a bias or None.
-
-    Attributes:
-        packed, packed_backward: its frozen weight, laid out for the product and for its gradient.
-        folded: makes a copy of it with a low-rank update, laid out for the product.
-    """
-
-    def is_frozen(self) -> bool:
-        """Tell whether neither weight nor bias is trained."""
-        return not any(p is not None and p.requires_grad for p in (self.weight, self.bias))
-
-
-class FastLinear(Projection, nn.Linear):
-    """`nn.Linear` by oneDNN; a frozen weight is laid out once."""
-
-    packed = cached_property(lambda self: Cached(pack))
-    packed_backward = cached_property(lambda self: Cached(pack_transposed))
-    folded = staticmethod(pack_folded)
+class FastLinear(nn.Linear):
+    """`nn.Linear` by oneDNN."""
 
     def forward(self, input: Tensor) -> Tensor:
-        if is_float32_on_cpu(input, self.weight) and self.is_frozen():
-            return frozen_product(input, self)
         return linear(input, self.weight, self.bias)
 
 
-class FastConv1D(Projection, Conv1D):
-    """GPT-2's projection by oneDNN; a frozen weight is laid out once."""
-
-    packed = cached_property(lambda self: Cached(pack_transposed))
-    packed_backward = cached_property(lambda self: Cached(pack))
-    folded = staticmethod(pack_folded_transposed)
+class FastConv1D(Conv1D):
+    """GPT-2's projection by oneDNN."""
 
     def forward(self, x: Tensor) -> Tensor:
-        if is_float32_on_cpu(x, self.weight) and self.is_frozen():
-            return frozen_product(x, self)
         return linear(x, self.weight.t(), self.bias)
 
 
@@ -78,66 +35,6 @@ class FastDropout(nn.Dropout):
         if self.training and not self.inplace and draws_masks(input, self.p):
             return Dropout.apply(input, self.p)
         return super().forward(input)
-
-
-class FastGPT2MLP(GPT2MLP):
-    """GPT-2's frozen feed-forward part, with GELU in the product or its gradient in place."""
-
-    def forward(self, hidden_states: Tensor) -> Tensor:
-        x, c_fc, c_proj = hidden_states, self.c_fc, self.c_proj
-        known = (
-            type(c_fc) is type(c_proj) is FastConv1D
-            and c_fc.is_frozen()
-            and c_proj.is_frozen()
-            and type(self.act) is GELUTanh
-            and is_float32_on_cpu(x, c_fc.weight, c_proj.weight)
-            and not _has_hooks(c_fc, self.act, c_proj)
-        )
-        if not known:
-            return super().forward(x)
-        return self.dropout(frozen_mlp(x, c_fc, c_proj))
-
-
-class FastLoraLinear(LoraLinear):
-    """peft's LoRA; without gradients, the update is folded into a laid-out copy of the weight."""
-
-    folded = cached_property(lambda self: Cached(type(self.base_layer).folded))
-
-    def forward(self, x: Tensor, *args, **kwargs) -> Tensor:
-        name = self._plain_adapter()
-        if name is None or args or kwargs or not on_cpu(x):
-            return super().forward(x, *args, **kwargs)
-        base, a, b = self.base_layer, self.lora_A[name], self.lora_B[name]
-        if x.dtype != a.weight.dtype:  # peft casts
-            return super().forward(x)
-        scaling = self.scaling[name]
-        foldable = (
-            not (self.training or torch.is_grad_enabled())
-            and isinstance(base, Projection)
-            and is_watched(base.weight)
-            and is_float32_on_cpu(x, base.weight, a.weight, b.weight)
-            and b.bias is None
-            and not _has_hooks(base, a, b, self.lora_dropout[name])
-        )
-        if foldable:
-            weight = self.folded.get(base.weight, a.weight, b.weight, scaling=scaling)
-            return product(x, weight, base.bias)
-        return base(x).add(b(a(self.lora_dropout[name](x))), alpha=scaling)
-
-    def train(self, mode: bool = True) -> "FastLoraLinear":
-        """Switch modes; training frees what only evaluation needs."""
-        if mode:
-            self.folded.clear()
-        return super().train(mode)
-
-    def _plain_adapter(self) -> str | None:
-        """The name of the only active adapter, if it is a plain LoRA that is neither disabled nor
-        merged."""
-        active = self.active_adapters
-        if self.disable_adapters or self.merged or len(active) != 1:
-            return None
-        name = active[0]
-        return name if name in self.lora_A and name not in self.lora_variant else None
 
 
 class FastMultiheadAttention(nn.MultiheadAttention):
@@ -221,16 +118,6 @@ FAST = {
     nn.Linear: FastLinear,
     Conv1D: FastConv1D,
     nn.Dropout: FastDropout,
-    GPT2MLP: FastGPT2MLP,
-    LoraLinear: FastLoraLinear,
     nn.MultiheadAttention: FastMultiheadAttention,
     nn.TransformerEncoderLayer: FastTransformerEncoderLayer,
 }
-
-
-def _has_hooks(*modules: nn.Module) -> bool:
-    """Tell whether anyone wants to see these modules being called."""
-    return any(
-        m._forward_hooks or m._forward_pre_hooks or m._backward_hooks or m._backward_pre_hooks
-        for m in modules
-    )

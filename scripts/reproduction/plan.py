@@ -1,10 +1,7 @@
-"""What of a list is done, what is left, and how long that takes."""
+"""What of a list is done, and what is left."""
 
 import shlex
-from collections import defaultdict
-from collections.abc import Iterable
 from pathlib import Path
-from statistics import fmean
 
 from scripts.reproduction.lists import Run, RunList
 from scripts.reproduction.records import Records, interrupted
@@ -29,21 +26,13 @@ class Plan:
     def __init__(self, run_list: RunList, published: bool = False):
         self.name, self.runs = run_list.name, run_list.runs
         self.records = Records(published=ROOT / "docs" / "results" if published else None)
-        self.refresh()
+        self.records.refresh()
         left = {run for run in self.runs if self.records.of(run) is None}
         for run in list(left):  # whose parent may have lost its checkpoint
             if run.parent and self.records.of(run.parent) and not self.has_checkpoint(run.parent):
                 left.add(run.parent)
         self.left = [run for run in self.runs if run in left]
         self.resumable = interrupted(self.left)
-
-    def refresh(self) -> None:
-        """Read the records of runs that have finished."""
-        self.records.refresh()
-        self._alike, self._same = defaultdict(list), defaultdict(list)
-        for record in self.records:
-            self._alike[_kind(record.args)].append(record.seconds)
-            self._same[_kind(record.args), _size(record.args)].append(record.seconds)
 
     def number(self, run: Run) -> int:
         """Return the number of a run in the list, from 1."""
@@ -68,7 +57,7 @@ class Plan:
         return [*run.options, "--checkpoint", str(record.checkpoint)]
 
     def print(self) -> None:
-        """Print every run, and how long what is left takes."""
+        """Print every run."""
         for number, run in enumerate(self.runs, 1):
             if run not in self.left:
                 print(f"{number:4} done: {run}")
@@ -80,18 +69,6 @@ class Plan:
             f"{self.name}: {len(self.runs)} runs: {len(self.runs) - len(self.left)} done, "
             f"{resumable} to resume, {len(self.left) - resumable} to run"
         )
-        if self.left:
-            print(f"time left: {time_left([(self.seconds(run), 0.0) for run in self.left])}")
-
-    def seconds(self, run: Run) -> float | None:
-        """Estimate how long a run takes, by the runs that are done; None if none is like it.
-
-        Runs of the same model on the same data count: those of the same horizon, epochs and batch
-        size if there are any, or else all. An interrupted training is estimated as a whole.
-        """
-        kind = _kind(run.args)
-        found = self._same.get((kind, _size(run.args))) or self._alike.get(kind)
-        return fmean(found) if found else None
 
     def check(self, jobs: int) -> None:
         """Check before the first run what would make runs fail.
@@ -113,22 +90,6 @@ class Plan:
                     f"run {self.number(run)} of {self.name} chooses its GPUs itself: leave out "
                     "--gpu and --use_multi_gpu, or take --jobs 1"
                 )
-
-
-def _kind(args: Configuration) -> tuple:
-    return (
-        args.task_name,
-        args.is_training,
-        args.model,
-        args.data,
-        Path(args.root_path, args.data_path),
-        args.seasonal_patterns,
-        args.percent,
-    )
-
-
-def _size(args: Configuration) -> tuple:
-    return (args.pred_len, args.train_epochs, args.patience, args.batch_size, args.target_data)
 
 
 def _missing(args: Configuration) -> list[Path]:
@@ -157,30 +118,3 @@ def _source(path: Path) -> str:
             return f"python datasets/download.py ETT --output {output}"
         return "python datasets/download.py ETT writes it to datasets/ETT-small"
     return "datasets/README.md says where it comes from"
-
-
-def time_left(runs: Iterable[tuple[float | None, float]], jobs: int = 1) -> str:
-    """Describe how long runs take.
-
-    Args:
-        runs: for each, its estimated seconds, and those that have passed.
-        jobs: runs at a time.
-    """
-    runs = list(runs)
-    known = [max(0.0, seconds - passed) for seconds, passed in runs if seconds is not None]
-    unknown = len(runs) - len(known)
-    if not known:
-        return "unknown: no run of the same model and data is done"
-    text = f"about {duration(sum(known) / min(jobs, len(known)))}"
-    return f"{text}, and {unknown} of unknown length" if unknown else text
-
-
-def duration(seconds: float) -> str:
-    """Write a duration in one or two units."""
-    minutes = round(seconds / 60)
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if minutes < 120:
-        return f"{minutes} min"
-    hours = round(minutes / 60)
-    return f"{minutes // 60} h {minutes % 60} min" if hours < 48 else f"{hours / 24:.1f} days"

@@ -5,7 +5,6 @@ import shlex
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 
 from scripts.reproduction.lists import Run
@@ -23,13 +22,11 @@ class Record:
         path: of the file.
         args: of its command, parsed; the seed is that of the repetition.
         checkpoint: of the model that it trained or tested; None if nothing is trained.
-        seconds: that the run took: of an interrupted training the sum of its epochs, and the test.
     """
 
     path: Path
     args: Configuration
     checkpoint: Path | None
-    seconds: float
 
     @classmethod
     def read(cls, path: Path) -> "Record":
@@ -44,8 +41,7 @@ class Record:
         checkpoint = record["checkpoint"] and Path(record["checkpoint"])
         if args.do_predict and not path.with_name("forecast.csv").exists():
             raise ValueError("its forecast is missing")
-        spent = record["training_seconds"] + record.get("test", {}).get("seconds", 0)
-        return cls(path, args, checkpoint, _seconds(record, args, spent))
+        return cls(path, args, checkpoint)
 
     @classmethod
     def published(cls, row: Mapping) -> "Record":
@@ -58,20 +54,13 @@ class Record:
         args = args.replace(itr=1, seed=int(row["seed"]) if args.is_training else args.seed)
         folder = Path(args.checkpoints) / (row["trained_by"] or row["run"])
         checkpoint = folder / CHECKPOINT if row["parameters"] else None
-        spent = row["training_seconds"] + row["test_seconds"]
-        return cls(Path(row["source"]) / "runs.csv", args, checkpoint, _seconds(row, args, spent))
+        return cls(Path(row["source"]) / "runs.csv", args, checkpoint)
 
 
 def _arguments(command: str) -> Configuration:
     words = shlex.split(command)
     program = next(i for i, word in enumerate(words) if Path(word).name == "run.py")
     return parsed(words[program + 1 :])
-
-
-def _seconds(record: Mapping, args: Configuration, spent: float) -> float:
-    started, finished = (datetime.fromisoformat(record[name]) for name in ("started", "finished"))
-    elapsed = (finished - started).total_seconds()
-    return max(elapsed, spent) if args.is_training else elapsed
 
 
 class Records:
@@ -112,9 +101,6 @@ class Records:
             else:
                 self._found[identity(vars(read[key].args))] = read[key]
         self._read = read
-
-    def __iter__(self):
-        return iter(self._found.values())
 
     def of(self, run: Run) -> Record | None:
         """Return the record of a run, by the options of its command; None if it is not done."""

@@ -3,8 +3,8 @@
 import difflib
 import os
 import re
+import shlex
 import subprocess
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -13,10 +13,6 @@ from utils.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPTS = ROOT / "scripts"
-# stands in for Python: appends the number of its arguments and the arguments to a file
-RECORDER = """#!/bin/sh
-printf '%s\\0' "$#" "$@" >>"$0.runs"
-"""
 
 
 def script_file(name: str) -> Path:
@@ -36,7 +32,9 @@ def script_file(name: str) -> Path:
 def runs_of_script(
     name: str, environment: Mapping[str, str], options: Sequence[str]
 ) -> list[list[str]]:
-    """Return the options of `run.py` of each run that a script would start; nothing is started.
+    """Return the options of `run.py` of each run that a script would start.
+
+    In place of Python `echo` is called, which starts nothing.
 
     Args:
         name: of the script, relative to `scripts/`.
@@ -51,29 +49,20 @@ def runs_of_script(
     for variable in environment:
         if variable not in known:
             raise UserError(f"the script {name} does not read {variable}")
-    with tempfile.TemporaryDirectory() as folder:
-        recorder = Path(folder) / "python"
-        recorder.write_text(RECORDER)
-        recorder.chmod(0o755)
-        done = subprocess.run(
-            ["sh", str(path), *options],
-            env={"PATH": os.environ.get("PATH", os.defpath), "PYTHON": str(recorder)}
-            | dict(environment),
-            capture_output=True,
-            text=True,
-        )
-        if done.returncode:
-            raise UserError(f"the script {name}: {one_line(done.stderr) or 'it fails'}")
-        recorded = recorder.with_name(f"{recorder.name}.runs")
-        words = recorded.read_text().split("\0")[:-1] if recorded.exists() else []
+    done = subprocess.run(
+        ["sh", str(path), *map(shlex.quote, options)],
+        env={"PATH": os.environ.get("PATH", os.defpath), "PYTHON": "echo"} | dict(environment),
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode:
+        raise UserError(f"the script {name}: {one_line(done.stderr) or 'it fails'}")
     runs = []
-    while words:
-        count = int(words[0])
-        interpreter, program, *run = words[1 : 1 + count]
+    for line in done.stdout.splitlines():
+        interpreter, program, *run = shlex.split(line)
         if (interpreter, program) != ("-u", "run.py"):
             raise UserError(
                 f"the script {name} starts {interpreter} {program}: it must start run.py"
             )
         runs.append(run)
-        words = words[1 + count :]
     return runs

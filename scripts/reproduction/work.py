@@ -17,7 +17,7 @@ from filelock import lock_descriptor
 from tqdm import tqdm
 
 from scripts.reproduction.lists import Run
-from scripts.reproduction.plan import Plan, duration, time_left
+from scripts.reproduction.plan import Plan
 from scripts.reproduction.shell import ROOT
 from utils.command_line import one_line
 from utils.errors import UserError
@@ -38,14 +38,12 @@ class Job:
 
     Attributes:
         environment: its variables, free for another run afterwards.
-        started: of `time.monotonic`.
         stopping: whether a signal was passed on to it.
     """
 
     run: Run
     process: subprocess.Popen
     environment: Mapping[str, str]
-    started: float
     stopping: bool = False
 
 
@@ -127,7 +125,7 @@ class Work:
 
     def __init__(self, plan: Plan, environments: list[dict[str, str]], lock: int):
         self.plan, self.lock = plan, lock
-        self.free, self.count = list(environments), len(environments)
+        self.free = list(environments)
         self.folder = LOGS / plan.name
         self.waiting = list(plan.left)
         self.failed: list[tuple[Run, str]] = []
@@ -148,15 +146,7 @@ class Work:
                     jobs.remove(job)
                     self.free.append(job.environment)
                     bar.update(self.finish(job))
-                bar.set_postfix_str(f"left: {self.left(jobs)}")
                 time.sleep(POLL if jobs else 0)
-
-    def left(self, jobs: list[Job]) -> str:
-        """Describe how long the rest takes."""
-        now = time.monotonic()
-        rest = [(self.plan.seconds(job.run), now - job.started) for job in jobs]
-        rest += [(self.plan.seconds(run), 0.0) for run in self.waiting]
-        return time_left(rest, self.count) if rest else "nothing"
 
     def bar(self) -> tqdm:
         """Make the bar over all runs; a file gets none."""
@@ -166,7 +156,7 @@ class Work:
             total=total,
             initial=total - len(self.plan.left),
             disable=None,
-            bar_format="{n_fmt}/{total_fmt} runs |{bar}| {elapsed}{postfix}",
+            bar_format="{n_fmt}/{total_fmt} runs |{bar}| {elapsed}",
             dynamic_ncols=True,
         )
 
@@ -204,16 +194,15 @@ class Work:
                 pass_fds=[self.lock],
                 preexec_fn=_prepare_child,
             )
-        return Job(run, process, environment, time.monotonic())
+        return Job(run, process, environment)
 
     def finish(self, job: Job) -> bool:
         """Take note of how a run has ended; return whether it is done."""
         code, run = job.process.returncode, job.run
-        self.plan.refresh()
+        self.plan.records.refresh()
         if code == 0 and self.plan.records.of(run):
             self.plan.left.remove(run)
-            spent = duration(time.monotonic() - job.started)
-            say(f"{self.plan.number(run):4} done in {spent}: {run}")
+            say(f"{self.plan.number(run):4} done: {run}")
             return True
         if code == 0:
             self.fail(run, "it left no run.json with its command")

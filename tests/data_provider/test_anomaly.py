@@ -386,25 +386,21 @@ def tables():
 
 
 @pytest.mark.parametrize("data", ["PSM", "MSL", "SMAP", "SMD", "SWaT"])
-@pytest.mark.parametrize("published", [False, True])
-def test_splits(tables, data, published):
-    splits = make_splits(tables, data, seq_len=50, published=published)
+def test_splits(tables, data):
+    splits = make_splits(tables, data, seq_len=50)
     mean, scale = tables.train.mean(axis=0), tables.train.std(axis=0)
     train, test = ((rows - mean) / scale for rows in (tables.train, tables.test))
-    overlapping = 100 if data == "SMD" else 1
-    stride = overlapping if published else 50
     expected = {
-        "train": (train if published else train[:987], overlapping),
-        "val": (train[987:], stride),
-        "train_scored": (train, stride),
-        "test": (test, stride),
+        "train": (train[:987], 100 if data == "SMD" else 1),
+        "val": (train[987:], 50),
+        "train_scored": (train, 50),
+        "test": (test, 50),
     }
     for name, (values, stride) in expected.items():
         windows = getattr(splits, name)
         np.testing.assert_allclose(windows.values, values, rtol=1e-5, atol=1e-6, err_msg=name)
         assert (windows.stride, windows.seq_len) == (stride, 50), name
-        last = len(values) - 50
-        assert windows.starts[-1] == (last - last % stride if published else last), name
+        assert windows.starts[-1] == len(values) - 50, name
     assert splits.labels is tables.labels
 
 

@@ -111,13 +111,6 @@ def test_real_files(real_data, name, counts, channels, steps, classes):
     assert (splits.length, splits.n_channels, splits.class_names) == (steps[1], channels, classes)
     each = counts[0] // 5 // len(classes)
     assert torch.bincount(splits.val.y).tolist() == [each] * len(classes)
-    published = make_splits(read_pair(folder, published=True), seed=2021, published=True)
-    assert published.class_names == sorted(classes)
-    for part, count in zip((published.train, published.test), counts, strict=True):
-        assert part.x.shape == (count, steps[1], channels)
-        rows = part.x[part.padding_mask(torch.arange(count)).bool()].double()
-        torch.testing.assert_close(rows.mean(0), torch.zeros(channels).double(), rtol=0, atol=1e-6)
-        torch.testing.assert_close(rows.std(0), torch.ones(channels).double(), rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -249,33 +242,6 @@ def expected_x(series, trained_on) -> np.ndarray:
     return x
 
 
-def expected_by_file(series) -> np.ndarray:
-    """Interpolate, scale by the file's own values and pad the way pandas does it."""
-    filled = [pd.DataFrame(sample).interpolate(limit_direction="both") for sample in series]
-    rows = pd.concat(filled)
-    x = np.zeros((len(series), 13, 3))
-    for row, sample in zip(x, filled, strict=True):
-        row[: len(sample)] = (sample - rows.mean()) / (rows.std() + 2.220446049250313e-16)
-    return x
-
-
-def test_published_splits(made_up):
-    root, (series, labels), (test_series, test_labels) = made_up
-    files = read_pair(root, published=True)
-    assert common_length(files) == 13
-    splits = make_splits(files, seed=1, published=True)
-    assert splits.val is splits.test
-    assert (splits.length, splits.n_channels) == (13, 3)
-    assert splits.class_names == ["a", "b", "c"]
-    np.testing.assert_array_equal(splits.train.y, labels)
-    np.testing.assert_array_equal(splits.test.y, test_labels)
-    np.testing.assert_allclose(splits.train.x, expected_by_file(series), rtol=1e-5, atol=1e-6)
-    expected = expected_by_file(test_series)
-    np.testing.assert_allclose(splits.test.x, expected, rtol=1e-5, atol=1e-6)
-    assert splits.test.x[2, : len(test_series[2]), 2].isnan().all()
-    assert splits.test.x[3, 12, 0] < -1
-
-
 def test_held_out_validation(made_up):
     root, (series, labels), (test_series, _) = made_up
     splits = make_splits(read_pair(root), seed=1)
@@ -340,49 +306,20 @@ def test_huge_constant(folder):
     assert make_splits(files, seed=0).train.x.abs().max() < 1e-6
 
 
-@pytest.mark.parametrize(("published", "names"), [(False, ["up", "down"]), (True, ["down", "up"])])
-def test_classes_in_another_order(folder, published, names):
+def test_classes_in_another_order(folder):
     swapped = GOOD.replace("true up down", "true down up")
-    for file in read_pair(folder(GOOD, swapped), published):
-        assert file.class_names == names
-        assert [names[label] for label in file.labels] == ["up", "down"]
+    for file in read_pair(folder(GOOD, swapped)):
+        assert file.class_names == ["up", "down"]
+        assert [file.class_names[label] for label in file.labels] == ["up", "down"]
 
 
 def test_channels_of_different_length(folder):
-    """As published, every second value; else all."""
     long = [",".join(map(str, range(n))) for n in (300, 257, 256)]
     train = f"@classLabel true a\n@data\n{long[0]}:{long[1]}:a\n{long[2]}:{long[2]}:a\n"
     test = f"@classLabel true a\n@data\n{long[0]}:{long[0]}:a\n"
     files = read_pair(folder(train, test))
     assert [file.lengths.tolist() for file in files] == [[300, 256], [300]]
     assert files[0].channel_lengths.tolist() == [[300, 257], [256, 256]]
-    files = read_pair(folder(train, test), published=True)
-    assert [file.lengths.tolist() for file in files] == [[150, 256], [300]]
-    assert files[0].channel_lengths.tolist() == [[150, 129], [256, 256]]
-    first, second = files[0].series[0].T
-    np.testing.assert_array_equal(first, np.arange(0, 300, 2))
-    np.testing.assert_array_equal(second, [*range(0, 257, 2), *[NAN] * 21])
-
-
-def test_a_missing_value_counts_as_one(folder):
-    """Only absent values make a channel shorter, not those that are marked as missing."""
-    text = GOOD.replace("1,2,3", "1,2,?")
-    train, _ = read_pair(folder(text, text), published=True)
-    assert train.channel_lengths.tolist() == [[3, 3], [3, 3]]
-
-
-def test_first_channel_shorter(folder):
-    shorter = GOOD.replace("7,8,9", "7,8")
-    assert read_pair(folder(GOOD, shorter))[1].longest == 3
-    with pytest.raises(UserError) as caught:
-        read_pair(folder(GOOD, shorter), published=True)
-    message = str(caught.value)
-    assert message.endswith(
-        "Made_TEST.ts: sample 2: channel 1 has 2 values, another one 3: --protocol published needs "
-        "channel 1 to be the longest; use --protocol sound"
-    )
-    text = f"@classLabel true a\n@data\n{'1,' * 149}1:{'1,' * 299}1:a\n"
-    assert read_pair(folder(text, text), published=True)[0].longest == 150
 
 
 @pytest.mark.parametrize(
@@ -392,7 +329,7 @@ def test_first_channel_shorter(folder):
          ["1 channels", "Made_TRAIN.ts has 2"]),
         (GOOD.replace("down", "left"), ["other classes", "'down'"]),
         (GOOD.replace("up down", "up down left"), ["other classes", "'left'"]),
-        (GOOD, ["Made_TRAIN.ts: too small", "--protocol published validates on the test file"]),
+        (GOOD, ["Made_TRAIN.ts: too small"]),
     ],
 )  # fmt: skip
 def test_pairs_refused(folder, test, expected):

@@ -26,7 +26,7 @@ def cache(tmp_path, monkeypatch) -> Path:
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(constants, "HF_HUB_DOWNLOAD_TIMEOUT", HANG)
-    monkeypatch.setattr(download, "HUB_TIMEOUT", HANG)
+    monkeypatch.setattr(download, "TIMEOUT", HANG)
     monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 1000)  # what is written, and resumed from
     monkeypatch.setitem(download.SHA256, WEATHER, hashlib.sha256(CONTENT).hexdigest())
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
@@ -81,7 +81,7 @@ def test_every_set_on_the_command_line(target, capsys):
             captured = capsys.readouterr()
             assert code == (2 if known else 0), captured.err
             if not known:
-                assert captured.out.count("SHA-256 is that which the hub names") == len(names)
+                assert captured.out.count("not checked: no known SHA-256") == len(names)
                 assert all((target / name).read_bytes() == b"1" for name in names)
         assert not any((target / name).exists() for name in download.SHA256)
 
@@ -106,46 +106,22 @@ def test_downloads_and_leaves_what_is_intact(target, capsys, fault):
         assert run(target, "weather", "--mirror", server.url) == 0
         assert "downloaded, its SHA-256 is right" in capsys.readouterr().out
         assert (target / WEATHER).read_bytes() == CONTENT
-        assert server.ranges == ([f"bytes={len(CONTENT) // 2000}000-"] if fault else [])
         asked = server.requests.copy()
         assert run(target, "weather", "--mirror", server.url) == 0
         assert "already present, its SHA-256 is right" in capsys.readouterr().out
         assert server.requests == asked
-
-
-def test_the_cache_serves_without_a_network(target, capsys, cache):
-    with serve({WEATHER: CONTENT}) as server:
-        assert run(target, "weather", "--mirror", server.url) == 0
     (target / WEATHER).write_text("damaged")
-    assert run(target, "weather", "--mirror", server.url) == 0
-    assert (target / WEATHER).read_bytes() == CONTENT
-
-    # a damaged cache is emptied, and filled again
-    (blob,) = (path for path in cache.rglob("blobs/*") if path.is_file())
-    blob.write_bytes(b"damaged")
-    shutil.rmtree(target)
-    assert run(target, "weather", "--mirror", server.url) == 2
-    assert not target.exists()
-    with serve({WEATHER: CONTENT}) as server:
-        assert run(target, "weather", "--mirror", server.url) == 0
+    assert run(target, "weather", "--mirror", server.url) == 0  # from the cache
     assert (target / WEATHER).read_bytes() == CONTENT
 
 
 @pytest.mark.parametrize(
     ("fault", "says"),
-    [
-        ("breaks", "did not resume"),
-        ("too long", "416"),
-        ("too short", "SHA-256"),
-        ("wrong head", "Consistency check failed"),
-        ("refuses", "refused: "),
-    ],
+    [("too short", "SHA-256"), ("wrong head", "Consistency check failed"), ("refuses", "--mirror")],
 )
 def test_faults_write_nothing(target, capsys, slept, fault, says):
     with serve({WEATHER: CONTENT}, fault) as server:
         assert run(target, "weather", "--mirror", server.url) == 2
-        assert server.requests.total() < 10
-    assert sum(slept) < 20
     message = one_error(capsys)
     assert says in message
     assert str(target / WEATHER) in message
@@ -153,106 +129,40 @@ def test_faults_write_nothing(target, capsys, slept, fault, says):
 
 
 def test_wrong_bytes_write_nothing_and_are_not_cached(target, capsys):
+    (target / "weather").mkdir(parents=True)
+    (target / WEATHER).write_text("mine")
     with serve({WEATHER: CONTENT[:-1] + b"!"}) as server:
         assert run(target, "weather", "--mirror", server.url) == 2
         assert f"instead of {download.SHA256[WEATHER]}" in one_error(capsys)
-        assert not target.exists()
+        assert (target / WEATHER).read_text() == "mine"
         server.files[WEATHER] = CONTENT  # of the same size and ETag
         assert run(target, "weather", "--mirror", server.url) == 0
     assert (target / WEATHER).read_bytes() == CONTENT
 
 
-def test_wrong_bytes_leave_the_file_that_is_there(target, capsys):
-    (target / "weather").mkdir(parents=True)
-    (target / WEATHER).write_text("mine")
-    with serve({WEATHER: b"wrong"}) as server:
-        assert run(target, "weather", "--mirror", server.url) == 2
-    assert (target / WEATHER).read_text() == "mine"
-
-
-def test_a_file_without_a_known_hash_is_checked_by_that_of_the_hub(target, capsys):
-    name = "MSL/MSL_train.npy"
+def test_what_is_absent_is_named_at_the_end(target, capsys):
     files = dict.fromkeys(download.SETS["anomaly"], b"data")
-    with serve(files) as server:
-        server.etags[name] = "3" * 64
-        assert run(target, "anomaly", "--mirror", server.url) == 2
-        assert "instead of " + "3" * 64 in one_error(capsys)
-        server.etags[name] = "4" * 40  # of git: no SHA-256 of the content
-        assert run(target, "anomaly", "--mirror", server.url) == 0
-        lines = capsys.readouterr().out.splitlines()
-        assert f"{target / name}: downloaded, not checked: no known SHA-256" in lines
-        assert run(target, "anomaly", "--mirror", server.url) == 0
-        assert capsys.readouterr().out.count("already present, not checked") == len(lines)
-
-
-def test_another_layout_is_found_and_what_is_absent_is_named(target, capsys):
-    files = {f"anomaly_detection/{path}": path.encode() for path in download.SETS["anomaly"]}
-    absent = "SWaT/swat2.csv"
-    del files[f"anomaly_detection/{absent}"]
+    del files["PSM/test.csv"]
     with serve(files) as server:
         assert run(target, "anomaly", "--mirror", server.url) == 2
-    assert f"has no {absent}: " in one_error(capsys)
-    written = {str(path.relative_to(target)) for path in target.rglob("*.*") if path.is_file()}
-    assert written == set(download.SETS["anomaly"]) - {absent}
-    assert (target / "PSM/train.csv").read_text() == "PSM/train.csv"
+    captured = capsys.readouterr()
+    assert captured.out.count("downloaded, not checked: no known SHA-256") == len(files)
+    assert "lacks test.csv: datasets/README.md says where else it comes from" in captured.err
 
 
-def test_without_a_network_one_line_at_once(target, capsys, slept):
+def test_without_a_network(target, capsys, slept):
     with serve({}) as server:
         pass
     assert run(target, "electricity", "traffic", "--mirror", server.url) == 2
-    assert not slept
     message = one_error(capsys)
     assert f"https://huggingface.co/datasets/{REPOSITORY}/resolve/main/electricity" in message
     assert str(target / "electricity" / "electricity.csv") in message
-
-
-def test_a_silent_server_is_given_up(target, capsys, monkeypatch):
-    monkeypatch.setattr(download, "HUB_TIMEOUT", 1)
-    with serve({WEATHER: CONTENT}, "hangs") as server:
-        assert run(target, "weather", "--mirror", server.url) == 2
-        assert server.requests.total() <= 1
-    assert "--mirror" in one_error(capsys)
-
-
-def test_ett_from_its_own_repository(target, real_data, capsys, monkeypatch):
-    source = (real_data / "ETT-small").as_uri()
-    assert run(target, "ETT", "--source", source) == 0
-    assert capsys.readouterr().out.count("downloaded") == 4
-    for name in download.SETS["ETT"]:
-        assert (target / name).read_bytes() == (real_data / name).read_bytes()
-    (target / "ETT-small/ETTh2.csv").write_text("damaged")
-
-    # without a hub: the fallback, for the damaged file alone; no set means ETT
-    with serve({}) as server:
-        pass
-    monkeypatch.setattr(constants, "ENDPOINT", server.url)
-    monkeypatch.setattr(download, "ETT_SOURCE", source)
-    assert run(target) == 0
-    printed = capsys.readouterr().out
-    assert printed.count("already present") == 3
-    assert f"ETTh2.csv: downloaded, its SHA-256 is right, from {source}" in printed
-    (target / "ETT-small/ETTh2.csv").unlink()
-    monkeypatch.setattr(download, "ETT_SOURCE", (target / "nowhere").as_uri())
-    assert run(target) == 2
-    assert f"{server.url}: no connection" in (message := one_error(capsys))
-    assert "; nor file://" in message
-
-
-@pytest.mark.parametrize("content", ["date,OT\n", None])
-def test_a_wrong_source_of_ett(tmp_path, target, content, capsys):
-    if content is not None:
-        (tmp_path / "ETTh1.csv").write_text(content)
-    assert run(target, "ETT", "--source", tmp_path.as_uri()) == 2
-    assert "ETTh1.csv" in one_error(capsys)
-    assert not target.exists()
 
 
 @pytest.mark.parametrize(
     ("options", "says"),
     [
         (["ETTh1"], "no data set ETTh1; choose from ETT, weather"),
-        (["weather", "--source", "https://example.org"], "--source is for ETT alone"),
         (["--mirror", "hf-mirror.com"], "such as https://hf-mirror.com"),
     ],
 )
@@ -284,4 +194,4 @@ def test_the_environment_of_the_hub(tmp_path, target, real_data):
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 2
         assert done.stderr.count("\n") == 1
-        assert "HF_HUB_OFFLINE is set" in done.stderr
+        assert "offline" in done.stderr

@@ -6,15 +6,82 @@ import io
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
+from transformers import GPT2Config, GPT2Model
 
 from exp.exp_basic import ExpBasic
+from layers.backbone import quiet_transformers
+from pca import principal_word_embeddings
 from run import EXPERIMENTS, parse_args
-from scripts.chaos import command, timeless
 from utils.checkpoint import read_checkpoint
+from utils.synthetic import synthetic_ett
 
+WIDTH = 24  # of the GPT-2
+TASKS = {
+    "long_term_forecast": "--data custom --data_path made_up.csv --seq_len 24 --pred_len 8",
+    "short_term_forecast": "--data m4 --seasonal_patterns Weekly --task_loss smape",
+    "imputation": "--data custom --data_path made_up.csv --seq_len 24 --pred_len 0",
+    "anomaly_detection": "--data MSL --seq_len 20 --pred_len 0 --anomaly_ratio 3",
+    "classification": "--data UEA",
+}
 STEPS = 12  # of an epoch of long-term forecasting in these runs
 SHORT = "--batch_size 32 --train_epochs 3 --patience 3".split()
+
+
+def prepare(folder: Path) -> None:
+    """Make a GPT-2 with random weights, and data for each task, in `folder`."""
+    torch.manual_seed(7)
+    config = GPT2Config(
+        n_embd=WIDTH, n_layer=3, n_head=4, n_positions=32, vocab_size=50,
+        bos_token_id=0, eos_token_id=0,
+    )  # fmt: skip
+    with quiet_transformers():
+        model = GPT2Model(config)
+        model.save_pretrained(folder / "gpt2")
+    torch.save(principal_word_embeddings(model.wte.weight, 12), folder / "gpt2" / "words.pt")
+
+    table = synthetic_ett(rows=600, channels=3, seed=1)
+    table.to_csv(folder / "made_up.csv", index=False)
+    values = table.iloc[:, 1:].to_numpy()
+    np.save(folder / "MSL_train.npy", values[:400])
+    np.save(folder / "MSL_test.npy", values[400:])
+    np.save(folder / "MSL_test_label.npy", np.arange(200) % 50 < 5)
+
+    series = values[:, 0] - values[:, 0].min() + 10
+    for part, length, folder_name in (("train", 60, "Train"), ("test", 13, "Test")):
+        lines = [",".join(f"V{i + 1}" for i in range(1 + length))]
+        for number in range(60):
+            start = 8 * number + (60 if part == "test" else 0)
+            cells = [f"{value:.3f}" for value in series[start : start + length]]
+            lines.append(",".join([f"W{number + 1}", *cells]))
+        (folder / folder_name).mkdir()
+        (folder / folder_name / f"Weekly-{part}.csv").write_text("\n".join(lines) + "\n")
+
+    noise = np.random.default_rng(0)
+    for part, count in (("TRAIN", 60), ("TEST", 30)):
+        lines = ["@problemName Waves", "@classLabel true slow fast", "@data"]
+        for number in range(count):
+            label, speed = (("slow", 0.3), ("fast", 1.2))[number % 2]
+            waves = np.sin(speed * np.arange(24)[None] + noise.uniform(0, 6, (2, 1)))
+            cells = waves + 0.3 * noise.standard_normal(waves.shape)
+            lines.append(":".join([*(",".join(f"{v:.4f}" for v in row) for row in cells), label]))
+        (folder / f"Waves_{part}.ts").write_text("\n".join(lines) + "\n")
+
+
+def command(task: str, data: Path, *more: str) -> list[str]:
+    """The command line of a small training on what `prepare` made in `data`."""
+    return [
+        *f"--task_name {task} --is_training 1 --model_id small --model CALF".split(),
+        *TASKS[task].split(),
+        *"--label_len 0 --batch_size 8 --learning_rate 0.003 --lora_dropout 0.2".split(),
+        *"--train_epochs 4 --patience 4 --tmax 3 --use_gpu 0 --threads 1".split(),
+        *f"--d_model {WIDTH} --gpt_layers 2".split(),
+        *("--root_path", str(data), "--llm", str(data / "gpt2")),
+        *("--word_embedding_path", str(data / "gpt2" / "words.pt")),
+        *more,
+    ]
 
 
 class Killed(BaseException):
@@ -108,3 +175,11 @@ def raises(error: BaseException):
         raise error
 
     return throw
+
+
+def timeless(notes: object) -> object:
+    """Remove times, speeds and memory from notes."""
+    if isinstance(notes, dict):
+        measured = ("seconds", "windows_per_second", "peak_memory_mb")
+        return {key: timeless(value) for key, value in notes.items() if key not in measured}
+    return [timeless(value) for value in notes] if isinstance(notes, list) else notes

@@ -65,12 +65,9 @@ def test_anomalies_are_found(detect, workdir, results):
 
 
 def test_validation_is_held_out(detect):
-    clean = ExpAnomalyDetection(parse_args(detect()))
-    published = ExpAnomalyDetection(parse_args(detect("--protocol", "published")))
-    assert len(clean.train_set) == 960 - 20 + 1
-    assert len(published.train_set) == 1200 - 20 + 1
-    assert len(clean.val_set) == 240 // 20
-    assert len(published.val_set) == 240 - 20 + 1
+    run = ExpAnomalyDetection(parse_args(detect()))
+    assert len(run.train_set) == 960 - 20 + 1
+    assert len(run.val_set) == 240 // 20
 
 
 @pytest.mark.parametrize("data", ["SWAT", "SWaT"])  # the published name, and the usual one

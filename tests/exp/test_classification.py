@@ -4,7 +4,6 @@ import json
 
 import numpy as np
 import pytest
-import torch
 
 from exp.exp_classification import ExpClassification
 from run import main, parse_args
@@ -62,44 +61,13 @@ def test_classes_are_told_apart(classify, workdir, results):
     assert next((workdir / "test_results").glob("*/confusion.png")).stat().st_size > 1000
 
 
-def test_the_test_file_chooses_the_epoch_only_when_asked(classify):
-    clean = ExpClassification(parse_args(classify()))
-    published = ExpClassification(parse_args(classify("--protocol", "published")))
-    assert len(clean.train_set) == 32
-    assert len(clean.val_set) == 8
-    assert len(published.train_set) == 40
-    validation, test = published.epoch_scores(1)
-    assert validation == test
+def test_validation_is_held_out(classify):
+    run = ExpClassification(parse_args(classify()))
+    assert (len(run.train_set), len(run.val_set), len(run.test_set)) == (32, 8, 20)
 
 
-def test_published_files(workdir, classify):
-    """Classes in alphabetical order; each file scaled by its own values; long series halved."""
-    runs = [
-        ExpClassification(parse_args(classify("--protocol", p))) for p in ("sound", "published")
-    ]
-    assert [run.splits.class_names for run in runs][1] == sorted(runs[0].splits.class_names)
-    for split in (runs[1].train_set, runs[1].test_set):
-        values = split.x[split.padding_mask(torch.arange(len(split))) > 0]
-        torch.testing.assert_close(values.mean(dim=0), torch.zeros(2), rtol=0, atol=1e-5)
-        torch.testing.assert_close(values.std(dim=0), torch.ones(2), rtol=0, atol=1e-5)
-    lines = ["@classLabel true up down", "@data"]
-    for number, label in enumerate(["up", "down"] * 10):
-        channels = [np.arange(300) * (number + 1.0), np.arange(300 - number % 2) / 7]
-        lines.append(":".join([*(",".join(f"{v:.3f}" for v in c) for c in channels), label]))
-    folder = workdir / "long"
-    folder.mkdir()
-    for part in ("TRAIN", "TEST"):
-        (folder / f"long_{part}.ts").write_text("\n".join(lines))
-    for protocol, length in (("sound", 300), ("published", 150)):
-        argv = classify("--root_path", str(folder), "--protocol", protocol)
-        run = ExpClassification(parse_args(argv))
-        assert run.train_set.x.shape[1] == length
-        assert f"_sl{length}_" in run.setting
-
-
-@pytest.mark.parametrize("protocol", ["sound", "published"])
-def test_the_longest_series_is_the_look_back(classify, protocol):
-    run = ExpClassification(parse_args(classify("--seq_len", "7", "--protocol", protocol)))
+def test_the_longest_series_is_the_look_back(classify):
+    run = ExpClassification(parse_args(classify("--seq_len", "7")))
     longest = max(file.longest for file in run.files)
     assert f"_sl{longest}_" in run.setting
     assert "_pl0_" in run.setting

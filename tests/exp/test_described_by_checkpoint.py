@@ -86,7 +86,7 @@ def test_a_new_file(trained, small_data, workdir, capsys):
     said = capsys.readouterr()
     assert "forecast only" in said.out
     assert said.err == ""
-    assert "_chaos_new_" in forecast.parent.name
+    assert "_small_new_" in forecast.parent.name
     full = argv(LONG, workdir, "--is_training", "0", "--model", "DLinear", "--do_predict")
     words = ("--data_path", "new.csv", "--checkpoint", str(path), "--des", "full")
     assert main([*full, *words]) == 0

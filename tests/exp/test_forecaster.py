@@ -50,6 +50,11 @@ def calf(small_gpt2) -> dict:
                     "train_epochs": 1, "batch_size": 64}  # fmt: skip
 
 
+def test_the_last_fifth_is_for_validation(wide, capsys):
+    CALFForecaster(h=8, **DLINEAR | {"verbose": True}).fit(wide.iloc[:100])
+    assert f"windows: {80 - 32 + 1} train, {20 - 8 + 1} validation" in capsys.readouterr().out
+
+
 def test_arguments_that_can_not_be(wide, tmp_path, capsys):
     """One line each; and a warning does not depend on `verbose`."""
     forecaster = CALFForecaster(h=8, model="LastValue", input_size=24, level=[80])

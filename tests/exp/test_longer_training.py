@@ -102,7 +102,9 @@ def test_more_patience_continues(small_data, workdir, monkeypatch, capsys):
     monkeypatch.setattr(VALIDATION, after([3.0, 1.0, 2.0, 2.0, 0.5, 0.4]))
     more = ("--train_epochs", "6", *DLINEAR)
     expected = trained(LONG, small_data, *more, "--checkpoints", "other")
-    trained(LONG, small_data, *more, "--patience", "2")  # not tested, so that its state stays
+    run = experiment(LONG, small_data, *more, "--patience", "2")
+    with run.folders.claim():
+        run.train()  # not tested, so that its state stays
     found = trained(LONG, small_data, *more, "--resume")
     assert "continues the run with --patience 2, not 3" in capsys.readouterr().out
     assert differ(found, expected) == []

@@ -14,9 +14,8 @@ from safetensors.torch import load_file, save_file
 from exp.exp_basic import ExpBasic
 from models.registry import objective_class, options_of
 from run import EXPERIMENTS, main, parse_args
-from scripts.chaos import TASKS, WIDTH
 from tests.conftest import MODELS, load
-from tests.exp.small_runs import all_of, differ, once_at, send
+from tests.exp.small_runs import TASKS, WIDTH, all_of, differ, once_at, send
 from tests.exp.test_processes import check_equal, ended
 from tests.rounding import use_float64
 from utils.checkpoint import read_checkpoint

@@ -8,7 +8,6 @@ torchrun sets; the launcher of `--use_multi_gpu` is tried as a person would.
 """
 
 import json
-import logging
 import multiprocessing
 import os
 import shutil
@@ -20,7 +19,6 @@ import time
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -36,7 +34,7 @@ from run import main
 from tests.conftest import HANG, ROOT, load
 from tests.rounding import use_float64
 from utils.errors import UserError
-from utils.launch import device_numbers, launch, outcome, visible_devices
+from utils.launch import device_numbers, visible_devices
 
 FORKED = multiprocessing.get_context("forkserver")
 FORKED.set_forkserver_preload(  # imports that take seconds
@@ -231,9 +229,6 @@ def tasks(command, small_gpt2, tmp_path_factory) -> dict[str, list[str]]:
         # 53 validation windows in published batches of 5: one process has one more of them
         "published validation": command("--protocol", "published", *UNEVEN),
         "imputation": command("--task_name", "imputation", *UNEVEN),
-        "published imputation": command(
-            *("--task_name", "imputation", "--protocol", "published", *UNEVEN)
-        ),
         # 32 windows in steps of 15, the last of 2: one process has none of them
         "classification": [
             *command("--task_name", "classification", "--data", "UEA", *UNEVEN),
@@ -294,7 +289,6 @@ def check_equal(one: Path, other: Path) -> None:
         ("forecast", 3),
         ("published validation", 3),
         ("imputation", 3),
-        ("published imputation", 2),
         ("classification", 2),
     ],
 )
@@ -492,8 +486,8 @@ def test_launched_and_ended(command, workdir, how):
     elif how == "death":
         os.kill(ranks[1], signal.SIGKILL)
         errors = process.communicate(timeout=HANG)[1]
-        assert process.returncode == 137
-        assert "error: process 1 of 2 was ended by SIGKILL" in errors
+        assert process.returncode == 1
+        assert "error: another of the 2 processes ended or does not answer: " in errors
         assert "Traceback" not in errors
     else:
         process.kill()
@@ -553,44 +547,3 @@ def test_visible_devices(monkeypatch):
     assert visible_devices([2, 0]) == "2,0"
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,GPU-7,6")
     assert visible_devices([2, 1]) == "6,GPU-7"
-
-
-@pytest.mark.parametrize(
-    ("codes", "code", "said"),
-    [
-        ({0: 2, 1: 2}, 2, ""),
-        ({0: 143, 1: 143}, 143, ""),
-        ({0: 143, 1: 2}, 2, ""),  # refused; the other one was told to end
-        ({0: 2, 1: 130}, 130, ""),
-        ({0: 2, 1: -9}, 137, "process 1 of 3 was ended by SIGKILL"),
-        ({0: -15, 1: -11, 2: 143}, 139, "process 1 of 3 was ended by SIGSEGV"),
-        ({0: 2, 1: 1, 2: 143}, 1, "process 1 of 3 ended with code 1"),
-        ({0: -15, 1: -15}, 143, "process 0 of 3 was ended by SIGTERM"),
-    ],
-)
-def test_outcome(capsys, codes, code, said):
-    failures = {rank: SimpleNamespace(exitcode=c, timestamp=100) for rank, c in codes.items()}
-    assert outcome(failures, 3) == code
-    message = capsys.readouterr().err
-    assert said in message
-    assert message.count("\n") == bool(said)
-
-
-def test_who_did_not_end_when_told_is_not_the_cause(capsys):
-    failed = SimpleNamespace(exitcode=2, timestamp=100)
-    killed = SimpleNamespace(exitcode=-9, timestamp=130)
-    assert outcome({0: killed, 1: failed}, 2) == 2
-    assert capsys.readouterr().err == ""
-
-
-def test_launching_leaves_this_process_as_it_was(tmp_path, capfd):
-    before = dict(os.environ), signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
-    code = "import os, sys; print(os.environ['CUDA_VISIBLE_DEVICES'], sys.argv[1]); sys.exit(2)"
-    words = "$x$ $$ ${local_rank}"
-    assert launch([sys.executable, "-c", code, words], 2, gpus="5,3") == 2
-    after = dict(os.environ), signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
-    assert after == before
-    assert not logging.root.manager.disable
-    out, errors = capfd.readouterr()
-    assert set(out.splitlines()) == {f"5,3 {words}"}
-    assert errors == ""

@@ -6,14 +6,13 @@ import torch.nn.functional as F
 from torch.optim import Adam
 from transformers import GPT2Config, GPT2Model
 
-from exp.step import LoopRules, Optimisers, micro_batches
+from exp.step import Optimisers, micro_batches
 from models.CALF import CALFConfig, Model
 from models.interface import CPU_TRAINING_TOKENS, ParameterGroup
 from models.objectives import CALFObjective
 from tests.exp.small_runs import experiment
 from tests.rounding import doubled
 from utils.batch import Batch, Weight
-from utils.errors import UserError
 from utils.losses import CALFLoss
 
 
@@ -174,25 +173,3 @@ def test_guarded_steps_are_adams(model):
     assert ours.step(torch.tensor(1.0), torch.tensor(False)).item()
     for name, theirs in copies.items():
         torch.testing.assert_close(trained[name].detach(), theirs, rtol=1e-5, atol=1e-7)
-
-
-def test_gradients_that_are_never_cleared():
-    """They add up over steps, but for those of skipped ones."""
-    parameter, other = (torch.nn.Parameter(torch.ones(3)) for _ in range(2))
-    groups = [ParameterGroup("main", [other]), ParameterGroup("projections", [parameter], 1e-2)]
-    rules = LoopRules(never_cleared=("projections",))
-    ours = Optimisers(groups, 1e-3, torch.device("cpu"), rules=rules)
-    copy = parameter.detach().clone()
-    plain, total = Adam([copy], lr=1e-2), torch.zeros(3)
-    for step, skipped in enumerate([False, True, False, False]):
-        gradient = torch.tensor([1.0, -2.0, 3.0 * step])
-        ours.zero_grad()
-        parameter.grad = torch.full((3,), torch.nan) if skipped else gradient.clone()
-        ours.step(torch.tensor(1.0), torch.tensor(False))
-        if not skipped:
-            total += gradient
-            copy.grad = total.clone()
-            plain.step()
-        torch.testing.assert_close(parameter.detach(), copy)
-    with pytest.raises(UserError, match="bf16"):
-        Optimisers(groups, 1e-3, torch.device("cpu"), fp16=True, rules=rules)

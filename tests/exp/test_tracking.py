@@ -203,20 +203,6 @@ def test_a_resumed_run_keeps_its_rows(workdir, small_data, capsys, step):
     pd.testing.assert_frame_equal(table(resumed.folders.results)[REPEATED], expected[REPEATED])
 
 
-def test_rows_of_earlier_versions_stay_empty(workdir, small_data):
-    stopped = interrupted(small_data, 2, 3)
-    record = stopped.progress.history[0]
-    for name in ("gradient_norm", "windows_per_second", "peak_memory_mb"):
-        object.__setattr__(record, name, None)
-    record.diagnostics.clear()
-    with stopped.tracker.open(stopped.progress):
-        found = (stopped.folders.results / "epochs.csv").read_text().splitlines()
-    assert found[0].split(",") == [name for name in COLUMNS if "distance" not in name]
-    values = dict(zip(found[0].split(","), found[1].split(","), strict=True))
-    assert values["gradient_norm"] == values["peak_memory_mb"] == ""
-    assert values["epoch"] == "1"
-
-
 def test_a_fresh_start_removes_the_rows_of_an_earlier_run(workdir, small_data):
     interrupted(small_data, 2, 3, "--tensorboard")
     again = interrupted(small_data, 1, 3, "--overwrite")

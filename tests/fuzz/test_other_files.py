@@ -172,8 +172,8 @@ def interpolated(part) -> list[pd.DataFrame]:
 
 
 @examples(40)
-@given(ts_sets(), st.sampled_from(["?", "NaN"]), st.integers(0, 5), st.booleans())
-def test_ts_files(tmp_path_factory, made, missing, seed, published):
+@given(ts_sets(), st.sampled_from(["?", "NaN"]), st.integers(0, 5))
+def test_ts_files(tmp_path_factory, made, missing, seed):
     names, *parts = made
     # a last channel with the number of the sample shows which ones are held out
     train, test = (
@@ -193,28 +193,12 @@ def test_ts_files(tmp_path_factory, made, missing, seed, published):
         for ours, (values, _) in zip(file.series, part, strict=True):
             np.testing.assert_array_equal(ours, values)
     try:
-        splits = make_uea_splits(read_pair(folder, published), seed, published)
+        splits = make_uea_splits(read_pair(folder), seed)
     except UserError as error:
-        assert not published
         assert max(np.bincount([label for _, label in train])) == 1, error
         return
     length = max(len(values) for values, _ in train + test)
     assert splits.train.x.shape[1:] == (length, train[0][0].shape[1])
-    if published:
-        assert splits.class_names == sorted(names)
-        assert splits.val is splits.test
-        for ours, part in ((splits.train, train), (splits.test, test)):
-            filled = interpolated(part)
-            rows = pd.concat(filled)
-            scale = rows.std() + np.finfo(float).eps  # NaN for a single row
-            assert [splits.class_names[y] for y in ours.y] == [names[label] for _, label in part]
-            for x, values in zip(ours.x.double().numpy(), filled, strict=True):
-                restored = x[: len(values)] * scale.to_numpy() + rows.mean().to_numpy()
-                expected = values + 0 * scale
-                size = rows.abs().max().max()
-                np.testing.assert_allclose(restored, expected, rtol=0, atol=1e-5 * size + 1e-9)
-                assert (x[len(values) :] == 0).all()
-        return
     order = torch.cat([splits.train.x, splits.val.x])[:, 0, -1].argsort().argsort().tolist()
     trained, held_out = order[: len(splits.train)], order[len(splits.train) :]
     assert sorted(order) == list(range(len(train)))
@@ -294,8 +278,8 @@ def write_set(folder: Path, data: str, train, test, labels, missing: bool) -> in
 
 
 @examples(30)
-@given(anomaly_sets(), st.sampled_from(["MSL", "SMD", "PSM", "SWaT"]), st.booleans(), st.booleans())
-def test_anomaly_sets(tmp_path_factory, made, data, missing, published):
+@given(anomaly_sets(), st.sampled_from(["MSL", "SMD", "PSM", "SWaT"]), st.booleans())
+def test_anomaly_sets(tmp_path_factory, made, data, missing):
     train, test, labels, seq_len = made
     folder = tmp_path_factory.mktemp("anomaly", numbered=True)
     missing = write_set(folder, data, train, test, labels, missing)
@@ -313,32 +297,26 @@ def test_anomaly_sets(tmp_path_factory, made, data, missing, published):
     rows = scaler.transform(tables.train).astype(np.float32)
     test_rows = scaler.transform(tables.test).astype(np.float32)
     cut = int(len(rows) * 0.8)
-    overlapping = 100 if data == "SMD" else 1
-    stride = overlapping if published else seq_len
     expected = {
-        "train": (rows if published else rows[:cut], overlapping),
-        "val": (rows[cut:], stride),
-        "train_scored": (rows, stride),
-        "test": (test_rows, stride),
+        "train": (rows[:cut], 100 if data == "SMD" else 1),
+        "val": (rows[cut:], seq_len),
+        "train_scored": (rows, seq_len),
+        "test": (test_rows, seq_len),
     }
     short = [name for name, (values, _) in expected.items() if len(values) < seq_len]
     try:
-        splits = make_splits(tables, data, seq_len, published)
+        splits = make_splits(tables, data, seq_len)
     except UserError as error:
         assert short, error
         return
     assert not short
     for name, (values, step) in expected.items():
         starts = list(range(0, len(values) - seq_len + 1, step))
-        if starts[-1] + seq_len < len(values) and not published:
+        if starts[-1] + seq_len < len(values):
             starts.append(len(values) - seq_len)
         windows = getattr(splits, name)
         (x,) = windows.batch(torch.arange(len(windows)))
         np.testing.assert_array_equal(x, [values[start : start + seq_len] for start in starts])
-    if published:
-        starts = splits.test.starts.tolist()
-        assert splits.test.rows().tolist() == [s + i for s in starts for i in range(seq_len)]
-        return
     # every row is scored once, with its own score
     place = torch.arange(len(test_rows))
     scores = torch.stack([place[int(s) : int(s) + seq_len] for s in splits.test.starts])

@@ -3,11 +3,10 @@
 import hashlib
 import json
 import shutil
-import threading
 
 import pytest
 import torch
-from huggingface_hub import HfApi
+from huggingface_hub import HfApi, constants
 from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModel, OPTConfig, T5Config, ViTConfig
 
@@ -91,21 +90,14 @@ def test_random_gpt2_needs_no_network(monkeypatch):
     assert backbone.load_config("openai-community/gpt2-medium").n_layer == 24
 
 
-@pytest.mark.parametrize("failure", ["refuses", "hangs"])
-def test_no_hub(monkeypatch, failure, tmp_path):
-    given_up = threading.Event()
-
+def test_no_hub(monkeypatch, tmp_path):
     def model_info(self, *_, **__):
-        if failure == "hangs":
-            given_up.wait()
         raise ConnectionError("no route")
 
-    monkeypatch.setenv("HF_HUB_OFFLINE", "0")
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(HfApi, "model_info", model_info)
-    monkeypatch.setattr(model_files, "HUB_TIMEOUT", 0.1)
     with pytest.raises(UserError) as caught:
         load_backbone("someone/no-such-gpt2")
-    given_up.set()
     message = str(caught.value)
     assert "can't be reached" in message
     for way_out in ("mirror", "folder", "--llm gpt2 --llm_weights random"):

@@ -356,13 +356,3 @@ def test_random_is_none_with_random_words(config, workdir, words):
     assert found.word_embeddings_source == expected.word_embeddings_source
     few = build(config, word_embedding_path="random", n_components=3)
     assert few.in_layer.word_embedding.shape == (3, 24)
-
-
-def test_an_earlier_version_recorded_the_name_of_an_absent_file(workdir, command):
-    """Its runs are not of another configuration."""
-    argv = without_path(command(*SHORT))
-    assert main(argv) == 0
-    for path in Path().glob("*/*/manifest.json"):
-        path.write_text(path.read_text().replace('"none"', f'"{DEFAULT_PATH}"'))
-    assert main(argv) == 0
-    assert manifests() == {"none"}

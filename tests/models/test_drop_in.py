@@ -17,9 +17,9 @@ from exp.exp_long_term_forecasting import ExpLongTermForecasting
 from models import registry
 from models.PatchTST import FlattenHead
 from run import EXPERIMENTS, main, parse_args
-from scripts.chaos import TASKS
 from tests import conftest
 from tests.conftest import load
+from tests.exp.small_runs import TASKS
 from utils.checkpoint import read_checkpoint
 from utils.options import warn_unused
 from utils.timefeatures import time_features

@@ -172,16 +172,16 @@ def test_published_runs_count_as_done_where_asked(workdir, planned):
         assert records.of(planned[1]) is None
 
 
-def test_the_width_that_earlier_scripts_gave_changes_no_identity():
-    options = (
-        "--task_name long_term_forecast --is_training 1 --model CALF --model_id x --data ETTh1"
-    )
-    words = [*options.split(), "--llm", "gpt2"]
-    own, given, other = (
-        identity(vars(parsed([*words, *more.split()])))
-        for more in ("", "--d_model 768", "--d_model 48")
-    )
-    assert own == given != other
+def test_the_width_of_a_model_on_a_language_model_identifies_no_run():
+    """Earlier scripts gave it; another one than the language model's is refused."""
+    words = "--is_training 1 --model_id m --data ETTh1".split()
+    task = ["--task_name", "long_term_forecast"]
+    for model, same in (("CALF", True), ("DLinear", False)):
+        own, given = (
+            identity(vars(parsed([*task, *words, "--model", model, *more.split()])))
+            for more in ("", "--d_model 768")
+        )
+        assert (own == given) is same
 
 
 def test_every_published_run_has_a_readable_command():

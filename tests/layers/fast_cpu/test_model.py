@@ -83,10 +83,8 @@ def test_evaluation_then_training(models, mode):
         expected = everything(plain, x)
         for ours, theirs in zip(everything(fast, x), expected, strict=True):
             assert relative(ours, theirs) < 1e-5
-        c_attn = fast.gpt2.get_base_model().h[0].attn.c_attn
-        assert c_attn.folded._value is not None
     for model in models:
-        model.train()(x).sum().backward()  # what evaluation cached fits training
+        model.train()(x).sum().backward()
     named = dict(fast.named_parameters())
     for name, parameter in plain.named_parameters():
         if parameter.grad is not None and parameter.grad.norm() > 1e-3:

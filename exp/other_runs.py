@@ -66,8 +66,8 @@ def finished_elsewhere(
 def other_state(folders: RunFolders, epochs: int, patience: int) -> Path | None:
     """Find a state in another folder; lines tell which, or that there is none.
 
-    It is the newest one of a run of the same options, as earlier versions named theirs; or else
-    that with the most epochs of a run that only ends earlier.
+    It is the newest one of a run of the same options, whose paths were written in another way; or
+    else that with the most epochs of a run that only ends earlier.
     """
     same = [path for path, unlike in folders.other_states().items() if not unlike]
     if same:

@@ -82,6 +82,11 @@ class ExpBasic(ABC):
     ):
         self.started, self.commit = datetime.now(UTC).isoformat(timespec="seconds"), commit()
         self.published = args.protocol == "published"
+        if self.published and type(self).batch_score is ExpBasic.batch_score:
+            raise UserError(
+                f"--protocol published: {args.task_name} has the sound protocol alone; what the "
+                "published code does is told in docs/protocols.md"
+            )
         objective_type = objective_class(args.model)
         self.seed = args.seed + iteration
         args = self.resolve_args(objective_type.resolve_args(args.replace(seed=self.seed)))

@@ -164,7 +164,6 @@ def test_settings_string():
         ("--no_such_option 1", "--no_such_option"),
         ("--checkpoint x.pth", "--is_training 0"),
         ("--cos 0 --lradj typo", "type1"),
-        ("--task_name imputation --protocol published", "docs/protocols.md"),
         ("--task_name imputation --zero_shot 1", "long_term_forecast"),
     ],
 )

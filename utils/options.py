@@ -95,9 +95,6 @@ TABLE_OPTIONS = [
     ),
     ("thousands", {"choices": (".", ",")}, "sign between the thousands of a CSV"),
 ]
-# Tasks that have the published protocol too: the paper has tables of these alone.
-TASKS_AS_PUBLISHED = ("long_term_forecast", "short_term_forecast")
-
 # A boolean option, on if it has no value.
 SWITCH = {"type": switch, "nargs": "?", "const": True}
 # Options of the published command lines that nothing uses: (name, settings).
@@ -509,11 +506,6 @@ def check_options(args: argparse.Namespace, models: Models) -> None:
             raise UserError(f"--{option} is for {', '.join(tasks)}")
     if args.split and args.data != "custom":
         raise UserError(f"--split is for --data custom: the splits of {args.data} are fixed")
-    if args.protocol == "published" and args.task_name not in TASKS_AS_PUBLISHED:
-        raise UserError(
-            f"--protocol published is for {' and '.join(TASKS_AS_PUBLISHED)}: what the published "
-            "code does elsewhere is told in docs/protocols.md"
-        )
     if "cos" not in args.given and models.ALIASES.get(args.model, args.model) != "CALF":
         args.cos = 0
     if not args.cos and args.lradj not in ("type1", "type2", "type3"):

@@ -88,6 +88,7 @@ def test_swat(detect, workdir, results, data):
 @pytest.mark.parametrize(
     ("more", "said"),
     [
+        (["--protocol", "published"], "told in docs/protocols.md"),
         (["--data", "XYZ"], "PSM, MSL"),
         (["--root_path", "."], "no such file"),
         (["--anomaly_ratio", "0"], "--anomaly_ratio"),

@@ -85,6 +85,7 @@ def test_the_later_of_equals_is_kept(classify, monkeypatch):
 @pytest.mark.parametrize(
     ("more", "said"),
     [
+        (["--protocol", "published"], "told in docs/protocols.md"),
         (["--data", "ETTh1"], "needs --data UEA"),
         (["--root_path", "."], "_TRAIN.ts"),
         (["--task_loss", "l1"], "use one of ce"),

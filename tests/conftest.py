@@ -165,7 +165,8 @@ def refused(workdir, capsys):
             code = main(argv)
         except SystemExit as error:
             code = error.code
-        message = capsys.readouterr().err
+        lines = capsys.readouterr().err.splitlines(keepends=True)
+        message = "".join(line for line in lines if not line.startswith("warning: "))
         assert code == 2, message
         assert message.count("\n") == 1, message
         assert message.startswith("error: "), message

@@ -77,7 +77,6 @@ def test_unused_options_are_named_in_one_line(capsys):
         ("--cos 0 --lradj type1 --decay_fac 0.5 --tmax 5", "--decay_fac --tmax"),
         ("--model DLinear --lradj type1 --tmax 5", "--tmax"),
         ("--model DLinear --cos 1 --lradj type1 --tmax 5", "--lradj"),
-        ("--task_name imputation --protocol published --cos 1 --lradj type3", "--cos"),
         ("--is_training 0 --lradj type1", ""),
         ("--use_dtw --jitter --extra_tag x --seed 2", "--extra_tag --jitter --use_dtw"),
     ],

@@ -9,11 +9,13 @@ from functools import partial
 
 import torch
 
+from exp.processes import Processes
 from models.interface import Objective
 from utils.configuration import Configuration
 from utils.errors import UserError
 from utils.machine import keep_memory
 
+ONEDNN, PYTORCH = "oneDNN", "PyTorch's own"  # libraries of float32 products on the CPU
 PRECISIONS = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -79,8 +81,13 @@ def autocast(amp: str, device: torch.device) -> Callable[[], AbstractContextMana
     return nullcontext if amp == "no" else partial(torch.autocast, device.type, PRECISIONS[amp])
 
 
-def speed_up(objective: Objective, args: Configuration, device: torch.device) -> int:
+def speed_up(
+    objective: Objective, args: Configuration, device: torch.device, processes: Processes
+) -> int:
     """Compile the model, or install the fast CPU modules, as `--compile` and `--fast_cpu` say.
+
+    The notes of the objective name the library of float32 products, which rank 0 chooses by a
+    measurement.
 
     Returns:
         How many modules were replaced by fast ones.
@@ -95,4 +102,15 @@ def speed_up(objective: Objective, args: Configuration, device: torch.device) ->
         return 0
     from layers import fast_cpu
 
+    (onednn,) = processes.broadcast(float(fast_cpu.onednn_is_faster()))
+    use_products(objective, ONEDNN if onednn else PYTORCH)
     return fast_cpu.install(objective.model)
+
+
+def use_products(objective: Objective, library: str) -> None:
+    """Let a library multiply float32 on the CPU, and note which; a resumed training goes on with
+    that of its beginning, so that it ends bit for bit as it would have."""
+    from layers import fast_cpu
+
+    fast_cpu.use_onednn(library == ONEDNN)
+    objective.notes["products"] = library

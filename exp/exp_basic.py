@@ -116,7 +116,7 @@ class ExpBasic(ABC):
         self.objective = objective = objective_type(args, self.data_shape(), device, checkpoint)
         if checkpoint is not None:
             self.load(checkpoint)
-        self.fast_modules = speed_up(objective, args, device)
+        self.fast_modules = speed_up(objective, args, device, self.processes)
         self.stopping = Stopping(self.processes, device)
         precision = autocast(args.amp, device)
         self.evaluation = Evaluation(objective, self.processes, self.stopping, device, precision)

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from exp.device import use_products
 from exp.other_runs import finished_elsewhere, finished_training, other_state
 from exp.step import Optimisers
 from models.interface import Objective
@@ -94,6 +95,8 @@ class TrainingState:
                 return Progress()
             state, best = StateFile(elsewhere, args).read(), elsewhere.with_name(best.name)
         self.objective.check_resumable(state.metadata, state.path)
+        if "products" in self.objective.notes and "products" in state.metadata:
+            use_products(self.objective, state.metadata["products"])
         progress = self._restore(state)
         if progress.reopen(args.train_epochs, args.patience):
             self.scheduler.step()  # which the end of training left out

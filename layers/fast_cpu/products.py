@@ -1,20 +1,46 @@
-"""Matrix products with the weights by oneDNN."""
+"""Matrix products with the weights by oneDNN, where that is faster than PyTorch's choice."""
 
 import platform
+import time
+from functools import cache
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
 
-# PyTorch multiplies float32 by MKL, which leaves AVX-512 unused on AMD's processors; oneDNN uses it
-# everywhere: twice the rate there. With AVX2 alone MKL is about a tenth faster, but with it results
-# of several processes left those of one by more than 1e-5.
-ONEDNN = (
+# PyTorch multiplies float32 by MKL, which leaves AVX-512 unused on AMD's processors: oneDNN has
+# twice its rate there. With AVX2 alone MKL has twice the rate of oneDNN.
+ONEDNN_IS_THERE = (
     platform.machine().lower() in ("x86_64", "amd64")
     and torch.backends.mkldnn.is_available()
     and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 )
+MARGIN = 1.1  # what MKL has to be faster by, so that noise does not decide where both are alike
+ROWS, WIDTH, REPETITIONS = 256, 768, 5  # of the measurement, about 40 ms
+_uses_onednn = ONEDNN_IS_THERE
+
+
+@cache
+def onednn_is_faster() -> bool:
+    """Time products of both libraries, once in a process."""
+    if not ONEDNN_IS_THERE:
+        return False
+    x, weight = torch.ones(ROWS, WIDTH), torch.ones(WIDTH, WIDTH)
+    seconds = {product: [], F.linear: []}
+    with torch.no_grad():
+        for _ in range(REPETITIONS):
+            for multiply, measured in seconds.items():
+                start = time.perf_counter()
+                multiply(x, weight)
+                measured.append(time.perf_counter() - start)
+    return min(seconds[product]) < MARGIN * min(seconds[F.linear])
+
+
+def use_onednn(use: bool) -> None:
+    """Let oneDNN multiply from now on, if it is there, or PyTorch as it always does."""
+    global _uses_onednn
+    _uses_onednn = use and ONEDNN_IS_THERE
 
 
 def on_cpu(x: Tensor) -> bool:
@@ -41,13 +67,13 @@ def is_float32_on_cpu(x: Tensor, *weights: Tensor) -> bool:
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """Compute `x weight^T + bias`, the same as `torch.nn.functional.linear`.
 
-    On an x86 processor in float32 oneDNN multiplies, forward and backward; elsewhere PyTorch does
-    as it always does.
+    In float32 oneDNN multiplies, forward and backward, unless `use_onednn` said otherwise;
+    elsewhere PyTorch does as it always does.
 
     Args:
         x: `[.., in]`. weight: `[out, in]`; may be a transposed view. bias: `[out]`.
     """
-    if not ONEDNN or not is_float32_on_cpu(x, weight):
+    if not _uses_onednn or not is_float32_on_cpu(x, weight):
         return F.linear(x, weight, bias)
     if torch.is_grad_enabled():
         return OneDNNLinear.apply(x, weight, bias)

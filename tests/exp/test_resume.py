@@ -23,6 +23,7 @@ from tests.exp.small_runs import (
     STEPS,
     Killed,
     References,
+    all_of,
     argv,
     differ,
     experiment,
@@ -235,6 +236,19 @@ def test_saving_less_often_than_once_an_epoch(small_data, workdir, reference, mo
     saved.clear()
     trained(LONG, small_data, "--save_every", "5", "--train_epochs", "1", "--des", "other")
     assert [notes["steps"] for notes in saved] == [5, 10, 0]
+
+
+def test_resumed_with_the_library_of_products_of_its_beginning(
+    small_data, reference, stopped, monkeypatch
+):
+    """Where the measurement would choose the other one, it ends bit for bit as it would have."""
+    expected = reference(LONG)
+    began_with = read_checkpoint(stopped.state).metadata["products"]
+    monkeypatch.setattr("layers.fast_cpu.onednn_is_faster", lambda: began_with != "oneDNN")
+    run = experiment(LONG, small_data, "--resume")
+    assert run.objective.notes["products"] != began_with
+    assert differ(all_of(run), expected) == []
+    assert run.objective.notes["products"] == began_with
 
 
 def test_nothing_to_resume_from(small_data, workdir, reference, capsys):

@@ -106,7 +106,7 @@ def test_without_onednn(monkeypatch):
     expected = mlp(x)
     of_expected = gradients(expected, x)
     install(mlp)
-    monkeypatch.setattr(products, "ONEDNN", False)
+    monkeypatch.setattr(products, "_uses_onednn", False)
     torch.testing.assert_close(mlp(x), expected, **CLOSE)
     torch.testing.assert_close(gradients(mlp(x), x), of_expected, **CLOSE)
 

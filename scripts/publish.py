@@ -1,5 +1,5 @@
 """Publish results: `python -m scripts.publish` makes docs/RESULTS.md, docs/results.html and the
-README's table of the runs in docs/results/ (docs/reproduce.md)."""
+README's tables of the runs in docs/results/ (docs/reproduce.md)."""
 
 import re
 import sys
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent.parent
 START, END = "<!-- results -->", "<!-- end of results -->"  # of the results in the README
-MAIN = "few_shot_10"  # published setting of the README's table
 LEAD = (
     "Made by `python -m scripts.publish` from docs/results/: `runs.csv` of each list has a row a "
     "run, `notes.md` the remarks. Only a model with *published file* in its name is on the GPT-2 "
@@ -123,15 +122,21 @@ def pages(root: Path) -> dict[Path, Files]:
 
 
 def readme(tables: "Sequence[Table]") -> str:
-    """The README's table: the main metric of the models in their usual settings."""
+    """The README's tables: the paper's main one, with published scores in brackets, and that of the
+    language models."""
     from utils.reporting import formats, grids
-    from utils.reporting.published import published_setting
     from utils.reporting.tables import Table
 
-    main = next(table for table in tables if published_setting(table) == MAIN)
-    usual = Table(main.runs[main.runs["method"] == main.runs["usual"]], main.metrics[:1])
-    grid = grids.scores_grid(usual, f"{main.title}. {grids.heading(main)}")
-    return formats.markdown(grid, 4)
+    main, language = (
+        next(t for t in tables if (t.kind, t.protocol, t.runs["amp"].iloc[0]) == wanted)
+        for wanted in (("long_term", "sound", "no"), ("few_shot", "sound", "bf16"))
+    )
+    usual = Table(language.runs[language.runs["method"] == language.runs["usual"]], ["mse"])
+    parts = [grids.main_grid(main), grids.scores_grid(usual)]
+    for grid, title in zip(parts, ("All training rows, look-back 96", "Few-shot"), strict=True):
+        grid.title = title
+    parts[1].notes = [grids.heading(language)]
+    return "".join(formats.markdown(grid, 4) for grid in parts)
 
 
 def main(argv: list[str] | None = None) -> int:

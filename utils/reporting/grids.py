@@ -10,6 +10,7 @@ from scipy import stats
 
 from utils.reporting.published import published_of
 from utils.reporting.tables import (
+    AVERAGE,
     HIGHER,
     LOSS_WEIGHTS,
     M4_ORDER,
@@ -284,6 +285,29 @@ def published_grids(table: Table) -> list[Grid]:
         slug = f"{table.slug}_published" + (f"_{len(grids)}" if other else "")
         grids.append(compared(title, slug, notes, table, ("ours", "published"), found))
     return [grid for grid in grids if grid]
+
+
+def main_grid(table: Table) -> Grid:
+    """The main metric of trained models in their usual settings, of data sets whose horizons they
+    have all, with the published score in brackets."""
+    metric, runs = table.metrics[0], table.runs
+    usual = Table(runs[(runs["method"] == runs["usual"]) & (runs["parameters"] > 0)], [metric])
+    rows = [row for row in usual.all_rows if Row(row.dataset, AVERAGE) in usual.averages]
+    methods = [m for m in usual.methods if any(usual.summary(r, m, metric) for r in usual.averages)]
+    rows = [row for row in rows if all(usual.summary(row, m, metric) for m in methods[:1])]
+    lines = []
+    for row in rows:
+        cells, marks = [], usual.marks(row, metric)
+        for method in methods:
+            theirs = published_of(usual, row, usual.of(method)["model"].iloc[0])
+            found = usual.summary(row, method, metric)
+            text = ABSENT if found is None else f"{found.mean:.3f}"
+            text += f" ({theirs['value'][metric]:.3f})" if metric in theirs.index else ""
+            cells.append((text, marks.get(method, "")))
+        lines.append((labels_of(usual, row), cells))
+    columns = [(f"{m}, n={usual.seeds(m)}", metric_name(metric)) for m in methods]
+    notes = ["Mean over n seeds, in brackets what the paper gives; its CALF is on GPT-2's weights."]
+    return make_grid("", "main", notes, label_names(usual), columns, lines, [])
 
 
 def variants_grid(table: Table) -> Grid | None:

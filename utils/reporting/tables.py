@@ -20,8 +20,10 @@ ORDER = "ETTm1 ETTm2 ETTh1 ETTh2 weather electricity traffic illness exchange_ra
 MODELS = "CALF TimeLLM GPT4TS PatchTST iTransformer TimesNet DLinear".split()
 M4_ORDER = ("Yearly", "Quarterly", "Monthly", *OTHERS)
 AVERAGE = "average"
-CONDITIONS = ["kind", "percent", "protocol", "look_back", "features", "units"]
+CONDITIONS = ["kind", "percent", "protocol", "look_back", "features", "units", "amp"]
 LOSS_WEIGHTS = ("task_w", "output_w", "feature_w")
+BACKBONES = {"gpt2": "GPT-2", "smollm2-135m": "SmolLM2-135M"}
+KNOWN_WEIGHTS = {"97a832b6405fcca8": "pre-trained, 4-bit weights"}  # six blocks of SmolLM2
 REPLACEMENTS = {  # of the language model's blocks, by `--llm_ablation`
     "identity": "no blocks", "attention": "one attention layer", "transformer": "one new block",
 }  # fmt: skip
@@ -221,6 +223,7 @@ def in_words(run: pd.Series) -> tuple[str, ...]:
         f"protocol {run['protocol']}",
         *((f"features {run['features']}",) if run["features"] != "M" else ()),
         *(("original units",) if run["units"] == "original" else ()),
+        *((f"products in {run['amp']}",) if run["amp"] != "no" else ()),
     )
 
 
@@ -253,6 +256,7 @@ def make_tables(
     Raises:
         UserError: no run has such a model or metric.
     """
+    runs = runs.assign(amp=[settings(run).get("amp", "no") for _, run in runs.iterrows()])
     groups = [group for _, group in runs.groupby(CONDITIONS, dropna=False)]
     named = pd.concat([name_methods(group) for group in groups]).sort_values("finished")
     for old, new in (names or {}).items():
@@ -338,14 +342,14 @@ def base_name(run: Mapping[str, object], options: Mapping[str, str]) -> str:
     """Name a model with its backbone: name, weights, and whether they are the published ones."""
     if not run["backbone"]:
         return run["model"]
-    is_published = run["published_file"] == "yes"
-    parts = [run["backbone"], f"weights {run['fingerprint'][:8]}"]
-    if run["weights"] == "random":
-        parts[1] = "random weights"
+    is_published, fingerprint = run["published_file"] == "yes", run["fingerprint"]
+    parts = [run["backbone"], KNOWN_WEIGHTS.get(fingerprint, f"weights {fingerprint[:8]}")]
+    if run["weights"] != "pretrained":
+        parts[1] = f"{run['weights']} weights"
     elif is_published:
-        parts[1] = f"published file {run['fingerprint'][:8]}"
-    if run["backbone"] == "gpt2" and (is_published or run["weights"] == "random"):
-        parts[0] = "GPT-2"
+        parts[1] = f"published file {fingerprint[:8]}"
+    if is_published or run["weights"] != "pretrained" or fingerprint in KNOWN_WEIGHTS:
+        parts[0] = BACKBONES.get(parts[0], parts[0])
     ablation = options.get("llm_ablation", "none")
     parts += [REPLACEMENTS.get(ablation, ablation)] if ablation not in ("none", "random") else []
     return f"{run['model']} ({', '.join(parts)})"

@@ -207,7 +207,8 @@ def learning_rate_schedule(optimiser: Optimizer, args: Configuration) -> LRSched
 
     With `--cos 1` cosine annealing (periodic beyond `--tmax`); else what `--lradj` names: after
     epoch e (1-based) type1 and type3 set lr0 while e < 3, then lr0 * 0.9^(e-3), where type3 takes
-    lr0 = 1e-4 whatever the learning rate; type2 sets lr0 * decay_fac^(e-1).
+    lr0 = 1e-4 whatever the learning rate; type2 sets lr0 * decay_fac^(e-1), type4
+    lr0 * decay_fac^e.
     """
     if args.cos:
         return CosineAnnealingLR(optimiser, T_max=args.tmax, eta_min=COSINE_FLOOR)
@@ -218,6 +219,8 @@ def learning_rate_schedule(optimiser: Optimizer, args: Configuration) -> LRSched
             return 1.0
         if args.lradj == "type2":
             return args.decay_fac ** (epochs - 1)
+        if args.lradj == "type4":
+            return args.decay_fac**epochs
         return start * (1.0 if epochs < 3 else 0.9 ** (epochs - 3))
 
     return LambdaLR(optimiser, factor)

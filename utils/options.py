@@ -243,7 +243,7 @@ def add_published_options(parser: argparse.ArgumentParser, models: Models) -> No
     )
     training.add_argument("--tmax", type=whole(1), default=20, help="half period of the cosine")
     training.add_argument(
-        "--lradj", default="type1", help="with --cos 0: type1, type2 or type3 decay"
+        "--lradj", default="type1", help="with --cos 0: type1, type2, type3 or type4 decay"
     )
     training.add_argument("--checkpoints", default="./checkpoints/", help="folder of checkpoints")
 
@@ -304,7 +304,7 @@ def add_own_options(parser: argparse.ArgumentParser, models: Models) -> None:
         "--decay_fac",
         type=real(open_below=True, most=1),
         default=0.75,
-        help="factor of --lradj type2",
+        help="factor of --lradj type2 and type4",
     )
     own.add_argument(
         "--do_predict", action="store_true", help="forecast what follows the file: forecast.csv"
@@ -508,8 +508,8 @@ def check_options(args: argparse.Namespace, models: Models) -> None:
         raise UserError(f"--split is for --data custom: the splits of {args.data} are fixed")
     if "cos" not in args.given and models.ALIASES.get(args.model, args.model) != "CALF":
         args.cos = 0
-    if not args.cos and args.lradj not in ("type1", "type2", "type3"):
-        raise UserError(f"--lradj {args.lradj} is not known: use type1, type2 or type3")
+    if not args.cos and args.lradj not in ("type1", "type2", "type3", "type4"):
+        raise UserError(f"--lradj {args.lradj} is not known: use type1, type2, type3 or type4")
     weights = {"task_w", "output_w", "feature_w"}
     weighted = weights.issubset(args.model_options)
     if args.is_training and weighted and not any(getattr(args, name) for name in weights):
@@ -659,4 +659,4 @@ def unread_of_schedule(args: Configuration) -> set[str]:
     """Return the options of learning-rate schedules that the one of this run does not read."""
     if args.cos:
         return {"lradj", "decay_fac"}
-    return {"cos", "tmax"} if args.lradj == "type2" else {"cos", "tmax", "decay_fac"}
+    return {"cos", "tmax"} if args.lradj in ("type2", "type4") else {"cos", "tmax", "decay_fac"}

@@ -6,10 +6,11 @@ import torch.nn.functional as F
 from torch.optim import Adam
 from transformers import GPT2Config, GPT2Model
 
-from exp.step import Optimisers, micro_batches
+from exp.step import Optimisers, learning_rate_schedule, micro_batches
 from models.CALF import CALFConfig, Model
 from models.interface import CPU_TRAINING_TOKENS, ParameterGroup
 from models.objectives import CALFObjective
+from run import parse_args
 from tests.exp.small_runs import experiment
 from tests.rounding import doubled
 from utils.batch import Batch, Weight
@@ -173,3 +174,17 @@ def test_guarded_steps_are_adams(model):
     assert ours.step(torch.tensor(1.0), torch.tensor(False)).item()
     for name, theirs in copies.items():
         torch.testing.assert_close(trained[name].detach(), theirs, rtol=1e-5, atol=1e-7)
+
+
+def test_type4_decays_after_every_epoch():
+    """`learning_rate * decay_fac ** epoch`, as the published code says."""
+    words = "--task_name long_term_forecast --is_training 1 --model_id m --model CALF --data x"
+    more = "--cos 0 --lradj type4 --decay_fac 0.5 --learning_rate 0.004"
+    optimiser = Adam([torch.nn.Parameter(torch.zeros(1))], lr=0.004)
+    scheduler = learning_rate_schedule(optimiser, parse_args(f"{words} {more}".split()))
+    rates = []
+    for _ in range(4):
+        rates.append(optimiser.param_groups[0]["lr"])
+        optimiser.step()
+        scheduler.step()
+    assert rates == pytest.approx([0.004, 0.002, 0.001, 0.0005])

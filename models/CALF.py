@@ -136,7 +136,7 @@ class CALFOutput:
 
 
 class Model(nn.Module):
-    """The two-branch model: match module, temporal and textual GPT-2, projections, shared head.
+    """The two-branch model: match module, temporal and textual branch, projections, shared head.
 
     Args:
         configs: a `CALFConfig`, or an object with attributes of the same names.

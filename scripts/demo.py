@@ -7,10 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import torch
-from transformers import GPT2Config, GPT2Model
-
-from layers.backbone import quiet_transformers
+from transformers import GPT2Config
 
 SMOLLM2, SMALL_GPT2 = Path("datasets/smollm2-135m"), Path("datasets/small-gpt2")
 PUBLISHED = Path("datasets/published_results.csv")
@@ -39,21 +36,18 @@ def show_and_run(*command: str) -> None:
     subprocess.run([sys.executable, *command], check=True)
 
 
-def choose_language_model() -> Path:
-    """Return the folder of SmolLM2; where it can't be had, of a small GPT-2 with random weights."""
-    if (SMOLLM2 / "config.json").exists():
-        return SMOLLM2
-    try:
-        show_and_run("datasets/download.py", "smollm2")
-        return SMOLLM2
-    except subprocess.CalledProcessError:
-        print(f"so the demo goes on without it: {SMALL_GPT2}, a small GPT-2 with random weights")
-    config = GPT2Config(n_embd=192, n_layer=6, n_head=12, n_positions=64, vocab_size=2000)
-    config.bos_token_id = config.eos_token_id = 0
-    with torch.random.fork_rng(), quiet_transformers():
-        torch.manual_seed(2021)
-        GPT2Model(config).save_pretrained(SMALL_GPT2)
-    return SMALL_GPT2
+def choose_language_model() -> list[str]:
+    """Return options: SmolLM2; where it can't be had, a small GPT-2 with random weights."""
+    if not (SMOLLM2 / "config.json").exists():
+        try:
+            show_and_run("datasets/download.py", "smollm2")
+        except subprocess.CalledProcessError:
+            print(f"so the demo goes on without it: {SMALL_GPT2}, a GPT-2 with random weights")
+            shape = {"n_embd": 192, "n_layer": 6, "n_head": 12, "n_positions": 64}
+            words = {"vocab_size": 2000, "bos_token_id": 0, "eos_token_id": 0}
+            GPT2Config(**shape, **words).save_pretrained(SMALL_GPT2)
+            return ["--llm", str(SMALL_GPT2), "--llm_weights", "random"]
+    return ["--llm", str(SMOLLM2)]
 
 
 def newest_record(model: str) -> tuple[Path, dict]:
@@ -77,14 +71,15 @@ def published(model: str) -> dict[str, float]:
 def main() -> int:
     """Run the demo; returns 1 if CALF on SmolLM2 does not beat the seasonal naive forecast."""
     llm = choose_language_model()
-    show_and_run("run.py", *DATA, *CALF, "--llm", str(llm))
+    show_and_run("run.py", *DATA, *CALF, *llm)
     show_and_run("run.py", *DATA, *DLINEAR)
     folder, record = newest_record("CALF")
     figures = ["--figures", "forecast", "attention", "--windows", "1000", "--output", str(FIGURES)]
     show_and_run("-m", "scripts.visualize", "--checkpoint", str(folder), *figures)
 
     _, other = newest_record("DLinear")
-    name = "SmolLM2-135M, pre-trained" if llm == SMOLLM2 else "small random GPT-2"
+    pretrained = str(SMOLLM2) in llm
+    name = "SmolLM2-135M, pre-trained" if pretrained else "small random GPT-2"
     naive = record["baselines"]
     rows = {
         f"CALF ({name})": record["scores"],
@@ -103,7 +98,7 @@ def main() -> int:
         if scores:
             print(f"{name:34}{scores['mse']:8.3f}{scores['mae']:8.3f}")
     print(f"\npictures: {FIGURES}; record: {folder / 'run.json'}")
-    if llm == SMOLLM2 and record["scores"]["mse"] >= naive["SeasonalNaive"]["mse"]:
+    if pretrained and record["scores"]["mse"] >= naive["SeasonalNaive"]["mse"]:
         print("CALF does not beat the seasonal naive forecast", file=sys.stderr)
         return 1
     return 0

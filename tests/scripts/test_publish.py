@@ -45,6 +45,13 @@ def test_each_number_of_the_remarks_is_in_the_tables_of_its_section(pages):
         assert not lacking, section.partition("\n")[0]
 
 
+def test_each_number_of_the_readmes_answers_is_in_its_tables_or_on_the_page(pages):
+    answers = pages["README.md"].partition(publish.END)[2].partition("\n## ")[0]
+    numbers = re.findall(r"\d+\.\d{3}(?!\d)", answers)
+    assert numbers
+    assert set(numbers) <= set(re.findall(r"\d+\.\d{3}(?!\d)", pages["RESULTS.md"]))
+
+
 def test_remarks_on_no_section_are_refused(workdir):
     leave_run(workdir, "DLinear")
     write_runs(workdir / "docs/results/tiny", read_runs([Path("results")])[0])

@@ -391,10 +391,10 @@ def _in_local_time(local: pd.DatetimeIndex, fixed: pd.DatetimeIndex) -> bool:
 # Steps
 
 
-def usual_step(dates: pd.DatetimeIndex) -> Step | None:
+def usual_step(dates: pd.DatetimeIndex, counts_steps: bool = False) -> Step | None:
     """Find the step between most of the increasing `dates`: a frequency that pandas infers from
     them or a block of them (hours, business days, month ends, third Fridays, …), the same day of
-    each month, or their most common difference.
+    each month, or their most common difference, which alone is meant if they count steps.
 
     Returns:
         None where there are not two different timestamps.
@@ -402,6 +402,8 @@ def usual_step(dates: pd.DatetimeIndex) -> Step | None:
     dates = dates.as_unit("us").unique()  # nanoseconds end in the year 2262
     if len(dates) < 2:
         return None
+    if counts_steps:
+        return most_common_step(dates)
     frequencies = _inferred(dates, BLOCK) or _inferred(dates, SHORT_BLOCK)
     candidates = [step for step, _ in frequencies.most_common(3)]
     months = round(float(np.median(np.diff(dates.asi8))) / (30.44 * DAY * 10**6))
@@ -420,13 +422,11 @@ def most_common_step(dates: pd.DatetimeIndex) -> Step:
 def _inferred(dates: pd.DatetimeIndex, block: int) -> Counter[Step]:
     """Count the frequencies that pandas infers from blocks of `dates`."""
     starts = np.linspace(0, max(len(dates) - block, 0), BLOCKS, dtype=int)
-    found = (_infer_freq(dates[start : start + block]) for start in {0, *starts})
-    return Counter(step for step in found if step is not None)
-
-
-def _infer_freq(dates: pd.DatetimeIndex) -> Step | None:
+    if len(dates) < 3:
+        return Counter()
     with pd.option_context("future.infer_freq_returns_offset", True):
-        return pd.infer_freq(dates) if len(dates) >= 3 else None
+        found = [pd.infer_freq(dates[start : start + block]) for start in {0, *starts}]
+    return Counter(step for step in found if step is not None)
 
 
 def given_step(freq: Frequency, counts_steps: bool) -> Step:
@@ -563,8 +563,10 @@ def _known_step(microseconds: bytes) -> Step | None:
     return usual_step(pd.DatetimeIndex(np.frombuffer(microseconds, "datetime64[us]")))
 
 
-def step_ahead(dates: pd.DatetimeIndex) -> Step | None:
+def step_ahead(dates: pd.DatetimeIndex, counts_steps: bool = False) -> Step | None:
     """The step of a forecast: the usual one of the most recent dates, or else of all."""
+    if counts_steps:
+        return usual_step(dates, counts_steps)
     recent = dates[-RECENT:].as_unit("us")
     return _known_step(recent.asi8.tobytes()) or usual_step(dates)
 

@@ -260,22 +260,22 @@ class _Group:
 
     Attributes:
         rows: of the frame, in the order of time, `[rows]`; inserted ones are left out.
-        dates: of the rows, naive. ids: of the series. values: `[rows, series]`, float64.
+        dates: of the rows, naive. ids: of the series. values: of each, `[rows]`, float64.
     """
 
     rows: np.ndarray
     dates: pd.DatetimeIndex
     ids: list[Hashable]
-    values: np.ndarray
+    values: list[np.ndarray]
 
     def take(self, part: np.ndarray | slice) -> "_Group":
-        return replace(self, rows=self.rows[part], dates=self.dates[part], values=self.values[part])
+        values = [column[part] for column in self.values]
+        return _Group(self.rows[part], self.dates[part], self.ids, values)
 
     def single(self) -> "list[_Group]":
         """Split the group into one of each series."""
-        return [
-            replace(self, ids=[name], values=self.values[:, [i]]) for i, name in enumerate(self.ids)
-        ]
+        pairs = zip(self.ids, self.values, strict=True)
+        return [replace(self, ids=[name], values=[column]) for name, column in pairs]
 
 
 @dataclass(frozen=True)
@@ -347,7 +347,7 @@ class _RawTable:
             groups = [replace(group, dates=times.dates[group.rows]) for group in groups]
         groups = self._without_duplicates(groups)
         for group in groups:
-            for name, values in zip(group.ids, group.values.T, strict=True):
+            for name, values in zip(group.ids, group.values, strict=True):
                 self._check_values(name, group.rows, values)
         if self.reading.fill_missing:
             if self.reading.panel == "pooled":
@@ -357,14 +357,13 @@ class _RawTable:
         groups = [calendars.regular(group) for group in groups]
         calendars.report()
         pooled = self._pooled(groups)
-        if pooled:
-            tables = [
-                Table(one.dates, one.ids, one.values) for group in groups for one in group.single()
-            ]
-        else:
-            values = [group.values for group in groups]
-            joined = values[0] if len(values) == 1 else np.concatenate(values, axis=1)
-            tables = [Table(groups[0].dates, names, joined)]
+        if not pooled:
+            groups = [replace(groups[0], ids=names, values=[v for g in groups for v in g.values])]
+        tables = [
+            Table(one.dates, one.ids, np.stack(one.values, axis=1))
+            for group in groups
+            for one in (group.single() if pooled else [group])
+        ]
         return Panel(
             tables,
             names,
@@ -403,7 +402,7 @@ class _RawTable:
         if any((np.diff(rows) < 0).any() for rows in groups):
             print(f"{self.source}: rows are not in the order of time: sorted")
         return [
-            _Group(rows, times.dates[rows], [name], values[rows, None])
+            _Group(rows, times.dates[rows], [name], [values[rows]])
             for name, rows in zip(names, groups, strict=True)
         ]
 
@@ -420,7 +419,7 @@ class _RawTable:
             numbers_of(frame[name], partial(self.place, name), isinstance(self.source, str))
             for name in names
         ]
-        group = _Group(np.arange(len(frame)), times.dates, names, np.stack(columns, axis=1))
+        group = _Group(np.arange(len(frame)), times.dates, names, columns)
         return group.take(np.argsort(times.order.asi8, kind="stable")) if unsorted else group
 
     def _without_duplicates(self, groups: list[_Group]) -> list[_Group]:
@@ -483,7 +482,7 @@ class _RawTable:
     def _from_first_values(self, group: _Group) -> _Group:
         """Cut series to the rows in which all have begun: nothing before a first value is
         filled."""
-        starts = np.isfinite(group.values).argmax(axis=0)
+        starts = np.array([np.isfinite(values).argmax() for values in group.values])
         latest = int(starts.argmax())
         start, lost = int(starts[latest]), int(starts[latest] - starts.min())
         if lost:
@@ -547,18 +546,26 @@ class _Calendars:
         dates, rows = self.found[key]
         if not self.fill:
             return replace(group, dates=dates)
-        for name, column in zip(group.ids, group.values.T, strict=True):
-            gaps = ~np.isfinite(column)
-            if gaps.any():
-                where = self.table.row(group.rows[gaps.argmax()])
-                self.missing[name] = int(gaps.sum()), where
-        values = group.values[rows]
-        values[rows < 0] = np.nan
+        return replace(
+            group,
+            dates=dates,
+            values=[
+                self._filled(group.rows, name, values, rows)
+                for name, values in zip(group.ids, group.values, strict=True)
+            ],
+        )
+
+    def _filled(
+        self, of_frame: np.ndarray, series: Hashable, values: np.ndarray, rows: np.ndarray
+    ) -> np.ndarray:
+        """Fill the gaps of a series and its inserted rows, those where `rows` is -1."""
         gaps = ~np.isfinite(values)
         if gaps.any():
-            self.filled += int(gaps.sum())
-            values = fill_gaps(values, self.fill)
-        return replace(group, dates=dates, values=values)
+            self.missing[series] = int(gaps.sum()), self.table.row(of_frame[gaps.argmax()])
+        values = np.where(rows < 0, np.nan, values[rows])
+        gaps = ~np.isfinite(values)
+        self.filled += int(gaps.sum())
+        return fill_gaps(values[:, None], self.fill)[:, 0] if gaps.any() else values
 
     def _rows(self, group: _Group) -> tuple[pd.DatetimeIndex, np.ndarray]:
         """Return all dates of a group, and the row of each, -1 where it is inserted."""

@@ -41,17 +41,17 @@ class ExpClassification(ExpBasic):
         self.train_set = splits.train.to(self.device)
         self.val_set = splits.val.to(self.device)
         self.test_set = splits.test.to(self.device)
-        self.n_channels = splits.n_channels
+        self.n_channels = self.train_set.n_channels
         print(
-            f"{args.root_path}: {splits.n_channels} channels, {splits.length} steps, "
+            f"{args.root_path}: {self.n_channels} channels, {args.seq_len} steps, "
             f"{len(splits.class_names)} classes; samples: {len(splits.train):,} train, "
             f"{len(splits.val):,} validation, {len(splits.test):,} test"
         )
 
     def data_shape(self) -> DataShape:
         """Take length, channels and classes from the files."""
-        splits = self.splits
-        return DataShape(splits.length, 0, splits.n_channels, len(splits.class_names))
+        classes = len(self.splits.class_names)
+        return DataShape(self.args.seq_len, 0, self.n_channels, classes)
 
     def training_batch(self, index: Tensor) -> Batch:
         return self._batch(self.train_set, index)

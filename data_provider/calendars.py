@@ -511,9 +511,9 @@ def insert_missing_rows(dates: pd.DatetimeIndex, step: Step) -> tuple[pd.Datetim
         )
     found = np.full(len(grid), -1)
     found[slots] = rows
-    kept = grid.as_unit(dates.unit).to_series()
-    kept.iloc[slots] = dates
-    return pd.DatetimeIndex(kept.array), found
+    complete = grid.as_unit(dates.unit).to_series()
+    complete.iloc[slots] = dates
+    return pd.DatetimeIndex(complete.array), found
 
 
 def mark_frequency(

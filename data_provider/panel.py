@@ -42,7 +42,7 @@ from data_provider.values import fill_gaps, numbers_of, problem_of
 from utils.errors import UserError
 
 FRAME = "the frame"
-REPEATED = 0.1  # of a long table's rows, at least, share their date with another one
+REPEATED = 0.1  # of a long table's rows, at least, have the date of another one
 MAX_ID_COLUMNS = 8  # that are tried in pairs
 OTHER_STEP = 1.25  # times the step of the training
 # The benchmark set Weather repeats a date, and every published result counts both rows.

@@ -69,8 +69,8 @@ class ExpClassification(ExpBasic):
         return self._accuracy(self.test_set)
 
     def trivial_scores(self) -> dict[str, float]:
-        shares = self.val_set.y.bincount() / len(self.val_set)
-        return {"the most frequent class": shares.max().item()}
+        frequencies = self.val_set.y.bincount() / len(self.val_set)
+        return {"the most frequent class": frequencies.max().item()}
 
     def _accuracy(self, samples: ClassificationDataset) -> float:
         return float((self._classes(samples) == samples.y.cpu().numpy()).mean())

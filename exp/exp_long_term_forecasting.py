@@ -31,7 +31,7 @@ from exp.forecasts import (
     require_forecast,
     write_table,
 )
-from exp.series import ExpSeries
+from exp.series import PLOTTED_WINDOWS, ExpSeries
 from utils.batch import Batch
 from utils.configuration import Configuration
 from utils.errors import UserError
@@ -39,6 +39,7 @@ from utils.intervals import INTERVALS, Intervals, IntervalTest, check_levels, th
 from utils.metrics import ErrorSums, PlacedErrorSums
 from utils.naive import LAST_VALUE, naive_lines, print_naive
 from utils.plots import errors_of, plot_forecast, window_title, with_mse
+from utils.plotting.style import evenly
 
 
 @dataclass(frozen=True)
@@ -333,7 +334,7 @@ class ExpLongTermForecasting(ExpSeries):
         mixed = self.args.inverse and self.published
         unit = "history in original units, the rest standardised" if mixed else self.unit
         saved = self.folders.saved_array("pred"), self.folders.saved_array("true")
-        for number in self.shown_windows(len(windows)):
+        for number in evenly(len(windows), PLOTTED_WINDOWS):
             index = self.one(number)
             x, _ = windows.batch(index)
             seen = self.units(windows, x, index)[0, :, channel].cpu().numpy()

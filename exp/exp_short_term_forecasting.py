@@ -167,18 +167,14 @@ class ExpShortTermForecasting(ExpBasic):
         start = time.perf_counter()
         forecasts = self._forecasts(self.test_set)
         seconds = time.perf_counter() - start
-        period = self.pattern.period
         found = with_owa(
-            score_pattern(forecasts, self.targets, self.series, period),
-            None
-            if self.naive2 is None
-            else score_pattern(self.naive2, self.targets, self.series, period),
+            self._scores(forecasts), None if self.naive2 is None else self._scores(self.naive2)
         )
         metrics = {name: found[name] for name in SCORES}
         scores = {name: found[name] for name in ("smape", "mase", "owa") if name in found}
         baselines = {}
         for name, forecast in self._naive_forecasts(self.test_set).items():
-            naive = score_pattern(forecast, self.targets, self.series, period)
+            naive = self._scores(forecast)
             baselines[name] = {"smape": naive.smape, "mase": naive.mase}
         baselines = with_season(baselines, self.season_length)
         summary = {}
@@ -202,6 +198,10 @@ class ExpShortTermForecasting(ExpBasic):
         )
         print_naive(args.model, scores["smape"], "smape", baselines)
         return found
+
+    def _scores(self, forecasts: np.ndarray) -> PatternScores:
+        """Score forecasts of the test horizon `[series, horizon]`."""
+        return score_pattern(forecasts, self.targets, self.series, self.pattern.period)
 
     def _smape_by_step(self, forecasts: np.ndarray) -> list[float]:
         """sMAPE of each step of the horizon, whose mean is that of `[series, horizon]`."""

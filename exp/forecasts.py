@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from data_provider.checks import PARQUET
+from data_provider.checks import PARQUET, and_more
 from data_provider.panel import Panel, Table
 from data_provider.splits import Scaler
 from exp.evaluation import Evaluation
@@ -70,7 +70,7 @@ def require_forecast(panel: Panel, seq_len: int) -> None:
     """
     short = [table for table in panel.tables if len(table.dates) < seq_len]
     if short:
-        more = f" ({len(short) - 1} more such series)" if len(short) > 1 else ""
+        more = and_more(len(short), "such series")
         rows = len(short[0].dates)
         raise UserError(
             f"{panel.place(short[0])}: {seq_len - rows} rows are missing to forecast from: the "

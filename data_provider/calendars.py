@@ -305,7 +305,11 @@ def _parsed(
     valid = [choice for choice, dates in readings.items() if not dates.isna().any()]
     valid = valid or [next(iter(readings))]
     uneven = {choice: _unevenness(readings[choice]) for choice in valid[len(valid) == 1 :]}
-    ordered = [c for c in valid if _in_order(readings[c])]
+    ordered = [
+        choice
+        for choice in valid
+        if readings[choice].is_monotonic_increasing or readings[choice].is_monotonic_decreasing
+    ]
     best, *others = sorted(valid, key=lambda choice: uneven.get(choice, 0))
     if all(readings[best].equals(readings[c]) or 2 * uneven[best] < uneven[c] for c in others):
         return readings[best], best
@@ -326,10 +330,6 @@ def _numeric_dates(parts: pd.DataFrame, order: tuple[int, int, int]) -> pd.Serie
     century = pd.Series(np.where(pd.to_numeric(year) < 69, "20", "19"), year.index, dtype="str")
     year = year.where(year.str.len() == 4, century + year)
     return _attempt(year + "-" + month.str.zfill(2) + "-" + day.str.zfill(2) + parts[4])
-
-
-def _in_order(dates: pd.Series) -> bool:
-    return dates.is_monotonic_increasing or dates.is_monotonic_decreasing
 
 
 def _attempt(text: pd.Series) -> pd.Series:

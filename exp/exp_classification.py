@@ -1,7 +1,6 @@
 """Classification of whole series: UEA sets in `.ts` files."""
 
 import time
-from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -77,11 +76,9 @@ class ExpClassification(ExpBasic):
 
     def _classes(self, samples: ClassificationDataset) -> np.ndarray:
         """Predict the class of every sample `[samples]`."""
-        return np.concatenate([logits.argmax(1).cpu().numpy() for logits in self._logits(samples)])
-
-    def _logits(self, samples: ClassificationDataset) -> Iterator[Tensor]:
-        for index in self.evaluation.batches(samples):
-            yield self.evaluation.predict(self._batch(samples, index))
+        batches = (self._batch(samples, index) for index in self.evaluation.batches(samples))
+        logits = [self.evaluation.predict(batch) for batch in batches]
+        return torch.cat(logits).argmax(1).cpu().numpy()
 
     def test(self) -> dict[str, float]:
         """Classify the test file."""

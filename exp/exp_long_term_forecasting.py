@@ -115,7 +115,11 @@ class ExpLongTermForecasting(ExpSeries):
         self.scaler = self._saved_scaler() or tested.scaler
         self.series_notes = self._notes_of(source) if args.is_training else self._saved_notes()
         if args.level:
-            self.calibration_set = self._calibration_set(tested)
+            try:
+                self.calibration_set = tested.split("val").to(self.device)
+            except NoWindowError:  # a forecast may take the intervals beside the checkpoint
+                if args.is_training or not args.do_predict:
+                    raise
         if args.do_predict:
             require_forecast(self.panel, args.seq_len)
         if args.is_training:
@@ -141,15 +145,6 @@ class ExpLongTermForecasting(ExpSeries):
                     "on them are not those of a forecast",
                     file=sys.stderr,
                 )
-
-    def _calibration_set(self, splits: Splits) -> WindowDataset | None:
-        """Return the windows of the validation split, or None if a forecast does without them."""
-        try:
-            return splits.split("val").to(self.device)
-        except NoWindowError:
-            if self.args.is_training or not self.args.do_predict:
-                raise
-            return None
 
     def _prepare_memory(self, panel: Panel) -> None:
         """Cut the windows of training and validation of series in memory."""

@@ -195,19 +195,12 @@ def _complete(path: Path, frame: pd.DataFrame) -> np.ndarray:
     return values
 
 
-def _cell(path: Path, column: object, row: int) -> str:
-    """Name a cell; `row` counts from 0."""
-    if path.suffix == ".csv":
-        return cell(path, column, row)
-    return f"{path}: column {column}, row {row + 1}"
-
-
 def _refuse(path: Path, values: np.ndarray, wrong: np.ndarray, columns) -> None:
     """Name the first of the `wrong` cells `[rows, channels]`, if there are any."""
     if wrong.any():
         row, column = np.argwhere(wrong)[0]
         raise UserError(
-            f"{_cell(path, columns[column], row)}: {values[row, column]} is not a number up to "
+            f"{cell(path, columns[column], int(row))}: {values[row, column]} is not a number up to "
             f"{MAX_MAGNITUDE:g}; replace it{and_more(int(wrong.sum()))}"
         )
 
@@ -244,7 +237,7 @@ def _flags(path: Path, labels: np.ndarray) -> np.ndarray:
     wrong = (labels != 0) & (labels != 1)
     if wrong.any():
         row = int(wrong.argmax())
-        raise UserError(f"{_cell(path, 'label', row)}: the label {labels[row]} is neither 0 nor 1")
+        raise UserError(f"{cell(path, 'label', row)}: the label {labels[row]} is neither 0 nor 1")
     return np.array(labels, dtype=bool)
 
 

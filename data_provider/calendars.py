@@ -305,7 +305,11 @@ def _parsed(
     valid = [choice for choice, dates in readings.items() if not dates.isna().any()]
     valid = valid or [next(iter(readings))]
     uneven = {choice: _unevenness(readings[choice]) for choice in valid[len(valid) == 1 :]}
-    ordered = [c for c in valid if _in_order(readings[c])]
+    ordered = [
+        choice
+        for choice in valid
+        if readings[choice].is_monotonic_increasing or readings[choice].is_monotonic_decreasing
+    ]
     best, *others = sorted(valid, key=lambda choice: uneven.get(choice, 0))
     if all(readings[best].equals(readings[c]) or 2 * uneven[best] < uneven[c] for c in others):
         return readings[best], best
@@ -326,10 +330,6 @@ def _numeric_dates(parts: pd.DataFrame, order: tuple[int, int, int]) -> pd.Serie
     century = pd.Series(np.where(pd.to_numeric(year) < 69, "20", "19"), year.index, dtype="str")
     year = year.where(year.str.len() == 4, century + year)
     return _attempt(year + "-" + month.str.zfill(2) + "-" + day.str.zfill(2) + parts[4])
-
-
-def _in_order(dates: pd.Series) -> bool:
-    return dates.is_monotonic_increasing or dates.is_monotonic_decreasing
 
 
 def _attempt(text: pd.Series) -> pd.Series:
@@ -391,10 +391,10 @@ def _in_local_time(local: pd.DatetimeIndex, fixed: pd.DatetimeIndex) -> bool:
 # Steps
 
 
-def usual_step(dates: pd.DatetimeIndex) -> Step | None:
+def usual_step(dates: pd.DatetimeIndex, counts_steps: bool = False) -> Step | None:
     """Find the step between most of the increasing `dates`: a frequency that pandas infers from
     them or a block of them (hours, business days, month ends, third Fridays, …), the same day of
-    each month, or their most common difference.
+    each month, or their most common difference, which alone is meant if they count steps.
 
     Returns:
         None where there are not two different timestamps.
@@ -402,6 +402,8 @@ def usual_step(dates: pd.DatetimeIndex) -> Step | None:
     dates = dates.as_unit("us").unique()  # nanoseconds end in the year 2262
     if len(dates) < 2:
         return None
+    if counts_steps:
+        return most_common_step(dates)
     frequencies = _inferred(dates, BLOCK) or _inferred(dates, SHORT_BLOCK)
     candidates = [step for step, _ in frequencies.most_common(3)]
     months = round(float(np.median(np.diff(dates.asi8))) / (30.44 * DAY * 10**6))
@@ -420,13 +422,11 @@ def most_common_step(dates: pd.DatetimeIndex) -> Step:
 def _inferred(dates: pd.DatetimeIndex, block: int) -> Counter[Step]:
     """Count the frequencies that pandas infers from blocks of `dates`."""
     starts = np.linspace(0, max(len(dates) - block, 0), BLOCKS, dtype=int)
-    found = (_infer_freq(dates[start : start + block]) for start in {0, *starts})
-    return Counter(step for step in found if step is not None)
-
-
-def _infer_freq(dates: pd.DatetimeIndex) -> Step | None:
+    if len(dates) < 3:
+        return Counter()
     with pd.option_context("future.infer_freq_returns_offset", True):
-        return pd.infer_freq(dates) if len(dates) >= 3 else None
+        found = [pd.infer_freq(dates[start : start + block]) for start in {0, *starts}]
+    return Counter(step for step in found if step is not None)
 
 
 def given_step(freq: Frequency, counts_steps: bool) -> Step:
@@ -511,9 +511,9 @@ def insert_missing_rows(dates: pd.DatetimeIndex, step: Step) -> tuple[pd.Datetim
         )
     found = np.full(len(grid), -1)
     found[slots] = rows
-    kept = grid.as_unit(dates.unit).to_series()
-    kept.iloc[slots] = dates
-    return pd.DatetimeIndex(kept.array), found
+    complete = grid.as_unit(dates.unit).to_series()
+    complete.iloc[slots] = dates
+    return pd.DatetimeIndex(complete.array), found
 
 
 def mark_frequency(
@@ -563,8 +563,10 @@ def _known_step(microseconds: bytes) -> Step | None:
     return usual_step(pd.DatetimeIndex(np.frombuffer(microseconds, "datetime64[us]")))
 
 
-def step_ahead(dates: pd.DatetimeIndex) -> Step | None:
+def step_ahead(dates: pd.DatetimeIndex, counts_steps: bool = False) -> Step | None:
     """The step of a forecast: the usual one of the most recent dates, or else of all."""
+    if counts_steps:
+        return usual_step(dates, counts_steps)
     recent = dates[-RECENT:].as_unit("us")
     return _known_step(recent.asi8.tobytes()) or usual_step(dates)
 

@@ -43,11 +43,11 @@ def cell(source: Path | str, column: object, row: int) -> str:
 
 
 def row_and_line(source: Path | str, row: int) -> str:
-    """Name a row of a table, counted from 0 here, with its line in the file, or its position in a
+    """Name a row of a table, counted from 0 here, with its line in a CSV, or its position in a
     pandas frame."""
     if isinstance(source, str):
         return f"row {row + 1} (iloc {row})"
-    if source.suffix.lower() in PARQUET:
+    if source.suffix.lower() in (*PARQUET, ".npy"):
         return f"row {row + 1}"
     current = -2  # the header is row -1
     with source.open(encoding="utf-8-sig", errors="replace") as file:

@@ -7,7 +7,7 @@ import warnings
 import zipfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -237,38 +237,33 @@ def _one_line_errors(path: Path) -> Iterator[None]:
 # Decimals and thousands
 
 
-@dataclass(frozen=True)
-class _Cells:
-    """What the cells of a column show of the signs in its numbers, `[rows]` each.
+# Kinds of cells, of which a cell has one: numbers of groups of three digits, whose sign may stand
+# between thousands or before decimals; numbers whose sign can only stand before decimals; numbers
+# with that sign before decimals and the other one between thousands.
+GROUPED, DECIMAL, MIXED = range(3)
+PATTERNS = {
+    GROUPED: r"\s*[+-]?[1-9]\d{{0,2}}({sign}\d{{3}})+\s*",
+    DECIMAL: r"\s*[+-]?\d*{sign}\d*([eE][+-]?\d+)?\s*",
+    MIXED: r"\s*[+-]?\d{{1,3}}({other}\d{{3}})+{sign}\d*\s*",
+}
+KINDS = {(kind, sign): code for code, (kind, sign) in enumerate(product(PATTERNS, SIGNS), start=1)}
 
-    Attributes:
-        grouped: by sign, numbers of groups of three digits, which may be thousands or decimals.
-        decimal: by sign, numbers in which it can only stand before decimals.
-        mixed: by decimal sign, numbers with the other sign between thousands.
-    """
 
-    grouped: dict[str, np.ndarray]
-    decimal: dict[str, np.ndarray]
-    mixed: dict[str, np.ndarray]
+def _kinds(column: pd.Series) -> np.ndarray:
+    """Tell the kind of each cell, a number of `KINDS`, or 0 for others, `[rows]`."""
+    signs = column.str.contains("[.,]", regex=True).to_numpy(dtype=bool, na_value=False)
+    some, found = column[signs], np.zeros(int(signs.sum()), dtype=np.int8)
+    for (kind, sign), code in KINDS.items():
+        pattern = PATTERNS[kind].format(sign=re.escape(sign), other=re.escape(_other(sign)))
+        matches = some.str.fullmatch(pattern).to_numpy(dtype=bool, na_value=False)
+        found[matches & (found == 0)] = code
+    kinds = np.zeros(len(column), dtype=np.int8)
+    kinds[signs] = found
+    return kinds
 
-    @classmethod
-    def of(cls, column: pd.Series) -> "_Cells":
-        signs = column.str.contains("[.,]", regex=True).to_numpy(dtype=bool, na_value=False)
-        some = column[signs]
 
-        def matches(pattern: str) -> np.ndarray:
-            found = signs.copy()
-            found[signs] = some.str.fullmatch(pattern).to_numpy(dtype=bool, na_value=False)
-            return found
-
-        grouped, decimal, mixed = {}, {}, {}
-        for sign, other in ((",", r"\."), (".", ",")):
-            own = re.escape(sign)
-            grouped[sign] = matches(rf"\s*[+-]?[1-9]\d{{0,2}}({own}\d{{3}})+\s*")
-            any_decimal = matches(rf"\s*[+-]?\d*{own}\d*([eE][+-]?\d+)?\s*")
-            decimal[sign] = any_decimal & ~grouped[sign]
-            mixed[sign] = matches(rf"\s*[+-]?\d{{1,3}}({other}\d{{3}})+{own}\d*\s*")
-        return cls(grouped, decimal, mixed)
+def _other(sign: str) -> str:
+    return "." if sign == "," else ","
 
 
 def _with_signs(
@@ -288,51 +283,39 @@ def _with_signs(
         UserError: names a cell that may be read in two ways, or that does not fit the others.
     """
     text = read_csv(path, **layout | {"dtype": str})
-    cells = {name: _Cells.of(text[name]) for name in names}
+    kinds = np.stack([_kinds(text[name]) for name in names] or [np.zeros(len(text))], axis=1)
 
-    def first(kind: str, sign: str) -> tuple[str, int] | None:
-        """The first column and row of a kind of cells."""
-        found = [
-            (int(a.argmax()), n) for n, c in cells.items() if (a := getattr(c, kind)[sign]).any()
-        ]
-        return (min(found)[1], min(found)[0]) if found else None
+    def count(kind: int, sign: str) -> int:
+        return int((kinds == KINDS[kind, sign]).sum())
 
-    def count(kind: str, sign: str) -> int:
-        return sum(int(getattr(c, kind)[sign].sum()) for c in cells.values())
+    def refuse(kind: int, signs: str, problem: str) -> None:
+        """Refuse the first cell of a kind with the first of `signs` that there is."""
+        for sign in signs:
+            for row, column in np.argwhere(kinds == KINDS[kind, sign])[:1]:
+                where, found = cell(path, names[column], row), text[names[column]].iloc[row]
+                raise UserError(f"{where}: {found!r} {problem.format(sign=sign)}")
 
-    def refuse(where: tuple[str, int], problem: str) -> None:
-        column, row = where
-        raise UserError(f"{cell(path, column, row)}: {text[column].iloc[row]!r} {problem}")
-
-    shown = {sign: count("decimal", sign) + count("mixed", sign) for sign in SIGNS}
+    shown = {sign: count(DECIMAL, sign) + count(MIXED, sign) for sign in SIGNS}
     if decimal is None and thousands is not None:
-        decimal = "." if thousands == "," else ","
+        decimal = _other(thousands)
+    if decimal is None and any(shown.values()):
+        decimal = max(shown, key=shown.get)
     if decimal is None:
-        decimal = max(shown, key=shown.get) if any(shown.values()) else None
-    if decimal is None:
-        where = first("grouped", ",") or first("grouped", ".")
-        if where is not None:
-            sign = "," if "," in text[where[0]].iloc[where[1]] else "."
-            refuse(
-                where,
-                "may have decimals or thousands, and no cell tells which: give "
-                f"--decimal {sign} or --thousands {sign}",
-            )
-        decimal = "."
-    other = "." if decimal == "," else ","
-    if thousands is None and count("mixed", decimal):
-        thousands = other
-    for kind in ("mixed", "decimal"):
-        where = first(kind, other)
-        if where is not None:
-            refuse(where, f"is not a number with a decimal {SIGNS[decimal]}, as others have")
-    where = first("grouped", other)
-    if thousands is None and where is not None:
         refuse(
-            where,
-            f"is not a number with a decimal {SIGNS[decimal]}, as others have: give --thousands "
-            f"{other} if it has thousands",
+            GROUPED,
+            ",.",
+            "may have decimals or thousands, and no cell tells which: give --decimal {sign} or "
+            "--thousands {sign}",
         )
+        decimal = "."
+    other = _other(decimal)
+    if thousands is None and count(MIXED, decimal):
+        thousands = other
+    problem = f"is not a number with a decimal {SIGNS[decimal]}, as others have"
+    refuse(MIXED, other, problem)
+    refuse(DECIMAL, other, problem)
+    if thousands is None:
+        refuse(GROUPED, other, f"{problem}: give --thousands {other} if it has thousands")
     if layout["sep"] != ",":
         commas = ", numbers with decimal commas" if decimal == "," else ""
         print(f"{path}: columns are separated by {DELIMITERS[layout['sep']]}{commas}")

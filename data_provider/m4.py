@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor
 
@@ -109,20 +110,12 @@ def _numbers(path: Path, line: int, name: str, cells: str) -> np.ndarray:
             return values
     except ValueError:
         pass
-    column, cell = next(
-        (column, cell.strip())
-        for column, cell in enumerate(cells.split(","), start=2)
-        if not _is_number(cell)
-    )
+    parts = pd.Series(cells.split(",")).str.strip()
+    right = pd.to_numeric(parts, errors="coerce").abs() <= MAX_MAGNITUDE
+    column = int(right.argmin())
+    cell = parts[column]
     problem = f"{cell!r} is not a number up to {MAX_MAGNITUDE:g}" if cell else "a missing value"
-    raise UserError(f"{path}: line {line} (series {name}), column {column}: {problem}")
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        return abs(float(cell)) <= MAX_MAGNITUDE
-    except ValueError:
-        return False
+    raise UserError(f"{path}: line {line} (series {name}), column {column + 2}: {problem}")
 
 
 def read_pair(root_path: str | Path, pattern: str) -> tuple[SeriesFile, np.ndarray]:

@@ -4,6 +4,7 @@ import hashlib
 import sys
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import combinations
 from pathlib import Path
 
@@ -22,7 +23,6 @@ from data_provider.calendars import (
     irregular_under,
     localised,
     median_step,
-    most_common_step,
     read_times,
     season_length,
     step_ahead,
@@ -42,7 +42,7 @@ from data_provider.values import fill_gaps, numbers_of, problem_of
 from utils.errors import UserError
 
 FRAME = "the frame"
-REPEATED = 0.1  # of a long table's rows, at least, share their date with another one
+REPEATED = 0.1  # of a long table's rows, at least, have the date of another one
 MAX_ID_COLUMNS = 8  # that are tried in pairs
 OTHER_STEP = 1.25  # times the step of the training
 # The benchmark set Weather repeats a date, and every published result counts both rows.
@@ -159,11 +159,9 @@ class Panel:
         """Find the step after a table: by its own dates, or those of another table."""
         if self.reading.freq is not None:
             return given_step(self.reading.freq, self.clock.counts_steps)
-        for dates in (table.dates, *(other.dates for other in self.tables)):
-            if len(dates.unique()) > 1:
-                counted = self.clock.counts_steps
-                return most_common_step(dates) if counted else step_ahead(dates)
-        return None
+        every = (table.dates, *(other.dates for other in self.tables))
+        steps = (step_ahead(dates, self.clock.counts_steps) for dates in every)
+        return next((step for step in steps if step is not None), None)
 
     def future(self, table: Table, steps: int) -> pd.DatetimeIndex:
         """Continue the dates of a table, naive.
@@ -229,7 +227,7 @@ def read_panel(
         frame = read_file(source, text, reading.decimal, reading.thousands)
     else:
         frame, source = _pandas(source), FRAME
-    panel = _RawTable.of(frame, source, reading, (trained or {}).get("dayfirst")).panel()
+    panel = _RawTable.of(frame, source, reading).panel((trained or {}).get("dayfirst"))
     _warn_of_another_step(panel, trained)
     return panel
 
@@ -257,105 +255,118 @@ def _warn_of_another_step(panel: Panel, trained: Mapping[str, object] | None) ->
 
 
 @dataclass(frozen=True)
-class _Series:
-    """One series in the order of time: its rows in the frame, dates and values, `[rows]` each."""
+class _Group:
+    """Series of the same rows: all columns of a wide table, or one series of a long one.
 
-    id: Hashable
-    column: object
+    Attributes:
+        rows: of the frame, in the order of time, `[rows]`; inserted ones are left out.
+        dates: of the rows, naive. ids: of the series. values: of each, `[rows]`, float64.
+    """
+
     rows: np.ndarray
     dates: pd.DatetimeIndex
-    values: np.ndarray
+    ids: list[Hashable]
+    values: list[np.ndarray]
 
-    def take(self, part: np.ndarray | slice) -> "_Series":
-        return replace(self, rows=self.rows[part], dates=self.dates[part], values=self.values[part])
+    def take(self, part: np.ndarray | slice) -> "_Group":
+        values = [column[part] for column in self.values]
+        return _Group(self.rows[part], self.dates[part], self.ids, values)
+
+    def single(self) -> "list[_Group]":
+        """Split the group into one of each series."""
+        pairs = zip(self.ids, self.values, strict=True)
+        return [replace(self, ids=[name], values=[column]) for name, column in pairs]
 
 
 @dataclass(frozen=True)
 class _RawTable:
-    """A frame with its columns told apart.
+    """A frame whose columns are found.
 
     Attributes:
         frame, source, reading: see `read_panel`; `reading.time_col` is the one found.
-        long: whether it has a row for each series and timestamp. times: of the rows.
+        long: whether it has a row for each series and timestamp.
     """
 
     frame: pd.DataFrame
     source: Path | str
     reading: Reading
     long: bool
-    times: Times
 
     @classmethod
-    def of(
-        cls, frame: pd.DataFrame, source: Path | str, reading: Reading, dayfirst: bool | None
-    ) -> "_RawTable":
-        """Find the columns of a frame, and read its timestamps."""
+    def of(cls, frame: pd.DataFrame, source: Path | str, reading: Reading) -> "_RawTable":
+        """Find the columns of a frame."""
         long = reading.id_col in frame.columns or reading.names_long()
-        time_col = reading.time_col or time_name(frame.columns)
-        needed = {"time_col": time_col}
-        if long:
-            needed |= {"id_col": reading.id_col, "target_col": reading.target_col}
-        for argument, name in needed.items():
-            _require_column(frame, name, argument, source)
+        reading = replace(reading, time_col=reading.time_col or time_name(frame.columns))
+        for argument in ("time_col", *(("id_col", "target_col") if long else ())):
+            _require_column(frame, getattr(reading, argument), argument, source)
+        return cls(frame, source, reading, long)
+
+    def times(self, dayfirst: bool | None) -> Times:
+        """Read the timestamps of the rows; `dayfirst` is that of the training."""
+        column, ids = self.reading.time_col, self.frame.get(self.reading.id_col)
 
         def place(row: int) -> str:
-            series = f"series {frame[reading.id_col].iloc[row]}, " if long else ""
-            return f"{source}: {series}column {time_col}, {row_and_line(source, row)}"
+            return self.place(ids.iloc[row] if self.long else column, row, column)
 
-        times = read_times(frame[time_col], place, reading.dayfirst, dayfirst)
+        times = read_times(self.frame[column], place, self.reading.dayfirst, dayfirst)
         if times.note:
-            print(f"{source}: column {time_col}: {times.note}")
-        return cls(frame, source, replace(reading, time_col=time_col), long, times)
+            print(f"{self.source}: column {column}: {times.note}")
+        return times
 
     def row(self, number: int) -> str:
         """Name a row, with its line in a file."""
         return row_and_line(self.source, int(number))
 
-    def place(self, series: _Series, row: int, column: str | None = None) -> str:
-        """Name a cell of a series: its value, or that of another column."""
-        named = f"series {series.id}, " if self.long else ""
-        where = f"{named}column {column or series.column}"
-        return f"{self.source}: {where}, {self.row(series.rows[row])}"
+    def place(self, series: Hashable, row: int, column: object = None) -> str:
+        """Name a cell of a series: its value, or that of another `column`."""
+        named = f"series {series}, " if self.long else ""
+        column = column or (self.reading.target_col if self.long else series)
+        return f"{self.source}: {named}column {column}, {self.row(row)}"
 
-    def time_place(self, series: _Series, row: int) -> str:
-        """Name the timestamp of a row of a series."""
-        return self.place(series, row, self.reading.time_col)
+    def time_place(self, group: _Group, row: int) -> str:
+        """Name the timestamp of a row of a group."""
+        return self.place(group.ids[0], group.rows[row], self.reading.time_col)
 
     def stamp(self, row: int) -> str:
         """Write the timestamp of a row, as it stands in the table."""
         stamp = self.frame[self.reading.time_col].iloc[row]
         return str(stamp).removesuffix(" 00:00:00")
 
-    def panel(self) -> Panel:
+    def option(self, name: str, *values: str) -> str:
+        """Name an option for this table; see `checks.option`."""
+        return option(self.source, name, *values)
+
+    def panel(self, dayfirst: bool | None) -> Panel:
         """Check the series, fill their gaps if asked to, and arrange them."""
-        series = self._long_series() if self.long else self._wide_series()
-        longest = max(series, key=lambda one: len(one.rows))
-        times = localised(self.times, longest.rows, self.reading.freq)
-        if times is not self.times:
-            dates = {id(one.rows): times.dates[one.rows] for one in series}
-            series = [replace(one, dates=dates[id(one.rows)]) for one in series]
-        series = self._without_duplicates(series)
-        for one in series:
-            self._check_values(one)
+        raw = self.times(dayfirst)
+        groups = self._long_groups(raw) if self.long else [self._wide_group(raw)]
+        names = [name for group in groups for name in group.ids]
+        longest = max(groups, key=lambda group: len(group.rows))
+        times = localised(raw, longest.rows, self.reading.freq)
+        if times is not raw:
+            groups = [replace(group, dates=times.dates[group.rows]) for group in groups]
+        groups = self._without_duplicates(groups)
+        for group in groups:
+            for name, values in zip(group.ids, group.values, strict=True):
+                self._check_values(name, group.rows, values)
         if self.reading.fill_missing:
-            series = [self._from_first_value(one) for one in series]
-            if not self.long and self.reading.panel != "pooled":
-                series = self._from_the_latest_start(series)
-        calendars = _Calendars(self, series)
-        regular = [calendars.regular(one) for one in series]
+            if self.reading.panel == "pooled":
+                groups = [one for group in groups for one in group.single()]
+            groups = [self._from_first_values(group) for group in groups]
+        calendars = _Calendars(self, groups, times.clock.counts_steps)
+        groups = [calendars.regular(group) for group in groups]
         calendars.report()
-        pooled = self._pooled(regular)
+        pooled = self._pooled(groups)
+        if not pooled:
+            groups = [replace(groups[0], ids=names, values=[v for g in groups for v in g.values])]
+        tables = [
+            Table(one.dates, one.ids, np.stack(one.values, axis=1))
+            for group in groups
+            for one in (group.single() if pooled else [group])
+        ]
         return Panel(
-            [Table(one.dates, [one.id], one.values[:, None]) for one in regular]
-            if pooled
-            else [
-                Table(
-                    regular[0].dates,
-                    [one.id for one in regular],
-                    np.stack([one.values for one in regular], axis=1),
-                )
-            ],
-            [one.id for one in regular],
+            tables,
+            names,
             pooled,
             times.clock,
             self.source,
@@ -364,7 +375,7 @@ class _RawTable:
             calendars.filled,
         )
 
-    def _long_series(self) -> list[_Series]:
+    def _long_groups(self, times: Times) -> list[_Group]:
         frame, id_col, target = self.frame, self.reading.id_col, self.reading.target_col
         missing = frame[id_col].isna().to_numpy()
         if missing.any():
@@ -381,148 +392,128 @@ class _RawTable:
         unused = frame.columns.drop([id_col, self.reading.time_col, target])
         if len(unused):
             print(f"{self.source}: columns that are not used: {shortened(unused)}")
-
-        def place(row: int) -> str:
-            return f"{self.source}: series {names[codes[row]]}, column {target}, {self.row(row)}"
-
-        values = numbers_of(frame[target], place, isinstance(self.source, str))
-        order = np.lexsort((self.times.order.asi8, codes))
+        values = numbers_of(
+            frame[target],
+            lambda row: self.place(names[codes[row]], row),
+            isinstance(self.source, str),
+        )
+        order = np.lexsort((times.order.asi8, codes))
         groups = np.split(order, np.flatnonzero(np.diff(codes[order])) + 1)
         if any((np.diff(rows) < 0).any() for rows in groups):
             print(f"{self.source}: rows are not in the order of time: sorted")
         return [
-            _Series(name, target, rows, self.times.dates[rows], values[rows])
+            _Group(rows, times.dates[rows], [name], [values[rows]])
             for name, rows in zip(names, groups, strict=True)
         ]
 
-    def _wide_series(self) -> list[_Series]:
+    def _wide_group(self, times: Times) -> _Group:
         frame, time_col = self.frame, self.reading.time_col
         names = list(frame.columns.drop(time_col))
         if not names:
             raise UserError(f"{self.source}: no column besides {time_col}")
-        _refuse_unnamed_long_table(self.source, frame[names], self.times.order)
-        dates, order = self.times.dates, np.arange(len(frame))
-        unsorted = not self.times.order.is_monotonic_increasing
+        _refuse_unnamed_long_table(self.source, frame[names], times.order)
+        unsorted = not times.order.is_monotonic_increasing
         if unsorted:
             print(f"{self.source}: rows are not in the order of time: sorted")
-            order = np.argsort(self.times.order.asi8, kind="stable")
-            dates = dates[order]
+        columns = [
+            numbers_of(frame[name], partial(self.place, name), isinstance(self.source, str))
+            for name in names
+        ]
+        group = _Group(np.arange(len(frame)), times.dates, names, columns)
+        return group.take(np.argsort(times.order.asi8, kind="stable")) if unsorted else group
 
-        def place(name: object):
-            return lambda row: f"{self.source}: column {name}, {self.row(row)}"
-
-        in_memory, series = isinstance(self.source, str), []
-        for name in names:
-            values = numbers_of(frame[name], place(name), in_memory)
-            series.append(_Series(name, name, order, dates, values[order] if unsorted else values))
-        return series
-
-    def _without_duplicates(self, series: list[_Series]) -> list[_Series]:
+    def _without_duplicates(self, groups: list[_Group]) -> list[_Group]:
         """Leave out rows with the same timestamp, if asked to; else refuse them."""
-        kept, known, count = [], {}, 0
-        for one in series:
-            key = id(one.rows)
-            if key not in known:
-                known[key] = self._kept_rows(one)
-                count += len(one.rows) - len(known[key])
-            kept.append(one.take(known[key]) if len(known[key]) < len(one.rows) else one)
+        unique = [self._unique(group) for group in groups]
+        count = sum(len(group.rows) for group in groups) - sum(len(group.rows) for group in unique)
         if count:
             print(
                 f"{self.source}: rows that repeat a timestamp left out: {count:,}, "
-                f"{option(self.source, 'duplicates', self.reading.duplicates)}"
+                f"{self.option('duplicates', self.reading.duplicates)}"
             )
-        return kept
+        return unique
 
-    def _kept_rows(self, series: _Series) -> np.ndarray:
-        repeated = np.diff(series.dates.asi8) == 0
-        everything = np.arange(len(series.rows))
+    def _unique(self, group: _Group) -> _Group:
+        repeated = np.diff(group.dates.asi8) == 0
         if not repeated.any():
-            return everything
+            return group
         if self.reading.duplicates is not None:
-            keep = np.ones(len(everything), dtype=bool)
-            keep[1:] &= ~repeated | (self.reading.duplicates == "last")
-            keep[:-1] &= ~repeated | (self.reading.duplicates == "first")
-            return everything[keep]
+            return group.take(~group.dates.duplicated(self.reading.duplicates))
         row = int(repeated.argmax())
-        first, second = (self.row(series.rows[i]) for i in (row, row + 1))
+        first, second = group.rows[row : row + 2]
         if self.reading.fill_missing is None and _is_weather(self.source):
             print(
-                f"{self.source}: the benchmark set Weather repeats {self.stamp(series.rows[row])} "
-                f"in {second}: both rows are kept, as in every published result"
+                f"{self.source}: the benchmark set Weather repeats {self.stamp(first)} in "
+                f"{self.row(second)}: both rows are used, as in every published result"
             )
-            return everything
+            return group
         more = and_more(int(repeated.sum()), "such rows")
         raise UserError(
-            f"{self.time_place(series, row + 1)}: {self.stamp(series.rows[row + 1])} stands in "
-            f"{first} already{more}: correct it, or give "
-            f"{option(self.source, 'duplicates', 'first', 'last')}"
+            f"{self.time_place(group, row + 1)}: {self.stamp(second)} "
+            f"stands in {self.row(first)} already{more}: correct it, or give "
+            f"{self.option('duplicates', 'first', 'last')}"
         )
 
-    def _check_values(self, series: _Series) -> None:
+    def _check_values(self, series: Hashable, rows: np.ndarray, values: np.ndarray) -> None:
         """Refuse values that are too large or, unless they are filled, missing or infinite."""
-        values, fill = series.values, self.reading.fill_missing
         finite = np.isfinite(values)
         bad = ~(np.abs(values) <= MAX_MAGNITUDE)
-        if fill:
+        if self.reading.fill_missing:
             bad &= finite
+        kind = "series" if self.long else "column"
         if bad.any():
             row = int(bad.argmax())
-            more = and_more(int(bad.sum()), "in the series" if self.long else "in the column")
+            more = and_more(int(bad.sum()), f"in the {kind}")
             advice = ""
             if not finite[row]:
                 advice = f"; {how_to_fill(self.source)} fills it"
             if not finite[: row + 1].any() and finite.any():
-                start = self.stamp(series.rows[finite.argmax()])
+                start = self.stamp(rows[finite.argmax()])
                 advice = (
                     f": it starts at {start}; {how_to_fill(self.source)} leaves the rows before "
-                    f"out, or drop the {'series' if self.long else 'column'}"
+                    f"out, or drop the {kind}"
                 )
-            raise UserError(f"{self.place(series, row)}: {problem_of(values[row])}{more}{advice}")
+            raise UserError(
+                f"{self.place(series, rows[row])}: {problem_of(values[row])}{more}{advice}"
+            )
         if not finite.any():
-            where = f"series {series.id}" if self.long else f"column {series.column}"
-            raise UserError(f"{self.source}: {where}: not a single number in it")
+            raise UserError(f"{self.source}: {kind} {series}: not a single number in it")
 
-    def _from_first_value(self, series: _Series) -> _Series:
-        """Cut a series to its first value: nothing before it is filled."""
-        start = int(np.isfinite(series.values).argmax())
-        return series.take(slice(start, None)) if start else series
+    def _from_first_values(self, group: _Group) -> _Group:
+        """Cut series to the rows in which all have begun: nothing before a first value is
+        filled."""
+        starts = np.array([np.isfinite(values).argmax() for values in group.values])
+        latest = int(starts.argmax())
+        start, lost = int(starts[latest]), int(starts[latest] - starts.min())
+        if lost:
+            print(
+                f"{self.source}: column {group.ids[latest]} starts at "
+                f"{self.stamp(group.rows[start])}: rows before it are left out: {lost:,} "
+                f"({self.option('panel', 'pooled')} keeps them, and trains on each column by "
+                "itself)"
+            )
+        return group.take(slice(start, None)) if start else group
 
-    def _from_the_latest_start(self, series: list[_Series]) -> list[_Series]:
-        """Cut the columns of a wide table to the start of the last one."""
-        latest = max(series, key=lambda one: one.dates[0])
-        starts = [int(one.dates.searchsorted(latest.dates[0])) for one in series]
-        if not any(starts):
-            return series
-        start, pooled = self.stamp(latest.rows[0]), option(self.source, "panel", "pooled")
-        print(
-            f"{self.source}: column {latest.id} starts at {start}: rows before it are left out: "
-            f"{max(starts):,} ({pooled} keeps them, and trains on each column by itself)"
-        )
-        return [
-            one.take(slice(start, None)) if start else one
-            for one, start in zip(series, starts, strict=True)
-        ]
-
-    def _pooled(self, series: list[_Series]) -> bool:
+    def _pooled(self, groups: list[_Group]) -> bool:
         """Whether each series is by itself: asked for, or because their dates differ."""
-        first, asked = series[0], self.reading.panel
-        others = (s for s in series if s.dates is not first.dates)
-        other = next((s for s in others if not s.dates.equals(first.dates)), None)
+        first, asked = groups[0], self.reading.panel
+        others = (g for g in groups if g.dates is not first.dates)
+        other = next((g for g in others if not g.dates.equals(first.dates)), None)
         if other is None:
             return asked == "pooled"
-        spans = [
-            f"series {one.id} has {len(one.dates)} timestamps, {self.stamp(one.rows[0])} to "
+        spans = " and ".join(
+            f"series {one.ids[0]} has {len(one.dates)} timestamps, {self.stamp(one.rows[0])} to "
             f"{self.stamp(one.rows[-1])}"
             for one in (first, other)
-        ]
+        )
         if asked == "channels":
-            channels, pooled = (option(self.source, "panel", p) for p in ("channels", "pooled"))
             raise UserError(
-                f"{self.source}: {channels} needs the same timestamps in all series, but "
-                f"{' and '.join(spans)}: give {pooled}, or cut the series to the same timestamps"
+                f"{self.source}: {self.option('panel', 'channels')} needs the same timestamps in "
+                f"all series, but {spans}: give {self.option('panel', 'pooled')}, or cut the "
+                "series to the same timestamps"
             )
         if asked == "auto":
-            print(f"{self.source}: pooled, each series by itself, since {' and '.join(spans)}")
+            print(f"{self.source}: pooled, each series by itself, since {spans}")
         return True
 
 
@@ -530,50 +521,55 @@ class _Calendars:
     """The timestamps of the series of a table; equal ones are looked at once.
 
     Attributes:
-        inserted, filled: numbers of rows and values.
+        filled: number of values.
     """
 
-    def __init__(self, table: _RawTable, series: list[_Series]):
-        self.table, self.found, self.last = table, {}, (None, None)
+    def __init__(self, table: _RawTable, groups: list[_Group], counts_steps: bool):
+        self.table, self.found = table, {}
         self.fill, self.freq = table.reading.fill_missing, table.reading.freq
-        self.counts = table.times.clock.counts_steps
+        self.counts = counts_steps
         self.filled, self.inserted, self.first_gap = 0, 0, ""
-        self.missing: dict[object, tuple[int, str]] = {}
+        self.missing: dict[Hashable, tuple[int, str]] = {}
         self.irregular: list[str] = []
-        longest = max(series, key=lambda one: len(one.dates))
-        self.step = self._usual(longest.dates)
+        self.step = self._usual(max(groups, key=lambda group: len(group.dates)).dates)
 
     def _usual(self, dates: pd.DatetimeIndex) -> Step | None:
         if self.freq is not None:
             return given_step(self.freq, self.counts)
-        if len(dates.unique()) < 2:
-            return None
-        return most_common_step(dates) if self.counts else usual_step(dates)
+        return usual_step(dates, self.counts)
 
-    def regular(self, series: _Series) -> _Series:
+    def regular(self, group: _Group) -> _Group:
         """Insert missing rows and fill gaps if asked to, or note that timestamps are irregular."""
-        if series.dates is not self.last[0]:
-            key = series.dates.asi8.tobytes()
-            if key not in self.found:
-                self.found[key] = self._rows(series)
-            self.last = series.dates, self.found[key]
-        dates, rows = self.last[1]
-        values = series.values
-        if dates is not series.dates:
-            values = np.where(rows >= 0, values[rows], np.nan)
-        missing = ~np.isfinite(values)
-        if missing.any():
-            own = ~np.isfinite(series.values)
-            if own.any():
-                where = self.table.row(series.rows[own.argmax()])
-                self.missing[series.id] = int(own.sum()), where
-            self.filled += int(missing.sum())
-            values = fill_gaps(values[:, None], self.fill)[:, 0]
-        return replace(series, dates=dates, values=values)
+        key = group.dates.asi8.tobytes()
+        if key not in self.found:
+            self.found[key] = self._rows(group)
+        dates, rows = self.found[key]
+        if not self.fill:
+            return replace(group, dates=dates)
+        return replace(
+            group,
+            dates=dates,
+            values=[
+                self._filled(group.rows, name, values, rows)
+                for name, values in zip(group.ids, group.values, strict=True)
+            ],
+        )
 
-    def _rows(self, series: _Series) -> tuple[pd.DatetimeIndex, np.ndarray]:
-        """Return all dates of a series, and the row of each, -1 where it is inserted."""
-        dates, step, table = series.dates, self._step(series.dates), self.table
+    def _filled(
+        self, of_frame: np.ndarray, series: Hashable, values: np.ndarray, rows: np.ndarray
+    ) -> np.ndarray:
+        """Fill the gaps of a series and its inserted rows, those where `rows` is -1."""
+        gaps = ~np.isfinite(values)
+        if gaps.any():
+            self.missing[series] = int(gaps.sum()), self.table.row(of_frame[gaps.argmax()])
+        values = np.where(rows < 0, np.nan, values[rows])
+        gaps = ~np.isfinite(values)
+        self.filled += int(gaps.sum())
+        return fill_gaps(values[:, None], self.fill)[:, 0] if gaps.any() else values
+
+    def _rows(self, group: _Group) -> tuple[pd.DatetimeIndex, np.ndarray]:
+        """Return all dates of a group, and the row of each, -1 where it is inserted."""
+        dates, step, table = group.dates, self._step(group.dates), self.table
         rows = np.arange(len(dates))
         if step is None:
             return dates, rows
@@ -582,7 +578,7 @@ class _Calendars:
             isinstance(step, pd.offsets.Tick) or step.is_on_offset(dates[0])
         ):
             raise UserError(
-                f"{table.time_place(series, 0)}: {table.stamp(series.rows[0])} is off the "
+                f"{table.time_place(group, 0)}: {table.stamp(group.rows[0])} is off the "
                 f"calendar, whose freq is {usual}"
             )
         irregular = irregular_under(dates, step)
@@ -592,26 +588,26 @@ class _Calendars:
             filled = insert_missing_rows(dates, step)
         except IrregularError as error:
             if self.fill:
-                stamp = table.stamp(series.rows[error.row])
+                stamp = table.stamp(group.rows[error.row])
                 raise UserError(
-                    f"{table.time_place(series, error.row)}: {stamp} {error}; the rows can't be "
+                    f"{table.time_place(group, error.row)}: {stamp} {error}; the rows can't be "
                     "made evenly spaced: correct the timestamps, or leave out "
                     f"{option(table.source, 'fill_missing')}"
                 ) from error
             filled = None
         row = int(irregular.argmax())
-        before, after = (table.stamp(series.rows[i]) for i in (row, row + 1))
+        before, after = (table.stamp(group.rows[i]) for i in (row, row + 1))
         if not self.fill:
             remedy = "" if filled is None else f"; {how_to_fill(table.source)} inserts missing rows"
             more = and_more(int(irregular.sum()), "such rows")
             self.irregular.append(
-                f"{table.time_place(series, row + 1)}: irregular timestamps: {before} is followed "
+                f"{table.time_place(group, row + 1)}: irregular timestamps: {before} is followed "
                 f"by {after}, but the usual step is {usual}{more}; rows are treated as evenly "
                 f"spaced{remedy}"
             )
             return dates, rows
         self.inserted += int((filled[1] < 0).sum())
-        where = table.row(series.rows[row])
+        where = table.row(group.rows[row])
         self.first_gap = self.first_gap or f"the first after {where}, {before} (usual step {usual})"
         return filled
 

@@ -33,14 +33,12 @@ class TsFile:
         class_names: in the header's order.
         series: one array a sample, `[length, channels]`, float64, NaN where missing.
         labels: class indices into `class_names`, `[samples]`, int64.
-        channel_lengths: values of each channel, missing ones included, `[samples, channels]`.
     """
 
     path: Path
     class_names: list[str]
     series: list[np.ndarray]
     labels: np.ndarray
-    channel_lengths: np.ndarray
 
     @property
     def n_channels(self) -> int:
@@ -49,7 +47,7 @@ class TsFile:
     @property
     def lengths(self) -> np.ndarray:
         """Number of steps of each series, `[samples]`."""
-        return self.channel_lengths.max(axis=1)
+        return np.array([len(one) for one in self.series])
 
     @property
     def longest(self) -> int:
@@ -104,16 +102,13 @@ class UeaSplits:
 
     Attributes:
         train, val, test: padded to the same length.
-        class_names: in the order of the class indices. n_channels: number of channels.
-        length: number of steps after padding, that of the longest series of both files.
+        class_names: in the order of the class indices.
     """
 
     train: ClassificationDataset
     val: ClassificationDataset
     test: ClassificationDataset
     class_names: list[str]
-    length: int
-    n_channels: int
 
 
 def read_ts(path: str | Path) -> TsFile:
@@ -130,7 +125,7 @@ def read_ts(path: str | Path) -> TsFile:
     """
     path = Path(path)
     require_data_file(path)
-    series, labels, lengths, observed = [], [], [], set()
+    series, labels, observed = [], [], set()
     with path.open(encoding="utf-8-sig", errors="replace") as file:
         stripped = ((number, line.strip()) for number, line in enumerate(file, start=1))
         lines = ((number, line) for number, line in stripped if line and line[0] != "#")
@@ -146,8 +141,7 @@ def read_ts(path: str | Path) -> TsFile:
                 )
             channels = [channel.strip() for channel in body.split(":")]
             n_channels = n_channels or len(channels)
-            lengths.append([channel.count(",") + 1 if channel else 0 for channel in channels])
-            series.append(_sample(place, channels, lengths[-1], n_channels))
+            series.append(_sample(place, channels, n_channels))
             labels.append(class_index[label])
             observed.update(index for index, channel in enumerate(channels) if channel)
     if not series:
@@ -158,8 +152,7 @@ def read_ts(path: str | Path) -> TsFile:
             f"{path}: line {number}: channel {min(empty) + 1} is empty in this and every other "
             "sample; remove it"
         )
-    indices = np.array(labels, dtype=np.int64)
-    return TsFile(path, class_names, series, indices, np.array(lengths, dtype=np.int64))
+    return TsFile(path, class_names, series, np.array(labels, dtype=np.int64))
 
 
 def _read_header(path: Path, lines: Iterator[tuple[int, str]]) -> tuple[list[str], int | None, int]:
@@ -191,8 +184,10 @@ def _read_header(path: Path, lines: Iterator[tuple[int, str]]) -> tuple[list[str
     raise UserError(f"{path}: line {number}: the file ends without @data; is it a .ts file?")
 
 
-def _sample(place: str, channels: list[str], lengths: list[int], n_channels: int) -> np.ndarray:
-    """Parse the `channels` of a sample, `[length, n_channels]`, in one call: there may be many."""
+def _sample(place: str, channels: list[str], n_channels: int) -> np.ndarray:
+    """Parse the `channels` of a sample in one call, as there may be many, to
+    `[length, n_channels]`, with NaN at the end of the shorter ones."""
+    lengths = [channel.count(",") + 1 if channel else 0 for channel in channels]
     longest = max(lengths)
     if not longest:
         raise UserError(f"{place}: an empty sample; remove the line")
@@ -208,17 +203,9 @@ def _sample(place: str, channels: list[str], lengths: list[int], n_channels: int
         raise UserError(f"{place}, {_first_bad_value(channels)}") from None
     if len(values) != sum(lengths) or (np.abs(values) > MAX_MAGNITUDE).any():
         raise UserError(f"{place}, {_first_bad_value(channels)}")
-    if min(lengths) == longest:
-        return values.reshape(n_channels, longest).T
-    return _stack(np.split(values, np.cumsum(lengths)[:-1]))
-
-
-def _stack(channels: list[np.ndarray]) -> np.ndarray:
-    """Join channels to `[length, channels]`, with NaN at the end of the shorter ones."""
-    sample = np.full((max(map(len, channels)), len(channels)), np.nan)
-    for index, channel in enumerate(channels):
-        sample[: len(channel), index] = channel
-    return sample
+    sample = np.full((n_channels, longest), np.nan)
+    sample[np.arange(longest) < np.array(lengths)[:, None]] = values
+    return sample.T
 
 
 def _first_bad_value(channels: list[str]) -> str:
@@ -265,13 +252,8 @@ def read_pair(root_path: str | Path) -> tuple[TsFile, TsFile]:
             f"{test.path}: other classes than in {train.path.name}: only one of the two has "
             f"{_short(min(different))}; both need the same @classLabel"
         )
-    return train, _with_classes(test, train.class_names)
-
-
-def _with_classes(file: TsFile, names: list[str]) -> TsFile:
-    """Number the classes of a file in the order of `names`."""
-    indices = np.array([names.index(name) for name in file.class_names])
-    return replace(file, class_names=names, labels=indices[file.labels])
+    places = np.array([train.class_names.index(name) for name in test.class_names])
+    return train, replace(test, class_names=train.class_names, labels=places[test.labels])
 
 
 def common_length(files: tuple[TsFile, TsFile]) -> int:
@@ -295,23 +277,17 @@ def make_splits(files: tuple[TsFile, TsFile], seed: int) -> UeaSplits:
     Raises:
         UserError: no class has two training samples to hold one out.
     """
+    from sklearn.preprocessing import StandardScaler  # slow to import
+
     train, test = files
-    length = common_length(files)
     trained, held_out = _hold_out(train, seed)
-    scaler = _fit_scaler([train.series[index] for index in trained])
-    tested = np.arange(len(test.series))
-    train_set, val_set, test_set = (
-        _dataset(_scale(file, index, scaler), file.lengths[index], file.labels[index], length)
-        for file, index in ((train, trained), (train, held_out), (test, tested))
-    )
-    return UeaSplits(
-        train=train_set,
-        val=val_set,
-        test=test_set,
-        class_names=train.class_names,
-        length=length,
-        n_channels=train.n_channels,
-    )
+    with warnings.catch_warnings():  # a channel that is never observed
+        warnings.simplefilter("ignore", RuntimeWarning)
+        scaler = StandardScaler().fit(np.concatenate([train.series[index] for index in trained]))
+    parts = (train, trained), (train, held_out), (test, np.arange(len(test.series)))
+    length = common_length(files)
+    datasets = (_dataset(file, samples, scaler, length) for file, samples in parts)
+    return UeaSplits(*datasets, train.class_names)
 
 
 def _only_file(root: Path, pattern: str) -> Path:
@@ -343,35 +319,19 @@ def _hold_out(train: TsFile, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return np.setdiff1d(np.arange(len(train.labels)), held_out), held_out
 
 
-def _fit_scaler(series: list[np.ndarray]) -> "StandardScaler":
-    """Fit mean and standard deviation of each channel over the observed values."""
-    from sklearn.preprocessing import StandardScaler  # slow to import
-
-    with warnings.catch_warnings():  # a channel that is never observed
-        warnings.simplefilter("ignore", RuntimeWarning)
-        return StandardScaler().fit(np.concatenate(series))
-
-
 def fill(series: list[np.ndarray]) -> list[np.ndarray]:
     """Interpolate missing values in each sample `[length, channels]`, and repeat the nearest value
     at the ends; a channel without any value stays NaN."""
     return [fill_gaps(one, "linear") if np.isnan(one).any() else one for one in series]
 
 
-def _scale(file: TsFile, samples: np.ndarray, scaler: "StandardScaler") -> np.ndarray:
-    """Interpolate and standardise samples; a channel without any value is 0.
-
-    Returns:
-        Their rows one after another, `[rows, channels]`.
-    """
-    filled = fill([file.series[index] for index in samples])
-    return np.nan_to_num(scaler.transform(np.concatenate(filled)))
-
-
 def _dataset(
-    rows: np.ndarray, lengths: np.ndarray, labels: np.ndarray, length: int
+    file: TsFile, samples: np.ndarray, scaler: "StandardScaler", length: int
 ) -> ClassificationDataset:
-    """Pad samples, whose scaled rows follow one another, with zeros to `length`."""
-    x = np.zeros((len(lengths), length, rows.shape[1]), dtype=np.float32)
-    x[np.arange(length) < lengths[:, None]] = rows
-    return ClassificationDataset(x, labels, lengths)
+    """Interpolate, standardise and pad samples to `length`; a channel without any value is 0."""
+    filled = fill([file.series[index] for index in samples])
+    lengths = file.lengths[samples]
+    x = np.zeros((len(filled), length, file.n_channels), dtype=np.float32)
+    rows = scaler.transform(np.concatenate(filled))
+    x[np.arange(length) < lengths[:, None]] = np.nan_to_num(rows)
+    return ClassificationDataset(x, file.labels[samples], lengths)

@@ -1,7 +1,6 @@
 """Classification of whole series: UEA sets in `.ts` files."""
 
 import time
-from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -41,17 +40,17 @@ class ExpClassification(ExpBasic):
         self.train_set = splits.train.to(self.device)
         self.val_set = splits.val.to(self.device)
         self.test_set = splits.test.to(self.device)
-        self.n_channels = splits.n_channels
+        self.n_channels = self.train_set.n_channels
         print(
-            f"{args.root_path}: {splits.n_channels} channels, {splits.length} steps, "
+            f"{args.root_path}: {self.n_channels} channels, {args.seq_len} steps, "
             f"{len(splits.class_names)} classes; samples: {len(splits.train):,} train, "
             f"{len(splits.val):,} validation, {len(splits.test):,} test"
         )
 
     def data_shape(self) -> DataShape:
         """Take length, channels and classes from the files."""
-        splits = self.splits
-        return DataShape(splits.length, 0, splits.n_channels, len(splits.class_names))
+        classes = len(self.splits.class_names)
+        return DataShape(self.args.seq_len, 0, self.n_channels, classes)
 
     def training_batch(self, index: Tensor) -> Batch:
         return self._batch(self.train_set, index)
@@ -69,19 +68,17 @@ class ExpClassification(ExpBasic):
         return self._accuracy(self.test_set)
 
     def trivial_scores(self) -> dict[str, float]:
-        shares = self.val_set.y.bincount() / len(self.val_set)
-        return {"the most frequent class": shares.max().item()}
+        frequencies = self.val_set.y.bincount() / len(self.val_set)
+        return {"the most frequent class": frequencies.max().item()}
 
     def _accuracy(self, samples: ClassificationDataset) -> float:
         return float((self._classes(samples) == samples.y.cpu().numpy()).mean())
 
     def _classes(self, samples: ClassificationDataset) -> np.ndarray:
         """Predict the class of every sample `[samples]`."""
-        return np.concatenate([logits.argmax(1).cpu().numpy() for logits in self._logits(samples)])
-
-    def _logits(self, samples: ClassificationDataset) -> Iterator[Tensor]:
-        for index in self.evaluation.batches(samples):
-            yield self.evaluation.predict(self._batch(samples, index))
+        batches = (self._batch(samples, index) for index in self.evaluation.batches(samples))
+        logits = [self.evaluation.predict(batch) for batch in batches]
+        return torch.cat(logits).argmax(1).cpu().numpy()
 
     def test(self) -> dict[str, float]:
         """Classify the test file."""

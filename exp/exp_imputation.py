@@ -9,12 +9,13 @@ import torch
 from torch import Tensor
 
 from data_provider.windows import WindowDataset
-from exp.series import ExpSeries
+from exp.series import PLOTTED_WINDOWS, ExpSeries
 from utils.batch import Batch
 from utils.configuration import Configuration
 from utils.errors import UserError
 from utils.metrics import ErrorSums, PlacedErrorSums
 from utils.plots import errors_of, plot_imputation, window_title, with_mse
+from utils.plotting.style import evenly
 
 MASK_SEED = 2021  # of validation and test, independent of --seed: all runs score the same entries
 
@@ -116,7 +117,7 @@ class ExpImputation(ExpSeries):
             return
         channel = self.shown_channel(windows)
         arrays = [self.folders.saved_array(name) for name in ("true", "pred", "mask")]
-        for number in self.shown_windows(len(windows)):
+        for number in evenly(len(windows), PLOTTED_WINDOWS):
             true, pred, mask = (array[number, :, channel] for array in arrays)
             missing, times = mask == 0, self.times(windows, number)
             known = np.flatnonzero(~missing)

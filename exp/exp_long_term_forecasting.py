@@ -31,7 +31,7 @@ from exp.forecasts import (
     require_forecast,
     write_table,
 )
-from exp.series import ExpSeries
+from exp.series import PLOTTED_WINDOWS, ExpSeries
 from utils.batch import Batch
 from utils.configuration import Configuration
 from utils.errors import UserError
@@ -39,6 +39,7 @@ from utils.intervals import INTERVALS, Intervals, IntervalTest, check_levels, th
 from utils.metrics import ErrorSums, PlacedErrorSums
 from utils.naive import LAST_VALUE, naive_lines, print_naive
 from utils.plots import errors_of, plot_forecast, window_title, with_mse
+from utils.plotting.style import evenly
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,11 @@ class ExpLongTermForecasting(ExpSeries):
         self.scaler = self._saved_scaler() or tested.scaler
         self.series_notes = self._notes_of(source) if args.is_training else self._saved_notes()
         if args.level:
-            self.calibration_set = self._calibration_set(tested)
+            try:
+                self.calibration_set = tested.split("val").to(self.device)
+            except NoWindowError:  # a forecast may take the intervals beside the checkpoint
+                if args.is_training or not args.do_predict:
+                    raise
         if args.do_predict:
             require_forecast(self.panel, args.seq_len)
         if args.is_training:
@@ -140,15 +145,6 @@ class ExpLongTermForecasting(ExpSeries):
                     "on them are not those of a forecast",
                     file=sys.stderr,
                 )
-
-    def _calibration_set(self, splits: Splits) -> WindowDataset | None:
-        """Return the windows of the validation split, or None if a forecast does without them."""
-        try:
-            return splits.split("val").to(self.device)
-        except NoWindowError:
-            if self.args.is_training or not self.args.do_predict:
-                raise
-            return None
 
     def _prepare_memory(self, panel: Panel) -> None:
         """Cut the windows of training and validation of series in memory."""
@@ -333,7 +329,7 @@ class ExpLongTermForecasting(ExpSeries):
         mixed = self.args.inverse and self.published
         unit = "history in original units, the rest standardised" if mixed else self.unit
         saved = self.folders.saved_array("pred"), self.folders.saved_array("true")
-        for number in self.shown_windows(len(windows)):
+        for number in evenly(len(windows), PLOTTED_WINDOWS):
             index = self.one(number)
             x, _ = windows.batch(index)
             seen = self.units(windows, x, index)[0, :, channel].cpu().numpy()

@@ -29,6 +29,7 @@ from utils.files import file_name, remove_parts, whole_file
 from utils.locks import locked
 from utils.m4_summary import (
     SCORES,
+    PatternScores,
     overall_weighted_average,
     score_pattern,
     smape,
@@ -166,17 +167,15 @@ class ExpShortTermForecasting(ExpBasic):
         start = time.perf_counter()
         forecasts = self._forecasts(self.test_set)
         seconds = time.perf_counter() - start
-        ours = score_pattern(forecasts, self.targets, self.series, self.pattern.period)
-        metrics = {name: getattr(ours, name) for name in SCORES}
-        scores = {name: metrics[name] for name in ("smape", "mase")}
-        if self.naive2 is not None:
-            theirs = score_pattern(self.naive2, self.targets, self.series, self.pattern.period)
-            naive = {name: getattr(theirs, name) for name in ("smape", "mase")}
-            scores["owa"] = overall_weighted_average(scores, naive)
+        found = with_owa(
+            self._scores(forecasts), None if self.naive2 is None else self._scores(self.naive2)
+        )
+        metrics = {name: found[name] for name in SCORES}
+        scores = {name: found[name] for name in ("smape", "mase", "owa") if name in found}
         baselines = {}
         for name, forecast in self._naive_forecasts(self.test_set).items():
-            found = score_pattern(forecast, self.targets, self.series, self.pattern.period)
-            baselines[name] = {score: getattr(found, score) for score in ("smape", "mase")}
+            naive = self._scores(forecast)
+            baselines[name] = {"smape": naive.smape, "mase": naive.mase}
         baselines = with_season(baselines, self.season_length)
         summary = {}
         if self.folders.writes:
@@ -198,7 +197,11 @@ class ExpShortTermForecasting(ExpBasic):
             baselines=baselines,
         )
         print_naive(args.model, scores["smape"], "smape", baselines)
-        return metrics | scores
+        return found
+
+    def _scores(self, forecasts: np.ndarray) -> PatternScores:
+        """Score forecasts of the test horizon `[series, horizon]`."""
+        return score_pattern(forecasts, self.targets, self.series, self.pattern.period)
 
     def _smape_by_step(self, forecasts: np.ndarray) -> list[float]:
         """sMAPE of each step of the horizon, whose mean is that of `[series, horizon]`."""
@@ -289,11 +292,9 @@ def summarise_folder(root_path: str | Path, folder: Path) -> dict[str, dict[str,
             print(f"M4 {pattern:9} left out: {path} does not match the data: {error}")
             continue
         ours[pattern] = score_pattern(forecasts, targets, train.series, about.period)
-        lines[pattern] = {name: getattr(ours[pattern], name) for name in SCORES}
         if naive is not None:
             theirs[pattern] = score_pattern(naive, targets, train.series, about.period)
-            reference = {name: getattr(theirs[pattern], name) for name in ("smape", "mase")}
-            lines[pattern]["owa"] = overall_weighted_average(lines[pattern], reference)
+        lines[pattern] = with_owa(ours[pattern], theirs.get(pattern))
         print(_line(pattern, lines[pattern]))
     if len(ours) < len(PATTERNS):
         return lines
@@ -304,6 +305,12 @@ def summarise_folder(root_path: str | Path, folder: Path) -> dict[str, dict[str,
     for group in summary["smape"]:
         print(_line(group, {name: values[group] for name, values in summary.items()}))
     return {**lines, "summary": summary}
+
+
+def with_owa(ours: PatternScores, naive2: PatternScores | None) -> dict[str, float]:
+    """Return smape, mase and mape by name and, with the scores of Naive2, owa."""
+    scores = {name: getattr(ours, name) for name in SCORES}
+    return scores | ({"owa": overall_weighted_average(scores, vars(naive2))} if naive2 else {})
 
 
 def _line(name: str, scores: dict[str, float]) -> str:

@@ -5,6 +5,7 @@ import sys
 from argparse import Namespace
 from pathlib import Path
 
+from data_provider.checks import PARQUET
 from utils.command_line import Parser, guarded, message_of, whole
 from utils.errors import UserError
 from utils.files import require_file, require_picture
@@ -12,7 +13,7 @@ from utils.launch import world
 from utils.levels import level
 from utils.options import TABLE_OPTIONS, add_table_options
 
-SUFFIXES = (".csv", ".parquet", ".pq")
+SUFFIXES = (".csv", *PARQUET)
 
 
 def parse(argv: list[str] | None = None) -> Namespace:
@@ -44,8 +45,8 @@ def parse(argv: list[str] | None = None) -> Namespace:
         "--engine",
         choices=("local", "ray"),
         default="local",
-        help="ray: share the files of a folder out over --workers by Ray Data; torchrun shares "
-        "them out without it",
+        help="ray: each of --workers forecasts a shard of a folder's files, by Ray Data; torchrun "
+        "does so without it",
     )
     parser.add_argument("--workers", type=whole(1), default=2, help="of --engine ray")
     parser.add_argument("--debug", action="store_true", help="show where an error comes from")
@@ -138,8 +139,8 @@ class Worker:
 
 
 def run(args: Namespace) -> int:
-    """Forecast all files, or this process's share of them; returns the exit code: 1 if some of
-    several failed.
+    """Forecast all files, or the shard of this rank; returns the exit code: 1 if some of several
+    failed.
 
     Raises:
         UserError: a path is wrong, or the only file can't be forecast.
@@ -148,7 +149,7 @@ def run(args: Namespace) -> int:
         require_picture(Path(args.plot))
     pairs = [{"input": str(source), "output": str(target)} for source, target in files(args)]
     if args.engine == "ray":
-        results = shared_out_by_ray(args, pairs)
+        results = forecast_by_ray(args, pairs)
     else:
         rank, count = world()
         gpu = int(os.environ.get("LOCAL_RANK", "0")) if count > 1 else None
@@ -171,7 +172,7 @@ def run(args: Namespace) -> int:
     return 1 if failed else 0
 
 
-def shared_out_by_ray(args: Namespace, pairs: list[dict[str, str]]) -> list[dict[str, object]]:
+def forecast_by_ray(args: Namespace, pairs: list[dict[str, str]]) -> list[dict[str, object]]:
     """Let Ray Data's actors, which load the model once each, forecast the files.
 
     Raises:

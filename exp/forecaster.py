@@ -38,7 +38,7 @@ from utils.levels import require_levels
 from utils.options import configure
 
 Source = str | Path | pd.DataFrame
-KEPT = 512  # most recent rows of a series that are kept, at least, for its step
+HISTORY = 512  # most recent rows of a series that are stored, at least, for its step
 TABLE_OPTIONS = ("id_col", "time_col", "target_col", "decimal", "thousands")
 OPTION_NAMES = {"pred_len": "h", "seq_len": "input_size"}  # what parameters call options
 
@@ -247,7 +247,7 @@ class CALFForecaster(ModelHubMixin, library_name="calf", tags=["time-series-fore
                 except Interrupted as interruption:
                     raise KeyboardInterrupt from interruption
                 self.intervals = run.calibrate() if run.val_set is not None else None
-            self.history = recent(run.panel, max(self.input_size, KEPT))
+            self.history = recent(run.panel, max(self.input_size, HISTORY))
         run.release()
         self.run = run
         return self

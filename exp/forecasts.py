@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from data_provider.checks import PARQUET
+from data_provider.checks import PARQUET, and_more
 from data_provider.panel import Panel, Table
 from data_provider.splits import Scaler
 from exp.evaluation import Evaluation
@@ -70,7 +70,7 @@ def require_forecast(panel: Panel, seq_len: int) -> None:
     """
     short = [table for table in panel.tables if len(table.dates) < seq_len]
     if short:
-        more = f" ({len(short) - 1} more such series)" if len(short) > 1 else ""
+        more = and_more(len(short), "such series")
         rows = len(short[0].dates)
         raise UserError(
             f"{panel.place(short[0])}: {seq_len - rows} rows are missing to forecast from: the "
@@ -146,12 +146,12 @@ def forecast_table(
     times = [panel.clock.stamps(panel.future(table, h)) for table in panel.tables]
     reading = panel.reading
     if not (panel.long if long is None else long):
-        found = {
-            f"{series}{name.removeprefix(model)}": values[row]
-            for name, values in columns.items()
-            for row, series in enumerate(panel.names)
+        series = {  # of other dates they have gaps
+            f"{name}{output.removeprefix(model)}": pd.Series(values[row], times[tables[row]])
+            for output, values in columns.items()
+            for row, name in enumerate(panel.names)
         }
-        return _wide(reading.time_col, panel, times, found)
+        return pd.DataFrame(series).rename_axis(reading.time_col).reset_index()
     first, *others = [times[number] for number in tables]
     return pd.DataFrame(
         {
@@ -160,23 +160,6 @@ def forecast_table(
             **{name: values.ravel() for name, values in columns.items()},
         }
     )
-
-
-def _wide(
-    time_col: str, panel: Panel, times: list[pd.Index], found: dict[str, np.ndarray]
-) -> pd.DataFrame:
-    """Make a wide table; series of other dates have gaps in it."""
-    if all(one.equals(times[0]) for one in times):
-        return pd.DataFrame({time_col: times[0], **found})
-    by_series = {table.ids[0]: stamps for table, stamps in zip(panel.tables, times, strict=True)}
-    series = list(by_series) * (len(found) // len(by_series))
-    table = pd.DataFrame(
-        {
-            name: pd.Series(values, by_series[of])
-            for (name, values), of in zip(found.items(), series, strict=True)
-        }
-    )
-    return table.rename_axis(time_col).reset_index()
 
 
 def write_table(path: Path, table: pd.DataFrame, panel: Panel) -> None:

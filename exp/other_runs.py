@@ -10,15 +10,33 @@ from utils.progress import EpochRecord, Progress
 from utils.results import RunFolders, read_record
 
 
-def finished_training(folders: RunFolders, epochs: int, patience: int) -> Progress | None:
+def finished_training(
+    folders: RunFolders, epochs: int, patience: int
+) -> tuple[Progress, Path] | None:
     """Find out that there is nothing left to train, though the state was removed.
 
+    The run itself was finished; or early stopping ended another one that differs only in the epochs
+    that it might have had, and would end this one there, too.
+
     Args:
-        folders: of the run, with its best checkpoint. epochs, patience: of the training.
+        folders: of the run. epochs, patience: of the training.
 
     Returns:
-        The progress of the finished training; None if it is not finished, or nothing tells.
+        The progress of the finished training and its best checkpoint; None if it is not finished,
+        or nothing tells.
     """
+    progress = _finished(folders, epochs, patience)
+    if progress is not None:
+        return progress, folders.best_checkpoint
+    for other, unlike in folders.others(apart_from=LENGTH).items():
+        progress = None if unlike else _finished(other, epochs, patience)
+        if progress is not None and len(progress.history) <= epochs:
+            return progress, other.best_checkpoint
+    return None
+
+
+def _finished(folders: RunFolders, epochs: int, patience: int) -> Progress | None:
+    """Read the progress of a finished training from its best checkpoint, or else its record."""
     try:
         notes = read_notes(folders.best_checkpoint)
         if notes is None or notes["arguments"]["patience"] > patience:
@@ -45,22 +63,6 @@ def _progress(record: Mapping, best: Mapping) -> Progress:
         best=EpochRecord(**best),
         finished=True,
     )
-
-
-def finished_elsewhere(
-    folders: RunFolders, epochs: int, patience: int
-) -> tuple[Progress, Path] | None:
-    """Find a run that early stopping ended, and that differs only in the epochs that it might have
-    had: this one would end there, too.
-
-    Returns:
-        Its progress and its best checkpoint.
-    """
-    for other, unlike in folders.others(apart_from=LENGTH).items():
-        progress = None if unlike else finished_training(other, epochs, patience)
-        if progress is not None and len(progress.history) <= epochs:
-            return progress, other.best_checkpoint
-    return None
 
 
 def other_state(folders: RunFolders, epochs: int, patience: int) -> Path | None:

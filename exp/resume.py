@@ -1,6 +1,5 @@
 """The state of a training run, from which it is resumed."""
 
-from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
@@ -9,7 +8,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from exp.device import use_products
-from exp.other_runs import finished_elsewhere, finished_training, other_state
+from exp.other_runs import finished_training, other_state
 from exp.step import Optimisers
 from models.interface import Objective
 from utils.checkpoint import Checkpoint, StateFile, read_checkpoint, save_tensors
@@ -86,8 +85,11 @@ class TrainingState:
         args, best = self.args, self.folders.best_checkpoint
         state = self.file.read()
         if state is None:
-            progress = self._finished()
-            if progress is not None:
+            finished = finished_training(self.folders, args.train_epochs, args.patience)
+            if finished is not None:
+                progress, best = finished
+                self._take_over(best)
+                print(f"training was finished, according to {best}{self._ended_early(progress)}")
                 return progress
             print(f"{self.file.path} is absent: ", end="")
             elsewhere = other_state(self.folders, args.train_epochs, args.patience)
@@ -108,17 +110,6 @@ class TrainingState:
         else:
             where = f"epoch {progress.epoch}, after step {progress.steps}"
             print(f"resumed from {state.path}: {where}", flush=True)
-        return progress
-
-    def _finished(self) -> Progress | None:
-        """Return the progress of a finished training whose state was removed; None without one."""
-        length = (self.folders, self.args.train_epochs, self.args.patience)
-        progress, best = finished_training(*length), self.folders.best_checkpoint
-        if progress is None:
-            progress, best = finished_elsewhere(*length) or (None, best)
-        if progress is not None:
-            self._take_over(best)
-            print(f"training was finished, according to {best}{self._ended_early(progress)}")
         return progress
 
     def _ended_early(self, progress: Progress) -> str:
@@ -168,6 +159,11 @@ class TrainingState:
         return f"the checkpoint of epoch {progress.best.epoch} and {saved}"
 
     def _restore(self, checkpoint: Checkpoint) -> Progress:
+        from torch.distributed.checkpoint.state_dict import (  # takes a second to import
+            StateDictOptions,
+            set_optimizer_state_dict,
+        )
+
         state, notes = checkpoint.state, checkpoint.metadata
         own = self.objective.saved_state()
         stored = {k.removeprefix("model."): v for k, v in state.items() if k.startswith("model.")}
@@ -176,12 +172,15 @@ class TrainingState:
                 f"{checkpoint.path}: the state of another model: --overwrite starts anew"
             )
         self.objective.model.load_state_dict(stored, strict=False)
+        options = StateDictOptions(flatten_optimizer_state_dict=True)
         for name, sums in self.sums.items():
             sums.copy_(state[name])
         for name, optimiser in self.optimisers.by_name.items():
             start = f"{name}."
             moments = {k.removeprefix(start): v for k, v in state.items() if k.startswith(start)}
-            load_moments(moments, self.objective, optimiser)
+            if moments:  # a step was taken
+                flat = flat_state(self.objective, optimiser) | moments
+                set_optimizer_state_dict(self.objective.model, optimiser, flat, options=options)
             optimiser.param_groups[0].update(notes["rates"][name])
         self.optimisers.scaler.load_state_dict(notes["rates"]["scaler"])
         self.scheduler.load_state_dict(notes["scheduler"])
@@ -197,14 +196,3 @@ def flat_state(objective: Objective, optimiser: Optimizer) -> dict[str, object]:
 
     options = StateDictOptions(flatten_optimizer_state_dict=True)
     return get_optimizer_state_dict(objective.model, optimiser, options=options)
-
-
-def load_moments(moments: Mapping[str, Tensor], objective: Objective, optimiser: Optimizer) -> None:
-    """Load moments by the names of `flat_state`."""
-    from torch.distributed.checkpoint.state_dict import StateDictOptions, set_optimizer_state_dict
-
-    if not moments:  # no step was taken yet
-        return
-    flat = flat_state(objective, optimiser) | moments
-    options = StateDictOptions(flatten_optimizer_state_dict=True)
-    set_optimizer_state_dict(objective.model, optimiser, flat, options=options)

@@ -183,11 +183,6 @@ class ExpSeries(ExpBasic):
             return windows.columns.index(self.args.target)
         return windows.n_channels - 1
 
-    def shown_windows(self, count: int) -> list[int]:
-        """Return the indices of the plotted windows, spread evenly over `count`."""
-        last = (count - 1) / (PLOTTED_WINDOWS - 1)
-        return sorted({round(i * last) for i in range(PLOTTED_WINDOWS)})
-
     def one(self, number: int) -> Tensor:
         """Return the index of a single window as a tensor `[1]`."""
         return torch.tensor([number], device=self.device)

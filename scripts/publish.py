@@ -43,13 +43,12 @@ def add(name: str, results: Path, target: Path, options: Sequence[str] = ()) -> 
     import pandas as pd
 
     from scripts.reproduction.lists import read_list
-    from scripts.reproduction.records import Records
+    from scripts.reproduction.plan import Records
     from utils.runs import newest, read_runs, write_runs
 
     path = target.with_suffix(".toml")
     planned = read_list(str(path) if path.exists() else name, options=options)
     records = Records(results)
-    records.refresh()
     listed = {str(record.path.parent) for record in map(records.of, planned.runs) if record}
     found, problems = read_runs([results])
     found = found[found["source"].isin(listed)]
@@ -67,11 +66,10 @@ def add(name: str, results: Path, target: Path, options: Sequence[str] = ()) -> 
 def lists_grid(folder: Path) -> "Grid":
     """One row a list: how many of its runs are published, and the models of the others."""
     from scripts.reproduction.lists import read_list
-    from scripts.reproduction.records import Records
+    from scripts.reproduction.plan import Records
     from utils.reporting.grids import ABSENT, make_grid
 
     records = Records(folder, published=folder)
-    records.refresh()
     lines = []
     for path in sorted(folder.glob("*.toml")):
         planned = read_list(str(path))

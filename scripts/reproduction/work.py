@@ -16,9 +16,8 @@ from types import FrameType
 from filelock import lock_descriptor
 from tqdm import tqdm
 
-from scripts.reproduction.lists import Run
+from scripts.reproduction.lists import ROOT, Run
 from scripts.reproduction.plan import Plan
-from scripts.reproduction.shell import ROOT
 from utils.command_line import one_line
 from utils.errors import UserError
 from utils.interrupts import SIGNALS, Interrupts

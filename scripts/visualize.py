@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from run import configure_openmp
+from run import configure_openmp, parse_args
 from utils.command_line import Parser, guarded, switch, whole
 from utils.configuration import Configuration
 from utils.errors import UserError
@@ -59,7 +59,7 @@ class Source:
         from exp.exp_long_term_forecasting import ExpLongTermForecasting
         from utils.checkpoint import read_checkpoint
 
-        file = checkpoint_file(path)
+        file = find_checkpoint(path)
         checkpoint = read_checkpoint(file)
         run = ExpLongTermForecasting(run_arguments(checkpoint, args), writes=False)
         beside = [path, Path("results") / file.parent.name]
@@ -83,7 +83,7 @@ class Source:
             other.name += " (--against)"
 
 
-def checkpoint_file(path: Path) -> Path:
+def find_checkpoint(path: Path) -> Path:
     """Find the checkpoint of a folder of results or checkpoints; a file is one itself.
 
     Raises:
@@ -91,9 +91,10 @@ def checkpoint_file(path: Path) -> Path:
     """
     import json
 
+    from utils.checkpoint_options import checkpoint_file
     from utils.files import require_file
-    from utils.results import CHECKPOINT
 
+    file = checkpoint_file(path)
     if (path / "run.json").is_file():
         named = json.loads((path / "run.json").read_text()).get("checkpoint")
         if named is None:
@@ -101,8 +102,6 @@ def checkpoint_file(path: Path) -> Path:
         # as the run wrote it: relative to its working folder, two above the results
         beside = path.resolve().parent.parent / named
         file = beside if beside.is_file() else Path(named)
-    else:
-        file = path / CHECKPOINT if path.is_dir() else path
     require_file(file, "give a checkpoint, or the results folder of a run, as --checkpoint")
     return file
 
@@ -116,9 +115,6 @@ def run_arguments(checkpoint: "Checkpoint", args: Namespace) -> Configuration:
     Raises:
         UserError: the checkpoint has no arguments, or they are of another task.
     """
-    from data_provider.splits import ETT_ROWS_A_DAY
-    from run import parse_args
-
     path, trained = checkpoint.path, checkpoint.metadata.get("arguments")
     if trained is None:
         raise UserError(
@@ -127,22 +123,9 @@ def run_arguments(checkpoint: "Checkpoint", args: Namespace) -> Configuration:
         )
     if trained["task_name"] != TASK:
         raise UserError(f"{path}: of --task_name {trained['task_name']}; figures are of {TASK}")
-    needed = ("task_name", "model_id", "model", "data")
-    defaults = parse_args(
-        [word for name in needed for word in (f"--{name}", str(trained[name]))]
-        + ["--is_training", "0", "--checkpoint", str(path)]
-    )
-    found = vars(defaults) | trained
-    found |= {name: getattr(defaults, name) for name in ("is_training", "checkpoint")}
-    found |= dict.fromkeys(("do_predict", "resume", "tensorboard", "use_multi_gpu"), False)
-    found |= {"use_gpu": args.use_gpu, "given": [n for n in found["given"] if n != "use_gpu"]}
-    if args.root_path is not None or args.data_path is not None:
-        found["root_path"] = args.root_path or found["root_path"]
-        found["data_path"] = args.data_path or found["data_path"]
-        found["zero_shot"] = 0
-        if found["data"] in ETT_ROWS_A_DAY and found["data_path"] != f"{found['data']}.csv":
-            found["data"] = "custom"
-    return defaults.replace(**found)
+    options = {"checkpoint": path, "root_path": args.root_path, "data_path": args.data_path}
+    words = [f"--{name}={value}" for name, value in options.items() if value is not None]
+    return parse_args([*words, *([] if args.use_gpu else ["--use_gpu=0"])])
 
 
 # The figures
@@ -300,8 +283,7 @@ def recorded_epochs(source: Source) -> list[dict]:
 def draw_forecast(source: Source, against: Source | None, args: Namespace) -> list[Path]:
     """Draw the forecasts of some channels of the chosen windows, in original units."""
     from utils.naive import naive_forecast
-    from utils.plots import errors_of, with_mse
-    from utils.plotting.method import MOST_PANELS, Panel, plot_window
+    from utils.plots import MOST_PANELS, Panel, errors_of, plot_window, with_mse
     from utils.plotting.style import evenly, period
 
     run, written = source.run, []

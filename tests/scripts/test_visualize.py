@@ -16,6 +16,7 @@ from scripts import visualize
 from scripts.visualize import main
 from tests.conftest import load
 from tests.exp.small_runs import argv
+from utils import plots
 from utils.plotting import method
 
 pytestmark = pytest.mark.draws
@@ -46,17 +47,18 @@ def shown(monkeypatch):
     given = {}
     monkeypatch.setattr(visualize, "WORDS", 40)  # a t-SNE of all takes seconds
 
-    def watch(name: str) -> None:
-        plain = getattr(method, name)
+    def watch(name: str, module=method) -> None:
+        plain = getattr(module, name)
 
         def plot(path, *data):
             given.setdefault(name, []).append(data)
             return plain(path, *data)
 
-        monkeypatch.setattr(method, name, plot)
+        monkeypatch.setattr(module, name, plot)
 
-    for name in ("embeddings", "attention", "distances", "steps", "window"):
+    for name in ("embeddings", "attention", "distances", "steps"):
         watch(f"plot_{name}")
+    watch("plot_window", plots)
     return given
 
 

@@ -27,7 +27,7 @@ from utils.identity import (
     read_manifest,
     task,
 )
-from utils.locks import lock, locked
+from utils.locks import locked
 
 LOCK = ".lock"
 EPOCHS = "epochs.csv"  # in the results folder, from the first epoch on
@@ -273,12 +273,13 @@ class RunFolders:
             return
         line = ", ".join(f"{name}:{value}" for name, value in scores.items())
         text = f"{self.setting}\n{line}\n\n".encode()
-        with self.results_file.open("ab", buffering=0) as file:
-            lock(file.fileno())
+        path = self.results_file
+        alone = locked(path.with_name(f".{path.name}{LOCK}"), wait=True)
+        with alone, path.open("ab", buffering=0) as file:
             end = file.seek(0, os.SEEK_END)
             if file.write(text) < len(text):
                 file.truncate(end)
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.results_file))
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
 
 
 def previous_state(path: Path) -> Path:

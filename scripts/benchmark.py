@@ -5,6 +5,7 @@ with a GPT-2 of full width and random weights. Efficiencies are ratios of median
 shapes in GPT-2's blocks are timed between the steps, since a machine's speed varies by the minute.
 """
 
+# ruff: noqa: E402 - OpenMP reads its settings when PyTorch is imported
 import argparse
 import json
 import os
@@ -14,15 +15,31 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from copy import deepcopy
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from run import configure_openmp  # noqa: E402 - OpenMP reads its settings when torch is imported
-from utils.machine import peak_memory, processor_name, usable_cores  # noqa: E402
+from run import configure_openmp, parse_args
 
 configure_openmp()
+
+import torch
+from torch.optim import Adam
+from transformers import GPT2Config, GPT2Model, PreTrainedModel
+
+from exp.device import prepare_torch
+from exp.exp_long_term_forecasting import ExpLongTermForecasting
+from exp.step import micro_batches
+from layers import fast_cpu
+from layers.backbone import quiet_transformers
+from layers.match import CrossModalMatch
+from models.objectives import parameter_groups
+from models.registry import options_of
+from utils.checkpoint import read_checkpoint
+from utils.machine import peak_memory, processor_name, usable_cores
+from utils.synthetic import synthetic_ett
 
 LAYERS, WIDTH, ENCODER_WIDTH, COMPONENTS, LOOK_BACK = 6, 768, 2048, 500, 96
 ETTH1_TEST_ROWS = 2880  # of which 2,785 windows at horizon 96
@@ -45,6 +62,14 @@ MODELS = {
     "SeasonalNaive": "",
     "LastValue": "",
 }
+
+
+class RepeatedWordEmbeddings(CrossModalMatch):
+    """As published: the word embeddings are repeated for every sample."""
+
+    def textual_tokens(self, x_time: torch.Tensor) -> torch.Tensor:
+        repeated = self.word_embedding.expand(len(x_time), -1, -1).contiguous()
+        return self.cross_attention(x_time, repeated, repeated)[0]
 
 
 def forward_flops(horizon: int) -> tuple[float, float]:
@@ -82,17 +107,7 @@ class Case:
     """
 
     def __init__(self, options: dict):
-        import torch
-        from transformers import GPT2Config, GPT2Model
-
-        from exp.device import prepare_torch
-        from exp.exp_long_term_forecasting import ExpLongTermForecasting
-        from layers.backbone import quiet_transformers
-        from models.registry import options_of
-        from run import parse_args
-        from utils.synthetic import synthetic_ett
-
-        self.torch, self.options = torch, options
+        self.options = options
         self.horizon = options.get("horizon", 96)
         channels, rows = options["channels"], options["rows"]
         synthetic_ett(rows=rows, channels=channels, seed=1).to_csv("data.csv", index=False)
@@ -123,16 +138,15 @@ class Case:
         """Seconds that a task takes, including work queued on the device."""
         cuda = self.device.type == "cuda"
         if cuda:
-            self.torch.cuda.synchronize()
+            torch.cuda.synchronize()
         start = time.perf_counter()
         task()
         if cuda:
-            self.torch.cuda.synchronize()
+            torch.cuda.synchronize()
         return time.perf_counter() - start
 
     def rates(self, tokens: int) -> dict[str, float]:
         """Operations a second of the blocks' products, by PyTorch and by oneDNN."""
-        torch = self.torch
         onednn = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
         seconds, operations = {}, 0.0
         shapes = [(768, 2304), (768, 768), (768, 3072), (3072, 768)]
@@ -193,11 +207,9 @@ class Case:
 
     def train(self) -> dict:
         """Time and memory of training steps."""
-        from exp.step import micro_batches
-
         task = self.train_task()
         if self.device.type == "cuda":
-            self.torch.cuda.reset_peak_memory_stats()
+            torch.cuda.reset_peak_memory_stats()
         # memory first: the products between the steps allocate some too
         task()
         task()
@@ -224,7 +236,7 @@ class Case:
 
     def evaluate(self) -> dict:
         """Evaluate the test split, and some windows the published way in between."""
-        experiment, torch = self.experiment, self.torch
+        experiment = self.experiment
         windows = experiment.test_set
         published_model = self.published_model()
         some = self.options.get("reference_windows", 0)
@@ -259,18 +271,6 @@ class Case:
     def published_model(self) -> object:
         """The same model computed the published way: by PyTorch's kernels, with stored attention
         maps, and with the word embeddings repeated for every sample."""
-        from copy import deepcopy
-
-        from transformers import PreTrainedModel
-
-        from layers import fast_cpu
-        from layers.match import CrossModalMatch
-
-        class RepeatedWordEmbeddings(CrossModalMatch):
-            def textual_tokens(self, x_time):
-                repeated = self.word_embedding.expand(len(x_time), -1, -1).contiguous()
-                return self.cross_attention(x_time, repeated, repeated)[0]
-
         model = deepcopy(self.experiment.objective.model)
         fast_cpu.uninstall(model)
         model.in_layer.__class__ = RepeatedWordEmbeddings
@@ -281,10 +281,6 @@ class Case:
 
     def published_step(self) -> dict:
         """A training step the published way, with two plain Adams."""
-        from torch.optim import Adam
-
-        from models.objectives import parameter_groups
-
         experiment, model = self.experiment, self.published_model().train()
         both = [Adam(group.parameters) for group in parameter_groups(model)]
 
@@ -321,8 +317,6 @@ class Case:
 
     def checkpoint(self) -> dict:
         """Writing and loading the trained parameters, and the whole state of training."""
-        from utils.checkpoint import read_checkpoint
-
         experiment = self.experiment
         path = experiment.folders.best_checkpoint
         self.train_task()()
@@ -436,8 +430,6 @@ def show(name: str, result: dict) -> str:
 
 def hardware() -> dict:
     """Describe the machine."""
-    import torch
-
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
     return {
         "processor": processor_name(),

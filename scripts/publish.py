@@ -6,15 +6,19 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import pandas as pd
+
+from scripts.reproduction.lists import read_list, ready_made
+from scripts.reproduction.plan import Records
 from utils.command_line import Parser, guarded, split_options
 from utils.errors import UserError
 from utils.report import Files, sections_of, write_report
-
-if TYPE_CHECKING:
-    from utils.reporting.grids import Grid
-    from utils.reporting.tables import Table
+from utils.reporting import formats, grids
+from utils.reporting.grids import ABSENT, Grid, make_grid
+from utils.reporting.published import published_setting
+from utils.reporting.tables import Table, make_tables
+from utils.runs import newest, read_runs, write_runs
 
 ROOT = Path(__file__).resolve().parent.parent
 START, END = "<!-- results -->", "<!-- end of results -->"  # of the results in the README
@@ -40,12 +44,6 @@ def add(name: str, results: Path, target: Path, options: Sequence[str] = ()) -> 
     Raises:
         UserError: there is no finished run of the list; or the list is damaged.
     """
-    import pandas as pd
-
-    from scripts.reproduction.lists import read_list
-    from scripts.reproduction.plan import Records
-    from utils.runs import newest, read_runs, write_runs
-
     path = target.with_suffix(".toml")
     planned = read_list(str(path) if path.exists() else name, options=options)
     records = Records(results)
@@ -63,12 +61,8 @@ def add(name: str, results: Path, target: Path, options: Sequence[str] = ()) -> 
     return f"{name}: {runs['source'].isin(listed).sum()} runs added, {len(runs)} published"
 
 
-def lists_grid(folder: Path) -> "Grid":
+def lists_grid(folder: Path) -> Grid:
     """One row a list: how many of its runs are published, and the models of the others."""
-    from scripts.reproduction.lists import read_list
-    from scripts.reproduction.plan import Records
-    from utils.reporting.grids import ABSENT, make_grid
-
     records = Records(folder, published=folder)
     lines = []
     for path in sorted(folder.glob("*.toml")):
@@ -90,10 +84,6 @@ def pages(root: Path) -> dict[Path, Files]:
         UserError: there is no run; a list is damaged; `notes.md` has a heading that is none of a
             section; or the README has no place for results.
     """
-    from utils.reporting import formats
-    from utils.reporting.tables import make_tables
-    from utils.runs import read_runs
-
     docs = root / "docs"
     runs, problems = read_runs([docs / "results"])
     tables = make_tables(runs)
@@ -120,12 +110,8 @@ def pages(root: Path) -> dict[Path, Files]:
     }
 
 
-def readme(tables: "Sequence[Table]") -> str:
+def readme(tables: Sequence[Table]) -> str:
     """The README's table: the main metric of the models in their usual settings."""
-    from utils.reporting import formats, grids
-    from utils.reporting.published import published_setting
-    from utils.reporting.tables import Table
-
     main = next(table for table in tables if published_setting(table) == MAIN)
     usual = Table(main.runs[main.runs["method"] == main.runs["usual"]], main.metrics[:1])
     grid = grids.scores_grid(usual, f"{main.title}. {grids.heading(main)}")
@@ -134,8 +120,6 @@ def readme(tables: "Sequence[Table]") -> str:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command; returns the exit code."""
-    from scripts.reproduction.lists import ready_made
-
     own, options = split_options(sys.argv[1:] if argv is None else argv)
     parser = Parser(
         prog="python -m scripts.publish",

@@ -41,6 +41,12 @@ TASKS_OF_OPTION = {
     "level": ("long_term_forecast",),
     "threshold": ("anomaly_detection",),
 }
+# Options that tests refuse, and what they do.
+OF_TRAININGS = {
+    "resume": "continues a training",
+    "tensorboard": "records a training",
+    "refit": "trains",
+}
 TASKS_OF_TABLES = ("long_term_forecast", "imputation")
 # Options that other tasks than these accept, as published command lines have them, and do not use.
 READ_BY_TASKS = {
@@ -202,13 +208,10 @@ def check_options(args: argparse.Namespace, models: Models) -> None:
     Raises:
         UserError: some contradict each other, or one means nothing in this task.
     """
-    if args.resume and not args.is_training:
-        raise UserError("--resume continues a training: it is for --is_training 1")
-    if args.tensorboard and not args.is_training:
-        raise UserError("--tensorboard records a training: it is for --is_training 1")
+    for option, what in OF_TRAININGS.items():
+        if getattr(args, option) and not args.is_training:
+            raise UserError(f"--{option} {what}: it is for --is_training 1")
     if args.refit:
-        if not args.is_training:
-            raise UserError("--refit trains: it is for --is_training 1")
         if args.zero_shot or args.percent < 100:
             raise UserError("--refit trains on all rows: leave --zero_shot and --percent out")
         args.do_predict = True

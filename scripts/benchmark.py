@@ -39,6 +39,7 @@ from models.objectives import parameter_groups
 from models.registry import options_of
 from utils.checkpoint import read_checkpoint
 from utils.machine import peak_memory, processor_name, usable_cores
+from utils.progress import EpochRecord
 from utils.synthetic import synthetic_ett
 
 LAYERS, WIDTH, ENCODER_WIDTH, COMPONENTS, LOOK_BACK = 6, 768, 2048, 500, 96
@@ -320,7 +321,7 @@ class Case:
         experiment = self.experiment
         path = experiment.folders.best_checkpoint
         self.train_task()()
-        experiment.progress.best = experiment.epoch_record(1.0, 1.0)
+        experiment.progress.best = EpochRecord(1, 1.0, 1.0, 1.0, learning_rate=1.0, seconds=1.0)
         write = self.time(experiment.save_checkpoint)
         load = self.time(lambda: read_checkpoint(path))
         whole = self.time(lambda: experiment.load(read_checkpoint(path)))

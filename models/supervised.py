@@ -39,7 +39,7 @@ class Configs(SimpleNamespace):
     def __getattr__(self, name: str) -> object:
         raise MissingOptionError(
             f"{model_file(self.model)} reads configs.{name}, but there is no option --{name}: "
-            "add one to utils/model_options.py, or a default to the model's file"
+            "add one to utils/option_table.py, or a default to the model's file"
         )
 
 

@@ -5,28 +5,53 @@ with a GPT-2 of full width and random weights. Efficiencies are ratios of median
 shapes in GPT-2's blocks are timed between the steps, since a machine's speed varies by the minute.
 """
 
+# ruff: noqa: E402 - OpenMP reads its settings when PyTorch is imported
 import argparse
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
+from copy import deepcopy
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from run import configure_openmp  # noqa: E402 - OpenMP reads its settings when torch is imported
+from run import configure_openmp, parse_args
 
 configure_openmp()
+
+import torch
+from torch.optim import Adam
+from transformers import GPT2Config, GPT2Model, PreTrainedModel
+
+from exp.device import prepare_torch
+from exp.exp_long_term_forecasting import ExpLongTermForecasting
+from exp.step import micro_batches
+from layers import fast_cpu
+from layers.backbone import quiet_transformers
+from layers.match import CrossModalMatch
+from models.objectives import parameter_groups
+from models.registry import options_of
+from utils.checkpoint import read_checkpoint
+from utils.machine import peak_memory, processor_name, usable_cores
+from utils.progress import EpochRecord
+from utils.synthetic import synthetic_ett
 
 LAYERS, WIDTH, ENCODER_WIDTH, COMPONENTS, LOOK_BACK = 6, 768, 2048, 500, 96
 ETTH1_TEST_ROWS = 2880  # of which 2,785 windows at horizon 96
 RESULT = "benchmark result: "
+# of the cases: (case, name in the summary, number)
+SUMMARY = (
+    ("train", "train_efficiency", "efficiency"),
+    ("train", "train_peak_gb", "peak_gb"),
+    ("evaluate", "eval_efficiency", "efficiency"),
+    ("evaluate", "eval_speedup", "speedup"),
+)
 # the models at their published sizes for ETTh1, look-back and horizon 96
 MODELS = {
     "CALF": "",
@@ -38,6 +63,14 @@ MODELS = {
     "SeasonalNaive": "",
     "LastValue": "",
 }
+
+
+class RepeatedWordEmbeddings(CrossModalMatch):
+    """As published: the word embeddings are repeated for every sample."""
+
+    def textual_tokens(self, x_time: torch.Tensor) -> torch.Tensor:
+        repeated = self.word_embedding.expand(len(x_time), -1, -1).contiguous()
+        return self.cross_attention(x_time, repeated, repeated)[0]
 
 
 def forward_flops(horizon: int) -> tuple[float, float]:
@@ -75,17 +108,7 @@ class Case:
     """
 
     def __init__(self, options: dict):
-        import torch
-        from transformers import GPT2Config, GPT2Model
-
-        from exp.device import prepare_torch
-        from exp.exp_long_term_forecasting import ExpLongTermForecasting
-        from layers.backbone import quiet_transformers
-        from models.registry import options_of
-        from run import parse_args
-        from utils.synthetic import synthetic_ett
-
-        self.torch, self.options = torch, options
+        self.options = options
         self.horizon = options.get("horizon", 96)
         channels, rows = options["channels"], options["rows"]
         synthetic_ett(rows=rows, channels=channels, seed=1).to_csv("data.csv", index=False)
@@ -108,36 +131,32 @@ class Case:
             argv += ["--word_embedding_path", "word_embeddings.pt"]
         args = parse_args([*argv, *options.get("more", [])])
         prepare_torch(args)
-        before = peak_memory()
         self.experiment = ExpLongTermForecasting(args)
         self.device = self.experiment.device
-        self.startup_peak = max(before, peak_memory())
         self.tokens = options.get("batch", 32) * channels
 
     def time(self, task: Callable[[], object]) -> float:
         """Seconds that a task takes, including work queued on the device."""
         cuda = self.device.type == "cuda"
         if cuda:
-            self.torch.cuda.synchronize()
+            torch.cuda.synchronize()
         start = time.perf_counter()
         task()
         if cuda:
-            self.torch.cuda.synchronize()
+            torch.cuda.synchronize()
         return time.perf_counter() - start
 
     def rates(self, tokens: int) -> dict[str, float]:
         """Operations a second of the blocks' products, by PyTorch and by oneDNN."""
-        torch = self.torch
-        has_onednn = self.device.type == "cpu" and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+        onednn = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
         seconds, operations = {}, 0.0
         shapes = [(768, 2304), (768, 768), (768, 3072), (3072, 768)]
         for inner, outer in [*shapes, *((outer, inner) for inner, outer in shapes)]:
             x = torch.randn(tokens, inner, device=self.device)
             weight = torch.randn(outer, inner, device=self.device)
             ways = {"pytorch": lambda x=x, w=weight: torch.mm(x, w.t())}
-            if has_onednn:
-                onednn = torch.ops.mkldnn._linear_pointwise
-                ways["onednn"] = lambda x=x, w=weight, f=onednn: f(x, w, None, "none", [], "")
+            if onednn and self.device.type == "cpu":
+                ways["onednn"] = lambda x=x, w=weight: onednn(x, w, None, "none", [], "")
             with torch.no_grad():
                 for name, way in ways.items():
                     way()  # memory and code in place
@@ -145,15 +164,34 @@ class Case:
             operations += 2 * tokens * inner * outer
         return {name: operations / took for name, took in seconds.items()}
 
-    def interleaved(self, task: Callable[[], object], tokens: int) -> tuple[float, dict]:
-        """Median seconds of a task, and median rates of products timed in between."""
+    def interleaved(
+        self,
+        task: Callable[[], object],
+        tokens: int,
+        operations: float,
+        before: Callable[[], object] = lambda: None,
+    ) -> dict:
+        """Median seconds of a task, and its efficiency by products timed in between.
+
+        Args:
+            tokens: rows of these products. operations: of the task.
+            before: what to do before each repetition.
+        """
         task()  # warm up
         took, rates = [], []
         for _ in range(self.options["repeats"]):
             rates.append(self.rates(tokens))
+            before()
             took.append(self.time(task))
         median = {name: statistics.median(r[name] for r in rates) for name in rates[0]}
-        return statistics.median(took), median
+        seconds = statistics.median(took)
+        return {
+            "seconds": seconds,
+            "gflops": operations / seconds / 1e9,
+            "rates_gflops": {name: value / 1e9 for name, value in median.items()},
+            "efficiency": operations / seconds / max(median.values()),
+            "efficiency_of_pytorch": operations / seconds / median["pytorch"],
+        }
 
     def train_task(self) -> Callable[[], object]:
         """One training step, the batch gathered and both optimisers stepped."""
@@ -172,32 +210,25 @@ class Case:
         """Time and memory of training steps."""
         task = self.train_task()
         if self.device.type == "cuda":
-            self.torch.cuda.reset_peak_memory_stats()
+            torch.cuda.reset_peak_memory_stats()
         # memory first: the products between the steps allocate some too
         task()
         task()
-        peak = peak_memory(self.device)
-        seconds, rates = self.interleaved(task, self.micro_batch_tokens())
-        rate = training_flops(self.tokens, self.horizon) / seconds
+        peak = self.peak_gb()
+        parts = micro_batches(self.gather(), self.experiment.objective.training_windows)
+        tokens = len(parts[0][1]) * self.experiment.n_channels
+        result = self.interleaved(task, tokens, training_flops(self.tokens, self.horizon))
         gather = self.time(lambda: [self.gather() for _ in range(10)]) / 10
-        return {
-            "seconds": seconds,
-            "windows_per_second": self.options.get("batch", 32) / seconds,
-            "gflops": rate / 1e9,
-            "rates_gflops": {name: value / 1e9 for name, value in rates.items()},
-            "efficiency": rate / max(rates.values()),
-            "efficiency_of_pytorch": rate / rates["pytorch"],
+        return result | {
+            "windows_per_second": self.options.get("batch", 32) / result["seconds"],
             "peak_gb": peak,
-            "input_share": gather / seconds,
+            "input_share": gather / result["seconds"],
         }
 
-    def micro_batch_tokens(self) -> int:
-        """Tokens of a micro-batch: the rows of the blocks' products."""
-        from exp.step import micro_batches
-
-        experiment = self.experiment
-        parts = micro_batches(self.gather(), experiment.objective.training_windows)
-        return len(parts[0][1]) * experiment.n_channels
+    def peak_gb(self) -> float:
+        """Largest memory so far, in GB (10^9 bytes): of the GPU's allocator, or of the process."""
+        found = peak_memory(self.device)
+        return (found["device"] or found["host"]) / 1e3
 
     def gather(self) -> object:
         """Gather the first batch of an epoch."""
@@ -206,7 +237,7 @@ class Case:
 
     def evaluate(self) -> dict:
         """Evaluate the test split, and some windows the published way in between."""
-        experiment, torch = self.experiment, self.torch
+        experiment = self.experiment
         windows = experiment.test_set
         published_model = self.published_model()
         some = self.options.get("reference_windows", 0)
@@ -219,49 +250,28 @@ class Case:
                     published_model.branches(x, text_branch=True)
 
         rows = len(next(experiment.evaluation.batches(windows)))
+        operations = evaluation_flops(len(windows) * windows.n_channels, self.horizon)
         published()
         slow = []
 
-        def fast() -> None:
+        def before() -> None:
             if some:
                 slow.append(self.time(published) / some)
-            took.append(self.time(experiment.test_score))
 
-        took: list[float] = []
-        _, rates = self.interleaved(fast, rows * windows.n_channels)
-        seconds = statistics.median(took[1:])
-        rate = evaluation_flops(len(windows) * windows.n_channels, self.horizon) / seconds
-        result = {
-            "windows": len(windows),
-            "seconds": seconds,
-            "ms_per_window": 1e3 * seconds / len(windows),
-            "gflops": rate / 1e9,
-            "rates_gflops": {name: value / 1e9 for name, value in rates.items()},
-            "efficiency": rate / max(rates.values()),
-            "efficiency_of_pytorch": rate / rates["pytorch"],
-            "peak_gb": peak_memory(self.device),
-        }
+        result = self.interleaved(
+            experiment.test_score, rows * windows.n_channels, operations, before
+        )
+        window = result["seconds"] / len(windows)
+        result |= {"windows": len(windows), "ms_per_window": 1e3 * window}
+        result["peak_gb"] = self.peak_gb()
         if some:
-            way = statistics.median(slow[1:])
-            result |= {"reference_ms_per_window": 1e3 * way}
-            result["speedup"] = way / (seconds / len(windows))
+            way = statistics.median(slow)
+            result |= {"reference_ms_per_window": 1e3 * way, "speedup": way / window}
         return result
 
     def published_model(self) -> object:
         """The same model computed the published way: by PyTorch's kernels, with stored attention
         maps, and with the word embeddings repeated for every sample."""
-        from copy import deepcopy
-
-        from transformers import PreTrainedModel
-
-        from layers import fast_cpu
-        from layers.match import CrossModalMatch
-
-        class RepeatedWordEmbeddings(CrossModalMatch):
-            def textual_tokens(self, x_time):
-                repeated = self.word_embedding.expand(len(x_time), -1, -1).contiguous()
-                return self.cross_attention(x_time, repeated, repeated)[0]
-
         model = deepcopy(self.experiment.objective.model)
         fast_cpu.uninstall(model)
         model.in_layer.__class__ = RepeatedWordEmbeddings
@@ -272,10 +282,6 @@ class Case:
 
     def published_step(self) -> dict:
         """A training step the published way, with two plain Adams."""
-        from torch.optim import Adam
-
-        from models.objectives import parameter_groups
-
         experiment, model = self.experiment, self.published_model().train()
         both = [Adam(group.parameters) for group in parameter_groups(model)]
 
@@ -308,16 +314,14 @@ class Case:
             task()
             result["seconds_per_step"] = statistics.median(self.time(task) for _ in repeats)
             result["batch"] = experiment.args.batch_size
-        return result | {"peak_gb": peak_memory(self.device)}
+        return result | {"peak_gb": self.peak_gb()}
 
     def checkpoint(self) -> dict:
         """Writing and loading the trained parameters, and the whole state of training."""
-        from utils.checkpoint import read_checkpoint
-
         experiment = self.experiment
         path = experiment.folders.best_checkpoint
         self.train_task()()
-        experiment.progress.best = experiment.epoch_record(1.0, 1.0)
+        experiment.progress.best = EpochRecord(1, 1.0, 1.0, 1.0, learning_rate=1.0, seconds=1.0)
         write = self.time(experiment.save_checkpoint)
         load = self.time(lambda: read_checkpoint(path))
         whole = self.time(lambda: experiment.load(read_checkpoint(path)))
@@ -361,18 +365,6 @@ class Case:
         return {"seconds": statistics.median(took), "batch": args.batch_size}
 
 
-def peak_memory(device: object = None) -> float:
-    """Largest memory so far, in GB (10^9 bytes): of the process, or of the GPU's allocator."""
-    if device is not None and device.type == "cuda":
-        import torch
-
-        return torch.cuda.max_memory_allocated(device) / 1e9
-    import resource
-
-    unit = 1 if platform.system() == "Darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
-
-
 def cases(quick: bool, device: list[str]) -> dict[str, dict]:
     """All cases by name."""
     full = {"channels": 7, "batch": 256, "rows": 5 * ETTH1_TEST_ROWS, "repeats": 7, "more": device}
@@ -385,32 +377,29 @@ def cases(quick: bool, device: list[str]) -> dict[str, dict]:
     if quick:
         found["evaluate"]["repeats"] = 2
         return found
-    few = {"rows": 2000, "repeats": 3, "more": device}
-    found["published step"] = {**few, "kind": "published_step", "channels": 7, "batch": 256}
+    few = {"rows": 2000, "repeats": 3, "more": device, "channels": 7, "batch": 256}
+
+    def add(name: str, kind: str, *more: str, **options: object) -> None:
+        found[name] = {**few, **options, "kind": kind, "more": [*device, *more]}
+
+    add("published step", "published_step")
     for batch in (32, 64, 128, 512):
-        found[f"batch {batch}"] = {**few, "kind": "train", "channels": 7, "batch": batch}
+        add(f"batch {batch}", "train", batch=batch)
     for horizon in (192, 336, 720):
-        name = f"horizon {horizon}"
-        more = {"channels": 7, "batch": 256, "horizon": horizon, "rows": 9000}
-        found[name] = {**few, **more, "kind": "train"}
+        add(f"horizon {horizon}", "train", horizon=horizon, rows=9000)
     for channels, batch in ((1, 256), (21, 64), (321, 32), (862, 8)):
-        more = {"channels": channels, "batch": batch}
-        found[f"channels {channels}"] = {**few, **more, "kind": "train"}
-        found[f"evaluate channels {channels}"] = {
-            **few, **more, "kind": "evaluate", "rows": 1000 if channels > 100 else 2000,
-        }  # fmt: skip
-    ways = {"grad_checkpoint": ["--grad_checkpoint"], "accumulate": ["--accumulate", "4"]}
-    ways["bf16"] = ["--amp", "bf16"]
-    for name, more in ways.items():
-        batch = 64 if name == "accumulate" else 256
-        more = {"channels": 7, "batch": batch, "more": [*device, *more]}
-        found[name] = {**few, **more, "kind": "train"}
-    found["bf16 evaluate"] = {**found["bf16"], "kind": "evaluate"}
+        sizes = {"channels": channels, "batch": batch}
+        add(f"channels {channels}", "train", **sizes)
+        rows = 1000 if channels > 100 else 2000
+        add(f"evaluate channels {channels}", "evaluate", **sizes, rows=rows)
+    add("grad_checkpoint", "train", "--grad_checkpoint")
+    add("accumulate", "train", "--accumulate", "4", batch=64)
+    for name, kind in (("bf16", "train"), ("bf16 evaluate", "evaluate")):
+        add(name, kind, "--amp", "bf16")
     for name, sizes in MODELS.items():
-        more = {"channels": 7, "model": name, "more": [*device, *sizes.split()]}
-        found[f"model {name}"] = {**few, **more, "kind": "model"}
-    found["checkpoint"] = {**few, "kind": "checkpoint", "channels": 7}
-    found["first step"] = {**full, "kind": "first_step", "repeats": 3}
+        add(f"model {name}", "model", *sizes.split(), model=name, batch=32)
+    add("checkpoint", "checkpoint", batch=32)
+    add("first step", "first_step", **full | {"repeats": 3})
     return found
 
 
@@ -442,10 +431,6 @@ def show(name: str, result: dict) -> str:
 
 def hardware() -> dict:
     """Describe the machine."""
-    import torch
-
-    from utils.machine import processor_name, usable_cores
-
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
     return {
         "processor": processor_name(),
@@ -479,12 +464,9 @@ def main() -> int:
         report["cases"][name] = result = run_case(name, options)
         if not args.json:
             print(show(name, result), flush=True)
-    if "train" in report["cases"]:
-        report["train_efficiency"] = report["cases"]["train"]["efficiency"]
-        report["train_peak_gb"] = report["cases"]["train"]["peak_gb"]
-    if "evaluate" in report["cases"]:
-        report["eval_efficiency"] = report["cases"]["evaluate"]["efficiency"]
-        report["eval_speedup"] = report["cases"]["evaluate"]["speedup"]
+    for case, name, value in SUMMARY:
+        if case in report["cases"]:
+            report[name] = report["cases"][case][value]
     if args.json:
         print(json.dumps(report, indent=2))
     else:

@@ -1,6 +1,5 @@
 """Train CALF and DLinear on a tenth of ETTh1, compare them, and draw: see `scripts/demo.sh`."""
 
-import csv
 import json
 import shlex
 import subprocess
@@ -9,8 +8,9 @@ from pathlib import Path
 
 from transformers import GPT2Config
 
+from utils.reporting.published import published_results
+
 SMOLLM2, SMALL_GPT2 = Path("datasets/smollm2-135m"), Path("datasets/small-gpt2")
-PUBLISHED = Path("datasets/published_results.csv")
 FIGURES = Path("figures/demo")
 DATA = (
     "--task_name long_term_forecast --is_training 1 --model_id demo --data ETTh1 --percent 10 "
@@ -59,13 +59,7 @@ def newest_record(model: str) -> tuple[Path, dict]:
 
 def published(model: str) -> dict[str, float]:
     """Read the paper's scores of a model on the same data."""
-    with PUBLISHED.open(newline="") as file:
-        return {
-            row["metric"]: float(row["value"])
-            for row in csv.DictReader(file)
-            if (row["setting"], row["dataset"], row["horizon"], row["model"])
-            == ("few_shot_10", "ETTh1", "96", model)
-        }
+    return published_results().loc[("few_shot_10", "ETTh1", "96", model), "value"].to_dict()
 
 
 def main() -> int:

@@ -6,15 +6,18 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import pandas as pd
+
+from scripts.reproduction.lists import read_list, ready_made
+from scripts.reproduction.plan import Records
 from utils.command_line import Parser, guarded, split_options
 from utils.errors import UserError
 from utils.report import Files, sections_of, write_report
-
-if TYPE_CHECKING:
-    from utils.reporting.grids import Grid
-    from utils.reporting.tables import Table
+from utils.reporting import formats, grids
+from utils.reporting.grids import ABSENT, Grid, make_grid
+from utils.reporting.tables import Table, make_tables
+from utils.runs import newest, read_runs, write_runs
 
 ROOT = Path(__file__).resolve().parent.parent
 START, END = "<!-- results -->", "<!-- end of results -->"  # of the results in the README
@@ -39,16 +42,9 @@ def add(name: str, results: Path, target: Path, options: Sequence[str] = ()) -> 
     Raises:
         UserError: there is no finished run of the list; or the list is damaged.
     """
-    import pandas as pd
-
-    from scripts.reproduction.lists import read_list
-    from scripts.reproduction.records import Records
-    from utils.runs import newest, read_runs, write_runs
-
     path = target.with_suffix(".toml")
     planned = read_list(str(path) if path.exists() else name, options=options)
     records = Records(results)
-    records.refresh()
     listed = {str(record.path.parent) for record in map(records.of, planned.runs) if record}
     found, problems = read_runs([results])
     found = found[found["source"].isin(listed)]
@@ -63,14 +59,9 @@ def add(name: str, results: Path, target: Path, options: Sequence[str] = ()) -> 
     return f"{name}: {runs['source'].isin(listed).sum()} runs added, {len(runs)} published"
 
 
-def lists_grid(folder: Path) -> "Grid":
+def lists_grid(folder: Path) -> Grid:
     """One row a list: how many of its runs are published, and the models of the others."""
-    from scripts.reproduction.lists import read_list
-    from scripts.reproduction.records import Records
-    from utils.reporting.grids import ABSENT, make_grid
-
     records = Records(folder, published=folder)
-    records.refresh()
     lines = []
     for path in sorted(folder.glob("*.toml")):
         planned = read_list(str(path))
@@ -91,10 +82,6 @@ def pages(root: Path) -> dict[Path, Files]:
         UserError: there is no run; a list is damaged; `notes.md` has a heading that is none of a
             section; or the README has no place for results.
     """
-    from utils.reporting import formats
-    from utils.reporting.tables import make_tables
-    from utils.runs import read_runs
-
     docs = root / "docs"
     runs, problems = read_runs([docs / "results"])
     tables = make_tables(runs)
@@ -121,12 +108,9 @@ def pages(root: Path) -> dict[Path, Files]:
     }
 
 
-def readme(tables: "Sequence[Table]") -> str:
+def readme(tables: Sequence[Table]) -> str:
     """The README's tables: the paper's main one, with published scores in brackets, and that of the
     language models."""
-    from utils.reporting import formats, grids
-    from utils.reporting.tables import Table
-
     main, language = (
         next(t for t in tables if (t.kind, t.protocol, t.runs["amp"].iloc[0]) == wanted)
         for wanted in (("long_term", "sound", "no"), ("few_shot", "sound", "bf16"))
@@ -141,8 +125,6 @@ def readme(tables: "Sequence[Table]") -> str:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command; returns the exit code."""
-    from scripts.reproduction.lists import ready_made
-
     own, options = split_options(sys.argv[1:] if argv is None else argv)
     parser = Parser(
         prog="python -m scripts.publish",

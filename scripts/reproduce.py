@@ -36,37 +36,27 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--debug", action="store_true", help="show where an error comes from")
     args = parser.parse_args(own)
-    if args.show:
-        return guarded(show_lists, args.debug)
-    if not args.list:
+    if not (args.list or args.show):
         parser.error("name a list: --list shows those that there are")
 
     def reproduce() -> int:
+        if args.show:
+            for run_list in map(read_list, ready_made()):
+                print(f"{run_list.name}: {len(run_list.runs)} runs: {run_list.description}")
+            return 0
         run_list = read_list(args.list, args.seeds, options)
-        if args.dry_run:
-            return show_plan(run_list, args.jobs or 1, args.published)
-        return do(run_list, args.jobs, args.devices, args.published)
+        if not args.dry_run:
+            return do(run_list, args.jobs, args.devices, args.published)
+        plan = Plan(run_list, args.published)
+        plan.print()
+        plan.check(args.jobs or 1)
+        return 0
 
     return guarded(reproduce, args.debug)
 
 
 def _seeds(text: str) -> list[int]:
     return [whole()(item) for item in text.split(",")]
-
-
-def show_lists() -> None:
-    """Print the ready-made lists."""
-    for name in ready_made():
-        run_list = read_list(name)
-        print(f"{name}: {len(run_list.runs)} runs: {run_list.description}")
-
-
-def show_plan(run_list: RunList, jobs: int, published: bool) -> int:
-    """Print what would be run."""
-    plan = Plan(run_list, published)
-    plan.print()
-    plan.check(jobs)
-    return 0
 
 
 def do(run_list: RunList, jobs: int | None, devices: str | None, published: bool) -> int:

@@ -19,7 +19,7 @@ import exp.forecast
 import run
 from models import registry
 from tests.conftest import ROOT
-from utils.options import add_own_options, add_published_options
+from utils.options import make_parser
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "scripts" / "README.md"]
 NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
@@ -210,10 +210,7 @@ def test_options_of_commands(page):
 
 def parser() -> argparse.ArgumentParser:
     """All options of `run.py`."""
-    made = argparse.ArgumentParser()
-    add_published_options(made, registry)
-    add_own_options(made, registry)
-    return made
+    return make_parser(registry)[0]
 
 
 def test_options():

@@ -71,10 +71,6 @@ class Interrupts:
         self._received = self._received or now
         self.code = self.code or SIGNALS[number]
 
-    def adopt(self, code: int) -> None:
-        """Record the signal that another process of the run received."""
-        self.code = code
-
     def check(self) -> None:
         """Stop if a signal was received.
 

@@ -144,21 +144,17 @@ class Intervals:
         weight = min(max((probability - start) / (stop - start), 0.0), 1.0)
         return torch.lerp(self.quantiles[above - 1], self.quantiles[above], weight)
 
-    def enough_for(self, level: float) -> bool:
-        """Whether the calibration had windows enough that bounds of this level in % are not just
-        the extreme errors."""
-        return self.windows >= windows_needed(level)
-
 
 def check_levels(levels: Sequence[float], intervals: Intervals) -> None:
-    """Check levels in %, and warn of one that the calibration has too few windows for.
+    """Check levels in %, and warn of one that the calibration has too few windows for: its bounds
+    are just the extreme errors.
 
     Raises:
         UserError: see `require_levels`.
     """
     require_levels(levels)
     for level in levels:
-        if not intervals.enough_for(level):
+        if intervals.windows < windows_needed(level):
             print(
                 f"warning: a level of {level:g} % needs {windows_needed(level)} validation "
                 f"windows; there are {intervals.windows}: the bounds are the extreme errors",
@@ -237,8 +233,9 @@ class IntervalScores:
         units: Callable[[Tensor, Tensor], Tensor] = lambda values, index: values,
     ):
         self.levels, self.units = list(levels), units
-        zeros = torch.zeros(len(self.levels), steps, dtype=torch.float64)
-        self.inside, self.width, self.pinball, self.count = zeros, zeros.clone(), zeros.clone(), 0
+        # [covered, width, pinball loss; levels; steps]
+        self.sums = torch.zeros(3, len(self.levels), steps, dtype=torch.float64)
+        self.count = 0
 
     def add(
         self, intervals: Intervals, pred: Tensor, x: Tensor, true: Tensor, index: Tensor
@@ -249,25 +246,22 @@ class IntervalScores:
         for row, level in enumerate(self.levels):
             bounds = intervals.bounds(pred, x, level)
             lower, upper = (self.units(bound, index) for bound in bounds)
-            inside = (truth >= lower) & (truth <= upper)
+            covered = (truth >= lower) & (truth <= upper)
             below, above = tails(level)
             loss = (pinball(truth - lower, below) + pinball(truth - upper, above)) / 2
-            for sums, values in (
-                (self.inside, inside),
-                (self.width, upper - lower),
-                (self.pinball, loss),
-            ):
-                sums[row] += values.double().sum(dim=(0, 2)).cpu()
+            for number, values in enumerate((covered, upper - lower, loss)):
+                self.sums[number, row] += values.double().sum(dim=(0, 2)).cpu()
         self.count += true.shape[0] * true.shape[2]
 
     def results(self) -> dict[str, list]:
         """Return the scores for `run.json`: a number a level, and the coverage of every step."""
-        coverage = self.inside / self.count
+        by_step = self.sums / self.count
+        coverage, width, loss = by_step.mean(dim=2).tolist()
         return {
-            "coverage": coverage.mean(dim=1).tolist(),
-            "width": (self.width / self.count).mean(dim=1).tolist(),
-            "pinball": (self.pinball / self.count).mean(dim=1).tolist(),
-            "coverage_by_step": coverage.tolist(),
+            "coverage": coverage,
+            "width": width,
+            "pinball": loss,
+            "coverage_by_step": by_step[0].tolist(),
         }
 
 
@@ -323,14 +317,10 @@ class IntervalTest:
 
     def lines(self) -> Iterable[str]:
         """Describe the scores, a line a level."""
-        for level, fixed, renewed, width in zip(
-            self.fixed.levels,
-            self.fixed.results()["coverage"],
-            self.renewed.results()["coverage"],
-            self.fixed.results()["width"],
-            strict=True,
-        ):
+        fixed, renewed = self.fixed.results(), self.renewed.results()
+        for row, level in enumerate(self.fixed.levels):
             yield (
-                f"intervals of {level:g} % cover {fixed:.1%} of the test values, mean width "
-                f"{width:.4g}; calibrated anew as time goes on {renewed:.1%}"
+                f"intervals of {level:g} % cover {fixed['coverage'][row]:.1%} of the test values, "
+                f"mean width {fixed['width'][row]:.4g}; calibrated anew as time goes on "
+                f"{renewed['coverage'][row]:.1%}"
             )

@@ -5,18 +5,9 @@ import errno
 from collections.abc import Iterator
 from pathlib import Path
 
-from filelock import FileLock, Timeout, lock_descriptor
+from filelock import FileLock, Timeout
 
 _NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL}
-
-
-def lock(descriptor: int) -> None:
-    """Wait for the lock on an open file, until it is closed.
-
-    Without effect on a file system without locks.
-    """
-    with _without_locks():
-        lock_descriptor(descriptor, poll_interval=0.005)
 
 
 @contextlib.contextmanager
@@ -31,11 +22,13 @@ def locked(path: Path, wait: bool = False) -> Iterator[bool]:
     # no soft lock: that of a killed process would stay
     file_lock = FileLock(path, blocking=wait, fallback_to_soft=False)
     try:
-        with _without_locks():
-            file_lock.acquire()
+        file_lock.acquire(poll_interval=0.005)
     except Timeout:
         yield False
         return
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
     try:
         yield True
     finally:
@@ -44,13 +37,3 @@ def locked(path: Path, wait: bool = False) -> Iterator[bool]:
         with contextlib.suppress(OSError):  # on Windows filelock removes it
             path.unlink()
         file_lock.release()
-
-
-@contextlib.contextmanager
-def _without_locks() -> Iterator[None]:
-    """Ignore errors of file systems without locks."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in _NO_LOCKS:
-            raise

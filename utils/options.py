@@ -1,4 +1,4 @@
-"""The options of `run.py`: those of the published scripts, and those of this implementation."""
+"""The options of `run.py`, from a command line or from Python values, as one configuration."""
 
 import argparse
 import difflib
@@ -6,6 +6,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from numbers import Integral, Real
 from pathlib import Path
+from typing import Protocol
 
 from utils.checkpoint_options import (
     REQUIRED,
@@ -17,20 +18,19 @@ from utils.checkpoint_options import (
     training_of,
     words_of,
 )
-from utils.command_line import Parser, real, split_parts, switch, whole
+from utils.command_line import Parser, split_parts, switch
 from utils.configuration import Configuration
 from utils.errors import UserError
-from utils.levels import level
-from utils.model_options import (
-    LOSSES,
+from utils.option_table import (
     MODEL_OPTIONS,
     NEUTRAL,
-    OWN_MODEL_OPTIONS,
-    PUBLISHED_MODEL_OPTIONS,
-    Models,
-    add_model_options,
+    OWN_OPTIONS,
+    PUBLISHED_OPTIONS,
+    TABLE_OPTIONS,
+    UNUSED_OPTIONS,
+    UNUSED_OPTIONS_OF_LIBRARY,
+    Option,
 )
-from utils.tasks import TASKS
 
 # Options that other tasks than these refuse, because they would have no effect.
 TASKS_OF_OPTION = {
@@ -41,6 +41,12 @@ TASKS_OF_OPTION = {
     "level": ("long_term_forecast",),
     "threshold": ("anomaly_detection",),
 }
+# Options that tests refuse, and what they do.
+OF_TRAININGS = {
+    "resume": "continues a training",
+    "tensorboard": "records a training",
+    "refit": "trains",
+}
 TASKS_OF_TABLES = ("long_term_forecast", "imputation")
 # Options that other tasks than these accept, as published command lines have them, and do not use.
 READ_BY_TASKS = {
@@ -50,73 +56,25 @@ READ_BY_TASKS = {
     "mask_rate": ("imputation",),
     "anomaly_ratio": ("anomaly_detection",),
 }
-# Options of tables: (name, settings, help).
-TABLE_OPTIONS = [
-    (
-        "time_col",
-        {},
-        "column of timestamps; by default the first of date, ds, timestamp, datetime, time, … that "
-        "is there",
-    ),
-    (
-        "id_col",
-        {"default": "unique_id"},
-        "column of a long table that names the series; a table with it has a row for each series "
-        "and timestamp",
-    ),
-    ("target_col", {"default": "y"}, "column of a long table that has the values"),
-    (
-        "panel",
-        {"choices": ("auto", "channels", "pooled"), "default": "auto"},
-        "series as the channels of one window, or pooled, each by itself; auto: channels if all "
-        "have the same timestamps",
-    ),
-    (
-        "fill_missing",
-        {"choices": ("linear", "ffill")},
-        "accept missing rows and missing or infinite values: insert rows at the usual step, then "
-        "fill. linear: interpolate by row number, which uses later values; ffill: repeat the last "
-        "value before. Nothing before the first value of a series is filled",
-    ),
-    (
-        "duplicates",
-        {"choices": ("first", "last")},
-        "of rows with the same timestamp keep the first or the last; by default they are refused",
-    ),
-    (
-        "dayfirst",
-        {"type": switch, "metavar": "true|false"},
-        "05/02/2024 is in February, or in May; by default all rows decide",
-    ),
-    (
-        "decimal",
-        {"choices": (".", ",")},
-        "sign before the decimals of a CSV; by default all cells decide",
-    ),
-    ("thousands", {"choices": (".", ",")}, "sign between the thousands of a CSV"),
-]
-# A boolean option, on if it has no value.
-SWITCH = {"type": switch, "nargs": "?", "const": True}
-# Options of the published command lines that nothing uses: (name, settings).
-UNUSED_OPTIONS = [
-    ("--num_workers", {"type": whole(), "default": 10}),
-    ("--use_amp", {"action": "store_true", "default": False}),
-]
-# Likewise of Time-Series-Library's command lines.
-AUGMENTATIONS = (
-    *"jitter scaling permutation randompermutation magwarp timewarp windowslice windowwarp".split(),
-    *"rotation spawner dtwwarp shapedtwwarp wdba discdtw discsdtw".split(),
-)
-UNUSED_OPTIONS_OF_LIBRARY = [
-    ("--gpu_type", {"type": str, "default": "cuda"}),
-    ("--augmentation_ratio", {"type": whole(), "default": 0}),
-    ("--use_dtw", {**SWITCH, "default": False}),
-    ("--extra_tag", {"type": str, "default": ""}),
-    *(
-        (f"--{name}", {"action": "store_true", "default": argparse.SUPPRESS})
-        for name in AUGMENTATIONS
-    ),
-]
+
+
+class Models(Protocol):
+    """What the parser has to know of the models; `models.registry` does.
+
+    Attributes:
+        ALIASES: other names of models.
+    """
+
+    ALIASES: Mapping[str, str]
+
+    def model_names(self) -> list[str]:
+        """List the models, aliases included."""
+
+    def options_of(self, name: str) -> frozenset[str]:
+        """Return the names of the options that a model reads."""
+
+    def refusal_of(self, name: str) -> str:
+        """Say why a name is none of a model; empty if there is nothing of that name."""
 
 
 class Formatter(argparse.ArgumentDefaultsHelpFormatter):
@@ -125,6 +83,14 @@ class Formatter(argparse.ArgumentDefaultsHelpFormatter):
     def _get_help_string(self, action: argparse.Action) -> str:
         silent = action.default is None or action.default is False
         return action.help if silent else super()._get_help_string(action)
+
+
+def add_option(parser: argparse._ActionsContainer, option: Option, **more: object) -> None:
+    """Add an option of the table; `more` replaces settings."""
+    name, kind, default, text = option
+    settings = {"choices": kind} if isinstance(kind, tuple) else {"type": kind}
+    settings = kind if isinstance(kind, dict) else settings
+    parser.add_argument(f"--{name}", **{**settings, "default": default, "help": text, **more})
 
 
 def add_table_options(
@@ -136,23 +102,16 @@ def add_table_options(
         without: names of those to leave out.
         silent: whether the result lacks those that are not given.
     """
-    for name, settings, text in TABLE_OPTIONS:
-        if name not in without:
-            default = {"default": argparse.SUPPRESS} if silent else {}
-            parser.add_argument(f"--{name}", help=text, **settings | default)
+    for option in TABLE_OPTIONS:
+        if option[0] not in without:
+            add_option(parser, option, **({"default": argparse.SUPPRESS} if silent else {}))
 
 
-def add_unused_options(
-    parser: argparse.ArgumentParser, title: str, options: Sequence[tuple[str, dict]]
+def add_options(
+    parser: argparse.ArgumentParser, groups: Mapping[str, Sequence[Option]], models: Models
 ) -> None:
-    """Add options that are accepted and not used; the help names them alone."""
-    group = parser.add_argument_group(title, " ".join(name for name, _ in options))
-    for name, settings in options:
-        group.add_argument(name, help=argparse.SUPPRESS, **settings)
-
-
-def add_published_options(parser: argparse.ArgumentParser, models: Models) -> None:
-    """Add the options of the published scripts, with their names, defaults and meanings."""
+    """Add groups of options. The help of an option of models names the models that use it; options
+    that nothing uses are accepted, and the help names them alone."""
 
     def model(name: str) -> str:
         """Option type: the name of a model; says what is wrong with a file that is none."""
@@ -161,262 +120,22 @@ def add_published_options(parser: argparse.ArgumentParser, models: Models) -> No
             raise argparse.ArgumentTypeError(why)
         return name
 
-    run = parser.add_argument_group("what to run")
-    run.add_argument("--task_name", required=True, choices=TASKS, help="kind of experiment")
-    run.add_argument(
-        "--is_training", type=int, required=True, choices=(0, 1), help="1 train and test, 0 test"
-    )
-    run.add_argument("--model_id", required=True, help="name of the run, part of its folder")
-    run.add_argument(
-        "--model",
-        required=True,
-        type=model,
-        choices=models.model_names(),
-        help="a file of models/ (LLaTA is CALF's first name)",
-    )
-    run.add_argument("--des", default="test", help="description, part of the folder's name")
-    run.add_argument("--itr", type=whole(1), default=1, help="repetitions, seeded seed, seed+1, …")
-
-    data = parser.add_argument_group("data")
-    data.add_argument(
-        "--data",
-        required=True,
-        help="ETTh1, ETTh2, ETTm1, ETTm2, custom; m4; PSM, MSL, SMAP, SMD, SWaT (SWAT); UEA",
-    )
-    data.add_argument("--root_path", default="./data/ETT/", help="folder of the data")
-    data.add_argument("--data_path", default="ETTh1.csv", help="file in that folder")
-    data.add_argument(
-        "--features",
-        default="M",
-        choices=("M", "S", "MS"),
-        help="M all channels to all, S the target alone, MS all channels in, target scored",
-    )
-    data.add_argument("--target", default="OT", help="target column of S and MS")
-    readers = [name for name in models.model_names() if "freq" in models.options_of(name)]
-    data.add_argument(
-        "--freq",
-        default="h",
-        help="sampling of time marks: s, t, h, d, b, w, m, 15min, … "
-        f"[{', '.join(readers)}; not CALF]",
-    )
-    data.add_argument("--embed", default="timeF", help="time marks: timeF, or else integers")
-    data.add_argument("--seq_len", type=whole(1), default=96, help="look-back L, in steps")
-    data.add_argument(
-        "--label_len", type=whole(), default=48, help="steps of look-back in a data set's target"
-    )
-    data.add_argument("--pred_len", type=whole(), default=96, help="horizon P, in steps")
-    data.add_argument(
-        "--percent", type=whole(1, 100), default=100, help="%% of the training rows used"
-    )
-    data.add_argument("--zero_shot", type=int, default=0, choices=(0, 1), help="1: test elsewhere")
-    data.add_argument("--target_data", default="ETTm1", help="where a zero-shot run is tested")
-    data.add_argument("--inverse", action="store_true", help="results in original units")
-
-    add_model_options(parser, PUBLISHED_MODEL_OPTIONS, models)
-
-    loss = parser.add_argument_group(f"loss ({LOSSES}; M4 also smape, mase, mape)")
-    loss.add_argument(
-        "--task_loss",
-        default="l1",
-        help="prediction against truth; classification: ce. If not given, models other than CALF "
-        "take mse; M4: smape",
-    )
-
-    training = parser.add_argument_group("training")
-    training.add_argument("--train_epochs", type=whole(1), default=10, help="most epochs")
-    training.add_argument("--batch_size", type=whole(1), default=32, help="windows a step")
-    training.add_argument(
-        "--patience", type=whole(1), default=3, help="epochs without a better validation error"
-    )
-    training.add_argument(
-        "--learning_rate",
-        type=real(below=1e30, open_below=True),
-        default=0.0001,
-        help="of the main optimiser",
-    )
-    training.add_argument(
-        "--cos",
-        type=int,
-        default=1,
-        choices=(0, 1),
-        help="1: cosine schedule, 0: --lradj. If not given, models other than CALF take 0",
-    )
-    training.add_argument("--tmax", type=whole(1), default=20, help="half period of the cosine")
-    training.add_argument(
-        "--lradj", default="type1", help="with --cos 0: type1, type2, type3 or type4 decay"
-    )
-    training.add_argument("--checkpoints", default="./checkpoints/", help="folder of checkpoints")
-
-    device = parser.add_argument_group("device")
-    device.add_argument("--use_gpu", **SWITCH, default=True, help="use CUDA where there is any")
-    device.add_argument("--gpu", type=whole(), default=0, help="number of the GPU")
-    device.add_argument(
-        "--use_multi_gpu",
-        action="store_true",
-        help="a process for each of --devices; with --use_gpu 0 on the CPU, to try it out",
-    )
-    device.add_argument("--devices", default="0,1,2,3", help="GPUs of --use_multi_gpu")
-
-    tasks = parser.add_argument_group("options of single tasks (accepted and not used elsewhere)")
-    tasks.add_argument("--seasonal_patterns", default="Monthly", help="M4 frequency")
-    tasks.add_argument(
-        "--mask_rate", type=real(below=1, open_below=True), default=0.25, help="imputation"
-    )
-    tasks.add_argument(
-        "--anomaly_ratio",
-        type=real(below=100, open_below=True),
-        default=0.25,
-        help="anomaly detection, in %%",
-    )
-
-    add_unused_options(parser, "accepted and not used", UNUSED_OPTIONS)
-
-
-def add_own_options(parser: argparse.ArgumentParser, models: Models) -> None:
-    """Add what the published code does not have."""
-    add_model_options(parser, OWN_MODEL_OPTIONS, models)
-    add_table_options(parser.add_argument_group("how a CSV or Parquet file is read"))
-    own = parser.add_argument_group("options that the published code does not have")
-    own.add_argument(
-        "--loss",
-        dest="task_loss",
-        type=str.lower,
-        default=argparse.SUPPRESS,
-        metavar="LOSS",
-        help="Time-Series-Library's name of --task_loss: MSE, SMAPE, …",
-    )
-    own.add_argument(
-        "--no_use_gpu",
-        dest="use_gpu",
-        action="store_false",
-        default=argparse.SUPPRESS,
-        help="Time-Series-Library's name of --use_gpu 0",
-    )
-    own.add_argument("--seed", type=whole(0, 2**31), default=2021, help="of every random choice")
-    own.add_argument(
-        "--protocol",
-        choices=("sound", "published"),
-        default="sound",
-        help="published, in forecasting: train, validate and score as the published code does, its "
-        "faults included (docs/protocols.md)",
-    )
-    own.add_argument(
-        "--decay_fac",
-        type=real(open_below=True, most=1),
-        default=0.75,
-        help="factor of --lradj type2 and type4",
-    )
-    own.add_argument(
-        "--do_predict", action="store_true", help="forecast what follows the file: forecast.csv"
-    )
-    own.add_argument(
-        "--refit",
-        action="store_true",
-        help="after the test, train again on all rows, for the epochs that validation chose, and "
-        "forecast by that model: checkpoint.refit.safetensors, forecast.csv",
-    )
-    own.add_argument(
-        "--threshold",
-        choices=("both", "train"),
-        default="both",
-        help="anomaly detection: a percentile of the scores of training and test rows, as "
-        "published, or of training rows alone",
-    )
-    own.add_argument(
-        "--level",
-        type=level,
-        nargs="+",
-        metavar="PERCENT",
-        help="prediction intervals of these levels, as 80 95, by split conformal prediction from "
-        "the validation windows: scored on the test windows, and in forecast.csv",
-    )
-    own.add_argument(
-        "--checkpoint",
-        metavar="FILE",
-        help="with --is_training 0: the model to test, or its folder. Alone, with --data_path and "
-        "--do_predict as needed: the options of its training need not be given",
-    )
-    own.add_argument(
-        "--split",
-        type=split_parts,
-        metavar="TRAIN,VAL,TEST",
-        help="of --data custom: fractions of the rows, or whole numbers of rows; by default "
-        "0.7,0.1,0.2",
-    )
-    own.add_argument(
-        "--overwrite",
-        action="store_true",
-        help="replace what the run's folders hold of unknown options, or of an unfinished run",
-    )
-    own.add_argument(
-        "--resume",
-        action="store_true",
-        help="continue where a run with the same options stopped, or with fewer --train_epochs or "
-        "less --patience. A run that succeeds removes its states, but one if it came to the last "
-        "epoch: a longer training continues from that",
-    )
-    own.add_argument(
-        "--tensorboard",
-        action="store_true",
-        help="write what epochs.csv has for TensorBoard too: RESULTS/tensorboard",
-    )
-    own.add_argument(
-        "--no_epoch_test",
-        action="store_true",
-        help="do not score the test split after each epoch, which is for show alone: faster",
-    )
-    own.add_argument(
-        "--save_every",
-        type=whole(),
-        default=0,
-        metavar="N",
-        help="save the state for --resume every N steps too, not only every epoch",
-    )
-    own.add_argument(
-        "--skip_bad_steps",
-        type=whole(),
-        default=0,
-        metavar="N",
-        help="skip up to N updates whose loss or gradient is not finite, instead of stopping",
-    )
-    own.add_argument(
-        "--accumulate",
-        type=whole(1),
-        default=1,
-        metavar="K",
-        help="gradient accumulation: a step is one batch of K times --batch_size windows",
-    )
-    own.add_argument(
-        "--amp",
-        choices=("no", "bf16", "fp16", "auto"),
-        default="no",
-        help="mixed precision: faster, results differ by rounding; auto: bf16 where the processor "
-        "or GPU multiplies in it",
-    )
-    own.add_argument("--tf32", action="store_true", help="TensorFloat-32 products on GPUs")
-    own.add_argument("--compile", action="store_true", help="compile the model, on GPUs")
-    own.add_argument(
-        "--deterministic",
-        action="store_true",
-        help="PyTorch's strict mode, for equal bytes on GPUs",
-    )
-    own.add_argument(
-        "--threads",
-        type=whole(),
-        default=0,
-        metavar="N",
-        help="CPU threads of each process; by default one for each usable core",
-    )
-    own.add_argument(
-        "--fast_cpu",
-        choices=("auto", "off"),
-        default="auto",
-        help="auto: the fast modules on a CPU; off: plain PyTorch",
-    )
-    own.add_argument("--debug", action="store_true", help="show where an error comes from")
-    add_unused_options(
-        parser, "of Time-Series-Library, accepted and not used", UNUSED_OPTIONS_OF_LIBRARY
-    )
+    names = [name for name in models.model_names() if name not in models.ALIASES]
+    users = {name: models.options_of(name) for name in names}
+    for title, options in groups.items():
+        unused = " ".join(f"--{name}" for name, *_, text in options if text == argparse.SUPPRESS)
+        group = parser.add_argument_group(title, unused or None)
+        for option in options:
+            name, *_, text = option
+            used_by = ", ".join(model for model, used in users.items() if name in used)
+            more = {}
+            if name == "model":
+                more = {"type": model, "choices": models.model_names()}
+            elif name == "freq":
+                more = {"help": f"{text} [{used_by}; not CALF]"}
+            elif name in MODEL_OPTIONS:
+                more = {"help": f"{text} [{used_by or 'no model here'}]"}
+            add_option(group, option, **more)
 
 
 def expand_abbreviations(
@@ -489,13 +208,10 @@ def check_options(args: argparse.Namespace, models: Models) -> None:
     Raises:
         UserError: some contradict each other, or one means nothing in this task.
     """
-    if args.resume and not args.is_training:
-        raise UserError("--resume continues a training: it is for --is_training 1")
-    if args.tensorboard and not args.is_training:
-        raise UserError("--tensorboard records a training: it is for --is_training 1")
+    for option, what in OF_TRAININGS.items():
+        if getattr(args, option) and not args.is_training:
+            raise UserError(f"--{option} {what}: it is for --is_training 1")
     if args.refit:
-        if not args.is_training:
-            raise UserError("--refit trains: it is for --is_training 1")
         if args.zero_shot or args.percent < 100:
             raise UserError("--refit trains on all rows: leave --zero_shot and --percent out")
         args.do_predict = True
@@ -528,9 +244,9 @@ def make_parser(models: Models) -> tuple[Parser, list[str]]:
         formatter_class=Formatter,
         allow_abbrev=False,
     )
-    add_published_options(parser, models)
+    add_options(parser, PUBLISHED_OPTIONS, models)
     published = [name for action in parser._actions for name in action.option_strings]
-    add_own_options(parser, models)
+    add_options(parser, OWN_OPTIONS, models)
     return parser, published
 
 
@@ -641,7 +357,7 @@ def warn_unused(args: Configuration, models: Models) -> None:
 def unused_options(args: Configuration, models: Models) -> list[str]:
     """List the options given that nothing in this run reads. Those of a training count as read in a
     test, where published command lines repeat them; 0 asks for nothing."""
-    of_none = {name.removeprefix("--") for name, _ in [*UNUSED_OPTIONS, *UNUSED_OPTIONS_OF_LIBRARY]}
+    of_none = {name for name, *_ in UNUSED_OPTIONS + UNUSED_OPTIONS_OF_LIBRARY}
     unread = {name for name, tasks in READ_BY_TASKS.items() if args.task_name not in tasks}
     unread.update(SET_BY_TASK.get(args.task_name, ()))
     if not args.zero_shot:

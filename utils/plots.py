@@ -1,6 +1,7 @@
 """The figures that runs leave: forecasts, imputations, detections and confusion matrices."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 Bands = Mapping[float, tuple[np.ndarray, np.ndarray]]  # lower and upper bounds by level in %
 
-MAX_BINS = 4000
+MAX_BINS, MOST_PANELS = 4000, 6
 SHOWN_HORIZONS, SHOWN_STEPS = 4, 24  # least history before a forecast of the future
 
 
@@ -80,28 +81,36 @@ def plot_forecast(
         The written files: beside a PNG there is a PDF.
     """
     figure, axes = subplots(9, 3.6)
-    draw_forecast(axes[0, 0], times, history, true, forecasts, bands or {})
-    axes[0, 0].set(title=title, ylabel=ylabel)
-    mark_time(axes[0, 0], times)
+    draw_forecast(axes[0, 0], times, Panel(title, history, true, forecasts, bands or {}), ylabel)
     figure.legend(loc="outside lower center", ncols=4)
     return save(figure, path)
 
 
-def draw_forecast(
-    axes: "Axes",
-    times: pd.Index,
-    history: np.ndarray,
-    true: np.ndarray,
-    forecasts: Mapping[str, np.ndarray],
-    bands: Bands,
-) -> None:
-    """Draw what `plot_forecast` plots; `true` may be empty, as of the future."""
-    cut, x = len(history), times.to_numpy()
-    known = np.concatenate([history, true])
-    label = "truth" if len(true) else "history"
+@dataclass(frozen=True)
+class Panel:
+    """One channel of one window.
+
+    Attributes:
+        history: look-back `[seq_len]`. true: truth `[pred_len]`; empty of the future.
+        forecasts: `[pred_len]` by name, the main one first.
+        bands: prediction intervals of the main one, by level in %.
+    """
+
+    title: str
+    history: np.ndarray
+    true: np.ndarray
+    forecasts: Mapping[str, np.ndarray]
+    bands: Bands
+
+
+def draw_forecast(axes: "Axes", times: pd.Index, panel: Panel, ylabel: str) -> None:
+    """Draw a panel with its dates."""
+    cut, x = len(panel.history), times.to_numpy()
+    known = np.concatenate([panel.history, panel.true])
+    label = "truth" if len(panel.true) else "history"
     axes.plot(x[: len(known)], known, color=GREY, lw=1.3, label=label)
-    for rank, level in enumerate(sorted(bands, reverse=True)):
-        lower, upper = bands[level]
+    for rank, level in enumerate(sorted(panel.bands, reverse=True)):
+        lower, upper = panel.bands[level]
         name = f"{level:g} % interval"
         style = {"color": BLUE, "alpha": 0.18 + 0.14 * rank, "lw": 0}
         places = x[cut : cut + len(lower)]
@@ -109,16 +118,42 @@ def draw_forecast(
             axes.fill_between(places, lower, upper, label=name, **style)
         else:  # an area would have no width
             axes.vlines(places, lower, upper, label=name, **style | {"lw": 8})
-    for rank, (name, values) in enumerate(forecasts.items()):
+    for rank, (name, values) in enumerate(panel.forecasts.items()):
         style = LINES[rank % len(LINES)]
         if len(values) == 1:
             style = style | {"marker": "o", "ms": 4}
         axes.plot(x[cut : cut + len(values)], values, label=name, zorder=3 - 0.1 * rank, **style)
     if 0 < cut < len(x):
         axes.axvline(x[cut - 1], color="#a0a0a0", lw=0.8, ls=":")
+    axes.set(title=panel.title, ylabel=ylabel)
+    mark_time(axes, times)
 
 
 @styled
+def plot_window(
+    path: str | Path, times: pd.Index, panels: Sequence[Panel], title: str, ylabel: str
+) -> list[Path]:
+    """Plot the forecasts of several channels of one window.
+
+    Args:
+        path, times, ylabel: as of `plot_forecast`.
+        title: of the figure.
+
+    Returns:
+        The written files.
+    """
+    columns = 1 if len(panels) == 1 else 2
+    rows = -(-len(panels) // columns)
+    figure, grid = subplots(9 if columns == 1 else 12, 1.4 + 2.4 * rows, rows, columns)
+    for axes, panel in zip(grid.flat, panels, strict=False):
+        draw_forecast(axes, times, panel, ylabel)
+    for axes in grid.flat[len(panels) :]:
+        axes.set_axis_off()
+    figure.suptitle(title, x=0.01, ha="left")
+    figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=6)
+    return save(figure, path)
+
+
 def plot_future(
     path: str | Path,
     history: pd.DataFrame,
@@ -126,7 +161,7 @@ def plot_future(
     bands: Mapping[float, tuple[pd.DataFrame, pd.DataFrame]] | None = None,
     title: str = "",
     model: str = "forecast",
-    most: int = 6,
+    most: int = MOST_PANELS,
 ) -> list[Path]:
     """Plot a forecast of the future with the end of the history, a panel a series.
 
@@ -145,33 +180,23 @@ def plot_future(
     chosen = [forecast.columns[i] for i in evenly(forecast.shape[1], most)]
     shown = history.tail(max(SHOWN_HORIZONS * len(forecast), SHOWN_STEPS))
     times = wall_times(shown.index.append(forecast.index))
-    columns = 1 if len(chosen) == 1 else 2
-    rows = -(-len(chosen) // columns)
-    width, height = (9, 3.6) if columns == 1 else (11, 1.2 + 2.3 * rows)
-    figure, grid = subplots(width, height, rows, columns)
-    for axes, name in zip(grid.flat, chosen, strict=False):
-        of_series = {
-            level: (low[name].to_numpy(), high[name].to_numpy())
-            for level, (low, high) in (bands or {}).items()
-        }
-        draw_forecast(
-            axes,
-            times,
+    panels = [
+        Panel(
+            shorten([name], most=60)[0],
             shown[name].to_numpy(),
             np.empty(0),
             {model: forecast[name].to_numpy()},
-            of_series,
+            {
+                level: (low[name].to_numpy(), high[name].to_numpy())
+                for level, (low, high) in (bands or {}).items()
+            },
         )
-        axes.set(title=shorten([name], most=60)[0], ylabel="original units")
-        mark_time(axes, times)
-    for axes in list(grid.flat)[len(chosen) :]:
-        axes.set_axis_off()
+        for name in chosen
+    ]
     more = forecast.shape[1] - len(chosen)
     note = f" ({len(chosen)} of {forecast.shape[1]} series)" if more else ""
     of_all = title or f"{model}, {period(times[-len(forecast) :])}"
-    figure.suptitle(of_all + note, x=0.01, ha="left")
-    figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=5)
-    return save(figure, path)
+    return plot_window(path, times, panels, of_all + note, "original units")
 
 
 @styled

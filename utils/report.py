@@ -3,27 +3,22 @@
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import pandas as pd
 
 from utils.command_line import Parser, guarded
 from utils.errors import UserError
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from utils.reporting.formats import Section
-    from utils.reporting.tables import Table
+from utils.files import whole_file
+from utils.reporting import charts, formats, grids
+from utils.reporting.formats import Section
+from utils.reporting.tables import Table, make_tables
+from utils.runs import epochs_of, read_runs, steps_of
 
 Files = dict[str, str | bytes]
 
 
-def sections_of(tables: "Sequence[Table]", runs: "pd.DataFrame") -> "list[Section]":
+def sections_of(tables: Sequence[Table], runs: pd.DataFrame) -> list[Section]:
     """The sections of a report, one for each kind of experiment."""
-    from utils.reporting import charts, grids
-    from utils.reporting.formats import Section
-    from utils.reporting.tables import Table
-    from utils.runs import epochs_of, steps_of
-
     sections: dict[str, Section] = {}
     epochs, steps = epochs_of(runs), steps_of(runs)
     for table in tables:
@@ -69,10 +64,6 @@ def make_report(
         UserError: a folder does not exist; no run in them can be used; or a model or a metric is
             none of theirs.
     """
-    from utils.reporting import formats
-    from utils.reporting.tables import make_tables
-    from utils.runs import read_runs
-
     runs, notes = read_runs(folders)
     if runs.empty:
         first = f"; {notes[0]}" if notes else ""
@@ -97,8 +88,6 @@ def make_report(
 
 def write_report(files: Mapping[str, str | bytes], output: Path) -> None:
     """Write the files of a report into a folder, each atomically."""
-    from utils.files import whole_file
-
     for name, content in files.items():
         with whole_file(output / name) as part:
             part.write_bytes(content if isinstance(content, bytes) else content.encode())

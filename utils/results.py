@@ -27,7 +27,7 @@ from utils.identity import (
     read_manifest,
     task,
 )
-from utils.locks import lock, locked
+from utils.locks import locked
 
 LOCK = ".lock"
 EPOCHS = "epochs.csv"  # in the results folder, from the first epoch on
@@ -171,8 +171,8 @@ class RunFolders:
 
         Raises:
             UserError: another run is writing there; or the folders contain results, a checkpoint
-                or a state of unknown or other options without `--overwrite`; or so does the state
-                to `--resume`.
+                or a state of unknown or other options, or an unfinished run, without
+                `--overwrite`; or so does the state to `--resume`.
         """
         if not self.writes:
             yield
@@ -201,8 +201,12 @@ class RunFolders:
                     f"{folder} has a run {how}: give another --model_id or --des, or "
                     "--overwrite to replace it"
                 )
-            if args.is_training and not (args.resume or args.overwrite):
-                self._keep_unfinished()
+            starts_anew = args.is_training and not (args.resume or args.overwrite)
+            if starts_anew and (found := self.unfinished()):
+                raise UserError(
+                    f"{self.state.parent} has an unfinished run of these options ({found}): "
+                    "--resume continues it, --overwrite starts anew"
+                )
             if content(self.results):
                 print(f"{self.results} has results of an earlier run; this one replaces them")
             for path in [p for folder in unlike for p in (*content(folder), folder / EPOCHS)]:
@@ -220,19 +224,6 @@ class RunFolders:
                 for folder in own:  # a manifest alone means nothing
                     if not content(folder):
                         (folder / MANIFEST).unlink(missing_ok=True)
-
-    def _keep_unfinished(self) -> None:
-        """Refuse to replace an unfinished run.
-
-        Raises:
-            UserError: there is one.
-        """
-        found = self.unfinished()
-        if found:
-            raise UserError(
-                f"{self.state.parent} has an unfinished run of these options ({found}): --resume "
-                "continues it, --overwrite starts anew"
-            )
 
     @contextmanager
     def arrays(
@@ -282,12 +273,13 @@ class RunFolders:
             return
         line = ", ".join(f"{name}:{value}" for name, value in scores.items())
         text = f"{self.setting}\n{line}\n\n".encode()
-        with self.results_file.open("ab", buffering=0) as file:
-            lock(file.fileno())
+        path = self.results_file
+        alone = locked(path.with_name(f".{path.name}{LOCK}"), wait=True)
+        with alone, path.open("ab", buffering=0) as file:
             end = file.seek(0, os.SEEK_END)
             if file.write(text) < len(text):
                 file.truncate(end)
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.results_file))
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
 
 
 def previous_state(path: Path) -> Path:

@@ -64,7 +64,7 @@ def read_runs(folders: Iterable[Path]) -> tuple[pd.DataFrame, list[str]]:
                 record = json.loads(path.read_text())
                 rows.append(row_of(record, path.parent.name) | {"source": str(path.parent)})
             except (OSError, ValueError, LookupError, TypeError, AttributeError):
-                problems.append(f"{path}: damaged, without scores, or of an earlier version")
+                problems.append(f"{path}: damaged, or without scores")
         for path in sorted(folder.rglob(RUNS)):
             frames.append(read_csv(path).assign(source=str(path.parent)))
     frames.append(pd.DataFrame(rows, columns=None if rows else [*WHAT, *SPENT, "source"]))

@@ -1,21 +1,38 @@
 """Lists of runs: TOML or YAML files, and the runs that they mean (docs/reproduce.md)."""
 
+import difflib
 import itertools
+import os
 import re
 import shlex
+import subprocess
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from scripts.reproduction.options import ZERO_SHOT, Identity, identity, parsed, with_option
-from scripts.reproduction.shell import ROOT, runs_of_script
+from utils.command_line import one_line
 from utils.configuration import Configuration
 from utils.errors import UserError
 
-LISTS = ROOT / "scripts" / "lists"
-LIST_KEYS = {"description", "options", "seeds", "runs"}
-ITEM_KEYS = {"script", "options", "matrix", "seeds", "name", "after", "targets"}
+ROOT = Path(__file__).resolve().parents[2]
+SCRIPTS, LISTS = ROOT / "scripts", ROOT / "scripts" / "lists"
+TEXT, TEXTS = "a string", "a list of strings"
+# What the entries of a list and of an item have to be; an item may have variables of scripts, too.
+OF_LIST = {
+    "description": TEXT,
+    "options": "one string, as on a command line",
+    "seeds": f"a list of integers from 0 to {2**31 - 1}",
+    "runs": "",  # see `runs_of`
+}
+OF_ITEM = {name: OF_LIST[name] for name in ("options", "seeds")} | {
+    "script": f"{TEXT} or {TEXTS}",
+    "matrix": "a list of values for each name",
+    "name": TEXT,
+    "after": TEXT,
+    "targets": TEXTS,
+}
 
 
 @dataclass(eq=False)
@@ -37,12 +54,6 @@ class Run:
     @classmethod
     def of(cls, options: Sequence[str], parent: "Run | None" = None) -> "Run":
         return cls(list(options), parsed(options), parent)
-
-    def as_test_of(self, parent: "Run") -> "Run":
-        """Return the run that tests the checkpoint of `parent` instead of training."""
-        test = Run.of(with_option(self.options, "--is_training", 0), parent)
-        test.trained_alone = identity(vars(self.args))
-        return test
 
     def __str__(self) -> str:
         args = self.args
@@ -89,12 +100,14 @@ def read_list(
                 f"there is no list {name}: use {', '.join(ready_made())}, or a .toml or .yaml file"
             )
     try:
-        return RunList(path.stem, *_runs_of(_content(path), seeds, options))
+        content = checked(read_content(path), OF_LIST, "the list")
+        runs = runs_of(content, seeds, options)
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
+    return RunList(path.stem, content.get("description", ""), trained_once(distinct(runs)))
 
 
-def _content(path: Path) -> dict:
+def read_content(path: Path) -> object:
     """Read a TOML or YAML file."""
     try:
         text = path.read_text(encoding="utf-8")
@@ -102,7 +115,7 @@ def _content(path: Path) -> dict:
             return tomllib.loads(text)
         import yaml
 
-        content = yaml.safe_load(text)
+        return yaml.safe_load(text)
     except OSError as error:
         raise UserError(error.strerror) from error
     except ImportError as error:
@@ -111,28 +124,60 @@ def _content(path: Path) -> dict:
         raise UserError(f"no valid TOML: {error}") from error
     except yaml.YAMLError as error:
         raise UserError(f"no valid YAML: {error}") from error
+
+
+def checked(content: object, known: Mapping[str, str], what: str) -> dict:
+    """Check that `content` is a table with known names, whose values are as `known` says; names in
+    capitals are variables of scripts.
+
+    Raises:
+        UserError: it is not.
+    """
+    if not isinstance(content, dict):
+        raise UserError(f"{what} is no table of names and values")
+    unknown = sorted(content.keys() - known)
+    if unknown and not (unknown[-1].isupper() and known is OF_ITEM):
+        raise UserError(f"{unknown[-1]} is unknown: use {', '.join(sorted(known))}")
+    for name in content.keys() & known:
+        if not is_as_said(content[name], known[name]):
+            raise UserError(f"{name}: give {known[name]}")
     return content
 
 
-def _runs_of(
-    content: object, seeds: Sequence[int] | None, options: Sequence[str]
-) -> tuple[str, list[Run]]:
-    """Check the content of a list; return its description and its runs."""
-    content = _table(content, LIST_KEYS, "the list")
-    common = _words(content.get("options", ""), {}, "options")
-    of_list = _seeds(content, "the list")
+def is_as_said(value: object, kind: str) -> bool:
+    """Return whether a value is what `OF_LIST` or `OF_ITEM` says of it."""
+    if not kind:
+        return True
+    if kind == OF_ITEM["matrix"]:
+        return isinstance(value, dict) and all(isinstance(v, list) for v in value.values())
+    if isinstance(value, str):
+        return not kind.startswith("a list")
+    if not isinstance(value, list):
+        return False
+    if kind == OF_LIST["seeds"]:
+        return all(type(seed) is int and 0 <= seed < 2**31 for seed in value)
+    return kind.endswith(TEXTS) and value and all(isinstance(one, str) for one in value)
+
+
+def runs_of(content: Mapping, seeds: Sequence[int] | None, options: Sequence[str]) -> list[Run]:
+    """Return the runs of a list; arguments as of `read_list`."""
+    items = content.get("runs")
+    if not isinstance(items, list) or not items:
+        raise UserError("there are no runs: give [[runs]] with a script or options")
+    common = words(content.get("options", ""), {})
     named: dict[str, list[Run]] = {}
     runs: list[Run] = []
-    for number, item in enumerate(_items(content), 1):
-        where = f"runs, item {number}"
+    for number, table in enumerate(items, 1):
         try:
-            found = list(Item(item, common, seeds, of_list, options).runs(named))
+            table = checked(table, OF_ITEM, "it")
+            of_item = seeds or table.get("seeds") or content.get("seeds", [])
+            found = list(Item(table, common, of_item, options).runs(named))
         except UserError as error:
-            raise UserError(f"{where}: {error}") from error
-        if "name" in item:
-            named.setdefault(item["name"], []).extend(found)
+            raise UserError(f"runs, item {number}: {error}") from error
+        if "name" in table:
+            named.setdefault(table["name"], []).extend(found)
         runs += found
-    return str(content.get("description", "")), _trained_once(_distinct(runs))
+    return runs
 
 
 class Item:
@@ -141,33 +186,26 @@ class Item:
     Args:
         table: its content.
         common: options of the list.
-        seeds: of the command line, instead of the item's. default_seeds: of the list.
+        seeds: of its runs; without any, their options say which.
         options: of the command line, which replace all others.
     """
 
     def __init__(
-        self,
-        table: object,
-        common: list[str],
-        seeds: Sequence[int] | None,
-        default_seeds: Sequence[int],
-        options: Sequence[str],
+        self, table: dict, common: list[str], seeds: Sequence[int], options: Sequence[str]
     ):
-        variables = {key for key in table if key.isupper()} if isinstance(table, dict) else set()
-        self.table = _table(table, ITEM_KEYS | variables, "it")
-        self.common, self.more = common, list(options)
-        self.seeds = seeds or _seeds(self.table, "it") or default_seeds
-        self.environment = {key: _joined(self.table[key]) for key in sorted(variables)}
-        self.scripts = _strings(self.table, "script", alone=True)
-        self.targets = _strings(self.table, "targets")
-        for key in ("name", "after"):
-            if not isinstance(self.table.get(key, ""), str):
-                raise UserError(f"{key}: give a string")
+        self.table, self.common, self.seeds, self.more = table, common, seeds, list(options)
+        script = table.get("script", [])
+        self.scripts = [script] if isinstance(script, str) else script
+        variables = {key: table[key] for key in sorted(table.keys() - OF_ITEM)}
+        self.environment = {
+            key: " ".join(map(str, value)) if isinstance(value, list) else str(value)
+            for key, value in variables.items()
+        }
         if variables and not self.scripts:
             raise UserError(f"{min(variables)} is for items with a script")
-        if "after" in self.table and self.scripts:
+        if "after" in table and self.scripts:
             raise UserError("give either after or script")
-        if self.targets and "after" not in self.table:
+        if "targets" in table and "after" not in table:
             raise UserError("targets is for items with after")
 
     def runs(self, named: Mapping[str, list[Run]]) -> Iterator[Run]:
@@ -175,14 +213,11 @@ class Item:
         if "after" in self.table:
             yield from self._tests(named)
             return
-        for script in self.scripts:
+        for script in self.scripts or [None]:
             for values in self._matrix():
-                more = [*self.common, *self._options(values), *self.more]
-                for options in runs_of_script(script, self.environment, more):
-                    yield from self._seeded(options)
-        if not self.scripts:
-            for values in self._matrix():
-                yield from self._seeded([*self.common, *self._options(values), *self.more])
+                options = [*self.common, *self._options(values), *self.more]
+                for of_run in runs_of_script(script, self.environment, options):
+                    yield from self._seeded(of_run)
 
     def _tests(self, named: Mapping[str, list[Run]]) -> Iterator[Run]:
         """Return tests of the checkpoints of earlier runs."""
@@ -193,7 +228,7 @@ class Item:
             if not parent.args.is_training:
                 raise UserError(f"after: {name} has runs without training")
             for values in self._matrix():
-                for target in self.targets or [None]:
+                for target in self.table.get("targets", [None]):
                     if target == parent.args.data:
                         continue
                     options = with_option(parent.options, "--is_training", 0)
@@ -207,28 +242,80 @@ class Item:
     def _seeded(self, options: Sequence[str]) -> Iterator[Run]:
         """Return a run for each seed; repetitions (`--itr`) are runs of their own."""
         args = parsed(options)
-        seeds = self.seeds or range(args.seed, args.seed + args.itr)
-        for seed in seeds:
-            words = with_option(options, "--seed", seed)
-            words = words if args.itr == 1 else with_option(words, "--itr", 1)
-            yield Run(words, args.replace(seed=seed, itr=1))
+        for seed in self.seeds or range(args.seed, args.seed + args.itr):
+            of_seed = with_option(options, "--seed", seed)
+            of_seed = of_seed if args.itr == 1 else with_option(of_seed, "--itr", 1)
+            yield Run(of_seed, args.replace(seed=seed, itr=1))
 
     def _matrix(self) -> Iterator[dict[str, object]]:
         """Return all combinations of the values in its matrix."""
-        matrix = self.table.get("matrix", {})
-        if not isinstance(matrix, dict) or not all(isinstance(v, list) for v in matrix.values()):
-            raise UserError("matrix: give a list of values for each name")
-        unused = [name for name in matrix if f"{{{name}}}" not in self.table.get("options", "")]
-        if unused:
-            raise UserError(f"matrix: {unused[0]} is not used: options has no {{{unused[0]}}}")
+        matrix, options = self.table.get("matrix", {}), self.table.get("options", "")
+        for name in matrix:
+            if f"{{{name}}}" not in options:
+                raise UserError(f"matrix: {name} is not used: options has no {{{name}}}")
         for values in itertools.product(*matrix.values()):
             yield dict(zip(matrix, values, strict=True))
 
     def _options(self, values: Mapping[str, object]) -> list[str]:
-        return _words(self.table.get("options", ""), values, "options")
+        return words(self.table.get("options", ""), values)
 
 
-def _distinct(runs: Sequence[Run]) -> list[Run]:
+def words(text: str, values: Mapping[str, object]) -> list[str]:
+    """Split options into words, with `values` in place of `{names}`."""
+
+    def value(match: re.Match) -> str:
+        if match[1] not in values:
+            raise UserError(f"{match[0]}: no such name in matrix")
+        return str(values[match[1]])
+
+    try:
+        return shlex.split(re.sub(r"\{(\w+)\}", value, text))
+    except ValueError as error:
+        raise UserError(f"options: {error}") from error
+
+
+def runs_of_script(
+    name: str | None, environment: Mapping[str, str], options: Sequence[str]
+) -> list[list[str]]:
+    """Return the options of `run.py` of each run that a script would start.
+
+    In place of Python `echo` is called, which starts nothing.
+
+    Args:
+        name: of the script, relative to `scripts/`; None: one run with the options alone.
+        environment: its variables, such as `HORIZONS`.
+        options: more options for every run.
+
+    Raises:
+        UserError: there is no such script, it does not read a variable, or it fails.
+    """
+    if name is None:
+        return [list(options)]
+    path = SCRIPTS / f"{name.removesuffix('.sh')}.sh"
+    if not path.is_file():
+        known = sorted(str(p.relative_to(SCRIPTS).with_suffix("")) for p in SCRIPTS.glob("*/*.sh"))
+        near = difflib.get_close_matches(name, known, 4) or known
+        raise UserError(f"there is no script {name}: there are {', '.join(near)}")
+    known = set(re.findall(r"[A-Z_]{3,}", path.read_text()))  # their heads name their variables
+    for variable in environment:
+        if variable not in known:
+            raise UserError(f"the script {name} does not read {variable}")
+    done = subprocess.run(
+        ["sh", str(path), *map(shlex.quote, options)],
+        env={"PATH": os.environ.get("PATH", os.defpath), "PYTHON": "echo"} | dict(environment),
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode:
+        raise UserError(f"the script {name}: {one_line(done.stderr) or 'it fails'}")
+    runs = [shlex.split(line) for line in done.stdout.splitlines()]
+    for run in runs:
+        if run[:2] != ["-u", "run.py"]:
+            raise UserError(f"the script {name} starts {shlex.join(run[:2])}: not run.py")
+    return [run[2:] for run in runs]
+
+
+def distinct(runs: Sequence[Run]) -> list[Run]:
     """Leave out runs that an earlier one equals."""
     found: dict[tuple[Identity, Run | None], Run] = {}
     same: dict[Run | None, Run | None] = {None: None}
@@ -238,7 +325,7 @@ def _distinct(runs: Sequence[Run]) -> list[Run]:
     return list(found.values())
 
 
-def _trained_once(runs: Sequence[Run]) -> list[Run]:
+def trained_once(runs: Sequence[Run]) -> list[Run]:
     """Replace zero-shot runs that train by tests of a run with the same training."""
     trained: dict[Identity, Run] = {}
     tests: dict[Run, Run] = {}
@@ -246,68 +333,9 @@ def _trained_once(runs: Sequence[Run]) -> list[Run]:
         if run.args.is_training and run.args.task_name == "long_term_forecast":
             other = trained.setdefault(identity(vars(run.args), ZERO_SHOT), run)
             if other is not run and run.args.zero_shot:
-                tests[run] = run.as_test_of(other)
+                tests[run] = Run.of(with_option(run.options, "--is_training", 0), other)
+                tests[run].trained_alone = identity(vars(run.args))
     for run in runs:
         if run.parent in tests:
             run.parent = tests[run.parent].parent
     return [tests.get(run, run) for run in runs]
-
-
-def _items(content: Mapping) -> list:
-    items = content.get("runs")
-    if not isinstance(items, list) or not items:
-        raise UserError("there are no runs: give [[runs]] with a script or options")
-    return items
-
-
-def _table(content: object, known: set[str], what: str) -> dict:
-    """Check that `content` is a table with known keys alone."""
-    if not isinstance(content, dict):
-        raise UserError(f"{what} is no table of names and values")
-    unknown = sorted(content.keys() - known)
-    if unknown:
-        raise UserError(f"{unknown[0]} is unknown: use {', '.join(sorted(known))}")
-    return content
-
-
-def _seeds(table: Mapping, what: str) -> list[int]:
-    seeds = table.get("seeds", [])
-    if not isinstance(seeds, list) or not all(type(s) is int and 0 <= s < 2**31 for s in seeds):
-        raise UserError(f"seeds of {what}: give a list of integers from 0 to {2**31 - 1}")
-    return seeds
-
-
-def _strings(table: Mapping, key: str, *, alone: bool = False) -> list[str]:
-    """The strings of an entry; none where it is missing. `alone`: one need not be in a list."""
-    if key not in table:
-        return []
-    value = [table[key]] if alone and isinstance(table[key], str) else table[key]
-    if not isinstance(value, list) or not value or not all(isinstance(v, str) for v in value):
-        raise UserError(f"{key}: give {'a string or ' if alone else ''}a list of strings")
-    return value
-
-
-def _joined(value: object) -> str:
-    """Write the value of a variable of a script as its words."""
-    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
-
-
-def _words(text: object, values: Mapping[str, object], what: str) -> list[str]:
-    """Split options into words, with `values` in place of `{names}`."""
-    if not isinstance(text, str):
-        raise UserError(f"{what}: give them as one string, as on a command line")
-    try:
-        return shlex.split(_filled(text, values))
-    except ValueError as error:
-        raise UserError(f"{what}: {error}") from error
-
-
-def _filled(text: str, values: Mapping[str, object]) -> str:
-    """Replace `{name}` by its value."""
-
-    def value(match: re.Match) -> str:
-        if match[1] not in values:
-            raise UserError(f"{match[0]}: no such name in matrix")
-        return str(values[match[1]])
-
-    return re.sub(r"\{(\w+)\}", value, text)

@@ -11,8 +11,7 @@ from utils.checkpoint_options import DEPENDENT, SET_BY_TASK
 from utils.command_line import one_line
 from utils.configuration import Configuration
 from utils.errors import UserError
-from utils.model_options import NEUTRAL
-from utils.options import UNUSED_OPTIONS, UNUSED_OPTIONS_OF_LIBRARY
+from utils.option_table import NEUTRAL, UNUSED_OPTIONS, UNUSED_OPTIONS_OF_LIBRARY
 
 Identity = frozenset[tuple[str, object]]
 
@@ -21,7 +20,7 @@ IGNORED = NEUTRAL.union(
     "resume overwrite save_every checkpoints debug tensorboard no_epoch_test".split(),
     "use_gpu gpu use_multi_gpu devices threads".split(),
     "given model_options command".split(),  # which are no options
-    (name.removeprefix("--") for name, _ in [*UNUSED_OPTIONS, *UNUSED_OPTIONS_OF_LIBRARY]),
+    (name for name, *_ in UNUSED_OPTIONS + UNUSED_OPTIONS_OF_LIBRARY),
 )
 # options in which a zero-shot run may differ from a run whose model it can test
 ZERO_SHOT = ("zero_shot", "target_data", "model_id", "des")

@@ -16,9 +16,8 @@ from types import FrameType
 from filelock import lock_descriptor
 from tqdm import tqdm
 
-from scripts.reproduction.lists import Run
+from scripts.reproduction.lists import ROOT, Run
 from scripts.reproduction.plan import Plan
-from scripts.reproduction.shell import ROOT
 from utils.command_line import one_line
 from utils.errors import UserError
 from utils.interrupts import SIGNALS, Interrupts
@@ -30,48 +29,6 @@ PROGRAM = ROOT / "run.py"
 NUMBERS = {code: number for number, code in SIGNALS.items()}
 POLL = 0.1  # seconds
 PR_SET_PDEATHSIG = 1  # from sys/prctl.h
-
-
-@dataclass
-class Job:
-    """A run at work.
-
-    Attributes:
-        environment: its variables, free for another run afterwards.
-        stopping: whether a signal was passed on to it.
-    """
-
-    run: Run
-    process: subprocess.Popen
-    environment: Mapping[str, str]
-    stopping: bool = False
-
-
-class KillingInterrupts(Interrupts):
-    """Interrupts that kill all jobs at the second signal.
-
-    Attributes:
-        jobs: at work.
-    """
-
-    def __init__(self):
-        super().__init__()
-        self.jobs: list[Job] = []
-
-    def _note(self, number: int, frame: FrameType | None) -> None:
-        if self.code:
-            for job in self.jobs:
-                job.process.kill()
-        super()._note(number, frame)
-
-    def pass_on(self) -> None:
-        """Pass a received signal on to the jobs, once: they save their states and end."""
-        stopped = [job for job in self.jobs if self.code and not job.stopping]
-        for job in stopped:
-            job.process.send_signal(NUMBERS[self.code])
-            job.stopping = True
-        if stopped:
-            say(f"waiting for {len(stopped)} run(s) to save their states; again to end at once")
 
 
 @contextmanager
@@ -111,8 +68,24 @@ def _is_alive(process: int) -> bool:
     return True
 
 
-class Work:
-    """Does what is left of a plan, as many runs at a time as there are `environments`.
+@dataclass
+class Job:
+    """A run at work.
+
+    Attributes:
+        environment: its variables, free for another run afterwards.
+        stopping: whether a signal was passed on to it.
+    """
+
+    run: Run
+    process: subprocess.Popen
+    environment: Mapping[str, str]
+    stopping: bool = False
+
+
+class Work(Interrupts):
+    """Does what is left of a plan, as many runs at a time as there are `environments`. A signal is
+    passed on to the runs at work, which save their states; a second one kills them.
 
     Args:
         plan: is updated as runs finish.
@@ -124,10 +97,9 @@ class Work:
     """
 
     def __init__(self, plan: Plan, environments: list[dict[str, str]], lock: int):
-        self.plan, self.lock = plan, lock
-        self.free = list(environments)
-        self.folder = LOGS / plan.name
-        self.waiting = list(plan.left)
+        super().__init__()
+        self.plan, self.lock, self.jobs = plan, lock, []
+        self.free, self.waiting = list(environments), list(plan.left)
         self.failed: list[tuple[Run, str]] = []
 
     def do(self) -> None:
@@ -136,17 +108,31 @@ class Work:
         Raises:
             Interrupted: by a signal; the runs have saved their states.
         """
-        with self.bar() as bar, KillingInterrupts() as interrupts:
-            jobs = interrupts.jobs
-            while jobs or (self.waiting and not interrupts.code):
-                while not interrupts.code and self.free and (run := self.next_run()):
-                    jobs.append(self.start(run))
-                interrupts.pass_on()
-                for job in [job for job in jobs if job.process.poll() is not None]:
-                    jobs.remove(job)
+        with self.bar() as bar, self:
+            while self.jobs or (self.waiting and not self.code):
+                while not self.code and self.free and (run := self.next_run()):
+                    self.jobs.append(self.start(run))
+                self.pass_on()
+                for job in [job for job in self.jobs if job.process.poll() is not None]:
+                    self.jobs.remove(job)
                     self.free.append(job.environment)
                     bar.update(self.finish(job))
-                time.sleep(POLL if jobs else 0)
+                time.sleep(POLL if self.jobs else 0)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if self.code:
+            for job in self.jobs:
+                job.process.kill()
+        super()._note(number, frame)
+
+    def pass_on(self) -> None:
+        """Pass a received signal on to the jobs, once."""
+        stopped = [job for job in self.jobs if self.code and not job.stopping]
+        for job in stopped:
+            job.process.send_signal(NUMBERS[self.code])
+            job.stopping = True
+        if stopped:
+            say(f"waiting for {len(stopped)} run(s) to save their states; again to end at once")
 
     def bar(self) -> tqdm:
         """Make the bar over all runs; a file gets none."""
@@ -175,7 +161,7 @@ class Work:
 
     def log(self, run: Run) -> Path:
         """Return the file of a run's output."""
-        return self.folder / f"{self.plan.number(run)}.log"
+        return LOGS / self.plan.name / f"{self.plan.number(run)}.log"
 
     def start(self, run: Run) -> Job:
         """Start the process of a run; it appends to its log."""

@@ -25,16 +25,10 @@ from models import registry
 from run import main, parse_args
 from tests.conftest import HANG, ROOT, load
 from utils.checkpoint import read_checkpoint
-from utils.command_line import Parser
 from utils.errors import UserError
 from utils.identity import TESTED, TRAINED
-from utils.model_options import MODEL_OPTIONS
-from utils.options import (
-    UNUSED_OPTIONS,
-    UNUSED_OPTIONS_OF_LIBRARY,
-    add_own_options,
-    add_published_options,
-)
+from utils.option_table import MODEL_OPTIONS, UNUSED_OPTIONS, UNUSED_OPTIONS_OF_LIBRARY
+from utils.options import make_parser
 
 
 @pytest.mark.draws
@@ -358,9 +352,7 @@ def test_a_gpu_by_number_and_absent(refused, command, monkeypatch):
     assert "--gpu 1" in refused(argv)
 
 
-PARSER = Parser(add_help=False)
-add_published_options(PARSER, registry)
-add_own_options(PARSER, registry)
+PARSER, _ = make_parser(registry)
 NUMERIC = [
     action.option_strings[0]
     for action in PARSER._actions
@@ -515,8 +507,8 @@ def test_every_option_is_sorted():
         "deterministic threads debug level tensorboard no_epoch_test"
     ).split()
     of_none = [*UNUSED_OPTIONS, *UNUSED_OPTIONS_OF_LIBRARY]
-    unused = [name.removeprefix("--") for name, _ in of_none]
-    known = [*neutral, *unused, *{*TESTED, *TRAINED}, *MODEL_OPTIONS]
+    unused = [name for name, *_ in of_none]
+    known = ["help", *neutral, *unused, *{*TESTED, *TRAINED} - {"experiment"}, *MODEL_OPTIONS]
     assert sorted(known) == sorted({action.dest for action in PARSER._actions})
 
 

@@ -10,7 +10,7 @@ import pytest
 from scripts import publish
 from scripts.reproduction.lists import read_list
 from scripts.reproduction.options import identity, parsed
-from scripts.reproduction.records import Record, Records
+from scripts.reproduction.plan import Record, Records
 from tests.conftest import ROOT
 from tests.utils.report_runs import leave_run
 from utils.errors import UserError
@@ -173,7 +173,6 @@ def test_published_runs_count_as_done_where_asked(workdir, planned):
     (folder / "run.json").unlink()
     for where, done in ((None, False), (Path("docs/results"), True)):
         records = Records(published=where)
-        records.refresh()
         assert (records.of(planned[0]) is not None) == done
         assert records.of(planned[1]) is None
 

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+from argparse import Namespace
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,11 @@ import torch
 from torch import nn
 
 from run import main as run
-from scripts import visualize
+from scripts import figures, visualize
 from scripts.visualize import main
 from tests.conftest import load
 from tests.exp.small_runs import argv
+from utils import plots
 from utils.plotting import method
 
 pytestmark = pytest.mark.draws
@@ -44,19 +46,20 @@ def inside(trained, monkeypatch, tmp_path):
 def shown(monkeypatch):
     """What the figures are given, by the names of their functions."""
     given = {}
-    monkeypatch.setattr(visualize, "WORDS", 40)  # a t-SNE of all takes seconds
+    monkeypatch.setattr(figures, "WORDS", 40)  # a t-SNE of all takes seconds
 
-    def watch(name: str) -> None:
-        plain = getattr(method, name)
+    def watch(name: str, module=method) -> None:
+        plain = getattr(module, name)
 
         def plot(path, *data):
             given.setdefault(name, []).append(data)
             return plain(path, *data)
 
-        monkeypatch.setattr(method, name, plot)
+        monkeypatch.setattr(module, name, plot)
 
-    for name in ("embeddings", "attention", "distances", "steps", "window"):
+    for name in ("embeddings", "attention", "distances", "steps"):
         watch(f"plot_{name}")
+    watch("plot_window", plots)
     return given
 
 
@@ -152,8 +155,8 @@ def test_attention_is_that_of_the_model(inside, shown, tmp_path):
     assert (attention.shape, channels) == ((3, 12), ["HUFL", "HULL", "OT"])
     np.testing.assert_allclose(attention.sum(axis=1), 1, rtol=1e-5)
 
-    args = visualize.Namespace(root_path=None, data_path=None, use_gpu=False)
-    source = visualize.Source.read(inside[0], args)
+    args = Namespace(root_path=None, data_path=None, use_gpu=False)
+    source = figures.Source.read(inside[0], args)
     module, windows = source.run.objective.model.in_layer, source.run.test_set
     attended = module.cross_attention
     weight, bias = attended.in_proj_weight, attended.in_proj_bias
@@ -176,7 +179,7 @@ def test_attention_is_that_of_the_model(inside, shown, tmp_path):
 
 
 def test_what_a_model_lacks_is_left_out(inside, refuse, tmp_path, capsys, monkeypatch):
-    monkeypatch.delitem(visualize.FIGURES, "tsne")  # takes seconds
+    monkeypatch.setattr(visualize, "FIGURES", visualize.FIGURES[1:])  # takes seconds
     draw(inside[1], tmp_path)
     out = capsys.readouterr().out
     assert "left out: attention: this GPT4TS has no attention to words" in out

@@ -15,7 +15,7 @@ import pytest
 from run import parse_args
 from utils.errors import UserError
 from utils.identity import LONGEST_SETTING, configuration, difference, digest, settings_string
-from utils.locks import lock, locked
+from utils.locks import locked
 from utils.results import RunFolders, folders_of
 
 RECORDS = 50
@@ -130,13 +130,12 @@ def test_folders_of_a_setting(tmp_path):
 
 def test_a_record_waits_for_the_one_being_written(tmp_path):
     folders = folders_in(tmp_path)
-    with folders.results_file.open("ab") as file:
-        lock(file.fileno())
+    with locked(tmp_path / ".results_x.txt.lock"):
         thread = threading.Thread(target=folders.append_result, args=({"mse": 1},))
         thread.start()
         thread.join(0.2)
         assert thread.is_alive()
-        assert folders.results_file.stat().st_size == 0
+        assert not folders.results_file.exists()
     thread.join()
     assert folders.results_file.read_text() == "setting\nmse:1\n\n"
 

@@ -1,13 +1,10 @@
 """The figures of the method: embeddings, attention, distance of the branches, errors by step."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
-from utils.plots import Bands, draw_forecast
 from utils.plotting.style import (
     BLACK,
     BLUE,
@@ -16,7 +13,6 @@ from utils.plotting.style import (
     SEQUENTIAL,
     VERMILLION,
     evenly,
-    mark_time,
     save,
     shorten,
     styled,
@@ -30,7 +26,6 @@ POINTS = (
     {"color": VERMILLION, "marker": "x", "s": 14, "alpha": 0.8, "lw": 1},
 )
 MOST_CHANNELS, MOST_WORDS = 40, 40  # in a figure of the attention
-MOST_PANELS = 6
 
 
 @styled
@@ -149,42 +144,4 @@ def plot_steps(
         axes.set_ylim(bottom=0)
     figure.suptitle(title, x=0.01, ha="left")
     figure.legend(loc="outside lower center", ncols=4)
-    return save(figure, path)
-
-
-@dataclass(frozen=True)
-class Panel:
-    """One channel of one window: look-back and truth, forecasts by name, intervals by level."""
-
-    title: str
-    history: np.ndarray
-    true: np.ndarray
-    forecasts: Mapping[str, np.ndarray]
-    bands: Bands
-
-
-@styled
-def plot_window(
-    path: str | Path, times: pd.Index, panels: Sequence[Panel], title: str, ylabel: str
-) -> list[Path]:
-    """Plot the forecasts of several channels of one window.
-
-    Args:
-        path: see `plot_embeddings`.
-        times: timestamps, or numbers, of look-back and horizon.
-
-    Returns:
-        The written files.
-    """
-    columns = 1 if len(panels) == 1 else 2
-    rows = -(-len(panels) // columns)
-    figure, grid = subplots(9 if columns == 1 else 12, 1.4 + 2.4 * rows, rows, columns)
-    for axes, panel in zip(grid.flat, panels, strict=False):
-        draw_forecast(axes, times, panel.history, panel.true, panel.forecasts, panel.bands)
-        axes.set(title=panel.title, ylabel=ylabel)
-        mark_time(axes, times)
-    for axes in list(grid.flat)[len(panels) :]:
-        axes.set_axis_off()
-    figure.suptitle(title, x=0.01, ha="left")
-    figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=6)
     return save(figure, path)

@@ -63,14 +63,14 @@ def styled(draw: Callable[Given, Result]) -> Callable[Given, Result]:
 
 
 def subplots(
-    width: float, height: float, rows: int = 1, columns: int = 1, sharex: bool = False
+    width: float, height: float, rows: int = 1, columns: int = 1
 ) -> "tuple[Figure, np.ndarray]":
     """Make a figure, in inches, and its axes `[rows, columns]`; without pyplot, which keeps figures
     and needs a display."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), layout="constrained")
-    return figure, figure.subplots(rows, columns, sharex=sharex, squeeze=False)
+    return figure, figure.subplots(rows, columns, squeeze=False)
 
 
 def save(figure: "Figure", path: str | Path) -> list[Path]:

@@ -6,7 +6,6 @@ from itertools import product
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from utils.reporting.published import published_of
 from utils.reporting.tables import (
@@ -193,6 +192,8 @@ def missing_rows(table: Table) -> str:
 def mean_ranks(table: Table) -> str:
     """Mean ranks over data sets, Friedman's test and Nemenyi's critical difference (Demšar, JMLR 7,
     2006), of the models that have every data set; nothing below five data sets."""
+    from scipy import stats  # slow to import
+
     metric, averages = table.metrics[0], {row.dataset: row for row in table.averages}
     rows = [averages.get(name) or Row(name, table.horizons(name)[0]) for name in table.datasets]
     found = {m: [table.summary(row, m, metric) for row in rows] for m in table.methods}

@@ -4,13 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from data_provider.panel import Table, read_panel
+from data_provider.panel import Table
 from data_provider.splits import (
     NoWindowError,
     Scaler,
     chosen_series,
     held_out_borders,
-    padded,
     read_data,
     split_borders,
     splits_of,
@@ -28,10 +27,6 @@ def test_custom_target_comes_last(arguments, splits):
     panel = read_data(arguments())
     assert panel.names == ["HUFL", "HULL", "OT"]
     assert chosen_series(panel, arguments(data="ETTh1", target="HUFL")) == panel.names
-
-
-def test_s_is_the_target(splits):
-    assert splits(features="S", target="HULL").columns == ["HULL"]
 
 
 def test_ms_scores_the_target_alone(splits):
@@ -130,12 +125,6 @@ def test_too_few_rows(splits, more, flag, missing):
         splits(**more).split(flag)
 
 
-def test_few_shot_rows_beyond_the_end(splits):
-    """(420 - 700) * 10 // 100 + 700 = 672 of 600 rows."""
-    with pytest.raises(NoWindowError, match="no window in the train split"):
-        splits(seq_len=700, percent=10).split("train")
-
-
 def test_scaler_sees_all_training_rows_whatever_percent(splits):
     few, everything = (splits(percent=percent).split("train") for percent in (20, 100))
     assert len(few) < len(everything)
@@ -221,12 +210,3 @@ def test_options_of_a_run_reach_the_reader(arguments, tmp_path):
         assert panel.tables[0].values[:, 0].tolist() == [1.5, 3, 4]
         assert panel.tables[0].dates[0] == pd.Timestamp("2024-02-01")
     assert "--dayfirst true or false" in refusal(read_data, arguments(**here, dayfirst=None))
-
-
-def test_padded():
-    """Rows are put before the first one, at its step."""
-    table = read_panel(pd.DataFrame({"date": DAYS[5:8], "a": [3.0, 4, 5]})).tables[0]
-    longer = padded(table, 5)
-    assert longer.dates.tolist() == DAYS[3:8].tolist()
-    assert longer.values[:, 0].tolist() == [3, 3, 3, 4, 5]
-    assert padded(table, 3) is table

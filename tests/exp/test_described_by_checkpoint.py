@@ -94,13 +94,6 @@ def test_a_new_file(trained, small_data, workdir, capsys):
     assert pd.read_csv(other).equals(first)
 
 
-@pytest.mark.parametrize("more", [(), ("--cos", "1")])
-def test_its_schedule(trained, more):
-    path = trained(LONG, "DLinear", *more)
-    assert parsed(path).cos == len(more) // 2
-    assert read_notes(path)["arguments"]["cos"] == len(more) // 2
-
-
 def test_where_a_file_is_looked_for(trained, small_data, workdir):
     path = trained(LONG)
     assert parsed(path).root_path == str(small_data)
@@ -164,14 +157,6 @@ def test_every_option_of_the_training(trained, workdir):
 def test_contradictions(trained, refused, given, said):
     message = refused(["--checkpoint", str(trained(LONG)), *given.split()])
     assert re.search(said, message)
-
-
-def test_what_may_differ(trained):
-    words = (
-        "--inverse --threads 1 --use_gpu 0 --des d --overwrite --fill_missing linear --seq_len 24"
-    )
-    args = parsed(trained(LONG), *words.split())
-    assert (args.inverse, args.threads, args.fill_missing) == (True, 1, "linear")
 
 
 def test_published_command_lines(trained, small_data, refused):

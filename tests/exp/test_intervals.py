@@ -1,13 +1,10 @@
 """Prediction intervals against NumPy, scikit-learn, and data whose distribution is known."""
 
-from itertools import pairwise
-
 import numpy as np
 import pytest
 import torch
 from sklearn.metrics import mean_pinball_loss
 
-from utils import intervals
 from utils.errors import UserError
 from utils.intervals import (
     PROBABILITIES,
@@ -18,7 +15,6 @@ from utils.intervals import (
     pinball,
     quantiles,
     tails,
-    thinned,
     windows_needed,
 )
 
@@ -69,23 +65,6 @@ def test_coverage_of_exchangeable_windows(level):
     assert width[wide].mean() > 1.4 * width[narrow].mean()  # follows the look-back's spread
 
 
-def test_batches_do_not_matter():
-    x, pred, true = windows(100)
-    one = Intervals.calibrate([(x, pred, true)])
-    other = Intervals.calibrate(list(zip(x.split(7), pred.split(7), true.split(7), strict=True)))
-    torch.testing.assert_close(one.quantiles, other.quantiles)
-    assert one.windows == other.windows == 100
-
-
-def test_other_probabilities_are_between():
-    found = Intervals.calibrate([windows(300)])
-    x, pred, _ = windows(5, seed=2)
-    order = [found.quantile(pred, x, p) for p in (0.001, 0.1, 0.12, 0.15, 0.5, 0.77, 0.8, 0.999)]
-    assert all((after >= before).all() for before, after in pairwise(order))
-    assert torch.equal(found.quantile(pred, x, 0.1), pred + found.quantiles[4] * found.scale(x))
-    assert tails(80) == pytest.approx((0.1, 0.9))
-
-
 def test_constant_look_backs_have_intervals():
     x, pred, true = windows(60)
     x[:, :, 0] = 3.0
@@ -128,12 +107,6 @@ def test_recalibration_follows_a_drift():
     assert len(live.waiting) == 5 and torch.equal(live.errors[-395:], 5 * errors[:395])
     live.add(5 * errors[:5])
     torch.testing.assert_close(live.intervals().quantiles, 5 * first.quantiles, rtol=0.2, atol=0.1)
-
-
-def test_a_large_calibration_is_thinned(monkeypatch):
-    monkeypatch.setattr(intervals, "MAX_VALUES", 1000)
-    assert list(thinned(10, 100)) == list(range(10))
-    assert list(thinned(10, 300)) == [0, 3, 6, 9]
 
 
 def test_levels(capsys):

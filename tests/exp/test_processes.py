@@ -17,7 +17,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +33,6 @@ from run import main
 from tests.conftest import HANG, ROOT, load
 from tests.rounding import use_float64
 from utils.errors import UserError
-from utils.launch import device_numbers, visible_devices
 
 FORKED = multiprocessing.get_context("forkserver")
 FORKED.set_forkserver_preload(  # imports that take seconds
@@ -53,47 +51,6 @@ FORKED.set_forkserver_preload(  # imports that take seconds
 
 
 # Without processes
-
-
-def as_processes(count: int) -> list[Processes]:
-    made = []
-    for rank in range(count):
-        processes = Processes(False)
-        processes.count, processes.rank = count, rank
-        made.append(processes)
-    return made
-
-
-@pytest.mark.parametrize("count", [1, 2, 3, 7])
-def test_shards_cover_all_rows(count):
-    processes = as_processes(count)
-    for rows in range(20):
-        shards = [range(*pair) for pair in pairwise(processes[0].bounds(rows))]
-        assert [row for shard in shards for row in shard] == list(range(rows))
-        assert max(map(len, shards)) == -(-rows // count)
-        whole = processes[0].bounds(rows, size=-(-20 // count))
-        assert whole == [min(rows, rank * -(-20 // count)) for rank in range(count)] + [rows]
-        dealt = [row for p in processes for row in p.shard(range(rows))]
-        assert sorted(dealt) == list(range(rows))
-
-
-@pytest.mark.parametrize("count", [2, 3, 7])
-def test_gathered_without_padding(count, monkeypatch):
-    processes = as_processes(count)
-    for rows in range(1, 20):
-        whole = torch.arange(rows * 2.0).reshape(rows, 2)
-        bounds = processes[0].bounds(rows)
-        parts = [whole[slice(*pair)] for pair in pairwise(bounds)]
-
-        def gather(padded, parts=parts):
-            shards = torch.full((count, *padded.shape), -1.0)
-            for shard, part in zip(shards, parts, strict=True):
-                shard[: len(part)] = part
-            return shards.flatten(0, 1)
-
-        monkeypatch.setattr("accelerate.utils.gather", gather)
-        for p, part in zip(processes, parts, strict=True):
-            assert torch.equal(p.gather(part, bounds), whole)
 
 
 # Processes
@@ -539,11 +496,3 @@ def test_more_processes_than_gpus(monkeypatch, rank):
 def test_one_device_needs_no_launcher(workdir, command, monkeypatch):
     monkeypatch.setattr("run.launch", None)
     assert main(command("--use_multi_gpu", "--devices", "0", "--train_epochs", "1")) == 0
-
-
-def test_visible_devices(monkeypatch):
-    assert device_numbers("2, 0") == [2, 0]
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    assert visible_devices([2, 0]) == "2,0"
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,GPU-7,6")
-    assert visible_devices([2, 1]) == "6,GPU-7"

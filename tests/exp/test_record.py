@@ -15,7 +15,7 @@ import torch
 
 from run import EXPERIMENTS, main
 from tests.conftest import load
-from tests.exp.small_runs import argv, experiment
+from tests.exp.small_runs import argv
 from utils import machine, record
 from utils.files import fingerprints
 from utils.machine import peak_memory
@@ -54,12 +54,6 @@ def test_every_task(small_data, workdir, results, task):
     assert 100 < memory["host"] < 1e5
     assert memory["device"] is None
     assert ("errors" in found) == (task not in ("classification", "anomaly_detection"))
-
-
-def test_the_model_by_its_first_name(small_data, workdir, results):
-    given = argv("long_term_forecast", small_data, "--model", "LLaTA", "--train_epochs", "1")
-    assert main(given) == 0
-    assert record_of(results())["model"] == "CALF"
 
 
 @pytest.mark.parametrize(
@@ -116,18 +110,6 @@ def test_a_file_is_hashed_once(tmp_path, monkeypatch):
     path.write_text("more")
     assert fingerprints([path]) != before
     assert len(hashed) == 2
-
-
-def test_rank_0_alone_hashes(small_data, workdir, monkeypatch):
-    run = experiment("imputation", small_data)
-    monkeypatch.setattr(
-        "exp.exp_basic.fingerprints", lambda paths: {str(path): {} for path in paths}
-    )
-    run.note_data(Path("x"))
-    assert run.data == {"x": {}}
-    run.folders.writes = False
-    run.note_data(Path("x"))
-    assert run.data == {}
 
 
 @pytest.fixture

@@ -386,17 +386,6 @@ def test_a_damaged_best_model(small_data, stopped, refused):
     assert "no such file" in refused(argv(LONG, small_data, "--resume"))
 
 
-def test_a_best_model_damaged_while_training(small_data, refused, monkeypatch):
-    plain = ExpBasic.save_state
-
-    def save(self):
-        plain(self)
-        cut(self.folders.best_checkpoint)
-
-    monkeypatch.setattr(ExpBasic, "save_state", save)
-    assert "the checkpoint is damaged" in refused(argv(LONG, small_data))
-
-
 def full(path, tensors, notes, keep=None):
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
 

@@ -113,11 +113,6 @@ def test_micro_batches_cover_a_batch(at_least, largest):
             assert total == pytest.approx(1), name
 
 
-def test_a_batch_that_must_not_be_split():
-    batch = Batch(torch.zeros(64, 1, 1), torch.zeros(64, 1, 1))
-    assert micro_batches(batch, None, at_least=4) == [(0, batch, Weight())]
-
-
 @pytest.mark.parametrize(("channels", "batch_size"), [(7, 256), (862, 8), (1, 2), (2000, 3)])
 def test_calf_splits_by_tokens_on_the_cpu(small_data, workdir, monkeypatch, channels, batch_size):
     monkeypatch.setattr(Model, "check_channels", lambda *_: None)

@@ -92,14 +92,6 @@ def test_the_distance_is_the_feature_loss_by_layer(workdir, small_data):
         assert row[f"distance_{i}"] == pytest.approx(((time - text) ** 2).mean().item(), rel=1e-5)
 
 
-def test_models_without_two_branches_lack_it(workdir, small_data):
-    run = experiment(TASK, small_data, *BRIEF, "--feature_w", "0")
-    run.train()
-    assert "distance_0" not in table(run.folders.results)
-    # and what needs no text branch does not run it
-    assert run.objective.diagnostics(None) == {}
-
-
 @pytest.mark.parametrize(
     "task", ["short_term_forecast", "imputation", "anomaly_detection", "classification"]
 )
@@ -143,22 +135,6 @@ def test_the_test_split_changes_no_training(workdir, small_data, task):
         assert after["test"] is None
         assert after["validation"] == before["validation"]
     assert all(torch.equal(models[0][name], models[1][name]) for name in models[0])
-
-
-def test_epochs_chosen_by_test_data_are_scored(workdir, small_data, capsys):
-    """Under the published protocol M4 is validated on its test data, whatever the option."""
-    run = experiment(
-        "short_term_forecast", small_data, *BRIEF, "--protocol", "published", "--no_epoch_test"
-    )
-    run.train()
-    assert run.progress.best.test == run.progress.best.validation
-
-
-def test_few_windows_are_measured_when_asked(workdir, small_data):
-    for more, there in (((), False), (("--tensorboard",), True)):
-        run = experiment("classification", small_data, *more)
-        assert len(run.train_set) < 200
-        assert bool(run.diagnostics()) == there
 
 
 def test_the_random_state_stays(workdir, small_data):
@@ -246,19 +222,3 @@ def test_tensorboard_is_missing(refused, small_data, monkeypatch):
     message = refused(argv(TASK, small_data, "--tensorboard"))
     assert "pip install tensorboard" in message
     assert not Path("checkpoints").exists()
-
-
-def test_tensorboard_without_training(refused, small_data):
-    message = refused([*argv(TASK, small_data, "--tensorboard"), "--is_training", "0"])
-    assert "--tensorboard" in message
-
-
-def test_only_rank_0_writes(workdir, small_data):
-    run = experiment(TASK, small_data, *BRIEF)
-    run.train()
-    path = run.folders.results / "epochs.csv"
-    before = path.stat().st_mtime_ns
-    run.folders.writes = False
-    with run.tracker.open(run.progress):
-        run.tracker.write(run.progress)
-    assert path.stat().st_mtime_ns == before

@@ -9,7 +9,6 @@ from exp.exp_long_term_forecasting import ExpLongTermForecasting
 from run import parse_args
 from tests.exp.small_runs import Killed, argv, differ, left, once_at, raises
 from utils.checkpoint import read_checkpoint
-from utils.progress import EpochRecord, Progress
 
 LONG = "long_term_forecast"
 
@@ -49,14 +48,3 @@ def test_killed_and_resumed(small_data, workdir, tmp_path, monkeypatch):
     resumed = build(small_data, *more, "--resume")
     resumed.train()
     assert differ(left(resumed), left(plain)) == []
-
-
-def test_a_test_split_alone_is_scored():
-    record = EpochRecord(1, 0.5, None, 0.25, 1e-3, 2.0)
-    assert "validation mse - | test mse 0.2500" in record.line(3, "mse")
-    assert Progress(best=EpochRecord(1, 0.5, None, None, 1e-3, 2.0)).is_improvement(record, False)
-
-
-def test_validation_without_a_test_split():
-    record = EpochRecord(1, 0.5, 0.75, None, 1e-3, 2.0)
-    assert "validation mse 0.7500 | lr" in record.line(3, "mse")

@@ -21,12 +21,6 @@ from layers.model_files import describe_weights_file, warn_of_another_gpt2
 from utils.errors import UserError
 
 
-def test_folder(small_gpt2):
-    model = load_backbone(str(small_gpt2))
-    saved = load_file(small_gpt2 / "model.safetensors")
-    assert torch.equal(model.h[2].mlp.c_fc.weight, saved["h.2.mlp.c_fc.weight"])
-
-
 def test_the_first_blocks(folders, family):
     state = torch.get_rng_state()
     model = load_backbone(str(folders[family]), n_layer=2)
@@ -62,16 +56,6 @@ def test_shuffled_weights(folders, family):
         shuffled = p.dim() > 1 and id(p) in inside
         assert torch.equal(p, before) != shuffled, name
         assert torch.equal(p, differs) != shuffled, name
-
-
-def test_random_weights_follow_their_seed_alone(small_gpt2):
-    state = torch.get_rng_state()
-    one = load_backbone(str(small_gpt2), "random", seed=3)
-    assert torch.equal(torch.get_rng_state(), state)
-    torch.rand(5)
-    same, other = (load_backbone(str(small_gpt2), "random", seed) for seed in (3, 4))
-    assert torch.equal(one.wpe.weight, same.wpe.weight)
-    assert not torch.equal(one.wpe.weight, other.wpe.weight)
 
 
 def test_random_gpt2_is_drawn_whole(small_gpt2):
@@ -170,12 +154,6 @@ def test_models_that_can_not_serve(tmp_path, config, said, weights):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("llm", ["./no/such/folder", "no_such.gguf"])
-def test_no_such_folder(llm):
-    with pytest.raises(UserError, match="no such folder"):
-        load_backbone(llm)
-
-
 def test_a_file_that_is_no_gguf(tmp_path):
     (tmp_path / "x.gguf").write_bytes(b"GGUF?")
     with pytest.raises(UserError, match=r"x\.gguf") as caught:
@@ -223,26 +201,3 @@ def test_the_file_of_a_folder(small_gpt2, tmp_path, monkeypatch, capsys, name):
     assert file["revision"] == "607a30d783dfa663caf39e06633721c8d4cfcd7e"
     warn_of_another_gpt2(str(folder), file)
     assert capsys.readouterr().out == ""
-
-
-@pytest.mark.parametrize(
-    ("llm", "warned"),
-    [
-        ("gpt2", True),
-        ("openai-community/gpt2", True),
-        ("./weights/gpt2", True),
-        ("distilgpt2", False),
-        ("gpt2-medium", False),
-        ("./weights/mine", False),
-    ],
-)
-@pytest.mark.parametrize("file", [{"name": "x", "sha256": "y", "is_published_gpt2": False}, None])
-def test_only_what_is_called_gpt2_is_held_to_it(capsys, llm, warned, file):
-    warn_of_another_gpt2(llm, file)
-    assert capsys.readouterr().out.count("not the published file") == warned
-
-
-def test_weights_in_several_files_have_no_hash(small_gpt2, tmp_path):
-    load_backbone(str(small_gpt2)).save_pretrained(tmp_path, max_shard_size="10KB")
-    assert (tmp_path / "model.safetensors.index.json").exists()
-    assert describe_weights_file(str(tmp_path)) is None

@@ -17,7 +17,6 @@ from exp.exp_long_term_forecasting import ExpLongTermForecasting
 from models import registry
 from models.PatchTST import FlattenHead
 from run import EXPERIMENTS, main, parse_args
-from tests import conftest
 from tests.conftest import load
 from tests.exp.small_runs import TASKS
 from utils.checkpoint import read_checkpoint
@@ -142,12 +141,6 @@ def test_which_options_it_uses(drop, capsys, small_data):
     assert "rank of LoRA; 0: no adapters [no model here]" in text
 
 
-def test_configs_by_another_name(drop):
-    source = LINEAR.format(made="self.args = args; args.d_ff", first="self.args.n_heads")
-    drop("Odd", source.replace("configs", "args"))
-    assert registry.options_of("Odd") == {"seq_len", "pred_len", "d_ff", "n_heads"}
-
-
 @pytest.mark.parametrize(
     "source",
     [
@@ -162,16 +155,6 @@ def test_an_odd_file_leaves_the_help_of_others_alone(drop, capsys, source):
         parse_args(["--help"])
     assert end.value.code == 0
     assert "width" in capsys.readouterr().out
-
-
-def test_the_tests_leave_it_out(tmp_path, monkeypatch):
-    (tmp_path / "models").mkdir()
-    monkeypatch.setattr(conftest, "ROOT", tmp_path)
-    sources = {"CALF": "class Model: pass", "Odd": "class Model(:", "interface": "x = 1"}
-    for name, source in sources.items():
-        (tmp_path / "models" / f"{name}.py").write_text(source)
-    found = {path.stem for path in tmp_path.rglob("*.py") if conftest.of_this_project(path)}
-    assert found == {"CALF", "interface"}
 
 
 def test_its_options_tell_runs_apart(drop, small_data, workdir):
@@ -301,12 +284,6 @@ def test_a_file_that_is_no_model(drop, small_data, refused, source, said):
     assert said in refused(command(LONG, small_data, "Odd"))
 
 
-def test_a_hint_at_the_label_length(drop, small_data, refused):
-    drop("Odd", LINEAR.format(made="configs.label_len", first="x_enc @ x_enc"))
-    given = command(LONG, small_data, "Odd", "--label_len", "0")
-    assert "it may need a --label_len above 0" in refused(given)
-
-
 @pytest.mark.parametrize(("given", "seen"), [("15min", "t"), ("H", "h"), ("w", "w"), ("QE", "q")])
 def test_frequencies_have_the_neighbours_names(drop, small_data, workdir, given, seen):
     drop("Odd", LINEAR.format(made=f"assert configs.freq == '{seen}'", first="pass"))
@@ -324,17 +301,6 @@ def test_random_numbers_in_evaluation(drop, small_data, workdir, results):
     before = load(results() / "pred.npy")
     assert main([*given, "--is_training", "0"]) == 0
     np.testing.assert_array_equal(load(results() / "pred.npy"), before)
-
-
-def test_the_neighbours_name_of_the_loss(drop, small_data, workdir):
-    drop("Odd", LINEAR.format(made="pass", first="pass"))
-    args = parse_args(command(LONG, small_data, "Odd", "--loss", "MSE"))
-    assert (args.task_loss, "task_loss" in args.given) == ("mse", True)
-
-
-def test_a_default_of_its_own_is_no_missing_option(drop, small_data, workdir):
-    drop("Odd", LINEAR.format(made="assert getattr(configs, 'hidden_width', 4) == 4", first="pass"))
-    assert main(command(LONG, small_data, "Odd")) == 0
 
 
 def test_an_objective_of_its_own(drop, small_data, workdir, capsys):
@@ -376,36 +342,6 @@ def test_one_channel_of_several(drop, small_data, workdir, results, refused):
     assert main(command(LONG, small_data, "Odd", *more)) == 0
     assert load(results() / "pred.npy").shape[2] == 1
     assert "returns (2, 8, 1) instead of (2, 8, 3)" in refused(command(LONG, small_data, "Odd"))
-
-
-CROSS = """
-    import torch.nn as nn
-    from models.PatchTST import FlattenHead
-
-
-    class Model(nn.Module):
-        def __init__(self, configs):
-            super().__init__()
-            self.d_model, segments = configs.d_model, configs.seq_len // 8
-            self.embed = nn.Linear(8, configs.d_model)
-            self.head = FlattenHead(
-                configs.enc_in, configs.d_model * segments, configs.pred_len,
-                head_dropout=configs.dropout,
-            )
-
-        def forward(self, x_enc, x_mark_enc, x_dec, x_mark_dec, mask=None):
-            segments = x_enc.permute(0, 2, 1).unflatten(-1, (-1, 8))
-            enc_out = self.embed(segments).permute(0, 1, 3, 2)
-            return self.head(enc_out).permute(0, 2, 1)
-"""
-
-
-def test_a_model_with_the_neighbours_head(drop, small_data, workdir, results):
-    drop("Cross", CROSS)
-    assert main(command(LONG, small_data, "Cross", "--d_model", "4")) == 0
-    (path,) = workdir.glob("checkpoints/*/checkpoint.safetensors")
-    names = {"embed.weight", "embed.bias", "head.linear.weight", "head.linear.bias"}
-    assert read_checkpoint(path).state.keys() == names
 
 
 def test_the_neighbours_head_maps_features_before_patches():

@@ -75,29 +75,22 @@ HOSTILE = {
 }
 
 
-@pytest.mark.parametrize("ending", [".pt", ".npy", ".npz", ".safetensors"])
 @pytest.mark.parametrize("kind", HOSTILE)
-def test_hostile_word_file(unharmed, command, refused, kind, ending):
-    path = Path(f"words{ending}")
-    HOSTILE[kind](path)
-    assert str(path) in refused(command("--word_embedding_path", str(path)))
+def test_hostile_words_and_checkpoints(unharmed, command, refused, kind):
+    words = ["--word_embedding_path"]
+    checkpoint = ["--is_training", "0", "--checkpoint"]
+    for option, endings in ((words, "pt npy npz safetensors"), (checkpoint, "pth safetensors")):
+        for ending in endings.split():
+            path = Path(f"x.{ending}")
+            HOSTILE[kind](path)
+            assert str(path) in refused(command(*option, str(path)))
 
 
-@pytest.mark.parametrize("ending", [".pth", ".safetensors"])
-@pytest.mark.parametrize("kind", HOSTILE)
-def test_hostile_checkpoint(unharmed, command, refused, kind, ending):
-    path = Path(f"checkpoint{ending}")
-    HOSTILE[kind](path)
-    argv = command("--is_training", "0", "--checkpoint", str(path))
-    assert str(path) in refused(argv)
-
-
-@pytest.mark.parametrize("llm_weights", ["pretrained", "random"])
 @pytest.mark.parametrize("kind", HOSTILE)
 @pytest.mark.parametrize(
     "name", ["pytorch_model.bin", "model.safetensors", "sharded", "adapter_model.bin"]
 )
-def test_hostile_backbone(unharmed, small_gpt2, recwarn, name, kind, llm_weights):
+def test_hostile_backbone(unharmed, small_gpt2, recwarn, name, kind):
     folder = Path("llm")
     folder.mkdir()
     shutil.copy(small_gpt2 / "config.json", folder)
@@ -111,9 +104,7 @@ def test_hostile_backbone(unharmed, small_gpt2, recwarn, name, kind, llm_weights
         described = {"peft_type": "LORA", "base_model_name_or_path": str(folder.resolve())}
         (folder / "adapter_config.json").write_text(json.dumps(described))
     HOSTILE[kind](folder / name)
-    if llm_weights == "random":
-        load_backbone(str(folder), "random")  # from config.json alone
-        return
+    load_backbone(str(folder), "random")  # from config.json alone
     with pytest.raises(UserError) as caught:
         load_backbone(str(folder))
     assert "\n" not in str(caught.value)
@@ -136,9 +127,7 @@ def test_code_in_a_backbone_is_not_run(unharmed, small_gpt2):
     ("options", "files"),
     [
         ("--data custom --data_path x.csv", ["x.csv"]),
-        ("--data custom --data_path x.csv.gz", ["x.csv.gz"]),
         ("--data custom --data_path x.pkl", ["x.pkl"]),
-        ("--data custom --data_path x.npy", ["x.npy"]),
         (
             "--task_name short_term_forecast --data m4 --seasonal_patterns Hourly",
             ["Hourly-train.csv", "Hourly-test.csv"],
@@ -159,17 +148,6 @@ def test_hostile_data(unharmed, command, refused, options, files, kind):
     for name in files:
         HOSTILE[kind](Path(name))
     assert files[0] in refused(command("--root_path", ".", *options.split()))
-
-
-@pytest.mark.parametrize("place", ["test", "test_label"])
-def test_hostile_later_file(unharmed, command, refused, place):
-    """The training rows are good, and what is read after them is not."""
-    for name in ("train", "test"):
-        np.save(f"MSL_{name}.npy", np.ones((300, 2)))
-    np.save("MSL_test_label.npy", np.zeros(300))
-    write_npy_of_objects(Path(f"MSL_{place}.npy"))
-    argv = command("--root_path", ".", "--task_name", "anomaly_detection", "--data", "MSL")
-    assert f"MSL_{place}.npy" in refused(argv)
 
 
 def notes(**more) -> str:
@@ -233,10 +211,10 @@ BAD_NAMES = {
 }
 
 
-@pytest.mark.parametrize("option", ["--model_id", "--des", "--embed"])
-@pytest.mark.parametrize("name", BAD_NAMES.values(), ids=BAD_NAMES)
-def test_bad_name_of_a_run(refused, command, workdir, option, name):
-    assert refused(command(option, name)).rstrip("\n").isprintable()
+@pytest.mark.parametrize("option", ["--model_id", "--des", "--embed", "--data"])
+def test_bad_name_of_a_run(refused, command, workdir, option):
+    for name in BAD_NAMES.values():
+        assert refused(command(option, name)).rstrip("\n").isprintable()
     assert not list(workdir.iterdir())
 
 

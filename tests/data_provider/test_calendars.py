@@ -10,6 +10,7 @@ from pandas.tseries.holiday import USFederalHolidayCalendar
 from data_provider.calendars import (
     IrregularError,
     continued,
+    given_step,
     insert_missing_rows,
     mark_frequency,
     read_times,
@@ -93,6 +94,11 @@ def test_daylight_saving_time(tmp_path, capsys, start, freq, order, in_file):
     captured = capsys.readouterr()
     assert captured.err == ""
     assert ("not in the order of time: sorted" in captured.out) == (order != "sorted")
+
+
+def test_midnight_that_clocks_leave_out():
+    dates = pd.date_range("2018-10-20", periods=14, freq="D", tz="America/Sao_Paulo")
+    assert texts(future(panel_of(dates), 3), "%d %H") == ["03 00", "04 01", "05 00"]
 
 
 @pytest.mark.parametrize(
@@ -212,25 +218,6 @@ def test_no_timestamps(stamps, problem):
 
 
 @pytest.mark.parametrize(
-    ("text", "first", "counts_steps"),
-    [
-        ("0 1 2 5", "1970-01-01 00:00:00", True),
-        ("-7 10 27", "1969-12-31 23:59:53", True),
-        ("1000 1001", "1970-01-01 00:16:40", True),
-        ("1990 1991", "1990-01-01", False),
-        ("201512 201601", "2015-12-01", False),
-        ("20200131 20200201", "2020-01-31", False),
-    ],
-)
-def test_whole_numbers(text, first, counts_steps):
-    """They count steps, unless they are years, months or days."""
-    times = times_of(text.split())
-    assert (times.dates[0], times.clock.counts_steps) == (pd.Timestamp(first), counts_steps)
-    if counts_steps:
-        assert times.clock.stamps(times.dates).tolist() == [int(word) for word in text.split()]
-
-
-@pytest.mark.parametrize(
     "dates",
     [
         FRIDAYS,
@@ -255,13 +242,6 @@ def test_continued_after_a_gap_near_the_end(freq, gap):
     assert continued(dates, step_ahead(dates), 2)[0] == after
 
 
-def test_a_series_that_changes_its_step():
-    hours = pd.date_range("2020-01-01", periods=2000, freq="h")
-    minutes = pd.date_range(hours[-1], periods=200, freq="15min")[1:]
-    assert step_ahead(hours.append(minutes)) == pd.Timedelta("15min")
-    assert usual_step(hours.append(minutes)) == pd.Timedelta("1h")
-
-
 IRREGULAR = [
     (DAYS.delete([12]).insert(12, pd.Timestamp("2024-01-13 07:00")), 12),  # off the grid
     (pd.DatetimeIndex(np.cumsum(np.arange(1, 31)) * 86400 * 10**9), 2),
@@ -275,6 +255,16 @@ def test_rows_that_can_not_be_inserted(dates, row):
     with pytest.raises(IrregularError) as caught:
         insert_missing_rows(dates, usual_step(dates))
     assert caught.value.row == row
+
+
+@pytest.mark.parametrize(
+    ("freq", "counts_steps", "expected"),
+    [("M", False, "freq='M' is no frequency of pandas"), (7, False, "freq=7"),
+     ("-1D", False, "freq='-1D'"), ("h", True, "whole numbers: give one"), (0, True, "freq=0"),
+     ("1.5", True, "freq='1.5'")],
+)  # fmt: skip
+def test_no_step(freq, counts_steps, expected):
+    assert expected in refusal(given_step, freq, counts_steps)
 
 
 @pytest.mark.parametrize(

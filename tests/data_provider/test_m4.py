@@ -45,15 +45,6 @@ def test_refused(tmp_path, text, expected):
         read_m4(written(tmp_path, text))
 
 
-def test_official_files(real_data):
-    train, targets = read_pair(real_data / "m4", "Hourly")
-    assert len(train.ids) == 414
-    assert targets.shape == (414, 48)
-    assert train.ids[0] == "H1"
-    assert train.series[0][:3].tolist() == [605, 586, 586]
-    assert {len(values) for values in train.series} == {700, 960}
-
-
 def test_files_side_by_side(tmp_path):
     flat = tmp_path / "Hourly-train.csv"
     flat.write_text("V1,V2\nH1,1\n")

@@ -1,6 +1,7 @@
 """Files and frames, long and wide, become panels, or are refused with one line."""
 
 import datetime as dt
+from decimal import Decimal
 
 import numpy as np
 import pandas as pd
@@ -49,6 +50,16 @@ def test_a_table_is_the_same_from_any_source(tmp_path, kind):
     np.testing.assert_array_equal(panel.tables[0].values, expected[["a", "b"]])
     if kind == "frame":
         pd.testing.assert_frame_equal(source, expected)
+
+
+def test_columns_of_a_frame_of_any_kind():
+    frame = wide(b=[Decimal("1.5")] * 20, a=pd.array([1] * 20, dtype="Int64")).rename(
+        columns={"date": "when", "b": 3}
+    )
+    panel = read_panel(frame, Reading(time_col="when"))
+    assert (panel.names, panel.columns) == (["a", 3], ["a", "3"])
+    assert panel.tables[0].values[3].tolist() == [1, 1.5]
+    assert panel.only([3, "a"]).tables[0].values[3].tolist() == [1.5, 1]
 
 
 @pytest.mark.parametrize("long_one", [True, False])
@@ -141,15 +152,6 @@ def test_missing_rows_are_warned_about(tmp_path, capsys):
     assert captured.err == ""
     for part in ("timestamps are missing: 2, the first after row 10 (line 11)", "usual step h"):
         assert part in captured.out
-
-
-def test_irregular_timestamps_can_not_be_filled(capsys):
-    stamps = [*DAYS[:12], pd.Timestamp("2024-01-13 07:00"), *DAYS[13:]]
-    assert len(read_panel(wide(date=stamps)).tables[0].values) == 20
-    assert "irregular timestamps" in capsys.readouterr().err
-    message = refused(wide(date=stamps), fill_missing="ffill")
-    for part in ("row 13 (iloc 12): 2024-01-13 07:00:00", "can't be made evenly spaced"):
-        assert part in message
 
 
 GAPS = "date,a,b,c\n2020-01-01,1,1,1\n2020-01-02,2,1,inf\n2020-01-03,NaN,1,-inf\n" + (
@@ -308,6 +310,22 @@ def test_a_long_table_whose_id_is_not_named(tmp_path, ids, order):
     np.testing.assert_array_equal(panel.tables[0].values[:, 0], np.arange(20))
 
 
+@pytest.mark.parametrize(
+    ("frame", "names"),
+    [
+        # no date twice, but they go back
+        (pd.concat([stacked([1], DAYS + pd.Timedelta("1h")), stacked([2], DAYS[:15])]), ["id"]),
+        (pd.concat([stacked("a", DAYS[:14]), stacked("b", DAYS[10:])]), ["id"]),
+        (pd.concat([stacked([1, 2]).assign(shop=shop) for shop in (1, 2)]), ["id", "shop", "join"]),
+    ],
+)
+def test_long_tables_of_other_shapes(tmp_path, frame, names):
+    for source in (written(tmp_path, frame, sep=";"), frame):
+        message = refused(source)
+        for part in ("long table", "id_col", *names):
+            assert part in message
+
+
 # What is refused
 
 
@@ -367,11 +385,12 @@ def test_frames_refused(frame, options, expected):
         assert part in message
 
 
-def test_a_frame_that_is_refused_is_not_modified():
-    for frame in (GOOD.copy(), spoilt("y", 25, np.nan), GOOD.assign(ds=GOOD["ds"].astype(str))):
-        before = frame.copy(deep=True)
-        read_panel(frame, Reading(fill_missing="linear"))
-        pd.testing.assert_frame_equal(frame, before)
+def test_frames_of_other_libraries():
+    class Polars:
+        def to_pandas(self):
+            return GOOD
+
+    assert read_panel(Polars()).names == ["a", "b"]
 
 
 # What training knows

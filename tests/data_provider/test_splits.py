@@ -82,23 +82,6 @@ def test_few_validation_windows_are_warned_about(splits, capsys, windows, warned
     assert f"the last {600 - 557 - windows} rows are in none of the splits" in captured.out
 
 
-@pytest.mark.parametrize(
-    ("more", "expected"),
-    [
-        ({"data": "ETTh9"}, "ETTh9"),
-        ({"data": "my.csv"}, "--data custom --data_path my.csv"),
-        (
-            {"target": "nothing"},
-            "no column named nothing; choose the --target among HUFL, HULL, OT",
-        ),
-        ({"freq": "parsec"}, "parsec"),
-        ({"data_path": "none.csv"}, "no such file"),
-    ],
-)
-def test_refused(splits, more, expected):
-    assert expected in refusal(splits, **more)
-
-
 def test_without_the_usual_target(splits, synthetic_csv, tmp_path, capsys):
     """The last column is taken, unless a target was asked for or matters."""
     table = pd.read_csv(synthetic_csv).rename(columns={"OT": "other"})

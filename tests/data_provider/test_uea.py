@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from data_provider.uea import (
-    common_length,
     make_splits,
     read_pair,
     read_ts,
@@ -77,42 +76,6 @@ def made_up(folder):
 
 
 @pytest.mark.parametrize(
-    ("name", "counts", "channels", "steps", "classes"),
-    [
-        ("JapaneseVowels", (270, 370), 12, (7, 29), [str(i) for i in range(1, 10)]),
-        ("BasicMotions", (40, 40), 6, (100, 100), ["Standing", "Running", "Walking", "Badminton"]),
-    ],
-)
-def test_real_files(real_data, name, counts, channels, steps, classes):
-    folder = real_data / "uea" / name
-    files = [read_ts(folder / f"{name}_{kind}.ts") for kind in ("TRAIN", "TEST")]
-    assert tuple(len(file.series) for file in files) == counts
-    for file in files:
-        assert file.class_names == classes
-        assert file.labels.dtype == np.int64
-        assert {sample.shape[1] for sample in file.series} == {channels} == {file.n_channels}
-        assert not any(np.isnan(sample).any() for sample in file.series)
-        for line, sample, label in zip(
-            file.path.read_text().splitlines()[-3:], file.series[-3:], file.labels[-3:], strict=True
-        ):
-            *texts, name = line.split(":")
-            numbers = [[float(value) for value in text.split(",")] for text in texts]
-            np.testing.assert_array_equal(sample.T, numbers)
-            assert name == classes[label]
-    lengths = [len(sample) for file in files for sample in file.series]
-    assert (min(lengths), max(lengths)) == steps
-    pair = read_pair(folder)
-    assert common_length(pair) == steps[1]
-    splits = make_splits(pair, seed=2021)
-    assert splits.train.x.shape == (counts[0] * 4 // 5, steps[1], channels)
-    assert splits.val.x.shape == (counts[0] // 5, steps[1], channels)
-    assert splits.test.x.shape == (counts[1], steps[1], channels)
-    assert (splits.length, splits.n_channels, splits.class_names) == (steps[1], channels, classes)
-    each = counts[0] // 5 // len(classes)
-    assert torch.bincount(splits.val.y).tolist() == [each] * len(classes)
-
-
-@pytest.mark.parametrize(
     "text",
     [
         GOOD,
@@ -131,6 +94,11 @@ def test_spellings(tmp_path, text):
     np.testing.assert_array_equal(file.series[0], [[1, 4], [2, 5], [3, 6]])
     np.testing.assert_array_equal(file.series[1], [[7, -1], [8, 0.5], [9, 0.1]])
     assert file.series[0].dtype == np.float64
+
+
+def test_latin_1_comment(tmp_path):
+    text = GOOD.replace("a comment", "Müller, Zürich").replace("@data\n", "@data\n# né\n")
+    assert len(read_ts(written(tmp_path / "x.ts", text, "latin-1")).series) == 2
 
 
 @pytest.mark.parametrize(
@@ -239,6 +207,12 @@ def test_unobserved_in_training(folder):
     splits = make_splits(read_pair(folder(train, train.replace("?", "7"))), seed=0)
     for part, samples in ((splits.train, 1), (splits.val, 1), (splits.test, 2)):
         np.testing.assert_array_equal(part.x, [[[-1, 0], [1, 0]]] * samples)
+
+
+def test_huge_constant(folder):
+    text = ts_text([np.full((3, 1), 0.1 + 1e9)] * 7, [0] * 7, ["a"])
+    files = read_pair(folder(text, text))
+    assert make_splits(files, seed=0).train.x.abs().max() < 1e-6
 
 
 def test_classes_in_another_order(folder):

@@ -31,15 +31,6 @@ def test_batch_is_the_items(splits):
         windows[len(windows)]
 
 
-def test_scored_channels(splits):
-    windows = splits(features="MS", target="HULL").split("test")
-    assert windows.n_channels == 3
-    y = torch.randn(2, 8, 3)
-    assert torch.equal(windows.scored(y), y[..., 2:])
-    assert windows.unit == windows.scale[0, 2]
-    assert torch.equal(splits().split("test").scored(y), y)
-
-
 def test_inverse_transform(splits):
     found = splits(features="MS", target="HULL")
     windows = found.split("test")

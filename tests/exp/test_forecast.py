@@ -170,12 +170,3 @@ def test_messages_name_options(pooled, tmp_path, capsys, rows, more, expected):
     assert run(pooled[0], tmp_path / "in.csv", tmp_path / "out.csv", *more) == 2
     error = capsys.readouterr().err
     assert expected in error and str(tmp_path / "in.csv") in error
-
-
-def test_the_file_is_named_once(channels, tmp_path, synthetic_csv, capsys):
-    """Also where the model, not the reader, refuses it."""
-    source = tmp_path / "in.csv"
-    pd.read_csv(synthetic_csv).iloc[:, :3].to_csv(source, index=False)
-    assert run(channels[0], source, tmp_path / "out.csv") == 2
-    error = capsys.readouterr().err.splitlines()[-1]
-    assert error.startswith(f"error: {source}: ") and error.count(str(source)) == 1

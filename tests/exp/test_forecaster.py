@@ -63,6 +63,9 @@ def test_arguments_that_can_not_be(wide, tmp_path, capsys):
         )
     with pytest.raises(UserError, match=r"h=2\.5"):
         forecaster.predict(h=2.5)
+    for wrong in ("a", 20.5, -1, True):
+        with pytest.raises(UserError, match=f"val_size={wrong!r}: give a whole number from 0"):
+            forecaster.fit(wide, val_size=wrong)
     for wrong in ({"n_windows": 0}, {"step_size": 0}):
         with pytest.raises(UserError, match="=0: give a whole number from 1"):
             forecaster.cross_validation(wide, **wrong)
@@ -89,17 +92,6 @@ def test_wrong_types_of_parameters(wrong, wide):
     with pytest.raises(UserError, match=rf"\b{name}\b") as error:
         CALFForecaster(**{"h": 8} | DLINEAR | wrong).fit(wide)
     assert "\n" not in str(error.value)
-
-
-def test_wrong_types_of_arguments(wide):
-    forecaster = CALFForecaster(h=8, model="LastValue", input_size=24, verbose=False)
-    for wrong in ("a", 20.5, -1, True):
-        with pytest.raises(UserError, match=f"val_size={wrong!r}: give a whole number from 0"):
-            forecaster.fit(wide, val_size=wrong)
-    forecaster.fit(wide)
-    for wrong in (0.5, "0.5", ["a"], [True]):
-        with pytest.raises(UserError, match="quantile_levels"):
-            forecaster.predict_df(wide, quantile_levels=wrong)
 
 
 def test_states_to_resume_from_are_kept_if_asked(wide, workdir):

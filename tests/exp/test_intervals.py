@@ -1,10 +1,13 @@
 """Prediction intervals against NumPy, scikit-learn, and data whose distribution is known."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
 from sklearn.metrics import mean_pinball_loss
 
+from utils import intervals
 from utils.errors import UserError
 from utils.intervals import (
     PROBABILITIES,
@@ -15,6 +18,7 @@ from utils.intervals import (
     pinball,
     quantiles,
     tails,
+    thinned,
     windows_needed,
 )
 
@@ -28,15 +32,6 @@ def windows(count: int, seed: int = 0, channels: int = 2) -> tuple[torch.Tensor,
     steps = torch.arange(1, 7)[:, None]
     true = pred + scale * steps * torch.randn(count, 6, channels, generator=draw)
     return x, pred, true
-
-
-@pytest.mark.parametrize("level", [0, 0.8, 99.5, 100])
-def test_levels_beyond_the_stored_quantiles_are_refused(level):
-    """They would silently be those of 99 %, or, of a fraction, nearly nothing."""
-    found = Intervals(torch.zeros(len(PROBABILITIES), 1, 1), torch.ones(1), 5000)
-    with pytest.raises(UserError, match="from 1 to 99"):
-        check_levels([level], found)
-    check_levels([99], found)
 
 
 @pytest.mark.parametrize("count", [9, 19, 200])
@@ -65,12 +60,13 @@ def test_coverage_of_exchangeable_windows(level):
     assert width[wide].mean() > 1.4 * width[narrow].mean()  # follows the look-back's spread
 
 
-def test_constant_look_backs_have_intervals():
-    x, pred, true = windows(60)
-    x[:, :, 0] = 3.0
-    found = Intervals.calibrate([(x, pred, true)])
-    lower, upper = found.bounds(pred, x, 80)
-    assert torch.isfinite(lower).all() and (upper > lower).all()
+def test_other_probabilities_are_between():
+    found = Intervals.calibrate([windows(300)])
+    x, pred, _ = windows(5, seed=2)
+    order = [found.quantile(pred, x, p) for p in (0.001, 0.1, 0.12, 0.15, 0.5, 0.77, 0.8, 0.999)]
+    assert all((after >= before).all() for before, after in pairwise(order))
+    assert torch.equal(found.quantile(pred, x, 0.1), pred + found.quantiles[4] * found.scale(x))
+    assert tails(80) == pytest.approx((0.1, 0.9))
 
 
 def test_scores(monkeypatch):
@@ -107,6 +103,12 @@ def test_recalibration_follows_a_drift():
     assert len(live.waiting) == 5 and torch.equal(live.errors[-395:], 5 * errors[:395])
     live.add(5 * errors[:5])
     torch.testing.assert_close(live.intervals().quantiles, 5 * first.quantiles, rtol=0.2, atol=0.1)
+
+
+def test_a_large_calibration_is_thinned(monkeypatch):
+    monkeypatch.setattr(intervals, "MAX_VALUES", 1000)
+    assert list(thinned(10, 100)) == list(range(10))
+    assert list(thinned(10, 300)) == [0, 3, 6, 9]
 
 
 def test_levels(capsys):

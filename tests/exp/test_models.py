@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 from safetensors.torch import load_file, save_file
 
 from exp.exp_basic import ExpBasic
@@ -150,13 +149,6 @@ def test_fast_modules_change_nothing_but_rounding(small_data, workdir, model):
     assert states[0].keys() == states[1].keys()
 
 
-@pytest.mark.parametrize(("model", "split"), [("PatchTST", False), ("TimesNet", False),
-                                              ("iTransformer", True), ("CALF", True)])  # fmt: skip
-def test_only_what_may_be_split_is_split(small_data, workdir, model, split):
-    run = build(LONG, small_data, model)
-    assert (run.objective.training_windows is not None) == split
-
-
 def test_the_season_comes_from_the_timestamps(small_data, workdir):
     more = ("SeasonalNaive", "--season_length", "0")
     assert build(LONG, small_data, *more).objective.model.season_length == 24
@@ -175,13 +167,3 @@ def test_the_season_comes_from_the_timestamps(small_data, workdir):
 def test_the_usual_loss_of_a_task(small_data, workdir, monkeypatch, task, usual):
     monkeypatch.setitem(TASKS, task, TASKS[task].replace("--task_loss smape", ""))
     assert build(task, small_data, "DLinear").args.task_loss == usual
-
-
-def test_mse_is_the_mean_over_a_batch(small_data, workdir):
-    """Micro-batches of a model that allows them add up to the batch's loss."""
-    run = build(LONG, small_data, "iTransformer", "--dropout", "0")
-    batch = run.training_batch(torch.arange(32))
-    run.objective.training_windows = 5
-    losses = run.step.gradients(batch, 0, 0, 0)
-    expected = torch.nn.functional.mse_loss(run.objective.predict(batch), batch.y)
-    torch.testing.assert_close(losses[0], expected.detach(), rtol=1e-5, atol=1e-6)

@@ -2,9 +2,7 @@
 
 import contextlib
 import io
-import os
 import re
-import tempfile
 import warnings
 from argparse import Namespace
 from pathlib import Path
@@ -17,13 +15,12 @@ from hypothesis import strategies as st
 from exp.device import choose_device
 from models import registry
 from run import EXPERIMENTS, main, parse_args
-from tests.conftest import WIDTH
+from tests.exp.small_runs import TASKS, command
 from tests.fuzz import examples
 from utils.errors import UserError
 from utils.identity import settings_string
 from utils.losses import CALFLoss
 from utils.options import TASKS_OF_OPTION, make_parser, warn_unused
-from utils.synthetic import synthetic_ett
 
 
 def options() -> dict:
@@ -75,30 +72,10 @@ def command_lines(draw):
 
 @contextlib.contextmanager
 def said():
-    """Collect what is written to the error stream, by this process and by those that it starts."""
-    with tempfile.TemporaryFile() as errors, Path(os.devnull).open("wb") as nowhere:
-        before = [(os.dup(number), number) for number in (1, 2)]
-        os.dup2(nowhere.fileno(), 1)
-        os.dup2(errors.fileno(), 2)
-        # streams of its own, since pytest's may go past the descriptors
-        out, err = (
-            io.TextIOWrapper(io.FileIO(number, "w", closefd=False), "utf-8", "backslashreplace")
-            for number in (1, 2)
-        )
-
-        def read() -> str:
-            err.flush()
-            return os.pread(2, os.fstat(2).st_size, 0).decode()
-
-        try:
-            with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-                yield read
-        finally:
-            out.close()
-            err.close()
-            for copy, number in before:
-                os.dup2(copy, number)
-                os.close(copy)
+    """Collect what is written to the error stream."""
+    errors = io.StringIO()
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(errors):
+        yield errors.getvalue
 
 
 def one_line(message: str) -> None:
@@ -153,32 +130,6 @@ def check_parsed(args: Namespace) -> None:
             assert Path("x", found).resolve().parent == Path("x").resolve()
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory) -> Path:
-    """A folder with small data of every task."""
-    folder = tmp_path_factory.mktemp("all")
-    synthetic_ett(rows=130, channels=3, seed=1).to_csv(folder / "x.csv", index=False)
-    synthetic_ett(rows=90, channels=2, seed=2).to_csv(folder / "other.csv", index=False)
-    rng = np.random.default_rng(0)
-    for part, length in (("train", 40), ("test", 13)):
-        rows = [f"W{i}," + ",".join(map(str, rng.integers(1, 99, length))) for i in range(4)]
-        (folder / f"Weekly-{part}.csv").write_text("\n".join(["id", *rows]))
-    for name, count in (("train", 120), ("test", 60)):
-        np.save(folder / f"MSL_{name}.npy", rng.standard_normal((count, 2)))
-    np.save(folder / "MSL_test_label.npy", rng.integers(0, 2, 60))
-    lines = [f"{i},2,{-i}:3,{i},1:{'ab'[i % 2]}" for i in range(12)]
-    for part in ("TRAIN", "TEST"):
-        (folder / f"X_{part}.ts").write_text("\n".join(["@classLabel true a b", "@data", *lines]))
-    return folder
-
-
-DATA_OF_TASK = {
-    "long_term_forecast": "custom",
-    "imputation": "custom",
-    "short_term_forecast": "m4",
-    "anomaly_detection": "MSL",
-    "classification": "UEA",
-}
 HUGE = "9" * 18
 # values of options, good ones and others; an option without values is a switch
 MORE = {
@@ -193,15 +144,15 @@ MORE = {
         --pred_len 0 1 12 100 {HUGE}
         --percent 1 10 100
         --zero_shot 0 1
-        --target_data other other.csv none ../x
+        --target_data made_up made_up.csv none ../x
         --inverse
         --do_predict
         --protocol sound published
-        --seasonal_patterns Weekly Hourly x
+        --seasonal_patterns Hourly x
         --mask_rate 0 1e-9 0.5 0.999999 1 nan
         --anomaly_ratio 0 0.001 99.9 100 nan
         --data custom ETTh1 m4 UEA MSL PSM x
-        --data_path x.csv other.csv none.csv MSL_train.npy
+        --data_path none.csv MSL_train.npy
         --d_model 24 12
         --gpt_layers 1 2 3 4
         --r 1 8 30
@@ -238,7 +189,7 @@ MORE = {
 @st.composite
 def small_runs(draw):
     """A task, and options beside those that make it small."""
-    task = draw(st.sampled_from(sorted(DATA_OF_TASK)))
+    task = draw(st.sampled_from(sorted(TASKS)))
     more = []
     for name in draw(st.lists(st.sampled_from(sorted(MORE)), max_size=5, unique=True)):
         value = draw(st.sampled_from(MORE[name]))
@@ -251,18 +202,10 @@ def small_runs(draw):
 @example(("imputation", ["--seq_len", "1"]))  # a plot of a single step
 @example(("imputation", ["--learning_rate", "1e300"]))
 @example(("long_term_forecast", ["--label_len", "9" * 18, "--features", "MS", "--do_predict"]))
-def test_small_runs(tmp_path_factory, data, small_gpt2, run_of):
+def test_small_runs(tmp_path_factory, small_data, run_of):
     """The end is code 0 with results, or code 2 with one line."""
     task, more = run_of
-    argv = [
-        *f"--task_name {task} --is_training 1 --model_id t --model CALF".split(),
-        *f"--data {DATA_OF_TASK[task]} --root_path {data} --data_path x.csv".split(),
-        *"--seq_len 12 --label_len 0 --pred_len 4 --batch_size 64 --learning_rate 0.01".split(),
-        *"--train_epochs 1 --seasonal_patterns Weekly --use_gpu 0".split(),
-        *f"--llm {small_gpt2} --d_model {WIDTH} --gpt_layers 1".split(),
-        *f"--word_embedding_path {small_gpt2 / 'words.pt'}".split(),
-        *more,
-    ]
+    argv = command(task, small_data, "--train_epochs", "1", "--batch_size", "64", *more)
     folder = tmp_path_factory.mktemp("run", numbered=True)
     with (
         pytest.MonkeyPatch.context() as patch,

@@ -118,11 +118,9 @@ def folder_with(small_gpt2, path, what: str):
     ("what", "said"),
     [
         ("no config", "config.json"),
-        ("broken config", "JSON"),
         ("another architecture", "lacks"),
         ("unknown architecture", "from_the_future"),
         ("no weights", "no weights .*pass --llm_weights random"),
-        ("weights missing", "h.1.attn.c_attn.weight"),
         ("cut short", "can't load"),
     ],
 )
@@ -201,3 +199,26 @@ def test_the_file_of_a_folder(small_gpt2, tmp_path, monkeypatch, capsys, name):
     assert file["revision"] == "607a30d783dfa663caf39e06633721c8d4cfcd7e"
     warn_of_another_gpt2(str(folder), file)
     assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    ("llm", "warned"),
+    [
+        ("gpt2", True),
+        ("openai-community/gpt2", True),
+        ("./weights/gpt2", True),
+        ("distilgpt2", False),
+        ("gpt2-medium", False),
+        ("./weights/mine", False),
+    ],
+)
+@pytest.mark.parametrize("file", [{"name": "x", "sha256": "y", "is_published_gpt2": False}, None])
+def test_only_what_is_called_gpt2_is_held_to_it(capsys, llm, warned, file):
+    warn_of_another_gpt2(llm, file)
+    assert capsys.readouterr().out.count("not the published file") == warned
+
+
+def test_weights_in_several_files_have_no_hash(small_gpt2, tmp_path):
+    load_backbone(str(small_gpt2)).save_pretrained(tmp_path, max_shard_size="10KB")
+    assert (tmp_path / "model.safetensors.index.json").exists()
+    assert describe_weights_file(str(tmp_path)) is None

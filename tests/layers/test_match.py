@@ -2,6 +2,7 @@
 
 from copy import deepcopy
 
+import pytest
 import torch
 import torch.nn.functional as F
 
@@ -60,12 +61,29 @@ def test_textual_tokens_are_multi_head_attention_to_every_samples_words(prepare)
         torch.testing.assert_close(match.textual_tokens(x_time), expected, **CLOSE)
 
 
-def test_temporal_tokens_are_pytorchs_encoder_layer(prepare):
+@pytest.mark.parametrize("norm_first", [False, True])
+@pytest.mark.parametrize("more", ["a single layer", "a second layer", "a final norm"])
+def test_temporal_tokens_are_pytorchs_encoder(prepare, norm_first, more):
     match = small_match()
+    encoder = match.transformer_encoder
+    encoder.layers[0].norm_first = norm_first
+    if more == "a second layer":
+        encoder.layers.append(deepcopy(encoder.layers[0]))
+        encoder.layers[1].linear1.weight.data.mul_(-2)
+    elif more == "a final norm":
+        encoder.norm = torch.nn.LayerNorm(24)
+        torch.nn.init.normal_(encoder.norm.weight)
     plain = deepcopy(match)
     prepare(match)
-    layer = plain.transformer_encoder.layers[0]
-    assert_encodes(match, lambda x: encode(layer, plain.linear(x)), torch.randn(3, 5, 10))
+
+    def expected(x):
+        x = plain.linear(x)
+        for layer in plain.transformer_encoder.layers:
+            x = encode(layer, x, norm_first)
+        norm = plain.transformer_encoder.norm
+        return x if norm is None else norm(x)
+
+    assert_encodes(match, expected, torch.randn(3, 5, 10))
 
 
 def test_dropout_of_the_encoder_layer(prepare):

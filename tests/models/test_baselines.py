@@ -129,13 +129,6 @@ def test_unknown_task(module):
         module.Model(small(task_name="dreams"))
 
 
-@pytest.mark.parametrize("module", NAIVE, ids=name)
-@pytest.mark.parametrize("task", ["imputation", "anomaly_detection", "classification"])
-def test_naive_forecasts_only_forecast(module, task):
-    with pytest.raises(UserError, match=f"does not support --task_name {task}"):
-        module.Model(small(task_name=task))
-
-
 @pytest.mark.parametrize("module", [iTransformer, PatchTST], ids=name)
 def test_transformer_options(module):
     with pytest.raises(UserError, match=r"--d_model 9 .*--n_heads 2"):

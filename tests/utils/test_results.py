@@ -6,7 +6,6 @@ import multiprocessing
 import os
 import re
 import shutil
-import threading
 from argparse import Namespace
 from pathlib import Path
 
@@ -15,7 +14,7 @@ import pytest
 from run import parse_args
 from utils.errors import UserError
 from utils.identity import LONGEST_SETTING, configuration, difference, digest, settings_string
-from utils.locks import lock, locked
+from utils.locks import locked
 from utils.results import RunFolders, folders_of
 
 RECORDS = 50
@@ -91,12 +90,6 @@ def test_split_counts(command, digest_of):
     assert difference(configuration(given), configuration(given)) == ""
 
 
-def test_a_digest_does_not_depend_on_order(command):
-    args = vars(parse_args(command()))
-    backwards = dict(reversed(args.items())) | {"model_options": args["model_options"][::-1]}
-    assert digest(backwards) == digest(args)
-
-
 def test_a_digest_does_not_depend_on_the_place(digest_of, tmp_path, monkeypatch):
     """But on how a file is named, and on a file rather than a word."""
     own = digest_of()
@@ -126,19 +119,6 @@ def test_folders_of_a_setting(tmp_path):
         (tmp_path / name).mkdir()
     assert [path.name for path in folders_of("a_gpt6_1", tmp_path)] == ours
     assert folders_of("a_gpt6_1", tmp_path / "nowhere") == []
-
-
-def test_a_record_waits_for_the_one_being_written(tmp_path):
-    folders = folders_in(tmp_path)
-    with folders.results_file.open("ab") as file:
-        lock(file.fileno())
-        thread = threading.Thread(target=folders.append_result, args=({"mse": 1},))
-        thread.start()
-        thread.join(0.2)
-        assert thread.is_alive()
-        assert folders.results_file.stat().st_size == 0
-    thread.join()
-    assert folders.results_file.read_text() == "setting\nmse:1\n\n"
 
 
 def test_a_record_that_does_not_fit_is_taken_back(tmp_path, monkeypatch):

@@ -86,6 +86,13 @@ def test_without_dropout(tokens, is_causal):
     torch.testing.assert_close(grad_ours, grad_theirs, rtol=1e-5, atol=1e-5)
 
 
+def test_queries_of_a_single_token_stay_as_they_are():
+    qkv = torch.randn(1, 1, 3 * 3 * 5, requires_grad=True)
+    before = qkv.detach().clone()
+    in_parts(qkv, 3, 0.1, True, 0.5)
+    assert torch.equal(qkv, before)
+
+
 def test_shares_of_dropped_entries():
     torch.manual_seed(0)
     zeros = torch.zeros(4, 100, 3 * 8 * 100)

@@ -37,3 +37,9 @@ def test_dropout_of_nothing_and_of_all():
     assert torch.equal(fast_dropout(0.0)(x), x)
     assert not fast_dropout(1.0)(x).any()
     assert fast_dropout(0.5)(torch.empty(0, 3)).shape == (0, 3)
+
+
+def test_dropout_in_place_is_pytorchs():
+    x = torch.ones(1000)
+    assert fast_dropout(0.5, inplace=True)(x) is x
+    assert (x == 0).any()

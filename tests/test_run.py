@@ -127,16 +127,6 @@ def test_switches_with_and_without_a_value(more, name, value):
     assert name in args.given
 
 
-def test_the_augmentations_of_the_library_are_accepted(capsys):
-    flags = (
-        "--discdtw --discsdtw --dtwwarp --jitter --magwarp --permutation --randompermutation "
-        "--rotation --scaling --shapedtwwarp --spawner --timewarp --wdba --windowslice --windowwarp"
-    )
-    warn_unused(parse(f"--augmentation_ratio 1 {flags}"), registry)
-    expected = f"warning: CALF does not use --augmentation_ratio {flags}\n"
-    assert capsys.readouterr().err == expected
-
-
 def test_settings_string():
     args = parse("--n_heads 4 --d_ff 768 --d_model 768 --distil --des Exp --label_len 0")
     assert settings_string(args, 2) == (

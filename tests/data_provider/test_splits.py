@@ -35,14 +35,6 @@ def test_ms_scores_the_target_alone(splits):
     assert splits(features="MS", target="HULL", protocol="published").target is None
 
 
-def test_borders():
-    borders = split_borders("ETTm2", 69680, 96, percent=10)
-    assert (borders["train"].start, borders["train"].stop) == (0, (34560 - 96) // 10 + 96)
-    assert (borders["test"].start, borders["test"].stop) == (46080 - 96, 57600)
-    borders = split_borders("custom", 1001, 24)
-    assert [borders[flag].stop for flag in ("train", "val", "test")] == [700, 801, 1001]
-
-
 @pytest.mark.parametrize(("train", "val"), [(80, (56, 100)), (100, (76, 100)), (20, (0, 100))])
 def test_held_out_borders(train, val):
     borders = held_out_borders(100, train, 24)

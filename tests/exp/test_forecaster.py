@@ -16,8 +16,8 @@ from sklearn.base import clone
 from exp.forecaster import CALFForecaster
 from run import main
 from tests.conftest import MODELS, ROOT
+from tests.datasets.hub_server import MODEL, serve_model
 from tests.exp.small_runs import once_at, raises, send
-from tests.layers.test_hub import MODEL, Hub, serve
 from tests.rounding import use_float64
 from utils.errors import UserError
 
@@ -219,7 +219,7 @@ def test_predict_df_as_chronos_has_it(long):
     np.testing.assert_array_equal(table["0.9"], expected["DLinear-hi-80"])
 
 
-def test_saved_and_loaded_elsewhere(wide, calf, tmp_path, monkeypatch):
+def test_saved_and_loaded_elsewhere(wide, calf, tmp_path):
     """By its id from a hub, then from the cache, in processes without data and word embeddings."""
     forecaster = CALFForecaster(h=8, level=[80], **calf).fit(wide)
     forecaster.save_pretrained(tmp_path / "saved")
@@ -238,10 +238,9 @@ def test_saved_and_loaded_elsewhere(wide, calf, tmp_path, monkeypatch):
         f"table = found.predict(pd.read_csv(r'{tmp_path / 'new.csv'}'))\n"
         f"table.to_pickle(r'{tmp_path / 'table.pkl'}')"
     )
-    monkeypatch.setattr(Hub, "folder", tmp_path / "saved")
     expected = forecaster.predict(wide.tail(100))
-    with serve(Hub) as address:
-        environment = os.environ | {"HF_ENDPOINT": address, "HF_HOME": str(tmp_path / "cache")}
+    with serve_model(tmp_path / "saved") as server:
+        environment = os.environ | {"HF_ENDPOINT": server.url, "HF_HOME": str(tmp_path / "cache")}
         for offline in ("0", "1"):
             environment["HF_HUB_OFFLINE"] = offline
             subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, check=True)

@@ -15,7 +15,7 @@ from run import parse_args
 from utils.errors import UserError
 from utils.identity import LONGEST_SETTING, configuration, difference, digest, settings_string
 from utils.locks import locked
-from utils.results import RunFolders, folders_of
+from utils.results import RunFolders
 
 RECORDS = 50
 
@@ -113,14 +113,6 @@ def test_the_longest_name_of_a_folder(command, tmp_path):
         settings_string(args.replace(des=f"{args.des}x"), 0)
 
 
-def test_folders_of_a_setting(tmp_path):
-    ours = ["a_gpt6_1_0123abcd", "a_gpt6_1_89ef0123"]
-    for name in [*ours, "a_gpt6_1", "a_gpt6_10", "a_gpt6_1_xyz", "a_gpt6_10_0123abcd", "aa_gpt6_1"]:
-        (tmp_path / name).mkdir()
-    assert [path.name for path in folders_of("a_gpt6_1", tmp_path)] == ours
-    assert folders_of("a_gpt6_1", tmp_path / "nowhere") == []
-
-
 def test_a_record_that_does_not_fit_is_taken_back(tmp_path, monkeypatch):
     folders = folders_in(tmp_path)
     folders.append_result({"mse": 1})
@@ -205,9 +197,3 @@ def test_file_systems_without_locks(tmp_path, monkeypatch, number):
     with locked(tmp_path / ".lock") as ours:
         assert ours
     assert [path.name for path in tmp_path.iterdir()] == ["results_x.txt"]
-
-
-def test_a_folder_that_is_not_there_is_an_error(tmp_path):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(OSError), locked(tmp_path / "file" / ".lock"):
-        pass

@@ -127,16 +127,6 @@ def test_switches_with_and_without_a_value(more, name, value):
     assert name in args.given
 
 
-def test_the_augmentations_of_the_library_are_accepted(capsys):
-    flags = (
-        "--discdtw --discsdtw --dtwwarp --jitter --magwarp --permutation --randompermutation "
-        "--rotation --scaling --shapedtwwarp --spawner --timewarp --wdba --windowslice --windowwarp"
-    )
-    warn_unused(parse(f"--augmentation_ratio 1 {flags}"), registry)
-    expected = f"warning: CALF does not use --augmentation_ratio {flags}\n"
-    assert capsys.readouterr().err == expected
-
-
 def test_settings_string():
     args = parse("--n_heads 4 --d_ff 768 --d_model 768 --distil --des Exp --label_len 0")
     assert settings_string(args, 2) == (
@@ -184,10 +174,3 @@ def test_help_is_quick_and_readable():
     assert not imported & {"torch", "transformers", "numpy", "pandas", "scipy", "sklearn"}
     assert "what to run:" in done.stdout
     assert "--gpt_layers" in done.stdout
-
-
-def test_arguments_need_no_torch():
-    code = (
-        f"import sys, run; run.parse_args({REQUIRED.split()!r}); assert 'torch' not in sys.modules"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)

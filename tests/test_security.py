@@ -6,7 +6,6 @@ import json
 import os
 import pickle
 import shutil
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -76,37 +75,22 @@ HOSTILE = {
 }
 
 
-@pytest.mark.parametrize("ending", [".pt", ".npy", ".npz", ".safetensors"])
 @pytest.mark.parametrize("kind", HOSTILE)
-def test_hostile_word_file(unharmed, command, refused, kind, ending):
-    path = Path(f"words{ending}")
-    HOSTILE[kind](path)
-    assert str(path) in refused(command("--word_embedding_path", str(path)))
+def test_hostile_words_and_checkpoints(unharmed, command, refused, kind):
+    words = ["--word_embedding_path"]
+    checkpoint = ["--is_training", "0", "--checkpoint"]
+    for option, endings in ((words, "pt npy npz safetensors"), (checkpoint, "pth safetensors")):
+        for ending in endings.split():
+            path = Path(f"x.{ending}")
+            HOSTILE[kind](path)
+            assert str(path) in refused(command(*option, str(path)))
 
 
-@pytest.mark.parametrize("ending", [".pth", ".safetensors"])
-@pytest.mark.parametrize("kind", HOSTILE)
-def test_hostile_checkpoint(unharmed, command, refused, kind, ending):
-    path = Path(f"checkpoint{ending}")
-    HOSTILE[kind](path)
-    argv = command("--is_training", "0", "--checkpoint", str(path))
-    assert str(path) in refused(argv)
-
-
-def test_hostile_checkpoint_where_ours_would_be(unharmed, command, refused):
-    argv = command("--is_training", "0")
-    path = Path("checkpoints") / settings_string(parse_args(argv), 0) / "checkpoint.safetensors"
-    path.parent.mkdir(parents=True)
-    torch.save(STATE, path)
-    assert "checkpoint.safetensors" in refused(argv)
-
-
-@pytest.mark.parametrize("llm_weights", ["pretrained", "random"])
 @pytest.mark.parametrize("kind", HOSTILE)
 @pytest.mark.parametrize(
     "name", ["pytorch_model.bin", "model.safetensors", "sharded", "adapter_model.bin"]
 )
-def test_hostile_backbone(unharmed, small_gpt2, recwarn, name, kind, llm_weights):
+def test_hostile_backbone(unharmed, small_gpt2, recwarn, name, kind):
     folder = Path("llm")
     folder.mkdir()
     shutil.copy(small_gpt2 / "config.json", folder)
@@ -120,9 +104,7 @@ def test_hostile_backbone(unharmed, small_gpt2, recwarn, name, kind, llm_weights
         described = {"peft_type": "LORA", "base_model_name_or_path": str(folder.resolve())}
         (folder / "adapter_config.json").write_text(json.dumps(described))
     HOSTILE[kind](folder / name)
-    if llm_weights == "random":
-        load_backbone(str(folder), "random")  # from config.json alone
-        return
+    load_backbone(str(folder), "random")  # from config.json alone
     with pytest.raises(UserError) as caught:
         load_backbone(str(folder))
     assert "\n" not in str(caught.value)
@@ -145,9 +127,7 @@ def test_code_in_a_backbone_is_not_run(unharmed, small_gpt2):
     ("options", "files"),
     [
         ("--data custom --data_path x.csv", ["x.csv"]),
-        ("--data custom --data_path x.csv.gz", ["x.csv.gz"]),
         ("--data custom --data_path x.pkl", ["x.pkl"]),
-        ("--data custom --data_path x.npy", ["x.npy"]),
         (
             "--task_name short_term_forecast --data m4 --seasonal_patterns Hourly",
             ["Hourly-train.csv", "Hourly-test.csv"],
@@ -168,17 +148,6 @@ def test_hostile_data(unharmed, command, refused, options, files, kind):
     for name in files:
         HOSTILE[kind](Path(name))
     assert files[0] in refused(command("--root_path", ".", *options.split()))
-
-
-@pytest.mark.parametrize("place", ["test", "test_label"])
-def test_hostile_later_file(unharmed, command, refused, place):
-    """The training rows are good, and what is read after them is not."""
-    for name in ("train", "test"):
-        np.save(f"MSL_{name}.npy", np.ones((300, 2)))
-    np.save("MSL_test_label.npy", np.zeros(300))
-    write_npy_of_objects(Path(f"MSL_{place}.npy"))
-    argv = command("--root_path", ".", "--task_name", "anomaly_detection", "--data", "MSL")
-    assert f"MSL_{place}.npy" in refused(argv)
 
 
 def notes(**more) -> str:
@@ -242,10 +211,10 @@ BAD_NAMES = {
 }
 
 
-@pytest.mark.parametrize("option", ["--model_id", "--des", "--embed"])
-@pytest.mark.parametrize("name", BAD_NAMES.values(), ids=BAD_NAMES)
-def test_bad_name_of_a_run(refused, command, workdir, option, name):
-    assert refused(command(option, name)).rstrip("\n").isprintable()
+@pytest.mark.parametrize("option", ["--model_id", "--des", "--embed", "--data"])
+def test_bad_name_of_a_run(refused, command, workdir, option):
+    for name in BAD_NAMES.values():
+        assert refused(command(option, name)).rstrip("\n").isprintable()
     assert not list(workdir.iterdir())
 
 
@@ -257,12 +226,6 @@ def test_good_name_of_a_run(name):
     assert setting.startswith(f"imputation_{name}_CALF_ETTh1_ftM_sl96_ll48_pl96_dm512_")
     assert setting.endswith(f"_dtTrue_{name}_gpt6_0")
     assert Path("x", setting).resolve().parent == Path("x").resolve()
-
-
-@pytest.mark.parametrize("option", ["--data", "--features", "--model", "--task_name"])
-def test_other_parts_of_the_name_are_chosen_from_a_list(refused, command, workdir, option):
-    refused(command(option, "../../x"))
-    assert not list(workdir.iterdir())
 
 
 @examples(100)
@@ -282,11 +245,6 @@ def test_file_name_stays_in_its_folder(text):
     assert not set(name) & set('/\\:\0*?"<>|')
     assert name[0] != "."
     assert Path("x", f"{name}.png").resolve().parent == Path("x").resolve()
-
-
-@pytest.mark.parametrize("name", ["H1", "Y23000", "M48000", "a-b_c.d+e", "Reihe_Ä"])
-def test_file_name_keeps_usual_names(name):
-    assert file_name(name) == name
 
 
 HOSTILE_NAMES = ["../../../evil", "/tmp/evil", "..", "$\\frac{$", "x" * 400]
@@ -338,22 +296,3 @@ def test_names_of_columns(box, command):
     for path in paths:
         with path.open(newline="") as file:
             assert next(csv.reader(file)) == ["date", *names]
-
-
-def test_names_of_classes(box, command):
-    lines = ["1,2,3:$\\frac{$", "3,2,1:../../evil"] * 4
-    text = "\n".join(["@classLabel true $\\frac{$ ../../evil", "@data", *lines])
-    for part in ("TRAIN", "TEST"):
-        Path(f"X_{part}.ts").write_text(text)
-    argv = command("--task_name", "classification", "--data", "UEA", "--root_path", ".")
-    assert main([*argv, "--train_epochs", "1"]) == 0
-    assert [path.name for path in inside(box) if path.suffix == ".png"] == ["confusion.png"]
-
-
-def test_archive_of_a_checkpoint_with_foreign_members(unharmed, command, refused):
-    """A zip with a path out of its folder, as some archives have it."""
-    with zipfile.ZipFile("x.pth", "w") as archive:
-        archive.writestr("../../evil/data.pkl", pickle.dumps(Payload()))
-        archive.writestr("archive/data.pkl", pickle.dumps(Payload()))
-        archive.writestr("archive/version", "3")
-    assert "x.pth" in refused(command("--is_training", "0", "--checkpoint", "x.pth"))

@@ -64,14 +64,12 @@ def test_no_circles():
     assert not left
 
 
-@pytest.mark.parametrize(
-    "module", ["run", "exp.exp_long_term_forecasting", "exp.exp_classification"]
-)
-def test_models_are_imported_when_they_are_built(module):
+def test_models_are_imported_when_they_are_built():
     """The libraries behind a model take seconds: an error in the data is reported before that."""
     code = (
-        f"import sys, {module}; print([m for m in sys.modules if m in "
-        "('transformers', 'peft', 'accelerate', 'matplotlib', 'torch.distributed.checkpoint')])"
+        "import sys, run, exp.exp_long_term_forecasting, exp.exp_classification; "
+        "print([m for m in sys.modules if m in ('transformers', 'peft', 'accelerate', "
+        "'matplotlib', 'torch.distributed.checkpoint')])"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True

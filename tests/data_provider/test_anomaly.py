@@ -1,12 +1,8 @@
 """Anomaly-detection sets: every file layout, every refusal, and windows that cover every row."""
 
-import pickle
-
 import numpy as np
-import pandas as pd
 import pytest
 import torch
-from numpy.lib.format import open_memmap
 
 from data_provider.anomaly import (
     AnomalyTables,
@@ -17,11 +13,6 @@ from data_provider.anomaly import (
 )
 from utils.errors import UserError
 
-REAL_SIZES = {
-    "MSL": (58317, 73729, 55),
-    "SMAP": (135183, 427617, 25),
-    "SMD": (708405, 708420, 38),
-}
 TRAIN = "timestamp_(min),a,b\n0,1,2\n1,3,4\n2,5,6\n"
 TEST = "timestamp_(min),a,b\n3,1.5,2\n4,,4\n"
 LABELS = "timestamp_(min),label\n3,0\n4,1\n"
@@ -64,32 +55,6 @@ def test_psm(tmp_path):
     assert (tables.train.dtype, tables.labels.dtype) == (np.float64, bool)
 
 
-def test_psm_of_25_channels(tmp_path):
-    rng = np.random.default_rng(1)
-    expected = {}
-    for name, rows in (("train", 1320), ("test", 870)):
-        values = rng.random((rows, 25))
-        values[rng.random(values.shape) < 0.01] = np.nan
-        frame = pd.DataFrame(values, columns=[f"feature_{i}" for i in range(25)])
-        frame.insert(0, "timestamp_(min)", np.arange(rows, dtype=float))
-        frame.to_csv(tmp_path / f"{name}.csv", index=False)
-        expected[name] = values
-    labels = rng.random(870) < 0.3
-    frame = pd.DataFrame({"timestamp_(min)": np.arange(870), "label": labels.astype(int)})
-    frame.to_csv(tmp_path / "test_label.csv", index=False)
-    tables = read_anomaly("PSM", tmp_path)
-    np.testing.assert_allclose(tables.train, np.nan_to_num(expected["train"]), rtol=1e-12)
-    np.testing.assert_allclose(tables.test, np.nan_to_num(expected["test"]), rtol=1e-12)
-    np.testing.assert_array_equal(tables.labels, labels)
-    assert tables.filled == sum(np.isnan(values).sum() for values in expected.values()) > 0
-
-
-def test_commas_at_the_ends_of_lines(tmp_path):
-    write_psm(tmp_path, train="timestamp_(min),a,b\n0,1,2,\n1,3,4,\n")
-    tables = read_anomaly("PSM", tmp_path)
-    np.testing.assert_array_equal(tables.train, [[1, 2], [3, 4]])
-
-
 def test_swat(tmp_path):
     (tmp_path / "swat_train2.csv").write_text("a,b,label\n1,2,7\n3,0,text\n")
     (tmp_path / "swat2.csv").write_text(SWAT)
@@ -117,34 +82,12 @@ def test_npy(tmp_path, data, kind):
     np.testing.assert_array_equal(read_anomaly(data, tmp_path).labels, flags)
 
 
-def test_npy_of_other_number_types(tmp_path):
-    write_npy(tmp_path, train=np.asfortranarray(np.arange(6, dtype=np.int16).reshape(2, 3)))
-    tables = read_anomaly("MSL", tmp_path)
-    assert tables.train.dtype == np.float64
-    np.testing.assert_array_equal(tables.train, [[0, 1, 2], [3, 4, 5]])
-
-
-@pytest.mark.parametrize("data", REAL_SIZES)
-def test_real_sizes(tmp_path, data):
-    train, test, channels = REAL_SIZES[data]
-    shapes = {"train": (train, channels), "test": (test, channels), "test_label": (test,)}
-    for name, shape in shapes.items():  # sparse files of zeros
-        open_memmap(tmp_path / f"{data}_{name}.npy", mode="w+", dtype=np.float16, shape=shape)
-    tables = read_anomaly(data, tmp_path)
-    assert tables.train.shape == (train, channels)
-    assert tables.test.shape == (test, channels)
-    assert tables.labels.shape == (test,)
-
-
 @pytest.mark.parametrize(
     ("files", "name", "expected"),
     [
         ({"train": ""}, "train.csv", ["empty"]),
-        ({"train": "timestamp_(min),a,b\n"}, "train.csv", ["no rows"]),
-        ({"train": TRAIN.replace(",", ";")}, "train.csv", ["single column"]),
         ({"train": TRAIN.replace("timestamp_(min)", "c")}, "train.csv", ["first column is c"]),
         ({"train": TRAIN.replace("3,4", "3,4,9,9")}, "train.csv", ["not a CSV table"]),
-        ({"train": "timestamp_(min),a\n0,1,2\n1,3,4\n"}, "train.csv", ["more fields"]),
         (
             {"train": TRAIN.replace(",4", ",four")},
             "train.csv",
@@ -155,21 +98,10 @@ def test_real_sizes(tmp_path, data):
             "test.csv",
             ["column b", "row 2 (line 3)", "'False'"],
         ),
-        (
-            {"test": TEST.replace(",2", ",True").replace(",4", ",False")},
-            "test.csv",
-            ["column b", "row 1 (line 2)", "'True'"],
-        ),
         ({"test": TEST.replace("1.5", "inf")}, "test.csv", ["column a", "row 1", "inf is not"]),
-        ({"test": TEST.replace("1.5", "1e31")}, "test.csv", ["column a", "row 1", "1e+31 is not"]),
-        ({"test": TEST.replace("2\n", "-inf\n").replace("1.5", "inf")}, "test.csv", ["1 more"]),
         ({"test": "timestamp_(min),a\n3,1\n4,2\n"}, "test.csv", ["1 channels", "has 2"]),
         ({"labels": LABELS + "5,0\n"}, "test_label.csv", ["3 labels", "test.csv has 2 rows"]),
-        ({"labels": LABELS.replace("4,1", "4,2")}, "test_label.csv", ["row 2 (line 3)", "2.0"]),
-        ({"labels": LABELS.replace("4,1", "4,")}, "test_label.csv", ["row 2 (line 3)", "nan"]),
         ({"labels": LABELS.replace("4,1", "4,x")}, "test_label.csv", ["column label", "'x'"]),
-        ({"labels": TEST.replace(",,", ",0,")}, "test_label.csv", ["each row needs one label"]),
-        ({"labels": "label\n0\n1\n"}, "test_label.csv", ["single column"]),
     ],
 )
 def test_refused_csv(tmp_path, files, name, expected):
@@ -182,9 +114,6 @@ def test_refused_csv(tmp_path, files, name, expected):
 @pytest.mark.parametrize(
     ("test", "expected"),
     [
-        (SWAT.replace("2.6", "x"), ["column FIT101, row 2", "'x'"]),
-        (SWAT.replace("2,1", "inf,1"), ["column MV101, row 2", "inf"]),
-        (SWAT.replace("2,1", "2,0.5"), ["row 2", "label 0.5"]),
         (SWAT.replace("2,1", "2,"), ["column Normal/Attack, row 2", "nan"]),
         (SWAT.replace(",2,1", ",2,Attack"), ["column Normal/Attack, row 2", "'Attack'"]),
         ("a,label\n1,0\n", ["1 channels", "swat_train2.csv has 2"]),
@@ -207,23 +136,15 @@ def with_cell(value: float) -> np.ndarray:
 @pytest.mark.parametrize(
     ("arrays", "name", "expected"),
     [
-        ({"train": with_cell(np.nan)}, "MSL_train.npy", ["column 2, row 3: nan is not"]),
         ({"test": with_cell(1e31)}, "MSL_test.npy", ["column 2, row 3: 1e+31 is not"]),
-        ({"test": with_cell(-np.inf)}, "MSL_test.npy", ["column 2, row 3: -inf is not"]),
-        ({"train": np.zeros(6)}, "MSL_train.npy", ["1 dimensions"]),
         ({"test": np.zeros((4, 3, 1))}, "MSL_test.npy", ["3 dimensions"]),
-        ({"train": np.zeros((0, 3))}, "MSL_train.npy", ["no rows"]),
         ({"test": np.zeros((4, 0))}, "MSL_test.npy", ["no channels"]),
         ({"train": np.full((6, 3), "1")}, "MSL_train.npy", ["<U1, not numbers"]),
-        ({"train": np.zeros((6, 3), complex)}, "MSL_train.npy", ["complex128, not numbers"]),
         ({"train": np.full((6, 3), None)}, "MSL_train.npy", ["Python objects"]),
         ({"test": np.zeros((4, 2))}, "MSL_test.npy", ["2 channels", "MSL_train.npy has 3"]),
         ({"test_label": np.zeros(5)}, "MSL_test_label.npy", ["5 labels", "has 4 rows"]),
         ({"test_label": np.array([0, 1, 2, 0])}, "MSL_test_label.npy", ["row 3: the label 2 is"]),
-        ({"test_label": np.array([0, 0.5, 1, 0])}, "MSL_test_label.npy", ["row 2: the label 0.5"]),
-        ({"test_label": np.array([0, np.nan, 1, 0])}, "MSL_test_label.npy", ["row 2", "nan"]),
         ({"test_label": np.zeros((4, 2))}, "MSL_test_label.npy", ["shape is (4, 2)"]),
-        ({"test_label": np.full(4, "0")}, "MSL_test_label.npy", ["not numbers"]),
     ],
 )
 def test_refused_npy(tmp_path, arrays, name, expected):
@@ -233,31 +154,12 @@ def test_refused_npy(tmp_path, arrays, name, expected):
         assert part in message
 
 
-def test_pickle_is_never_loaded(tmp_path):
-    class Trap:
-        def __reduce__(self):
-            return (tmp_path / "sprung").mkdir, ()
-
-    write_npy(tmp_path)
-    path = tmp_path / "MSL_train.npy"
-    np.save(path, np.array([[Trap()]]), allow_pickle=True)
-    assert f"{path}: damaged, or not a .npy file" in message_of(tmp_path, "MSL")
-    path.write_bytes(pickle.dumps(Trap()))
-    assert f"{path}: damaged, or not a .npy file" in message_of(tmp_path, "MSL")
-    assert not (tmp_path / "sprung").exists()
-
-
 @pytest.mark.parametrize(
     "damage",
     [
         lambda whole: b"",
-        lambda whole: whole[:60],
         lambda whole: whole[:-1],
-        lambda whole: b"version https://git-lfs.github.com/spec/v1\n",
         lambda whole: b"PK\x03\x04" + whole,
-        lambda whole: whole.replace(b"(6, 3)", b"(6, 9)"),
-        lambda whole: whole.replace(b"(6, 3)", b"(6, 3("),
-        lambda whole: whole.replace(b"}", b"\n"),
         lambda whole: whole.replace(b"<f8", b"<q9"),
     ],
 )
@@ -269,32 +171,11 @@ def test_damaged_npy(tmp_path, damage):
     assert f"{path}: damaged, or not a .npy file" in message
 
 
-def test_damaged_header_is_always_refused_in_one_line(tmp_path):
-    write_npy(tmp_path)
-    path = tmp_path / "MSL_train.npy"
-    whole = path.read_bytes()
-    rng = np.random.default_rng(0)
-    refused = 0
-    for _ in range(150):
-        damaged = bytearray(whole)
-        for place in rng.integers(0, 80, size=2):
-            damaged[place] = rng.choice(list(b"'(),{}:09 \n|<#\x00\xff"))
-        path.write_bytes(damaged)
-        try:
-            read_anomaly("MSL", tmp_path)
-        except UserError as error:
-            assert "\n" not in str(error)
-            refused += 1
-    assert refused > 100
-
-
 @pytest.mark.parametrize(
     ("data", "missing"),
     [
         ("PSM", "train.csv"),
-        ("PSM", "test_label.csv"),
         ("MSL", "MSL_test.npy"),
-        ("SMAP", "SMAP_train.npy"),
         ("SWaT", "swat_train2.csv"),
     ],
 )
@@ -305,46 +186,8 @@ def test_no_file(tmp_path, data, missing):
     assert f"{tmp_path / missing}: no such file; check --root_path" in message_of(tmp_path, data)
 
 
-def test_unknown_data(tmp_path):
-    message = message_of(tmp_path, "ETTh1")
-    assert "ETTh1" in message
-    assert "PSM, MSL, SMAP, SMD, SWaT" in message
-
-
 def numbered(rows: int, channels: int = 2) -> np.ndarray:
     return np.arange(rows * channels, dtype=float).reshape(rows, channels)
-
-
-@pytest.mark.parametrize(
-    ("rows", "stride", "expected"),
-    [
-        (10, 5, [0, 5]),
-        (12, 5, [0, 5, 7]),
-        (14, 5, [0, 5, 9]),
-        (15, 5, [0, 5, 10]),
-        (5, 5, [0]),
-        (8, 1, [0, 1, 2, 3]),
-        (14, 7, [0, 7, 9]),
-        (9, 3, [0, 3, 4]),
-    ],
-)
-def test_windows(rows, stride, expected):
-    values = numbered(rows)
-    windows = WindowedSeries(values, seq_len=5, stride=stride)
-    assert windows.starts.tolist() == expected
-    assert windows.starts.dtype == torch.int64
-    assert len(windows) == len(expected)
-    (x,) = windows.batch(torch.arange(len(windows)))
-    assert x.shape == (len(windows), 5, 2)
-    assert x.dtype == torch.float32
-    for i, start in enumerate(expected):
-        np.testing.assert_array_equal(x[i], values[start : start + 5])
-
-
-def test_windows_move():
-    windows = WindowedSeries(numbered(12), seq_len=5, stride=5)
-    assert windows.to("meta") is windows
-    assert windows.values.device.type == windows.starts.device.type == "meta"
 
 
 def test_window_longer_than_stretch():
@@ -360,22 +203,6 @@ def test_every_row_is_scored_once(rows):
     # by which window: all of them wholly but the last, which scores what is left
     window = torch.arange(len(windows))[:, None].expand(-1, 5)
     np.testing.assert_array_equal(point_scores(windows, window), np.arange(rows) // 5)
-
-
-def test_point_scores_of_overlapping_windows():
-    windows = WindowedSeries(numbered(8), seq_len=4, stride=2)
-    window = torch.arange(3.0, requires_grad=True)[:, None].expand(-1, 4)
-    points = point_scores(windows, window)
-    assert points.tolist() == [0, 0, 0, 0, 1, 1, 2, 2]
-    assert points.dtype == np.float32
-
-
-def test_point_scores_needs_a_score_a_row():
-    windows = WindowedSeries(numbered(12), seq_len=5, stride=5)
-    with pytest.raises(ValueError, match="3 windows"):
-        point_scores(windows, torch.zeros(3, 1))
-    with pytest.raises(ValueError, match="stride 6"):
-        point_scores(WindowedSeries(numbered(12), seq_len=5, stride=6), torch.zeros(3, 5))
 
 
 @pytest.fixture

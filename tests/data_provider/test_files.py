@@ -24,8 +24,6 @@ SEMICOLONS = GOOD.replace(",", ";")
         GOOD.replace(",", "\t"),
         SEMICOLONS.replace(";1;", ";1,0;").replace(";3;", ';"3,00";'),
         "sep=;\n" + SEMICOLONS,
-        "\ufeffsep=;\r\n" + SEMICOLONS.replace("\n", "\r\n").replace(";1;", ";1,0;"),
-        "sep=\t\n" + GOOD.replace(",", "\t"),
         GOOD.replace("date,a,b", "date, a , b"),
         "a,date,b\n1,2020-01-01,2\n3,2020-01-02,4\n5,2020-01-03,6\n",
         "\n" + GOOD.replace("\n", "\n\n"),
@@ -57,33 +55,17 @@ def test_names_of_the_time_column(name):
     assert time_name([name, "date"]) == "date"
 
 
-def test_a_column_named_date_is_the_time_column():
-    assert time_name(["ds", "DATE", "date"]) == "date"
-    assert time_name(["a", "b", 3]) is None
-
-
-@pytest.mark.parametrize("sep", [",", ";", "\t"])
-def test_delimiter_by_the_name_of_the_time_column(tmp_path, sep):
-    frame = read_file(written(tmp_path, pd.DataFrame({"a,b;c\td": [1], "ds": "2020"}), sep=sep))
-    assert list(frame.columns) == ["a,b;c\td", "ds"]
-
-
 @pytest.mark.parametrize(
     ("cells", "options", "expected"),
     [
         # evidence in the file
         (["-1,5", "3,25e1"], {}, [-1.5, 32.5]),
-        (["1.000,5", "2"], {}, [1000.5, 2]),
         (["1.000,5", "2.000"], {}, [1000.5, 2000]),
         (["1,000.5", "2,000"], {}, [1000.5, 2000]),
         (["1.5", "1.012"], {}, [1.5, 1.012]),
-        (["1,5", "1,012"], {}, [1.5, 1.012]),
-        (["0.012", "1.012"], {}, [0.012, 1.012]),
-        (["1", "2"], {}, [1, 2]),
         # said by the user
         (["1.012"], {"decimal": "."}, [1.012]),
         (["1.012"], {"thousands": "."}, [1012]),
-        (["1,500"], {"decimal": ","}, [1.5]),
         (["1,500"], {"thousands": ","}, [1500]),
         (["1.012", "2,5"], {"thousands": "."}, [1012, 2.5]),
         (["1.234.567"], {"thousands": "."}, [1234567]),
@@ -95,20 +77,12 @@ def test_decimals_and_thousands(tmp_path, cells, options, expected):
     np.testing.assert_array_equal(frame["a"].astype(float), expected)
 
 
-def test_thousands_in_a_file_with_commas(tmp_path):
-    path = written(tmp_path, 'date,a\n2020-01-01,"1,500"\n2020-01-02,"1,234.5"\n')
-    assert read_file(path, thousands=",")["a"].tolist() == [1500, 1234.5]
-
-
 @pytest.mark.parametrize(
     ("cells", "options", "row", "problem"),
     [
         (["7", "1.012"], {}, 2, "'1.012' may have decimals or thousands"),
-        (["7", "1,500"], {}, 2, "'1,500' may have decimals or thousands"),
         (["7", "1.234.567"], {}, 2, "'1.234.567' may have decimals or thousands"),
-        (["2,5", "1.012"], {}, 2, "'1.012' is not a number with a decimal comma"),
         (["2,5", "3,5", "1.5", "4,5"], {}, 3, "'1.5' is not a number with a decimal comma"),
-        (["2.5", "3.5", "4.5", "1,5"], {}, 4, "'1,5' is not a number with a decimal point"),
         (["2.5", "1,500"], {}, 2, "'1,500' is not a number with a decimal point"),
         (["1.000,5", "2,000.5", "1,5"], {}, 2, "'2,000.5' is not a number with a decimal comma"),
         (["1.5"], {"decimal": ","}, 1, "'1.5' is not a number with a decimal comma"),
@@ -121,24 +95,12 @@ def test_ambiguous_numbers_are_refused(tmp_path, cells, options, row, problem):
     assert message.startswith(f"{path}: column a, row {row} (line {row + 2}): {problem}")
 
 
-def test_the_layout_is_reported(tmp_path, capsys):
-    read_file(written(tmp_path, 'date;"a,x"\n01.01.2020;-1,5\n'))
-    assert capsys.readouterr().out.endswith(
-        ": columns are separated by semicolons, numbers with decimal commas\n"
-    )
-    read_file(written(tmp_path, GOOD))
-    assert capsys.readouterr().out == ""
-
-
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
         ("", ["empty"]),
-        ("date,a\n", ["no rows"]),
         (GOOD.replace("3,4", "3,4,9,9"), ["not a CSV table"]),
         (GOOD.replace(",2\n", ",2,7\n").replace(",4", ",4,7").replace(",6", ",6,7"), ["header"]),
-        (GOOD.replace("a,b", "a, a"), ["2 columns are named a"]),
-        (GOOD.replace("date", ",date").replace("\n2", "\n0,2"), ["column 1 has no name"]),
         (GOOD.replace("date", ""), ["column 1 has no name: name it (date, if it has the"]),
         (GOOD.replace(",", "|"), ["separated by '|'", "commas"]),
         (GOOD.replace("a", "a\0"), ["not a text file"]),
@@ -154,10 +116,6 @@ def test_no_table(tmp_path, text, expected):
     message = refusal(read_file, path := written(tmp_path, text))
     for part in [str(path), *expected]:
         assert part in message
-
-
-def test_no_file(tmp_path):
-    assert "no such file" in refusal(read_file, tmp_path / "none.csv")
 
 
 def other_format(folder, suffix: str):
@@ -181,10 +139,7 @@ def other_format(folder, suffix: str):
     [
         (".xlsx", "x.xlsx", "a .xlsx file, not a CSV: save the sheet as CSV (UTF-8) there"),
         (".xlsx", "x.csv", "a .xlsx file, not a CSV: save the sheet"),
-        (".xls", "x.csv", "a .xls file, not a CSV: save the sheet"),
-        (".ods", "x.ods", "a .ods file, not a CSV: save the sheet"),
         (".zip", "x.csv", "a .zip file, not a CSV: unpack it"),
-        (".gz", "x.csv.gz", "a .gz file, not a CSV: unpack it"),
         (".gz", "x.csv", "a .gz file, not a CSV: unpack it"),
         (".feather", "x.feather", "a .feather file, not a CSV: save it as CSV or Parquet"),
         (".parquet", "x.csv", "a .parquet file, not a CSV: rename it to x.parquet"),

@@ -62,23 +62,6 @@ def test_columns_of_a_frame_of_any_kind():
     assert panel.only([3, "a"]).tables[0].values[3].tolist() == [1.5, 1]
 
 
-@pytest.mark.parametrize("name", ["date", "ds", "timestamp", "Date", "TIME"])
-def test_names_of_the_time_column(tmp_path, name):
-    path = written(tmp_path, TEXT.replace("date", name))
-    panel = read_panel(path)
-    assert (panel.names, panel.reading.time_col) == (["a", "b"], name)
-    other = written(tmp_path, TEXT.replace("date", "when"))
-    assert "no column is named like timestamps (date); the columns are when, a, b" in refused(other)
-    assert read_panel(other, Reading(time_col="when")).names == ["a", "b"]
-    assert "no column day; the columns are when" in refused(other, time_col="day")
-
-
-@pytest.mark.parametrize("number", ["18446744073709551615", "-99999999999999999999"])
-def test_whole_numbers_beyond_64_bits(tmp_path, number):
-    path = written(tmp_path, f"date,a\n2020-01-01,{number}\n2020-01-02,-1\n")
-    assert read_panel(path).tables[0].values[:, 0].tolist() == [float(number), -1]
-
-
 @pytest.mark.parametrize("long_one", [True, False])
 def test_unsorted_rows_are_sorted(tmp_path, capsys, long_one):
     frame = GOOD if long_one else wide(a=np.arange(20), b=np.arange(20))
@@ -171,23 +154,6 @@ def test_missing_rows_are_warned_about(tmp_path, capsys):
         assert part in captured.out
 
 
-def test_missing_rows_of_whole_numbers(tmp_path):
-    path = written(tmp_path, "date,a\n0,0\n30,1\n60,2\n120,4\n150,5\n180,6\n")
-    panel = read_panel(path, Reading(fill_missing="linear"))
-    assert panel.clock.stamps(panel.tables[0].dates).tolist() == list(range(0, 181, 30))
-    assert panel.tables[0].values[:, 0].tolist() == list(range(7))
-    assert future(panel, 1).tolist() == [210]
-
-
-def test_irregular_timestamps_can_not_be_filled(capsys):
-    stamps = [*DAYS[:12], pd.Timestamp("2024-01-13 07:00"), *DAYS[13:]]
-    assert len(read_panel(wide(date=stamps)).tables[0].values) == 20
-    assert "irregular timestamps" in capsys.readouterr().err
-    message = refused(wide(date=stamps), fill_missing="ffill")
-    for part in ("row 13 (iloc 12): 2024-01-13 07:00:00", "can't be made evenly spaced"):
-        assert part in message
-
-
 GAPS = "date,a,b,c\n2020-01-01,1,1,1\n2020-01-02,2,1,inf\n2020-01-03,NaN,1,-inf\n" + (
     "2020-01-04,nan,1,4\n2020-01-05,5,1,\n"
 )
@@ -206,11 +172,6 @@ def test_filled(tmp_path, capsys, fill, a, c):
     for part in ("filled: 5", "a 2, the first in row 3 (line 4)", "c 3, the first in row 2", fill):
         assert part in output
     assert "b " not in output.partition("(a")[2].partition(")")[0]
-
-
-def test_nothing_to_fill_reports_nothing(tmp_path, capsys):
-    assert read_panel(written(tmp_path, TEXT), Reading(fill_missing="linear")).filled == 0
-    assert capsys.readouterr() == ("", "")
 
 
 def test_late_columns_of_a_wide_table(tmp_path, capsys):
@@ -323,17 +284,6 @@ def test_series_of_one_timestamp():
     assert future(read_panel(alone, Reading(freq="MS")), 1)[0] == pd.Timestamp("2024-02-01")
 
 
-def test_thousands_of_series():
-    starts = np.datetime64("2024-01-01T00") + np.arange(2000)
-    stamps = (starts[:, None] + np.arange(20)).ravel()
-    frame = pd.DataFrame({"unique_id": np.arange(2000).repeat(20), "ds": stamps})
-    panel = read_panel(
-        frame.assign(y=np.tile(np.arange(20.0), 2000)).sample(frac=1, random_state=0)
-    )
-    assert len(panel.tables) == 2000
-    assert all((table.values[:, 0] == np.arange(20)).all() for table in panel.tables)
-
-
 def stacked(ids, dates=DAYS) -> pd.DataFrame:
     return long(dict.fromkeys(ids, dates)).set_axis(["date", "y", "id"], axis=1)[
         ["id", "date", "y"]
@@ -376,11 +326,6 @@ def test_long_tables_of_other_shapes(tmp_path, frame, names):
             assert part in message
 
 
-def test_an_unsorted_wide_table_of_whole_numbers_is_no_long_table(tmp_path):
-    path = written(tmp_path, wide(date=DAYS[::-1], a=np.arange(20) % 2))
-    assert read_panel(path).names == ["a", "b"]
-
-
 # What is refused
 
 
@@ -391,21 +336,15 @@ def test_an_unsorted_wide_table_of_whole_numbers_is_no_long_table(tmp_path):
         (TEXT.replace(",4", ",four"), ["column b, row 2 (line 3): 'four' is not a number"]),
         (TEXT.replace(",4", ',"4,5"'), ["column b, row 2 (line 3): '4,5' is not a number"]),
         (TEXT.replace(",4", ',"1,500"'), ["'1,500' is not a number; give --thousands ,"]),
-        (TEXT.replace(",2\n", ",True\n").replace(",4", ",9"), ["column b, row 1 (line 2): 'True'"]),
         (
             TEXT.replace(",2\n", ",True\n").replace(",4", ",False").replace(",6", ",True"),
             ["column b, row 1", "'True'", "df['b'].astype(int)"],
         ),
         (TEXT.replace("3,4", "3,"), ["column b, row 2", "missing value", "--fill_missing linear"]),
-        (TEXT.replace("3,4", "3,").replace("5,6", "5,"), ["row 2", "1 more in the column"]),
         (TEXT.replace("5,6", "inf,6"), ["column a, row 3", "infinite"]),
         (TEXT.replace("3,4", "3,4e40"), ["column b, row 2", "too large"]),
-        (TEXT.replace("2020-01-02", "yesterday"), ["column date, row 2 (line 3): 'yesterday' is"]),
         (TEXT.replace("2020-01-02", ""), ["column date, row 2 (line 3): a missing timestamp"]),
-        (TEXT.replace("2020-01-02", "\n2020-01-02").replace(",4", ",x"), ["row 2 (line 4)"]),
         (LONG + ",2020-01-02,1\n", ["column unique_id, row 2", "missing id"]),
-        (LONG + "a,soon,1\n", ["series a, column ds, row 2 (line 3): 'soon'"]),
-        (LONG + "b,2020-01-01,x\n", ["series b, column y, row 2 (line 3): 'x'"]),
     ],
 )
 def test_files_refused(tmp_path, text, expected):
@@ -415,76 +354,35 @@ def test_files_refused(tmp_path, text, expected):
 
 
 @pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        (TEXT.replace(",2\n", ",\n").replace(",4", ",inf").replace(",6", ","), "column b: not a"),
-        (TEXT.replace("3,4", ",4e40"), "too large"),
-        (TEXT.replace(",4", ",four"), "'four' is not a number"),
-        (TEXT.replace("2020-01-02", ""), "a missing timestamp"),
-    ],
-)
-def test_what_can_not_be_filled(tmp_path, text, expected):
-    assert expected in refused(written(tmp_path, text), fill_missing="linear")
-
-
-def test_rows_of_parquet_have_no_line(tmp_path):
-    wide(b=[2.0] * 19 + [np.nan]).to_parquet(tmp_path / "x.parquet")
-    assert "column b, row 20: a missing value" in refused(tmp_path / "x.parquet")
-
-
-@pytest.mark.parametrize(
     ("frame", "options", "expected"),
     [
         (GOOD.drop(columns="y"), {}, ["no column y", "unique_id", "target_col="]),
         (GOOD, {"id_col": "shop"}, ["no column shop", "unique_id", "id_col="]),
         (GOOD.set_index("ds"), {}, ["time_col", "reset_index"]),
-        (GOOD.iloc[:0], {}, ["no rows"]),
-        (GOOD.assign(y="x"), {}, ["series a, column y, row 1 (iloc 0): 'x' is not a number"]),
         (
             GOOD.assign(y=["1"] * 5 + ["x"] + ["1"] * (len(GOOD) - 6)),
             {},
             ["row 6 (iloc 5)", "'x' is not a number"],
         ),
-        (GOOD.assign(y="1.5"), {}, ["series a, column y", "to_numeric"]),
         (GOOD.assign(y=True), {}, ["series a, column y", "astype(int)"]),
-        (GOOD.assign(y=GOOD["ds"]), {}, ["series a, column y", "not a number"]),
         (
             spoilt("y", 25, np.nan),
             {},
             ["series b, column y, row 26 (iloc 25)", "missing", "fill_missing='linear' or 'ffill'"],
         ),
-        (spoilt("y", 25, -np.inf), {}, ["series b, column y", "infinite"]),
         (spoilt("y", 25, 1e31), {}, ["series b, column y", "too large"]),
-        (spoilt("y", 25, 1e31), {"fill_missing": "ffill"}, ["series b, column y", "too large"]),
-        (spoilt("ds", 25, pd.NaT), {}, ["series b, column ds, row 26", "missing timestamp"]),
         (spoilt("unique_id", 3, None), {}, ["column unique_id, row 4", "missing id"]),
-        (spoilt("unique_id", 3, [1]), {}, ["column unique_id", "hashable"]),
-        (GOOD.assign(ds="soon"), {}, ["series a, column ds", "'soon' is not a date"]),
-        (GOOD.assign(ds=1.5), {}, ["column ds", "no timestamp"]),
         (GOOD, {"freq": "ME"}, ["series a", "2024-01-01 is off the calendar", "freq is ME"]),
-        (GOOD, {"freq": "W-MON", "fill_missing": "ffill"}, ["series a", "2024-01-02"]),
         (GOOD, {"freq": "h", "fill_missing": "ffill"}, ["series a", "can't be made evenly spaced"]),
-        (GOOD, {"freq": "M"}, ["freq='M'", "ME"]),
         (GOOD.assign(y=np.nan), {"fill_missing": "linear"}, ["series a", "not a single number"]),
         (pd.concat([GOOD, GOOD[["y"]]], axis=1), {}, ["2 columns are named y"]),
         (list(DAYS), {}, ["DataFrame", "list"]),
-        (wide(a="x"), {}, ["column a, row 1 (iloc 0): 'x'", "drop the column"]),
-        (wide(a=[1.0] * 19 + [np.nan]), {}, ["column a, row 20 (iloc 19)", "missing"]),
-        (wide(b=True), {}, ["column b", "astype(int)"]),
-        (wide().set_index("date"), {}, ["reset_index"]),
     ],
 )
 def test_frames_refused(frame, options, expected):
     message = refused(frame, **options)
     for part in expected:
         assert part in message
-
-
-def test_a_frame_that_is_refused_is_not_modified():
-    for frame in (GOOD.copy(), spoilt("y", 25, np.nan), GOOD.assign(ds=GOOD["ds"].astype(str))):
-        before = frame.copy(deep=True)
-        read_panel(frame, Reading(fill_missing="linear"))
-        pd.testing.assert_frame_equal(frame, before)
 
 
 def test_frames_of_other_libraries():
@@ -504,13 +402,3 @@ def test_another_step_than_in_training(capsys, freq, warned):
     read_panel(wide(), trained=trained)
     message = f"warning: the frame: its step is D, but the model was trained on steps of {freq}"
     assert capsys.readouterr().err.startswith(message) == warned
-
-
-def test_reading_of_the_options_of_a_run():
-    class Options:
-        time_col, id_col, target_col, dayfirst, panel = "when", "shop", "sales", True, "pooled"
-        freq = "h"  # of time marks
-
-    assert Reading.of(Options) == Reading("when", "shop", "sales", dayfirst=True, panel="pooled")
-    assert Reading.of(Options).names_long()
-    assert not Reading().names_long()

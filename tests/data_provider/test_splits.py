@@ -4,13 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from data_provider.panel import Table, read_panel
+from data_provider.panel import Table
 from data_provider.splits import (
     NoWindowError,
     Scaler,
     chosen_series,
     held_out_borders,
-    padded,
     read_data,
     split_borders,
     splits_of,
@@ -30,22 +29,10 @@ def test_custom_target_comes_last(arguments, splits):
     assert chosen_series(panel, arguments(data="ETTh1", target="HUFL")) == panel.names
 
 
-def test_s_is_the_target(splits):
-    assert splits(features="S", target="HULL").columns == ["HULL"]
-
-
 def test_ms_scores_the_target_alone(splits):
     """Unless as published."""
     assert splits(features="MS", target="HULL").target == 2
     assert splits(features="MS", target="HULL", protocol="published").target is None
-
-
-def test_borders():
-    borders = split_borders("ETTm2", 69680, 96, percent=10)
-    assert (borders["train"].start, borders["train"].stop) == (0, (34560 - 96) // 10 + 96)
-    assert (borders["test"].start, borders["test"].stop) == (46080 - 96, 57600)
-    borders = split_borders("custom", 1001, 24)
-    assert [borders[flag].stop for flag in ("train", "val", "test")] == [700, 801, 1001]
 
 
 @pytest.mark.parametrize(("train", "val"), [(80, (56, 100)), (100, (76, 100)), (20, (0, 100))])
@@ -87,23 +74,6 @@ def test_few_validation_windows_are_warned_about(splits, capsys, windows, warned
     assert f"the last {600 - 557 - windows} rows are in none of the splits" in captured.out
 
 
-@pytest.mark.parametrize(
-    ("more", "expected"),
-    [
-        ({"data": "ETTh9"}, "ETTh9"),
-        ({"data": "my.csv"}, "--data custom --data_path my.csv"),
-        (
-            {"target": "nothing"},
-            "no column named nothing; choose the --target among HUFL, HULL, OT",
-        ),
-        ({"freq": "parsec"}, "parsec"),
-        ({"data_path": "none.csv"}, "no such file"),
-    ],
-)
-def test_refused(splits, more, expected):
-    assert expected in refusal(splits, **more)
-
-
 def test_without_the_usual_target(splits, synthetic_csv, tmp_path, capsys):
     """The last column is taken, unless a target was asked for or matters."""
     table = pd.read_csv(synthetic_csv).rename(columns={"OT": "other"})
@@ -128,12 +98,6 @@ def test_without_the_usual_target(splits, synthetic_csv, tmp_path, capsys):
 def test_too_few_rows(splits, more, flag, missing):
     with pytest.raises(NoWindowError, match=f"{missing} (rows are missing|fewer)"):
         splits(**more).split(flag)
-
-
-def test_few_shot_rows_beyond_the_end(splits):
-    """(420 - 700) * 10 // 100 + 700 = 672 of 600 rows."""
-    with pytest.raises(NoWindowError, match="no window in the train split"):
-        splits(seq_len=700, percent=10).split("train")
 
 
 def test_scaler_sees_all_training_rows_whatever_percent(splits):
@@ -221,12 +185,3 @@ def test_options_of_a_run_reach_the_reader(arguments, tmp_path):
         assert panel.tables[0].values[:, 0].tolist() == [1.5, 3, 4]
         assert panel.tables[0].dates[0] == pd.Timestamp("2024-02-01")
     assert "--dayfirst true or false" in refusal(read_data, arguments(**here, dayfirst=None))
-
-
-def test_padded():
-    """Rows are put before the first one, at its step."""
-    table = read_panel(pd.DataFrame({"date": DAYS[5:8], "a": [3.0, 4, 5]})).tables[0]
-    longer = padded(table, 5)
-    assert longer.dates.tolist() == DAYS[3:8].tolist()
-    assert longer.values[:, 0].tolist() == [3, 3, 3, 4, 5]
-    assert padded(table, 3) is table

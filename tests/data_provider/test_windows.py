@@ -31,29 +31,6 @@ def test_batch_is_the_items(splits):
         windows[len(windows)]
 
 
-def test_scored_channels(splits):
-    windows = splits(features="MS", target="HULL").split("test")
-    assert windows.n_channels == 3
-    y = torch.randn(2, 8, 3)
-    assert torch.equal(windows.scored(y), y[..., 2:])
-    assert windows.unit == windows.scale[0, 2]
-    assert torch.equal(splits().split("test").scored(y), y)
-
-
-def test_inverse_transform(splits):
-    found = splits(features="MS", target="HULL")
-    windows = found.split("test")
-    start = found.borders[0]["test"].start
-    original = found.panel.tables[0].values[start : start + 24]
-    index = torch.tensor([0])
-    x = windows.values[None, :24]
-    np.testing.assert_allclose(
-        windows.inverse_transform(x, index)[0], original, rtol=1e-4, atol=1e-4
-    )
-    alone = windows.inverse_transform(x[..., 2:], index)[0]
-    np.testing.assert_allclose(alone, original[:, 2:], rtol=1e-4, atol=1e-4)
-
-
 def test_windows_of_several_tables():
     """Each window has its own series' rows, dates and units."""
     dates = pd.date_range("2024-01-01", periods=5, freq="h")

@@ -1,4 +1,4 @@
-"""A server on this machine that speaks as the hub does, for files of one data set."""
+"""A server on this machine that speaks as the hub does, for files of one data set or model."""
 
 import hashlib
 import json
@@ -7,8 +7,10 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
-REPOSITORY = "thuml/Time-Series-Library"
+REPOSITORY = "thuml/Time-Series-Library"  # of data sets
+MODEL = "someone/small-gpt2"
 COMMIT = "1" * 40
 
 
@@ -17,14 +19,16 @@ class Server(ThreadingHTTPServer):
 
     Faults: `breaks once` after half of a file and resumes; `breaks`, and never resumes; `too long`
     and `too short` are lies about the length of the body, and `wrong head` is one of HEAD alone;
-    `refuses`; `hangs`.
+    `refuses`; `hangs`; `breaks off` each connection.
 
     Attributes:
         requests: how many there were, by method and path. ranges: what was asked to resume.
     """
 
-    def __init__(self, files: dict[str, bytes], fault: str = ""):
+    def __init__(self, files: dict[str, bytes], fault: str = "", is_model: bool = False):
         super().__init__(("127.0.0.1", 0), Handler)
+        self.repository = MODEL if is_model else f"datasets/{REPOSITORY}"
+        self.described = f"/api/models/{MODEL}" if is_model else f"/api/datasets/{REPOSITORY}"
         self.files, self.fault = files, fault
         self.etags = {path: hashlib.sha256(body).hexdigest() for path, body in files.items()}
         self.requests: Counter = Counter()
@@ -48,23 +52,28 @@ class Handler(BaseHTTPRequestHandler):
     def answer(self, is_head: bool):
         server, fault = self.server, self.server.fault
         server.requests[self.command, self.path] += 1
-        place = self.path.removeprefix(f"/datasets/{REPOSITORY}/resolve/main/")
+        place = self.path.removeprefix(f"/{server.repository}/resolve/").partition("/")[2]
+        if fault == "breaks off":
+            self.close_connection = True
+            return None
         if fault == "hangs":
             server.released.wait()
             return None
         if fault == "refuses":
             return self.send(503, b"", {})
-        if self.path.startswith(f"/api/datasets/{REPOSITORY}"):
+        if self.path.startswith(server.described):
             siblings = [{"rfilename": path} for path in server.files]
             tree = [
                 {"type": "file", "path": path, "oid": "2" * 40, "size": len(body)}
                 for path, body in server.files.items()
             ]
-            described = {"id": REPOSITORY, "sha": COMMIT, "siblings": siblings}
+            described = {"id": server.repository, "sha": COMMIT, "siblings": siblings}
             body = json.dumps(tree if "/tree/" in self.path else described).encode()
             return self.send(200, body, {"Content-Type": "application/json"})
         if place not in server.files:
-            return self.send(404, b"", {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": COMMIT})
+            known = server.repository in self.path
+            code = "EntryNotFound" if known else "RepoNotFound"
+            return self.send(404, b"", {"X-Error-Code": code, "X-Repo-Commit": COMMIT})
         body = server.files[place]
         headers = {"X-Repo-Commit": COMMIT, "ETag": f'"{server.etags[place]}"'}
         if is_head:
@@ -95,9 +104,9 @@ class Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def serve(files: dict[str, bytes], fault: str = "") -> Iterator[Server]:
+def serve(files: dict[str, bytes], fault: str = "", is_model: bool = False) -> Iterator[Server]:
     """Run a server in a thread."""
-    server = Server(files, fault)
+    server = Server(files, fault, is_model)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         yield server
@@ -105,3 +114,8 @@ def serve(files: dict[str, bytes], fault: str = "") -> Iterator[Server]:
         server.released.set()
         server.shutdown()
         server.server_close()
+
+
+def serve_model(folder: Path, fault: str = ""):
+    """Serve the files of a folder as those of `MODEL`."""
+    return serve({path.name: path.read_bytes() for path in folder.iterdir()}, fault, is_model=True)

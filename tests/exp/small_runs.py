@@ -4,21 +4,18 @@ import contextlib
 import importlib
 import io
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from transformers import GPT2Config, GPT2Model
 
 from exp.exp_basic import ExpBasic
-from layers.backbone import quiet_transformers
-from pca import principal_word_embeddings
 from run import EXPERIMENTS, parse_args
+from tests.conftest import WIDTH
 from utils.checkpoint import read_checkpoint
 from utils.synthetic import synthetic_ett
 
-WIDTH = 24  # of the GPT-2
 TASKS = {
     "long_term_forecast": "--data custom --data_path made_up.csv --seq_len 24 --pred_len 8",
     "short_term_forecast": "--data m4 --seasonal_patterns Weekly --task_loss smape",
@@ -30,18 +27,9 @@ STEPS = 12  # of an epoch of long-term forecasting in these runs
 SHORT = "--batch_size 32 --train_epochs 3 --patience 3".split()
 
 
-def prepare(folder: Path) -> None:
-    """Make a GPT-2 with random weights, and data for each task, in `folder`."""
-    torch.manual_seed(7)
-    config = GPT2Config(
-        n_embd=WIDTH, n_layer=3, n_head=4, n_positions=32, vocab_size=50,
-        bos_token_id=0, eos_token_id=0,
-    )  # fmt: skip
-    with quiet_transformers():
-        model = GPT2Model(config)
-        model.save_pretrained(folder / "gpt2")
-    torch.save(principal_word_embeddings(model.wte.weight, 12), folder / "gpt2" / "words.pt")
-
+def prepare(folder: Path, gpt2: Path) -> None:
+    """Copy a small GPT-2, and make data for each task, in `folder`."""
+    shutil.copytree(gpt2, folder / "gpt2")
     table = synthetic_ett(rows=600, channels=3, seed=1)
     table.to_csv(folder / "made_up.csv", index=False)
     values = table.iloc[:, 1:].to_numpy()
@@ -64,7 +52,7 @@ def prepare(folder: Path) -> None:
         lines = ["@problemName Waves", "@classLabel true slow fast", "@data"]
         for number in range(count):
             label, speed = (("slow", 0.3), ("fast", 1.2))[number % 2]
-            waves = np.sin(speed * np.arange(24)[None] + noise.uniform(0, 6, (2, 1)))
+            waves = np.sin(speed * np.arange(20 + number % 5)[None] + noise.uniform(0, 6, (2, 1)))
             cells = waves + 0.3 * noise.standard_normal(waves.shape)
             lines.append(":".join([*(",".join(f"{v:.4f}" for v in row) for row in cells), label]))
         (folder / f"Waves_{part}.ts").write_text("\n".join(lines) + "\n")

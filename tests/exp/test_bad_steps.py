@@ -7,15 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from data_provider.batches import TrainingOrder
 from exp.exp_basic import ExpBasic
-from exp.nonfinite import NonFiniteGuard
 from models.objectives import CALFObjective
 from run import main
 from tests.exp.small_runs import STEPS, References, argv, differ, experiment, left, trained
 from utils.checkpoint import read_checkpoint
 from utils.errors import UserError
-from utils.progress import Progress
 
 LONG = "long_term_forecast"
 PLACE = (2, 5)  # epoch and step
@@ -198,23 +195,6 @@ def test_noticed_later(small_data, workdir, monkeypatch):
     assert differ(saved, left(at_once)) == []
 
 
-def test_counting():
-    guard = NonFiniteGuard(torch.device("cpu"), 1)
-    for step, bad in enumerate([False, True, False, True, True, False], start=1):
-        assert bool(guard.frozen()) == (step > 4)
-        guard.record(step, torch.tensor(bad))
-    assert (int(guard.skipped), int(guard.last), int(guard.refused)) == (1, 2, 4)
-    order = TrainingOrder(60, 10, torch.device("cpu"), 0, True)
-    progress = Progress()
-    refused, where = guard.check(progress, order)
-    assert refused == 4
-    assert where.startswith("epoch 1, step 4 (windows ")
-    assert (progress.skipped, progress.skipped_of_epoch) == (1, 1)
-    guard.restart(progress.skipped)
-    assert not guard.frozen()
-    assert guard.check(progress, order) == (0, "")
-
-
 def test_one_line_and_exit_code(small_data, refused, monkeypatch, results):
     plain = CALFObjective.losses
 
@@ -230,16 +210,3 @@ def test_one_line_and_exit_code(small_data, refused, monkeypatch, results):
     record = json.loads((results() / "run.json").read_text())
     assert record["skipped_steps"] == 3 * STEPS
     assert all(np.isnan(epoch["train"]) for epoch in record["epochs"])  # of no step at all
-
-
-def test_the_record_says_so(small_data, workdir, monkeypatch, results):
-    plain, calls = CALFObjective.losses, []
-
-    def spoiled(self, *given):
-        calls.append(1)
-        losses = plain(self, *given)
-        return losses | {"total": losses["total"] * (float("nan") if len(calls) == 4 else 1)}
-
-    monkeypatch.setattr(CALFObjective, "losses", spoiled)
-    assert main(argv(LONG, small_data, "--skip_bad_steps", "1", "--train_epochs", "1")) == 0
-    assert json.loads((results() / "run.json").read_text())["skipped_steps"] == 1

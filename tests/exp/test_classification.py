@@ -7,40 +7,15 @@ import pytest
 
 from exp.exp_classification import ExpClassification
 from run import main, parse_args
-from tests.conftest import WIDTH, load
+from tests.conftest import load
+from tests.exp.small_runs import argv
 
 
 @pytest.fixture
-def classify(small_gpt2, workdir):
+def classify(small_data, workdir):
     """Two classes that differ in frequency, in series of different lengths."""
-    rng = np.random.default_rng(0)
-    folder = workdir / "Waves"
-    folder.mkdir()
-    for part, count in (("TRAIN", 40), ("TEST", 20)):
-        lines = ["@problemName Waves", "@classLabel true slow fast", "@data"]
-        for number in range(count):
-            label = ("slow", "fast")[number % 2]
-            steps = np.arange(rng.integers(20, 30))
-            speed = 0.3 if label == "slow" else 1.2
-            channels = [
-                np.sin(speed * steps + rng.uniform(0, 1)) + 0.2 * rng.standard_normal(len(steps))
-                for _ in range(2)
-            ]
-            cells = [",".join(f"{value:.4f}" for value in channel) for channel in channels]
-            lines.append(":".join([*cells, label]))
-        (folder / f"Waves_{part}.ts").write_text("\n".join(lines))
-
-    def build(*more: str) -> list[str]:
-        return [
-            *"--task_name classification --is_training 1 --model CALF --data UEA".split(),
-            *"--root_path Waves --model_id Waves --batch_size 8 --learning_rate 0.003".split(),
-            *f"--train_epochs 12 --patience 12 --use_gpu 0 --llm {small_gpt2}".split(),
-            *f"--d_model {WIDTH} --gpt_layers 2".split(),
-            *f"--word_embedding_path {small_gpt2 / 'words.pt'}".split(),
-            *more,
-        ]
-
-    return build
+    more = ("--train_epochs", "12", "--patience", "12", "--batch_size", "8")
+    return lambda *other: argv("classification", small_data, *more, *other)
 
 
 @pytest.mark.draws
@@ -51,8 +26,8 @@ def test_classes_are_told_apart(classify, workdir, results):
     assert record["scores"]["accuracy"] == pytest.approx(accuracy)
     assert accuracy > 0.8
     confusion = np.array(record["confusion"])
-    assert confusion.sum() == 20
-    assert np.trace(confusion) == round(20 * accuracy)
+    assert confusion.sum() == 30
+    assert np.trace(confusion) == round(30 * accuracy)
     assert record["validation"] == "held-out fifth"
     setting, scores, empty, _ = (workdir / "results_classification.txt").read_text().split("\n")
     assert f"{setting}_{record['digest']}" == results().name
@@ -63,7 +38,7 @@ def test_classes_are_told_apart(classify, workdir, results):
 
 def test_validation_is_held_out(classify):
     run = ExpClassification(parse_args(classify()))
-    assert (len(run.train_set), len(run.val_set), len(run.test_set)) == (32, 8, 20)
+    assert (len(run.train_set), len(run.val_set), len(run.test_set)) == (48, 12, 30)
 
 
 def test_the_longest_series_is_the_look_back(classify):

@@ -61,15 +61,6 @@ def test_a_long_file(pooled, tmp_path, before, after):
     pd.testing.assert_frame_equal(found, expected, check_dtype=False)
 
 
-def test_a_wide_file(channels, tmp_path, synthetic_csv):
-    assert run(channels[0], synthetic_csv, tmp_path / "out.csv") == 0
-    found = pd.read_csv(tmp_path / "out.csv")
-    expected = channels[1].predict(pd.read_csv(synthetic_csv))
-    assert list(found) == list(expected)
-    np.testing.assert_allclose(found.iloc[:, 1:], expected.iloc[:, 1:])
-    assert (pd.to_datetime(found["date"]) == pd.to_datetime(expected["date"])).all()
-
-
 @pytest.fixture
 def folder(tmp_path):
     """A folder of three files, and the forecasts of each by itself."""
@@ -179,41 +170,3 @@ def test_messages_name_options(pooled, tmp_path, capsys, rows, more, expected):
     assert run(pooled[0], tmp_path / "in.csv", tmp_path / "out.csv", *more) == 2
     error = capsys.readouterr().err
     assert expected in error and str(tmp_path / "in.csv") in error
-
-
-def test_text_is_named_where_it_is(channels, tmp_path, synthetic_csv, capsys):
-    """Not at the first number of its column; also before the rows that a forecast needs."""
-    table = pd.read_csv(synthetic_csv)
-    column = table.columns[1]
-    for row in (len(table) - 4, 0):
-        changed = table.astype({column: object})
-        changed.loc[row, column] = "n/a?"
-        changed.to_csv(tmp_path / "in.csv", index=False)
-        assert run(channels[0], tmp_path / "in.csv", tmp_path / "out.csv") == 2
-        error = capsys.readouterr().err
-        assert f"column {column}, row {row + 1} (line {row + 2}): 'n/a?' is not a number" in error
-
-
-def test_the_file_is_named_once(channels, tmp_path, synthetic_csv, capsys):
-    """Also where the model, not the reader, refuses it."""
-    source = tmp_path / "in.csv"
-    pd.read_csv(synthetic_csv).iloc[:, :3].to_csv(source, index=False)
-    assert run(channels[0], source, tmp_path / "out.csv") == 2
-    error = capsys.readouterr().err.splitlines()[-1]
-    assert error.startswith(f"error: {source}: ") and error.count(str(source)) == 1
-
-
-def test_a_named_id_that_is_not_there(channels, tmp_path, synthetic_csv, capsys):
-    """It is not ignored, as if the file were wide."""
-    assert run(channels[0], synthetic_csv, tmp_path / "out.csv", "--id_col", "shop") == 2
-    assert "no column shop" in capsys.readouterr().err
-
-
-def test_an_error_leaves_nothing(pooled, tmp_path, capsys):
-    table = many_series(2)
-    table.loc[100, "y"] = np.nan
-    table.to_csv(tmp_path / "in.csv", index=False)
-    assert run(pooled[0], tmp_path / "in.csv", tmp_path / "out.csv") == 2
-    error = capsys.readouterr().err
-    assert "in.csv" in error and "s1" in error and error.count("\n") == 1
-    assert [path.name for path in tmp_path.iterdir()] == ["in.csv"]

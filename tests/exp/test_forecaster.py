@@ -6,8 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
-from http.server import ThreadingHTTPServer
 
 import numpy as np
 import pandas as pd
@@ -15,12 +13,11 @@ import pytest
 import torch
 from sklearn.base import clone
 
-from exp.exp_long_term_forecasting import ExpLongTermForecasting, InMemory
 from exp.forecaster import CALFForecaster
 from run import main
 from tests.conftest import MODELS, ROOT
+from tests.datasets.hub_server import MODEL, serve_model
 from tests.exp.small_runs import once_at, raises, send
-from tests.layers.test_hub import MODEL, Hub
 from tests.rounding import use_float64
 from utils.errors import UserError
 
@@ -50,11 +47,6 @@ def calf(small_gpt2) -> dict:
                     "train_epochs": 1, "batch_size": 64}  # fmt: skip
 
 
-def test_the_last_fifth_is_for_validation(wide, capsys):
-    CALFForecaster(h=8, **DLINEAR | {"verbose": True}).fit(wide.iloc[:100])
-    assert f"windows: {80 - 32 + 1} train, {20 - 8 + 1} validation" in capsys.readouterr().out
-
-
 def test_arguments_that_can_not_be(wide, tmp_path, capsys):
     """One line each; and a warning does not depend on `verbose`."""
     forecaster = CALFForecaster(h=8, model="LastValue", input_size=24, level=[80])
@@ -71,6 +63,9 @@ def test_arguments_that_can_not_be(wide, tmp_path, capsys):
         )
     with pytest.raises(UserError, match=r"h=2\.5"):
         forecaster.predict(h=2.5)
+    for wrong in ("a", 20.5, -1, True):
+        with pytest.raises(UserError, match=f"val_size={wrong!r}: give a whole number from 0"):
+            forecaster.fit(wide, val_size=wrong)
     for wrong in ({"n_windows": 0}, {"step_size": 0}):
         with pytest.raises(UserError, match="=0: give a whole number from 1"):
             forecaster.cross_validation(wide, **wrong)
@@ -99,17 +94,6 @@ def test_wrong_types_of_parameters(wrong, wide):
     assert "\n" not in str(error.value)
 
 
-def test_wrong_types_of_arguments(wide):
-    forecaster = CALFForecaster(h=8, model="LastValue", input_size=24, verbose=False)
-    for wrong in ("a", 20.5, -1, True):
-        with pytest.raises(UserError, match=f"val_size={wrong!r}: give a whole number from 0"):
-            forecaster.fit(wide, val_size=wrong)
-    forecaster.fit(wide)
-    for wrong in (0.5, "0.5", ["a"], [True]):
-        with pytest.raises(UserError, match="quantile_levels"):
-            forecaster.predict_df(wide, quantile_levels=wrong)
-
-
 def test_states_to_resume_from_are_kept_if_asked(wide, workdir):
     """Of an interrupted training; without `checkpoints` nothing is left."""
     expected = CALFForecaster(h=8, **DLINEAR).fit(wide).predict()
@@ -125,16 +109,21 @@ def test_states_to_resume_from_are_kept_if_asked(wide, workdir):
     assert {path.name for path in workdir.iterdir()} == {"here"}
 
 
-def test_trains_as_run_does(wide, synthetic_csv, small_gpt2, calf, workdir, monkeypatch):
+@pytest.mark.parametrize("model", ["CALF", "iTransformer"])
+def test_trains_as_run_does(wide, synthetic_csv, calf, workdir, monkeypatch, model):
+    """And forecasts the same, also with a model that reads time marks."""
     use_float64(monkeypatch)
-    forecaster = CALFForecaster(h=8, **calf).fit(wide.iloc[:540], val_size=60)
+    options = {"model": model, "train_epochs": 1, "batch_size": 64}
+    if model == "CALF":
+        options |= {name: calf[name] for name in ("llm", "word_embedding_path", "gpt_layers")}
+    else:
+        options |= {"d_model": 16, "d_ff": 16, "n_heads": 2, "e_layers": 1}
+    forecaster = CALFForecaster(h=8, **SMALL | options).fit(wide.iloc[:540], val_size=60)
     assert main([
-        *"--task_name long_term_forecast --is_training 1 --model CALF --model_id x".split(),
-        *"--data custom --seq_len 24 --pred_len 8 --label_len 0 --gpt_layers 2".split(),
-        *"--train_epochs 1 --batch_size 64 --split 480,60,60 --use_gpu 0 --do_predict".split(),
+        *"--task_name long_term_forecast --is_training 1 --model_id x --data custom".split(),
+        *"--seq_len 24 --pred_len 8 --split 480,60,60 --use_gpu 0 --do_predict".split(),
         "--root_path", str(synthetic_csv.parent), "--data_path", synthetic_csv.name,
-        "--target", wide.columns[-1], "--llm", str(small_gpt2),
-        "--word_embedding_path", str(small_gpt2 / "words.pt"),
+        "--target", wide.columns[-1], *(f"--{name}={value}" for name, value in options.items()),
     ]) == 0  # fmt: skip
     (path,) = workdir.glob("checkpoints/*/checkpoint.safetensors")
     loaded = CALFForecaster.load(path, verbose=False)
@@ -143,14 +132,11 @@ def test_trains_as_run_does(wide, synthetic_csv, small_gpt2, calf, workdir, monk
     for name in ours:
         torch.testing.assert_close(ours[name], theirs[name], rtol=0, atol=1e-10, msg=name)
     (forecast,) = workdir.glob("results/*/forecast.csv")
-    found = loaded.predict(wide)
-    np.testing.assert_allclose(
-        found.drop(columns="date"), pd.read_csv(forecast).drop(columns="date"), rtol=1e-5, atol=1e-5
-    )
-    same = forecaster.predict(wide)
-    np.testing.assert_allclose(
-        found.drop(columns="date"), same.drop(columns="date"), rtol=1e-6, atol=1e-6
-    )
+    found = loaded.predict(wide).drop(columns="date")
+    by_run = pd.read_csv(forecast).drop(columns="date")
+    np.testing.assert_allclose(found, by_run, rtol=1e-5, atol=1e-5)
+    same = forecaster.predict(wide).drop(columns="date")
+    np.testing.assert_allclose(found, same, rtol=1e-6, atol=1e-6)
 
 
 def test_columns_are_those_of_neuralforecast(long):
@@ -199,25 +185,6 @@ def test_series_in_another_order(wide, tmp_path, capsys):
         forecaster.predict(wide.rename(columns={names[1]: "another"}))
 
 
-def test_pooled_windows_stay_within_a_series(long, workdir):
-    forecaster = CALFForecaster(h=8, **DLINEAR)
-    panel = forecaster.read(long)
-    run = ExpLongTermForecasting(forecaster.configuration(panel), memory=InMemory(panel, 50))
-    lengths = [len(table.values) for table in panel.tables]
-    assert lengths == [600, 500]
-    train = run.train_set
-    assert len(train) == sum(n - 50 - 31 for n in lengths)
-    x, y = train.batch(torch.arange(len(train)))
-    both = torch.cat([x, y], dim=1)[..., 0]
-    for table in panel.tables:
-        mean, std = run.scaler.of(table)
-        scaled = torch.tensor((table.values[:-50, 0] - mean) / std, dtype=torch.float32)
-        expected = scaled.unfold(0, 32, 1)
-        assert torch.equal(both[: len(expected)], expected)
-        both = both[len(expected) :]
-    assert len(both) == 0
-
-
 def test_cross_validation(long):
     forecaster = CALFForecaster(h=8, **DLINEAR)
     table = forecaster.cross_validation(long, n_windows=3, step_size=4, level=[80])
@@ -253,7 +220,7 @@ def test_predict_df_as_chronos_has_it(long):
 
 
 def test_saved_and_loaded_elsewhere(wide, calf, tmp_path):
-    """A fresh process without the data and without the word embeddings."""
+    """By its id from a hub, then from the cache, in processes without data and word embeddings."""
     forecaster = CALFForecaster(h=8, level=[80], **calf).fit(wide)
     forecaster.save_pretrained(tmp_path / "saved")
     assert sorted(p.name for p in (tmp_path / "saved").iterdir()) == [
@@ -266,15 +233,18 @@ def test_saved_and_loaded_elsewhere(wide, calf, tmp_path):
     (tmp_path / "saved" / "config.json").write_text(json.dumps(config))
     wide.tail(100).to_csv(tmp_path / "new.csv", index=False)
     code = (
-        "import sys, pandas as pd\nfrom exp.forecaster import CALFForecaster\n"
-        f"found = CALFForecaster.from_pretrained(r'{tmp_path / 'saved'}', verbose=False)\n"
+        "import pandas as pd\nfrom exp.forecaster import CALFForecaster\n"
+        f"found = CALFForecaster.from_pretrained('{MODEL}', verbose=False)\n"
         f"table = found.predict(pd.read_csv(r'{tmp_path / 'new.csv'}'))\n"
         f"table.to_pickle(r'{tmp_path / 'table.pkl'}')"
     )
-    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True)
-    pd.testing.assert_frame_equal(
-        pd.read_pickle(tmp_path / "table.pkl"), forecaster.predict(wide.tail(100))
-    )
+    expected = forecaster.predict(wide.tail(100))
+    with serve_model(tmp_path / "saved") as server:
+        environment = os.environ | {"HF_ENDPOINT": server.url, "HF_HOME": str(tmp_path / "cache")}
+        for offline in ("0", "1"):
+            environment["HF_HUB_OFFLINE"] = offline
+            subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, check=True)
+            pd.testing.assert_frame_equal(pd.read_pickle(tmp_path / "table.pkl"), expected)
 
 
 def test_another_backbone_is_an_error(wide, calf, tmp_path):
@@ -314,36 +284,6 @@ def test_pushed_to_a_hub(wide, tmp_path, monkeypatch):
     assert {"README.md", "config.json", "model.safetensors"} <= uploaded.keys()
 
 
-def test_from_a_hub(wide, tmp_path, monkeypatch):
-    """By its id, from a server that speaks as the hub does, then from the cache."""
-    forecaster = CALFForecaster(h=8, **DLINEAR).fit(wide)
-    forecaster.save(tmp_path / "saved")
-    monkeypatch.setattr(Hub, "folder", tmp_path / "saved")
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    wide.to_csv(tmp_path / "data.csv", index=False)
-    code = (
-        "import pandas as pd\nfrom exp.forecaster import CALFForecaster\n"
-        f"found = CALFForecaster.from_pretrained('{MODEL}', verbose=False)\n"
-        f"table = found.predict(pd.read_csv(r'{tmp_path / 'data.csv'}'))\n"
-        f"table.to_pickle(r'{tmp_path / 'table.pkl'}')"
-    )
-    environment = os.environ | {
-        "HF_ENDPOINT": f"http://127.0.0.1:{server.server_port}", "HF_HOME": str(tmp_path / "cache")
-    }  # fmt: skip
-    for _ in range(2):
-        done = subprocess.run(
-            [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True
-        )
-        assert done.returncode == 0, done.stderr
-        pd.testing.assert_frame_equal(
-            pd.read_pickle(tmp_path / "table.pkl"), forecaster.predict(wide)
-        )
-        server.shutdown()
-        server.server_close()
-        environment["HF_HUB_OFFLINE"] = "1"
-
-
 def test_scikit_learns_conventions(wide):
     forecaster = CALFForecaster(h=8, **DLINEAR)
     copy = clone(forecaster)
@@ -353,13 +293,6 @@ def test_scikit_learns_conventions(wide):
     with pytest.raises(UserError, match="no_such"):
         copy.set_params(no_such=1)
     assert "no_such" not in copy.get_params()
-
-
-def test_same_seed_same_numbers(wide):
-    one, other = (CALFForecaster(h=8, **DLINEAR).fit(wide).predict() for _ in range(2))
-    pd.testing.assert_frame_equal(one, other)
-    third = CALFForecaster(h=8, seed=1, **DLINEAR).fit(wide).predict()
-    assert not third.equals(one)
 
 
 def test_all_rows_without_validation(wide):
@@ -385,23 +318,6 @@ def test_any_model_by_name(model, panel, wide, calf, tmp_path):
         np.testing.assert_allclose(table[list(last.index)], [last] * 8, rtol=1e-5)
 
 
-def test_time_marks_of_a_forecast(wide, workdir, synthetic_csv):
-    """A model that reads marks forecasts as run.py does."""
-    options = "--model iTransformer --d_model 16 --d_ff 16 --n_heads 2 --e_layers 1".split()
-    assert main([
-        *"--task_name long_term_forecast --is_training 1 --model_id x --data custom".split(),
-        *"--seq_len 24 --pred_len 8 --train_epochs 1 --use_gpu 0 --do_predict".split(), *options,
-        "--root_path", str(synthetic_csv.parent), "--data_path", synthetic_csv.name,
-        "--target", wide.columns[-1],
-    ]) == 0  # fmt: skip
-    (path,) = workdir.glob("checkpoints/*/checkpoint.safetensors")
-    (forecast,) = workdir.glob("results/*/forecast.csv")
-    found = CALFForecaster.load(path.parent, verbose=False).predict(wide)
-    np.testing.assert_allclose(
-        found.drop(columns="date"), pd.read_csv(forecast).drop(columns="date"), rtol=1e-5, atol=1e-5
-    )
-
-
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -420,12 +336,6 @@ def test_one_clear_error(long, change, message):
     with pytest.raises(UserError, match=message) as error:
         CALFForecaster(h=8, **DLINEAR).fit(change(first))
     assert "\n" not in str(error.value)
-
-
-def test_missing_rows_are_a_warning(long, capsys):
-    CALFForecaster(h=8, **DLINEAR).fit(long.drop(index=50))
-    error = capsys.readouterr().err
-    assert error.count("\n") == 1 and error.startswith("warning: ") and "row 51" in error
 
 
 def test_errors_of_use(wide, long):

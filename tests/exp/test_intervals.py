@@ -34,15 +34,6 @@ def windows(count: int, seed: int = 0, channels: int = 2) -> tuple[torch.Tensor,
     return x, pred, true
 
 
-@pytest.mark.parametrize("level", [0, 0.8, 99.5, 100])
-def test_levels_beyond_the_stored_quantiles_are_refused(level):
-    """They would silently be those of 99 %, or, of a fraction, nearly nothing."""
-    found = Intervals(torch.zeros(len(PROBABILITIES), 1, 1), torch.ones(1), 5000)
-    with pytest.raises(UserError, match="from 1 to 99"):
-        check_levels([level], found)
-    check_levels([99], found)
-
-
 @pytest.mark.parametrize("count", [9, 19, 200])
 def test_quantiles_are_conformal(count):
     errors = np.random.default_rng(3).normal(size=count)
@@ -69,14 +60,6 @@ def test_coverage_of_exchangeable_windows(level):
     assert width[wide].mean() > 1.4 * width[narrow].mean()  # follows the look-back's spread
 
 
-def test_batches_do_not_matter():
-    x, pred, true = windows(100)
-    one = Intervals.calibrate([(x, pred, true)])
-    other = Intervals.calibrate(list(zip(x.split(7), pred.split(7), true.split(7), strict=True)))
-    torch.testing.assert_close(one.quantiles, other.quantiles)
-    assert one.windows == other.windows == 100
-
-
 def test_other_probabilities_are_between():
     found = Intervals.calibrate([windows(300)])
     x, pred, _ = windows(5, seed=2)
@@ -84,14 +67,6 @@ def test_other_probabilities_are_between():
     assert all((after >= before).all() for before, after in pairwise(order))
     assert torch.equal(found.quantile(pred, x, 0.1), pred + found.quantiles[4] * found.scale(x))
     assert tails(80) == pytest.approx((0.1, 0.9))
-
-
-def test_constant_look_backs_have_intervals():
-    x, pred, true = windows(60)
-    x[:, :, 0] = 3.0
-    found = Intervals.calibrate([(x, pred, true)])
-    lower, upper = found.bounds(pred, x, 80)
-    assert torch.isfinite(lower).all() and (upper > lower).all()
 
 
 def test_scores(monkeypatch):

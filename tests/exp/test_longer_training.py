@@ -1,11 +1,11 @@
 """`--resume` with more epochs or patience, what a finished run leaves, what a new start needs."""
 
+import json
 from pathlib import Path
 
 import pytest
 
 from exp.exp_basic import ExpBasic
-from exp.exp_long_term_forecasting import ExpLongTermForecasting
 from run import main
 from tests.exp.small_runs import argv, differ, experiment, once_at, raises, send, trained
 from utils.interrupts import Interrupted
@@ -13,12 +13,6 @@ from utils.interrupts import Interrupted
 LONG = "long_term_forecast"
 VALIDATION = "exp.exp_long_term_forecasting.ExpLongTermForecasting.validation_score"
 DLINEAR = ("--model", "DLinear")
-
-
-@pytest.fixture(autouse=True)
-def without_plots(monkeypatch):
-    """They take most of the time."""
-    monkeypatch.setattr(ExpLongTermForecasting, "_plot", lambda *_: None)
 
 
 def states() -> list[str]:
@@ -134,21 +128,23 @@ def test_a_new_start_keeps_an_unfinished_run(small_data, workdir, monkeypatch, c
     assert main(line) == 0  # a finished one is replaced
 
 
-def test_the_states_of_a_finished_run(small_data, workdir, capsys):
-    assert main(argv(LONG, small_data, *DLINEAR)) == 0
-    assert states() == ["state.safetensors"]
-    assert "is kept: --resume with more --train_epochs continues" in capsys.readouterr().out
-
-
-def test_a_finished_run_without_its_state(small_data, workdir, monkeypatch, capsys):
-    """Deleted by hand: `run.json` and the checkpoint tell that nothing is left to train."""
+def test_a_finished_run_goes_straight_to_the_test(small_data, workdir, monkeypatch, capsys):
+    """Also without its state: `run.json` and the checkpoint tell that nothing is left to train, and
+    still do when it was tested again."""
     line = argv(LONG, small_data, *DLINEAR)
     assert main(line) == 0
-    (state,) = Path("checkpoints").glob("*/state.safetensors")
-    state.unlink()
+    (results,) = Path("results").iterdir()
+    before = (results / "pred.npy").read_bytes()
     monkeypatch.setattr(ExpBasic, "train_step", raises(AssertionError("trained again")))
-    assert main([*line, "--resume"]) == 0
-    assert "training was finished" in capsys.readouterr().out
+    capsys.readouterr()
+    for more in (["--resume"], ["--is_training", "0"], ["--resume"]):
+        assert main([*line, *more]) == 0
+        assert ("training was finished" in capsys.readouterr().out) == (more == ["--resume"])
+        assert (results / "pred.npy").read_bytes() == before
+        for state in Path("checkpoints").glob("*/state.safetensors"):
+            state.unlink()
+    record = json.loads((results / "run.json").read_text())
+    assert [epoch["epoch"] for epoch in record["epochs"]] == [1, 2, 3]
 
 
 def test_a_test_of_an_unfinished_run_does_not_finish_it(small_data, workdir, monkeypatch, capsys):
@@ -160,14 +156,3 @@ def test_a_test_of_an_unfinished_run_does_not_finish_it(small_data, workdir, mon
     assert main([*line, "--is_training", "0"]) == 0
     assert main(line) == 2
     assert "trained, but not tested" in capsys.readouterr().err
-
-
-def test_a_test_of_a_finished_run_leaves_it_finished(small_data, workdir, capsys):
-    line = argv(LONG, small_data, *DLINEAR)
-    assert main(line) == 0
-    for _ in range(2):
-        assert main([*line, "--is_training", "0"]) == 0
-    capsys.readouterr()
-    assert main([*line, "--resume"]) == 0
-    assert "training was finished" in capsys.readouterr().out
-    assert main(line) == 0

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 from safetensors.torch import load_file, save_file
 
 from exp.exp_basic import ExpBasic
@@ -18,7 +17,6 @@ from tests.conftest import MODELS, load
 from tests.exp.small_runs import TASKS, WIDTH, all_of, differ, once_at, send
 from tests.exp.test_processes import check_equal, ended
 from tests.rounding import use_float64
-from utils.checkpoint import read_checkpoint
 from utils.interrupts import Interrupted
 
 LONG = "long_term_forecast"
@@ -127,17 +125,6 @@ def test_tested_again(small_data, workdir, results, model):
     np.testing.assert_array_equal(load(results() / "pred.npy"), before)
 
 
-@pytest.mark.parametrize("model", MODELS)
-def test_a_hole_in_the_data(small_data, workdir, refused, model):
-    table = pd.read_csv(small_data / "made_up.csv")
-    table.loc[99, "HULL"] = np.nan
-    table.to_csv("hole.csv", index=False)
-    given = command(LONG, small_data, model)
-    message = refused([*given, "--root_path", ".", "--data_path", "hole.csv"])
-    assert "hole.csv" in message
-    assert "row 100" in message
-
-
 @pytest.mark.parametrize("model", TRAINED)
 def test_a_checkpoint_of_another_model(small_data, workdir, refused, model):
     assert main(command(LONG, small_data, model, "--train_epochs", "1")) == 0
@@ -162,33 +149,6 @@ def test_fast_modules_change_nothing_but_rounding(small_data, workdir, model):
     assert states[0].keys() == states[1].keys()
 
 
-def test_running_statistics_are_saved(small_data, workdir):
-    run = build(LONG, small_data, "PatchTST")
-    run.train()
-    state = read_checkpoint(run.folders.best_checkpoint).state
-    (mean,) = (v for name, v in state.items() if name.endswith("0.norm1.running_mean"))
-    assert mean.abs().max() > 0
-
-
-@pytest.mark.parametrize(("model", "split"), [("PatchTST", False), ("TimesNet", False),
-                                              ("iTransformer", True), ("CALF", True)])  # fmt: skip
-def test_only_what_may_be_split_is_split(small_data, workdir, model, split):
-    run = build(LONG, small_data, model)
-    assert (run.objective.training_windows is not None) == split
-
-
-def test_naive_forecasts(small_data, workdir, results, capsys):
-    """The arrays of a run against NumPy."""
-    for model, season in (("LastValue", 1), ("SeasonalNaive", 6)):
-        assert main(command(LONG, small_data, model, "--des", model)) == 0
-        (folder,) = workdir.glob(f"results/*{model}_*")
-        true, pred = load(folder / "true.npy"), load(folder / "pred.npy")
-        steps = np.arange(8) % season
-        for window in (30, 100):  # their look-back is the truth of earlier windows
-            look_back = np.concatenate([true[window - 24 + i] for i in (0, 8, 16)])
-            np.testing.assert_allclose(pred[window], look_back[24 - season + steps], rtol=1e-6)
-
-
 def test_the_season_comes_from_the_timestamps(small_data, workdir):
     more = ("SeasonalNaive", "--season_length", "0")
     assert build(LONG, small_data, *more).objective.model.season_length == 24
@@ -207,13 +167,3 @@ def test_the_season_comes_from_the_timestamps(small_data, workdir):
 def test_the_usual_loss_of_a_task(small_data, workdir, monkeypatch, task, usual):
     monkeypatch.setitem(TASKS, task, TASKS[task].replace("--task_loss smape", ""))
     assert build(task, small_data, "DLinear").args.task_loss == usual
-
-
-def test_mse_is_the_mean_over_a_batch(small_data, workdir):
-    """Micro-batches of a model that allows them add up to the batch's loss."""
-    run = build(LONG, small_data, "iTransformer", "--dropout", "0")
-    batch = run.training_batch(torch.arange(32))
-    run.objective.training_windows = 5
-    losses = run.step.gradients(batch, 0, 0, 0)
-    expected = torch.nn.functional.mse_loss(run.objective.predict(batch), batch.y)
-    torch.testing.assert_close(losses[0], expected.detach(), rtol=1e-5, atol=1e-6)

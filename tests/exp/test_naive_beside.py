@@ -7,20 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from exp.baselines import TrivialScores
-from exp.exp_long_term_forecasting import ExpLongTermForecasting
 from run import main
 from tests.exp.small_runs import argv
-from utils.progress import EpochRecord
 
 LONG, SHORT = "long_term_forecast", "short_term_forecast"
 NAIVE = ("LastValue", "SeasonalNaive")
-
-
-@pytest.fixture(autouse=True)
-def without_plots(monkeypatch):
-    """They take most of the time."""
-    monkeypatch.setattr(ExpLongTermForecasting, "_plot", lambda *_: None)
 
 
 def run(task: str, data: Path, *more: str) -> dict:
@@ -119,30 +110,6 @@ def test_a_diverged_training(small_data, workdir, capsys):
     assert record["diverged"]
     assert not (path.parent / "forecast.csv").exists()
     assert main(line) == 2  # it may be tried again
-
-
-def epoch(validation: float | None) -> EpochRecord:
-    return EpochRecord(3, 0.5, validation, None, 1e-3, 1.0)
-
-
-def test_the_limits(capsys):
-    errors = TrivialScores("mse", False, {"the last value": 0.02, "the mean": 4.0})
-    assert [errors.diverged(score) for score in (399.0, 401.0, None)] == [False, True, False]
-    errors.check(epoch(0.01))
-    errors.check(epoch(None))
-    assert capsys.readouterr().out == ""
-    errors.check(epoch(0.03))
-    assert "mse 0.03 (epoch 3) against 0.02 of the last value" in capsys.readouterr().out
-    constant = TrivialScores("mse", False, {"the last value": 0.0, "the mean": 0.0})
-    assert not constant.diverged(0.01)
-    shares = TrivialScores("accuracy", True, {"the most frequent class": 0.5})
-    shares.check(epoch(0.75))
-    shares.check(epoch(0.5))
-    assert capsys.readouterr().out == ""
-    shares.check(epoch(0.4))
-    assert "accuracy 0.4" in capsys.readouterr().out
-    assert not shares.diverged(1e9)
-    TrivialScores("mse", False, {}).check(epoch(1e9))
 
 
 @pytest.mark.parametrize("task", ["imputation", "anomaly_detection", "classification", SHORT])

@@ -241,19 +241,6 @@ def test_a_file_in_the_place_of_a_set(workdir, refused):
     assert f"--data custom --data_path {path.name}" in refused(argv)
 
 
-@pytest.mark.parametrize("name", ["newest first", "shuffled", "long, shuffled", "Parquet"])
-def test_the_forecast_of_the_tidy_table(trained, workdir, name):
-    """Whatever the order and the form: that of the newest timestamps."""
-    found = {}
-    for one in ("tidy", name):
-        forecaster = CALFForecaster.load(trained, verbose=False, use_gpu=False)
-        table = forecaster.predict(written(workdir, ACCEPTED[one][0]))
-        found[one] = (
-            table["DLinear"] if "unique_id" in table else pd.concat([table["a"], table["b"]])
-        )
-    np.testing.assert_array_equal(found[name].to_numpy(), found["tidy"].to_numpy())
-
-
 def test_a_large_level_keeps_its_digits(trained, workdir):
     """A series of 1e9 plus the tidy one is forecast as far above the tidy forecast, in float64."""
     high = pd.DataFrame({"date": TIDY["date"], "a": TIDY["a"] + 1e9, "b": TIDY["b"]})

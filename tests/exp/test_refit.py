@@ -21,12 +21,6 @@ VALIDATION = "exp.exp_long_term_forecasting.ExpLongTermForecasting.validation_sc
 ROWS, WINDOW = 600, 24 + 8
 
 
-@pytest.fixture(autouse=True)
-def without_plots(monkeypatch):
-    """They take most of the time."""
-    monkeypatch.setattr(ExpLongTermForecasting, "_plot", lambda *_: None)
-
-
 def line(data: Path, *more: str) -> list[str]:
     return argv(LONG, data, "--model", "DLinear", *more)
 
@@ -49,7 +43,6 @@ def refitted(small_data, tmp_path_factory) -> dict:
     folder = tmp_path_factory.mktemp("refit")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        patch.setattr(ExpLongTermForecasting, "_plot", lambda *_: None)
         patch.setattr(VALIDATION, lambda self: [3.0, 1.0, 2.0][self.progress.epoch - 1])
         assert main(line(small_data, "--refit")) == 0
     return of_folder(folder) | {"folder": folder}

@@ -6,14 +6,12 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 
 from data_provider.m4 import PATTERNS, read_m4
 from exp.exp_short_term_forecasting import ExpShortTermForecasting
 from run import main, parse_args
 from tests.conftest import WIDTH
 from utils.errors import UserError
-from utils.seeds import derived_seed
 
 
 @pytest.fixture
@@ -77,12 +75,6 @@ def test_forecasts_of_other_data_are_left_out(m4, workdir, capsys):
     assert json.loads((folder / "runs.json").read_text())["Weekly"]["protocol"] == "sound"
 
 
-def test_forecasts_of_another_run_are_replaced_with_a_line(m4, workdir, capsys):
-    for name in ("one", "two"):
-        assert main(m4("Weekly", "--train_epochs", "1", "--model_id", name)) == 0
-    assert "had the forecasts of short_term_forecast_one_" in capsys.readouterr().out
-
-
 def test_forecasts_that_cannot_be_written_are_found_before_training(refused, m4, workdir):
     (workdir / "m4_results").touch()
     assert "m4_results/CALF: can't write there" in refused(m4("Weekly"))
@@ -118,25 +110,6 @@ def test_series_too_short_to_hold_out(m4, workdir, capsys):
     (workdir / "m4" / "Test" / "Monthly-test.csv").write_text("V1" + ",1" * 18 + "\nM1" + ",1" * 18)
     with pytest.raises(UserError, match="--protocol published"):
         ExpShortTermForecasting(parse_args(m4("Monthly")))
-
-
-def test_batches_follow_seed_and_epoch(m4):
-    one, same = (ExpShortTermForecasting(parse_args(m4("Daily"))) for _ in range(2))
-
-    def batch(experiment, epoch, step=1):
-        torch.manual_seed(derived_seed(experiment.seed, epoch, step))
-        return experiment.training_batch(experiment.order.windows(1, 1)).x
-
-    assert batch(one, 1).equal(batch(same, 1))
-    assert batch(one, 1).equal(batch(one, 1))
-    assert not batch(one, 1).equal(batch(one, 2))
-    assert not batch(one, 1).equal(batch(one, 1, step=2))
-    orders = [
-        torch.cat([index for _, index in e.order.steps(epoch)])
-        for e, epoch in ((one, 1), (same, 1), (one, 2))
-    ]
-    assert orders[0].equal(orders[1])
-    assert not orders[0].equal(orders[2])
 
 
 @pytest.mark.parametrize(

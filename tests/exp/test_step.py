@@ -3,15 +3,11 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from torch.optim import Adam
 from transformers import GPT2Config, GPT2Model
 
-from exp.step import Optimisers, learning_rate_schedule, micro_batches
+from exp.step import learning_rate_schedule, micro_batches
 from models.CALF import CALFConfig, Model
-from models.interface import CPU_TRAINING_TOKENS, ParameterGroup
-from models.objectives import CALFObjective
 from run import parse_args
-from tests.exp.small_runs import experiment
 from tests.rounding import doubled
 from utils.batch import Batch, Weight
 from utils.losses import CALFLoss
@@ -92,95 +88,11 @@ def test_micro_batches_of_unequal_masks(model, rates):
     assert all(found.isfinite().all() for found in gradients(model).values())
 
 
-@pytest.mark.parametrize("at_least", [1, 2, 3, 8])
-@pytest.mark.parametrize("largest", [1, 4, 64])
-def test_micro_batches_cover_a_batch(at_least, largest):
-    for windows in (1, 2, 5, 7, 64):
-        x = torch.arange(windows)[:, None, None]
-        mask = (x % 3 > 0).float() if windows > 1 else None
-        batch = Batch(x, x + 1, mask, period=4, channel=0)
-        parts = micro_batches(batch, largest, at_least)
-        assert [number for number, *_ in parts] == list(range(len(parts)))
-        assert len(parts) >= min(windows, at_least)
-        for name in ("x", "y", "mask"):
-            whole = getattr(batch, name)
-            if whole is not None:
-                found = [getattr(part, name) for _, part, _ in parts]
-                assert torch.equal(torch.cat(found), whole)
-                assert max(map(len, found)) <= largest
-        assert {(part.period, part.channel) for _, part, _ in parts} == {(4, 0)}
-        for name in ("windows", "scored"):
-            total = sum(float(getattr(weight, name)) for *_, weight in parts)
-            assert total == pytest.approx(1), name
-
-
-def test_a_batch_that_must_not_be_split():
-    batch = Batch(torch.zeros(64, 1, 1), torch.zeros(64, 1, 1))
-    assert micro_batches(batch, None, at_least=4) == [(0, batch, Weight())]
-
-
-@pytest.mark.parametrize(("channels", "batch_size"), [(7, 256), (862, 8), (1, 2), (2000, 3)])
-def test_calf_splits_by_tokens_on_the_cpu(small_data, workdir, monkeypatch, channels, batch_size):
-    monkeypatch.setattr(Model, "check_channels", lambda *_: None)
-    run = experiment("long_term_forecast", small_data, "--batch_size", str(batch_size))
-    shape = run.data_shape()
-    shape = type(shape)(shape.seq_len, shape.pred_len, channels)
-    objective = CALFObjective(run.args, shape, run.device)
-    expected = min(batch_size, max(1, CPU_TRAINING_TOKENS // channels))
-    assert objective.training_windows == expected
-
-
-def test_a_step_needs_no_private_state(small_data, workdir):
-    """As the benchmark does: build a run and take its steps."""
-    run = experiment("long_term_forecast", small_data)
-    before = [p.detach().clone() for p in run.optimisers.parameters()]
-    step, index = next(run.order.steps(epoch=1))
-    run.train_step(step, index)
-    assert run.losses.isfinite().all()
-    assert run.losses[0].item() == pytest.approx(run.losses[1:].sum().item(), rel=1e-5)
-    after = run.optimisers.parameters()
-    assert any(not torch.equal(a, b) for a, b in zip(before, after, strict=True))
-
-
-def test_guarded_steps_are_adams(model):
-    """Three steps of the fused optimisers, one of them skipped, against PyTorch's plain Adam."""
-    trained = {n: p for n, p in model.named_parameters() if p.requires_grad}
-    groups = {
-        "main": [n for n in trained if "_proj" not in n],
-        "projections": [n for n in trained if "_proj" in n],
-    }
-    rates = {"main": None, "projections": 1e-4}
-    ours = Optimisers(
-        [ParameterGroup(g, [trained[n] for n in names], rates[g]) for g, names in groups.items()],
-        1e-3,
-        torch.device("cpu"),
-    )
-    copies = {n: p.detach().clone() for n, p in trained.items()}
-    plain = [
-        Adam([copies[n] for n in names], lr=rates[g] or 1e-3, foreach=False)
-        for g, names in groups.items()
-    ]
-    for step, loss in enumerate([1.0, float("nan"), 2.0]):
-        torch.manual_seed(step)
-        for name in copies:
-            trained[name].grad = torch.randn_like(trained[name])
-            copies[name].grad = trained[name].grad.clone()
-        nonfinite = ours.step(torch.tensor(loss), torch.tensor(False))
-        assert nonfinite.item() == (loss != loss)
-        if loss == loss:
-            for optimiser in plain:
-                optimiser.step()
-    trained["out_layer.weight"].grad[0, 0] = float("inf")
-    assert ours.step(torch.tensor(1.0), torch.tensor(False)).item()
-    for name, theirs in copies.items():
-        torch.testing.assert_close(trained[name].detach(), theirs, rtol=1e-5, atol=1e-7)
-
-
 def test_type4_decays_after_every_epoch():
     """`learning_rate * decay_fac ** epoch`, as the published code says."""
     words = "--task_name long_term_forecast --is_training 1 --model_id m --model CALF --data x"
     more = "--cos 0 --lradj type4 --decay_fac 0.5 --learning_rate 0.004"
-    optimiser = Adam([torch.nn.Parameter(torch.zeros(1))], lr=0.004)
+    optimiser = torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))], lr=0.004)
     scheduler = learning_rate_schedule(optimiser, parse_args(f"{words} {more}".split()))
     rates = []
     for _ in range(4):

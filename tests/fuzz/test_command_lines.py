@@ -2,9 +2,7 @@
 
 import contextlib
 import io
-import os
 import re
-import tempfile
 import warnings
 from argparse import Namespace
 from pathlib import Path
@@ -17,13 +15,12 @@ from hypothesis import strategies as st
 from exp.device import choose_device
 from models import registry
 from run import EXPERIMENTS, main, parse_args
-from tests.conftest import WIDTH
+from tests.exp.small_runs import TASKS, command
 from tests.fuzz import examples
 from utils.errors import UserError
 from utils.identity import settings_string
 from utils.losses import CALFLoss
 from utils.options import TASKS_OF_OPTION, make_parser, warn_unused
-from utils.synthetic import synthetic_ett
 
 
 def options() -> dict:
@@ -75,30 +72,10 @@ def command_lines(draw):
 
 @contextlib.contextmanager
 def said():
-    """Collect what is written to the error stream, by this process and by those that it starts."""
-    with tempfile.TemporaryFile() as errors, Path(os.devnull).open("wb") as nowhere:
-        before = [(os.dup(number), number) for number in (1, 2)]
-        os.dup2(nowhere.fileno(), 1)
-        os.dup2(errors.fileno(), 2)
-        # streams of its own, since pytest's may go past the descriptors
-        out, err = (
-            io.TextIOWrapper(io.FileIO(number, "w", closefd=False), "utf-8", "backslashreplace")
-            for number in (1, 2)
-        )
-
-        def read() -> str:
-            err.flush()
-            return os.pread(2, os.fstat(2).st_size, 0).decode()
-
-        try:
-            with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-                yield read
-        finally:
-            out.close()
-            err.close()
-            for copy, number in before:
-                os.dup2(copy, number)
-                os.close(copy)
+    """Collect what is written to the error stream."""
+    errors = io.StringIO()
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(errors):
+        yield errors.getvalue
 
 
 def one_line(message: str) -> None:
@@ -153,98 +130,66 @@ def check_parsed(args: Namespace) -> None:
             assert Path("x", found).resolve().parent == Path("x").resolve()
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory) -> Path:
-    """A folder with small data of every task."""
-    folder = tmp_path_factory.mktemp("all")
-    synthetic_ett(rows=130, channels=3, seed=1).to_csv(folder / "x.csv", index=False)
-    synthetic_ett(rows=90, channels=2, seed=2).to_csv(folder / "other.csv", index=False)
-    rng = np.random.default_rng(0)
-    for part, length in (("train", 40), ("test", 13)):
-        rows = [f"W{i}," + ",".join(map(str, rng.integers(1, 99, length))) for i in range(4)]
-        (folder / f"Weekly-{part}.csv").write_text("\n".join(["id", *rows]))
-    for name, count in (("train", 120), ("test", 60)):
-        np.save(folder / f"MSL_{name}.npy", rng.standard_normal((count, 2)))
-    np.save(folder / "MSL_test_label.npy", rng.integers(0, 2, 60))
-    lines = [f"{i},2,{-i}:3,{i},1:{'ab'[i % 2]}" for i in range(12)]
-    for part in ("TRAIN", "TEST"):
-        (folder / f"X_{part}.ts").write_text("\n".join(["@classLabel true a b", "@data", *lines]))
-    return folder
-
-
-DATA_OF_TASK = {
-    "long_term_forecast": "custom",
-    "imputation": "custom",
-    "short_term_forecast": "m4",
-    "anomaly_detection": "MSL",
-    "classification": "UEA",
-}
-EXTREME_WEIGHTS = ["0", "1", "1e-30", "1e30", "1e300"]
+HUGE = "9" * 18
+# values of options, good ones and others; an option without values is a switch
 MORE = {
-    "--features": ["M", "S", "MS"],
-    "--target": ["OT", "HUFL", "none", ""],
-    "--freq": ["h", "15min", "m", "x"],
-    "--embed": ["timeF", "fixed", "a/b"],
-    "--seq_len": ["1", "2", "12", "24", "60", "5000", "9" * 18],
-    "--label_len": ["0", "3", "9" * 18],
-    "--pred_len": ["0", "1", "6", "12", "100", "9" * 18],
-    "--percent": ["1", "10", "50", "100"],
-    "--zero_shot": ["0", "1"],
-    "--target_data": ["other", "other.csv", "x", "ETTh1", "none", "../x", ""],
-    "--inverse": [None],
-    "--do_predict": [None],
-    "--protocol": ["sound", "published"],
-    "--seasonal_patterns": ["Weekly", "Hourly", "x"],
-    "--mask_rate": ["0", "1e-9", "0.125", "0.5", "0.999999", "1", "nan"],
-    "--anomaly_ratio": ["0", "0.001", "1", "99.9", "100", "nan"],
-    "--data": ["custom", "ETTh1", "m4", "UEA", "MSL", "PSM", "x"],
-    "--data_path": ["x.csv", "other.csv", "none.csv", "", "MSL_train.npy", "../x"],
-    "--root_path": ["", "none"],
-    "--d_model": ["24", "12"],
-    "--gpt_layers": ["1", "2", "3", "4"],
-    "--r": ["1", "8", "30"],
-    "--lora_alpha": ["1", "32", "9" * 18],
-    "--lora_dropout": ["0", "0.5", "0.999"],
-    "--word_embedding_path": ["none.pt", "wte_pca_500.pt", "", "."],
-    "--task_loss": ["l1", "smooth_l1", "mse", "ce", "smape", "mase", "mape", "x"],
-    "--output_loss": ["l1", "mse", "ce", "smape"],
-    "--feature_loss": ["l1", "mse", "ce"],
-    "--task_w": EXTREME_WEIGHTS,
-    "--output_w": EXTREME_WEIGHTS,
-    "--feature_w": EXTREME_WEIGHTS,
-    "--train_epochs": ["1", "4"],
-    "--batch_size": ["1", "7", "64", "100000", "9" * 18],
-    "--patience": ["1", "9" * 18],
-    "--learning_rate": ["1e-320", "1e-9", "1e-3", "1", "1e10", "1e38", "1e300"],
-    "--cos": ["0", "1"],
-    "--tmax": ["1", "2", "9" * 18],
-    "--lradj": ["type1", "type2", "type3", "x"],
-    "--decay_fac": ["1e-300", "0.5", "1", "2", "1e200"],
-    "--checkpoints": ["", "c", "/dev/null/c"],
-    "--llm_weights": ["random", "pretrained"],
-    "--llm_ablation": ["random", "attention", "transformer", "identity", "x"],
-    "--words": ["pca", "random", "none", "x"],
-    "--n_components": ["1", "5", "9" * 18],
-    "--llm": ["./none", ".", ""],
-    "--seed": ["0", "1", "2147483648"],
-    "--itr": ["1", "2"],
-    "--model_id": ["", "..", "a/b", "$x$", "ä"],
-    "--des": ["", "..", "x" * 300],
-    "--distil": [None],
-    "--d_ff": ["-1"],
-    "--gpu": ["0", "9" * 18],
-    "--use_gpu": ["0", "1", "x"],
-    "--is_training": ["1", "0"],
-    "--checkpoint": ["none.pth", "."],
-    "--use_multi_gpu": [None],
-    "--fast_cpu": ["auto", "off", "x"],
+    name: values or [None]
+    for name, *values in map(
+        str.split,
+        f"""
+        --features M S MS
+        --target OT HUFL none
+        --seq_len 1 2 24 60 5000 {HUGE}
+        --label_len 0 3 {HUGE}
+        --pred_len 0 1 12 100 {HUGE}
+        --percent 1 10 100
+        --zero_shot 0 1
+        --target_data made_up made_up.csv none ../x
+        --inverse
+        --do_predict
+        --protocol sound published
+        --seasonal_patterns Hourly x
+        --mask_rate 0 1e-9 0.5 0.999999 1 nan
+        --anomaly_ratio 0 0.001 99.9 100 nan
+        --data custom ETTh1 m4 UEA MSL PSM x
+        --data_path none.csv MSL_train.npy
+        --d_model 24 12
+        --gpt_layers 1 2 3 4
+        --r 1 8 30
+        --lora_dropout 0 0.999
+        --word_embedding_path none none.pt wte_pca_500.pt .
+        --task_loss l1 smooth_l1 mse ce smape mase mape x
+        --feature_loss l1 mse ce
+        --task_w 0 1e-30 1e30 1e300
+        --feature_w 0 1e-30 1e30 1e300
+        --train_epochs 1 4
+        --batch_size 1 7 100000 {HUGE}
+        --learning_rate 1e-320 1e-9 1 1e10 1e38 1e300
+        --cos 0 1
+        --lradj type1 type2 type3 x
+        --decay_fac 1e-300 0.5 1 2 1e200
+        --checkpoints c /dev/null/c
+        --llm_weights random pretrained
+        --llm_ablation random attention transformer identity x
+        --words pca random none x
+        --n_components 1 5 {HUGE}
+        --llm ./none .
+        --seed 0 2147483648
+        --itr 1 2
+        --model_id .. a/b $x$ \u00e4
+        --des .. {"x" * 300}
+        --use_gpu 0 1 x
+        --is_training 1 0
+        --checkpoint none.pth .
+        """.strip().splitlines(),
+    )
 }
 
 
 @st.composite
 def small_runs(draw):
     """A task, and options beside those that make it small."""
-    task = draw(st.sampled_from(sorted(DATA_OF_TASK)))
+    task = draw(st.sampled_from(sorted(TASKS)))
     more = []
     for name in draw(st.lists(st.sampled_from(sorted(MORE)), max_size=5, unique=True)):
         value = draw(st.sampled_from(MORE[name]))
@@ -254,28 +199,14 @@ def small_runs(draw):
 
 @examples(6)
 @given(small_runs())
-@example(("classification", ["--use_multi_gpu"]))
-@example(("imputation", ["--use_multi_gpu", "--d_model", "12"]))  # said by a started process
 @example(("imputation", ["--seq_len", "1"]))  # a plot of a single step
 @example(("imputation", ["--learning_rate", "1e300"]))
 @example(("long_term_forecast", ["--label_len", "9" * 18, "--features", "MS", "--do_predict"]))
-def test_small_runs(tmp_path_factory, data, small_gpt2, run_of):
-    check_run(tmp_path_factory, data, small_gpt2, run_of)
-
-
-def check_run(factory, data: Path, small_gpt2: Path, run_of: tuple) -> None:
-    """Run; the end is code 0 with results, or code 2 with one line."""
+def test_small_runs(tmp_path_factory, small_data, run_of):
+    """The end is code 0 with results, or code 2 with one line."""
     task, more = run_of
-    argv = [
-        *f"--task_name {task} --is_training 1 --model_id t --model CALF".split(),
-        *f"--data {DATA_OF_TASK[task]} --root_path {data} --data_path x.csv".split(),
-        *"--seq_len 12 --label_len 0 --pred_len 4 --batch_size 64 --learning_rate 0.01".split(),
-        *"--train_epochs 1 --seasonal_patterns Weekly --use_gpu 0".split(),
-        *f"--llm {small_gpt2} --d_model {WIDTH} --gpt_layers 1".split(),
-        *f"--word_embedding_path {small_gpt2 / 'words.pt'} --devices 0,1".split(),
-        *more,
-    ]
-    folder = factory.mktemp("run", numbered=True)
+    argv = command(task, small_data, "--train_epochs", "1", "--batch_size", "64", *more)
+    folder = tmp_path_factory.mktemp("run", numbered=True)
     with (
         pytest.MonkeyPatch.context() as patch,
         warnings.catch_warnings(record=True) as warned,

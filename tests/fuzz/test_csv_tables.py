@@ -9,21 +9,19 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from hypothesis import example, given
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.preprocessing import StandardScaler
 
-from data_provider import splits
 from data_provider.calendars import read_times
 from data_provider.files import read_file
-from data_provider.panel import Reading, read_panel
+from data_provider.panel import read_panel
 from data_provider.splits import (
     NoWindowError,
     Splits,
     chosen_series,
     read_data,
     splits_of,
-    target_args,
 )
 from tests.fuzz import examples
 from utils.errors import UserError
@@ -108,13 +106,13 @@ def splits_of_run(path: Path, **options) -> Splits:
     return splits_of(panel.only(chosen_series(panel, args)), args)
 
 
-def plain_windows(source: Splits, options: dict, target: str, months: tuple | None):
+def plain_windows(source: Splits, options: dict, target: str) -> dict[str, list]:
     """The expected splits: values of the file, scaled by scikit-learn, sliced in a loop.
 
     Returns:
         By split a list of `(x, y)`.
     """
-    (table,), data = source.panel.tables, source.options.data
+    (table,) = source.panel.tables
     with source.panel.source.open(newline="", encoding="utf-8-sig") as file:
         header, *rows = [row for row in csv.reader(file) if row]
     header = [name.strip() for name in header]
@@ -122,7 +120,7 @@ def plain_windows(source: Splits, options: dict, target: str, months: tuple | No
     columns = [name for name in header if name != "date"]
     if options["features"] == "S":
         columns = [target]
-    elif data == "custom":
+    else:
         columns.remove(target)
         columns.append(target)
     assert source.columns == columns
@@ -130,13 +128,8 @@ def plain_windows(source: Splits, options: dict, target: str, months: tuple | No
     np.testing.assert_allclose(table.values, expected, rtol=1e-15, atol=1e-300)
     values = table.values.copy("K")  # sums round alike in the same memory layout
     n, look_back, horizon = len(values), options["seq_len"], options["pred_len"]
-    if months is None:
-        n_train, n_test = int(n * 0.7), int(n * 0.2)
-        n_val = n - n_train - n_test
-    else:
-        n_train, n_val, n_test = months
-    if n_train + n_val + n_test > n:
-        return None
+    n_train, n_test = int(n * 0.7), int(n * 0.2)
+    n_val = n - n_train - n_test
     scaled = StandardScaler().fit(values[: max(n_train, 1)]).transform(values).astype(np.float32)
     few_shot = (n_train - look_back) * options["percent"] // 100 + look_back
     spans = {
@@ -205,39 +198,8 @@ def test_windows_are_slices(tmp_path_factory, table, options, target, quoting, e
         return
     assert good is not False
     assert known
-    for flag, expected in plain_windows(source, options, target, None).items():
+    for flag, expected in plain_windows(source, options, target).items():
         check_split(source, flag, expected, options)
-
-
-@examples(15)
-@given(
-    st.integers(0, 40),
-    OPTIONS,
-    st.sampled_from(["ETTh1", "ETTm2"]),
-    st.integers(0, 3),
-)
-def test_windows_of_ett_splits(tmp_path_factory, more, options, data, seed):
-    """With months of one day, so that files stay short."""
-    a_day = 24 if data == "ETTh1" else 96
-    months = tuple(count * a_day // 24 for count in (12, 4, 4))
-    folder = tmp_path_factory.mktemp("ett", numbered=True)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(splits, "MONTH", 1)
-        patch.setattr(splits, "ETT_ROWS_A_DAY", {data: a_day // 24})
-        count = sum(months) - 5 + more
-        rng = np.random.default_rng(seed)
-        dates = pd.date_range("2016-07-01", periods=count, freq="h").astype(str)
-        values = rng.normal(size=(count, 3)).round(3).tolist()
-        rows = [[date, *row] for date, row in zip(dates, values, strict=True)]
-        path = written(folder / f"{data}.csv", ["date", "a", "OT", "b"], rows)
-        source = splits_of_run(path, **options, target="OT", data=data)
-        windows = plain_windows(source, options, "OT", months)
-        if windows is None:
-            with pytest.raises(NoWindowError, match="too few rows"):
-                source.split("train")
-            return
-        for flag, expected in windows.items():
-            check_split(source, flag, expected, options)
 
 
 BASE = (
@@ -288,35 +250,6 @@ def test_any_bytes(tmp_path_factory, content):
     assert future.is_monotonic_increasing
 
 
-@examples(30)
-@given(
-    st.sampled_from(["0001-01-01", "1677-09-21", "1970-01-01", "2199-04-11", "9999-12-20"]),
-    st.lists(st.sampled_from([0, 1, 60, 3600, 86400, 86400 * 31, 86400 * 3000]), max_size=8),
-    st.integers(1, 800),
-)
-@example("9999-12-20", [86400], 20)
-@example("2199-04-11", [86400 * 31], 800)
-def test_dates_of_all_times(tmp_path_factory, first, gaps, steps):
-    """Dates of centuries around, at any step, are continued; others and repeated ones refused."""
-    stamps = np.datetime64(first, "s") + np.cumsum([0, *gaps]).astype("timedelta64[s]")
-    years = stamps.astype("datetime64[Y]").astype(int) + 1970
-    good = 0 not in gaps and len(gaps) > 0 and years.min() >= 1600 and years.max() <= 2200
-    rows = [[str(stamp).replace("T", " "), 1] for stamp in stamps]
-    path = written(tmp_path_factory.getbasetemp() / "x.csv", ["date", "OT"], rows)
-    try:
-        panel = read_panel(path)
-        future = panel.future(panel.tables[0], steps)
-    except UserError as error:
-        assert str(path) in str(error)
-        assert not good
-        return
-    assert good
-    assert panel.tables[0].dates.to_numpy().astype("datetime64[s]").tolist() == stamps.tolist()
-    assert len(future) == steps
-    assert future[0] > panel.tables[0].dates[-1]
-    assert (np.diff(future.asi8) > 0).all()
-
-
 CALENDARS = st.sampled_from(["D", "2D", "7D", "W", "B", "MS", "ME", "QS", "YS", "h", "6h", "12h"])
 
 
@@ -360,31 +293,3 @@ def test_numbers_are_never_mixed_up(tmp_path_factory, numbers, places, signs, se
         assert any(repr(cell) in str(error) for cell in cells)
         frame = read_file(path, decimal=decimal, thousands=thousands or None)
     np.testing.assert_array_equal(frame["a"].astype(float), values)
-
-
-IDS = st.one_of(
-    st.text(st.characters(codec="utf-8", exclude_characters="\0\r\n"), min_size=1, max_size=4),
-    st.sampled_from(["NA", "nan", "None", "001", "01", "1", "1.0", "1e3", "True", "2020", "a,b"]),
-).filter(str.strip)  # fmt: skip
-
-
-@examples(30)
-@given(st.lists(IDS, min_size=1, max_size=5, unique=True), st.randoms(), st.sampled_from(",;"))
-def test_ids_stay_as_they_are(tmp_path_factory, ids, random, sep):
-    rows = [(name, day, 2 * day + i) for i, name in enumerate(ids) for day in range(5)]
-    random.shuffle(rows)
-    path = tmp_path_factory.getbasetemp() / "x.csv"
-    pd.DataFrame(rows, columns=["shop", "ds", "y"]).to_csv(path, index=False, sep=sep)
-    panel = read_panel(path, Reading(id_col="shop"))
-    assert panel.names == list(dict.fromkeys(name for name, *_ in rows))
-    for channel, name in enumerate(panel.names):
-        expected = 2 * np.arange(5) + ids.index(name)
-        np.testing.assert_array_equal(panel.tables[0].values[:, channel], expected)
-
-
-@examples(10)
-@given(st.text(max_size=10))
-def test_target_data(name):
-    """Any name of a zero-shot target is a CSV of that name."""
-    args = Namespace(target_data=name, freq="h", root_path=".")
-    assert target_args(args)["data_path"].endswith(".csv")

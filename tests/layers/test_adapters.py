@@ -107,24 +107,6 @@ def test_disabled_and_merged_adapters(family, targets, use_dora):
         torch.testing.assert_close(pair.compare(), adapted, rtol=1e-4, atol=1e-4)
 
 
-def test_two_adapters(family):
-    pair = Pair(family, ATTENTION[family])
-    first = pair.compare()
-    second_config = pair.lora(r=2, target_modules=EVERYWHERE[family][:2])
-    pair.both(lambda model: model.add_adapter("second", deepcopy(second_config)))
-    pair.copy_adapters("second")
-    torch.testing.assert_close(pair.compare(), first, **CLOSE)
-    pair.both(lambda model: model.set_adapter("second"))
-    second = pair.compare()
-    assert not torch.allclose(first, second, atol=1e-2)
-    pair.both(lambda model: model.base_model.set_adapter(["default", "second"]))
-    both = pair.compare()
-    assert not torch.allclose(second, both, atol=1e-2)
-    pair.both(lambda model: model.delete_adapter("second"))
-    pair.both(lambda model: model.set_adapter("default"))
-    torch.testing.assert_close(pair.compare(), first, **CLOSE)
-
-
 def test_scaling_and_factors_are_read_at_every_call(family):
     pair = Pair(family, ATTENTION[family])
     found = [pair.compare()]

@@ -21,12 +21,6 @@ from layers.model_files import describe_weights_file, warn_of_another_gpt2
 from utils.errors import UserError
 
 
-def test_folder(small_gpt2):
-    model = load_backbone(str(small_gpt2))
-    saved = load_file(small_gpt2 / "model.safetensors")
-    assert torch.equal(model.h[2].mlp.c_fc.weight, saved["h.2.mlp.c_fc.weight"])
-
-
 def test_the_first_blocks(folders, family):
     state = torch.get_rng_state()
     model = load_backbone(str(folders[family]), n_layer=2)
@@ -62,16 +56,6 @@ def test_shuffled_weights(folders, family):
         shuffled = p.dim() > 1 and id(p) in inside
         assert torch.equal(p, before) != shuffled, name
         assert torch.equal(p, differs) != shuffled, name
-
-
-def test_random_weights_follow_their_seed_alone(small_gpt2):
-    state = torch.get_rng_state()
-    one = load_backbone(str(small_gpt2), "random", seed=3)
-    assert torch.equal(torch.get_rng_state(), state)
-    torch.rand(5)
-    same, other = (load_backbone(str(small_gpt2), "random", seed) for seed in (3, 4))
-    assert torch.equal(one.wpe.weight, same.wpe.weight)
-    assert not torch.equal(one.wpe.weight, other.wpe.weight)
 
 
 def test_random_gpt2_is_drawn_whole(small_gpt2):
@@ -134,11 +118,9 @@ def folder_with(small_gpt2, path, what: str):
     ("what", "said"),
     [
         ("no config", "config.json"),
-        ("broken config", "JSON"),
         ("another architecture", "lacks"),
         ("unknown architecture", "from_the_future"),
         ("no weights", "no weights .*pass --llm_weights random"),
-        ("weights missing", "h.1.attn.c_attn.weight"),
         ("cut short", "can't load"),
     ],
 )
@@ -168,12 +150,6 @@ def test_models_that_can_not_serve(tmp_path, config, said, weights):
     with pytest.raises(UserError, match=said) as caught:
         load_backbone(str(tmp_path), weights)
     assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize("llm", ["./no/such/folder", "no_such.gguf"])
-def test_no_such_folder(llm):
-    with pytest.raises(UserError, match="no such folder"):
-        load_backbone(llm)
 
 
 def test_a_file_that_is_no_gguf(tmp_path):

@@ -4,74 +4,12 @@ import hashlib
 import os
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from huggingface_hub import constants
 
 from layers.model_files import describe_weights_file
 from tests.conftest import ROOT
-
-COMMIT = "0" * 40
-MODEL = "someone/small-gpt2"
-
-
-class Hub(BaseHTTPRequestHandler):
-    """Serves one model from a folder."""
-
-    folder = None
-
-    def do_GET(self):
-        self.answer(with_body=True)
-
-    def do_HEAD(self):
-        self.answer(with_body=False)
-
-    def answer(self, with_body: bool):
-        start = f"/{MODEL}/resolve/"
-        if self.path.startswith(f"/api/models/{MODEL}"):
-            body = b'{"id": "%s", "sha": "%s", "siblings": []}' % (MODEL.encode(), COMMIT.encode())
-        elif self.path.startswith(start) and (self.folder / self.path.rpartition("/")[2]).is_file():
-            body = (self.folder / self.path.rpartition("/")[2]).read_bytes()
-        else:
-            self.send_response(404)
-            known = MODEL in self.path
-            self.send_header("X-Error-Code", "EntryNotFound" if known else "RepoNotFound")
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-            return
-        self.send_response(200)
-        self.send_header("X-Repo-Commit", COMMIT)
-        self.send_header("ETag", f'"{hashlib.sha256(body).hexdigest()}"')
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        if with_body:
-            self.wfile.write(body)
-
-    def log_message(self, *_):
-        pass
-
-
-class Gone(BaseHTTPRequestHandler):
-    """Breaks off each connection."""
-
-    connections = 0
-
-    def handle(self):
-        Gone.connections += 1
-
-
-@contextmanager
-def serve(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
+from tests.datasets.hub_server import COMMIT, MODEL, serve_model
 
 
 def run_pca(workdir, address: str, model: str = MODEL) -> subprocess.CompletedProcess:
@@ -86,10 +24,9 @@ def run_pca(workdir, address: str, model: str = MODEL) -> subprocess.CompletedPr
 
 
 def test_download_then_cache_then_nothing(workdir, small_gpt2, monkeypatch):
-    monkeypatch.setattr(Hub, "folder", small_gpt2)
-    with serve(Hub) as address:
-        done = run_pca(workdir, address)
-        unknown = run_pca(workdir, address, "someone/else")
+    with serve_model(small_gpt2) as server:
+        done = run_pca(workdir, server.url)
+        unknown = run_pca(workdir, server.url, "someone/else")
     assert done.returncode == 0, done.stderr
     words = (workdir / "wte_pca_500.pt").read_bytes()
     assert unknown.returncode == 2
@@ -102,13 +39,14 @@ def test_download_then_cache_then_nothing(workdir, small_gpt2, monkeypatch):
     content = (small_gpt2 / "model.safetensors").read_bytes()
     assert file["sha256"] == hashlib.sha256(content).hexdigest()
 
-    cached = run_pca(workdir, address)
+    cached = run_pca(workdir, server.url)
     assert cached.returncode == 0, cached.stderr
     assert (workdir / "wte_pca_500.pt").read_bytes() == words
 
-    with serve(Gone) as address:
-        unreachable = run_pca(workdir, address, "gpt2")
-    assert 0 < Gone.connections < 5  # the libraries' own retries take most of a minute
+    with serve_model(small_gpt2, "breaks off") as server:
+        unreachable = run_pca(workdir, server.url, "gpt2")
+    # the libraries' own retries take most of a minute
+    assert 0 < sum(server.requests.values()) < 5
     assert unreachable.returncode == 2
     assert unreachable.stderr.count("\n") == 1
     assert "--llm_weights random" in unreachable.stderr

@@ -2,10 +2,11 @@
 
 from copy import deepcopy
 
+import pytest
 import torch
 import torch.nn.functional as F
 
-from layers.instance_norm import denormalise, standardise
+from layers.instance_norm import standardise
 from layers.match import CrossModalMatch
 
 CLOSE = {"rtol": 1e-5, "atol": 1e-5}
@@ -60,48 +61,29 @@ def test_textual_tokens_are_multi_head_attention_to_every_samples_words(prepare)
         torch.testing.assert_close(match.textual_tokens(x_time), expected, **CLOSE)
 
 
-def test_temporal_tokens_are_pytorchs_encoder_layer(prepare):
+@pytest.mark.parametrize("norm_first", [False, True])
+@pytest.mark.parametrize("more", ["a single layer", "a second layer", "a final norm"])
+def test_temporal_tokens_are_pytorchs_encoder(prepare, norm_first, more):
     match = small_match()
-    plain = deepcopy(match)
-    prepare(match)
-    layer = plain.transformer_encoder.layers[0]
-    assert_encodes(match, lambda x: encode(layer, plain.linear(x)), torch.randn(3, 5, 10))
-
-
-def test_every_encoder_layer_acts(prepare):
-    match = small_match()
-    layers = match.transformer_encoder.layers
-    layers.append(deepcopy(layers[0]))
-    layers[1].linear1.weight.data.mul_(-2)
+    encoder = match.transformer_encoder
+    encoder.layers[0].norm_first = norm_first
+    if more == "a second layer":
+        encoder.layers.append(deepcopy(encoder.layers[0]))
+        encoder.layers[1].linear1.weight.data.mul_(-2)
+    elif more == "a final norm":
+        encoder.norm = torch.nn.LayerNorm(24)
+        torch.nn.init.normal_(encoder.norm.weight)
     plain = deepcopy(match)
     prepare(match)
 
     def expected(x):
         x = plain.linear(x)
         for layer in plain.transformer_encoder.layers:
-            x = encode(layer, x)
-        return x
+            x = encode(layer, x, norm_first)
+        norm = plain.transformer_encoder.norm
+        return x if norm is None else norm(x)
 
     assert_encodes(match, expected, torch.randn(3, 5, 10))
-
-
-def test_the_encoders_final_norm_acts(prepare):
-    match = small_match()
-    match.transformer_encoder.norm = torch.nn.LayerNorm(24)
-    torch.nn.init.normal_(match.transformer_encoder.norm.weight)
-    plain = deepcopy(match)
-    prepare(match)
-    layer, norm = plain.transformer_encoder.layers[0], plain.transformer_encoder.norm
-    assert_encodes(match, lambda x: norm(encode(layer, plain.linear(x))), torch.randn(3, 5, 10))
-
-
-def test_norm_first_acts(prepare):
-    match = small_match()
-    match.transformer_encoder.layers[0].norm_first = True
-    plain = deepcopy(match)
-    prepare(match)
-    layer = plain.transformer_encoder.layers[0]
-    assert_encodes(match, lambda x: encode(layer, plain.linear(x), True), torch.randn(3, 5, 10))
 
 
 def test_dropout_of_the_encoder_layer(prepare):
@@ -152,14 +134,6 @@ def test_word_table_is_a_buffer_and_not_in_checkpoints():
     match = CrossModalMatch(10, torch.randn(24, 9), n_heads=4)
     assert dict(match.named_buffers())["word_embedding"].shape == (9, 24)
     assert "word_embedding" not in match.state_dict()
-
-
-def test_standardise_and_denormalise():
-    x = torch.randn(2, 30, 3) * 5 + 7
-    z, mean, scale = standardise(x)
-    torch.testing.assert_close(z.mean(1), torch.zeros(2, 3), atol=1e-5, rtol=0)
-    torch.testing.assert_close(z.var(1, unbiased=False), torch.ones(2, 3), atol=1e-4, rtol=0)
-    torch.testing.assert_close(denormalise(z, mean, scale), x, rtol=1e-5, atol=1e-5)
 
 
 def test_standardise_with_a_mask():

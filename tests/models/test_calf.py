@@ -5,7 +5,6 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from layers.backbone import load_backbone
 from layers.fast_cpu import install
 from models.CALF import CALFConfig, CALFOutput, Model
 from models.objectives import parameter_groups
@@ -61,19 +60,6 @@ def test_textual_branch_runs_only_where_asked_for(model):
     assert len(output.features_time) == len(output.features_text) == 3
 
 
-def test_prediction_does_not_depend_on_the_textual_branch(model):
-    x = torch.randn(2, 16, 3)
-    model.eval()
-    assert torch.equal(model(x), model.branches(x, text_branch=True).outputs_time)
-
-
-def test_predictions_follow_shift_and_scale(model):
-    model.eval()
-    x = torch.randn(2, 16, 3)
-    y = model(x)
-    torch.testing.assert_close(model(x * 100 + 7), y * 100 + 7, rtol=1e-3, atol=1e-2)
-
-
 def test_no_attention_maps_are_kept(model):
     install(model)  # PyTorch's own attention keeps them on the CPU when it drops some
     model.train()
@@ -87,13 +73,6 @@ def test_no_attention_maps_are_kept(model):
 def test_more_channels_than_positions(model):
     with pytest.raises(UserError, match=r"33 channels.*32"):
         model(torch.randn(1, 16, 33))
-
-
-def test_heads_of_a_width_that_twelve_does_not_divide(small_gpt2):
-    backbone = load_backbone(str(small_gpt2))
-    config = CALFConfig(d_model=24, gpt_layers=1, match_heads=7)
-    model = Model(config, backbone, torch.randn(24, 5))
-    assert model.in_layer.cross_attention.num_heads == backbone.config.n_head
 
 
 def test_a_config_from_options():
@@ -125,17 +104,6 @@ def test_the_textual_branch_refuses_merged_weights(model):
     model.gpt2.unmerge_adapter()
     again = model.branches(x, text_branch=True)
     torch.testing.assert_close(again.outputs_text, both.outputs_text, rtol=1e-4, atol=1e-4)
-
-
-def test_features_are_projected_in_forward(model):
-    """Hooks on the projections see them, and the outputs are what they return."""
-    seen = []
-    for projection in (*model.time_proj, *model.text_proj):
-        projection.register_forward_hook(lambda module, args, y: seen.append(y))
-    output = model.train().branches(torch.randn(2, 16, 3))
-    assert len(seen) == 6
-    for found, feature in zip(seen, output.features_time + output.features_text, strict=True):
-        assert found is feature
 
 
 def test_scale_free_alignment(small_gpt2):

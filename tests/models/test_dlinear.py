@@ -5,10 +5,9 @@ import pandas as pd
 import pytest
 import torch
 
-from layers.decomposition import decompose, moving_average
+from layers.decomposition import moving_average
 from models.DLinear import Model
 from tests.models.configs import published, size, small
-from utils.tasks import FORECASTING, TASKS
 
 
 @pytest.mark.parametrize("kernel", [1, 4, 5, 25, 41])
@@ -26,13 +25,6 @@ def test_moving_average(kernel):
         for channel in range(3):
             convolved = np.convolve(padded[:, channel], np.full(kernel, 1 / kernel), "valid")
             np.testing.assert_allclose(averaged[:, channel], convolved, rtol=1e-10, atol=1e-12)
-
-
-def test_parts_add_up():
-    x = torch.randn(2, 30, 3)
-    seasonal, trend = decompose(x, 25)
-    torch.testing.assert_close(seasonal + trend, x)
-    torch.testing.assert_close(trend, moving_average(x, 25))
 
 
 def waves() -> tuple[torch.Tensor, torch.Tensor]:
@@ -93,25 +85,6 @@ def test_a_layer_for_each_channel():
         single = Model(small(enc_in=1))
         single.load_state_dict({name: p[channel] for name, p in model.state_dict().items()})
         torch.testing.assert_close(single(x[..., [channel]]), y[..., [channel]])
-
-
-@pytest.mark.parametrize("task", TASKS)
-def test_shapes_of_a_layer_for_each_channel(task):
-    model = Model(small(task_name=task, individual=True))
-    with torch.autocast("cpu", torch.bfloat16):
-        y = model(torch.randn(2, 24, 3))
-    steps = 10 if task in FORECASTING else 24
-    assert y.shape == ((2, 4) if task == "classification" else (2, steps, 3))
-    y.float().square().sum().backward()
-    assert all(p.grad.any() for p in model.parameters())
-
-
-def test_initial_forecast_is_the_mean():
-    """Equal weights for all steps: before training, a forecast is the mean and a bias."""
-    model = Model(small())
-    x = torch.randn(2, 24, 3)
-    bias = (model.seasonal.bias + model.trend.bias)[:, None]
-    torch.testing.assert_close(model(x), x.mean(dim=1, keepdim=True) + bias)
 
 
 def test_published_size():

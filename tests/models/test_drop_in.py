@@ -17,7 +17,6 @@ from exp.exp_long_term_forecasting import ExpLongTermForecasting
 from models import registry
 from models.PatchTST import FlattenHead
 from run import EXPERIMENTS, main, parse_args
-from tests import conftest
 from tests.conftest import load
 from tests.exp.small_runs import TASKS
 from utils.checkpoint import read_checkpoint
@@ -143,7 +142,7 @@ def test_which_options_it_uses(drop, capsys, small_data):
 
 
 def test_configs_by_another_name(drop):
-    source = LINEAR.format(made="self.args = args; args.d_ff", first="self.args.n_heads")
+    source = linear("self.args = args; args.d_ff", "self.args.n_heads")
     drop("Odd", source.replace("configs", "args"))
     assert registry.options_of("Odd") == {"seq_len", "pred_len", "d_ff", "n_heads"}
 
@@ -162,16 +161,6 @@ def test_an_odd_file_leaves_the_help_of_others_alone(drop, capsys, source):
         parse_args(["--help"])
     assert end.value.code == 0
     assert "width" in capsys.readouterr().out
-
-
-def test_the_tests_leave_it_out(tmp_path, monkeypatch):
-    (tmp_path / "models").mkdir()
-    monkeypatch.setattr(conftest, "ROOT", tmp_path)
-    sources = {"CALF": "class Model: pass", "Odd": "class Model(:", "interface": "x = 1"}
-    for name, source in sources.items():
-        (tmp_path / "models" / f"{name}.py").write_text(source)
-    found = {path.stem for path in tmp_path.rglob("*.py") if conftest.of_this_project(path)}
-    assert found == {"CALF", "interface"}
 
 
 def test_its_options_tell_runs_apart(drop, small_data, workdir):
@@ -244,72 +233,59 @@ LINEAR = """
 """
 
 
-@pytest.mark.parametrize(
-    ("made", "first", "said"),
-    [
-        ("configs.hidden_width", "pass", "models/Odd.py reads configs.hidden_width, but there is "),
-        ("pass", "return None", "Odd does not support --task_name long_term_forecast: its forward"),
-        ("pass", "self.head(x_enc)", "Odd does not support --task_name long_term_forecast: "),
-        ("raise ValueError('no such task')", "pass", "ValueError: no such task"),
-        ("pass", "return x_enc[:, :3]", "models/Odd.py returns (2, 3, 3) instead of (2, 8, 3)"),
-        (
-            "pass",
-            "x_enc @ x_enc",
-            "fails in --task_name long_term_forecast, for windows (2, 24, 3)",
-        ),
-        ("import no_such_package", "pass", "no_such_package"),
-    ],
-)
-def test_what_it_lacks_is_one_line(drop, small_data, refused, made, first, said):
-    drop("Odd", LINEAR.format(made=made, first=first))
-    assert said in refused(command(LONG, small_data, "Odd"))
+def linear(made: str = "pass", first: str = "pass") -> str:
+    """A linear model's source, with a statement in `__init__` and one in `forward`."""
+    return dedent(LINEAR.format(made=made, first=first))
 
 
-@pytest.mark.parametrize(
-    ("line", "said"),
-    [
-        (
-            "from layers.Embed import DataEmbedding\nfrom utils.masking import ProbMask",
-            "models/Odd.py needs layers/Embed.py, utils/masking.py: missing, copy them too",
-        ),
-        ("from layers.match import Attention", "cannot import name 'Attention'"),
-        ("import reformer_pytorch", "not installed: pip install reformer-pytorch"),
-        ("import pywt", "the module pywt, which is not installed: pip install PyWavelets"),
-        ("import nobody_knows", "the module nobody_knows, which is not installed"),
-        ("from data_provider.data_factory import data", "data_provider/data_factory.py: missing"),
-        ("1 +", "models/Odd.py can't be imported"),
-        ("1 / 0", "models/Odd.py can't be imported: ZeroDivisionError"),
-    ],
-)
-def test_what_its_file_lacks_is_one_line(drop, small_data, refused, line, said):
-    drop("Odd", "class Model: pass\n" if line == "1 +" else f"{line}\nclass Model: pass\n")
-    if line == "1 +":  # damaged after the program knew the name
-        registry.model_names()
-        (registry.FOLDER / "Odd.py").write_text("1 +")
-    assert said in refused(command(LONG, small_data, "Odd"))
+def importing(line: str) -> str:
+    return f"{line}\nclass Model: pass\n"
 
 
 @pytest.mark.parametrize(
     ("source", "said"),
     [
+        (linear("configs.hidden_width"), "models/Odd.py reads configs.hidden_width, but there is "),
+        (linear("raise ValueError('no such task')"), "ValueError: no such task"),
+        (linear("import no_such_package"), "no_such_package"),
+        (linear(first="return None"), "Odd does not support --task_name long_term_forecast: its"),
+        (linear(first="self.head(x_enc)"), "Odd does not support --task_name long_term_forecast: "),
+        (linear(first="return x_enc[:, :3]"), "Odd.py returns (2, 3, 3) instead of (2, 8, 3)"),
+        (
+            linear(first="x_enc @ x_enc"),
+            "fails in --task_name long_term_forecast, for windows (2, ",
+        ),
+        (
+            importing("from layers.Embed import DataEmbedding\nfrom utils.masking import ProbMask"),
+            "models/Odd.py needs layers/Embed.py, utils/masking.py: missing, copy them too",
+        ),
+        (
+            importing("from data_provider.data_factory import data"),
+            "data_provider/data_factory.py: missing",
+        ),
+        (importing("from layers.match import Attention"), "cannot import name 'Attention'"),
+        (importing("import reformer_pytorch"), "not installed: pip install reformer-pytorch"),
+        (importing("import pywt"), "pywt, which is not installed: pip install PyWavelets"),
+        (importing("import nobody_knows"), "the module nobody_knows, which is not installed"),
+        (importing("1 / 0"), "models/Odd.py can't be imported: ZeroDivisionError"),
         ("import torch\nclass Model(:\n", "models/Odd.py, line 2: invalid syntax"),
         ("class Net: pass\n", "models/Odd.py has no class Model"),
     ],
 )
-def test_a_file_that_is_no_model(drop, small_data, refused, source, said):
+def test_what_it_lacks_is_one_line(drop, small_data, refused, source, said):
     drop("Odd", source)
     assert said in refused(command(LONG, small_data, "Odd"))
 
 
 def test_a_hint_at_the_label_length(drop, small_data, refused):
-    drop("Odd", LINEAR.format(made="configs.label_len", first="x_enc @ x_enc"))
+    drop("Odd", linear("configs.label_len", "x_enc @ x_enc"))
     given = command(LONG, small_data, "Odd", "--label_len", "0")
     assert "it may need a --label_len above 0" in refused(given)
 
 
 @pytest.mark.parametrize(("given", "seen"), [("15min", "t"), ("H", "h"), ("w", "w"), ("QE", "q")])
 def test_frequencies_have_the_neighbours_names(drop, small_data, workdir, given, seen):
-    drop("Odd", LINEAR.format(made=f"assert configs.freq == '{seen}'", first="pass"))
+    drop("Odd", linear(f"assert configs.freq == '{seen}'"))
     assert main(command(LONG, small_data, "Odd", "--freq", given)) == 0
 
 
@@ -317,7 +293,7 @@ def test_random_numbers_in_evaluation(drop, small_data, workdir, results):
     """The same checkpoint gives the same forecasts, whatever was drawn before."""
     drop(
         "Odd",
-        LINEAR.format(made="import torch; self.t = torch", first="x_enc = x_enc + self.t.rand(1)"),
+        linear("import torch; self.t = torch", "x_enc = x_enc + self.t.rand(1)"),
     )
     given = command(LONG, small_data, "Odd")
     assert main(given) == 0
@@ -327,20 +303,20 @@ def test_random_numbers_in_evaluation(drop, small_data, workdir, results):
 
 
 def test_the_neighbours_name_of_the_loss(drop, small_data, workdir):
-    drop("Odd", LINEAR.format(made="pass", first="pass"))
+    drop("Odd", linear())
     args = parse_args(command(LONG, small_data, "Odd", "--loss", "MSE"))
     assert (args.task_loss, "task_loss" in args.given) == ("mse", True)
 
 
 def test_a_default_of_its_own_is_no_missing_option(drop, small_data, workdir):
-    drop("Odd", LINEAR.format(made="assert getattr(configs, 'hidden_width', 4) == 4", first="pass"))
+    drop("Odd", linear("assert getattr(configs, 'hidden_width', 4) == 4"))
     assert main(command(LONG, small_data, "Odd")) == 0
 
 
 def test_an_objective_of_its_own(drop, small_data, workdir, capsys):
     drop(
         "Weighted",
-        dedent(LINEAR.format(made="pass", first="pass"))
+        linear()
         + dedent(
             """
             from models.interface import ParameterGroup
@@ -370,42 +346,12 @@ def test_an_objective_of_its_own(drop, small_data, workdir, capsys):
 
 def test_one_channel_of_several(drop, small_data, workdir, results, refused):
     """With MS a model may forecast the target alone, which it takes to be the last column."""
-    drop("Odd", LINEAR.format(made="pass", first="x_enc = x_enc[:, :, -1:]"))
+    drop("Odd", linear(first="x_enc = x_enc[:, :, -1:]"))
     columns = pd.read_csv(small_data / "made_up.csv").columns
     more = ("--features", "MS", "--target", columns[1])  # which comes last
     assert main(command(LONG, small_data, "Odd", *more)) == 0
     assert load(results() / "pred.npy").shape[2] == 1
     assert "returns (2, 8, 1) instead of (2, 8, 3)" in refused(command(LONG, small_data, "Odd"))
-
-
-CROSS = """
-    import torch.nn as nn
-    from models.PatchTST import FlattenHead
-
-
-    class Model(nn.Module):
-        def __init__(self, configs):
-            super().__init__()
-            self.d_model, segments = configs.d_model, configs.seq_len // 8
-            self.embed = nn.Linear(8, configs.d_model)
-            self.head = FlattenHead(
-                configs.enc_in, configs.d_model * segments, configs.pred_len,
-                head_dropout=configs.dropout,
-            )
-
-        def forward(self, x_enc, x_mark_enc, x_dec, x_mark_dec, mask=None):
-            segments = x_enc.permute(0, 2, 1).unflatten(-1, (-1, 8))
-            enc_out = self.embed(segments).permute(0, 1, 3, 2)
-            return self.head(enc_out).permute(0, 2, 1)
-"""
-
-
-def test_a_model_with_the_neighbours_head(drop, small_data, workdir, results):
-    drop("Cross", CROSS)
-    assert main(command(LONG, small_data, "Cross", "--d_model", "4")) == 0
-    (path,) = workdir.glob("checkpoints/*/checkpoint.safetensors")
-    names = {"embed.weight", "embed.bias", "head.linear.weight", "head.linear.bias"}
-    assert read_checkpoint(path).state.keys() == names
 
 
 def test_the_neighbours_head_maps_features_before_patches():

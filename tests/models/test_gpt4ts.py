@@ -151,12 +151,6 @@ def test_fast_modules_and_checkpointed_blocks(options, llm_ablation):
     assert model.gpt2.is_activation_checkpointing
 
 
-def test_windows_do_not_influence_each_other(options):
-    model = build(options)
-    x = torch.randn(5, 20, 3)
-    torch.testing.assert_close(torch.cat([model(x[:2]), model(x[2:])]), model(x), **CLOSE)
-
-
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
@@ -169,8 +163,3 @@ def test_windows_do_not_influence_each_other(options):
 def test_refused(options, changes, said):
     with pytest.raises(UserError, match=said):
         build(options, **changes)
-
-
-def test_the_longest_patch_and_the_most_patches(options):
-    assert build(options, patch_len=24).tokens_per_window == 3
-    assert build(options, seq_len=37, patch_len=7, stride=1).tokens_per_window == 3 * 32

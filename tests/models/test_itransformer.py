@@ -65,41 +65,12 @@ def test_forecast_by_hand(mode, marks):
     torch.testing.assert_close(y, expected, rtol=1e-5, atol=1e-5)
 
 
-def test_copied_to_pytorch_encoder():
-    """`nn.TransformerEncoder` with the same weights gives the same features."""
-    options = small()
-    model = scattered(options)
-    layer = torch.nn.TransformerEncoderLayer(8, 2, 12, 0.0, "gelu", batch_first=True)
-    encoder = torch.nn.TransformerEncoder(
-        layer, 2, torch.nn.LayerNorm(8), enable_nested_tensor=False
-    )
-    state = model.encoder.state_dict()
-    encoder.load_state_dict(
-        {(f"norm.{k[2:]}" if k.startswith("2.") else f"layers.{k}"): v for k, v in state.items()}
-    )
-    x = torch.randn(5, 24, 3)
-    embedded = F.linear(x.mT, model.embedding.weight, model.embedding.bias)
-    torch.testing.assert_close(model.encode(x), encoder(embedded), rtol=1e-5, atol=1e-5)
-
-
 def test_classification():
     model = scattered(small(task_name="classification"))
     x = torch.randn(5, 24, 3) + 2
     features = F.gelu(model.encode(x)).flatten(1)
     expected = features @ model.projection.weight.T + model.projection.bias
     torch.testing.assert_close(model(x, torch.ones(5, 24)), expected)
-
-
-def test_variates_have_no_order():
-    model = scattered(small())
-    x = torch.randn(5, 24, 3)
-    torch.testing.assert_close(model(x[..., [2, 0, 1]]), model(x)[..., [2, 0, 1]])
-
-
-def test_layers_start_differently():
-    model = Model(small())
-    first, second = model.encoder[0], model.encoder[1]
-    assert not torch.equal(first.linear1.weight, second.linear1.weight)
 
 
 def test_published_size():

@@ -5,8 +5,6 @@ import pytest
 import torch
 
 from models import LastValue, SeasonalNaive
-from models.LastValue import last_value
-from models.SeasonalNaive import seasonal_naive
 from tests.models.configs import size, small
 from utils.errors import UserError
 
@@ -35,11 +33,3 @@ def test_seasonal_naive(season):
 def test_seasons_of_no_use(season, said):
     with pytest.raises(UserError, match=said):
         SeasonalNaive.Model(small(season_length=season))
-
-
-def test_functions():
-    x = torch.arange(6.0).reshape(1, 6, 1)
-    assert last_value(x, 2).flatten().tolist() == [5, 5]
-    assert seasonal_naive(x, 5, 3).flatten().tolist() == [3, 4, 5, 3, 4]
-    with pytest.raises(ValueError, match="period"):
-        seasonal_naive(x, 5, 7)

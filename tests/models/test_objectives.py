@@ -13,7 +13,7 @@ from utils.batch import Batch, Weight
 
 def test_compiled(workdir, small_data, monkeypatch):
     """Losses and predictions run compiled; the model, its copies and its names stay as they are."""
-    run = experiment("long_term_forecast", small_data, "--fast_cpu", "off")
+    run = experiment("long_term_forecast", small_data, "--fast_cpu", "off", "--gpt_layers", "1")
     objective, shape = run.objective, (2, run.args.seq_len, run.n_channels)
     batch = Batch(torch.randn(shape), torch.randn(2, run.args.pred_len, run.n_channels))
     objective.model.eval()

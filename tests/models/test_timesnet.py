@@ -24,23 +24,6 @@ def test_periods_of_sinusoids():
     torch.testing.assert_close(amplitude, expected, rtol=1e-4, atol=1e-3)
 
 
-def test_periods_of_noise():
-    """The frequencies are those of the whole batch, the amplitudes those of each window."""
-    x = torch.randn(5, 45, 4)
-    spectrum = np.abs(np.fft.rfft(x.double().numpy(), axis=1))
-    mean = spectrum.mean(axis=(0, 2))
-    mean[0] = 0
-    top = np.argsort(-mean)[:5]
-    found, amplitude = periods(x, 5)
-    assert found == [45 // f for f in top]
-    np.testing.assert_allclose(amplitude, spectrum.mean(axis=2)[:, top], rtol=1e-4)
-
-
-def test_periods_in_half_precision():
-    x = torch.randn(5, 45, 4).bfloat16()
-    assert periods(x, 5)[0] == periods(x.float(), 5)[0]
-
-
 @pytest.mark.parametrize("shape", [(1, 20), (2, 9), (7, 3), (12, 12), (20, 1)])
 @pytest.mark.parametrize("num_kernels", [1, 3, 6])
 def test_merged_convolution(shape, num_kernels):
@@ -107,22 +90,6 @@ def test_embedding_by_hand():
     torch.testing.assert_close(embedding(x, marks), expected, rtol=1e-4, atol=1e-5)
 
 
-def test_embedding_moves():
-    """The positions, too, move to another device."""
-    embedding = StepEmbedding(24, 3, 8, 0.0, "h").to("meta")
-    assert embedding(torch.randn(2, 24, 3, device="meta")).device.type == "meta"
-
-
-def test_initial_weights():
-    """Normal: variance 2 over the fan in (leaky: 2 / 1.0001), and 2 over the fan out."""
-    torch.manual_seed(0)
-    value = StepEmbedding(24, 40, 128, 0.0).value.weight
-    assert value.std().item() == pytest.approx(math.sqrt(2 / 1.0001 / (40 * 3)), rel=0.03)
-    for i, kernel in enumerate(InceptionBlock(64, 128, 3).kernels):
-        fan_out = 128 * (2 * i + 1) ** 2
-        assert kernel.weight.std().item() == pytest.approx(math.sqrt(2 / fan_out), rel=0.03)
-
-
 def test_integer_marks():
     """Month, day, weekday, hour and quarter of an hour, up to their largest values."""
     model = Model(small(embed="fixed", freq="15min"))
@@ -135,17 +102,6 @@ def test_integer_marks():
     assert len(Model(small(embed="fixed")).embedding.marks.tables) == 4
 
 
-def test_data_without_marks():
-    model = Model(small(freq="y"))
-    assert model.embedding.marks is None
-    x = torch.randn(2, 24, 3)
-    assert torch.equal(model(x, torch.empty(2, 24, 0)), model(x))
-
-
-def test_odd_width():
-    assert Model(small(d_model=7))(torch.randn(2, 24, 3)).shape == (2, 10, 3)
-
-
 def test_padded_steps_do_not_count():
     """Of a classified window, only real steps reach the logits directly."""
     model = Model(small(task_name="classification"))
@@ -156,14 +112,6 @@ def test_padded_steps_do_not_count():
     features = F.gelu(model.encode(model.embedding(x))).flatten(1)
     expected = features @ model.projection.weight.T + model.projection.bias
     torch.testing.assert_close(model(x), expected)
-
-
-def test_one_layer_norm_after_each_block():
-    model = Model(small())
-    seen = []
-    model.layer_norm.register_forward_hook(lambda *_: seen.append(1))
-    model(torch.randn(2, 24, 3))
-    assert len(seen) == 2
 
 
 def test_forecast_is_the_end():

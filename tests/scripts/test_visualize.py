@@ -190,15 +190,6 @@ def test_what_a_model_lacks_is_left_out(inside, refuse, tmp_path, capsys, monkey
         assert message.startswith(f"error: {figure}: ")
 
 
-def test_other_data(inside, shown, small_data, tmp_path):
-    table = pd.read_csv(small_data / "made_up.csv")
-    table.iloc[:400].to_csv(tmp_path / "other.csv", index=False)
-    more = ("--root_path", str(tmp_path), "--data_path", "other.csv", "--figures", "forecast")
-    draw(inside[0], tmp_path / "figures", *more)
-    ((_, _, title, _),) = shown["plot_window"]
-    assert "other.csv, test window 0 of 73" in title
-
-
 def test_mistakes(inside, refuse, small_data, tmp_path):
     def of(path, *more):
         return refuse("--checkpoint", str(path), *more)

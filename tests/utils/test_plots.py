@@ -1,6 +1,5 @@
 """The figures of runs, and of forecasts of the future: what they show, and their files."""
 
-import json
 import re
 import warnings
 from pathlib import Path
@@ -11,7 +10,7 @@ import pandas as pd
 import pytest
 from matplotlib import colors
 from PIL import Image
-from sklearn.metrics import f1_score, mean_absolute_error, mean_squared_error
+from sklearn.metrics import mean_absolute_error, mean_squared_error
 
 from run import main
 from tests.conftest import load
@@ -132,11 +131,6 @@ def test_imputations(workdir, small_data, drawn, results):
     assert numbers(title(figure))[0] == pytest.approx(mse, rel=0.01)
 
 
-def test_imputation_of_nothing(workdir, small_data, drawn):
-    assert main(argv("imputation", small_data, *BRIEF, "--mask_rate", "0.001")) == 0
-    assert "nothing to score" in " ".join(map(title, drawn.values()))
-
-
 def test_m4(workdir, small_data, drawn):
     assert main(argv("short_term_forecast", small_data, *BRIEF)) == 0
     assert list(drawn) == ["W1.png", "W16.png", "W31.png", "W45.png", "W60.png"]
@@ -157,29 +151,6 @@ def test_m4(workdir, small_data, drawn):
     assert numbers(naive) == [pytest.approx(smape(last), rel=0.01)]
     assert numbers(title(figure)) == [pytest.approx(smape(found["DLinear"][1]), rel=0.01)]
     assert "M4 Weekly · series W16" in title(figure)
-
-
-def test_anomalies(workdir, small_data, drawn, results):
-    assert main(argv("anomaly_detection", small_data, *BRIEF)) == 0
-    (figure,) = drawn.values()
-    check_common(figure)
-    scores = json.loads((results() / "run.json").read_text())["scores"]
-    true = load(results() / "true.npy")
-    text = title(figure)
-    assert f"point-adjusted F1 {scores['f1']:.3f}" in text
-    assert f"precision {scores['precision']:.3f}, recall {scores['recall']:.3f}" in text
-    assert text.endswith(f"all rows detected: F1 {f1_score(true, np.ones_like(true)):.3f}")
-
-
-def test_confusion(workdir, small_data, drawn, results):
-    assert main(argv("classification", small_data, *BRIEF)) == 0
-    (figure,) = drawn.values()
-    accuracy = json.loads((results() / "run.json").read_text())["scores"]["accuracy"]
-    assert title(figure).splitlines() == [
-        "Waves_TEST, 30 samples",
-        f"DLinear: accuracy {accuracy:.3f}",
-        "most frequent class: accuracy 0.500",
-    ]
 
 
 def test_files(workdir, small_data):
@@ -262,16 +233,6 @@ def test_future(workdir, drawn):
     heights = areas["95 % interval"].get_paths()[0].vertices[:, 1]
     assert heights.min() == pytest.approx((forecast["series 2"] - 95).min())
     assert heights.max() == pytest.approx((forecast["series 2"] + 95).max())
-
-
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [("f.png", ["f.png", "f.pdf"]), ("f.pdf", ["f.pdf"]), ("f.svg", ["f.svg"])],
-)
-def test_suffixes_of_the_future(workdir, name, expected):
-    history, forecast = future(pd.RangeIndex(20))
-    assert plot_future(name, history, forecast) == [Path(p) for p in expected]
-    assert sorted(path.name for path in Path().iterdir()) == sorted(expected)
 
 
 def test_wall_times_of_the_future(workdir, drawn):

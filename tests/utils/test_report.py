@@ -81,13 +81,6 @@ def test_an_average_needs_every_horizon(workdir):
     assert all(table().summary(average, m, "mse") is None for m in table().methods if "CALF" in m)
 
 
-def test_an_average_over_other_seeds_has_no_deviation(workdir):
-    for seed, horizon in ((1, 96), (2, 96), (1, 192)):
-        leave_run(workdir, "DLinear", 0.1 * seed, seed=seed, horizon=horizon)
-    summary = table().summary(Row("ETTh1", AVERAGE), "DLinear", "mse")
-    assert (summary.mean, summary.deviation, summary.n) == (pytest.approx(0.125), None, 1)
-
-
 def test_m4_is_averaged_by_numbers_of_series(workdir):
     m4 = {"task_name": "short_term_forecast", "data": "m4"}
     names = ("Yearly", "Quarterly", "Monthly", "Weekly", "Daily", "Hourly")
@@ -279,30 +272,6 @@ def test_csv_has_full_precision(workdir):
     assert str(1 / 3) in make_report([Path("results")])[0][name]
 
 
-def test_latex_is_split_before_it_is_shrunk(workdir):
-    for number in range(8):
-        for horizon in (96, 192):
-            leave_run(workdir, f"A_model_{number}", 0.3 + number / 10, horizon=horizon)
-    text = formats.latex(grids.scores_grid(table()))
-    parts = text.split(r"\begin{table}")[1:]
-    assert len(parts) > 1
-    assert "resizebox" not in text
-    for part in parts:
-        widths = [len(line) for line in part.splitlines() if line.startswith("ETTh1")]
-        assert max(widths) < 150
-    assert r"\textbf{0.300}" in text
-    assert r"\underline{0.400}" in text
-    assert r"A\_model\_7" in text
-
-
-def test_tables_of_the_page_scroll_within_themselves_and_nothing_is_wider(workdir):
-    leave_run(workdir, "DLinear")
-    page = make_report([Path("results")])[0]["report.html"]
-    assert page.count("<table") == page.count('<div class="scroll">')
-    assert "img{max-width:100%}" in page
-    assert 'content="width=device-width' in page
-
-
 def test_names_are_escaped(workdir):
     leave_run(workdir, "A<b>|c_d")
     grid = grids.scores_grid(table())
@@ -369,13 +338,3 @@ def test_at_most_eight_models_in_a_picture_each_with_a_colour(workdir):
     assert names == [*found.methods[:8], "validation score", "training loss"]
     assert len(set(colours)) == 8
     assert "without 1 more models" in charts.caption("Training", found)
-
-
-def test_the_legend_says_what_dashes_mean(workdir):
-    leave_run(workdir, "DLinear")
-    figure = charts.training_curves(table(), epochs_of(table().runs))
-    kinds = {t.get_text(): line.get_linestyle()
-             for t, line in zip(figure.legends[0].get_texts(), figure.legends[0].get_lines(),
-                                strict=True)}  # fmt: skip
-    drawn = {line.get_linestyle() for line in figure.axes[0].get_lines()}
-    assert {kinds["validation score"], kinds["training loss"]} == drawn == {"-", "--"}

@@ -6,7 +6,6 @@ import multiprocessing
 import os
 import re
 import shutil
-import threading
 from argparse import Namespace
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from run import parse_args
 from utils.errors import UserError
 from utils.identity import LONGEST_SETTING, configuration, difference, digest, settings_string
 from utils.locks import locked
-from utils.results import RunFolders, folders_of
+from utils.results import RunFolders
 
 RECORDS = 50
 
@@ -91,12 +90,6 @@ def test_split_counts(command, digest_of):
     assert difference(configuration(given), configuration(given)) == ""
 
 
-def test_a_digest_does_not_depend_on_order(command):
-    args = vars(parse_args(command()))
-    backwards = dict(reversed(args.items())) | {"model_options": args["model_options"][::-1]}
-    assert digest(backwards) == digest(args)
-
-
 def test_a_digest_does_not_depend_on_the_place(digest_of, tmp_path, monkeypatch):
     """But on how a file is named, and on a file rather than a word."""
     own = digest_of()
@@ -118,26 +111,6 @@ def test_the_longest_name_of_a_folder(command, tmp_path):
     RunFolders(settings_string(args, 0), args).state.parent.mkdir()
     with pytest.raises(UserError, match=f"more than the {LONGEST_SETTING} "):
         settings_string(args.replace(des=f"{args.des}x"), 0)
-
-
-def test_folders_of_a_setting(tmp_path):
-    ours = ["a_gpt6_1_0123abcd", "a_gpt6_1_89ef0123"]
-    for name in [*ours, "a_gpt6_1", "a_gpt6_10", "a_gpt6_1_xyz", "a_gpt6_10_0123abcd", "aa_gpt6_1"]:
-        (tmp_path / name).mkdir()
-    assert [path.name for path in folders_of("a_gpt6_1", tmp_path)] == ours
-    assert folders_of("a_gpt6_1", tmp_path / "nowhere") == []
-
-
-def test_a_record_waits_for_the_one_being_written(tmp_path):
-    folders = folders_in(tmp_path)
-    with locked(tmp_path / ".results_x.txt.lock"):
-        thread = threading.Thread(target=folders.append_result, args=({"mse": 1},))
-        thread.start()
-        thread.join(0.2)
-        assert thread.is_alive()
-        assert not folders.results_file.exists()
-    thread.join()
-    assert folders.results_file.read_text() == "setting\nmse:1\n\n"
 
 
 def test_a_record_that_does_not_fit_is_taken_back(tmp_path, monkeypatch):
@@ -224,9 +197,3 @@ def test_file_systems_without_locks(tmp_path, monkeypatch, number):
     with locked(tmp_path / ".lock") as ours:
         assert ours
     assert [path.name for path in tmp_path.iterdir()] == ["results_x.txt"]
-
-
-def test_a_folder_that_is_not_there_is_an_error(tmp_path):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(OSError), locked(tmp_path / "file" / ".lock"):
-        pass

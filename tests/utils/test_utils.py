@@ -1,59 +1,15 @@
 """Metrics, atomic writes, streamed arrays, and files of word embeddings."""
 
 import os
-import pickle
-import platform
 import stat
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from sklearn.metrics import (
-    mean_absolute_error,
-    mean_absolute_percentage_error,
-    mean_squared_error,
-)
 
 from utils.errors import UserError
-from utils.files import NpyWriter, whole_file
-from utils.machine import processor_name, usable_cores
-from utils.metrics import ErrorSums, PlacedErrorSums
+from utils.files import whole_file
 from utils.word_embeddings import load_word_embeddings
-
-
-def test_metrics_are_scikit_learns():
-    rng = np.random.default_rng(0)
-    true, pred = rng.standard_normal((2, 50, 6)) + 3
-    errors = ErrorSums()
-    for part in (slice(0, 20), slice(20, 50)):
-        errors.add(torch.tensor(pred[part]), torch.tensor(true[part]))
-    ours = errors.metrics()
-    true, pred = true.ravel(), pred.ravel()
-    assert ours["mae"] == pytest.approx(mean_absolute_error(true, pred))
-    assert ours["mse"] == pytest.approx(mean_squared_error(true, pred))
-    assert ours["rmse"] == pytest.approx(mean_squared_error(true, pred) ** 0.5)
-    assert ours["mape"] == pytest.approx(100 * mean_absolute_percentage_error(true, pred))
-    assert ours["mspe"] == pytest.approx((((true - pred) / true) ** 2).mean())
-
-
-@pytest.mark.parametrize("masked", [False, True])
-def test_errors_by_step_and_channel_of_several_batches(masked):
-    rng = np.random.default_rng(0)
-    true, pred = rng.standard_normal((2, 50, 4, 3)).astype(np.float32)
-    scored = rng.random(true.shape) < 0.3
-    pred[~scored & masked] = np.nan  # never read
-    errors, plain = PlacedErrorSums(), ErrorSums()
-    for part in (slice(0, 20), slice(20, 50)):
-        given = [torch.tensor(array[part]) for array in (pred, true, scored)]
-        for sums in (errors, plain):
-            sums.add(*given[: 3 if masked else 2])
-    assert errors.metrics() == plain.metrics()
-    error = np.where(scored | (not masked), pred - true, np.nan).astype(np.float64)
-    for name, values in {"mse": error**2, "mae": np.abs(error)}.items():
-        by_channel = [means[name] for means in errors.by_channel(["a", "b", "c"]).values()]
-        np.testing.assert_allclose(errors.by_step()[name], np.nanmean(values, axis=(0, 2)))
-        np.testing.assert_allclose(by_channel, np.nanmean(values, axis=(0, 1)))
 
 
 def test_whole_file_is_whole_or_as_before(tmp_path):
@@ -85,15 +41,6 @@ def test_whole_file_reaches_the_disk(tmp_path, monkeypatch):
     assert (path.read_text(), earlier.read_text()) == ("new", "earlier")
 
 
-def test_npy_writer(tmp_path):
-    array = np.random.default_rng(0).standard_normal((7, 3, 2)).astype(np.float32)
-    with (tmp_path / "x.npy").open("wb") as file:
-        writer = NpyWriter(file, array.shape)
-        for part in (array[:4], array[4:].transpose(0, 2, 1).copy().transpose(0, 2, 1)):
-            writer.write(torch.from_numpy(part))
-    np.testing.assert_array_equal(np.load(tmp_path / "x.npy"), array)
-
-
 def test_formats_of_word_embeddings(tmp_path):
     embeddings = torch.randn(24, 5)
     torch.save(embeddings, tmp_path / "tensor.pt")
@@ -110,30 +57,6 @@ def test_word_embeddings_of_the_authors_script(real_data):
     np.testing.assert_array_equal(embeddings.numpy(), np.load(real_data / "wte_pca_500.npy"))
 
 
-class Payload:
-    """Pickles into a call that makes a file."""
-
-    def __init__(self, marker: Path):
-        self.marker = marker
-
-    def __reduce__(self):
-        return os.mkdir, (str(self.marker),)
-
-
-@pytest.mark.parametrize("kind", ["torch", "plain pickle", "array of objects"])
-def test_hostile_pickle(tmp_path, kind):
-    payload, path = Payload(tmp_path / "ran"), tmp_path / "w.pt"
-    if kind == "torch":
-        torch.save(payload, path)
-    elif kind == "plain pickle":
-        path.write_bytes(pickle.dumps(payload))
-    else:
-        torch.save(np.array([payload], dtype=object), path)
-    with pytest.raises(UserError, match="refused"):
-        load_word_embeddings(path, 24)
-    assert not (tmp_path / "ran").exists()
-
-
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
@@ -148,27 +71,3 @@ def test_invalid_word_embeddings(tmp_path, content, expected):
     torch.save(content, tmp_path / "w.pt")
     with pytest.raises(UserError, match=expected):
         load_word_embeddings(tmp_path / "w.pt", 768)
-
-
-def test_processor_name(tmp_path):
-    found = tmp_path / "cpuinfo"
-    found.write_text(
-        "processor\t: 0\nmodel\t\t: 85\nmodel name\t: Fast CPU: 3 GHz\n\nprocessor\t: 1\n"
-    )
-    assert processor_name(found) == "Fast CPU: 3 GHz"
-    assert processor_name(tmp_path / "none") in (platform.processor(), platform.machine())
-
-
-def test_usable_cores(tmp_path, monkeypatch):
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2, 3}, raising=False)
-    nothing = tmp_path / "nothing"
-    assert usable_cores(nothing, nothing) == 4
-    for cpu, siblings in enumerate(["0,2", "1,3", "0,2", "1,3"]):
-        place = tmp_path / f"cpu{cpu}" / "topology"
-        place.mkdir(parents=True)
-        (place / "thread_siblings_list").write_text(siblings + "\n")
-    assert usable_cores(tmp_path, nothing) == 2  # two hardware threads a core
-    quota = tmp_path / "cpu.max"
-    for text, cores in (("100000 100000", 1), ("50000 100000", 1), ("max 100000", 2)):
-        quota.write_text(text)
-        assert usable_cores(tmp_path, quota) == cores

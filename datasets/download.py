@@ -150,7 +150,8 @@ def copy_from_hub(place: str, path: Path, sha256: str | None, mirror: str | None
     except Exception as error:
         if isinstance(error, OSError) and error.strerror and error.filename:
             raise  # of this machine's disk
-        raise UserError(f"{endpoint}/{url}: {reason(error)}; {by_hand}") from error
+        why = "HF_HUB_OFFLINE is set: offline" if constants.HF_HUB_OFFLINE else reason(error)
+        raise UserError(f"{endpoint}/{url}: {why}; {by_hand}") from error
     found = sha256_of(cached) if sha256 else None
     if found != sha256:
         cached.resolve().unlink()

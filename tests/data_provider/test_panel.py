@@ -123,7 +123,7 @@ def test_the_published_weather_set(real_data, tmp_path, capsys):
     if not path.is_file():
         pytest.skip(f"no {path}")
     assert len(read_panel(path).tables[0].dates) == 52_696
-    assert "row 19045 (line 19046): both rows are kept" in capsys.readouterr().out
+    assert "row 19045 (line 19046): both rows are used" in capsys.readouterr().out
     head = path.read_bytes().splitlines(keepends=True)[:19_050]
     assert "stands in row 19044 (line 19045) already" in refused(written(tmp_path, b"".join(head)))
 

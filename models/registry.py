@@ -143,7 +143,7 @@ def _read_of_configs(node: ast.AST, called: set[str]) -> str | None:
 def refusal_of(name: str) -> str:
     """Say why a file in the folder of models is no model; empty if there is no such file."""
     path = FOLDER / f"{name}.py"
-    if not name.isidentifier() or not path.is_file():
+    if path not in FOLDER.glob("*.py"):
         return ""
     try:
         ast.parse(path.read_text(encoding="utf-8"))

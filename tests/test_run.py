@@ -146,6 +146,7 @@ def test_settings_string():
         ("--learning_rate 1e300", "below 1e+30"),  # more than float32 holds
         ("--decay_fac 1.1", "up to 1"),
         ("--model DLinear --lradj nonsense", "type1, type2, type3 or type4"),
+        (f"--model {'x' * 300}", "choose from"),
         ("--features X", "--features"),
         ("--model Autoformer", "CALF"),
         ("--task_name dancing", "long_term_forecast"),

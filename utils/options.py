@@ -240,7 +240,7 @@ def make_parser(models: Models) -> tuple[Parser, list[str]]:
         prog="python run.py",
         usage="python run.py --task_name TASK --is_training 1 --model_id NAME --model CALF "
         "--data DATA [options]\n       python run.py --checkpoint FILE [options]",
-        description="CALF: cross-modal fine-tuning of GPT-2 for time series.",
+        description="CALF: cross-modal fine-tuning of a language model for time series.",
         formatter_class=Formatter,
         allow_abbrev=False,
     )

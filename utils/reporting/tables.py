@@ -23,7 +23,10 @@ AVERAGE = "average"
 CONDITIONS = ["kind", "percent", "protocol", "look_back", "features", "units", "amp"]
 LOSS_WEIGHTS = ("task_w", "output_w", "feature_w")
 BACKBONES = {"gpt2": "GPT-2", "smollm2-135m": "SmolLM2-135M"}
-KNOWN_WEIGHTS = {"97a832b6405fcca8": "pre-trained, 4-bit weights"}  # six blocks of SmolLM2
+KNOWN_WEIGHTS = {
+    "97a832b6405fcca8": "pre-trained, 4-bit weights",  # six blocks of SmolLM2
+    "e3b0c44298fc1c14": "nothing frozen",
+}
 REPLACEMENTS = {  # of the language model's blocks, by `--llm_ablation`
     "identity": "no blocks", "attention": "one attention layer", "transformer": "one new block",
 }  # fmt: skip

@@ -21,6 +21,7 @@ from utils.launch import (
     device_numbers,
     follow_parent,
     launch,
+    leave,
     quiet,
     under_launcher,
     visible_devices,
@@ -175,6 +176,7 @@ def run_here_or_launch(args: Configuration, argv: list[str]) -> int:
         args = args.replace(gpu=numbers[0])
     configure_openmp(args.threads)  # not before `launch`: its processes divide the cores
     run(args)
+    leave()
     return 0
 
 

@@ -132,6 +132,15 @@ def quiet() -> Iterator[None]:
         yield
 
 
+def leave() -> None:
+    """Close the process group: its threads can abort an interpreter that ends before them."""
+    if world()[1] > 1:
+        from torch.distributed import distributed_c10d as c10d
+
+        if c10d.is_initialized():
+            c10d.destroy_process_group()
+
+
 def reports(error: BaseException) -> bool:
     """Leave the other processes, and return whether this one prints `error`.
 

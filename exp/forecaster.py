@@ -11,6 +11,7 @@ import inspect
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
+from copy import copy
 from dataclasses import replace
 from numbers import Integral, Real
 from pathlib import Path
@@ -355,7 +356,7 @@ class CALFForecaster(ModelHubMixin, library_name="calf", tags=["time-series-fore
         target_col: str = Reading.target_col,
     ) -> pd.DataFrame:
         """Train on the rows before the first cutoff, and forecast from several, as neuralforecast
-        does.
+        does. This forecaster stays as it was, and so does the folder of its `checkpoints`.
 
         Args:
             n_windows: cutoffs; the last one is `h` rows before the end.
@@ -369,18 +370,21 @@ class CALFForecaster(ModelHubMixin, library_name="calf", tags=["time-series-fore
         _require_whole("n_windows", n_windows, 1)
         _require_whole("step_size", step_size, 1)
         _require_whole("val_size", val_size, 0)
-        self.table_options = {"id_col": id_col, "time_col": time_col, "target_col": target_col}
-        self.run, found = None, []
-        panel = self.read(df)
+        trial, found = copy(self), []
+        trial.run = trial.intervals = trial.history = None
+        states = ("checkpoints", "resume")
+        trial.options = {name: v for name, v in self.options.items() if name not in states}
+        trial.table_options = {"id_col": id_col, "time_col": time_col, "target_col": target_col}
+        panel = trial.read(df)
         panel = replace(panel, reading=replace(panel.reading, time_col=time_col or "ds"))
         for window in range(n_windows):
             ahead = self.h + (n_windows - 1 - window) * step_size
             known = _before(panel, ahead)
             if window == 0 or refit:
-                self._fit(known, val_size)
+                trial._fit(known, val_size)
             if not known.pooled:
-                known = self.run.arranged(known, self.run.series_notes["columns"])
-            forecast, outputs = self.outputs(known, level)
+                known = trial.run.arranged(known, trial.run.series_notes["columns"])
+            forecast, outputs = trial.outputs(known, level)
             true = panel.only(forecast.panel.tables[0].ids) if not panel.pooled else panel
             outputs["y"] = np.stack(
                 [table.values[len(table.dates) - ahead :][: self.h] for table in true.tables]

@@ -206,6 +206,24 @@ def test_cross_validation(long):
     np.testing.assert_array_equal(again.predict()["DLinear"], last["DLinear"])
 
 
+def test_cross_validation_leaves_the_forecaster_as_it_was(wide, long, workdir, monkeypatch):
+    """Also one that fails after its training, and the states that it keeps."""
+    forecaster = CALFForecaster(h=8, level=[80], checkpoints="here", **DLINEAR)
+    forecaster.cross_validation(long)
+    assert (forecaster.run, forecaster.intervals, forecaster.history) == (None, None, None)
+    assert forecaster.table_options == {} and list(workdir.iterdir()) == []
+    forecaster.fit(wide.iloc[:500], time_col="date")
+    before, expected = vars(forecaster).copy(), forecaster.predict()
+    states = {path: path.stat().st_mtime_ns for path in workdir.rglob("*")}
+    forecaster.cross_validation(long, n_windows=2, refit=True)
+    with monkeypatch.context() as patch, pytest.raises(UserError, match="midway"):
+        patch.setattr(CALFForecaster, "outputs", lambda *_: raises(UserError("midway"))())
+        forecaster.cross_validation(long)
+    assert vars(forecaster) == before
+    assert {path: path.stat().st_mtime_ns for path in workdir.rglob("*")} == states
+    pd.testing.assert_frame_equal(forecaster.predict(), expected)
+
+
 def test_predict_df_as_chronos_has_it(long):
     forecaster = CALFForecaster(h=8, **DLINEAR).fit(long)
     frame = long.rename(columns={"unique_id": "item_id", "ds": "timestamp", "y": "target"})

@@ -1,8 +1,9 @@
 """Forecasts of what follows the series of a panel: their units, their table, their file."""
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from data_provider.checks import PARQUET, and_more
+from data_provider.checks import PARQUET, and_more, shortened
 from data_provider.panel import Panel, Table
 from data_provider.splits import Scaler
 from exp.evaluation import Evaluation
@@ -18,7 +19,7 @@ from utils.batch import Batch
 from utils.configuration import Configuration
 from utils.errors import UserError
 from utils.files import whole_file
-from utils.intervals import Intervals, bounds_of
+from utils.intervals import AT_REST, Intervals, bounds_of, resting
 from utils.timefeatures import time_features
 
 Outputs = Mapping[str, np.ndarray]  # by name of a column: `[tables, steps, channels]`
@@ -56,10 +57,24 @@ class Forecast:
         intervals; `levels` are in %."""
         found = {model: self.pred}
         intervals = intervals and self.in_unit(intervals)
+        if levels:
+            self._warn_of_rest()
         for level in levels:
             bounds = intervals.bounds(self.pred, self.x, level)
             found |= dict(zip(bounds_of(model, level), bounds, strict=True))
         return {name: self.unscaled(values) for name, values in found.items()}
+
+    def _warn_of_rest(self) -> None:
+        """Name the series whose intervals can't cover as seldom as their level says."""
+        rests = resting(self.x)[1][:, 0].tolist()
+        ids = [name for table in self.panel.tables for name in table.ids]
+        names = [name for name, rest in zip(ids, chain(*rests), strict=True) if rest]
+        if names:
+            print(
+                f"warning: {shortened(names)}: over {AT_REST:.0%} of the look-back is one value: "
+                "the intervals include it, and may cover more than their level",
+                file=sys.stderr,
+            )
 
 
 def require_forecast(panel: Panel, seq_len: int) -> None:

@@ -6,6 +6,9 @@ forecasts. They cover as often as they say if later windows come from the same d
 validation windows (exchangeability). Time series drift, so that coverage on new data has to be
 measured (`coverage` in `run.json`); `Recalibration` follows a drift by the errors known so far.
 
+A look-back at rest, of which nearly all steps have one value, has no spread that tells of later
+ones: its unit is the mean spread of the channel, and its intervals include the value.
+
 Sources: Lei et al., Distribution-Free Predictive Inference for Regression, 2018 (errors in units of
 a local spread); Romano et al., Conformalized Quantile Regression, 2019 (both tails).
 """
@@ -28,7 +31,9 @@ PROBABILITIES = (
     0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 0.975, 0.99, 0.995,
 )  # fmt: skip
 INTERVALS = "intervals.safetensors"  # file beside the results
-LEAST = 0.25  # of the mean spread of a channel, added to each: constant windows have none
+LEAST = 0.25  # of the mean spread of a channel, added to each
+AT_REST = 0.8  # of the steps of a look-back: more of one value leave it without a spread of its own
+ROUNDING = 1e-6  # of a value of the model's input
 MAX_VALUES = 2**26  # errors that are kept for calibration
 RECENT = 512  # most windows of a `Recalibration`
 
@@ -36,6 +41,13 @@ RECENT = 512  # most windows of a `Recalibration`
 def spread(x: Tensor) -> Tensor:
     """Standard deviation of look-backs `[windows, seq_len, channels]`: `[windows, 1, channels]`."""
     return x.std(dim=1, keepdim=True, unbiased=False)
+
+
+def resting(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Value that most steps of look-backs `[windows, seq_len, channels]` have, if one does, and
+    whether more than `AT_REST` of them do; both `[windows, 1, channels]`."""
+    value = x.median(dim=1, keepdim=True).values
+    return value, (x == value).sum(dim=1, keepdim=True) > AT_REST * x.shape[1]
 
 
 def bounds_of(name: str, level: float) -> tuple[str, str]:
@@ -82,14 +94,15 @@ class Intervals:
     ) -> tuple["Intervals", Tensor]:
         """Calibrate, and return also the errors in units of their spread, `[windows, steps,
         channels]`."""
-        spreads, errors = [], []
+        spreads, rests, errors = [], [], []
         for x, pred, true in windows:
-            spreads.append(spread(x)[:, 0].cpu())
+            spreads.append(spread(x).cpu())
+            rests.append(resting(x)[1].cpu())
             errors.append((true - pred).cpu())
-        spreads, errors = torch.cat(spreads), torch.cat(errors)
-        least = LEAST * spreads.mean(dim=0)
+        spreads, rests, errors = (torch.cat(parts) for parts in (spreads, rests, errors))
+        least = LEAST * spreads.mean(dim=(0, 1))
         least[least == 0] = 1.0  # constant channels
-        errors = errors / (spreads + least)[:, None]
+        errors = errors / torch.where(rests, least / LEAST, spreads + least)
         return cls(quantiles(errors), least, len(errors), unit), errors
 
     def in_unit(self, unit: Tensor | None) -> "Intervals":
@@ -118,7 +131,8 @@ class Intervals:
 
     def scale(self, x: Tensor) -> Tensor:
         """Units of errors, `[batch, 1, channels]`, by look-backs `[batch, seq_len, channels]`."""
-        return spread(x) + self.least.to(x.device)
+        least = self.least.to(x.device)
+        return torch.where(resting(x)[1], least / LEAST, spread(x) + least)
 
     def quantile(self, pred: Tensor, x: Tensor, probability: float) -> Tensor:
         """Quantile of the truth, `[batch, steps, channels]`.
@@ -126,7 +140,14 @@ class Intervals:
         Args:
             pred: forecast `[batch, steps, channels]`. x: its look-back. probability: in (0, 1).
         """
-        return pred + self._errors(probability).to(pred.device) * self.scale(x)
+        found = pred + self._errors(probability).to(pred.device) * self.scale(x)
+        value, rests = resting(x)
+        slack = ROUNDING * (1 + value.abs())
+        if probability < 0.5:
+            return torch.where(rests, torch.minimum(found, value - slack), found)
+        if probability > 0.5:
+            return torch.where(rests, torch.maximum(found, value + slack), found)
+        return found
 
     def bounds(self, pred: Tensor, x: Tensor, level: float) -> tuple[Tensor, Tensor]:
         """Lower and upper bound of the interval of a level in %, see `quantile`.

@@ -3,7 +3,7 @@ memory."""
 
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -35,6 +35,7 @@ from exp.series import PLOTTED_WINDOWS, ExpSeries
 from utils.batch import Batch
 from utils.configuration import Configuration
 from utils.errors import UserError
+from utils.files import NpyWriter
 from utils.intervals import INTERVALS, Intervals, IntervalTest, check_levels, thinned
 from utils.metrics import ErrorSums, PlacedErrorSums
 from utils.naive import LAST_VALUE, naive_lines, print_naive
@@ -127,6 +128,7 @@ class ExpLongTermForecasting(ExpSeries):
             self.val_set = source.split("val").to(self.device)
             self.test_set = tested.split("test").to(self.device)
             source.describe(self.train_set, self.val_set, self.test_set)
+            self.announce_arrays()
             if args.zero_shot:
                 print(f"zero-shot: tested on {self.panel.source}")
             return
@@ -139,6 +141,7 @@ class ExpLongTermForecasting(ExpSeries):
             self.test_set = None  # too few rows for a test: forecast only
         else:
             print(f"test errors are standardised by the training rows of {self.panel.source}")
+            self.announce_arrays()
             if self.series_notes.get("refit"):
                 print(
                     f"warning: {self.checkpoint.path} was trained on all rows of its file: errors "
@@ -265,6 +268,11 @@ class ExpLongTermForecasting(ExpSeries):
         for _, *batch in self.forecasts(windows, numbers.split(self.evaluation.windows)):
             yield tuple(batch)
 
+    def array_shapes(self) -> dict[str, tuple[int, ...]]:
+        windows = self.test_set
+        channels = windows.n_channels if windows.target is None else 1
+        return dict.fromkeys(("pred", "true"), (len(windows), windows.pred_len, channels))
+
     def test(self) -> dict[str, float]:
         """Test on every window; predictions are written batch by batch."""
         windows = self.test_set
@@ -275,8 +283,8 @@ class ExpLongTermForecasting(ExpSeries):
         errors, intervals = PlacedErrorSums(), self.interval_test(windows)
         scored = windows.target
         channels = windows.columns if scored is None else [windows.columns[scored]]
-        shape = (len(windows), windows.pred_len, len(channels))
-        with self.folders.arrays(self.original_units, pred=shape, true=shape) as files:
+        shapes, shown = self.array_shapes(), evenly(len(windows), PLOTTED_WINDOWS)
+        with self.folders.arrays(self.original_units, shown, **shapes) as files:
             batches = self.evaluation.batches(windows, "testing")
             for index, x, pred, true in self.forecasts(windows, batches):
                 if intervals is not None:
@@ -292,7 +300,7 @@ class ExpLongTermForecasting(ExpSeries):
             "seconds": time.perf_counter() - start,
         }
         naive = self.naive_errors(windows)
-        self._plot(windows)
+        self._plot(windows, files)
         more = {} if intervals is None else {"intervals": self.save_intervals(intervals)}
         metrics = self.report(errors, channels, tested, baselines=naive, **more)
         print_naive(self.args.model, metrics["mse"], "mse", naive)
@@ -320,21 +328,20 @@ class ExpLongTermForecasting(ExpSeries):
             print(line)
         return test.results() | {"original_units": self.original_units}
 
-    def _plot(self, windows: WindowDataset) -> None:
-        """Plot forecasts of the target, or the last channel, for some test windows."""
+    def _plot(self, windows: WindowDataset, files: Mapping[str, NpyWriter]) -> None:
+        """Plot forecasts of the target, or the last channel, for the windows that `files` keep."""
         if not self.folders.writes:
             return
         channel = self.shown_channel(windows)
         scored = 0 if windows.target is not None else channel
         mixed = self.args.inverse and self.published
         unit = "history in original units, the rest standardised" if mixed else self.unit
-        saved = self.folders.saved_array("pred"), self.folders.saved_array("true")
-        for number in evenly(len(windows), PLOTTED_WINDOWS):
+        for number in sorted(files["pred"].kept):
             index = self.one(number)
             x, _ = windows.batch(index)
             seen = self.units(windows, x, index)[0, :, channel].cpu().numpy()
             history = windows.inverse_transform(x, index) if self.args.inverse else x
-            pred, true = (array[number, :, scored] for array in saved)
+            pred, true = (files[name].kept[number][:, scored] for name in ("pred", "true"))
             naive = naive_lines(seen, len(true), self.season_length)
             times = self.times(windows, number)
             plot_forecast(

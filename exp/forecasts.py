@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain, pairwise
+from itertools import compress, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +19,7 @@ from utils.batch import Batch
 from utils.configuration import Configuration
 from utils.errors import UserError
 from utils.files import whole_file
-from utils.intervals import AT_REST, Intervals, bounds_of, resting
+from utils.intervals import AT_REST, Intervals, LookBacks, bounds_of
 from utils.timefeatures import time_features
 
 Outputs = Mapping[str, np.ndarray]  # by name of a column: `[tables, steps, channels]`
@@ -57,18 +57,18 @@ class Forecast:
         intervals; `levels` are in %."""
         found = {model: self.pred}
         intervals = intervals and self.in_unit(intervals)
+        looks = LookBacks.of(self.x)
         if levels:
-            self._warn_of_rest()
+            self._warn_of_rest(looks)
         for level in levels:
-            bounds = intervals.bounds(self.pred, self.x, level)
+            bounds = intervals.bounds(self.pred, looks, level)
             found |= dict(zip(bounds_of(model, level), bounds, strict=True))
         return {name: self.unscaled(values) for name, values in found.items()}
 
-    def _warn_of_rest(self) -> None:
+    def _warn_of_rest(self, looks: LookBacks) -> None:
         """Name the series whose intervals can't cover as seldom as their level says."""
-        rests = resting(self.x)[1][:, 0].tolist()
         ids = [name for table in self.panel.tables for name in table.ids]
-        names = [name for name, rest in zip(ids, chain(*rests), strict=True) if rest]
+        names = list(compress(ids, looks.rests.flatten().tolist()))
         if names:
             print(
                 f"warning: {shortened(names)}: over {AT_REST:.0%} of the look-back is one value: "

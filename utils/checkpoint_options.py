@@ -15,6 +15,7 @@ OF_THE_COMMAND = frozenset(
     (
         *"is_training checkpoint checkpoints model_id itr resume overwrite save_every".split(),
         *"skip_bad_steps do_predict refit debug compile tensorboard no_epoch_test".split(),
+        "no_save_predictions",
         *"use_gpu gpu use_multi_gpu devices threads".split(),
     )
 )

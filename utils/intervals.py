@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from math import ceil, floor
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -43,11 +44,41 @@ def spread(x: Tensor) -> Tensor:
     return x.std(dim=1, keepdim=True, unbiased=False)
 
 
-def resting(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Value that most steps of look-backs `[windows, seq_len, channels]` have, if one does, and
-    whether more than `AT_REST` of them do; both `[windows, 1, channels]`."""
-    value = x.median(dim=1, keepdim=True).values
-    return value, (x == value).sum(dim=1, keepdim=True) > AT_REST * x.shape[1]
+@dataclass(frozen=True)
+class LookBacks:
+    """What intervals read of look-backs; `[windows, 1, channels]` each.
+
+    Attributes:
+        spread: standard deviation. value: of the middle step, in order of size.
+        rests: whether more than `AT_REST` of the steps have this value.
+    """
+
+    spread: Tensor
+    value: Tensor
+    rests: Tensor
+
+    @classmethod
+    def of(cls, x: "Tensor | LookBacks") -> "LookBacks":
+        """Read look-backs `[windows, seq_len, channels]`; what has been read stays."""
+        if isinstance(x, LookBacks):
+            return x
+        value = x.median(dim=1, keepdim=True).values
+        rests = (x == value).sum(dim=1, keepdim=True) > AT_REST * x.shape[1]
+        return cls(spread(x), value, rests)
+
+    def scale(self, least: Tensor) -> Tensor:
+        """Return the units of errors, `[windows, 1, channels]`; see `Intervals` for `least`."""
+        return torch.where(self.rests, least / LEAST, self.spread + least)
+
+    def include(self, quantile: Tensor, probability: float) -> Tensor:
+        """Move quantiles of the truth `[windows, steps, channels]` so that intervals include the
+        value of look-backs at rest."""
+        if probability == 0.5 or not self.rests.any():
+            return quantile
+        slack = ROUNDING * (1 + self.value.abs())
+        if probability < 0.5:
+            return torch.where(self.rests, quantile.minimum(self.value - slack), quantile)
+        return torch.where(self.rests, quantile.maximum(self.value + slack), quantile)
 
 
 def bounds_of(name: str, level: float) -> tuple[str, str]:
@@ -94,15 +125,15 @@ class Intervals:
     ) -> tuple["Intervals", Tensor]:
         """Calibrate, and return also the errors in units of their spread, `[windows, steps,
         channels]`."""
-        spreads, rests, errors = [], [], []
+        found, errors = [], []
         for x, pred, true in windows:
-            spreads.append(spread(x).cpu())
-            rests.append(resting(x)[1].cpu())
+            looks = LookBacks.of(x)
+            found.append([values.cpu() for values in (looks.spread, looks.value, looks.rests)])
             errors.append((true - pred).cpu())
-        spreads, rests, errors = (torch.cat(parts) for parts in (spreads, rests, errors))
-        least = LEAST * spreads.mean(dim=(0, 1))
+        looks = LookBacks(*(torch.cat(parts) for parts in zip(*found, strict=True)))
+        least = LEAST * looks.spread.mean(dim=(0, 1))
         least[least == 0] = 1.0  # constant channels
-        errors = errors / torch.where(rests, least / LEAST, spreads + least)
+        errors = torch.cat(errors).div_(looks.scale(least))
         return cls(quantiles(errors), least, len(errors), unit), errors
 
     def in_unit(self, unit: Tensor | None) -> "Intervals":
@@ -129,32 +160,28 @@ class Intervals:
         state = saved.state
         return cls(state["quantiles"], state["least"], windows, state.get("unit"))
 
-    def scale(self, x: Tensor) -> Tensor:
+    def scale(self, x: Tensor | LookBacks) -> Tensor:
         """Units of errors, `[batch, 1, channels]`, by look-backs `[batch, seq_len, channels]`."""
-        least = self.least.to(x.device)
-        return torch.where(resting(x)[1], least / LEAST, spread(x) + least)
+        looks = LookBacks.of(x)
+        return looks.scale(self.least.to(looks.spread.device))
 
-    def quantile(self, pred: Tensor, x: Tensor, probability: float) -> Tensor:
+    def quantile(self, pred: Tensor, x: Tensor | LookBacks, probability: float) -> Tensor:
         """Quantile of the truth, `[batch, steps, channels]`.
 
         Args:
             pred: forecast `[batch, steps, channels]`. x: its look-back. probability: in (0, 1).
         """
-        found = pred + self._errors(probability).to(pred.device) * self.scale(x)
-        value, rests = resting(x)
-        slack = ROUNDING * (1 + value.abs())
-        if probability < 0.5:
-            return torch.where(rests, torch.minimum(found, value - slack), found)
-        if probability > 0.5:
-            return torch.where(rests, torch.maximum(found, value + slack), found)
-        return found
+        looks = LookBacks.of(x)
+        found = pred + self._errors(probability).to(pred.device) * self.scale(looks)
+        return looks.include(found, probability)
 
-    def bounds(self, pred: Tensor, x: Tensor, level: float) -> tuple[Tensor, Tensor]:
+    def bounds(self, pred: Tensor, x: Tensor | LookBacks, level: float) -> tuple[Tensor, Tensor]:
         """Lower and upper bound of the interval of a level in %, see `quantile`.
 
         The forecast is within them, even if it is too high or too low at almost all windows.
         """
-        lower, upper = (self.quantile(pred, x, probability) for probability in tails(level))
+        looks = LookBacks.of(x)
+        lower, upper = (self.quantile(pred, looks, probability) for probability in tails(level))
         return torch.minimum(lower, pred), torch.maximum(upper, pred)
 
     def _errors(self, probability: float) -> Tensor:
@@ -198,7 +225,9 @@ def quantiles(errors: Tensor) -> Tensor:
     exact = [round((count + 1) * p, 6) for p in PROBABILITIES]  # 0.1 * 30 is not 3 in binary
     ranks = [ceil(r) if p > 0.5 else floor(r) for r, p in zip(exact, PROBABILITIES, strict=True)]
     rows = torch.tensor(ranks).clamp(1, count) - 1
-    return errors.sort(dim=0).values[rows]
+    by_window = errors.movedim(0, -1).numpy(force=True)
+    ordered = np.sort(np.ascontiguousarray(by_window), axis=-1)  # faster than PyTorch by far
+    return torch.from_numpy(ordered[..., rows]).movedim(-1, 0).contiguous()
 
 
 def thinned(windows: int, values: int) -> range:
@@ -259,11 +288,16 @@ class IntervalScores:
         self.count = 0
 
     def add(
-        self, intervals: Intervals, pred: Tensor, x: Tensor, true: Tensor, index: Tensor
+        self,
+        intervals: Intervals,
+        pred: Tensor,
+        x: Tensor | LookBacks,
+        true: Tensor,
+        index: Tensor,
     ) -> None:
         """Score forecasts of the windows `index` `[batch]`; arguments as for `Intervals.bounds`,
         `true` like `pred`."""
-        truth = self.units(true, index)
+        truth, x = self.units(true, index), LookBacks.of(x)
         for row, level in enumerate(self.levels):
             bounds = intervals.bounds(pred, x, level)
             lower, upper = (self.units(bound, index) for bound in bounds)
@@ -319,11 +353,11 @@ class IntervalTest:
     def add(self, pred: Tensor, x: Tensor, true: Tensor, index: Tensor) -> None:
         """Score the windows that follow; arguments as for `IntervalScores.add`."""
         parts = (values.split(self.steps) for values in (pred, x, true, index))
-        for batch in zip(*parts, strict=True):
-            forecast, look_back, truth, _ = batch
+        for forecast, look_back, truth, numbers in zip(*parts, strict=True):
+            batch = forecast, LookBacks.of(look_back), truth, numbers
             self.fixed.add(self.intervals, *batch)
             self.renewed.add(self.recalibration.intervals(), *batch)
-            errors = (truth - forecast) / self.intervals.scale(look_back)
+            errors = (truth - forecast) / self.intervals.scale(batch[1])
             self.recalibration.add(errors.cpu())
 
     def results(self) -> dict[str, object]:

@@ -15,6 +15,7 @@ from utils.intervals import (
     PROBABILITIES,
     Intervals,
     IntervalScores,
+    IntervalTest,
     Recalibration,
     check_levels,
     pinball,
@@ -135,6 +136,16 @@ def test_recalibration_follows_a_drift():
     assert len(live.waiting) == 5 and torch.equal(live.errors[-395:], 5 * errors[:395])
     live.add(5 * errors[:5])
     torch.testing.assert_close(live.intervals().quantiles, 5 * first.quantiles, rtol=0.2, atol=0.1)
+
+
+def test_look_backs_are_read_once(monkeypatch):
+    """Whatever the number of levels; this is the time that `--level` takes."""
+    test = IntervalTest([50, 80, 95], [windows(60)], None, 6, lambda values, _: values)
+    plain, calls = intervals.spread, []
+    monkeypatch.setattr(intervals, "spread", lambda x: calls.append(len(x)) or plain(x))
+    x, pred, true = windows(18, seed=1)
+    test.add(pred, x, true, torch.arange(18))
+    assert calls == [6, 6, 6]
 
 
 def test_a_large_calibration_is_thinned(monkeypatch):

@@ -42,6 +42,8 @@ from utils.naive import LAST_VALUE, naive_lines, print_naive
 from utils.plots import errors_of, plot_forecast, window_title, with_mse
 from utils.plotting.style import evenly
 
+JUDGED = ("mse", "mae")  # scores by which a model is compared with naive forecasts
+
 
 @dataclass(frozen=True)
 class InMemory:
@@ -244,10 +246,13 @@ class ExpLongTermForecasting(ExpSeries):
         return {"the last value": last, "the mean of the training rows": mean}
 
     def _mse(self, windows: WindowDataset) -> float:
+        return self._errors(windows)["mse"]
+
+    def _errors(self, windows: WindowDataset) -> dict[str, float]:
         errors = ErrorSums()
         for _, _, pred, true in self.forecasts(windows, self.evaluation.batches(windows)):
             errors.add(pred, true)
-        return errors.metrics()["mse"]
+        return errors.metrics()
 
     def forecasts(
         self, windows: WindowDataset, indices: Iterable[Tensor]
@@ -303,8 +308,21 @@ class ExpLongTermForecasting(ExpSeries):
         self._plot(windows, files)
         more = {} if intervals is None else {"intervals": self.save_intervals(intervals)}
         metrics = self.report(errors, channels, tested, baselines=naive, **more)
-        print_naive(self.args.model, metrics["mse"], "mse", naive)
+        print_naive(self.args.model, {name: metrics[name] for name in JUDGED}, naive)
         return metrics
+
+    def validate(self) -> dict[str, dict[str, float]]:
+        """Compare the trained model with naive forecasts on the validation windows.
+
+        Returns:
+            Standardised mse and mae by model, the trained one first; see `naive_errors`.
+        """
+        windows = self.val_set
+        metrics = self._errors(windows)
+        scores, naive = {name: metrics[name] for name in JUDGED}, self.naive_errors(windows, False)
+        print(f"validation: mse {scores['mse']:.4g}, mae {scores['mae']:.4g}")
+        print_naive(self.args.model, scores, naive)
+        return {self.args.model: scores} | naive
 
     def interval_test(self, windows: WindowDataset) -> IntervalTest | None:
         """Calibrate the intervals of `--level`, to score them; None without it."""

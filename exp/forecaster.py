@@ -69,6 +69,8 @@ class CALFForecaster(ModelHubMixin, library_name="calf", tags=["time-series-fore
     Attributes:
         run: the trained run; None before the training.
         intervals: from the validation windows, if there were any.
+        validation_scores: mse and mae of the model and of naive forecasts on the validation
+            windows, standardised, by name; None without them, and in a loaded one.
         history: the last rows of the series that were trained on; None in a loaded one.
 
     Raises:
@@ -77,6 +79,7 @@ class CALFForecaster(ModelHubMixin, library_name="calf", tags=["time-series-fore
 
     run: ExpLongTermForecasting | None = None
     intervals: Intervals | None = None
+    validation_scores: dict[str, dict[str, float]] | None = None
     history: Panel | None = None
 
     def __init__(
@@ -247,7 +250,9 @@ class CALFForecaster(ModelHubMixin, library_name="calf", tags=["time-series-fore
                         run.clear_states()
                 except Interrupted as interruption:
                     raise KeyboardInterrupt from interruption
-                self.intervals = run.calibrate() if run.val_set is not None else None
+                validated = run.val_set is not None
+                self.intervals = run.calibrate() if validated else None
+                self.validation_scores = run.validate() if validated else None
             self.history = recent(run.panel, max(self.input_size, HISTORY))
         run.release()
         self.run = run
@@ -371,7 +376,7 @@ class CALFForecaster(ModelHubMixin, library_name="calf", tags=["time-series-fore
         _require_whole("step_size", step_size, 1)
         _require_whole("val_size", val_size, 0)
         trial, found = copy(self), []
-        trial.run = trial.intervals = trial.history = None
+        trial.run = trial.intervals = trial.validation_scores = trial.history = None
         states = ("checkpoints", "resume")
         trial.options = {name: v for name, v in self.options.items() if name not in states}
         trial.table_options = {"id_col": id_col, "time_col": time_col, "target_col": target_col}

@@ -313,8 +313,24 @@ def test_scikit_learns_conventions(wide):
     assert "no_such" not in copy.get_params()
 
 
+def test_naive_forecasts_of_the_validation_windows(wide, capsys):
+    loud = DLINEAR | {"verbose": True, "learning_rate": 1e-9}
+    scores = CALFForecaster(h=8, **loud).fit(wide).validation_scores
+    out = capsys.readouterr().out
+    assert list(scores) == ["DLinear", "LastValue", "SeasonalNaive"]
+    assert scores["SeasonalNaive"]["season"] == 24
+    for naive in ("LastValue", "SeasonalNaive"):
+        same = CALFForecaster(h=8, **SMALL, model=naive).fit(wide).validation_scores
+        found = {name: scores[naive][name] for name in ("mse", "mae")}
+        assert same[naive] == pytest.approx(same[naive] | found)
+        assert f"mse {found['mse']:.4g}, mae {found['mae']:.4g}" in out
+    assert "DLinear loses to the seasonal naive forecast: mse" in out
+    assert capsys.readouterr().out == ""
+
+
 def test_all_rows_without_validation(wide):
     forecaster = CALFForecaster(h=8, **DLINEAR).fit(wide, val_size=0)
+    assert forecaster.validation_scores is None
     assert len(forecaster.predict()) == 8
     with pytest.raises(UserError, match="no validation windows"):
         forecaster.predict(level=[80])

@@ -35,7 +35,7 @@ from exp.series import PLOTTED_WINDOWS, ExpSeries
 from utils.batch import Batch
 from utils.configuration import Configuration
 from utils.errors import UserError
-from utils.files import NpyWriter
+from utils.files import NpyWriter, written
 from utils.intervals import INTERVALS, Intervals, IntervalTest, check_levels, thinned
 from utils.metrics import ErrorSums, PlacedErrorSums
 from utils.naive import LAST_VALUE, naive_lines, print_naive
@@ -491,7 +491,7 @@ class ExpLongTermForecasting(ExpSeries):
         refit = {"refit": True} if self.memory is not None and self.memory.held_out == 0 else {}
         return {
             "columns": splits.columns,
-            "series": [_written(name) for name in scaler.number],
+            "series": [written(name) for name in scaler.number],
             "mode": panel.mode,
             "season_length": panel.season_length,
             "reading": panel.notes(),
@@ -499,8 +499,3 @@ class ExpLongTermForecasting(ExpSeries):
             "about": f"{len(panel.names)} series ({panel.mode}), {first} to {last}.",
             **refit,
         }
-
-
-def _written(name: object) -> object:
-    """Write an id in JSON."""
-    return name if isinstance(name, str | int | float) else str(name)

@@ -27,7 +27,7 @@ from data_provider.splits import padded
 from exp.device import prepare_torch
 from exp.exp_long_term_forecasting import ExpLongTermForecasting, InMemory
 from exp.forecasts import Forecast, Outputs, draw_forecast, forecast_table, recent
-from exp.sharing import CONFIG, find_model, intervals_of, read_model, save_model
+from exp.sharing import CONFIG, find_model, intervals_of, read_model, save_model, series_of
 from models import registry
 from utils.checkpoint import Checkpoint
 from utils.configuration import Configuration
@@ -71,7 +71,7 @@ class CALFForecaster(ModelHubMixin, library_name="calf", tags=["time-series-fore
         intervals: from the validation windows, if there were any.
         validation_scores: mse and mae of the model and of naive forecasts on the validation
             windows, standardised, by name; None without them, and in a loaded one.
-        history: the last rows of the series that were trained on; None in a loaded one.
+        history: the last rows of the series that were trained on, if they were saved.
 
     Raises:
         UserError: an option is unknown or has a wrong value.
@@ -81,6 +81,7 @@ class CALFForecaster(ModelHubMixin, library_name="calf", tags=["time-series-fore
     intervals: Intervals | None = None
     validation_scores: dict[str, dict[str, float]] | None = None
     history: Panel | None = None
+    saves_series = False
 
     def __init__(
         self,
@@ -177,7 +178,7 @@ class CALFForecaster(ModelHubMixin, library_name="calf", tags=["time-series-fore
         run = self.trained()
         if table is None:
             if self.history is None:
-                raise UserError("give df: a loaded forecaster has no series of its own")
+                raise UserError("give df: this forecaster was saved without its series")
             return self.history
         panel = self.read(table, run.mode)
         return panel if run.pooled else run.arranged(panel, run.series_notes["columns"])
@@ -435,11 +436,31 @@ class CALFForecaster(ModelHubMixin, library_name="calf", tags=["time-series-fore
 
     # Save, load, share
 
-    def save(self, path: str | Path) -> None:
-        """Write the forecaster into a folder; see `save_pretrained`."""
+    def save(self, path: str | Path, save_dataset: bool = True) -> None:
+        """Write the forecaster into a folder, with the last rows of its series.
+
+        Args:
+            save_dataset: False leaves the series out, as `save_pretrained` and `push_to_hub` do.
+        """
         if Path(path).is_file():
             raise UserError(f"{path}: a file, not a folder; give the folder to write")
-        self.save_pretrained(path)
+        with self._with_series(save_dataset):
+            self.save_pretrained(path)
+
+    def push_to_hub(self, repo_id: str, *, save_dataset: bool = False, **options: object) -> str:
+        """Upload to the Hugging Face hub; without the series unless `save_dataset`. The options are
+        those of `ModelHubMixin.push_to_hub`."""
+        with self._with_series(save_dataset):
+            return super().push_to_hub(repo_id, **options)
+
+    @contextmanager
+    def _with_series(self, asked: bool) -> Iterator[None]:
+        """Let `save_pretrained` write the series, or not."""
+        self.saves_series = asked
+        try:
+            yield
+        finally:
+            del self.saves_series
 
     @classmethod
     def load(cls, path: str | Path, **options: object) -> "CALFForecaster":
@@ -458,7 +479,8 @@ class CALFForecaster(ModelHubMixin, library_name="calf", tags=["time-series-fore
         return cls._of_checkpoint(read_model(path), {}, options)
 
     def _save_pretrained(self, save_directory: Path) -> None:
-        save_model(save_directory, self.trained(), self.intervals, self.get_params())
+        series = self.history if self.saves_series else None
+        save_model(save_directory, self.trained(), self.intervals, self.get_params(), series)
 
     @classmethod
     def _from_pretrained(
@@ -499,7 +521,7 @@ class CALFForecaster(ModelHubMixin, library_name="calf", tags=["time-series-fore
                 root=Path(folder),
                 checkpoint=checkpoint,
             )
-        forecaster.intervals = intervals_of(checkpoint)
+        forecaster.intervals, forecaster.history = intervals_of(checkpoint), series_of(checkpoint)
         return forecaster
 
 

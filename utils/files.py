@@ -168,6 +168,13 @@ def load_tensors(path: Path, safe_globals: list | None = None) -> object:
         return torch.load(path, map_location="cpu", weights_only=True)
 
 
+def written(value: object) -> object:
+    """Write an id, or a parameter, in JSON."""
+    if isinstance(value, str | int | float):
+        return value
+    return getattr(value, "freqstr", str(value))
+
+
 class NpyWriter:
     """Stream an array of known shape to a `.npy` file, batch by batch, float32 or `precise`.
 

@@ -265,6 +265,34 @@ def test_saved_and_loaded_elsewhere(wide, calf, tmp_path):
             pd.testing.assert_frame_equal(pd.read_pickle(tmp_path / "table.pkl"), expected)
 
 
+def frames(wide: pd.DataFrame, long: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """What timestamps, ids and columns may be."""
+    berlin = pd.date_range("2024-03-30", periods=len(wide), freq="h", tz="Europe/Berlin")
+    return {
+        "long": long.assign(unique_id=(long["unique_id"] == long["unique_id"].iloc[0]).astype(int)),
+        "time zone": wide.assign(date=berlin),
+        "whole numbers": wide.assign(date=np.arange(len(wide)) * 2),
+        "months": wide.iloc[:400].assign(date=pd.date_range("1980-01-31", periods=400, freq="ME")),
+        "text": wide.assign(date=pd.to_datetime(wide["date"]).dt.strftime("%d/%m/%Y %H:%M")),
+    }
+
+
+@pytest.mark.parametrize("kind", ["long", "time zone", "whole numbers", "months", "text"])
+def test_saved_with_its_series(wide, long, tmp_path, kind):
+    """Unless told not to."""
+    options = DLINEAR | {"train_epochs": 1, "level": [80]}
+    forecaster = CALFForecaster(h=8, **options).fit(frames(wide, long)[kind])
+    expected = forecaster.predict()
+    forecaster.save(tmp_path)
+    loaded = CALFForecaster.load(tmp_path)
+    pd.testing.assert_frame_equal(loaded.predict(), expected)
+    loaded.save(tmp_path / "again")
+    pd.testing.assert_frame_equal(CALFForecaster.load(tmp_path / "again").predict(), expected)
+    forecaster.save(tmp_path, save_dataset=False)
+    with pytest.raises(UserError, match="give df: this forecaster was saved without its series"):
+        CALFForecaster.load(tmp_path).predict()
+
+
 def test_another_backbone_is_an_error(wide, calf, tmp_path):
     CALFForecaster(h=8, **calf).fit(wide).save(tmp_path)
     with pytest.raises(UserError, match="another backbone"):
@@ -300,6 +328,11 @@ def test_pushed_to_a_hub(wide, tmp_path, monkeypatch):
     monkeypatch.setattr("huggingface_hub.hub_mixin.HfApi", Api)
     assert forecaster.push_to_hub("someone/forecaster") == "a commit"
     assert {"README.md", "config.json", "model.safetensors"} <= uploaded.keys()
+    for asked in (False, True):
+        if asked:
+            forecaster.push_to_hub("someone/forecaster", save_dataset=True)
+        (tmp_path / "model.safetensors").write_bytes(uploaded["model.safetensors"])
+        assert (CALFForecaster.load(tmp_path).history is not None) == asked
 
 
 def test_scikit_learns_conventions(wide):

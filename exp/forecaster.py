@@ -16,6 +16,7 @@ from dataclasses import replace
 from numbers import Integral, Real
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Union
 
 import numpy as np
 import pandas as pd
@@ -26,7 +27,17 @@ from data_provider.panel import Panel, Reading, read_panel
 from data_provider.splits import padded
 from exp.device import prepare_torch
 from exp.exp_long_term_forecasting import ExpLongTermForecasting, InMemory
-from exp.forecasts import Forecast, Outputs, draw_forecast, forecast_table, recent
+from exp.forecasts import (
+    CUTOFF,
+    Forecast,
+    Outputs,
+    Schema,
+    draw_forecast,
+    forecast_table,
+    in_kind,
+    recent,
+    schema_of,
+)
 from exp.sharing import CONFIG, find_model, intervals_of, read_model, save_model, series_of
 from models import registry
 from utils.checkpoint import Checkpoint
@@ -38,7 +49,11 @@ from utils.intervals import PROBABILITIES, Intervals, check_levels
 from utils.levels import require_levels
 from utils.options import configure
 
-Source = str | Path | pd.DataFrame
+if TYPE_CHECKING:
+    import polars
+
+Frame = Union[pd.DataFrame, "polars.DataFrame"]
+Source = Union[str, Path, Frame]  # noqa: UP007
 HISTORY = 512  # most recent rows of a series that are stored, at least, for its step
 TABLE_OPTIONS = ("id_col", "time_col", "target_col", "decimal", "thousands")
 OPTION_NAMES = {"pred_len": "h", "seq_len": "input_size"}  # what parameters call options
@@ -47,9 +62,10 @@ OPTION_NAMES = {"pred_len": "h", "seq_len": "input_size"}  # what parameters cal
 class CALFForecaster(ModelHubMixin, library_name="calf", tags=["time-series-forecasting"]):
     """A forecaster of one or many series, which holds a run of `run.py`.
 
-    A table is a frame, or the path of a CSV or Parquet file; long (`unique_id`, `ds`, `y`) or wide
-    (a time and a column for each series). Series with the same timestamps are the channels of one
-    window, others are pooled, each by itself, in one model; `panel` decides otherwise.
+    A table is a frame of pandas or Polars, or the path of a CSV or Parquet file; long (`unique_id`,
+    `ds`, `y`) or wide (a time and a column for each series). Series with the same timestamps are
+    the channels of one window, others are pooled, each by itself, in one model; `panel` decides
+    otherwise.
 
     Args:
         h: horizon, in steps. input_size: look-back, in steps.
@@ -81,6 +97,7 @@ class CALFForecaster(ModelHubMixin, library_name="calf", tags=["time-series-fore
     intervals: Intervals | None = None
     validation_scores: dict[str, dict[str, float]] | None = None
     history: Panel | None = None
+    schema: Schema | None = None  # of a Polars frame that was trained on
     saves_series = False
 
     def __init__(
@@ -226,7 +243,7 @@ class CALFForecaster(ModelHubMixin, library_name="calf", tags=["time-series-fore
         """
         self.table_options = {"id_col": id_col, "time_col": time_col, "target_col": target_col}
         _require_whole("val_size", val_size, 0)
-        self.run = None
+        self.run, self.schema = None, schema_of(df)
         return self._fit(self.read(df), val_size)
 
     def _fit(self, panel: Panel, val_size: int | None) -> "CALFForecaster":
@@ -267,7 +284,7 @@ class CALFForecaster(ModelHubMixin, library_name="calf", tags=["time-series-fore
         h: int | None = None,
         level: Sequence[float] | None = None,
         recalibrate: bool = False,
-    ) -> pd.DataFrame:
+    ) -> Frame:
         """Forecast what follows the series.
 
         Args:
@@ -279,14 +296,17 @@ class CALFForecaster(ModelHubMixin, library_name="calf", tags=["time-series-fore
 
         Returns:
             Of a long table `unique_id, ds, CALF, CALF-lo-80, CALF-hi-80, …`; of a wide one the
-            time, a column for each series, and `NAME-lo-80`, `NAME-hi-80`, ….
+            time, a column for each series, and `NAME-lo-80`, `NAME-hi-80`, …. Of a Polars frame one
+            of Polars.
 
         Raises:
             UserError: see `fit`; or a series is shorter than the look-back.
         """
         steps = self.steps(h)
         forecast, outputs = self.outputs(self.panel_of(df), level, recalibrate)
-        return forecast_table(forecast.panel, outputs, steps, self.model)
+        table = forecast_table(forecast.panel, outputs, steps, self.model)
+        schema = self.schema if df is None else schema_of(df)
+        return in_kind(table, schema, forecast.panel.reading)
 
     def outputs(
         self, panel: Panel, level: Sequence[float] | None = None, recalibrate: bool = False
@@ -360,7 +380,7 @@ class CALFForecaster(ModelHubMixin, library_name="calf", tags=["time-series-fore
         id_col: str = Reading.id_col,
         time_col: str | None = None,
         target_col: str = Reading.target_col,
-    ) -> pd.DataFrame:
+    ) -> Frame:
         """Train on the rows before the first cutoff, and forecast from several, as neuralforecast
         does. This forecaster stays as it was, and so does the folder of its `checkpoints`.
 
@@ -381,7 +401,9 @@ class CALFForecaster(ModelHubMixin, library_name="calf", tags=["time-series-fore
         states = ("checkpoints", "resume")
         trial.options = {name: v for name, v in self.options.items() if name not in states}
         trial.table_options = {"id_col": id_col, "time_col": time_col, "target_col": target_col}
-        panel = trial.read(df)
+        panel, schema = trial.read(df), schema_of(df)
+        if schema is not None:
+            schema[time_col or "ds"] = schema[panel.reading.time_col]
         panel = replace(panel, reading=replace(panel.reading, time_col=time_col or "ds"))
         for window in range(n_windows):
             ahead = self.h + (n_windows - 1 - window) * step_size
@@ -398,9 +420,9 @@ class CALFForecaster(ModelHubMixin, library_name="calf", tags=["time-series-fore
             table = forecast_table(forecast.panel, outputs, self.h, self.model, long=True)
             cutoffs = forecast_table(_before(forecast.panel, 1), {}, 1, self.model, long=True)
             cutoffs = cutoffs[panel.reading.time_col].repeat(self.h).to_numpy()
-            table.insert(2, "cutoff", cutoffs)
+            table.insert(2, CUTOFF, cutoffs)
             found.append(table)
-        return pd.concat(found, ignore_index=True)
+        return in_kind(pd.concat(found, ignore_index=True), schema, panel.reading)
 
     def predict_df(
         self,
@@ -410,7 +432,7 @@ class CALFForecaster(ModelHubMixin, library_name="calf", tags=["time-series-fore
         target: str = "target",
         prediction_length: int | None = None,
         quantile_levels: Sequence[float] = (0.1, 0.5, 0.9),
-    ) -> pd.DataFrame:
+    ) -> Frame:
         """Forecast a long table as Chronos's pipelines do.
 
         Returns:
@@ -432,7 +454,7 @@ class CALFForecaster(ModelHubMixin, library_name="calf", tags=["time-series-fore
         outputs = {name: forecast.unscaled(values) for name, values in outputs.items()}
         table = forecast_table(forecast.panel, outputs, steps, self.model)
         table.insert(2, "target_name", target)
-        return table
+        return in_kind(table, schema_of(df), forecast.panel.reading)
 
     # Save, load, share
 

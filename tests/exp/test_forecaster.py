@@ -9,6 +9,7 @@ import sys
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 import torch
 from sklearn.base import clone
@@ -224,6 +225,44 @@ def test_cross_validation_leaves_the_forecaster_as_it_was(wide, long, workdir, m
     pd.testing.assert_frame_equal(forecaster.predict(), expected)
 
 
+@pytest.mark.parametrize("kind", [None, pl.Date, pl.Datetime("us"), pl.Int32, pl.String])
+def test_polars_in_polars_out(long, wide, kind):
+    """Ids and timestamps keep their types; the numbers are those of pandas."""
+    days = pd.date_range("2020-01-01", periods=len(wide), freq="D")
+    dates = np.arange(len(wide)) if kind is pl.Int32 else days
+    frame = long if kind is None else wide.assign(date=dates)
+    time = "ds" if kind is None else "date"
+    given = pl.from_pandas(frame)
+    if kind is not None:
+        given = given.with_columns(given[time].cast(pl.Date if kind is pl.String else kind))
+        given = given.with_columns(given[time].cast(kind))
+    options = DLINEAR | {"train_epochs": 1, "level": [80]}
+    forecaster, other = CALFForecaster(h=8, **options), CALFForecaster(h=8, **options)
+    expected = other.fit(frame).predict()
+    table = forecaster.fit(given).predict()
+    assert isinstance(table, pl.DataFrame) and isinstance(forecaster.predict(frame), pd.DataFrame)
+    assert kind is pl.String or table.schema[time] == given.schema[time]
+    found = table.drop(time).to_pandas()
+    pd.testing.assert_frame_equal(found, expected.drop(columns=time), check_dtype=False)
+    assert forecaster.predict(given).equals(table)
+    table = forecaster.cross_validation(given, n_windows=2, val_size=50)
+    expected = other.cross_validation(frame, n_windows=2, val_size=50)
+    name = other.model
+    assert isinstance(table, pl.DataFrame) and table.columns == list(expected)
+    np.testing.assert_array_equal(table[name], expected[name])
+    if kind is pl.Date:
+        assert table.schema["cutoff"] == pl.Date
+
+
+def test_polars_is_imported_for_its_frames_alone(synthetic_csv):
+    code = (
+        "import sys\nfrom exp.forecaster import CALFForecaster\n"
+        "forecaster = CALFForecaster(h=8, model='LastValue', use_gpu=False, verbose=False)\n"
+        f"forecaster.fit(r'{synthetic_csv}').predict()\nassert 'polars' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
 def test_predict_df_as_chronos_has_it(long):
     forecaster = CALFForecaster(h=8, **DLINEAR).fit(long)
     frame = long.rename(columns={"unique_id": "item_id", "ds": "timestamp", "y": "target"})
@@ -232,6 +271,7 @@ def test_predict_df_as_chronos_has_it(long):
         "item_id", "timestamp", "target_name", "predictions", "0.1", "0.5", "0.9"
     ]  # fmt: skip
     assert len(table) == 10 and (table["target_name"] == "target").all()
+    assert forecaster.predict_df(pl.from_pandas(frame)).columns[:2] == ["item_id", "timestamp"]
     expected = forecaster.predict(h=5, level=[80])
     np.testing.assert_array_equal(table["predictions"], expected["DLinear"])
     np.testing.assert_array_equal(table["0.9"], expected["DLinear-hi-80"])

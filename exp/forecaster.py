@@ -43,7 +43,7 @@ from models import registry
 from utils.checkpoint import Checkpoint
 from utils.configuration import Configuration
 from utils.errors import UserError
-from utils.files import require_picture
+from utils.files import find_llm, require_picture
 from utils.interrupts import Interrupted
 from utils.intervals import PROBABILITIES, Intervals, check_levels
 from utils.levels import require_levels
@@ -521,6 +521,9 @@ class CALFForecaster(ModelHubMixin, library_name="calf", tags=["time-series-fore
         """Make a forecaster of a trained model; `config` of `config.json` is empty for a checkpoint
         of `run.py`, `options` replace those of the training."""
         trained = checkpoint.metadata["arguments"]
+        if "llm" in trained:
+            llm = {"llm": find_llm(trained["llm"], checkpoint.path)}
+            trained, config = trained | llm, config | (llm if "llm" in config else {})
         own = cls.parameter_names()
         params = {name: config[name] for name in own if name in config}
         for name in ("fill_missing", "duplicates", "dayfirst"):

@@ -122,6 +122,17 @@ def require_model_folder(llm: str) -> None:
         raise UserError(f"--llm {llm}: no such folder or file")
 
 
+def find_llm(llm: str, checkpoint: Path) -> str:
+    """Find the language model of a training, which may have named it by a relative path: from the
+    working folder, else from a folder above the checkpoint, else from the repository's."""
+    repository = Path(__file__).resolve().parents[1]
+    for folder in (Path(), *checkpoint.resolve().parents, repository):
+        path = folder / llm
+        if (path / "config.json").is_file() or (path.suffix == ".gguf" and path.is_file()):
+            return llm if folder == Path() else str(path)
+    return llm  # a hub id, or it is nowhere
+
+
 def fingerprints(paths: Iterable[Path]) -> dict[str, dict[str, object]]:
     """Return SHA-256 (`sha256`) and size (`bytes`) of files, by their paths.
 

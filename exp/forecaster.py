@@ -242,9 +242,18 @@ class CALFForecaster(ModelHubMixin, library_name="calf", tags=["time-series-fore
                 and column; or the series are too short; or training diverged.
         """
         self.table_options = {"id_col": id_col, "time_col": time_col, "target_col": target_col}
-        _require_whole("val_size", val_size, 0)
+        self._check_val_size(val_size, self.level)
         self.run, self.schema = None, schema_of(df)
         return self._fit(self.read(df), val_size)
+
+    def _check_val_size(self, val_size: int | None, levels: Sequence[float] | None) -> None:
+        """Check `val_size`, and that there will be validation windows for intervals."""
+        _require_whole("val_size", val_size, 0)
+        if levels and val_size == 0:
+            raise UserError(
+                "level: val_size=0 leaves no validation windows to take intervals from: give a "
+                f"val_size of at least h={self.h}, or level to predict(df, recalibrate=True) alone"
+            )
 
     def _fit(self, panel: Panel, val_size: int | None) -> "CALFForecaster":
         args = self.configuration(panel)
@@ -395,7 +404,7 @@ class CALFForecaster(ModelHubMixin, library_name="calf", tags=["time-series-fore
         """
         _require_whole("n_windows", n_windows, 1)
         _require_whole("step_size", step_size, 1)
-        _require_whole("val_size", val_size, 0)
+        self._check_val_size(val_size, self.levels(level))
         trial, found = copy(self), []
         trial.run = trial.intervals = trial.validation_scores = trial.history = None
         states = ("checkpoints", "resume")

@@ -407,6 +407,13 @@ def test_all_rows_without_validation(wide):
     assert len(forecaster.predict()) == 8
     with pytest.raises(UserError, match="no validation windows"):
         forecaster.predict(level=[80])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(CALFForecaster, "_fit", raises(AssertionError("trained")))
+        with pytest.raises(UserError, match="level: val_size=0 leaves no validation windows"):
+            clone(forecaster).set_params(level=[80]).fit(wide, val_size=0)
+        with pytest.raises(UserError, match="level: val_size=0 leaves no validation windows"):
+            forecaster.cross_validation(wide, val_size=0, level=[80])
+    assert len(forecaster.predict()) == 8
     assert len(forecaster.predict(wide, level=[80], recalibrate=True)) == 8
 
 

@@ -40,6 +40,7 @@ def parse(argv: list[str] | None = None) -> Namespace:
     parser.add_argument(
         "--start_padding", action="store_true", help="accept series shorter than the look-back"
     )
+    parser.add_argument("--llm", help="the language model of the training, where it is now")
     parser.add_argument("--use_gpu", choices=("0", "1"), help="0: on the CPU")
     parser.add_argument(
         "--engine",
@@ -98,6 +99,8 @@ class Worker:
         given = {name: getattr(args, name) for name, *_ in TABLE_OPTIONS if hasattr(args, name)}
         options = {"verbose": False, "freq": args.freq, **given}
         options["start_padding_enabled"] = args.start_padding
+        if args.llm is not None:
+            options["llm"] = args.llm
         if args.use_gpu is not None:
             options["use_gpu"] = args.use_gpu == "1"
         if gpu is not None and args.use_gpu != "0" and torch.cuda.is_available():
@@ -183,8 +186,9 @@ def forecast_by_ray(args: Namespace, pairs: list[dict[str, str]]) -> list[dict[s
     except ImportError as error:
         raise UserError('--engine ray needs Ray: pip install "ray[data]"') from error
     pairs = [{name: str(Path(path).resolve()) for name, path in pair.items()} for pair in pairs]
-    if Path(args.checkpoint).exists():
-        args = Namespace(**vars(args) | {"checkpoint": str(Path(args.checkpoint).resolve())})
+    paths = {name: getattr(args, name) for name in ("checkpoint", "llm") if getattr(args, name)}
+    found = {name: str(Path(p).resolve()) for name, p in paths.items() if Path(p).exists()}
+    args = Namespace(**vars(args) | found)
     try:
         found = ray.data.from_items(pairs).map(
             Worker, fn_constructor_args=(args,), concurrency=args.workers

@@ -11,10 +11,12 @@ import inspect
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
+from copy import copy
 from dataclasses import replace
 from numbers import Integral, Real
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Union
 
 import numpy as np
 import pandas as pd
@@ -25,19 +27,33 @@ from data_provider.panel import Panel, Reading, read_panel
 from data_provider.splits import padded
 from exp.device import prepare_torch
 from exp.exp_long_term_forecasting import ExpLongTermForecasting, InMemory
-from exp.forecasts import Forecast, Outputs, draw_forecast, forecast_table, recent
-from exp.sharing import CONFIG, find_model, intervals_of, read_model, save_model
+from exp.forecasts import (
+    CUTOFF,
+    Forecast,
+    Outputs,
+    Schema,
+    draw_forecast,
+    forecast_table,
+    in_kind,
+    recent,
+    schema_of,
+)
+from exp.sharing import CONFIG, find_model, intervals_of, read_model, save_model, series_of
 from models import registry
 from utils.checkpoint import Checkpoint
 from utils.configuration import Configuration
 from utils.errors import UserError
-from utils.files import require_picture
+from utils.files import find_llm, require_picture
 from utils.interrupts import Interrupted
 from utils.intervals import PROBABILITIES, Intervals, check_levels
 from utils.levels import require_levels
 from utils.options import configure
 
-Source = str | Path | pd.DataFrame
+if TYPE_CHECKING:
+    import polars
+
+Frame = Union[pd.DataFrame, "polars.DataFrame"]
+Source = Union[str, Path, Frame]  # noqa: UP007
 HISTORY = 512  # most recent rows of a series that are stored, at least, for its step
 TABLE_OPTIONS = ("id_col", "time_col", "target_col", "decimal", "thousands")
 OPTION_NAMES = {"pred_len": "h", "seq_len": "input_size"}  # what parameters call options
@@ -46,9 +62,10 @@ OPTION_NAMES = {"pred_len": "h", "seq_len": "input_size"}  # what parameters cal
 class CALFForecaster(ModelHubMixin, library_name="calf", tags=["time-series-forecasting"]):
     """A forecaster of one or many series, which holds a run of `run.py`.
 
-    A table is a frame, or the path of a CSV or Parquet file; long (`unique_id`, `ds`, `y`) or wide
-    (a time and a column for each series). Series with the same timestamps are the channels of one
-    window, others are pooled, each by itself, in one model; `panel` decides otherwise.
+    A table is a frame of pandas or Polars, or the path of a CSV or Parquet file; long (`unique_id`,
+    `ds`, `y`) or wide (a time and a column for each series). Series with the same timestamps are
+    the channels of one window, others are pooled, each by itself, in one model; `panel` decides
+    otherwise.
 
     Args:
         h: horizon, in steps. input_size: look-back, in steps.
@@ -68,7 +85,9 @@ class CALFForecaster(ModelHubMixin, library_name="calf", tags=["time-series-fore
     Attributes:
         run: the trained run; None before the training.
         intervals: from the validation windows, if there were any.
-        history: the last rows of the series that were trained on; None in a loaded one.
+        validation_scores: mse and mae of the model and of naive forecasts on the validation
+            windows, standardised, by name; None without them, and in a loaded one.
+        history: the last rows of the series that were trained on, if they were saved.
 
     Raises:
         UserError: an option is unknown or has a wrong value.
@@ -76,7 +95,10 @@ class CALFForecaster(ModelHubMixin, library_name="calf", tags=["time-series-fore
 
     run: ExpLongTermForecasting | None = None
     intervals: Intervals | None = None
+    validation_scores: dict[str, dict[str, float]] | None = None
     history: Panel | None = None
+    schema: Schema | None = None  # of a Polars frame that was trained on
+    saves_series = False
 
     def __init__(
         self,
@@ -173,7 +195,7 @@ class CALFForecaster(ModelHubMixin, library_name="calf", tags=["time-series-fore
         run = self.trained()
         if table is None:
             if self.history is None:
-                raise UserError("give df: a loaded forecaster has no series of its own")
+                raise UserError("give df: this forecaster was saved without its series")
             return self.history
         panel = self.read(table, run.mode)
         return panel if run.pooled else run.arranged(panel, run.series_notes["columns"])
@@ -220,9 +242,18 @@ class CALFForecaster(ModelHubMixin, library_name="calf", tags=["time-series-fore
                 and column; or the series are too short; or training diverged.
         """
         self.table_options = {"id_col": id_col, "time_col": time_col, "target_col": target_col}
-        _require_whole("val_size", val_size, 0)
-        self.run = None
+        self._check_val_size(val_size, self.level)
+        self.run, self.schema = None, schema_of(df)
         return self._fit(self.read(df), val_size)
+
+    def _check_val_size(self, val_size: int | None, levels: Sequence[float] | None) -> None:
+        """Check `val_size`, and that there will be validation windows for intervals."""
+        _require_whole("val_size", val_size, 0)
+        if levels and val_size == 0:
+            raise UserError(
+                "level: val_size=0 leaves no validation windows to take intervals from: give a "
+                f"val_size of at least h={self.h}, or level to predict(df, recalibrate=True) alone"
+            )
 
     def _fit(self, panel: Panel, val_size: int | None) -> "CALFForecaster":
         args = self.configuration(panel)
@@ -246,7 +277,9 @@ class CALFForecaster(ModelHubMixin, library_name="calf", tags=["time-series-fore
                         run.clear_states()
                 except Interrupted as interruption:
                     raise KeyboardInterrupt from interruption
-                self.intervals = run.calibrate() if run.val_set is not None else None
+                validated = run.val_set is not None
+                self.intervals = run.calibrate() if validated else None
+                self.validation_scores = run.validate() if validated else None
             self.history = recent(run.panel, max(self.input_size, HISTORY))
         run.release()
         self.run = run
@@ -260,7 +293,7 @@ class CALFForecaster(ModelHubMixin, library_name="calf", tags=["time-series-fore
         h: int | None = None,
         level: Sequence[float] | None = None,
         recalibrate: bool = False,
-    ) -> pd.DataFrame:
+    ) -> Frame:
         """Forecast what follows the series.
 
         Args:
@@ -272,14 +305,17 @@ class CALFForecaster(ModelHubMixin, library_name="calf", tags=["time-series-fore
 
         Returns:
             Of a long table `unique_id, ds, CALF, CALF-lo-80, CALF-hi-80, …`; of a wide one the
-            time, a column for each series, and `NAME-lo-80`, `NAME-hi-80`, ….
+            time, a column for each series, and `NAME-lo-80`, `NAME-hi-80`, …. Of a Polars frame one
+            of Polars.
 
         Raises:
             UserError: see `fit`; or a series is shorter than the look-back.
         """
         steps = self.steps(h)
         forecast, outputs = self.outputs(self.panel_of(df), level, recalibrate)
-        return forecast_table(forecast.panel, outputs, steps, self.model)
+        table = forecast_table(forecast.panel, outputs, steps, self.model)
+        schema = self.schema if df is None else schema_of(df)
+        return in_kind(table, schema, forecast.panel.reading)
 
     def outputs(
         self, panel: Panel, level: Sequence[float] | None = None, recalibrate: bool = False
@@ -353,9 +389,9 @@ class CALFForecaster(ModelHubMixin, library_name="calf", tags=["time-series-fore
         id_col: str = Reading.id_col,
         time_col: str | None = None,
         target_col: str = Reading.target_col,
-    ) -> pd.DataFrame:
+    ) -> Frame:
         """Train on the rows before the first cutoff, and forecast from several, as neuralforecast
-        does.
+        does. This forecaster stays as it was, and so does the folder of its `checkpoints`.
 
         Args:
             n_windows: cutoffs; the last one is `h` rows before the end.
@@ -368,19 +404,24 @@ class CALFForecaster(ModelHubMixin, library_name="calf", tags=["time-series-fore
         """
         _require_whole("n_windows", n_windows, 1)
         _require_whole("step_size", step_size, 1)
-        _require_whole("val_size", val_size, 0)
-        self.table_options = {"id_col": id_col, "time_col": time_col, "target_col": target_col}
-        self.run, found = None, []
-        panel = self.read(df)
+        self._check_val_size(val_size, self.levels(level))
+        trial, found = copy(self), []
+        trial.run = trial.intervals = trial.validation_scores = trial.history = None
+        states = ("checkpoints", "resume")
+        trial.options = {name: v for name, v in self.options.items() if name not in states}
+        trial.table_options = {"id_col": id_col, "time_col": time_col, "target_col": target_col}
+        panel, schema = trial.read(df), schema_of(df)
+        if schema is not None:
+            schema[time_col or "ds"] = schema[panel.reading.time_col]
         panel = replace(panel, reading=replace(panel.reading, time_col=time_col or "ds"))
         for window in range(n_windows):
             ahead = self.h + (n_windows - 1 - window) * step_size
             known = _before(panel, ahead)
             if window == 0 or refit:
-                self._fit(known, val_size)
+                trial._fit(known, val_size)
             if not known.pooled:
-                known = self.run.arranged(known, self.run.series_notes["columns"])
-            forecast, outputs = self.outputs(known, level)
+                known = trial.run.arranged(known, trial.run.series_notes["columns"])
+            forecast, outputs = trial.outputs(known, level)
             true = panel.only(forecast.panel.tables[0].ids) if not panel.pooled else panel
             outputs["y"] = np.stack(
                 [table.values[len(table.dates) - ahead :][: self.h] for table in true.tables]
@@ -388,9 +429,9 @@ class CALFForecaster(ModelHubMixin, library_name="calf", tags=["time-series-fore
             table = forecast_table(forecast.panel, outputs, self.h, self.model, long=True)
             cutoffs = forecast_table(_before(forecast.panel, 1), {}, 1, self.model, long=True)
             cutoffs = cutoffs[panel.reading.time_col].repeat(self.h).to_numpy()
-            table.insert(2, "cutoff", cutoffs)
+            table.insert(2, CUTOFF, cutoffs)
             found.append(table)
-        return pd.concat(found, ignore_index=True)
+        return in_kind(pd.concat(found, ignore_index=True), schema, panel.reading)
 
     def predict_df(
         self,
@@ -400,7 +441,7 @@ class CALFForecaster(ModelHubMixin, library_name="calf", tags=["time-series-fore
         target: str = "target",
         prediction_length: int | None = None,
         quantile_levels: Sequence[float] = (0.1, 0.5, 0.9),
-    ) -> pd.DataFrame:
+    ) -> Frame:
         """Forecast a long table as Chronos's pipelines do.
 
         Returns:
@@ -422,15 +463,35 @@ class CALFForecaster(ModelHubMixin, library_name="calf", tags=["time-series-fore
         outputs = {name: forecast.unscaled(values) for name, values in outputs.items()}
         table = forecast_table(forecast.panel, outputs, steps, self.model)
         table.insert(2, "target_name", target)
-        return table
+        return in_kind(table, schema_of(df), forecast.panel.reading)
 
     # Save, load, share
 
-    def save(self, path: str | Path) -> None:
-        """Write the forecaster into a folder; see `save_pretrained`."""
+    def save(self, path: str | Path, save_dataset: bool = True) -> None:
+        """Write the forecaster into a folder, with the last rows of its series.
+
+        Args:
+            save_dataset: False leaves the series out, as `save_pretrained` and `push_to_hub` do.
+        """
         if Path(path).is_file():
             raise UserError(f"{path}: a file, not a folder; give the folder to write")
-        self.save_pretrained(path)
+        with self._with_series(save_dataset):
+            self.save_pretrained(path)
+
+    def push_to_hub(self, repo_id: str, *, save_dataset: bool = False, **options: object) -> str:
+        """Upload to the Hugging Face hub; without the series unless `save_dataset`. The options are
+        those of `ModelHubMixin.push_to_hub`."""
+        with self._with_series(save_dataset):
+            return super().push_to_hub(repo_id, **options)
+
+    @contextmanager
+    def _with_series(self, asked: bool) -> Iterator[None]:
+        """Let `save_pretrained` write the series, or not."""
+        self.saves_series = asked
+        try:
+            yield
+        finally:
+            del self.saves_series
 
     @classmethod
     def load(cls, path: str | Path, **options: object) -> "CALFForecaster":
@@ -449,7 +510,8 @@ class CALFForecaster(ModelHubMixin, library_name="calf", tags=["time-series-fore
         return cls._of_checkpoint(read_model(path), {}, options)
 
     def _save_pretrained(self, save_directory: Path) -> None:
-        save_model(save_directory, self.trained(), self.intervals, self.get_params())
+        series = self.history if self.saves_series else None
+        save_model(save_directory, self.trained(), self.intervals, self.get_params(), series)
 
     @classmethod
     def _from_pretrained(
@@ -468,6 +530,9 @@ class CALFForecaster(ModelHubMixin, library_name="calf", tags=["time-series-fore
         """Make a forecaster of a trained model; `config` of `config.json` is empty for a checkpoint
         of `run.py`, `options` replace those of the training."""
         trained = checkpoint.metadata["arguments"]
+        if "llm" in trained:
+            llm = {"llm": find_llm(trained["llm"], checkpoint.path)}
+            trained, config = trained | llm, config | (llm if "llm" in config else {})
         own = cls.parameter_names()
         params = {name: config[name] for name in own if name in config}
         for name in ("fill_missing", "duplicates", "dayfirst"):
@@ -490,7 +555,7 @@ class CALFForecaster(ModelHubMixin, library_name="calf", tags=["time-series-fore
                 root=Path(folder),
                 checkpoint=checkpoint,
             )
-        forecaster.intervals = intervals_of(checkpoint)
+        forecaster.intervals, forecaster.history = intervals_of(checkpoint), series_of(checkpoint)
         return forecaster
 
 

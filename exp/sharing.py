@@ -1,16 +1,22 @@
 """What a saved forecaster is: `config.json`, `model.safetensors` and a model card."""
 
 import json
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+import pandas as pd
+import torch
 from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, LocalEntryNotFoundError
 
+from data_provider.calendars import Clock
+from data_provider.panel import Panel, Reading, Table
 from utils.checkpoint import Checkpoint, read_checkpoint, save_tensors
 from utils.errors import UserError
-from utils.files import require_file, whole_file
+from utils.files import require_file, whole_file, written
 from utils.intervals import INTERVALS, Intervals
 from utils.results import CHECKPOINT
 
@@ -20,6 +26,9 @@ if TYPE_CHECKING:
 CONFIG, MODEL, CARD = "config.json", "model.safetensors", "README.md"
 # tensors of the intervals
 QUANTILES, LEAST, UNIT = (f"forecaster.{name}" for name in ("quantiles", "least", "unit"))
+# tensors of the last rows of the series, table after table
+DATES, VALUES = "forecaster.dates", "forecaster.values"
+ZONES = ("tz", "fixed")  # of a clock
 PACKAGES = ("torch", "transformers", "peft", "numpy", "pandas")
 
 
@@ -28,16 +37,19 @@ def save_model(
     run: "ExpLongTermForecasting",
     intervals: Intervals | None,
     params: dict[str, object],
+    series: Panel | None = None,
 ) -> None:
     """Write the trained parameters, the word embeddings and the intervals, the parameters of the
-    forecaster, and a model card. The frozen backbone comes from where it came from in training;
-    another one is an error."""
+    forecaster, a model card, and the series if they are given. The frozen backbone comes from where
+    it came from in training; another one is an error."""
     notes, tensors = run.notes(), run.objective.checkpoint_state()
     if intervals is not None:
         tensors = tensors | {QUANTILES: intervals.quantiles, LEAST: intervals.least}
         if intervals.unit is not None:
             tensors[UNIT] = intervals.unit
         notes["calibration_windows"] = intervals.windows
+    if series is not None:
+        tensors, notes = tensors | tensors_of(series), notes | {"history": notes_of(series)}
     save_tensors(folder / MODEL, tensors, notes)
     config = params | {
         "model_type": "calf-forecaster",
@@ -45,7 +57,7 @@ def save_model(
         "versions": {package: version(package) for package in PACKAGES},
     }
     with whole_file(folder / CONFIG) as part:
-        part.write_text(json.dumps(config, indent=2, default=str) + "\n")
+        part.write_text(json.dumps(config, indent=2, default=written) + "\n")
     with whole_file(folder / CARD) as part:
         part.write_text(model_card(notes, intervals, params))
 
@@ -88,6 +100,56 @@ def intervals_of(checkpoint: Checkpoint) -> Intervals | None:
         return Intervals.load(beside) if beside.is_file() else None
     windows = checkpoint.metadata["calibration_windows"]
     return Intervals(state[QUANTILES], state[LEAST], windows, state.get(UNIT))
+
+
+def tensors_of(panel: Panel) -> dict[str, torch.Tensor]:
+    """Return dates and values of all rows of the tables of a panel, one after the other."""
+    dates = np.concatenate([table.dates.as_unit("ns").asi8 for table in panel.tables])
+    values = np.concatenate([table.values for table in panel.tables])
+    return {DATES: torch.from_numpy(dates), VALUES: torch.from_numpy(values)}
+
+
+def notes_of(panel: Panel) -> dict[str, object]:
+    """Describe what a panel has beside `tensors_of`, in JSON."""
+    clock, reading = vars(panel.clock), asdict(panel.reading)
+    return {
+        "rows": [len(table.dates) for table in panel.tables],
+        "units": [table.dates.unit for table in panel.tables],
+        "ids": [[written(name) for name in table.ids] for table in panel.tables],
+        "names": [written(name) for name in panel.names],
+        "pooled": panel.pooled,
+        "long": panel.long,
+        "clock": clock | {name: clock[name] and str(clock[name]) for name in ZONES},
+        "reading": reading | {"freq": reading["freq"] and written(reading["freq"])},
+    }
+
+
+def series_of(checkpoint: Checkpoint) -> Panel | None:
+    """Read the series of a file, if it has them.
+
+    Raises:
+        UserError: they are not as `notes_of` describes them.
+    """
+    notes = checkpoint.metadata.get("history")
+    if notes is None:
+        return None
+    try:
+        ends = np.cumsum(notes["rows"])[:-1]
+        dates = np.split(checkpoint.state[DATES].numpy(), ends)
+        values = np.split(checkpoint.state[VALUES].numpy(), ends)
+        parts = zip(dates, notes["units"], notes["ids"], values, strict=True)
+        zones = {name: notes["clock"][name] for name in ZONES}
+        zones = {name: zone and pd.Timestamp(0, tz=zone).tz for name, zone in zones.items()}
+        return Panel(
+            [Table(pd.DatetimeIndex(stamps).as_unit(unit), *rest) for stamps, unit, *rest in parts],
+            notes["names"],
+            notes["pooled"],
+            Clock(**notes["clock"] | zones),
+            reading=Reading(**notes["reading"]),
+            long=notes["long"],
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{checkpoint.path}: its series are damaged: {error}") from error
 
 
 def model_card(notes: dict, intervals: Intervals | None, params: dict[str, object]) -> str:

@@ -35,7 +35,14 @@ from exp.series import PLOTTED_WINDOWS, ExpSeries
 from utils.batch import Batch
 from utils.configuration import Configuration
 from utils.errors import UserError
-from utils.intervals import INTERVALS, Intervals, IntervalTest, check_levels, thinned
+from utils.intervals import (
+    INTERVALS,
+    Intervals,
+    IntervalTest,
+    check_levels,
+    held_out_coverage,
+    thinned,
+)
 from utils.metrics import ErrorSums, PlacedErrorSums
 from utils.naive import LAST_VALUE, naive_lines, print_naive
 from utils.plots import errors_of, plot_forecast, window_title, with_mse
@@ -74,6 +81,7 @@ class ExpLongTermForecasting(ExpSeries):
     calibration_set: WindowDataset | None = None  # of prediction intervals
     intervals: Intervals | None = None
     scaler: Scaler
+    naive: dict[str, dict[str, float]]  # errors on the validation windows, of a training
 
     def __init__(
         self,
@@ -236,7 +244,8 @@ class ExpLongTermForecasting(ExpSeries):
 
     def trivial_scores(self) -> dict[str, float]:
         windows = self.val_set
-        last = self.naive_errors(windows, in_units=False)[LAST_VALUE]["mse"]
+        self.naive = self.naive_errors(windows, in_units=False)
+        last = self.naive[LAST_VALUE]["mse"]
         mean = windows.scored(windows.values[None]).square().mean().item()
         return {"the last value": last, "the mean of the training rows": mean}
 
@@ -409,14 +418,17 @@ class ExpLongTermForecasting(ExpSeries):
         return forecast_panel(panel, self.args, self.scaler, self.target, self.evaluation)
 
     def calibrate(self, panel: Panel | None = None) -> Intervals:
-        """Compute prediction intervals from the validation windows, or from all windows of the
-        rows of a panel, whose truth it has.
+        """Compute prediction intervals from the validation windows, whose scores are noted then, or
+        from all windows of the rows of a panel, whose truth it has.
 
         Raises:
             UserError: it has no window.
         """
         if panel is None:
-            return Intervals.calibrate(self.calibration(self.val_set), self.val_set.unit)
+            windows = self.calibration(self.val_set)
+            intervals, errors = Intervals.with_errors(windows, self.val_set.unit)
+            self.series_notes["scores"] = self._validation_scores(errors)
+            return intervals
         splits = Splits(
             panel,
             self.args,
@@ -431,6 +443,18 @@ class ExpLongTermForecasting(ExpSeries):
                 f"{self.args.seq_len + self.args.pred_len}"
             )
         return Intervals.calibrate(self.calibration(windows.to(self.device)), windows.unit)
+
+    def _validation_scores(self, errors: Tensor) -> dict:
+        """Describe scores for a model card: `errors` as `Intervals.with_errors` returns them."""
+        best, found = self.progress.best, {}
+        if best is not None:
+            found = {self.args.model: {"mse": best.validation}} | self.naive
+        return {
+            "on": f"{len(self.val_set):,} validation windows, which chose the epoch, standardised",
+            "scores": found,
+            "coverage": held_out_coverage(errors),
+            "intervals": "From the earlier half of the validation windows, on the later half:",
+        }
 
     def _saved_scaler(self) -> Scaler | None:
         """Return the scaler in the checkpoint; None in a zero-shot test, or if there is none."""
@@ -455,7 +479,7 @@ class ExpLongTermForecasting(ExpSeries):
     def _saved_notes(self) -> dict:
         """Return what the checkpoint tells of the series of its training."""
         notes = self.checkpoint.metadata if self.checkpoint else {}
-        names = "columns series mode season_length reading scaler about refit".split()
+        names = "columns series mode season_length reading scaler about refit scores".split()
         return {"about": ""} | {name: notes[name] for name in names if name in notes}
 
     def _notes_of(self, splits: Splits) -> dict:

@@ -18,7 +18,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import pandas as pd
-from huggingface_hub import ModelHubMixin
+from huggingface_hub import ModelCard, ModelHubMixin
 
 from data_provider.calendars import Frequency, mark_frequency
 from data_provider.panel import Panel, Reading, read_panel
@@ -26,6 +26,7 @@ from data_provider.splits import padded
 from exp.device import prepare_torch
 from exp.exp_long_term_forecasting import ExpLongTermForecasting, InMemory
 from exp.forecasts import Forecast, Outputs, draw_forecast, forecast_table, recent
+from exp.model_card import CARD, model_card, scores_of
 from exp.sharing import CONFIG, find_model, intervals_of, read_model, save_model
 from models import registry
 from utils.checkpoint import Checkpoint
@@ -448,7 +449,17 @@ class CALFForecaster(ModelHubMixin, library_name="calf", tags=["time-series-fore
             return cls.from_pretrained(path, **options)
         return cls._of_checkpoint(read_model(path), {}, options)
 
+    def push_to_hub(self, repo_id: str, **options: object) -> str:
+        """Upload the forecaster and its model card; see `huggingface_hub.ModelHubMixin`."""
+        options["model_card_kwargs"] = {"name": repo_id} | (options.get("model_card_kwargs") or {})
+        return super().push_to_hub(repo_id, **options)
+
+    def generate_model_card(self, name: str = "this folder") -> ModelCard:
+        """Write the model card; `name` is the hub id to load the forecaster by."""
+        return model_card(self.trained().notes(), self.get_params(), name)
+
     def _save_pretrained(self, save_directory: Path) -> None:
+        (save_directory / CARD).unlink(missing_ok=True)  # of an earlier model
         save_model(save_directory, self.trained(), self.intervals, self.get_params())
 
     @classmethod
@@ -490,6 +501,7 @@ class CALFForecaster(ModelHubMixin, library_name="calf", tags=["time-series-fore
                 root=Path(folder),
                 checkpoint=checkpoint,
             )
+        forecaster.run.series_notes["scores"] = scores_of(checkpoint)
         forecaster.intervals = intervals_of(checkpoint)
         return forecaster
 

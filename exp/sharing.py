@@ -1,4 +1,4 @@
-"""What a saved forecaster is: `config.json`, `model.safetensors` and a model card."""
+"""What a saved forecaster is: `config.json` and `model.safetensors`, beside its model card."""
 
 import json
 from importlib.metadata import version
@@ -17,7 +17,7 @@ from utils.results import CHECKPOINT
 if TYPE_CHECKING:
     from exp.exp_long_term_forecasting import ExpLongTermForecasting
 
-CONFIG, MODEL, CARD = "config.json", "model.safetensors", "README.md"
+CONFIG, MODEL = "config.json", "model.safetensors"
 # tensors of the intervals
 QUANTILES, LEAST, UNIT = (f"forecaster.{name}" for name in ("quantiles", "least", "unit"))
 PACKAGES = ("torch", "transformers", "peft", "numpy", "pandas")
@@ -29,9 +29,9 @@ def save_model(
     intervals: Intervals | None,
     params: dict[str, object],
 ) -> None:
-    """Write the trained parameters, the word embeddings and the intervals, the parameters of the
-    forecaster, and a model card. The frozen backbone comes from where it came from in training;
-    another one is an error."""
+    """Write the trained parameters, the word embeddings and the intervals, and the parameters of
+    the forecaster. The frozen backbone comes from where it came from in training; another one is an
+    error."""
     notes, tensors = run.notes(), run.objective.checkpoint_state()
     if intervals is not None:
         tensors = tensors | {QUANTILES: intervals.quantiles, LEAST: intervals.least}
@@ -46,8 +46,6 @@ def save_model(
     }
     with whole_file(folder / CONFIG) as part:
         part.write_text(json.dumps(config, indent=2, default=str) + "\n")
-    with whole_file(folder / CARD) as part:
-        part.write_text(model_card(notes, intervals, params))
 
 
 def find_model(name: str, **options: object) -> Path:
@@ -88,39 +86,3 @@ def intervals_of(checkpoint: Checkpoint) -> Intervals | None:
         return Intervals.load(beside) if beside.is_file() else None
     windows = checkpoint.metadata["calibration_windows"]
     return Intervals(state[QUANTILES], state[LEAST], windows, state.get(UNIT))
-
-
-def model_card(notes: dict, intervals: Intervals | None, params: dict[str, object]) -> str:
-    """Write the model card: data, settings, scores, backbone and whose weights."""
-    epoch, backbone = notes.get("epoch") or {}, notes.get("backbone")
-    lines = ["---", "library_name: calf", "tags:", "- time-series-forecasting", "---", ""]
-    lines += [f"# {params['model']}: {params['h']} steps from {params['input_size']}", ""]
-    lines += ["## Data", "", notes["about"], "", "## Backbone", ""]
-    if backbone:
-        lines.append(
-            f"`{backbone['llm']}`, {backbone['llm_weights']} weights"
-            + (f" (seed {backbone['seed']})" if backbone["llm_weights"] == "random" else "")
-            + f", fingerprint `{backbone['fingerprint'][:16]}`. It is not in this folder: it is "
-            "loaded from there, and compared."
-        )
-    else:
-        lines.append("None.")
-    lines += ["", "## Scores", ""]
-    if epoch.get("validation") is not None:
-        lines.append(
-            f"Validation MSE {epoch['validation']:.4f} in epoch {epoch['epoch']} (the series "
-            "standardised by their training rows)."
-        )
-    else:
-        lines.append("Without validation rows there is no score.")
-    if intervals is not None:
-        lines.append(f"Intervals: split conformal, {intervals.windows} validation windows.")
-    settings = {name: value for name, value in params.items() if value is not None}
-    lines += ["", "## Settings", "", "| parameter | value |", "|---|---|"]
-    lines += [f"| `{name}` | `{value}` |" for name, value in settings.items()]
-    lines += [
-        "", "## Use", "", "```python", "from exp.forecaster import CALFForecaster", "",
-        'forecaster = CALFForecaster.from_pretrained("this folder")',
-        "forecast = forecaster.predict(df)", "```", "",
-    ]  # fmt: skip
-    return "\n".join(lines)

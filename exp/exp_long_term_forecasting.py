@@ -36,7 +36,14 @@ from utils.batch import Batch
 from utils.configuration import Configuration
 from utils.errors import UserError
 from utils.files import NpyWriter, written
-from utils.intervals import INTERVALS, Intervals, IntervalTest, check_levels, thinned
+from utils.intervals import (
+    INTERVALS,
+    Intervals,
+    IntervalTest,
+    check_levels,
+    held_out_coverage,
+    thinned,
+)
 from utils.metrics import ErrorSums, PlacedErrorSums
 from utils.naive import LAST_VALUE, naive_lines, print_naive
 from utils.plots import errors_of, plot_forecast, window_title, with_mse
@@ -311,18 +318,16 @@ class ExpLongTermForecasting(ExpSeries):
         print_naive(self.args.model, {name: metrics[name] for name in JUDGED}, naive)
         return metrics
 
-    def validate(self) -> dict[str, dict[str, float]]:
-        """Compare the trained model with naive forecasts on the validation windows.
-
-        Returns:
-            Standardised mse and mae by model, the trained one first; see `naive_errors`.
-        """
+    def validate(self) -> None:
+        """Compare the trained model with naive forecasts on the validation windows, standardised,
+        and note the errors; see `naive_errors`."""
         windows = self.val_set
         metrics = self._errors(windows)
         scores, naive = {name: metrics[name] for name in JUDGED}, self.naive_errors(windows, False)
         print(f"validation: mse {scores['mse']:.4g}, mae {scores['mae']:.4g}")
         print_naive(self.args.model, scores, naive)
-        return {self.args.model: scores} | naive
+        on = f"{len(windows):,} validation windows, which chose the epoch, standardised"
+        self.series_notes["scores"] = {"on": on, "scores": {self.args.model: scores} | naive}
 
     def interval_test(self, windows: WindowDataset) -> IntervalTest | None:
         """Calibrate the intervals of `--level`, to score them; None without it."""
@@ -441,7 +446,12 @@ class ExpLongTermForecasting(ExpSeries):
             UserError: it has no window.
         """
         if panel is None:
-            return Intervals.calibrate(self.calibration(self.val_set), self.val_set.unit)
+            windows = self.calibration(self.val_set)
+            intervals, errors = Intervals.with_errors(windows, self.val_set.unit)
+            if covered := held_out_coverage(errors):
+                on = "the later half of the validation windows, intervals from the earlier half"
+                self.series_notes["coverage"] = {"on": on, "levels": covered}
+            return intervals
         splits = Splits(
             panel,
             self.args,
@@ -481,6 +491,7 @@ class ExpLongTermForecasting(ExpSeries):
         """Return what the checkpoint tells of the series of its training."""
         notes = self.checkpoint.metadata if self.checkpoint else {}
         names = "columns series mode season_length reading scaler about refit".split()
+        names += ["scores", "coverage"]
         return {"about": ""} | {name: notes[name] for name in names if name in notes}
 
     def _notes_of(self, splits: Splits) -> dict:

@@ -4,6 +4,7 @@ import os
 import sys
 from argparse import Namespace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from data_provider.checks import PARQUET
 from utils.command_line import Parser, guarded, message_of, whole
@@ -12,6 +13,9 @@ from utils.files import require_file, require_picture
 from utils.launch import world
 from utils.levels import level
 from utils.options import TABLE_OPTIONS, add_table_options
+
+if TYPE_CHECKING:
+    from exp.forecaster import CALFForecaster
 
 SUFFIXES = (".csv", *PARQUET)
 
@@ -79,9 +83,35 @@ def files(args: Namespace) -> list[tuple[Path, Path]]:
     same = [path for path, written in pairs if path.resolve() == written.resolve()]
     if same:
         raise UserError(f"--output {same[0]} is the input: give another one")
-    if not Path(args.checkpoint).exists() and args.checkpoint.count("/") != 1:
-        raise UserError(f"{args.checkpoint}: no such file or folder; check --checkpoint")
+    require_checkpoint(args.checkpoint)
     return pairs
+
+
+def require_checkpoint(name: str) -> None:
+    """Check that a checkpoint is there, or may be on the hub.
+
+    Raises:
+        UserError: it is neither a path nor an id.
+    """
+    if not Path(name).exists() and name.count("/") != 1:
+        raise UserError(f"{name}: no such file or folder; check --checkpoint")
+
+
+def load_forecaster(checkpoint: str, **options: object) -> "CALFForecaster":
+    """Load a forecaster from a file, a folder or the hub.
+
+    Args:
+        options: replace those of the training.
+
+    Raises:
+        UserError: there is none.
+    """
+    from exp.forecaster import CALFForecaster  # with PyTorch, which takes seconds to import
+
+    require_checkpoint(checkpoint)
+    exists = Path(checkpoint).exists()
+    load = CALFForecaster.load if exists else CALFForecaster.from_pretrained
+    return load(checkpoint, **options)
 
 
 class Worker:
@@ -94,8 +124,6 @@ class Worker:
     def __init__(self, args: Namespace, gpu: int | None = None):
         import torch
 
-        from exp.forecaster import CALFForecaster
-
         given = {name: getattr(args, name) for name, *_ in TABLE_OPTIONS if hasattr(args, name)}
         options = {"verbose": False, "freq": args.freq, **given}
         options["start_padding_enabled"] = args.start_padding
@@ -105,10 +133,7 @@ class Worker:
             options["use_gpu"] = args.use_gpu == "1"
         if gpu is not None and args.use_gpu != "0" and torch.cuda.is_available():
             options["gpu"] = gpu
-        load = CALFForecaster.load
-        if not Path(args.checkpoint).exists():
-            load = CALFForecaster.from_pretrained
-        self.args, self.forecaster = args, load(args.checkpoint, **options)
+        self.args, self.forecaster = args, load_forecaster(args.checkpoint, **options)
         self.forecaster.verbose = True  # what it says of a file
 
     def __call__(self, pair: dict[str, str]) -> dict[str, object]:

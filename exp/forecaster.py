@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Union
 
 import numpy as np
 import pandas as pd
-from huggingface_hub import ModelHubMixin
+from huggingface_hub import ModelCard, ModelHubMixin
 
 from data_provider.calendars import Frequency, mark_frequency
 from data_provider.panel import Panel, Reading, read_panel
@@ -38,6 +38,7 @@ from exp.forecasts import (
     recent,
     schema_of,
 )
+from exp.model_card import CARD, model_card, scores_of
 from exp.sharing import CONFIG, find_model, intervals_of, read_model, save_model, series_of
 from models import registry
 from utils.checkpoint import Checkpoint
@@ -85,8 +86,6 @@ class CALFForecaster(ModelHubMixin, library_name="calf", tags=["time-series-fore
     Attributes:
         run: the trained run; None before the training.
         intervals: from the validation windows, if there were any.
-        validation_scores: mse and mae of the model and of naive forecasts on the validation
-            windows, standardised, by name; None without them, and in a loaded one.
         history: the last rows of the series that were trained on, if they were saved.
 
     Raises:
@@ -95,7 +94,6 @@ class CALFForecaster(ModelHubMixin, library_name="calf", tags=["time-series-fore
 
     run: ExpLongTermForecasting | None = None
     intervals: Intervals | None = None
-    validation_scores: dict[str, dict[str, float]] | None = None
     history: Panel | None = None
     schema: Schema | None = None  # of a Polars frame that was trained on
     saves_series = False
@@ -206,6 +204,13 @@ class CALFForecaster(ModelHubMixin, library_name="calf", tags=["time-series-fore
             raise UserError("this forecaster is not trained yet: call fit, load or from_pretrained")
         return self.run
 
+    @property
+    def validation_scores(self) -> dict[str, dict[str, float]] | None:
+        """Standardised mse and mae on the validation windows, by name: of the model, which they
+        chose, and of naive forecasts; None without such windows."""
+        found = self.run and self.run.series_notes.get("scores")
+        return found["scores"] if found else None
+
     @contextmanager
     def output(self, bars: bool = True) -> Iterator[None]:
         """Without `verbose`, leave out what is printed, and progress bars; warnings about tables,
@@ -278,8 +283,9 @@ class CALFForecaster(ModelHubMixin, library_name="calf", tags=["time-series-fore
                 except Interrupted as interruption:
                     raise KeyboardInterrupt from interruption
                 validated = run.val_set is not None
+                if validated:
+                    run.validate()
                 self.intervals = run.calibrate() if validated else None
-                self.validation_scores = run.validate() if validated else None
             self.history = recent(run.panel, max(self.input_size, HISTORY))
         run.release()
         self.run = run
@@ -406,7 +412,7 @@ class CALFForecaster(ModelHubMixin, library_name="calf", tags=["time-series-fore
         _require_whole("step_size", step_size, 1)
         self._check_val_size(val_size, self.levels(level))
         trial, found = copy(self), []
-        trial.run = trial.intervals = trial.validation_scores = trial.history = None
+        trial.run = trial.intervals = trial.history = None
         states = ("checkpoints", "resume")
         trial.options = {name: v for name, v in self.options.items() if name not in states}
         trial.table_options = {"id_col": id_col, "time_col": time_col, "target_col": target_col}
@@ -481,6 +487,7 @@ class CALFForecaster(ModelHubMixin, library_name="calf", tags=["time-series-fore
     def push_to_hub(self, repo_id: str, *, save_dataset: bool = False, **options: object) -> str:
         """Upload to the Hugging Face hub; without the series unless `save_dataset`. The options are
         those of `ModelHubMixin.push_to_hub`."""
+        options["model_card_kwargs"] = {"name": repo_id} | (options.get("model_card_kwargs") or {})
         with self._with_series(save_dataset):
             return super().push_to_hub(repo_id, **options)
 
@@ -509,8 +516,15 @@ class CALFForecaster(ModelHubMixin, library_name="calf", tags=["time-series-fore
             return cls.from_pretrained(path, **options)
         return cls._of_checkpoint(read_model(path), {}, options)
 
+    def generate_model_card(self, name: str = "this folder") -> ModelCard:
+        """Write the model card; `name` is the hub id to load the forecaster by."""
+        run = self.trained()
+        tested = scores_of(run.checkpoint) if run.checkpoint else {}
+        return model_card(run.notes() | tested, self.get_params(), name)
+
     def _save_pretrained(self, save_directory: Path) -> None:
         series = self.history if self.saves_series else None
+        (save_directory / CARD).unlink(missing_ok=True)  # of an earlier model
         save_model(save_directory, self.trained(), self.intervals, self.get_params(), series)
 
     @classmethod

@@ -1,4 +1,4 @@
-"""What a saved forecaster is: `config.json`, `model.safetensors` and a model card."""
+"""What a saved forecaster is: `config.json` and `model.safetensors`, beside its model card."""
 
 import json
 from dataclasses import asdict
@@ -23,7 +23,7 @@ from utils.results import CHECKPOINT
 if TYPE_CHECKING:
     from exp.exp_long_term_forecasting import ExpLongTermForecasting
 
-CONFIG, MODEL, CARD = "config.json", "model.safetensors", "README.md"
+CONFIG, MODEL = "config.json", "model.safetensors"
 # tensors of the intervals
 QUANTILES, LEAST, UNIT = (f"forecaster.{name}" for name in ("quantiles", "least", "unit"))
 # tensors of the last rows of the series, table after table
@@ -40,8 +40,8 @@ def save_model(
     series: Panel | None = None,
 ) -> None:
     """Write the trained parameters, the word embeddings and the intervals, the parameters of the
-    forecaster, a model card, and the series if they are given. The frozen backbone comes from where
-    it came from in training; another one is an error."""
+    forecaster, and the series if they are given. The frozen backbone comes from where it came from
+    in training; another one is an error."""
     notes, tensors = run.notes(), run.objective.checkpoint_state()
     if intervals is not None:
         tensors = tensors | {QUANTILES: intervals.quantiles, LEAST: intervals.least}
@@ -58,8 +58,6 @@ def save_model(
     }
     with whole_file(folder / CONFIG) as part:
         part.write_text(json.dumps(config, indent=2, default=written) + "\n")
-    with whole_file(folder / CARD) as part:
-        part.write_text(model_card(notes, intervals, params))
 
 
 def find_model(name: str, **options: object) -> Path:
@@ -150,39 +148,3 @@ def series_of(checkpoint: Checkpoint) -> Panel | None:
         )
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{checkpoint.path}: its series are damaged: {error}") from error
-
-
-def model_card(notes: dict, intervals: Intervals | None, params: dict[str, object]) -> str:
-    """Write the model card: data, settings, scores, backbone and whose weights."""
-    epoch, backbone = notes.get("epoch") or {}, notes.get("backbone")
-    lines = ["---", "library_name: calf", "tags:", "- time-series-forecasting", "---", ""]
-    lines += [f"# {params['model']}: {params['h']} steps from {params['input_size']}", ""]
-    lines += ["## Data", "", notes["about"], "", "## Backbone", ""]
-    if backbone:
-        lines.append(
-            f"`{backbone['llm']}`, {backbone['llm_weights']} weights"
-            + (f" (seed {backbone['seed']})" if backbone["llm_weights"] == "random" else "")
-            + f", fingerprint `{backbone['fingerprint'][:16]}`. It is not in this folder: it is "
-            "loaded from there, and compared."
-        )
-    else:
-        lines.append("None.")
-    lines += ["", "## Scores", ""]
-    if epoch.get("validation") is not None:
-        lines.append(
-            f"Validation MSE {epoch['validation']:.4f} in epoch {epoch['epoch']} (the series "
-            "standardised by their training rows)."
-        )
-    else:
-        lines.append("Without validation rows there is no score.")
-    if intervals is not None:
-        lines.append(f"Intervals: split conformal, {intervals.windows} validation windows.")
-    settings = {name: value for name, value in params.items() if value is not None}
-    lines += ["", "## Settings", "", "| parameter | value |", "|---|---|"]
-    lines += [f"| `{name}` | `{value}` |" for name, value in settings.items()]
-    lines += [
-        "", "## Use", "", "```python", "from exp.forecaster import CALFForecaster", "",
-        'forecaster = CALFForecaster.from_pretrained("this folder")',
-        "forecast = forecaster.predict(df)", "```", "",
-    ]  # fmt: skip
-    return "\n".join(lines)

@@ -41,6 +41,10 @@ class CrossModalMatch(nn.Module):
             self.cross_attention = nn.MultiheadAttention(d_model, n_heads, batch_first=True)
             self.register_buffer("word_embedding", word_embeddings.T.contiguous(), persistent=False)
 
+    def drop_cross_attention(self) -> None:
+        """Remove what only textual tokens need."""
+        self.cross_attention = self.word_embedding = None
+
     def temporal_tokens(self, x: Tensor) -> Tensor:
         """Embed the channels of `x` `[batch, channels, length]` as X_time `[.., .., d_model]`."""
         return self.transformer_encoder(self.linear(x))

@@ -110,7 +110,7 @@ class SupervisedObjective(Objective):
         if self.task in FORECASTING:
             # what the decoder knows: the last label_len steps of the look-back
             known = x[:, shape.seq_len - self.label_len :]
-            x_dec = torch.cat([known, x.new_zeros(len(x), shape.pred_len, x.shape[2])], dim=1)
+            x_dec = torch.cat([known, x.new_zeros(x.shape[0], shape.pred_len, x.shape[2])], dim=1)
             outputs = self.model(x, batch.x_mark, x_dec, batch.y_mark)
         elif self.task == "imputation":
             outputs = self.model(x, batch.x_mark, None, None, batch.mask)

@@ -36,6 +36,7 @@ LEAST = 0.25  # of the mean spread of a channel, added to each
 AT_REST = 0.8  # of the steps of a look-back: more of one value leave it without a spread of its own
 ROUNDING = 1e-6  # of a value of the model's input
 MAX_VALUES = 2**26  # errors that are kept for calibration
+REPORTED = (50, 80, 90, 95)  # levels in % of `held_out_coverage`
 RECENT = 512  # most windows of a `Recalibration`
 
 
@@ -213,6 +214,27 @@ def check_levels(levels: Sequence[float], intervals: Intervals) -> None:
 def windows_needed(level: float) -> int:
     """Fewest calibration windows for which both quantiles of a level in % exist."""
     return round(2 / (1 - level / 100)) - 1
+
+
+def held_out_coverage(errors: Tensor) -> dict[str, float]:
+    """Tell how many errors of the later half of windows are within the intervals of the earlier
+    half, of which those are left out whose truth was not known then.
+
+    Args:
+        errors: in units of their spread, `[windows, steps, channels]`, in the order of time.
+
+    Returns:
+        Fractions by level in %, of the levels that the earlier half has windows enough for.
+    """
+    half, steps = len(errors) // 2, errors.shape[1]
+    first, later = errors[: max(0, half - steps + 1)], errors[half:]
+    found = {}
+    for level in (level for level in REPORTED if len(first) >= windows_needed(level)):
+        intervals = Intervals(quantiles(first), first, len(first))
+        lower, upper = (intervals._errors(probability) for probability in tails(level))
+        inside = (later >= lower.clamp(max=0)) & (later <= upper.clamp(min=0))
+        found[f"{level:g}"] = inside.double().mean().item()
+    return found
 
 
 def quantiles(errors: Tensor) -> Tensor:

@@ -41,6 +41,7 @@ from exp.forecasts import (
 from exp.model_card import CARD, model_card, scores_of
 from exp.sharing import CONFIG, find_model, intervals_of, read_model, save_model, series_of
 from models import registry
+from utils.bars import hidden_bars
 from utils.checkpoint import Checkpoint
 from utils.configuration import Configuration
 from utils.errors import UserError
@@ -217,6 +218,7 @@ class CALFForecaster(ModelHubMixin, library_name="calf", tags=["time-series-fore
         which are read without `bars`, stay."""
         with ExitStack() as stack:
             if not self.verbose:
+                stack.enter_context(hidden_bars())
                 nothing = stack.enter_context(open(os.devnull, "w"))  # noqa: PTH123
                 stack.enter_context(redirect_stdout(nothing))
                 if bars:

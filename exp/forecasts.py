@@ -16,6 +16,7 @@ from data_provider.checks import PARQUET, and_more, shortened
 from data_provider.panel import Panel, Reading, Table
 from data_provider.splits import Scaler
 from exp.evaluation import Evaluation
+from utils.bars import progress_bar
 from utils.batch import Batch
 from utils.configuration import Configuration
 from utils.errors import UserError
@@ -129,13 +130,15 @@ def forecast_panel(
             marks.append(torch.tensor(features, dtype=torch.float32))
     x = torch.tensor(np.stack(looks), dtype=torch.float32, device=evaluation.device)
     forecasts = []
-    for start, stop in pairwise([*range(0, len(x), evaluation.windows), len(x)]):
-        batch = Batch(x[start:stop])
-        if marks:
-            both = torch.stack(marks[start:stop]).to(evaluation.device)
-            label = max(args.seq_len - args.label_len, 0)
-            batch = replace(batch, x_mark=both[:, : args.seq_len], y_mark=both[:, label:])
-        forecasts.append(evaluation.predict(batch))
+    with progress_bar("forecasting", len(x)) as bar:
+        for start, stop in pairwise([*range(0, len(x), evaluation.windows), len(x)]):
+            batch = Batch(x[start:stop])
+            if marks:
+                both = torch.stack(marks[start:stop]).to(evaluation.device)
+                label = max(args.seq_len - args.label_len, 0)
+                batch = replace(batch, x_mark=both[:, : args.seq_len], y_mark=both[:, label:])
+            forecasts.append(evaluation.predict(batch))
+            bar.update(stop - start)
     pred = torch.cat(forecasts)
     mean, scale = (np.stack(numbers)[:, None] for numbers in zip(*moments, strict=True))
     if target is not None:

@@ -32,7 +32,7 @@ from exp.forecasts import (
     Forecast,
     Outputs,
     Schema,
-    draw_forecast,
+    forecast_figure,
     forecast_table,
     in_kind,
     recent,
@@ -50,9 +50,11 @@ from utils.interrupts import Interrupted
 from utils.intervals import PROBABILITIES, Intervals, check_levels
 from utils.levels import require_levels
 from utils.options import configure
+from utils.plotting.style import for_notebooks, save
 
 if TYPE_CHECKING:
     import polars
+    from matplotlib.figure import Figure
 
 Frame = Union[pd.DataFrame, "polars.DataFrame"]
 Source = Union[str, Path, Frame]  # noqa: UP007
@@ -367,24 +369,27 @@ class CALFForecaster(ModelHubMixin, library_name="calf", tags=["time-series-fore
 
     def plot(
         self,
-        path: str | Path,
+        path: str | Path | None = None,
         df: Source | None = None,
         h: int | None = None,
         level: Sequence[float] | None = None,
         title: str = "",
-    ) -> list[Path]:
-        """Draw the forecasts of up to six series, and the rows before them.
+    ) -> "Figure":
+        """Draw the forecasts of up to six series, and the rows before them; a notebook shows the
+        figure.
 
         Args:
-            path: PNG, with a PDF beside it, or PDF or SVG. df, h, level: see `predict`.
-
-        Returns:
-            The pictures.
+            path: to write it to: PNG, with a PDF beside it, or PDF or SVG.
+            df, h, level: see `predict`.
         """
-        require_picture(Path(path))
+        if path is not None:
+            require_picture(Path(path))
         steps, levels = self.steps(h), self.levels(level)
         forecast, outputs = self.outputs(self.panel_of(df), levels)
-        return draw_forecast(path, forecast.panel, outputs, steps, levels, self.model, title)
+        figure = forecast_figure(forecast.panel, outputs, steps, levels, self.model, title)
+        if path is not None:
+            save(figure, path)
+        return for_notebooks(figure)
 
     def cross_validation(
         self,

@@ -12,6 +12,7 @@ import pandas as pd
 import polars as pl
 import pytest
 import torch
+from matplotlib.figure import Figure
 from sklearn.base import clone
 
 from exp.forecaster import CALFForecaster
@@ -342,10 +343,15 @@ def test_another_backbone_is_an_error(wide, calf, tmp_path):
 @pytest.mark.draws
 def test_pictures(long, wide, tmp_path):
     forecaster = CALFForecaster(h=8, level=[80], **DLINEAR).fit(long)
-    paths = forecaster.plot(tmp_path / "some.png")
-    assert [path.name for path in paths] == ["some.png", "some.pdf"]
+    figure = forecaster.plot(tmp_path / "some.png")
+    forecaster.plot(tmp_path / "other.svg", long.tail(100), h=4)
+    paths = sorted(tmp_path.iterdir())
+    assert [path.name for path in paths] == ["other.svg", "some.pdf", "some.png"]
     assert all(path.stat().st_size > 5000 for path in paths)
-    assert forecaster.plot(tmp_path / "other.svg", long.tail(100), h=4) == [tmp_path / "other.svg"]
+    alone = forecaster.plot()  # which a notebook shows
+    assert isinstance(alone, Figure) and alone.get_suptitle() == figure.get_suptitle()
+    assert alone._repr_png_().startswith(b"\x89PNG")
+    assert sorted(tmp_path.iterdir()) == paths
 
 
 def test_pushed_to_a_hub(wide, tmp_path, monkeypatch):

@@ -49,6 +49,7 @@ from utils.files import find_llm, require_picture
 from utils.interrupts import Interrupted
 from utils.intervals import PROBABILITIES, Intervals, check_levels
 from utils.levels import require_levels
+from utils.option_table import NAMES_ELSEWHERE
 from utils.options import configure
 from utils.plotting.style import for_notebooks, save
 
@@ -72,7 +73,7 @@ class CALFForecaster(ModelHubMixin, library_name="calf", tags=["time-series-fore
     otherwise.
 
     Args:
-        h: horizon, in steps. input_size: look-back, in steps.
+        h: horizon, in steps, which has no default. input_size: look-back, in steps.
         freq: pandas alias of the step; by default it is inferred.
         model: a file of `models/`.
         level: of the prediction intervals, in %; they need validation windows.
@@ -103,7 +104,7 @@ class CALFForecaster(ModelHubMixin, library_name="calf", tags=["time-series-fore
 
     def __init__(
         self,
-        h: int,
+        h: int | None = None,
         input_size: int = 96,
         freq: Frequency | None = None,
         model: str = "CALF",
@@ -178,7 +179,9 @@ class CALFForecaster(ModelHubMixin, library_name="calf", tags=["time-series-fore
         }
         fixed = sorted(self.options.keys() & own.keys())
         if fixed:
-            raise UserError(f"{fixed[0]} is set by the parameters of the forecaster")
+            likely = NAMES_ELSEWHERE.get(fixed[0])
+            meant = f": did you mean {likely}?" if likely else ""
+            raise UserError(f"{fixed[0]} is set by the parameters of the forecaster{meant}")
         values = {"label_len": 0} | self.table_options | own | self.options
         return configure(values, registry, OPTION_NAMES)
 

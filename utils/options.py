@@ -25,6 +25,7 @@ from utils.errors import UserError
 from utils.files import file_name
 from utils.option_table import (
     MODEL_OPTIONS,
+    NAMES_ELSEWHERE,
     NEUTRAL,
     OWN_OPTIONS,
     PUBLISHED_OPTIONS,
@@ -341,13 +342,13 @@ def configure(
     parser, _ = make_parser(models)
     actions = {a.dest: a for a in parser._actions if a.default is not argparse.SUPPRESS}
     found = {name: action.default for name, action in actions.items()}
+    for name in values.keys() - actions.keys():
+        similar = difflib.get_close_matches(name, actions, 1)
+        likely = NAMES_ELSEWHERE.get(name) or next(iter(similar), None)
+        meant = f": did you mean {likely}?" if likely else ""
+        raise UserError(f"{name}: no such parameter, nor option of run.py{meant}")
     for name, value in values.items():
-        shown = (names or {}).get(name, name)
-        if name not in actions:
-            similar = difflib.get_close_matches(name, actions, 1)
-            meant = f": did you mean {similar[0]}?" if similar else ""
-            raise UserError(f"{name}: no such parameter, nor option of run.py{meant}")
-        found[name] = checked(actions[name], value, shown)
+        found[name] = checked(actions[name], value, (names or {}).get(name, name))
     given = sorted(name for name, value in values.items() if value is not None)
     args = argparse.Namespace(**found, given=given)
     args.model_options = sorted(models.options_of(args.model) & MODEL_OPTIONS - NEUTRAL)

@@ -342,7 +342,7 @@ def configure(
     parser, _ = make_parser(models)
     actions = {a.dest: a for a in parser._actions if a.default is not argparse.SUPPRESS}
     found = {name: action.default for name, action in actions.items()}
-    for name in values.keys() - actions.keys():
+    for name in (name for name in values if name not in actions):
         similar = difflib.get_close_matches(name, actions, 1)
         likely = NAMES_ELSEWHERE.get(name) or next(iter(similar), None)
         meant = f": did you mean {likely}?" if likely else ""

@@ -10,9 +10,11 @@ from pathlib import Path
 import pandas as pd
 
 from scripts.reproduction.lists import read_list, ready_made
-from scripts.reproduction.plan import Records
+from scripts.reproduction.options import identity
+from scripts.reproduction.plan import Record, Records, of_command, read_records, record_of
 from utils.command_line import Parser, guarded, split_options
 from utils.errors import UserError
+from utils.files import CHECKPOINT
 from utils.report import Files, sections_of, write_report
 from utils.reporting import formats, grids
 from utils.reporting.grids import ABSENT, Grid, make_grid
@@ -44,8 +46,9 @@ def add(name: str, results: Path, target: Path, options: Sequence[str] = ()) -> 
     """
     path = target.with_suffix(".toml")
     planned = read_list(str(path) if path.exists() else name, options=options)
-    records = Records(results)
-    listed = {str(record.path.parent) for record in map(records.of, planned.runs) if record}
+    records, _ = read_records(results)
+    done = (record_of(run, records) for run in planned.runs)
+    listed = {str(record.path.parent) for record in done if record}
     found, problems = read_runs([results])
     found = found[found["source"].isin(listed)]
     if found.empty:
@@ -59,13 +62,26 @@ def add(name: str, results: Path, target: Path, options: Sequence[str] = ()) -> 
     return f"{name}: {runs['source'].isin(listed).sum()} runs added, {len(runs)} published"
 
 
+def published_records(folder: Path) -> Records:
+    """Read the records of published runs; each checkpoint is where the run has left it."""
+    records = {}
+    for _, row in read_runs([folder])[0].iterrows():
+        args = of_command(row["command"])
+        args = args.replace(itr=1, seed=int(row["seed"]) if args.is_training else args.seed)
+        trained = Path(args.checkpoints) / (row["trained_by"] or row["run"])
+        checkpoint = trained / CHECKPOINT if row["parameters"] else None
+        record = Record(Path(row["source"]) / "runs.csv", identity(vars(args)), checkpoint)
+        records[record.identity] = record
+    return records
+
+
 def lists_grid(folder: Path) -> Grid:
     """One row a list: how many of its runs are published, and the models of the others."""
-    records = Records(folder, published=folder)
+    records = published_records(folder)
     lines = []
     for path in sorted(folder.glob("*.toml")):
         planned = read_list(str(path))
-        missing = Counter(run.args.model for run in planned.runs if records.of(run) is None)
+        missing = Counter(run.args.model for run in planned.runs if record_of(run, records) is None)
         lacking = ", ".join(f"{model} {count}" for model, count in missing.items()) or ABSENT
         counts = (len(planned.runs), len(planned.runs) - missing.total())
         texts = [lacking, *map(str, counts)]

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from utils.errors import ProcessGone, UserError
 from utils.interrupts import SIGNALS, Interrupted, exit_at_once, handle
 
+FOLLOW_PARENT = "CALF_FOLLOW_PARENT"  # set for the runs of scripts.reproduce
 SAVING = 20.0  # seconds that an interrupted process waits for rank 0 to write the state
 PARTING = 5.0  # seconds that a failed process waits for the others
 
@@ -116,8 +117,8 @@ def launch(command: Sequence[str], count: int, gpus: str | None = None) -> int:
 
 
 def follow_parent() -> None:
-    """Under a launcher: stop, as by SIGTERM, when the launcher has died."""
-    if "TORCHELASTIC_RUN_ID" not in os.environ:
+    """Under a launcher or `scripts.reproduce`: stop, as by SIGTERM, when it has died."""
+    if not {"TORCHELASTIC_RUN_ID", FOLLOW_PARENT} & os.environ.keys():
         return
     parent = os.getppid()
 

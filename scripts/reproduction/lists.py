@@ -1,4 +1,4 @@
-"""Lists of runs: TOML or YAML files, and the runs that they mean (docs/reproduce.md)."""
+"""Lists of runs: TOML files, and the runs that they mean (docs/reproduce.md)."""
 
 import difflib
 import itertools
@@ -7,53 +7,39 @@ import re
 import shlex
 import subprocess
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from scripts.reproduction.options import ZERO_SHOT, Identity, identity, parsed, with_option
+from scripts.reproduction.options import Identity, identity, parsed
 from utils.command_line import one_line
 from utils.configuration import Configuration
 from utils.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPTS, LISTS = ROOT / "scripts", ROOT / "scripts" / "lists"
-TEXT, TEXTS = "a string", "a list of strings"
-# What the entries of a list and of an item have to be; an item may have variables of scripts, too.
-OF_LIST = {
-    "description": TEXT,
-    "options": "one string, as on a command line",
-    "seeds": f"a list of integers from 0 to {2**31 - 1}",
-    "runs": "",  # see `runs_of`
-}
-OF_ITEM = {name: OF_LIST[name] for name in ("options", "seeds")} | {
-    "script": f"{TEXT} or {TEXTS}",
-    "matrix": "a list of values for each name",
-    "name": TEXT,
-    "after": TEXT,
-    "targets": TEXTS,
-}
+OF_LIST = ("description", "options", "seeds", "runs")
+OF_ITEM = ("name", "script", "options", "matrix", "seeds", "after", "targets")
 
 
-@dataclass(eq=False)
+@dataclass(frozen=True)
 class Run:
-    """A run of `run.py`.
+    """A run of `run.py`; two runs are equal if their results must be.
 
     Attributes:
-        options: on its command line, but `--resume` and `--checkpoint`.
-        args: the same, parsed.
-        parent: the run whose checkpoint it tests; None if it trains, or says itself what it tests.
-        trained_alone: what the run would be if it trained a model of its own, if it can.
+        options: its command line, without `--resume` and `--checkpoint`. args: the same, parsed.
+        parent: the run whose checkpoint it tests; None if it trains or names a checkpoint itself.
     """
 
-    options: list[str]
-    args: Configuration
+    options: list[str] = field(compare=False)
+    args: Configuration = field(compare=False)
+    identity: Identity
     parent: "Run | None" = None
-    trained_alone: Identity | None = None
 
     @classmethod
     def of(cls, options: Sequence[str], parent: "Run | None" = None) -> "Run":
-        return cls(list(options), parsed(options), parent)
+        args = parsed(options)
+        return cls(list(options), args, identity(vars(args)), parent)
 
     def __str__(self) -> str:
         args = self.args
@@ -85,179 +71,129 @@ def read_list(
     """Read a list.
 
     Args:
-        name: of a ready-made list, or a TOML or YAML file.
+        name: of a ready-made list, or a TOML file.
         seeds: of every run, instead of those of the list.
         options: of `run.py`, for every run; they replace those of the list.
 
     Raises:
         UserError: there is no such list, it is damaged, or a name or an option in it is unknown.
+        OSError: the file can't be read.
     """
     path = Path(name)
-    if path.suffix not in (".toml", ".yaml", ".yml"):
+    if path.suffix != ".toml":
         path = LISTS / f"{name}.toml"
         if name not in ready_made():
             raise UserError(
-                f"there is no list {name}: use {', '.join(ready_made())}, or a .toml or .yaml file"
+                f"there is no list {name}: use {', '.join(ready_made())}, or a .toml file"
             )
     try:
-        content = checked(read_content(path), OF_LIST, "the list")
-        runs = runs_of(content, seeds, options)
-    except UserError as error:
-        raise UserError(f"{path}: {error}") from error
-    return RunList(path.stem, content.get("description", ""), trained_once(distinct(runs)))
-
-
-def read_content(path: Path) -> object:
-    """Read a TOML or YAML file."""
-    try:
-        text = path.read_text(encoding="utf-8")
-        if path.suffix == ".toml":
-            return tomllib.loads(text)
-        import yaml
-
-        return yaml.safe_load(text)
-    except OSError as error:
-        raise UserError(error.strerror) from error
-    except ImportError as error:
-        raise UserError("PyYAML is not installed: write the list as TOML") from error
-    except ValueError as error:
-        raise UserError(f"no valid TOML: {error}") from error
-    except yaml.YAMLError as error:
-        raise UserError(f"no valid YAML: {error}") from error
-
-
-def checked(content: object, known: Mapping[str, str], what: str) -> dict:
-    """Check that `content` is a table with known names, whose values are as `known` says; names in
-    capitals are variables of scripts.
-
-    Raises:
-        UserError: it is not.
-    """
-    if not isinstance(content, dict):
-        raise UserError(f"{what} is no table of names and values")
-    unknown = sorted(content.keys() - known)
-    if unknown and not (unknown[-1].isupper() and known is OF_ITEM):
-        raise UserError(f"{unknown[-1]} is unknown: use {', '.join(sorted(known))}")
-    for name in content.keys() & known:
-        if not is_as_said(content[name], known[name]):
-            raise UserError(f"{name}: give {known[name]}")
-    return content
-
-
-def is_as_said(value: object, kind: str) -> bool:
-    """Return whether a value is what `OF_LIST` or `OF_ITEM` says of it."""
-    if not kind:
-        return True
-    if kind == OF_ITEM["matrix"]:
-        return isinstance(value, dict) and all(isinstance(v, list) for v in value.values())
-    if isinstance(value, str):
-        return not kind.startswith("a list")
-    if not isinstance(value, list):
-        return False
-    if kind == OF_LIST["seeds"]:
-        return all(type(seed) is int and 0 <= seed < 2**31 for seed in value)
-    return kind.endswith(TEXTS) and value and all(isinstance(one, str) for one in value)
-
-
-def runs_of(content: Mapping, seeds: Sequence[int] | None, options: Sequence[str]) -> list[Run]:
-    """Return the runs of a list; arguments as of `read_list`."""
-    items = content.get("runs")
-    if not isinstance(items, list) or not items:
-        raise UserError("there are no runs: give [[runs]] with a script or options")
-    common = words(content.get("options", ""), {})
-    named: dict[str, list[Run]] = {}
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        check_names(content, OF_LIST)
+    except (ValueError, UserError) as error:
+        raise UserError(f"{path}: no valid list: {error}") from error
     runs: list[Run] = []
-    for number, table in enumerate(items, 1):
+    named: dict[str, list[Run]] = {}
+    for number, item in enumerate(listed(content.get("runs")), 1):
         try:
-            table = checked(table, OF_ITEM, "it")
-            of_item = seeds or table.get("seeds") or content.get("seeds", [])
-            found = list(Item(table, common, of_item, options).runs(named))
+            check_names(item, OF_ITEM, variables=True)
+            seeds_of_item = seeds or listed(item.get("seeds", content.get("seeds")))
+            common = str(content.get("options", ""))
+            found = list(runs_of_item(item, common, seeds_of_item, options, named))
         except UserError as error:
-            raise UserError(f"runs, item {number}: {error}") from error
-        if "name" in table:
-            named.setdefault(table["name"], []).extend(found)
+            raise UserError(f"{path}: runs, item {number}: {error}") from error
+        named.setdefault(str(item.get("name")), []).extend(found)
         runs += found
-    return runs
+    if not runs:
+        raise UserError(f"{path}: there are no runs: give [[runs]] with a script or options")
+    return RunList(path.stem, content.get("description", ""), list(dict.fromkeys(runs)))
 
 
-class Item:
-    """An item of `runs`.
+def check_names(table: object, known: Collection[str], variables: bool = False) -> None:
+    """Check the names in a table of a list.
 
     Args:
-        table: its content.
-        common: options of the list.
-        seeds: of its runs; without any, their options say which.
-        options: of the command line, which replace all others.
+        variables: whether names in capitals, variables of scripts, are known, too.
+
+    Raises:
+        UserError: a name is unknown, or this is no table.
     """
+    if not isinstance(table, dict):
+        raise UserError(f"{table} is no table of names and values")
+    for name in table.keys() - known:
+        if not (variables and name.isupper()):
+            raise UserError(f"{name} is unknown: use {', '.join(known)}")
 
-    def __init__(
-        self, table: dict, common: list[str], seeds: Sequence[int], options: Sequence[str]
-    ):
-        self.table, self.common, self.seeds, self.more = table, common, seeds, list(options)
-        script = table.get("script", [])
-        self.scripts = [script] if isinstance(script, str) else script
-        variables = {key: table[key] for key in sorted(table.keys() - OF_ITEM)}
-        self.environment = {
-            key: " ".join(map(str, value)) if isinstance(value, list) else str(value)
-            for key, value in variables.items()
-        }
-        if variables and not self.scripts:
-            raise UserError(f"{min(variables)} is for items with a script")
-        if "after" in table and self.scripts:
+
+def listed(value: object) -> list:
+    """Return one value, or several, or none, as a list."""
+    return value if isinstance(value, list) else [] if value is None else [value]
+
+
+def runs_of_item(
+    item: Mapping,
+    common: str,
+    seeds: Sequence[int],
+    more: Sequence[str],
+    named: Mapping[str, Sequence[Run]],
+) -> Iterator[Run]:
+    """Return the runs of an item of a list.
+
+    Args:
+        common: options of the list. more: of the command line, which replace all others.
+        seeds: of the runs; without any, their options say which.
+        named: the runs of earlier items by their names.
+    """
+    scripts, options = listed(item.get("script")), str(item.get("options", ""))
+    variables = {name: item[name] for name in sorted(item.keys() - OF_ITEM)}
+    if variables and not scripts:
+        raise UserError(f"{min(variables)} is for items with a script")
+    if "targets" in item and "after" not in item:
+        raise UserError("targets is for items with after")
+    if "after" in item:
+        if scripts:
             raise UserError("give either after or script")
-        if "targets" in table and "after" not in table:
-            raise UserError("targets is for items with after")
+        yield from tests_after(item, options, more, named)
+        return
+    for script, values in itertools.product(scripts or [None], combinations(item, options)):
+        given = [*words(common, {}), *words(options, values), *more]
+        for of_run in runs_of_script(script, variables, given):
+            args = parsed(of_run)  # repetitions (--itr) are runs of their own
+            for seed in seeds or range(args.seed, args.seed + args.itr):
+                yield Run.of([*of_run, "--seed", str(seed), "--itr", "1"])
 
-    def runs(self, named: Mapping[str, list[Run]]) -> Iterator[Run]:
-        """Return its runs. `named`: the runs of earlier items with a name."""
-        if "after" in self.table:
-            yield from self._tests(named)
-            return
-        for script in self.scripts or [None]:
-            for values in self._matrix():
-                options = [*self.common, *self._options(values), *self.more]
-                for of_run in runs_of_script(script, self.environment, options):
-                    yield from self._seeded(of_run)
 
-    def _tests(self, named: Mapping[str, list[Run]]) -> Iterator[Run]:
-        """Return tests of the checkpoints of earlier runs."""
-        name = self.table["after"]
-        if name not in named:
-            raise UserError(f"after: no earlier item has the name {name}")
-        for parent in named[name]:
-            if not parent.args.is_training:
-                raise UserError(f"after: {name} has runs without training")
-            for values in self._matrix():
-                for target in self.table.get("targets", [None]):
-                    if target == parent.args.data:
-                        continue
-                    options = with_option(parent.options, "--is_training", 0)
-                    if target is not None:
-                        model_id = f"{parent.args.model_id}_to_{target}"
-                        options = with_option(options, "--model_id", model_id)
-                        options += ["--zero_shot", "1", "--target_data", target]
-                    known = vars(parent.args) | values | {"target": target}
-                    yield Run.of([*options, *self._options(known), *self.more], parent)
+def tests_after(
+    item: Mapping, options: str, more: Sequence[str], named: Mapping[str, Sequence[Run]]
+) -> Iterator[Run]:
+    """Return tests of the checkpoints of earlier runs; see `runs_of_item`."""
+    name, targets = str(item["after"]), listed(item.get("targets")) or [None]
+    if name not in named:
+        raise UserError(f"after: no earlier item has the name {name}")
+    for parent, values, target in itertools.product(
+        named[name], combinations(item, options), targets
+    ):
+        if not parent.args.is_training:
+            raise UserError(f"after: {name} has runs without training")
+        if target == parent.args.data:
+            continue
+        given = [*parent.options, "--is_training", "0"]
+        if target is not None:
+            given += ["--zero_shot", "1", "--target_data", str(target)]
+            given += ["--model_id", f"{parent.args.model_id}_to_{target}"]
+        known = vars(parent.args) | values | {"target": target}
+        yield Run.of([*given, *words(options, known), *more], parent)
 
-    def _seeded(self, options: Sequence[str]) -> Iterator[Run]:
-        """Return a run for each seed; repetitions (`--itr`) are runs of their own."""
-        args = parsed(options)
-        for seed in self.seeds or range(args.seed, args.seed + args.itr):
-            of_seed = with_option(options, "--seed", seed)
-            of_seed = of_seed if args.itr == 1 else with_option(of_seed, "--itr", 1)
-            yield Run(of_seed, args.replace(seed=seed, itr=1))
 
-    def _matrix(self) -> Iterator[dict[str, object]]:
-        """Return all combinations of the values in its matrix."""
-        matrix, options = self.table.get("matrix", {}), self.table.get("options", "")
-        for name in matrix:
-            if f"{{{name}}}" not in options:
-                raise UserError(f"matrix: {name} is not used: options has no {{{name}}}")
-        for values in itertools.product(*matrix.values()):
-            yield dict(zip(matrix, values, strict=True))
-
-    def _options(self, values: Mapping[str, object]) -> list[str]:
-        return words(self.table.get("options", ""), values)
+def combinations(item: Mapping, options: str) -> Iterator[dict[str, object]]:
+    """Return all combinations of the values in an item's matrix; its options must use each name."""
+    matrix = item.get("matrix", {})
+    if not isinstance(matrix, dict):
+        raise UserError("matrix: give a list of values for each name")
+    for name in matrix:
+        if f"{{{name}}}" not in options:
+            raise UserError(f"matrix: {name} is not used: options has no {{{name}}}")
+    for values in itertools.product(*map(listed, matrix.values())):
+        yield dict(zip(matrix, values, strict=True))
 
 
 def words(text: str, values: Mapping[str, object]) -> list[str]:
@@ -275,7 +211,7 @@ def words(text: str, values: Mapping[str, object]) -> list[str]:
 
 
 def runs_of_script(
-    name: str | None, environment: Mapping[str, str], options: Sequence[str]
+    name: str | None, variables: Mapping[str, object], options: Sequence[str]
 ) -> list[list[str]]:
     """Return the options of `run.py` of each run that a script would start.
 
@@ -283,7 +219,7 @@ def runs_of_script(
 
     Args:
         name: of the script, relative to `scripts/`; None: one run with the options alone.
-        environment: its variables, such as `HORIZONS`.
+        variables: of its environment, such as `HORIZONS`.
         options: more options for every run.
 
     Raises:
@@ -291,51 +227,22 @@ def runs_of_script(
     """
     if name is None:
         return [list(options)]
-    path = SCRIPTS / f"{name.removesuffix('.sh')}.sh"
-    if not path.is_file():
-        known = sorted(str(p.relative_to(SCRIPTS).with_suffix("")) for p in SCRIPTS.glob("*/*.sh"))
-        near = difflib.get_close_matches(name, known, 4) or known
+    known = {str(path.relative_to(SCRIPTS)): path for path in SCRIPTS.glob("*/*.sh")}
+    path = known.get(f"{name}.sh")
+    if path is None:
+        near = difflib.get_close_matches(f"{name}.sh", known, 4) or sorted(known)
         raise UserError(f"there is no script {name}: there are {', '.join(near)}")
-    known = set(re.findall(r"[A-Z_]{3,}", path.read_text()))  # their heads name their variables
-    for variable in environment:
+    known = re.findall(r"[A-Z_]{3,}", path.read_text())  # its head names its variables
+    for variable in variables:
         if variable not in known:
             raise UserError(f"the script {name} does not read {variable}")
+    environment = {key: " ".join(map(str, listed(value))) for key, value in variables.items()}
     done = subprocess.run(
         ["sh", str(path), *map(shlex.quote, options)],
-        env={"PATH": os.environ.get("PATH", os.defpath), "PYTHON": "echo"} | dict(environment),
+        env={"PATH": os.environ.get("PATH", os.defpath), "PYTHON": "echo"} | environment,
         capture_output=True,
         text=True,
     )
     if done.returncode:
         raise UserError(f"the script {name}: {one_line(done.stderr) or 'it fails'}")
-    runs = [shlex.split(line) for line in done.stdout.splitlines()]
-    for run in runs:
-        if run[:2] != ["-u", "run.py"]:
-            raise UserError(f"the script {name} starts {shlex.join(run[:2])}: not run.py")
-    return [run[2:] for run in runs]
-
-
-def distinct(runs: Sequence[Run]) -> list[Run]:
-    """Leave out runs that an earlier one equals."""
-    found: dict[tuple[Identity, Run | None], Run] = {}
-    same: dict[Run | None, Run | None] = {None: None}
-    for run in runs:
-        run.parent = same[run.parent]
-        same[run] = found.setdefault((identity(vars(run.args)), run.parent), run)
-    return list(found.values())
-
-
-def trained_once(runs: Sequence[Run]) -> list[Run]:
-    """Replace zero-shot runs that train by tests of a run with the same training."""
-    trained: dict[Identity, Run] = {}
-    tests: dict[Run, Run] = {}
-    for run in sorted(runs, key=lambda run: run.args.zero_shot):
-        if run.args.is_training and run.args.task_name == "long_term_forecast":
-            other = trained.setdefault(identity(vars(run.args), ZERO_SHOT), run)
-            if other is not run and run.args.zero_shot:
-                tests[run] = Run.of(with_option(run.options, "--is_training", 0), other)
-                tests[run].trained_alone = identity(vars(run.args))
-    for run in runs:
-        if run.parent in tests:
-            run.parent = tests[run.parent].parent
-    return [tests.get(run, run) for run in runs]
+    return [shlex.split(line)[2:] for line in done.stdout.splitlines()]  # after -u run.py

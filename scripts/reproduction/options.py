@@ -1,4 +1,4 @@
-"""Command lines of `run.py`: parsed, changed, and compared whatever the order of their options."""
+"""Command lines of `run.py`: parsed, and compared whatever the order of their options."""
 
 import contextlib
 import io
@@ -23,8 +23,6 @@ IGNORED = NEUTRAL.union(
     "given model_options command".split(),  # which are no options
     (name for name, *_ in UNUSED_OPTIONS + UNUSED_OPTIONS_OF_LIBRARY),
 )
-# options in which a zero-shot run may differ from a run whose model it can test
-ZERO_SHOT = ("zero_shot", "target_data", "model_id", "des")
 
 
 def parsed(options: Sequence[str]) -> Configuration:
@@ -42,30 +40,13 @@ def parsed(options: Sequence[str]) -> Configuration:
         raise UserError(one_line(message) or "these are no options of a run") from None
 
 
-def with_option(options: Sequence[str], name: str, value: object) -> list[str]:
-    """Return options in which `name` has this value, in its first place or else at the end."""
-    changed, found = [], False
-    words = iter(options)
-    for word in words:
-        if word == name:
-            next(words, None)
-        elif not word.startswith(f"{name}="):
-            changed.append(word)
-            continue
-        if not found:
-            changed += [name, str(value)]
-        found = True
-    return changed if found else [*changed, name, str(value)]
-
-
-def identity(arguments: Mapping[str, object], without: Sequence[str] = ()) -> Identity:
+def identity(arguments: Mapping[str, object]) -> Identity:
     """Return what two runs have in common if they must have the same results: their options.
 
     Args:
         arguments: of a run, with `given`, the names of the options on its command line.
-        without: more options to ignore.
     """
-    ignored = IGNORED.union(without, SET_BY_TASK.get(arguments["task_name"], ()))
+    ignored = IGNORED.union(SET_BY_TASK.get(arguments["task_name"], ()))
     found = {
         name: tuple(value) if isinstance(value, list) else value
         for name, value in arguments.items()

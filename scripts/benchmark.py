@@ -36,7 +36,6 @@ from layers import fast_cpu
 from layers.backbone import quiet_transformers
 from layers.match import CrossModalMatch
 from models.objectives import parameter_groups
-from models.registry import options_of
 from utils.checkpoint import read_checkpoint
 from utils.machine import peak_memory, processor_name, usable_cores
 from utils.progress import EpochRecord
@@ -45,6 +44,19 @@ from utils.synthetic import synthetic_ett
 LAYERS, WIDTH, ENCODER_WIDTH, COMPONENTS, LOOK_BACK = 6, 768, 2048, 500, 96
 ETTH1_TEST_ROWS = 2880  # of which 2,785 windows at horizon 96
 RESULT = "benchmark result: "
+FIRST_STEP = """
+import os, sys, time
+import run
+run.configure_openmp()
+from exp.step import Optimisers
+step = Optimisers.step
+def first(*arguments):
+    step(*arguments)
+    print("at", time.time(), flush=True)
+    os._exit(0)
+Optimisers.step = first
+run.main(sys.argv[1:])
+"""
 # of the cases: (case, name in the summary, number)
 SUMMARY = (
     ("train", "train_efficiency", "efficiency"),
@@ -52,17 +64,6 @@ SUMMARY = (
     ("evaluate", "eval_efficiency", "efficiency"),
     ("evaluate", "eval_speedup", "speedup"),
 )
-# the models at their published sizes for ETTh1, look-back and horizon 96
-MODELS = {
-    "CALF": "",
-    "GPT4TS": "--patch_len 16 --stride 8",
-    "PatchTST": "--d_model 512 --d_ff 2048 --e_layers 1 --n_heads 2 --patch_len 16 --stride 8",
-    "iTransformer": "--d_model 256 --d_ff 256 --e_layers 2 --n_heads 8",
-    "TimesNet": "--d_model 16 --d_ff 32 --e_layers 2 --top_k 5 --num_kernels 6",
-    "DLinear": "--moving_avg 25",
-    "SeasonalNaive": "",
-    "LastValue": "",
-}
 
 
 class RepeatedWordEmbeddings(CrossModalMatch):
@@ -103,13 +104,12 @@ class Case:
     """One case: an experiment on synthetic data, and how to time it.
 
     Args:
-        options: channels, batch, horizon, repeats, rows, the model (by default CALF) and further
-            options of `run.py`.
+        options: channels, batch, horizon, repeats, rows, and further options of `run.py`.
     """
 
     def __init__(self, options: dict):
         self.options = options
-        self.horizon = options.get("horizon", 96)
+        self.horizon = options["horizon"]
         channels, rows = options["channels"], options["rows"]
         synthetic_ett(rows=rows, channels=channels, seed=1).to_csv("data.csv", index=False)
         torch.manual_seed(1)
@@ -119,21 +119,17 @@ class Case:
         with quiet_transformers():
             GPT2Model(config).save_pretrained("gpt2")
         torch.save(torch.randn(WIDTH, COMPONENTS) / 7, "word_embeddings.pt")
-        model = options.get("model", "CALF")
         argv = (
-            f"--task_name long_term_forecast --is_training 1 --model_id benchmark --model {model} "
+            "--task_name long_term_forecast --is_training 1 --model_id benchmark --model CALF "
             f"--data custom --root_path . --data_path data.csv --seq_len {LOOK_BACK} "
-            f"--label_len 0 --pred_len {self.horizon} --batch_size {options.get('batch', 32)}"
+            f"--label_len 0 --pred_len {self.horizon} --batch_size {options['batch']} "
+            f"--llm gpt2 --gpt_layers {LAYERS} --word_embedding_path word_embeddings.pt"
         ).split()
-        if "llm" in options_of(model):
-            argv += f"--llm gpt2 --d_model {WIDTH} --gpt_layers {LAYERS}".split()
-        if "word_embedding_path" in options_of(model):
-            argv += ["--word_embedding_path", "word_embeddings.pt"]
-        args = parse_args([*argv, *options.get("more", [])])
+        args = parse_args([*argv, *options["more"]])
         prepare_torch(args)
         self.experiment = ExpLongTermForecasting(args)
         self.device = self.experiment.device
-        self.tokens = options.get("batch", 32) * channels
+        self.tokens = options["batch"] * channels
 
     def time(self, task: Callable[[], object]) -> float:
         """Seconds that a task takes, including work queued on the device."""
@@ -169,19 +165,16 @@ class Case:
         task: Callable[[], object],
         tokens: int,
         operations: float,
-        before: Callable[[], object] = lambda: None,
     ) -> dict:
         """Median seconds of a task, and its efficiency by products timed in between.
 
         Args:
             tokens: rows of these products. operations: of the task.
-            before: what to do before each repetition.
         """
         task()  # warm up
         took, rates = [], []
         for _ in range(self.options["repeats"]):
             rates.append(self.rates(tokens))
-            before()
             took.append(self.time(task))
         median = {name: statistics.median(r[name] for r in rates) for name in rates[0]}
         seconds = statistics.median(took)
@@ -190,7 +183,6 @@ class Case:
             "gflops": operations / seconds / 1e9,
             "rates_gflops": {name: value / 1e9 for name, value in median.items()},
             "efficiency": operations / seconds / max(median.values()),
-            "efficiency_of_pytorch": operations / seconds / median["pytorch"],
         }
 
     def train_task(self) -> Callable[[], object]:
@@ -220,7 +212,6 @@ class Case:
         result = self.interleaved(task, tokens, training_flops(self.tokens, self.horizon))
         gather = self.time(lambda: [self.gather() for _ in range(10)]) / 10
         return result | {
-            "windows_per_second": self.options.get("batch", 32) / result["seconds"],
             "peak_gb": peak,
             "input_share": gather / result["seconds"],
         }
@@ -236,37 +227,26 @@ class Case:
         return self.experiment.training_batch(index)
 
     def evaluate(self) -> dict:
-        """Evaluate the test split, and some windows the published way in between."""
+        """Evaluate the test split, and then some windows the published way, one by one."""
         experiment = self.experiment
         windows = experiment.test_set
-        published_model = self.published_model()
-        some = self.options.get("reference_windows", 0)
-
-        def published() -> None:
-            published_model.eval()
-            with torch.no_grad():
-                for number in range(some):
-                    x = windows.batch(torch.tensor([number], device=self.device))[0]
-                    published_model.branches(x, text_branch=True)
-
         rows = len(next(experiment.evaluation.batches(windows)))
         operations = evaluation_flops(len(windows) * windows.n_channels, self.horizon)
-        published()
-        slow = []
+        result = self.interleaved(experiment.test_score, rows * windows.n_channels, operations)
+        result |= {"windows": len(windows), "peak_gb": self.peak_gb()}
+        result["ms_per_window"] = 1e3 * result["seconds"] / len(windows)
+        if some := self.options.get("reference_windows", 0):
+            model = self.published_model().eval()
 
-        def before() -> None:
-            if some:
-                slow.append(self.time(published) / some)
+            def published(number: int) -> None:
+                x = windows.batch(torch.tensor([number], device=self.device))[0]
+                with torch.no_grad():
+                    model.branches(x, text_branch=True)
 
-        result = self.interleaved(
-            experiment.test_score, rows * windows.n_channels, operations, before
-        )
-        window = result["seconds"] / len(windows)
-        result |= {"windows": len(windows), "ms_per_window": 1e3 * window}
-        result["peak_gb"] = self.peak_gb()
-        if some:
-            way = statistics.median(slow)
-            result |= {"reference_ms_per_window": 1e3 * way, "speedup": way / window}
+            published(0)  # warm up
+            took = [self.time(lambda number=number: published(number)) for number in range(some)]
+            result["reference_ms_per_window"] = 1e3 * statistics.median(took)
+            result["speedup"] = result["reference_ms_per_window"] / result["ms_per_window"]
         return result
 
     def published_model(self) -> object:
@@ -300,64 +280,25 @@ class Case:
         slow, fast = (statistics.median(column) for column in zip(*pairs, strict=True))
         return {"seconds": slow, "ours_seconds": fast, "speedup": slow / fast}
 
-    def model(self) -> dict:
-        """A training step and the evaluation of one model."""
-        experiment, repeats = self.experiment, range(self.options["repeats"])
-        experiment.test_score()
-        took = statistics.median(self.time(experiment.test_score) for _ in repeats)
-        result = {
-            "parameters": experiment.objective.notes["parameters"]["trained"],
-            "ms_per_evaluated_window": 1e3 * took / len(experiment.test_set),
-        }
-        if experiment.objective.trained:
-            task = self.train_task()
-            task()
-            result["seconds_per_step"] = statistics.median(self.time(task) for _ in repeats)
-            result["batch"] = experiment.args.batch_size
-        return result | {"peak_gb": self.peak_gb()}
-
     def checkpoint(self) -> dict:
-        """Writing and loading the trained parameters, and the whole state of training."""
+        """Size of a checkpoint, and the time to read, check and load it."""
         experiment = self.experiment
         path = experiment.folders.best_checkpoint
         self.train_task()()
         experiment.progress.best = EpochRecord(1, 1.0, 1.0, 1.0, learning_rate=1.0, seconds=1.0)
-        write = self.time(experiment.save_checkpoint)
-        load = self.time(lambda: read_checkpoint(path))
-        whole = self.time(lambda: experiment.load(read_checkpoint(path)))
-        experiment.save_state()
-        states = [self.time(experiment.save_state) for _ in range(3)]
-        return {
-            "megabytes": path.stat().st_size / 1e6,
-            "seconds_written": write,
-            "seconds_read": load,
-            "seconds_read_checked_and_loaded": whole,
-            "state_megabytes": experiment.folders.state.stat().st_size / 1e6,
-            "state_seconds_written": statistics.median(states),
-        }
+        experiment.save_checkpoint()
+        load = self.time(lambda: experiment.load(read_checkpoint(path)))
+        return {"megabytes": path.stat().st_size / 1e6, "seconds_loaded": load}
 
     def first_step(self) -> dict:
         """Seconds from the start of `run.py`, in a child process, to the end of its first step."""
-        code = (
-            "import sys, time, os\n"
-            "import run\n"
-            "run.configure_openmp()\n"
-            "from exp.step import Optimisers\n"
-            "step = Optimisers.step\n"
-            "def first(*arguments):\n"
-            "    step(*arguments)\n"
-            "    print('at', time.time(), flush=True)\n"
-            "    os._exit(0)\n"
-            "Optimisers.step = first\n"
-            "run.main(sys.argv[1:])\n"
-        )
         args = self.experiment.args
         argv = [f"--{name}={getattr(args, name)}" for name in args.given]
         took = []
         for _ in range(self.options["repeats"]):
             start = time.time()
             ran = subprocess.run(
-                [sys.executable, "-c", code, *argv],
+                [sys.executable, "-c", FIRST_STEP, *argv],
                 capture_output=True, text=True, check=True,
                 env=os.environ | {"PYTHONPATH": str(ROOT)},
             )  # fmt: skip
@@ -367,39 +308,29 @@ class Case:
 
 def cases(quick: bool, device: list[str]) -> dict[str, dict]:
     """All cases by name."""
-    full = {"channels": 7, "batch": 256, "rows": 5 * ETTH1_TEST_ROWS, "repeats": 7, "more": device}
-    if quick:
-        full |= {"batch": 128, "repeats": 3, "rows": 5 * 700}
-    found = {
-        "train": {**full, "kind": "train"},
-        "evaluate": {**full, "kind": "evaluate", "reference_windows": 8 if quick else 32},
-    }
-    if quick:
-        found["evaluate"]["repeats"] = 2
-        return found
-    few = {"rows": 2000, "repeats": 3, "more": device, "channels": 7, "batch": 256}
+    found = {}
 
     def add(name: str, kind: str, *more: str, **options: object) -> None:
-        found[name] = {**few, **options, "kind": kind, "more": [*device, *more]}
+        sizes = {"channels": 7, "batch": 256, "horizon": 96, "rows": 2000, "repeats": 3}
+        found[name] = sizes | options | {"kind": kind, "more": [*device, *more]}
 
+    if quick:
+        add("train", "train", batch=128, rows=5 * 700)
+        add("evaluate", "evaluate", rows=5 * 700, repeats=2, reference_windows=8)
+        return found
+    full = {"rows": 5 * ETTH1_TEST_ROWS, "repeats": 7}
+    add("train", "train", **full)
+    add("evaluate", "evaluate", **full, reference_windows=32)
     add("published step", "published_step")
-    for batch in (32, 64, 128, 512):
-        add(f"batch {batch}", "train", batch=batch)
-    for horizon in (192, 336, 720):
-        add(f"horizon {horizon}", "train", horizon=horizon, rows=9000)
-    for channels, batch in ((1, 256), (21, 64), (321, 32), (862, 8)):
-        sizes = {"channels": channels, "batch": batch}
-        add(f"channels {channels}", "train", **sizes)
-        rows = 1000 if channels > 100 else 2000
-        add(f"evaluate channels {channels}", "evaluate", **sizes, rows=rows)
+    add("batch 32", "train", batch=32)
+    add("horizon 720", "train", horizon=720, rows=9000)
+    for channels, batch in ((21, 64), (321, 32), (862, 8)):
+        add(f"channels {channels}", "train", channels=channels, batch=batch)
+    add("evaluate channels 862", "evaluate", channels=862, rows=1000)
     add("grad_checkpoint", "train", "--grad_checkpoint")
-    add("accumulate", "train", "--accumulate", "4", batch=64)
-    for name, kind in (("bf16", "train"), ("bf16 evaluate", "evaluate")):
-        add(name, kind, "--amp", "bf16")
-    for name, sizes in MODELS.items():
-        add(f"model {name}", "model", *sizes.split(), model=name, batch=32)
+    add("bf16", "train", "--amp", "bf16")
     add("checkpoint", "checkpoint", batch=32)
-    add("first step", "first_step", **full | {"repeats": 3})
+    add("first step", "first_step", rows=5 * ETTH1_TEST_ROWS)
     return found
 
 
@@ -415,18 +346,6 @@ def run_case(name: str, options: dict) -> dict:
         last = (ran.stderr.strip().splitlines() or ["no message"])[-1]
         raise SystemExit(f"error: case {name} failed: {last}")
     return json.loads(lines[0].removeprefix(RESULT))
-
-
-def show(name: str, result: dict) -> str:
-    """Put a result on one line."""
-    parts = []
-    for key, value in result.items():
-        if isinstance(value, dict):
-            value = " ".join(f"{k} {v:.0f}" for k, v in value.items())
-        elif isinstance(value, float):
-            value = f"{value:.3g}"
-        parts.append(f"{key} {value}")
-    return f"{name}: " + ", ".join(parts)
 
 
 def hardware() -> dict:
@@ -461,16 +380,14 @@ def main() -> int:
     for name, options in chosen.items():
         if args.only and name not in args.only:
             continue
-        report["cases"][name] = result = run_case(name, options)
+        report["cases"][name] = run_case(name, options)
         if not args.json:
-            print(show(name, result), flush=True)
+            print(json.dumps({name: report["cases"][name]}), flush=True)
     for case, name, value in SUMMARY:
         if case in report["cases"]:
             report[name] = report["cases"][case][value]
     if args.json:
         print(json.dumps(report, indent=2))
-    else:
-        print(", ".join(f"{k} {v:.3g}" for k, v in report.items() if isinstance(v, float)))
     return 0
 
 

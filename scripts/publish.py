@@ -46,7 +46,7 @@ def add(name: str, results: Path, target: Path, options: Sequence[str] = ()) -> 
     """
     path = target.with_suffix(".toml")
     planned = read_list(str(path) if path.exists() else name, options=options)
-    records, _ = read_records(results)
+    records = read_records(results)
     done = (record_of(run, records) for run in planned.runs)
     listed = {str(record.path.parent) for record in done if record}
     found, problems = read_runs([results])

@@ -42,13 +42,7 @@ class Run:
         return cls(list(options), args, identity(vars(args)), parent)
 
     def __str__(self) -> str:
-        args = self.args
-        data = args.data_path.removesuffix(".csv") if args.data == "custom" else args.data
-        if args.task_name == "short_term_forecast":
-            data = f"M4 {args.seasonal_patterns}"
-        if args.zero_shot:
-            data += f" to {args.target_data}"
-        return f"{args.model} {data}, {args.model_id}, seed {args.seed}"
+        return f"{self.args.model}, {self.args.model_id}, seed {self.args.seed}"
 
 
 @dataclass

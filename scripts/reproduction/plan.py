@@ -31,16 +31,11 @@ class Record:
 Records = Mapping[Identity, Record]
 
 
-def read_records(folder: Path) -> tuple[Records, list[Path]]:
-    """Read the records in a folder of results.
-
-    Returns:
-        The records by identity; and the files that are damaged, whose runs count as not done.
-    """
+def read_records(folder: Path) -> Records:
+    """Read the records in a folder of results; runs whose records are damaged count as not done."""
     paths = sorted(folder.glob("*/run.json"))
-    found = {path: read_record(path, path.stat().st_mtime_ns) for path in paths}
-    records = {record.identity: record for record in found.values() if record}
-    return records, [path for path, record in found.items() if record is None]
+    found = (read_record(path, path.stat().st_mtime_ns) for path in paths)
+    return {record.identity: record for record in found if record}
 
 
 @cache
@@ -77,7 +72,7 @@ class Plan:
     """The runs of a list, and what is left of them in the working folder.
 
     Attributes:
-        records, unreadable: see `read_records`.
+        records: of the runs that are done, and others.
         left: the runs that are not done; and their parents, where these have lost their checkpoint.
     """
 
@@ -87,7 +82,7 @@ class Plan:
 
     def refresh(self) -> None:
         """Read which runs are done."""
-        self.records, self.unreadable = read_records(Path("results"))
+        self.records = read_records(Path("results"))
         left = {run for run in self.runs if self.record(run) is None}
         for parent in {run.parent for run in left if run.parent} - left:
             checkpoint = self.record(parent).checkpoint

@@ -46,9 +46,6 @@ def locked(name: str) -> Iterator[int]:
 def do(plan: Plan, environments: Sequence[Mapping[str, str]], lock: int) -> dict[Run, str]:
     """Do what is left of a plan; go on after a run that fails.
 
-    A signal is passed on to the runs at work, which save their states; after a second one they end
-    at once, as this process does.
-
     Args:
         plan: is updated as runs finish.
         environments: variables for each of the runs that work at the same time.
@@ -58,7 +55,8 @@ def do(plan: Plan, environments: Sequence[Mapping[str, str]], lock: int) -> dict
         The runs that failed, and why.
 
     Raises:
-        Interrupted: by a signal; the runs have saved their states.
+        Interrupted: by a signal; the runs have saved their states. After a second signal this
+            process ends at once, and its jobs as soon as they notice.
     """
     waiting, free, failed = list(plan.left), list(environments), {}
     jobs: dict[Run, tuple[subprocess.Popen, Mapping[str, str]]] = {}
@@ -67,37 +65,43 @@ def do(plan: Plan, environments: Sequence[Mapping[str, str]], lock: int) -> dict
         failed[run] = why
         say(plan, run, f"failed: {why}")
 
-    def start_what_can_start() -> None:
-        for run in list(waiting):
-            if run.parent in failed:
-                waiting.remove(run)
-                fail(run, f"run {plan.number(run.parent)}, whose checkpoint it tests, failed")
-            elif free and run.parent not in plan.left:
-                waiting.remove(run)
-                environment = free.pop()
-                jobs[run] = start(plan, run, environment, lock), environment
-                say(plan, run, "starts")
-
-    with Interrupts() as received:
-        stopping = False
-        while jobs or (waiting and not received.code):
-            if not received.code:
-                start_what_can_start()
-            elif not stopping:
-                stopping = True
-                for process, _ in jobs.values():
-                    process.terminate()
-                print(f"waiting for {len(jobs)} run(s) to save their states; again to end at once")
-            for run in [run for run, (process, _) in jobs.items() if process.poll() is not None]:
-                process, environment = jobs.pop(run)
-                free.append(environment)
-                plan.refresh()
-                if run not in plan.left:
-                    say(plan, run, "done")
-                elif not stopping:
-                    fail(run, why_failed(process.returncode, log_of(plan, run)))
+    with Interrupts() as received, ended(jobs):
+        while waiting or jobs:
+            received.check()
+            for run in list(waiting):
+                if run.parent in failed:
+                    waiting.remove(run)
+                    fail(run, f"run {plan.number(run.parent)}, whose checkpoint it tests, failed")
+                elif free and run.parent not in plan.left:
+                    waiting.remove(run)
+                    environment = free.pop()
+                    jobs[run] = start(plan, run, environment, lock), environment
+                    say(plan, run, "starts")
+            for run, (process, environment) in list(jobs.items()):
+                if process.poll() is not None:
+                    del jobs[run]
+                    free.append(environment)
+                    plan.refresh()
+                    if run in plan.left:
+                        fail(run, why_failed(process.returncode, log_of(plan, run)))
+                    else:
+                        say(plan, run, "done")
             time.sleep(POLL if jobs else 0)
     return failed
+
+
+@contextmanager
+def ended(jobs: Mapping[Run, tuple[subprocess.Popen, Mapping[str, str]]]) -> Iterator[None]:
+    """Terminate the jobs that are left in the end, and wait until they have saved their states."""
+    try:
+        yield
+    finally:
+        if jobs:
+            print(f"waiting for {len(jobs)} run(s) to save their states; again to end at once")
+        for process, _ in jobs.values():
+            process.terminate()
+        for process, _ in jobs.values():
+            process.wait()
 
 
 def log_of(plan: Plan, run: Run) -> Path:

@@ -285,7 +285,7 @@ def test_other_runs(option):
     assert not same("", option)
 
 
-def test_a_done_run_is_not_done_again(stand_in, capsys):
+def test_a_done_run_is_not_done_again(stand_in):
     name = a_list("options = '--seq_len {n} --des d{n}'\nmatrix.n = [24, 48]")
     assert reproduce.main([name]) == 0
     assert len(events()) == 2
@@ -299,7 +299,6 @@ def test_a_done_run_is_not_done_again(stand_in, capsys):
     Path("results/whatever0/run.json").write_text("{")
     assert reproduce.main([name]) == 0
     assert len(events()) == 4
-    assert "results/whatever0/run.json" in capsys.readouterr().err
 
 
 def test_a_repetition_by_hand_counts(stand_in):

@@ -17,30 +17,33 @@ from utils.runs import epochs_of, read_runs, steps_of
 Files = dict[str, str | bytes]
 
 
-def sections_of(tables: Sequence[Table], runs: pd.DataFrame) -> list[Section]:
-    """The sections of a report, one for each kind of experiment."""
+def sections_of(tables: Sequence[Table]) -> list[Section]:
+    """The sections of a report, one for each kind of experiment, without pictures."""
     sections: dict[str, Section] = {}
-    epochs, steps = epochs_of(runs), steps_of(runs)
     for table in tables:
         section = sections.setdefault(table.title, Section(table.title, []))
-        plain = table.runs[table.runs["method"] == table.runs["usual"]]
-        usual = Table(plain, table.metrics, table.order) if len(plain) else table
         found = [
-            grids.scores_grid(usual),
+            grids.scores_grid(table.usual()),
             *grids.published_grids(table),
             grids.variants_grid(table),
             grids.intervals_grid(table),
         ]
         section.grids += [grid for grid in found if grid]
-        drawn = {
-            "Training": charts.training_curves(usual, epochs),
-            "Error by step of the horizon": charts.errors_by_step(usual, steps),
-        }
-        for name, figure in drawn.items():
-            if figure:
-                text = charts.caption(f"{name}. {grids.heading(table)}", usual)
-                section.figures[text] = charts.svg(figure)
     return list(sections.values())
+
+
+def pictures_of(table: Table, epochs: pd.DataFrame, steps: pd.DataFrame) -> dict[str, bytes]:
+    """The pictures of a table as SVG, by caption."""
+    usual = table.usual()
+    drawn = {
+        "Training": charts.training_curves(usual, epochs),
+        "Error by step of the horizon": charts.errors_by_step(usual, steps),
+    }
+    return {
+        charts.caption(f"{name}. {grids.heading(table)}", usual): charts.svg(figure)
+        for name, figure in drawn.items()
+        if figure
+    }
 
 
 def make_report(
@@ -48,14 +51,12 @@ def make_report(
     models: Sequence[str] = (),
     names: Mapping[str, str] | None = None,
     metrics: Sequence[str] = (),
-    transpose: bool = False,
 ) -> tuple[Files, list[str]]:
     """Make the files of a report; the same runs give the same bytes.
 
     Args:
         folders: with results. models: to show, in this order; by default all.
         names: other names of models. metrics: to show, the main one first.
-        transpose: whether models are rows, and data sets columns.
 
     Returns:
         Contents by path within the output folder, and a line for each run that is left out.
@@ -68,10 +69,11 @@ def make_report(
     if runs.empty:
         first = f"; {notes[0]}" if notes else ""
         raise UserError(f"{', '.join(map(str, folders))}: no finished run{first}")
-    sections = sections_of(make_tables(runs, metrics, models, names or {}), runs)
-    if transpose:
-        for section in sections:
-            section.grids = [grid.transposed() for grid in section.grids]
+    tables = make_tables(runs, metrics, models, names or {})
+    sections, epochs, steps = sections_of(tables), epochs_of(runs), steps_of(runs)
+    for table in tables:
+        section = next(section for section in sections if section.title == table.title)
+        section.figures |= pictures_of(table, epochs, steps)
     lead, grids = f"{len(runs)} runs.", [grid for section in sections for grid in section.grids]
     page = ("Results", lead, sections, notes)
     files: Files = {
@@ -98,7 +100,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = Parser(
         prog="python -m utils.report",
         usage="python -m utils.report [FOLDER ...] [--models NAMES] [--rename OLD=NEW ...] "
-        "[--metric NAMES] [--transpose] [--output FOLDER]",
+        "[--metric NAMES] [--output FOLDER]",
         description="Make tables and a page of finished runs.",
     )
     parser.add_argument(
@@ -107,7 +109,6 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--models", nargs="+", default=[], help="to show, in this order")
     parser.add_argument("--rename", nargs="+", default=[], metavar="OLD=NEW", help="models")
     parser.add_argument("--metric", nargs="+", default=[], help="such as mse: to show")
-    parser.add_argument("--transpose", action="store_true", help="models down, data sets across")
     parser.add_argument("--output", default="report", help="folder to write to (default: report)")
     args = parser.parse_args(argv)
     if wrong := [pair for pair in args.rename if "=" not in pair]:
@@ -116,7 +117,7 @@ def main(argv: list[str] | None = None) -> int:
 
     def run() -> None:
         folders = [Path(folder) for folder in args.folders or ["results"]]
-        files, notes = make_report(folders, args.models, names, args.metric, args.transpose)
+        files, notes = make_report(folders, args.models, names, args.metric)
         output = Path(args.output)
         write_report(files, output)
         for note in notes:

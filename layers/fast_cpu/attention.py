@@ -4,7 +4,7 @@ It is registered with Transformers as the attention function `FAST_CPU`.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from einops import rearrange
@@ -74,8 +74,7 @@ class DropoutAttention(torch.autograd.Function):
         return *rearrange(grad_packed, "n (b h) c k -> n b h c k", h=ctx.heads), None, None, None
 
 
-@dataclass
-class Part:
+class Part(NamedTuple):
     """Part of the attention maps.
 
     Attributes:
@@ -89,9 +88,6 @@ class Part:
     attention: Tensor
     keep_mask: Tensor
     mask_scale: float
-
-    def __iter__(self) -> Iterator:
-        return iter((self.rows, self.columns, self.attention, self.keep_mask, self.mask_scale))
 
 
 def _pack(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:

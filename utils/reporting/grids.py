@@ -1,7 +1,7 @@
 """What the report shows as tables, ready for every format."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import product
 
 import numpy as np
@@ -46,10 +46,6 @@ class Grid:
     def csv(self) -> str:
         """The numbers as CSV."""
         return pd.DataFrame(self.records).to_csv(index=False)
-
-    def transposed(self) -> "Grid":
-        """The same with models down and data sets across."""
-        return replace(self, cells=self.cells.T, marks=self.marks.T)
 
 
 def make_grid(

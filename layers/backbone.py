@@ -53,8 +53,8 @@ def load_backbone(
         n_layer: number of blocks; by default all.
 
     Raises:
-        UserError: the hub can't be reached and nothing is cached, files are missing or damaged, or
-            the model can't serve: it must take `inputs_embeds` and return hidden states.
+        UserError: the hub can't be reached and nothing is cached; files are missing or damaged; or
+            the model does not take `inputs_embeds` or return hidden states.
     """
     config = load_config(llm)
     n_layer = config.num_hidden_layers if n_layer is None else n_layer
@@ -105,7 +105,7 @@ def with_depth(config: PreTrainedConfig, n_layer: int) -> PreTrainedConfig:
 
 
 def set_depth(config: PreTrainedConfig, n_layer: int) -> None:
-    """Set the number of blocks, and cut what a configuration says of each, as `layer_types`."""
+    """Set the number of blocks, and cut lists that have an entry for each, such as `layer_types`."""
     depth = config.num_hidden_layers
     for name, value in vars(config).items():
         if isinstance(value, list) and len(value) == depth:
@@ -186,10 +186,10 @@ def check_depth(config: PreTrainedConfig, llm: str, n_layer: int) -> None:
 
 
 def check_hidden_states(model: PreTrainedModel, llm: str) -> None:
-    """Check by two tokens that a model turns embeddings into hidden states of the same width.
+    """Check with two tokens that a model maps embeddings to hidden states of the same width.
 
     Raises:
-        UserError: it does not; the message says why.
+        UserError: it does not.
     """
     n_layer, width = model.config.num_hidden_layers, model.config.hidden_size
     cannot = f"--llm {llm}: a {model.config.model_type} model can't serve:"

@@ -23,14 +23,14 @@ from layers.backbone import (
 )
 from utils.errors import UserError
 
-# what replaces the blocks of an ablation without a language model, in words
+# ablations that replace the blocks of the language model, described
 REPLACED = {
     "attention": "one attention layer in place of its blocks",
     "transformer": "one new transformer block in place of its blocks",
     "identity": "without its blocks",
 }
 ABLATIONS = ("none", "random", *REPLACED)
-# what families of language models call the projections that make queries, keys and values
+# names of the projections of queries, keys and values in families of language models
 PROJECTIONS = (
     *("c_attn", "q_proj", "k_proj", "v_proj", "query_key_value", "qkv_proj"),
     *("query", "key", "value", "Wqkv", "q_lin", "k_lin", "v_lin"),
@@ -72,7 +72,7 @@ def blocks_used(gpt_layers: int, llm_ablation: str) -> int:
 def build_blocks(
     backbone: PreTrainedModel, config: PreTrainedConfig, llm_ablation: str = "none", seed: int = 0
 ) -> PreTrainedModel:
-    """Make of a language model what an ablation leaves of it, without the word embeddings.
+    """Apply an ablation to a language model, and remove its word embeddings.
 
     Args:
         backbone: the first blocks of a language model, as many as `blocks_used`; it is changed.
@@ -117,7 +117,7 @@ def build_branches(
     Args:
         model: blocks, as `build_blocks` leaves them; it becomes the temporal branch.
         r, lora_alpha, lora_dropout: LoRA; no adapters with `r` 0.
-        whole: without adapters, train both branches whole, each from its own copy of the weights.
+        whole: train all weights of both branches, which share none, without adapters.
 
     Returns:
         `(temporal, textual)`.
@@ -165,7 +165,7 @@ def projections_of(model: nn.Module) -> list[str]:
 
 
 def adapter_is_merged(temporal: nn.Module) -> bool:
-    """Tell whether an adapter is merged into the weights that both branches share."""
+    """Return whether an adapter is merged into the weights that both branches share."""
     return any(isinstance(m, BaseTunerLayer) and m.merged for m in temporal.modules())
 
 

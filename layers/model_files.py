@@ -49,7 +49,7 @@ def from_disk_or_hub(llm: str, read: Callable[..., T], ways_out: str) -> T:
 
 
 def location(llm: str) -> dict[str, str]:
-    """Return what `from_pretrained` calls a model's place."""
+    """Return the arguments of `from_pretrained` that locate a model."""
     path = Path(llm)
     if path.is_file():
         return {"pretrained_model_name_or_path": str(path.parent), "gguf_file": path.name}
@@ -58,7 +58,7 @@ def location(llm: str) -> dict[str, str]:
 
 @contextlib.contextmanager
 def explained(what: str, where: str):
-    """Turn errors of the libraries into `UserError`s of a line."""
+    """Turn errors of the libraries into a `UserError` of one line."""
     try:
         yield
     except UserError:

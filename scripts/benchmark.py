@@ -75,10 +75,10 @@ class RepeatedWordEmbeddings(CrossModalMatch):
 
 
 def forward_flops(horizon: int) -> tuple[float, float]:
-    """Operations a token: of one branch's blocks, and of the rest in training.
+    """Operations for each token: of one branch's blocks, and of the rest in training.
 
-    The rest: embedding, encoder layer, queries and output of the cross-attention, projections and
-    head of both branches. Source: `docs/method.md`, section 6.
+    The rest is embedding, encoder layer, queries and output of the cross-attention, projections and
+    heads of both branches. Source: `docs/method.md`, section 6.
     """
     square = WIDTH**2
     blocks = 2 * 12 * square * LAYERS
@@ -88,14 +88,14 @@ def forward_flops(horizon: int) -> tuple[float, float]:
 
 
 def training_flops(tokens: int, horizon: int) -> float:
-    """Operations of a step; backward, the frozen blocks count once and the rest twice."""
+    """Operations of a training step: backward the frozen blocks once, the rest twice."""
     blocks, rest = forward_flops(horizon)
     keys_and_values = 2 * 2 * COMPONENTS * WIDTH**2
     return tokens * (2 * 2 * blocks + 3 * rest) + 3 * keys_and_values
 
 
 def evaluation_flops(tokens: int, horizon: int) -> float:
-    """Operations of predicting by the temporal branch alone."""
+    """Operations of a prediction by the temporal branch alone."""
     encoder = LOOK_BACK * WIDTH + 4 * WIDTH**2 + 2 * WIDTH * ENCODER_WIDTH
     return tokens * (forward_flops(horizon)[0] + 2 * (encoder + WIDTH * horizon))
 
@@ -132,7 +132,7 @@ class Case:
         self.tokens = options["batch"] * channels
 
     def time(self, task: Callable[[], object]) -> float:
-        """Seconds that a task takes, including work queued on the device."""
+        """Seconds of a task, including work queued on the device."""
         cuda = self.device.type == "cuda"
         if cuda:
             torch.cuda.synchronize()
@@ -166,7 +166,7 @@ class Case:
         tokens: int,
         operations: float,
     ) -> dict:
-        """Median seconds of a task, and its efficiency by products timed in between.
+        """Median seconds of a task, and its efficiency against products timed between repetitions.
 
         Args:
             tokens: rows of these products. operations: of the task.
@@ -186,7 +186,7 @@ class Case:
         }
 
     def train_task(self) -> Callable[[], object]:
-        """One training step, the batch gathered and both optimisers stepped."""
+        """A training step: gather the batch, compute gradients, step both optimisers."""
         experiment = self.experiment
         experiment.objective.model.train()
         order = [index for _, index in experiment.order.steps(epoch=1)]
@@ -217,7 +217,7 @@ class Case:
         }
 
     def peak_gb(self) -> float:
-        """Largest memory so far, in GB (10^9 bytes): of the GPU's allocator, or of the process."""
+        """Peak memory in GB (10^9 bytes), of the GPU's allocator or else of the process."""
         found = peak_memory(self.device)
         return (found["device"] or found["host"]) / 1e3
 

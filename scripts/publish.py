@@ -31,15 +31,15 @@ LEAD = (
 
 
 def add(name: str, results: Path, target: Path, options: Sequence[str] = ()) -> str:
-    """Add the finished runs of a list to those published; of a run that is there, the newer counts.
-    A run that another list has published stays there.
+    """Add the finished runs of a list to its published ones. Of a run that is there already the
+    newer one stays; a run that another list has published is left out.
 
     Args:
-        name: of the list. results: folder of results, as `run.py` leaves it. target: folder of the
-            published runs of the list. options: of `run.py`, that replace those of the list.
+        name: of the list. results: folder of results of `run.py`. target: folder of the list's
+            published runs. options: of `run.py`; they replace those of the list.
 
     Returns:
-        What was done.
+        A line to print.
 
     Raises:
         UserError: there is no finished run of the list; or the list is damaged.
@@ -63,7 +63,7 @@ def add(name: str, results: Path, target: Path, options: Sequence[str] = ()) -> 
 
 
 def published_records(folder: Path) -> Records:
-    """Read the records of published runs; each checkpoint is where the run has left it."""
+    """Read the records of published runs; checkpoints are named where the runs wrote them."""
     records = {}
     for _, row in read_runs([folder])[0].iterrows():
         args = of_command(row["command"])
@@ -76,7 +76,7 @@ def published_records(folder: Path) -> Records:
 
 
 def lists_grid(folder: Path) -> Grid:
-    """One row a list: how many of its runs are published, and the models of the others."""
+    """A row for each list: how many of its runs are published, and the models of missing ones."""
     records = published_records(folder)
     lines = []
     for path in sorted(folder.glob("*.toml")):

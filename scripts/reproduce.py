@@ -1,9 +1,9 @@
-"""Do the runs of a list, and then the report: `python -m scripts.reproduce LIST`.
+"""Run a list of experiments, then write the report: `python -m scripts.reproduce LIST`.
 
-What is done is not done again, what was interrupted is resumed: see docs/reproduce.md.
+Finished runs are skipped, and interrupted ones resumed (docs/reproduce.md).
 
-Exit codes: 0 all runs are done; 1 a run failed, or the report; 2 the list or an option is wrong;
-130, 143 after a signal.
+Exit codes: 0 all runs are finished; 1 a run or the report failed; 2 the list or an option is wrong;
+130 or 143 after a signal.
 """
 
 import sys
@@ -19,18 +19,20 @@ def main(argv: list[str] | None = None) -> int:
     parser = Parser(
         prog="python -m scripts.reproduce",
         usage="python -m scripts.reproduce LIST [--dry-run] [--jobs N] [-- options of run.py]",
-        description="Do the runs of a list that are not done yet, then write the report.",
+        description="Run what is left of a list, then write the report.",
     )
     parser.add_argument("list", nargs="?", help="a ready-made list, or a TOML file")
-    parser.add_argument("--list", action="store_true", dest="show", help="name the lists")
-    parser.add_argument("--dry-run", action="store_true", help="print the plan, start nothing")
-    parser.add_argument("--jobs", type=whole(1), help="runs at a time (default 1)")
-    parser.add_argument("--devices", help="GPUs, such as 0,1: a run at a time on each")
-    parser.add_argument("--seeds", type=_seeds, help="such as 2021,2022: of every run")
+    parser.add_argument(
+        "--list", action="store_true", dest="show", help="print the ready-made lists"
+    )
+    parser.add_argument("--dry-run", action="store_true", help="print the commands, start nothing")
+    parser.add_argument("--jobs", type=whole(1), help="concurrent runs (default 1)")
+    parser.add_argument("--devices", help="GPUs, such as 0,1: one run on each")
+    parser.add_argument("--seeds", type=_seeds, help="of every run, such as 2021,2022")
     parser.add_argument("--debug", action="store_true", help="show where an error comes from")
     args = parser.parse_args(own)
     if not (args.list or args.show):
-        parser.error("name a list: --list shows those that there are")
+        parser.error("name a list: --list prints them")
 
     def reproduce() -> int:
         if args.show:
@@ -53,7 +55,7 @@ def _seeds(text: str) -> list[int]:
 
 
 def do(run_list: RunList, jobs: int | None, devices: str | None) -> int:
-    """Do what is left of a list, then write the report; returns the exit code."""
+    """Run what is left of a list, then write the report; returns the exit code."""
     from scripts.reproduction import work
 
     failed = {}
@@ -70,7 +72,7 @@ def do(run_list: RunList, jobs: int | None, devices: str | None) -> int:
 
 
 def write_report(plan: Plan) -> int:
-    """Write the report of the list's runs, if any is done; returns its exit code."""
+    """Write the report of the list's finished runs; returns its exit code."""
     from utils import report
 
     folders = {str(record.path.parent) for run in plan.runs if (record := plan.record(run))}

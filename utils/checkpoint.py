@@ -50,8 +50,7 @@ class Checkpoint:
 def save_tensors(
     path: str | Path, tensors: dict[str, Tensor], notes: dict, keep: Path | None = None
 ) -> None:
-    """Write tensors and notes with a checksum, atomically; of tied ones, such as a weight that two
-    modules share, each once.
+    """Write tensors and notes with a checksum, atomically; tied tensors are stored once.
 
     Args:
         path: the file. tensors: by name. notes: anything that JSON can encode.
@@ -95,7 +94,7 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     """Read one of our files, or a state dict of the authors' code (`.pth` or safetensors).
 
     Raises:
-        UserError: the file is missing, damaged, of an unknown format, or contains anything but
+        UserError: the file is missing, damaged or of an unknown format; or it contains anything but
             tensors, which is not unpickled.
     """
     path, verified = Path(path), False
@@ -136,7 +135,7 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
 
 
 def _is_entry(item: tuple[object, object]) -> bool:
-    """Whether this is a name and a tensor that can be copied into a parameter."""
+    """Return whether an entry is a name and a tensor that can be copied into a parameter."""
     name, value = item
     plain = torch.is_tensor(value) and value.layout == torch.strided and not value.is_meta
     return isinstance(name, str) and plain and not value.is_quantized
@@ -146,7 +145,7 @@ def _parse_notes(text: str) -> dict:
     """Parse the notes of one of our files.
 
     Raises:
-        ValueError: they have another structure than experiments write.
+        ValueError: their structure is not that of our experiments.
     """
     notes = json.loads(text)
     try:
@@ -169,10 +168,10 @@ def _parse_notes(text: str) -> dict:
 
 
 class StateFile:
-    """The files of a run's state and of the state before.
+    """The files of a run's resume state and of the previous one.
 
     Args:
-        path: of the newer one. args: of the run, saved with the state.
+        path: of the newest state. args: of the run, saved with it.
     """
 
     def __init__(self, path: Path, args: Configuration):
@@ -182,7 +181,7 @@ class StateFile:
         self._is_damaged = False
 
     def save(self, tensors: dict[str, Tensor], notes: dict) -> None:
-        """Write a state; once it is complete, the last one becomes the previous one."""
+        """Write a state; the last one becomes the previous one."""
         if self._is_damaged:  # it must not replace the previous one
             self.path.replace(self.damaged)
             self._is_damaged = False
@@ -191,7 +190,7 @@ class StateFile:
         )
 
     def remove(self) -> None:
-        """Remove the states of an earlier run, which nothing may resume from any more."""
+        """Remove all states of the run."""
         for path in self.path.parent.glob(f"{self.path.stem}*{self.path.suffix}"):
             if path.is_file():
                 path.unlink()

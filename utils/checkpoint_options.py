@@ -1,4 +1,4 @@
-"""A checkpoint describes itself: what the notes of its training say need not be given."""
+"""Options of a test that its checkpoint knows need not be given."""
 
 import argparse
 import re
@@ -51,19 +51,20 @@ def checkpoint_file(name: str) -> Path:
 
 
 def training_of(path: Path) -> dict[str, object]:
-    """Return the options of the training of a checkpoint, whose language model is where `find_llm`
-    finds it; empty where it does not tell."""
+    """Return the options of a checkpoint's training, `llm` as `find_llm` finds it; empty if it has
+    none."""
     notes = read_notes(path) or {}
     arguments = notes.get("arguments")
     if not isinstance(arguments, dict):
         return {}
-    named = {name: find_llm(str(arguments[name]), path) for name in ("llm",) if name in arguments}
-    return arguments | named
+    if "llm" in arguments:
+        arguments["llm"] = find_llm(str(arguments["llm"]), path)
+    return arguments
 
 
 def describing_checkpoint(argv: Sequence[str], parser: argparse.ArgumentParser) -> Path | None:
-    """Return the checkpoint that a command line leaves its options to; None if there is none, or if
-    all the options that a training needs are there, as in published command lines.
+    """Return the checkpoint that completes a command line; None without `--checkpoint`, or if all
+    required options are given, as in published command lines.
 
     Raises:
         UserError: there is no such file.
@@ -98,11 +99,11 @@ def words_of(trained: Mapping[str, object], parser: argparse.ArgumentParser) -> 
 
 
 def from_checkpoint(args: Namespace, path: Path, trained: Mapping[str, object]) -> None:
-    """Complete the options of a test that a checkpoint describes.
+    """Complete the options of a test by those of its checkpoint.
 
     A file given by `--data_path` alone is looked for from the working folder, then in the folder of
-    the training. It is split as an ETT set only if it is named like one, and the training was on
-    one. The run gets a name of its own, so that it does not replace the results of the training.
+    the training data. It is split as an ETT set only if it has the name of one and the training was
+    on one. The run has a name of its own, so that it does not replace the results of the training.
     """
     given = args.given
     if "data_path" in given:
@@ -142,8 +143,8 @@ def check_given(
 
     Args:
         given: the options on the command line. trained: those of the training.
-        described: whether the checkpoint describes the run; otherwise only options of the model
-            count, since published command lines repeat those of training.
+        described: whether the checkpoint completes the command line; otherwise only options of the
+            model are checked, since published command lines repeat those of the training.
         aliases: other names of models.
 
     Raises:

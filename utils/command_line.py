@@ -1,4 +1,4 @@
-"""For all programs: option types, and errors in one line."""
+"""Command lines of all programs: parser, option types, errors in one line."""
 
 import argparse
 import difflib
@@ -133,7 +133,7 @@ def guarded(
         run: returns the exit code; None is 0. After a `UserError` or an `OSError` the code is 2,
             with one line on the error stream; after a signal, that of the signal.
         debug: print the traceback of errors.
-        speaks: whether this process, one of several, reports an error.
+        speaks: whether this process prints an error; of several processes one does.
     """
     for stream in (sys.stdout, sys.stderr):  # escape characters that the terminal can't show
         if isinstance(stream, io.TextIOWrapper):

@@ -8,8 +8,8 @@ def threshold(
 ) -> float:
     """Compute the score above which a point is detected (`docs/method.md`, section 8).
 
-    As published it is the (100 - `anomaly_ratio`) percentile of training and test scores together,
-    so that it depends on the test scores.
+    The published code takes the (100 - `anomaly_ratio`) percentile of training and test scores
+    together, which depends on the test scores.
 
     Args:
         train_scores: `[training points]`.

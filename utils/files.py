@@ -78,7 +78,7 @@ def _umask() -> int:
 
 
 def file_name(text: str) -> str:
-    """Make a safe file name of a name from a data file.
+    """Make a safe file name of a name in a data file.
 
     Letters, digits, `-`, `_`, `+` and inner dots are unchanged, and so are all ids of M4.
     """
@@ -109,10 +109,10 @@ def require_picture(path: Path) -> None:
 
 
 def require_model_folder(llm: str) -> None:
-    """Check that a model is a folder or a `.gguf` file, or may be the name of one on the hub.
+    """Check that a language model is a folder, a `.gguf` file or possibly a hub id.
 
     Raises:
-        UserError: it is none of these.
+        UserError: it is not.
     """
     path = Path(llm)
     if path.is_file() and path.suffix != ".gguf":
@@ -154,10 +154,10 @@ def _sha256(path: Path, size: int, changed: int) -> str:
 
 
 def read_notes(path: Path) -> dict | None:
-    """Read the notes of one of our files of tensors, without the tensors and without PyTorch.
+    """Read the notes of one of our safetensors files, without its tensors and without PyTorch.
 
     Returns:
-        None where the file is another one, or damaged.
+        None if it is another file or damaged.
     """
     damaged = (ValueError, LookupError, TypeError, RecursionError)
     with path.open("rb") as file, contextlib.suppress(*damaged):

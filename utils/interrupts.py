@@ -39,11 +39,10 @@ def exit_at_once(number: int, frame: FrameType | None) -> None:
 class Interrupts:
     """Records SIGINT and SIGTERM within this context; `check` raises them at safe points.
 
-    A signal that no `check` raised is raised when the context ends without error. Outside the main
-    thread nothing is recorded.
+    So does the end of the context, unless by an error. Outside the main thread nothing is recorded.
 
-    With several processes, signals are recorded even after the context ended with an error: the
-    launcher may send SIGTERM while the process prints its message.
+    With several processes, signals are still recorded after an error: the launcher may send SIGTERM
+    while the process prints its message.
     """
 
     def __init__(self):

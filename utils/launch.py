@@ -1,5 +1,5 @@
-"""Several processes of one run: torch's elastic launch for `--use_multi_gpu`, and which of the
-processes reports an error."""
+"""Several processes of a run: torch's elastic launch for `--use_multi_gpu`, and which process
+reports an error."""
 
 import contextlib
 import logging

@@ -1,4 +1,4 @@
-"""The losses by name, the loss of a task alone, and CALF's weighted sum of three."""
+"""Losses by name, the loss of a task, and CALF's weighted sum of three."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -116,7 +116,7 @@ def compare(loss: Loss | SeriesLoss, ours: Tensor, theirs: Tensor, batch: Batch)
 
 @dataclass(frozen=True)
 class TaskLoss:
-    """The loss of predictions and truth alone, for models that have no other."""
+    """The loss between predictions and truth, for models without other terms."""
 
     loss: Loss | SeriesLoss
 

@@ -93,10 +93,10 @@ def summarise_owa(
 
 
 def average_of_runs(runs: Sequence[Mapping], group: str, metric: str) -> float:
-    """Average the frequencies of a group by their numbers of series; NaN where it is not known.
+    """Average a score over frequencies, weighted by number of series; NaN if it is unknown.
 
-    OWA needs the scores of Naive2, which a run's summary of all forecasts knows: it counts if its
-    sMAPE and MASE are those of these runs.
+    OWA needs the scores of Naive2. It is taken from a run's summary of all forecasts whose sMAPE
+    and MASE are those of these runs.
 
     Args:
         runs: a row of `utils.runs` for each frequency.

@@ -40,7 +40,7 @@ def usable_cores(topology: Path = TOPOLOGY, quota: Path = QUOTA) -> int:
 
 
 def processor_name(processors: Path = PROCESSORS) -> str:
-    """Name the processor; only its architecture where the system does not tell more."""
+    """Name the processor, or its architecture if the system names no model."""
     try:
         lines = processors.read_text().splitlines()
     except OSError:
@@ -74,10 +74,10 @@ def device_name(device: "torch.device") -> str:
 
 
 def peak_memory(device: "torch.device") -> dict[str, float | None]:
-    """Return the most memory so far, in MB (10^6 bytes).
+    """Return peak memory in MB (10^6 bytes).
 
     Returns:
-        `host`: resident memory of this process; None where the system does not tell.
+        `host`: resident memory of this process; None if the system does not tell.
         `device`: of the GPU's allocator; None on the CPU.
     """
     allocated = None

@@ -1,4 +1,4 @@
-"""What a run leaves: the circumstances in its record, `epochs.csv`, TensorBoard's files."""
+"""Records of a run: commit, machine and versions; `epochs.csv`; TensorBoard's files."""
 
 import csv
 import platform
@@ -29,8 +29,8 @@ TENSORBOARD = "tensorboard"  # folder in that of the results
 
 @cache
 def commit() -> str | None:
-    """Return the commit of the code, with "+changes" if its files were changed since; None without
-    git, or outside a repository."""
+    """Return the commit of the code, with "+changes" if files differ from it; None without git or
+    outside a repository."""
 
     def git(*words: str) -> str:
         done = subprocess.run(
@@ -48,7 +48,7 @@ def commit() -> str | None:
 
 
 def circumstances(device: torch.device) -> dict[str, object]:
-    """Describe the machine and the versions of a run, for its record."""
+    """Describe the machine and the versions of packages for a run's record."""
     return {
         "device": device_name(device),
         "peak_memory_mb": peak_memory(device),
@@ -61,11 +61,11 @@ def circumstances(device: torch.device) -> dict[str, object]:
 
 
 class Tracker:
-    """Writes the records of all epochs so far after each of them.
+    """Writes `epochs.csv` and TensorBoard's files after each epoch.
 
     Args:
-        folders: of the run; only the process that writes there does anything.
-        tensorboard: whether to write TensorBoard's files, too.
+        folders: of the run; only rank 0 writes.
+        tensorboard: whether to write TensorBoard's files.
         score: name of the validation and test scores.
 
     Raises:
@@ -82,7 +82,7 @@ class Tracker:
 
     @contextmanager
     def open(self, progress: Progress) -> Iterator[None]:
-        """Replace what an earlier run left by the epochs so far, then follow the training."""
+        """Replace the files of an earlier run by the epochs so far; closes the files at the end."""
         if not self.folders.writes:
             yield
             return
@@ -110,7 +110,7 @@ class Tracker:
             self._add_scalars(progress.history[-1])
 
     def _write_csv(self, progress: Progress) -> None:
-        """Write `epochs.csv`, a row an epoch; what was not recorded stays empty."""
+        """Write `epochs.csv`, a row for each epoch; numbers that were not recorded stay empty."""
         best = progress.best.epoch if progress.best else None
         rows = [
             _columns(record, self.score) | {"best": int(record.epoch == best)}
@@ -150,7 +150,7 @@ def _columns(record: EpochRecord, score: str) -> dict[str, float | None]:
 
 
 def _tag(column: str) -> str:
-    """Group the columns that TensorBoard shows together."""
+    """Name a column for TensorBoard, which groups tags by their prefix."""
     kind, _, rest = column.partition("_")
     if column.endswith("_loss"):
         return f"loss/{column.removesuffix('_loss')}"

@@ -1,4 +1,4 @@
-"""From runs to tables that one can publish: `python -m utils.report` (docs/report.md)."""
+"""Tables and pictures of finished runs: `python -m utils.report` (docs/report.md)."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ Files = dict[str, str | bytes]
 
 
 def sections_of(tables: Sequence[Table]) -> list[Section]:
-    """The sections of a report, one for each kind of experiment, without pictures."""
+    """Make a section for each kind of experiment, without pictures."""
     sections: dict[str, Section] = {}
     for table in tables:
         section = sections.setdefault(table.title, Section(table.title, []))
@@ -33,7 +33,7 @@ def sections_of(tables: Sequence[Table]) -> list[Section]:
 
 
 def pictures_of(table: Table, epochs: pd.DataFrame, steps: pd.DataFrame) -> dict[str, bytes]:
-    """The pictures of a table as SVG, by caption."""
+    """Draw the pictures of a table: SVG by caption."""
     usual = table.usual()
     drawn = {
         "Training": charts.training_curves(usual, epochs),
@@ -62,8 +62,8 @@ def make_report(
         Contents by path within the output folder, and a line for each run that is left out.
 
     Raises:
-        UserError: a folder does not exist; no run in them can be used; or a model or a metric is
-            none of theirs.
+        UserError: a folder does not exist, there is no usable run, or a model or a metric is
+            unknown.
     """
     runs, notes = read_runs(folders)
     if runs.empty:

@@ -1,4 +1,4 @@
-"""The folders and files of a run's results, as in Time-Series-Library."""
+"""Folders and files of a run's results, as in Time-Series-Library."""
 
 import errno
 import json
@@ -46,7 +46,7 @@ class RunFolders:
         root: folder of the results.
 
     Attributes:
-        digest: tells runs of this setting apart. name: of the folders.
+        digest: of the options that the setting lacks. name: of the folders.
         state: file of the training state. best_checkpoint: file of the best model.
         results, plots: folders. epochs: the table of the epochs, among the results.
         more: further folders that the run writes to.
@@ -70,8 +70,8 @@ class RunFolders:
         self.more: list[Path] = []
 
     def of_part(self, part: str) -> "RunFolders":
-        """Return the same folders for another training of this run, with files of its own for
-        checkpoint and state."""
+        """Return the folders for another training of this run, whose checkpoint, state and epochs
+        have names of their own."""
         other = copy(self)
         for name in ("state", "best_checkpoint", "epochs"):
             path = getattr(self, name)
@@ -85,8 +85,8 @@ class RunFolders:
             apart_from: options of the training that may differ.
 
         Returns:
-            How their configuration differs from that of this run; empty where it does not, as
-            where paths are written in another way.
+            For each, how its configuration differs from that of this run; empty if only the
+            spelling of paths does.
         """
         now = {
             name: value
@@ -127,11 +127,11 @@ class RunFolders:
 
     @contextmanager
     def writable(self) -> Iterator[None]:
-        """Make the folders, and check before training that they can be written to; after an error
-        in the context those that are new and empty are removed.
+        """Make the folders, and check before training that they are writable. After an error in the
+        context, new empty folders are removed.
 
         Raises:
-            UserError: a folder can't be made or written to, or the results file can't.
+            UserError: a folder or the results file is not writable.
         """
         self.results_file = self.root / f"results_{task(self.args)}.txt"
         folders = [self.results, self.plots, *self.more]
@@ -170,9 +170,9 @@ class RunFolders:
         """Lock the folders against other runs of the same configuration, and write the manifests.
 
         Raises:
-            UserError: another run is writing there; or the folders contain results, a checkpoint
-                or a state of unknown or other options, or an unfinished run, without
-                `--overwrite`; or so does the state to `--resume`.
+            UserError: another run is writing there; the state to `--resume` has other or unknown
+                options; or, without `--overwrite`, the folders contain files of a run with other
+                or unknown options, or an unfinished run.
         """
         if not self.writes:
             yield
@@ -248,8 +248,8 @@ class RunFolders:
                 np.save(file, np.array(values, dtype=np.float32))
 
     def save_record(self, record: dict) -> None:
-        """Write `run.json`, the record of the run. That of a test keeps what the training, which
-        had been tested before, recorded of its epochs."""
+        """Write `run.json`, the record of the run. The record of a test that replaces that of the
+        training keeps its epochs."""
         if self.writes:
             trained = None if self.args.is_training else read_record(self.results)
             if trained:
@@ -285,8 +285,8 @@ def previous_state(path: Path) -> Path:
 
 
 def read_record(folder: Path) -> dict | None:
-    """Read the `run.json` of a run that trained its model, and was perhaps tested again since; None
-    if there is none in its folder of results."""
+    """Read the `run.json` of a training from a folder of results, even if a test has replaced it;
+    None if there is none."""
     with suppress(OSError, ValueError, LookupError, TypeError):
         record = json.loads((folder / RECORD).read_text())
         return record if record["arguments"]["is_training"] else record | record[TRAINING]
@@ -294,7 +294,7 @@ def read_record(folder: Path) -> dict | None:
 
 
 def folders_of(setting: str, checkpoints: str | Path) -> list[Path]:
-    """List the folders of a setting in that of `--checkpoints`."""
+    """List the folders of a setting in the folder of checkpoints."""
     name = re.compile(rf"{re.escape(setting)}_[0-9a-f]{{{DIGITS}}}")
     root = Path(checkpoints)
     paths = root.iterdir() if root.is_dir() else ()
@@ -341,8 +341,8 @@ def find_checkpoint(setting: str, args: Configuration) -> Path:
 
 
 def _unlike(folder: Path, now: Mapping[str, object]) -> str:
-    """Describe how the run in a folder differs from a configuration of the same setting; empty if
-    it does not."""
+    """Describe how the run in a folder differs from a configuration; empty if it does not, or if
+    there is no run."""
     if not content(folder):
         return ""
     earlier = read_manifest(folder)
@@ -352,7 +352,6 @@ def _unlike(folder: Path, now: Mapping[str, object]) -> str:
 
 
 def content(folder: Path) -> list[Path]:
-    """List the files of runs in a folder, without hidden files, the manifest, and the list of
-    epochs, which no run is replaced for."""
+    """List the files of a run in a folder, but hidden files, the manifest and `epochs.csv`."""
     aside = (MANIFEST, EPOCHS)
     return [p for p in folder.glob("[!.]*") if p.is_file() and p.name not in aside]

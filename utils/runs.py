@@ -1,4 +1,4 @@
-"""Finished runs as one table, a row a run: read from `run.json` files, or from a `runs.csv`."""
+"""Finished runs as a frame, one row each, of `run.json` files or a `runs.csv`."""
 
 import gzip
 import json
@@ -47,10 +47,10 @@ ITERATION = re.compile(r"_gpt\d+_(\d+)(?:_[0-9a-f]{8})?$")  # of a repetition, i
 
 
 def read_runs(folders: Iterable[Path]) -> tuple[pd.DataFrame, list[str]]:
-    """Read the runs of folders and of the folders in them; of a run that is there twice, the newer.
+    """Read the runs in folders, at any depth; of runs with the same name the newest.
 
     Returns:
-        A row a run, with its folder as `source`; and a line for each run that can't be used.
+        A row for each run, with its folder as `source`; and a line for each unusable run.
 
     Raises:
         UserError: a folder does not exist.
@@ -72,16 +72,16 @@ def read_runs(folders: Iterable[Path]) -> tuple[pd.DataFrame, list[str]]:
 
 
 def newest(runs: pd.DataFrame) -> pd.DataFrame:
-    """Sort runs; of those with the same name the one that finished last stays."""
+    """Sort runs, and keep the one that finished last of those with the same name."""
     runs = runs.sort_values(["run", "finished"], kind="stable")
     return runs.drop_duplicates("run", keep="last").reset_index(drop=True)
 
 
 def row_of(record: Mapping, folder: str) -> dict[str, object]:
-    """The row of a run.
+    """Make the row of a run.
 
     Args:
-        record: its `run.json`. folder: the name of its folder.
+        record: its `run.json`. folder: name of its folder.
 
     Raises:
         LookupError, TypeError, ValueError, AttributeError: the record is damaged, or a score is not
@@ -156,7 +156,7 @@ def data_hash(files: Mapping[str, Mapping]) -> str:
 
 
 def backbone_of(record: Mapping, trained: Mapping) -> dict[str, str]:
-    """The columns on the language model; empty for models without one."""
+    """Make the columns of the language model; empty for models without one."""
     described = record.get("backbone") or {}
     if not described and "llm" not in trained.get("model_options", ()):
         return dict.fromkeys(("backbone", "weights", "fingerprint", "published_file", "words"), "")
@@ -176,8 +176,8 @@ def backbone_of(record: Mapping, trained: Mapping) -> dict[str, str]:
 
 
 def settings_of(given: Mapping, trained: Mapping, is_trained: bool) -> str:
-    """Write the options that determine the results as on a command line, without defaults and
-    without those that have columns of their own.
+    """Write the options that determine the results as a command line, without defaults and those
+    with columns of their own.
 
     Args:
         given: options of the run. trained: of the training. is_trained: whether there was one.
@@ -201,7 +201,7 @@ def defaults() -> Mapping[str, object]:
 
 
 def interval_scores(entry: Mapping | None) -> dict[str, float]:
-    """Coverage in %, width and pinball loss of prediction intervals, by level."""
+    """Name coverage in %, width and pinball loss of prediction intervals by level."""
     scores = {}
     for suffix, one in (("", entry), (", recalibrated", (entry or {}).get("recalibrated"))):
         for number, level in enumerate((entry or {}).get("levels", ()) if one else ()):

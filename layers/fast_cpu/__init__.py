@@ -1,4 +1,4 @@
-"""How an x86 processor computes a model fast; `docs/fast_cpu.md` says what and why."""
+"""Fast float32 modules for x86 processors (docs/fast_cpu.md)."""
 
 from torch import nn
 from transformers import PreTrainedModel
@@ -11,10 +11,10 @@ __all__ = ["install", "onednn_is_faster", "uninstall", "use_onednn"]
 
 
 def install(model: nn.Module) -> int:
-    """Make every module of a known class compute fast; any other module stays as it is. Language
-    models of Transformers get the attention function `FAST_CPU` in place of "sdpa".
+    """Replace the classes of known modules by fast ones, and the attention function "sdpa" of
+    language models by `FAST_CPU`.
 
-    Names, parameters and results stay the same, but for rounding and for what dropout draws.
+    Names, parameters and results stay the same, up to rounding and the masks of dropout.
 
     Returns:
         How many modules were replaced.

@@ -1,4 +1,4 @@
-"""Dropout, and the random draws behind it."""
+"""Dropout, with masks of 16-bit random numbers."""
 
 import torch
 from torch import Tensor
@@ -10,7 +10,7 @@ LEVELS = 2**16  # a probability is rounded to a multiple of 1 / LEVELS
 
 
 def draws_masks(x: Tensor, p: float) -> bool:
-    """Tell whether entries of `x` are dropped with probability `p` by `draw_keep_mask`."""
+    """Return whether `draw_keep_mask` draws the masks of `x` for the probability `p`."""
     return (
         0 < p <= 1 - 1 / LEVELS  # PyTorch drops all or nothing
         and x.is_floating_point()
@@ -21,10 +21,9 @@ def draws_masks(x: Tensor, p: float) -> bool:
 def draw_keep_mask(
     shape: torch.Size, p: float, generator: torch.Generator | None = None
 ) -> tuple[Tensor, float]:
-    """Draw which entries are kept.
+    """Draw a mask of dropout.
 
-    Each draw gives four 16-bit numbers, which is several times as fast as one number a draw, as
-    PyTorch does it.
+    Each 64-bit random number gives four entries, several times as fast as PyTorch's one.
 
     Returns:
         The mask of `shape`, uint8: 1 where an entry is kept, else 0; and the scale of kept

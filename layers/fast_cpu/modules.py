@@ -1,7 +1,5 @@
-"""The fast classes: each computes what its base class does, where it knows how.
-
-Every `forward` looks at the state of its module at each call, and leaves what it does not know to
-its base class.
+"""The fast classes. Each computes the same as its base class, and calls it in all cases that it has
+no fast way for.
 """
 
 import torch.nn.functional as F
@@ -29,7 +27,7 @@ class FastConv1D(Conv1D):
 
 
 class FastDropout(nn.Dropout):
-    """`nn.Dropout` with four draws from one random number."""
+    """`nn.Dropout` with four entries of the mask from one random number."""
 
     def forward(self, input: Tensor) -> Tensor:
         if self.training and not self.inplace and draws_masks(input, self.p):
@@ -90,9 +88,9 @@ class FastMultiheadAttention(nn.MultiheadAttention):
 
 
 class FastTransformerEncoderLayer(nn.TransformerEncoderLayer):
-    """A post-norm layer that calls its modules at evaluation too, which are the fast ones.
+    """A post-norm layer that calls its fast modules at evaluation, too.
 
-    `nn.TransformerEncoderLayer` has a fused kernel for evaluation, which does not use oneDNN.
+    There `nn.TransformerEncoderLayer` calls a fused kernel, which does not use oneDNN.
     """
 
     def forward(

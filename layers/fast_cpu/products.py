@@ -38,13 +38,13 @@ def onednn_is_faster() -> bool:
 
 
 def use_onednn(use: bool) -> None:
-    """Let oneDNN multiply from now on, if it is there, or PyTorch as it always does."""
+    """Let oneDNN multiply from now on, if PyTorch has it, or else PyTorch's default library."""
     global _uses_onednn
     _uses_onednn = use and ONEDNN_IS_THERE
 
 
 def on_cpu(x: Tensor) -> bool:
-    """Tell whether `x` is an ordinary tensor on the CPU, outside of `torch.compile`."""
+    """Return whether `x` is a strided tensor on the CPU, outside of `torch.compile`."""
     return (
         x.device.type == "cpu"
         and x.layout == torch.strided
@@ -54,7 +54,7 @@ def on_cpu(x: Tensor) -> bool:
 
 
 def is_float32_on_cpu(x: Tensor, *weights: Tensor) -> bool:
-    """Tell whether the products of `x` with these weights are float32 on the CPU."""
+    """Return whether the products of `x` with these weights are float32 on the CPU."""
     return (
         on_cpu(x)
         and x.dtype == torch.float32
@@ -67,8 +67,7 @@ def is_float32_on_cpu(x: Tensor, *weights: Tensor) -> bool:
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """Compute `x weight^T + bias`, the same as `torch.nn.functional.linear`.
 
-    In float32 oneDNN multiplies, forward and backward, unless `use_onednn` said otherwise;
-    elsewhere PyTorch does as it always does.
+    In float32 on the CPU oneDNN multiplies, forward and backward, unless `use_onednn(False)`.
 
     Args:
         x: `[.., in]`. weight: `[out, in]`; may be a transposed view. bias: `[out]`.

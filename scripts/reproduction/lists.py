@@ -1,4 +1,4 @@
-"""Lists of runs: TOML files, and the runs that they mean (docs/reproduce.md)."""
+"""Read lists of runs from TOML files (docs/reproduce.md)."""
 
 import difflib
 import itertools
@@ -24,11 +24,11 @@ OF_ITEM = ("name", "script", "options", "matrix", "seeds", "after", "targets")
 
 @dataclass(frozen=True)
 class Run:
-    """A run of `run.py`; two runs are equal if their results must be.
+    """A run of `run.py`. Runs are equal if their results must be.
 
     Attributes:
         options: its command line, without `--resume` and `--checkpoint`. args: the same, parsed.
-        parent: the run whose checkpoint it tests; None if it trains or names a checkpoint itself.
+        parent: the run whose checkpoint it tests; None if it trains, or has `--checkpoint`.
     """
 
     options: list[str] = field(compare=False)
@@ -47,7 +47,7 @@ class Run:
 
 @dataclass
 class RunList:
-    """A list: its name, what it is for, and its runs, each once."""
+    """A list of distinct runs, with its name and description."""
 
     name: str
     description: str
@@ -119,7 +119,7 @@ def check_names(table: object, known: Collection[str], variables: bool = False) 
 
 
 def listed(value: object) -> list:
-    """Return one value, or several, or none, as a list."""
+    """Return a list as it is, one value in a list, and None as an empty list."""
     return value if isinstance(value, list) else [] if value is None else [value]
 
 
@@ -134,7 +134,7 @@ def runs_of_item(
 
     Args:
         common: options of the list. more: of the command line, which replace all others.
-        seeds: of the runs; without any, their options say which.
+        seeds: of the runs; by default as their options say.
         named: the runs of earlier items by their names.
     """
     scripts, options = listed(item.get("script")), str(item.get("options", ""))
@@ -179,7 +179,11 @@ def tests_after(
 
 
 def combinations(item: Mapping, options: str) -> Iterator[dict[str, object]]:
-    """Return all combinations of the values in an item's matrix; its options must use each name."""
+    """Yield all combinations of the values in an item's matrix.
+
+    Raises:
+        UserError: a name of the matrix does not occur in the options.
+    """
     matrix = item.get("matrix", {})
     if not isinstance(matrix, dict):
         raise UserError("matrix: give a list of values for each name")
@@ -192,14 +196,10 @@ def combinations(item: Mapping, options: str) -> Iterator[dict[str, object]]:
 
 def words(text: str, values: Mapping[str, object]) -> list[str]:
     """Split options into words, with `values` in place of `{names}`."""
-
-    def value(match: re.Match) -> str:
-        if match[1] not in values:
-            raise UserError(f"{match[0]}: no such name in matrix")
-        return str(values[match[1]])
-
     try:
-        return shlex.split(re.sub(r"\{(\w+)\}", value, text))
+        return shlex.split(text.format_map(values))
+    except KeyError as error:
+        raise UserError(f"options: matrix has no {error}") from error
     except ValueError as error:
         raise UserError(f"options: {error}") from error
 
@@ -207,9 +207,9 @@ def words(text: str, values: Mapping[str, object]) -> list[str]:
 def runs_of_script(
     name: str | None, variables: Mapping[str, object], options: Sequence[str]
 ) -> list[list[str]]:
-    """Return the options of `run.py` of each run that a script would start.
+    """Return the options of each `run.py` that a script would start.
 
-    In place of Python `echo` is called, which starts nothing.
+    The script runs with `echo` in place of Python.
 
     Args:
         name: of the script, relative to `scripts/`; None: one run with the options alone.

@@ -41,7 +41,7 @@ def parsed(options: Sequence[str]) -> Configuration:
 
 
 def identity(arguments: Mapping[str, object]) -> Identity:
-    """Return what two runs have in common if they must have the same results: their options.
+    """Return the options that determine a run's results; those of equal runs are equal.
 
     Args:
         arguments: of a run, with `given`, the names of the options on its command line.

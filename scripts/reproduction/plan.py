@@ -1,4 +1,4 @@
-"""What of a list is done, by the records of runs in the working folder, and what is left."""
+"""Which runs of a list are finished, according to `results/`, and which are left."""
 
 import json
 import shlex
@@ -16,11 +16,11 @@ from utils.errors import UserError
 
 @dataclass(frozen=True)
 class Record:
-    """What is known of a finished run.
+    """A finished run.
 
     Attributes:
         path: of its `run.json`. identity: of its command, with the seed of the repetition.
-        checkpoint: of the model that it trained or tested; None if nothing is trained.
+        checkpoint: that it wrote or tested; None if the model has no parameters.
     """
 
     path: Path
@@ -32,7 +32,7 @@ Records = Mapping[Identity, Record]
 
 
 def read_records(folder: Path) -> Records:
-    """Read the records in a folder of results; runs whose records are damaged count as not done."""
+    """Read the records in a folder of results, without damaged ones."""
     paths = sorted(folder.glob("*/run.json"))
     found = (read_record(path, path.stat().st_mtime_ns) for path in paths)
     return {record.identity: record for record in found if record}
@@ -40,7 +40,7 @@ def read_records(folder: Path) -> Records:
 
 @cache
 def read_record(path: Path, changed: int) -> Record | None:
-    """Read a `run.json` once for each time `changed` of the file; None if it is damaged."""
+    """Read a `run.json`, once for each modification time; None if it is damaged."""
     try:
         record = json.loads(path.read_text())
         args = of_command(record["command"]).replace(seed=record["seed"], itr=1)
@@ -60,7 +60,7 @@ def of_command(command: str) -> Configuration:
 
 
 def record_of(run: Run, records: Records) -> Record | None:
-    """Return the record of a run, by the options of its command; None if it is not done."""
+    """Find the record of a run by the options of its command; None if it is not finished."""
     if run.parent is None:
         return records.get(run.identity)
     trained = record_of(run.parent, records)
@@ -69,11 +69,11 @@ def record_of(run: Run, records: Records) -> Record | None:
 
 
 class Plan:
-    """The runs of a list, and what is left of them in the working folder.
+    """The runs of a list, and those that are left to run in the working folder.
 
     Attributes:
-        records: of the runs that are done, and others.
-        left: the runs that are not done; and their parents, where these have lost their checkpoint.
+        records: of all finished runs in `results/`.
+        left: the runs that are not finished, and their parents whose checkpoints were removed.
     """
 
     def __init__(self, run_list: RunList):
@@ -81,7 +81,7 @@ class Plan:
         self.refresh()
 
     def refresh(self) -> None:
-        """Read which runs are done."""
+        """Read `results/` again."""
         self.records = read_records(Path("results"))
         left = {run for run in self.runs if self.record(run) is None}
         for parent in {run.parent for run in left if run.parent} - left:
@@ -91,7 +91,7 @@ class Plan:
         self.left = [run for run in self.runs if run in left]
 
     def record(self, run: Run) -> Record | None:
-        """Return the record of a run; None if it is not done."""
+        """Return the record of a run; None if it is not finished."""
         return record_of(run, self.records)
 
     def number(self, run: Run) -> int:
@@ -123,7 +123,7 @@ class Plan:
         print(self.status())
 
     def check(self) -> None:
-        """Check before the first run that the files exist that the runs are going to read.
+        """Check that the files exist that the runs left are going to read.
 
         Raises:
             UserError: one does not.

@@ -1,4 +1,4 @@
-"""Doing the runs of a plan: processes, devices, signals."""
+"""Run what is left of a plan: processes, devices, signals."""
 
 import os
 import shlex
@@ -27,36 +27,38 @@ POLL = 0.1  # seconds
 
 @contextmanager
 def locked(name: str) -> Iterator[int]:
-    """Lock the folder of a list's logs; yields a descriptor.
+    """Lock a list in this working folder; yields the descriptor of the lock.
 
-    Jobs that inherit it have the lock as long as they run, even if this process is killed.
+    Jobs that inherit the descriptor keep the lock until they end, even if this process is killed.
 
     Raises:
-        UserError: another process, or one of its jobs, has the lock.
+        UserError: another process or its jobs hold the lock.
     """
     folder = LOGS / name
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("a") as file:
         if not lock_descriptor(file.fileno(), blocking=False):
-            raise UserError(f"another process does {name} in this folder, or its runs still save "
-                            "their states: wait for it")  # fmt: skip
+            raise UserError(
+                f"{name} is already running in this folder, or its runs are still saving their "
+                "states: wait for them"
+            )
         yield file.fileno()
 
 
 def do(plan: Plan, environments: Sequence[Mapping[str, str]], lock: int) -> dict[Run, str]:
-    """Do what is left of a plan; go on after a run that fails.
+    """Run what is left of a plan; other runs go on after a failure.
 
     Args:
-        plan: is updated as runs finish.
-        environments: variables for each of the runs that work at the same time.
-        lock: a descriptor that the jobs inherit, see `locked`.
+        plan: updated as runs finish.
+        environments: environment variables, one mapping for each concurrent job.
+        lock: descriptor that the jobs inherit; see `locked`.
 
     Returns:
         The runs that failed, and why.
 
     Raises:
-        Interrupted: by a signal; the runs have saved their states. After a second signal this
-            process ends at once, and its jobs as soon as they notice.
+        Interrupted: after a signal, once the jobs have saved their states. A second signal ends
+            this process at once, and the jobs within a second.
     """
     waiting, free, failed = list(plan.left), list(environments), {}
     jobs: dict[Run, tuple[subprocess.Popen, Mapping[str, str]]] = {}
@@ -92,7 +94,7 @@ def do(plan: Plan, environments: Sequence[Mapping[str, str]], lock: int) -> dict
 
 @contextmanager
 def ended(jobs: Mapping[Run, tuple[subprocess.Popen, Mapping[str, str]]]) -> Iterator[None]:
-    """Terminate the jobs that are left in the end, and wait until they have saved their states."""
+    """After an interruption, terminate the jobs and wait until they have saved their states."""
     try:
         yield
     finally:
@@ -105,7 +107,7 @@ def ended(jobs: Mapping[Run, tuple[subprocess.Popen, Mapping[str, str]]]) -> Ite
 
 
 def log_of(plan: Plan, run: Run) -> Path:
-    """Return the file of a run's output."""
+    """Return the log file of a run."""
     return LOGS / plan.name / f"{plan.number(run)}.log"
 
 
@@ -127,9 +129,9 @@ def start(plan: Plan, run: Run, environment: Mapping[str, str], lock: int) -> su
 
 
 def why_failed(code: int, log: Path) -> str:
-    """Say why a run is not done that ended with this exit code."""
+    """Describe why a run that ended with this exit code failed."""
     if code == 0:
-        return "it left no run.json with its command"
+        return "it wrote no run.json with its command"
     how = f"exit code {code}" if code > 0 else signal.Signals(-code).name
     lines = log.read_text(errors="replace").split("\n")
     last = next((line for line in reversed(lines) if line.strip()), "")
@@ -137,20 +139,20 @@ def why_failed(code: int, log: Path) -> str:
 
 
 def say(plan: Plan, run: Run, what: str) -> None:
-    """Print a line on a run."""
+    """Print a line of progress."""
     print(f"{plan.number(run):4} of {len(plan.runs)}: {run}: {what}", flush=True)
 
 
 def environments(jobs: int | None, devices: str | None, plan: Plan) -> list[dict[str, str]]:
-    """Divide the machine among runs that work at the same time.
+    """Divide GPUs and cores among concurrent jobs.
 
     Args:
-        jobs: how many; None: one for each of `devices`, or else one.
-        devices: GPUs, such as `0,1`, numbered as the visible ones; None: all visible ones.
-        plan: of whose runs some may use a GPU.
+        jobs: their number; by default one for each of `devices`, or one.
+        devices: such as `0,1`, numbers of visible GPUs; by default all of them.
+        plan: its runs say whether a GPU may be used.
 
     Returns:
-        Variables for each.
+        Environment variables of each job.
 
     Raises:
         UserError: there are fewer GPUs than jobs.

@@ -212,7 +212,7 @@ def test_the_list_of_the_documentation(workdir):
         ("[[runs]]\nscript = 'baselines/DLinear'\nDATASETS = 'ILI'", "no settings for ILI"),
         ("[[runs]]\noptions = '--seq_len 3'", "item 1: the following arguments are required"),
         (f"[[runs]]\noptions = '{OPTIONS} --no_such 3'", "unrecognized arguments: --no_such"),
-        (f"[[runs]]\noptions = '{OPTIONS} --des {{x}}'", "{x}: no such name in matrix"),
+        (f"[[runs]]\noptions = '{OPTIONS} --des {{x}}'", "matrix has no 'x'"),
         (f"[[runs]]\noptions = '{OPTIONS}'\nmatrix = 3", "matrix: give a list"),
         (f"[[runs]]\noptions = '{OPTIONS}'\nseeds = ['x']", "--seed: x is not an integer"),
         ("[[runs]]\nscript = {a = 1}", "there is no script {'a': 1}"),
@@ -360,7 +360,7 @@ def test_goes_on_after_a_failure(stand_in, capsys):
     lines = printed.err.splitlines()
     assert "1 failed" in lines[0] and "exit code 2: error: no luck" in lines[0]
     assert "2 failed" in lines[1] and "run 1, whose checkpoint it tests, failed" in lines[1]
-    assert "3 failed" in lines[2] and "no run.json with its command" in lines[2]
+    assert "3 failed" in lines[2] and "it wrote no run.json with its command" in lines[2]
     Path("may end").touch()
     assert reproduce.main([name]) == 1
     assert "3 of 4 runs are done" in capsys.readouterr().out
@@ -460,7 +460,7 @@ def test_runs_of_a_killed_start(stand_in, started, capsys):
     process.wait()
     wait_for(lambda: len(events()) == 2)
     assert reproduce.main([name]) == 2
-    assert "another process does tiny in this folder, or its runs" in capsys.readouterr().err
+    assert "tiny is already running in this folder" in capsys.readouterr().err
     Path("slow saving").unlink()
     Path("may end").touch()
     wait_for(lambda: reproduce.main([name]) == 0)

@@ -28,14 +28,14 @@ def colours(table: Table) -> dict[str, str]:
 
 
 def caption(text: str, table: Table) -> str:
-    """The text, and how many methods are left out."""
+    """Add to a caption how many methods are left out."""
     left = len(table.methods) - MOST
     return f"{text}; without {left} more models: --models chooses" if left > 0 else text
 
 
 @style.styled
 def training_curves(table: Table, epochs: pd.DataFrame) -> "Figure | None":
-    """Validation score and training loss by epoch, of each model's first seed; None without any."""
+    """Draw validation score and training loss by epoch, of first seeds; None without epochs."""
     by_run = dict(list(epochs.groupby("run")))
 
     def draw(axes: "Axes", row: Row, method: str, colour: str) -> bool:
@@ -52,7 +52,7 @@ def training_curves(table: Table, epochs: pd.DataFrame) -> "Figure | None":
 
 @style.styled
 def errors_by_step(table: Table, steps: pd.DataFrame) -> "Figure | None":
-    """MSE by step of the horizon, mean over seeds; None without any."""
+    """Draw the MSE by step of the horizon, mean over seeds; None without steps."""
     means = steps.merge(table.runs[["run", "dataset", "horizon", "method"]], on="run")
     by_cell = dict(list(means.groupby(["dataset", "horizon", "method"]))) if len(means) else {}
 
@@ -72,7 +72,7 @@ def panels(
     y_name: str,
     lines: Mapping[str, str],
 ) -> "Figure | None":
-    """A panel a row of the table, with one legend for colours and kinds of lines."""
+    """Draw a panel for each row of the table, with one legend for colours and line styles."""
     from matplotlib.lines import Line2D
 
     down = -(-len(table.rows) // ACROSS)

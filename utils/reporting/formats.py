@@ -25,7 +25,7 @@ figure{margin:1em 0}img{max-width:100%}figcaption{font-size:.9em}
 
 @dataclass
 class Section:
-    """A part of the report.
+    """A section of the report.
 
     Attributes:
         prose: in front of the tables, in Markdown alone. figures: SVG files by caption, in HTML
@@ -52,12 +52,12 @@ def markdown(grid: Grid, level: int = 3) -> str:
 
 
 def plain(text: str) -> str:
-    """Escape what Markdown would read as marks."""
+    """Escape the special characters of Markdown."""
     return re.sub(r"([\\`*_\[\]|<>#~])", r"\\\1", text)
 
 
 def html(grid: Grid) -> str:
-    """A grid as an HTML table that scrolls within itself, with heading and notes."""
+    """A grid as an HTML table with heading and notes, in a box that scrolls."""
     styler = grid.cells.style.format(escape="html").set_td_classes(grid.marks)
     for axis in (0, 1):
         styler.format_index(escape="html", axis=axis)
@@ -68,7 +68,7 @@ def html(grid: Grid) -> str:
 
 
 def latex(grid: Grid) -> str:
-    """A grid as booktabs tables, each split to fit a page."""
+    """A grid as booktabs tables, split to fit a page."""
     tables = []
     for columns in column_parts(grid):
         for start in range(0, len(grid.cells), LATEX_ROWS):
@@ -102,7 +102,7 @@ def latex_text(text: str) -> str:
 
 
 def column_parts(grid: Grid) -> list[list[int]]:
-    """Divide the columns of a grid into tables that fit a page, without dividing a model."""
+    """Divide the columns of a grid into tables that fit a page; those of a model stay together."""
 
     def width(texts: Iterable[object]) -> int:
         return max(len(str(text)) for text in texts) + 2

@@ -1,4 +1,4 @@
-"""What the report shows as tables, ready for every format."""
+"""The tables of the report as text, before they are formatted."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,12 +28,12 @@ SEEDS = "Mean ± standard deviation over n seeds"
 
 @dataclass
 class Grid:
-    """A table in any format.
+    """A table of texts.
 
     Attributes:
-        slug: name for files. notes: lines above it.
-        cells: texts; `marks`: `best`, `second` or nothing, of the same shape.
-        records: the numbers in full precision, one a row, for CSV.
+        slug: name for files. notes: lines above the table.
+        cells: texts. marks: `best`, `second` or empty, of the same shape.
+        records: the numbers in full precision, for CSV.
     """
 
     title: str
@@ -57,7 +57,7 @@ def make_grid(
     lines: Iterable[tuple[Sequence[str], Sequence[tuple[str, str]]]],
     records: list[dict],
 ) -> Grid:
-    """Make a grid of lines, each of labels and of cells with their marks."""
+    """Make a grid of lines: labels, and cells with their marks."""
     found = list(lines)
     index = pd.MultiIndex.from_tuples([tuple(where) for where, _ in found], names=labels)
     head = pd.MultiIndex.from_tuples(columns)
@@ -74,12 +74,12 @@ def heading(table: Table) -> str:
 
 
 def metric_name(metric: str) -> str:
-    """Spell a metric as the field does."""
+    """Spell the name of a metric for readers."""
     return UPPER.get(metric, metric)
 
 
 def score(summary: Summary | None, most: int = 1) -> str:
-    """Mean and deviation, and the number of seeds where it is not `most`."""
+    """Write mean and deviation, and the number of seeds if it is not `most`."""
     if summary is None:
         return ABSENT
     text = f"{summary.mean:.3f}"
@@ -88,7 +88,7 @@ def score(summary: Summary | None, most: int = 1) -> str:
 
 
 def labels_of(table: Table, row: Row) -> list[str]:
-    """What says what a row is."""
+    """The label cells of a row."""
     return [row.dataset, row.horizon] if table.column else [row.dataset]
 
 
@@ -138,7 +138,7 @@ def intervals_grid(table: Table) -> Grid | None:
 
 
 def loss_weights(table: Table) -> list[str]:
-    """A line a model with loss weights: which, and where they differ by data set."""
+    """Write the loss weights of each CALF, by data set where they differ."""
     lines = []
     for method in table.methods:
         found: dict[str, set[str]] = {}
@@ -157,7 +157,7 @@ def loss_weights(table: Table) -> list[str]:
 
 
 def better_in(table: Table) -> str:
-    """In how many rows the first model has a better score than each other one."""
+    """Count the rows in which the first model is better than each other one."""
     metric, (first, *others) = table.metrics[0], table.methods
     parts = []
     for other in others:
@@ -172,7 +172,7 @@ def better_in(table: Table) -> str:
 
 
 def missing_rows(table: Table) -> str:
-    """The rows that a model lacks and others have; of M4, of all six frequencies."""
+    """Name the rows that a model lacks, among those of other models or M4's six frequencies."""
     rows = [Row("m4", name) for name in M4_ORDER] if table.kind == "short_term" else table.rows
     parts = []
     for method in table.methods:
@@ -186,8 +186,8 @@ def missing_rows(table: Table) -> str:
 
 
 def mean_ranks(table: Table) -> str:
-    """Mean ranks over data sets, Friedman's test and Nemenyi's critical difference (Demšar, JMLR 7,
-    2006), of the models that have every data set; nothing below five data sets."""
+    """Compute mean ranks over data sets, Friedman's test and Nemenyi's critical difference (Demšar,
+    JMLR 7, 2006) of the models that have every data set; empty below five data sets."""
     from scipy import stats  # slow to import
 
     metric, averages = table.metrics[0], {row.dataset: row for row in table.averages}
@@ -217,11 +217,11 @@ def compared(
     names: tuple[str, str],
     found: Iterable[tuple[Row, str, Mapping[str, tuple[Summary | None, Summary | None]]]],
 ) -> Grid | None:
-    """Two scores and their difference, the first minus the second, by row and method; None if there
-    is nothing to compare.
+    """Make a grid of two scores and their difference, the first minus the second, by row and
+    method; None without any.
 
     Args:
-        names: of both. found: rows, methods and, by metric, both scores.
+        names: of the two scores. found: row, method, and both scores by metric.
     """
     lines, records = [], []
     found = list(found)
@@ -245,10 +245,10 @@ def compared(
 
 
 def published_grids(table: Table) -> list[Grid]:
-    """Published numbers beside ours, of models in their usual settings.
+    """Compare models in their usual settings with published numbers.
 
-    Models without a language model and those on the published GPT-2 stand in one table. Any other
-    backbone has a table of its own, whose title says that the paper's numbers are of another one.
+    Models on the published GPT-2, and those without a language model, are in one table. Each other
+    backbone has a table of its own, whose title says that the published numbers are not on it.
     """
     groups: dict[str, list[str]] = {}
     for method in table.methods:
@@ -285,8 +285,8 @@ def published_grids(table: Table) -> list[Grid]:
 
 
 def main_grid(table: Table) -> Grid:
-    """The main metric of trained models in their usual settings, of data sets whose horizons they
-    have all, with the published score in brackets."""
+    """The README's table: main metric of trained models in their usual settings, with the published
+    score in brackets, on data sets with all horizons."""
     metric, runs = table.metrics[0], table.runs
     usual = Table(runs[(runs["method"] == runs["usual"]) & (runs["parameters"] > 0)], [metric])
     rows = [row for row in usual.all_rows if Row(row.dataset, AVERAGE) in usual.averages]
@@ -308,7 +308,7 @@ def main_grid(table: Table) -> Grid:
 
 
 def variants_grid(table: Table) -> Grid | None:
-    """Models in other settings, beside their usual ones; None if there is no variant."""
+    """Compare models in other settings with their usual ones; None without variants."""
     found = []
     for row, method in product(table.all_rows, table.methods):
         usual = table.of(method)["usual"].iloc[0]

@@ -1,4 +1,4 @@
-"""The published results in `datasets/published_results.csv`, matched to the rows of our tables."""
+"""Published results of `datasets/published_results.csv` for the rows of a table."""
 
 from functools import cache
 from pathlib import Path
@@ -32,7 +32,7 @@ def published_results(path: Path = PATH) -> pd.DataFrame:
 
 
 def published_setting(table: Table) -> str:
-    """The published setting of a table; empty if there is none under its conditions."""
+    """The setting of published results with a table's conditions; empty if there are none."""
     run = table.runs.iloc[0]
     is_other = run["units"] != "standardised" or run["features"] != "M" or table.kind == "anomaly"
     if is_other or run["look_back"] < LOOK_BACK or run["look_back"] > LOOK_BACK:  # may be absent
@@ -41,8 +41,7 @@ def published_setting(table: Table) -> str:
 
 
 def published_of(table: Table, row: Row, model: str) -> pd.DataFrame:
-    """What was published of a model on a row, by metric; of an average only if ours is over the
-    same horizons."""
+    """Published results of a model on a row, by metric; of averages only over the same horizons."""
     found, is_average = published_results(), row.horizon == AVERAGE
     horizons = {part.horizon for part in table.parts(row)}
     key = (published_setting(table), row.dataset, "avg" if is_average else row.horizon, model)

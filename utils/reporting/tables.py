@@ -1,4 +1,4 @@
-"""Runs placed in tables: which stand together, under which names, and their means over seeds."""
+"""Group runs into tables, name their methods, and average over seeds."""
 
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
@@ -46,7 +46,7 @@ LOWER = ("mse", "mae", "rmse", "smape", "mase", "owa")
 
 
 class Row(NamedTuple):
-    """A row of a table: a data set, and a horizon, what takes its place, or `average`."""
+    """A row of a table: data set and horizon; or frequency, mask rate, or `average` for it."""
 
     dataset: str
     horizon: str
@@ -75,14 +75,14 @@ class Table:
     """Runs of one kind under the same conditions.
 
     Args:
-        runs: with `method`, what the model is called, and `usual`, the method that a variant is
-            compared with, itself where it is none.
-        metrics: to show; by default those of the kind. order: of methods; by default CALF, its
-            rivals, others, naive ones.
+        runs: with `method`, the name of the model with its settings, and `usual`, the method in the
+            usual settings.
+        metrics: to show; by default those of the kind. order: of methods; by default CALF, the
+            other trained models, naive ones.
 
     Attributes:
-        kind: such as `few_shot`. title: of the kind. conditions: in words.
-        metrics: shown, the main one first. column: what the horizons are called; may be empty.
+        kind: such as `few_shot`. title: of the kind. conditions: such as `look-back 96`.
+        metrics: shown, the main one first. column: heading of the horizons; may be empty.
     """
 
     def __init__(self, runs: pd.DataFrame, metrics: Sequence[str] = (), order: Sequence[str] = ()):
@@ -105,7 +105,7 @@ class Table:
 
     @cached_property
     def methods(self) -> list[str]:
-        """The models with what tells them apart, in order."""
+        """The methods, sorted."""
         first = self.runs.drop_duplicates("method").set_index("method")
 
         def key(method: str) -> tuple:
@@ -118,7 +118,7 @@ class Table:
 
     @cached_property
     def rows(self) -> list[Row]:
-        """Data sets and horizons of which there is a run."""
+        """The rows that have a run, sorted."""
         return sorted({row for row, _ in self.cells}, key=row_order)
 
     @property
@@ -131,7 +131,7 @@ class Table:
 
     @cached_property
     def averages(self) -> list[Row]:
-        """The rows of averages: over horizons, over data sets without horizons, or M4's groups."""
+        """The average rows: over horizons, over data sets where there are none, or M4's groups."""
         if self.kind == "short_term":
             complete = set(self.horizons("m4")) == set(M4_ORDER)
             return [Row("m4", group) for group in (*GROUPS[3:-1], AVERAGE)] if complete else []
@@ -141,7 +141,7 @@ class Table:
 
     @property
     def all_rows(self) -> list[Row]:
-        """The rows, each average behind its parts."""
+        """All rows, each average after its parts."""
         of = {name: [row for row in self.rows if row.dataset == name] for name in self.datasets}
         for row in self.averages:
             of.setdefault(row.dataset, []).append(row)
@@ -157,15 +157,15 @@ class Table:
         return self.runs[self.runs["method"] == method]
 
     def has_seeds(self, method: str) -> bool:
-        """Whether the model is trained, so that its scores depend on a seed."""
+        """Whether the scores of a method depend on a seed: it is trained."""
         return bool((self.of(method)["parameters"] > 0).any())
 
     def seeds(self, method: str) -> int:
-        """The most seeds that a row of the method has."""
+        """The largest number of seeds in a row of the method."""
         return max(len(cell) for (_, name), cell in self.cells.items() if name == method)
 
     def parts(self, row: Row) -> list[Row]:
-        """The rows that an average is over; `row` itself if it is none."""
+        """The rows that a row averages; `row` itself if it is no average."""
         if row not in self.averages:
             return [row]
         if row.dataset == AVERAGE:
@@ -174,10 +174,9 @@ class Table:
         return [Row(row.dataset, horizon) for horizon in horizons]
 
     def summary(self, row: Row, method: str, metric: str) -> Summary | None:
-        """Mean over seeds of a score, or of its average, which needs every part; None without runs.
+        """Mean over seeds of a score; None without runs, or if a part of an average lacks them.
 
-        If the parts of an average are of different seeds, it is the average of their means, and has
-        no deviation.
+        An average whose parts have different seeds is the mean of their means, without deviation.
         """
         parts = [self.cells.get((part, method)) for part in self.parts(row)]
         if any(part is None for part in parts) or metric not in self.runs:
@@ -212,8 +211,7 @@ class Table:
 
 
 def metrics_of(kind: str, runs: pd.DataFrame) -> tuple[str, ...]:
-    """The metrics that a kind of table shows; of a task of one's own, MSE and MAE, or else the
-    first two scores."""
+    """The metrics of a kind of table; of an unknown one MSE and MAE, or else the first two."""
     apart = {*WHAT, *SPENT, "source", "method", "usual"}
     scores = runs.dropna(axis="columns", how="all").columns.difference(apart, sort=False)
     known = METRICS.get(kind, ("mse", "mae"))
@@ -253,10 +251,10 @@ def make_tables(
     models: Sequence[str] = (),
     names: Mapping[str, str] | None = None,
 ) -> list[Table]:
-    """Place runs in tables, one for each set of conditions.
+    """Group runs into tables, one for each set of conditions.
 
-    Of runs with the same options and seed the one that finished last counts; of naive forecasts,
-    which no seed changes, one run.
+    Of runs with equal options and seed the last one counts. Naive forecasts do not depend on the
+    seed: one run of each counts.
 
     Args:
         metrics: to show. models: to show, in this order. names: other names of models.
@@ -297,7 +295,11 @@ def make_tables(
 
 
 def require(name: str, named: pd.DataFrame, option: str) -> list[str]:
-    """The methods of this name, or of the model of this name; a `UserError` if there are none."""
+    """Return the methods with this name, or of the model with this name.
+
+    Raises:
+        UserError: there are none.
+    """
     found = named.loc[(named["method"] == name) | (named["model"] == name), "method"].unique()
     if not len(found):
         known = ", ".join(sorted(named["method"].unique()))
@@ -306,11 +308,11 @@ def require(name: str, named: pd.DataFrame, option: str) -> list[str]:
 
 
 def name_methods(runs: pd.DataFrame) -> pd.DataFrame:
-    """Name the model of each run of a table, with its backbone and what tells runs apart.
+    """Name the method of each run: model, backbone, and settings that are not the usual ones.
 
-    Runs that differ only by seed have one name. Of the others, those have the plain name whose
-    commands replace the fewest settings of a script (as `sh scripts/… --batch_size 64` does), then
-    those of most runs, then the earliest; the names of the rest say what differs.
+    Runs that differ only by seed have the same name. The usual settings are those whose commands
+    replace the fewest options of a script (as `sh scripts/… --batch_size 64` does), then those of
+    most runs, then the earliest.
     """
     runs = runs.reset_index(drop=True)
     options = [settings(run) for _, run in runs.iterrows()]
@@ -318,7 +320,7 @@ def name_methods(runs: pd.DataFrame) -> pd.DataFrame:
     names = [base_name(run, used) for (_, run), used in zip(runs.iterrows(), options, strict=True)]
 
     def split(scope: Sequence[str], chosen: Iterable[str] | None) -> None:
-        """Tell runs apart that have the same name in a scope and differ in options."""
+        """Add to equal names in a scope the options that differ."""
         for _, group in runs.assign(name=names).groupby(["name", *scope]):
             among = chosen or sorted({name for i in group.index for name in options[i]})
             unlike = [o for o in among if len({options[i].get(o) for i in group.index}) > 1]
@@ -339,7 +341,7 @@ def name_methods(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def settings(run: Mapping[str, object]) -> dict[str, str]:
-    """The settings of a run by option, with what else tells runs of a model apart."""
+    """The settings of a run by option, with its data and word embeddings."""
     words = shlex.split(run["settings"])
     pairs = zip(words[::2], words[1::2], strict=True)
     found = {name.removeprefix("--"): value for name, value in pairs}
@@ -347,7 +349,7 @@ def settings(run: Mapping[str, object]) -> dict[str, str]:
 
 
 def base_name(run: Mapping[str, object], options: Mapping[str, str]) -> str:
-    """Name a model with its backbone: name, weights, and whether they are the published ones."""
+    """Name a model with its backbone, the backbone's weights, and what replaces its blocks."""
     if not run["backbone"]:
         return run["model"]
     is_published, fingerprint = run["published_file"] == "yes", run["fingerprint"]
@@ -366,7 +368,7 @@ def base_name(run: Mapping[str, object], options: Mapping[str, str]) -> str:
 def _most_usual(
     group: pd.DataFrame, options: Sequence[Mapping[str, str]], unlike: Sequence[str]
 ) -> Mapping[str, str]:
-    """The options of the usual runs of a group; see `name_methods`."""
+    """The usual options in a group of runs; see `name_methods`."""
     alike: dict[tuple, list[int]] = {}
     for i in group.index:
         alike.setdefault(tuple(options[i].get(o) for o in unlike), []).append(i)
@@ -379,7 +381,7 @@ def _most_usual(
 
 
 def _replacements(command: str, options: Iterable[str]) -> int:
-    """How often a command gives one of `options` again, with another value."""
+    """Count how often a command repeats one of `options` with another value."""
     words = command.replace("=", " ").split()
     values = {o: [v for name, v in pairwise(words) if name == f"--{o}"] for o in options}
     return sum(a != b for given in values.values() for a, b in pairwise(given))

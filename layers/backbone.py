@@ -105,7 +105,7 @@ def with_depth(config: PreTrainedConfig, n_layer: int) -> PreTrainedConfig:
 
 
 def set_depth(config: PreTrainedConfig, n_layer: int) -> None:
-    """Set the number of blocks, and cut lists that have an entry for each, such as `layer_types`."""
+    """Set the number of blocks, and cut lists with an entry for each, such as `layer_types`."""
     depth = config.num_hidden_layers
     for name, value in vars(config).items():
         if isinstance(value, list) and len(value) == depth:

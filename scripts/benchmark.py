@@ -37,8 +37,9 @@ from layers.backbone import quiet_transformers
 from layers.match import CrossModalMatch
 from models.objectives import parameter_groups
 from utils.checkpoint import read_checkpoint
-from utils.machine import peak_memory, processor_name, usable_cores
+from utils.machine import peak_memory
 from utils.progress import EpochRecord
+from utils.record import circumstances
 from utils.synthetic import synthetic_ett
 
 LAYERS, WIDTH, ENCODER_WIDTH, COMPONENTS, LOOK_BACK = 6, 768, 2048, 500, 96
@@ -160,12 +161,7 @@ class Case:
             operations += 2 * tokens * inner * outer
         return {name: operations / took for name, took in seconds.items()}
 
-    def interleaved(
-        self,
-        task: Callable[[], object],
-        tokens: int,
-        operations: float,
-    ) -> dict:
+    def interleaved(self, task: Callable[[], object], tokens: int, operations: float) -> dict:
         """Median seconds of a task, and its efficiency against products timed between repetitions.
 
         Args:
@@ -348,18 +344,6 @@ def run_case(name: str, options: dict) -> dict:
     return json.loads(lines[0].removeprefix(RESULT))
 
 
-def hardware() -> dict:
-    """Describe the machine."""
-    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
-    return {
-        "processor": processor_name(),
-        "cores": usable_cores(),
-        "instructions": torch.backends.cpu.get_cpu_capability(),
-        "gpu": gpu,
-        "torch": torch.__version__,
-    }
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description="Measure speed and memory of CALF.")
     parser.add_argument("--quick", action="store_true", help="smaller cases, within a minute")
@@ -376,7 +360,9 @@ def main() -> int:
     unknown = [name for name in args.only or [] if name not in chosen]
     if unknown:
         parser.error(f"no case {unknown[0]}: there are {', '.join(chosen)}")
-    report: dict = {"hardware": hardware(), "quick": args.quick, "cases": {}}
+    gpu = torch.cuda.is_available() and not args.cpu
+    machine = circumstances(torch.device("cuda" if gpu else "cpu"))
+    report: dict = {"machine": machine, "quick": args.quick, "cases": {}}
     for name, options in chosen.items():
         if args.only and name not in args.only:
             continue

@@ -1,5 +1,5 @@
-"""Publish results: `python -m scripts.publish` makes docs/RESULTS.md and the README's tables of the
-runs in docs/results/ (docs/reproduce.md)."""
+"""Publish results: `python -m scripts.publish` makes docs/RESULTS.md, docs/results.html and the
+README's tables of the runs in docs/results/ (docs/reproduce.md)."""
 
 import re
 import sys
@@ -91,8 +91,8 @@ def lists_grid(folder: Path) -> Grid:
     return make_grid("Runs of each list", "lists", notes, ["list", "what"], columns, lines, [])
 
 
-def pages(root: Path) -> Files:
-    """Make the published pages of the runs in `docs/results/`: contents by path.
+def pages(root: Path) -> dict[Path, Files]:
+    """Make the published pages of the runs in `docs/results/`: contents by folder and name.
 
     Raises:
         UserError: there is no run; a list is damaged; `notes.md` has a heading that is none of a
@@ -101,7 +101,7 @@ def pages(root: Path) -> Files:
     docs = root / "docs"
     runs, problems = read_runs([docs / "results"])
     tables = make_tables(runs)
-    sections = sections_of(tables)
+    sections = sections_of(tables, runs)
     sections.append(formats.Section("Lists", [lists_grid(docs / "results")]))
     notes = (docs / "results" / "notes.md").read_text(encoding="utf-8")
     for title, prose in re.findall(r"^## (.*)\n+((?:(?!## ).*\n)*)", notes, re.M):
@@ -109,14 +109,18 @@ def pages(root: Path) -> Files:
         if section is None:
             raise UserError(f"docs/results/notes.md: no section is called {title}")
         section.prose = prose
+    page = ("Results", LEAD, sections, problems)
     path = root / "README.md"
     before, start, rest = path.read_text(encoding="utf-8").partition(START)
     _, end, after = rest.partition(END)
     if not (start and end):
         raise UserError(f"{path}: no lines {START} and {END}, between which the results belong")
     return {
-        "README.md": f"{before}{start}\n{readme(tables)}{end}{after}",
-        "docs/RESULTS.md": formats.markdown_page("Results", LEAD, sections, problems),
+        root: {"README.md": f"{before}{start}\n{readme(tables)}{end}{after}"},
+        docs: {
+            "RESULTS.md": formats.markdown_page(*page),
+            "results.html": formats.html_page(*page),
+        },
     }
 
 
@@ -158,9 +162,9 @@ def main(argv: list[str] | None = None) -> int:
         if args.add:
             target = ROOT / "docs" / "results" / args.add
             print(add(args.add, Path(args.results or "results"), target, options))
-        files = pages(ROOT)
-        write_report(files, ROOT)
-        print(*files, sep="\n")
+        for folder, files in pages(ROOT).items():
+            write_report(files, folder)
+            print(*(str((folder / name).relative_to(ROOT)) for name in files), sep="\n")
 
     return guarded(run)
 

@@ -102,8 +102,14 @@ def average_of_runs(runs: Sequence[Mapping], group: str, metric: str) -> float:
         runs: a row of `utils.runs` for each frequency.
     """
     if metric in SCORES:
-        series = [run["windows"] for run in runs]
-        return float(np.average([run[metric] for run in runs], weights=series))
+        scores = {
+            run["horizon"]: PatternScores(run["windows"], *(run[name] for name in SCORES))
+            for run in runs
+        }
+        if group == "Average":
+            return summarise(scores)[metric][group]
+        values = [getattr(score, metric) for score in scores.values()]
+        return float(np.average(values, weights=[score.series for score in scores.values()]))
     for run in runs:
         summary = json.loads(run["summary"] or "{}")
         if group in summary.get(metric, {}) and all(

@@ -17,33 +17,30 @@ from utils.runs import epochs_of, read_runs, steps_of
 Files = dict[str, str | bytes]
 
 
-def sections_of(tables: Sequence[Table]) -> list[Section]:
-    """Make a section for each kind of experiment, without pictures."""
+def sections_of(tables: Sequence[Table], runs: pd.DataFrame) -> list[Section]:
+    """Make a section for each kind of experiment."""
     sections: dict[str, Section] = {}
+    epochs, steps = epochs_of(runs), steps_of(runs)
     for table in tables:
         section = sections.setdefault(table.title, Section(table.title, []))
+        plain = table.runs[table.runs["method"] == table.runs["usual"]]
+        usual = Table(plain, table.metrics, table.order) if len(plain) else table
         found = [
-            grids.scores_grid(table.usual()),
+            grids.scores_grid(usual),
             *grids.published_grids(table),
             grids.variants_grid(table),
             grids.intervals_grid(table),
         ]
         section.grids += [grid for grid in found if grid]
+        drawn = {
+            "Training": charts.training_curves(usual, epochs),
+            "Error by step of the horizon": charts.errors_by_step(usual, steps),
+        }
+        for name, figure in drawn.items():
+            if figure:
+                text = charts.caption(f"{name}. {grids.heading(table)}", usual)
+                section.figures[text] = charts.svg(figure)
     return list(sections.values())
-
-
-def pictures_of(table: Table, epochs: pd.DataFrame, steps: pd.DataFrame) -> dict[str, bytes]:
-    """Draw the pictures of a table: SVG by caption."""
-    usual = table.usual()
-    drawn = {
-        "Training": charts.training_curves(usual, epochs),
-        "Error by step of the horizon": charts.errors_by_step(usual, steps),
-    }
-    return {
-        charts.caption(f"{name}. {grids.heading(table)}", usual): charts.svg(figure)
-        for name, figure in drawn.items()
-        if figure
-    }
 
 
 def make_report(
@@ -51,12 +48,14 @@ def make_report(
     models: Sequence[str] = (),
     names: Mapping[str, str] | None = None,
     metrics: Sequence[str] = (),
+    transpose: bool = False,
 ) -> tuple[Files, list[str]]:
     """Make the files of a report; the same runs give the same bytes.
 
     Args:
         folders: with results. models: to show, in this order; by default all.
         names: other names of models. metrics: to show, the main one first.
+        transpose: whether models are rows, and data sets columns.
 
     Returns:
         Contents by path within the output folder, and a line for each run that is left out.
@@ -69,11 +68,10 @@ def make_report(
     if runs.empty:
         first = f"; {notes[0]}" if notes else ""
         raise UserError(f"{', '.join(map(str, folders))}: no finished run{first}")
-    tables = make_tables(runs, metrics, models, names or {})
-    sections, epochs, steps = sections_of(tables), epochs_of(runs), steps_of(runs)
-    for table in tables:
-        section = next(section for section in sections if section.title == table.title)
-        section.figures |= pictures_of(table, epochs, steps)
+    sections = sections_of(make_tables(runs, metrics, models, names or {}), runs)
+    if transpose:
+        for section in sections:
+            section.grids = [grid.transposed() for grid in section.grids]
     lead, grids = f"{len(runs)} runs.", [grid for section in sections for grid in section.grids]
     page = ("Results", lead, sections, notes)
     files: Files = {
@@ -100,7 +98,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = Parser(
         prog="python -m utils.report",
         usage="python -m utils.report [FOLDER ...] [--models NAMES] [--rename OLD=NEW ...] "
-        "[--metric NAMES] [--output FOLDER]",
+        "[--metric NAMES] [--transpose] [--output FOLDER]",
         description="Make tables and a page of finished runs.",
     )
     parser.add_argument(
@@ -109,6 +107,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--models", nargs="+", default=[], help="to show, in this order")
     parser.add_argument("--rename", nargs="+", default=[], metavar="OLD=NEW", help="models")
     parser.add_argument("--metric", nargs="+", default=[], help="such as mse: to show")
+    parser.add_argument("--transpose", action="store_true", help="models down, data sets across")
     parser.add_argument("--output", default="report", help="folder to write to (default: report)")
     args = parser.parse_args(argv)
     if wrong := [pair for pair in args.rename if "=" not in pair]:
@@ -117,7 +116,7 @@ def main(argv: list[str] | None = None) -> int:
 
     def run() -> None:
         folders = [Path(folder) for folder in args.folders or ["results"]]
-        files, notes = make_report(folders, args.models, names, args.metric)
+        files, notes = make_report(folders, args.models, names, args.metric, args.transpose)
         output = Path(args.output)
         write_report(files, output)
         for note in notes:

@@ -285,6 +285,7 @@ def test_names_are_escaped(workdir):
         (["--models", "PatchTST"], "PatchTST", "DLinear"),
         (["--rename", "DLinear=Linear"], "Linear, n=1", "DLinear"),
         (["--metric", "mae"], "MAE", "MSE"),
+        (["--transpose"], r"\|  \|  \| ETTh1 96 \|", r"\| ETTh1 \| 96 \|"),
     ],
 )
 def test_options(workdir, options, present, absent):

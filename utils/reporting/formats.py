@@ -28,8 +28,7 @@ class Section:
     """A section of the report.
 
     Attributes:
-        prose: in front of the tables, in Markdown alone. figures: SVG files by caption, in HTML
-            alone.
+        prose: Markdown in front of the tables. figures: SVG files by caption.
     """
 
     title: str
@@ -143,6 +142,7 @@ def html_page(title: str, lead: str, sections: Sequence[Section], notes: Sequenc
     ]
     for section in sections:
         parts.append(f"<h2>{escape(section.title)}</h2>")
+        parts += [prose_html(section.prose)] if section.prose else []
         parts += [html(grid) for grid in section.grids]
         for caption, svg in section.figures.items():
             data = base64.b64encode(svg).decode()
@@ -152,3 +152,11 @@ def html_page(title: str, lead: str, sections: Sequence[Section], notes: Sequenc
             )
     parts += ["<h2>Left out</h2>"] * bool(notes) + [f"<p>{escape(note)}</p>" for note in notes]
     return "\n".join([*parts, "</body></html>\n"])
+
+
+def prose_html(prose: str) -> str:
+    """Remarks as HTML: a Markdown list with emphasis and code."""
+    text = re.sub(r"\*(.+?)\*", r"<em>\1</em>", escape(prose))
+    text = re.sub(r"`(.+?)`", r"<code>\1</code>", text)
+    first, *items = re.split(r"^- ", text, flags=re.M)
+    return f"<p>{first}</p><ul>{''.join(f'<li>{item}</li>' for item in items)}</ul>"

@@ -1,7 +1,7 @@
 """The tables of the report as text, before they are formatted."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
 
 import numpy as np
@@ -46,6 +46,10 @@ class Grid:
     def csv(self) -> str:
         """The numbers as CSV."""
         return pd.DataFrame(self.records).to_csv(index=False)
+
+    def transposed(self) -> "Grid":
+        """The same with models down and data sets across."""
+        return replace(self, cells=self.cells.T, marks=self.marks.T)
 
 
 def make_grid(

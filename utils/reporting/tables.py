@@ -147,11 +147,6 @@ class Table:
             of.setdefault(row.dataset, []).append(row)
         return [row for rows in of.values() for row in rows]
 
-    def usual(self) -> "Table":
-        """The table of models in their usual settings; itself if it has none of them."""
-        runs = self.runs[self.runs["method"] == self.runs["usual"]]
-        return Table(runs, self.metrics, self.order) if len(runs) else self
-
     def of(self, method: str) -> pd.DataFrame:
         """The runs of a method."""
         return self.runs[self.runs["method"] == method]

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,7 @@ from data_provider.panel import Panel, Reading, Table, read_panel
 from data_provider.windows import WindowDataset
 from utils.configuration import Configuration
 from utils.errors import UserError
-from utils.timefeatures import frequency_unit
+from utils.timefeatures import calendar, frequency_unit
 
 MONTH = 30  # days
 ETT_MONTHS = (12, 4, 4)  # of training, validation and test
@@ -88,10 +88,12 @@ class Scaler:
 
     @classmethod
     def fit(cls, tables: Sequence[Table], rows: Sequence[int]) -> "Scaler":
-        """Compute those of tables; `rows`: training rows of each, the first ones."""
-        moments = [_moments(t.values[:stop]) for t, stop in zip(tables, rows, strict=True)]
+        """Compute those of tables and their covariates; `rows`: training rows of each, the first
+        ones."""
+        pairs = [(p, stop) for t, stop in zip(tables, rows, strict=True) for p in t.parts()]
+        moments = [_moments(table.values[:stop]) for table, stop in pairs]
         mean, scale = (np.concatenate(parts) for parts in zip(*moments, strict=True))
-        ids = [name for table in tables for name in table.ids]
+        ids = [name for table, _ in pairs for name in table.ids]
         return cls(mean, scale, {name: number for number, name in enumerate(ids)})
 
     def of(self, table: Table) -> tuple[np.ndarray, np.ndarray]:
@@ -107,6 +109,31 @@ class Scaler:
                 mean[channel] = self.mean[self.number[name]]
                 scale[channel] = self.scale[self.number[name]]
         return mean, scale
+
+    def scaled(self, table: Table) -> np.ndarray:
+        """Standardise the rows of a table, `[rows, series]`."""
+        mean, scale = self.of(table)
+        return (table.values - mean) / scale
+
+    def covariates(
+        self, panel: Panel, table: Table, dates: pd.DatetimeIndex
+    ) -> tuple[np.ndarray | None, np.ndarray | None]:
+        """Standardise the covariates of a table of a panel.
+
+        Args:
+            dates: of its rows, and perhaps those that follow them.
+
+        Returns:
+            Those known up to now `[rows, covariates]`, and those known ahead, which the calendar
+            follows, `[dates, covariates]`; None where there are none.
+        """
+        past = None if table.past is None else self.scaled(table.past)
+        ahead = []
+        if table.future is not None:
+            ahead.append(self.scaled(table.future.rows(slice(len(dates)))))
+        if panel.reading.calendar:
+            ahead.append(calendar(panel.clock.axis(dates)))
+        return past, np.concatenate(ahead, axis=1) if ahead else None
 
 
 def _moments(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -200,7 +227,7 @@ class Splits:
         """Put rows of tables one below the other; no window has rows of two."""
         options = self.options
         window = options.seq_len + options.pred_len
-        values, dates, starts, moments, above = [], [], [], [], 0
+        values, dates, starts, moments, covariates, above = [], [], [], [], [], 0
         for table, part in parts:
             mean, scale = self.scaler.of(table)
             rows = (table.values[part] - mean) / scale
@@ -208,8 +235,13 @@ class Splits:
             dates.append(table.dates[part])
             starts.append(above + np.arange(max(0, len(rows) - window + 1)))
             moments.append((mean, scale))
+            covariates.append(self.scaler.covariates(self.panel, table.rows(part), dates[-1]))
             above += len(rows)
         mean, scale = (np.stack(numbers) for numbers in zip(*moments, strict=True))
+        past, future = (
+            None if rows[0] is None else np.concatenate(rows)
+            for rows in zip(*covariates, strict=True)
+        )
         single = len(parts) == 1
         return WindowDataset(
             values[0] if single else np.concatenate(values),
@@ -225,6 +257,8 @@ class Splits:
             options.embed,
             starts=None if single else starts,
             names=[table.ids[0] for table, _ in parts] if self.panel.pooled else None,
+            past=past,
+            future=future,
         )
 
     def describe(self, train: WindowDataset, val: WindowDataset, test: WindowDataset) -> None:
@@ -344,5 +378,11 @@ def padded(table: Table, rows: int) -> Table:
         return table
     step = table.dates[1] - table.dates[0] if len(table.dates) > 1 else pd.Timedelta("1h")
     before = table.dates[0] - pd.TimedeltaIndex([step] * missing) * np.arange(missing, 0, -1)
-    values = np.concatenate([np.repeat(table.values[:1], missing, axis=0), table.values])
-    return Table(before.append(table.dates), table.ids, values)
+
+    def continued(part: Table | None) -> Table | None:
+        if part is None:
+            return None
+        values = np.concatenate([np.repeat(part.values[:1], missing, axis=0), part.values])
+        return Table(before.append(part.dates), part.ids, values)
+
+    return replace(continued(table), past=continued(table.past), future=continued(table.future))

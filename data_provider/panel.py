@@ -131,10 +131,6 @@ class Table:
         places = [self.ids.index(name) for name in ids]
         return replace(self, ids=list(ids), values=self.values[:, places])
 
-    def parts(self) -> "list[Table]":
-        """Return the table and its covariates."""
-        return [part for part in (self, self.past, self.future) if part is not None]
-
 
 @dataclass(frozen=True)
 class Panel:
@@ -397,7 +393,7 @@ class _RawTable:
         if not pooled:
             groups = [replace(groups[0], ids=names, values=[v for g in groups for v in g.values])]
         tables = [
-            self._table(one) for group in groups for one in (group.single() if pooled else [group])
+            self._table(one, pooled) for group in groups for one in (group.single() if pooled else [group])
         ]
         return Panel(
             tables,
@@ -410,13 +406,14 @@ class _RawTable:
             calendars.filled,
         )
 
-    def _table(self, group: _Group) -> Table:
-        """Arrange a group; covariates of a long table are those of its series."""
+    def _table(self, group: _Group, pooled: bool) -> Table:
+        """Arrange a group; covariates of pooled series are named after them, too."""
 
         def covariates(names: Sequence[str] | None) -> Table | None:
             if not names:
                 return None
-            ids = [f"{name} of {group.ids[0]}" if self.long else name for name in names]
+            of_series = f" of {group.ids[0]}" if pooled or self.long else ""
+            ids = [f"{name}{of_series}" for name in names]
             values = np.stack([group.covariates[name] for name in names], axis=1)
             return Table(group.dates, ids, values)
 

@@ -74,6 +74,23 @@ def held_out_borders(rows: int, train: int, seq_len: int) -> Borders:
     return {"train": range(train), "val": range(start, rows), "test": range(rows, rows)}
 
 
+Moments = tuple[np.ndarray, np.ndarray]  # mean and scale, `[series]`
+
+
+def _moments(values: np.ndarray) -> Moments:
+    from sklearn.preprocessing import StandardScaler  # slow to import
+
+    scaler = StandardScaler().fit(values)
+    return scaler.mean_, scaler.scale_
+
+
+def _covariate_moments(values: np.ndarray) -> Moments:
+    """Compute those of covariates: a constant one is scaled by its size, if that is above 1."""
+    mean, scale = _moments(values)
+    constant = np.ptp(values, axis=0) == 0
+    return mean, np.where(constant, np.maximum(np.abs(mean), 1), scale)
+
+
 @dataclass(frozen=True)
 class Scaler:
     """Mean and standard deviation of each series over its training rows, 1 where it is constant.
@@ -90,57 +107,60 @@ class Scaler:
     def fit(cls, tables: Sequence[Table], rows: Sequence[int]) -> "Scaler":
         """Compute those of tables and their covariates; `rows`: training rows of each, the first
         ones."""
-        pairs = [(p, stop) for t, stop in zip(tables, rows, strict=True) for p in t.parts()]
+        pairs = list(zip(tables, rows, strict=True))
+        covariates = [
+            (part, stop)
+            for table, stop in pairs
+            for part in (table.past, table.future)
+            if part is not None
+        ]
         moments = [_moments(table.values[:stop]) for table, stop in pairs]
+        moments += [_covariate_moments(part.values[:stop]) for part, stop in covariates]
         mean, scale = (np.concatenate(parts) for parts in zip(*moments, strict=True))
-        ids = [name for table, _ in pairs for name in table.ids]
+        ids = [name for table, _ in pairs + covariates for name in table.ids]
         return cls(mean, scale, {name: number for number, name in enumerate(ids)})
 
-    def of(self, table: Table) -> tuple[np.ndarray, np.ndarray]:
+    def of(
+        self, table: Table, moments: Callable[[np.ndarray], Moments] = _moments
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Return mean and scale of the series of a table, `[series]`; those of a series that
-        training has not seen are of the rows at hand."""
+        training has not seen are the `moments` of the rows at hand."""
         known = [name in self.number for name in table.ids]
         if all(known):
             places = [self.number[name] for name in table.ids]
             return self.mean[places], self.scale[places]
-        mean, scale = _moments(table.values)
+        mean, scale = moments(table.values)
         for channel, name in enumerate(table.ids):
             if known[channel]:
                 mean[channel] = self.mean[self.number[name]]
                 scale[channel] = self.scale[self.number[name]]
         return mean, scale
 
-    def scaled(self, table: Table) -> np.ndarray:
-        """Standardise the rows of a table, `[rows, series]`."""
-        mean, scale = self.of(table)
-        return (table.values - mean) / scale
-
     def covariates(
-        self, panel: Panel, table: Table, dates: pd.DatetimeIndex
+        self, panel: Panel, table: Table, part: slice, dates: pd.DatetimeIndex
     ) -> tuple[np.ndarray | None, np.ndarray | None]:
-        """Standardise the covariates of a table of a panel.
+        """Standardise the covariates of some rows of a table of a panel.
 
         Args:
-            dates: of its rows, and perhaps those that follow them.
+            dates: of the rows, and perhaps those that follow them.
 
         Returns:
             Those known up to now `[rows, covariates]`, and those known ahead, which the calendar
             follows, `[dates, covariates]`; None where there are none.
         """
-        past = None if table.past is None else self.scaled(table.past)
+        start, stop, _ = part.indices(len(table.dates))
+
+        def scaled(covariates: Table, stop: int) -> np.ndarray:
+            mean, scale = self.of(covariates, _covariate_moments)
+            return (covariates.values[start:stop] - mean) / scale
+
+        past = None if table.past is None else scaled(table.past, stop)
         ahead = []
         if table.future is not None:
-            ahead.append(self.scaled(table.future.rows(slice(len(dates)))))
+            ahead.append(scaled(table.future, start + len(dates)))
         if panel.reading.calendar:
             ahead.append(calendar(panel.clock.axis(dates)))
         return past, np.concatenate(ahead, axis=1) if ahead else None
-
-
-def _moments(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    from sklearn.preprocessing import StandardScaler  # slow to import
-
-    scaler = StandardScaler().fit(values)
-    return scaler.mean_, scaler.scale_
 
 
 class Splits:
@@ -235,7 +255,7 @@ class Splits:
             dates.append(table.dates[part])
             starts.append(above + np.arange(max(0, len(rows) - window + 1)))
             moments.append((mean, scale))
-            covariates.append(self.scaler.covariates(self.panel, table.rows(part), dates[-1]))
+            covariates.append(self.scaler.covariates(self.panel, table, part, dates[-1]))
             above += len(rows)
         mean, scale = (np.stack(numbers) for numbers in zip(*moments, strict=True))
         past, future = (

@@ -500,7 +500,8 @@ class CALFForecaster(ModelHubMixin, library_name="calf", tags=["time-series-fore
             "hist_exog_list": trained.get("past_covariates"),
             "futr_exog_list": trained.get("future_covariates"),
         }
-        chosen = {name: value for name, value in config.items() if name in trained}
+        chosen = {"calendar": True} if trained.get("calendar") else {}
+        chosen |= {name: value for name, value in config.items() if name in trained}
         forecaster = cls(**params | chosen | options)
         known = [name for name in TABLE_OPTIONS if trained.get(name) is not None]
         forecaster.table_options = {name: trained[name] for name in known}

@@ -104,11 +104,12 @@ def forecast_panel(
     parts, moments = defaultdict(list), []
     for table in panel.tables:
         mean, scale = scaler.of(table)
-        look = table.rows(slice(-args.seq_len, None))
+        part = slice(-args.seq_len, None)
+        look = table.rows(part)
         moments.append((mean, scale))
         dates = look.dates.append(panel.future(table, args.pred_len))
         found = {"x": (look.values - mean) / scale}
-        found["past"], found["future"] = scaler.covariates(panel, look, dates)
+        found["past"], found["future"] = scaler.covariates(panel, table, part, dates)
         if evaluation.objective.uses_marks:
             features = time_features(dates, args.freq, args.embed)
             label = max(args.seq_len - args.label_len, 0)

@@ -108,6 +108,10 @@ class SupervisedObjective(Objective):
             raise UserError(
                 f"the model was made for {shape.n_channels} channels, but the data has {x.shape[2]}"
             )
+        for when, values in batch.covariates.items():
+            names = getattr(shape, f"{when}_covariates")
+            if (0 if values is None else values.shape[2]) != len(names):
+                raise UserError(f"the model was made for the {when} covariates {', '.join(names)}")
         if self.task in FORECASTING:
             # what the decoder knows: the last label_len steps of the look-back
             known = x[:, shape.seq_len - self.label_len :]

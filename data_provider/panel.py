@@ -393,7 +393,9 @@ class _RawTable:
         if not pooled:
             groups = [replace(groups[0], ids=names, values=[v for g in groups for v in g.values])]
         tables = [
-            self._table(one, pooled) for group in groups for one in (group.single() if pooled else [group])
+            self._table(one, pooled)
+            for group in groups
+            for one in (group.single() if pooled else [group])
         ]
         return Panel(
             tables,

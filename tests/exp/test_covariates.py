@@ -60,7 +60,8 @@ def test_a_known_event_is_forecast(options, events, model):
         columns = ["date", *names, "y"]
         found = forecaster.cross_validation(table[columns], n_windows=15, step_size=H, val_size=60)
         errors[len(names)] = (found[model] - found["y"]).pow(2).mean()
-    print(errors); assert errors[1] < errors[0] / 3, errors
+    print(errors)
+    assert errors[1] < errors[0] / 3, errors
 
 
 def test_forecasts_know_what_is_ahead(trained, events, tmp_path):

@@ -41,12 +41,20 @@ def require_future(panel: Panel, steps: int) -> None:
         UserError: they are not.
     """
     for table in panel.tables:
-        if table.future is not None and len(table.future.dates) < len(table.dates) + steps:
+        known = steps if table.future is None else len(table.future.dates) - len(table.dates)
+        if known < steps:
+            name, dates = panel.reading.future_covariates[0], panel.future(table, steps)
             raise UserError(
-                f"{panel.place(table)}: {', '.join(panel.reading.future_covariates)} of the "
-                f"{steps} steps to forecast are needed: give futr_df of predict, or --future of "
+                f"{_place(panel, panel.source, table, name, dates[known:])}: not known, as the "
+                f"{steps} steps to forecast have to be: give futr_df of predict, or --future of "
                 "run.py and exp.forecast"
             )
+
+
+def _place(panel: Panel, source: object, table: Table, name: str, dates: pd.DatetimeIndex) -> str:
+    """Name the value of a covariate at the first of `dates`."""
+    stamp = str(panel.clock.stamps(dates[:1])[0]).removesuffix(" 00:00:00")
+    return f"{source}: series {shortened(table.ids)}, column {name}, {stamp}"
 
 
 def _name(source: object) -> str:
@@ -101,11 +109,9 @@ class _Future:
 
     def _column(self, table: Table, name: str, dates: pd.DatetimeIndex) -> np.ndarray:
         """Return the values of a covariate of a table at the dates that follow it, `[steps]`."""
-        stamps = self.panel.clock.stamps(dates)
 
         def place(step: int) -> str:
-            stamp = str(stamps[step]).removesuffix(" 00:00:00")
-            return f"{self.source}: series {shortened(table.ids)}, column {name}, {stamp}"
+            return _place(self.panel, self.source, table, name, dates[step:])
 
         columns = {str(column): column for column in self.frame.columns}
         if name not in columns:

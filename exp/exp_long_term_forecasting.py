@@ -36,10 +36,10 @@ from exp.series import PLOTTED_WINDOWS, ExpSeries
 from utils.batch import Batch
 from utils.configuration import Configuration
 from utils.errors import UserError
-from utils.identity import COVARIATES
 from utils.intervals import INTERVALS, Intervals, IntervalTest, check_levels, thinned
 from utils.metrics import ErrorSums, PlacedErrorSums
 from utils.naive import LAST_VALUE, naive_lines, print_naive
+from utils.option_table import COVARIATES
 from utils.plots import errors_of, plot_forecast, window_title, with_mse
 from utils.plotting.style import evenly
 

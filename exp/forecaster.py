@@ -65,9 +65,9 @@ class CALFForecaster(ModelHubMixin, library_name="calf", tags=["time-series-fore
         fill_missing, duplicates, dayfirst: see `data_provider.panel.Reading`.
         start_padding_enabled: continue a series that is shorter than the look-back into its past,
             by its first value.
-        hist_exog_list, futr_exog_list: columns that are covariates, known up to now, and ahead.
         seed: of all random choices.
         verbose: whether training prints its epochs and a progress bar.
+        hist_exog_list, futr_exog_list: columns that are covariates, known up to now, and ahead.
         options: further options of `run.py` by their names, such as `train_epochs=20` or
             `use_gpu=False`. With `checkpoints`, a folder, training saves states there, from which
             `resume=True` continues.
@@ -97,10 +97,10 @@ class CALFForecaster(ModelHubMixin, library_name="calf", tags=["time-series-fore
         duplicates: str | None = None,
         dayfirst: bool | None = None,
         start_padding_enabled: bool = False,
-        hist_exog_list: Sequence[str] | None = None,
-        futr_exog_list: Sequence[str] | None = None,
         seed: int = 2021,
         verbose: bool = True,
+        hist_exog_list: Sequence[str] | None = None,
+        futr_exog_list: Sequence[str] | None = None,
         **options: object,
     ):
         self.h, self.input_size, self.freq, self.model = h, input_size, freq, model

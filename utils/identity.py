@@ -18,12 +18,12 @@ from pathlib import Path
 from utils.configuration import Configuration
 from utils.errors import UserError
 from utils.files import LONGEST_NAME
+from utils.option_table import COVARIATES
 from utils.tasks import EXPERIMENTS, FORECASTING
 from utils.word_embeddings import NO_FILE, RANDOM
 
 # The options that determine a run's results and are not part of its settings string.
 PATHS = ("root_path", "data_path", "word_embedding_path", "llm")
-COVARIATES = ("past_covariates", "future_covariates", "calendar")  # if there are any
 TESTED = (
     "experiment",
     *COVARIATES,

@@ -126,6 +126,7 @@ COVARIATE_OPTIONS: list[Option] = [
      "columns that are neither scored nor forecast, known ahead, as promo,holiday"),
     ("calendar", FLAG, False, "hour, weekday and month of the timestamps, known ahead"),
 ]
+COVARIATES = tuple(name for name, *_ in COVARIATE_OPTIONS)
 
 # Options that nothing uses, of the published command lines and of Time-Series-Library's.
 UNUSED_OPTIONS: list[Option] = [

@@ -22,7 +22,7 @@ from utils.command_line import Parser, names, split_parts, switch
 from utils.configuration import Configuration
 from utils.errors import UserError
 from utils.option_table import (
-    COVARIATE_OPTIONS,
+    COVARIATES,
     MODEL_OPTIONS,
     NEUTRAL,
     OWN_OPTIONS,
@@ -37,7 +37,7 @@ from utils.option_table import (
 TASKS_OF_OPTION = {
     "do_predict": ("long_term_forecast",),
     "future": ("long_term_forecast",),
-    **{name: ("long_term_forecast",) for name, *_ in COVARIATE_OPTIONS},
+    **dict.fromkeys(COVARIATES, ("long_term_forecast",)),
     "refit": ("long_term_forecast",),
     "split": ("long_term_forecast", "imputation"),
     "zero_shot": ("long_term_forecast",),
@@ -246,7 +246,7 @@ def check_covariates(args: argparse.Namespace, models: Models) -> None:
             file of the steps to forecast.
     """
     past, future = args.past_covariates or (), args.future_covariates or ()
-    asked = [name for name, *_ in COVARIATE_OPTIONS if getattr(args, name)]
+    asked = [name for name in COVARIATES if getattr(args, name)]
     if asked and "future_covariates" not in models.options_of(args.model):
         able = [name for name in models.model_names() if name not in models.ALIASES]
         able = [name for name in able if "future_covariates" in models.options_of(name)]

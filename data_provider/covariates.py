@@ -86,7 +86,7 @@ class _Future:
             text = (reading.id_col, *([reading.time_col] if reading.time_col else []))
             frame = read_file(source, text, reading.decimal, reading.thousands)
         else:
-            frame = as_pandas(source)
+            frame = as_pandas(source, FRAME)
         time_col = reading.time_col if reading.time_col in frame else time_name(frame.columns)
         several = panel.long and (panel.pooled or reading.id_col in frame)
         for column in (time_col, *([reading.id_col] if several else [])):

@@ -254,14 +254,14 @@ def read_panel(
     return panel
 
 
-def as_pandas(frame: object) -> pd.DataFrame:
-    """Convert a frame to one of pandas."""
+def as_pandas(frame: object, name: str = FRAME) -> pd.DataFrame:
+    """Convert a frame to one of pandas; `name` is what messages call it."""
     if not isinstance(frame, pd.DataFrame):
         if not hasattr(frame, "to_pandas"):
             raise UserError(f"a DataFrame or a path is needed, not {type(frame).__name__}")
         frame = frame.to_pandas()
     if not len(frame):
-        raise UserError(f"{FRAME}: no rows")
+        raise UserError(f"{name}: no rows")
     return frame
 
 

@@ -1,7 +1,7 @@
 """Imputation: windows of a CSV with random entries missing."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -13,6 +13,7 @@ from exp.series import PLOTTED_WINDOWS, ExpSeries
 from utils.batch import Batch
 from utils.configuration import Configuration
 from utils.errors import UserError
+from utils.files import NpyWriter
 from utils.metrics import ErrorSums, PlacedErrorSums
 from utils.plots import errors_of, plot_imputation, window_title, with_mse
 from utils.plotting.style import evenly
@@ -46,6 +47,7 @@ class ExpImputation(ExpSeries):
             self.train_set = splits.split("train").to(self.device)
             self.val_set = splits.split("val").to(self.device)
             splits.describe(self.train_set, self.val_set, self.test_set)
+        self.announce_arrays()
 
     def training_batch(self, index: Tensor) -> Batch:
         batch = self.windows_batch(self.train_set, index)
@@ -85,14 +87,19 @@ class ExpImputation(ExpSeries):
             batch = self._masked_batch(windows, index)
             yield self.evaluation.predict(batch), batch.y, batch.mask
 
+    def array_shapes(self) -> dict[str, tuple[int, ...]]:
+        windows = self.test_set
+        shape = (len(windows), windows.seq_len, windows.n_channels)
+        return dict.fromkeys(("pred", "true", "mask"), shape)
+
     def test(self) -> dict[str, float]:
         """Impute every test window once; arrays are written batch by batch."""
         print(f">>> testing {self.setting}")
         start = time.perf_counter()
         windows = self.test_set
         errors = PlacedErrorSums()
-        shape = (len(windows), windows.seq_len, windows.n_channels)
-        with self.folders.arrays(self.original_units, pred=shape, true=shape, mask=shape) as files:
+        shown = evenly(len(windows), PLOTTED_WINDOWS)
+        with self.folders.arrays(self.original_units, shown, **self.array_shapes()) as files:
             done = 0
             for pred, true, mask in self._imputations(windows, "testing"):
                 index = torch.arange(done, done + len(pred), device=self.device)
@@ -108,17 +115,18 @@ class ExpImputation(ExpSeries):
             "mask_rate": self.args.mask_rate,
             "seconds": time.perf_counter() - start,
         }
-        self._plot(windows)
+        self._plot(windows, files)
         return self.report(errors, windows.columns, tested)
 
-    def _plot(self, windows: WindowDataset) -> None:
-        """Plot imputations of the target, or the last channel, for some test windows."""
+    def _plot(self, windows: WindowDataset, files: Mapping[str, NpyWriter]) -> None:
+        """Plot imputations of the target, or the last channel, for the windows that `files`
+        keep."""
         if not self.folders.writes:
             return
         channel = self.shown_channel(windows)
-        arrays = [self.folders.saved_array(name) for name in ("true", "pred", "mask")]
-        for number in evenly(len(windows), PLOTTED_WINDOWS):
-            true, pred, mask = (array[number, :, channel] for array in arrays)
+        for number in sorted(files["pred"].kept):
+            kept = (files[name].kept[number] for name in ("true", "pred", "mask"))
+            true, pred, mask = (rows[:, channel] for rows in kept)
             missing, times = mask == 0, self.times(windows, number)
             known = np.flatnonzero(~missing)
             linear = np.full(len(true), np.nan)

@@ -3,7 +3,7 @@ memory."""
 
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -36,12 +36,22 @@ from exp.series import PLOTTED_WINDOWS, ExpSeries
 from utils.batch import Batch
 from utils.configuration import Configuration
 from utils.errors import UserError
-from utils.intervals import INTERVALS, Intervals, IntervalTest, check_levels, thinned
+from utils.files import NpyWriter, written
+from utils.intervals import (
+    INTERVALS,
+    Intervals,
+    IntervalTest,
+    check_levels,
+    held_out_coverage,
+    thinned,
+)
 from utils.metrics import ErrorSums, PlacedErrorSums
 from utils.naive import LAST_VALUE, naive_lines, print_naive
 from utils.option_table import COVARIATES
 from utils.plots import errors_of, plot_forecast, window_title, with_mse
 from utils.plotting.style import evenly
+
+JUDGED = ("mse", "mae")  # scores by which a model is compared with naive forecasts
 
 
 @dataclass(frozen=True)
@@ -132,6 +142,7 @@ class ExpLongTermForecasting(ExpSeries):
             self.val_set = source.split("val").to(self.device)
             self.test_set = tested.split("test").to(self.device)
             source.describe(self.train_set, self.val_set, self.test_set)
+            self.announce_arrays()
             if args.zero_shot:
                 print(f"zero-shot: tested on {self.panel.source}")
             return
@@ -144,6 +155,7 @@ class ExpLongTermForecasting(ExpSeries):
             self.test_set = None  # too few rows for a test: forecast only
         else:
             print(f"test errors are standardised by the training rows of {self.panel.source}")
+            self.announce_arrays()
             if self.series_notes.get("refit"):
                 print(
                     f"warning: {self.checkpoint.path} was trained on all rows of its file: errors "
@@ -264,10 +276,13 @@ class ExpLongTermForecasting(ExpSeries):
         return {"the last value": last, "the mean of the training rows": mean}
 
     def _mse(self, windows: WindowDataset) -> float:
+        return self._errors(windows)["mse"]
+
+    def _errors(self, windows: WindowDataset) -> dict[str, float]:
         errors = ErrorSums()
         for _, _, pred, true in self.forecasts(windows, self.evaluation.batches(windows)):
             errors.add(pred, true)
-        return errors.metrics()["mse"]
+        return errors.metrics()
 
     def forecasts(
         self, windows: WindowDataset, indices: Iterable[Tensor]
@@ -288,6 +303,11 @@ class ExpLongTermForecasting(ExpSeries):
         for _, *batch in self.forecasts(windows, numbers.split(self.evaluation.windows)):
             yield tuple(batch)
 
+    def array_shapes(self) -> dict[str, tuple[int, ...]]:
+        windows = self.test_set
+        channels = windows.n_channels if windows.target is None else 1
+        return dict.fromkeys(("pred", "true"), (len(windows), windows.pred_len, channels))
+
     def test(self) -> dict[str, float]:
         """Test on every window; predictions are written batch by batch."""
         windows = self.test_set
@@ -298,8 +318,8 @@ class ExpLongTermForecasting(ExpSeries):
         errors, intervals = PlacedErrorSums(), self.interval_test(windows)
         scored = windows.target
         channels = windows.columns if scored is None else [windows.columns[scored]]
-        shape = (len(windows), windows.pred_len, len(channels))
-        with self.folders.arrays(self.original_units, pred=shape, true=shape) as files:
+        shapes, shown = self.array_shapes(), evenly(len(windows), PLOTTED_WINDOWS)
+        with self.folders.arrays(self.original_units, shown, **shapes) as files:
             batches = self.evaluation.batches(windows, "testing")
             for index, x, pred, true in self.forecasts(windows, batches):
                 if intervals is not None:
@@ -315,11 +335,22 @@ class ExpLongTermForecasting(ExpSeries):
             "seconds": time.perf_counter() - start,
         }
         naive = self.naive_errors(windows)
-        self._plot(windows)
+        self._plot(windows, files)
         more = {} if intervals is None else {"intervals": self.save_intervals(intervals)}
         metrics = self.report(errors, channels, tested, baselines=naive, **more)
-        print_naive(self.args.model, metrics["mse"], "mse", naive)
+        print_naive(self.args.model, {name: metrics[name] for name in JUDGED}, naive)
         return metrics
+
+    def validate(self) -> None:
+        """Compare the trained model with naive forecasts on the validation windows, standardised,
+        and note the errors; see `naive_errors`."""
+        windows = self.val_set
+        metrics = self._errors(windows)
+        scores, naive = {name: metrics[name] for name in JUDGED}, self.naive_errors(windows, False)
+        print(f"validation: mse {scores['mse']:.4g}, mae {scores['mae']:.4g}")
+        print_naive(self.args.model, scores, naive)
+        on = f"{len(windows):,} validation windows, which chose the epoch, standardised"
+        self.series_notes["scores"] = {"on": on, "scores": {self.args.model: scores} | naive}
 
     def interval_test(self, windows: WindowDataset) -> IntervalTest | None:
         """Calibrate the intervals of `--level`, to score them; None without it."""
@@ -343,21 +374,20 @@ class ExpLongTermForecasting(ExpSeries):
             print(line)
         return test.results() | {"original_units": self.original_units}
 
-    def _plot(self, windows: WindowDataset) -> None:
-        """Plot forecasts of the target, or the last channel, for some test windows."""
+    def _plot(self, windows: WindowDataset, files: Mapping[str, NpyWriter]) -> None:
+        """Plot forecasts of the target, or the last channel, for the windows that `files` keep."""
         if not self.folders.writes:
             return
         channel = self.shown_channel(windows)
         scored = 0 if windows.target is not None else channel
         mixed = self.args.inverse and self.published
         unit = "history in original units, the rest standardised" if mixed else self.unit
-        saved = self.folders.saved_array("pred"), self.folders.saved_array("true")
-        for number in evenly(len(windows), PLOTTED_WINDOWS):
+        for number in sorted(files["pred"].kept):
             index = self.one(number)
             x, _ = windows.batch(index)
             seen = self.units(windows, x, index)[0, :, channel].cpu().numpy()
             history = windows.inverse_transform(x, index) if self.args.inverse else x
-            pred, true = (array[number, :, scored] for array in saved)
+            pred, true = (files[name].kept[number][:, scored] for name in ("pred", "true"))
             naive = naive_lines(seen, len(true), self.season_length)
             times = self.times(windows, number)
             plot_forecast(
@@ -439,7 +469,12 @@ class ExpLongTermForecasting(ExpSeries):
             UserError: it has no window.
         """
         if panel is None:
-            return Intervals.calibrate(self.calibration(self.val_set), self.val_set.unit)
+            windows = self.calibration(self.val_set)
+            intervals, errors = Intervals.with_errors(windows, self.val_set.unit)
+            if covered := held_out_coverage(errors):
+                on = "the later half of the validation windows, intervals from the earlier half"
+                self.series_notes["coverage"] = {"on": on, "levels": covered}
+            return intervals
         splits = Splits(
             panel,
             self.args,
@@ -479,6 +514,7 @@ class ExpLongTermForecasting(ExpSeries):
         """Return what the checkpoint tells of the series of its training."""
         notes = self.checkpoint.metadata if self.checkpoint else {}
         names = "columns series mode season_length reading scaler about refit".split()
+        names += ["scores", "coverage"]
         return {"about": ""} | {name: notes[name] for name in names if name in notes}
 
     def _notes_of(self, splits: Splits) -> dict:
@@ -489,7 +525,7 @@ class ExpLongTermForecasting(ExpSeries):
         refit = {"refit": True} if self.memory is not None and self.memory.held_out == 0 else {}
         return {
             "columns": splits.columns,
-            "series": [_written(name) for name in scaler.number],
+            "series": [written(name) for name in scaler.number],
             "mode": panel.mode,
             "season_length": panel.season_length,
             "reading": panel.notes(),
@@ -497,8 +533,3 @@ class ExpLongTermForecasting(ExpSeries):
             "about": f"{len(panel.names)} series ({panel.mode}), {first} to {last}.",
             **refit,
         }
-
-
-def _written(name: object) -> object:
-    """Write an id in JSON."""
-    return name if isinstance(name, str | int | float) else str(name)

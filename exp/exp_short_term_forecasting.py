@@ -196,7 +196,7 @@ class ExpShortTermForecasting(ExpBasic):
             summary=summary,
             baselines=baselines,
         )
-        print_naive(args.model, scores["smape"], "smape", baselines)
+        print_naive(args.model, {"smape": scores["smape"]}, baselines)
         return found
 
     def _scores(self, forecasts: np.ndarray) -> PatternScores:

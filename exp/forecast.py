@@ -4,6 +4,7 @@ import os
 import sys
 from argparse import Namespace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from data_provider.checks import PARQUET
 from utils.command_line import Parser, guarded, message_of, whole
@@ -12,6 +13,9 @@ from utils.files import require_file, require_picture
 from utils.launch import world
 from utils.levels import level
 from utils.options import TABLE_OPTIONS, add_table_options
+
+if TYPE_CHECKING:
+    from exp.forecaster import CALFForecaster
 
 SUFFIXES = (".csv", *PARQUET)
 
@@ -45,6 +49,7 @@ def parse(argv: list[str] | None = None) -> Namespace:
     parser.add_argument(
         "--start_padding", action="store_true", help="accept series shorter than the look-back"
     )
+    parser.add_argument("--llm", help="the language model of the training, where it is now")
     parser.add_argument("--use_gpu", choices=("0", "1"), help="0: on the CPU")
     parser.add_argument(
         "--engine",
@@ -85,9 +90,35 @@ def files(args: Namespace) -> list[tuple[Path, Path]]:
     same = [path for path, written in pairs if path.resolve() == written.resolve()]
     if same:
         raise UserError(f"--output {same[0]} is the input: give another one")
-    if not Path(args.checkpoint).exists() and args.checkpoint.count("/") != 1:
-        raise UserError(f"{args.checkpoint}: no such file or folder; check --checkpoint")
+    require_checkpoint(args.checkpoint)
     return pairs
+
+
+def require_checkpoint(name: str) -> None:
+    """Check that a checkpoint is there, or may be on the hub.
+
+    Raises:
+        UserError: it is neither a path nor an id.
+    """
+    if not Path(name).exists() and name.count("/") != 1:
+        raise UserError(f"{name}: no such file or folder; check --checkpoint")
+
+
+def load_forecaster(checkpoint: str, **options: object) -> "CALFForecaster":
+    """Load a forecaster from a file, a folder or the hub.
+
+    Args:
+        options: replace those of the training.
+
+    Raises:
+        UserError: there is none.
+    """
+    from exp.forecaster import CALFForecaster  # with PyTorch, which takes seconds to import
+
+    require_checkpoint(checkpoint)
+    exists = Path(checkpoint).exists()
+    load = CALFForecaster.load if exists else CALFForecaster.from_pretrained
+    return load(checkpoint, **options)
 
 
 class Worker:
@@ -100,19 +131,16 @@ class Worker:
     def __init__(self, args: Namespace, gpu: int | None = None):
         import torch
 
-        from exp.forecaster import CALFForecaster
-
         given = {name: getattr(args, name) for name, *_ in TABLE_OPTIONS if hasattr(args, name)}
         options = {"verbose": False, "freq": args.freq, **given}
         options["start_padding_enabled"] = args.start_padding
+        if args.llm is not None:
+            options["llm"] = args.llm
         if args.use_gpu is not None:
             options["use_gpu"] = args.use_gpu == "1"
         if gpu is not None and args.use_gpu != "0" and torch.cuda.is_available():
             options["gpu"] = gpu
-        load = CALFForecaster.load
-        if not Path(args.checkpoint).exists():
-            load = CALFForecaster.from_pretrained
-        self.args, self.forecaster = args, load(args.checkpoint, **options)
+        self.args, self.forecaster = args, load_forecaster(args.checkpoint, **options)
         self.forecaster.verbose = True  # what it says of a file
 
     def __call__(self, pair: dict[str, str]) -> dict[str, object]:
@@ -193,8 +221,9 @@ def forecast_by_ray(args: Namespace, pairs: list[dict[str, str]]) -> list[dict[s
     except ImportError as error:
         raise UserError('--engine ray needs Ray: pip install "ray[data]"') from error
     pairs = [{name: str(Path(path).resolve()) for name, path in pair.items()} for pair in pairs]
-    if Path(args.checkpoint).exists():
-        args = Namespace(**vars(args) | {"checkpoint": str(Path(args.checkpoint).resolve())})
+    paths = {name: getattr(args, name) for name in ("checkpoint", "llm") if getattr(args, name)}
+    found = {name: str(Path(p).resolve()) for name, p in paths.items() if Path(p).exists()}
+    args = Namespace(**vars(args) | found)
     try:
         found = ray.data.from_items(pairs).map(
             Worker, fn_constructor_args=(args,), concurrency=args.workers

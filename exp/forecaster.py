@@ -11,14 +11,16 @@ import inspect
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
+from copy import copy
 from dataclasses import replace
 from numbers import Integral, Real
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Union
 
 import numpy as np
 import pandas as pd
-from huggingface_hub import ModelHubMixin
+from huggingface_hub import ModelCard, ModelHubMixin
 
 from data_provider.calendars import Frequency, mark_frequency
 from data_provider.covariates import with_future
@@ -26,19 +28,34 @@ from data_provider.panel import Panel, Reading, read_panel
 from data_provider.splits import padded
 from exp.device import prepare_torch
 from exp.exp_long_term_forecasting import ExpLongTermForecasting, InMemory
-from exp.forecasts import Forecast, Outputs, draw_forecast, forecast_table, recent
-from exp.sharing import CONFIG, find_model, intervals_of, read_model, save_model
+from exp.forecasts import (
+    CUTOFF,
+    Forecast,
+    Outputs,
+    Schema,
+    draw_forecast,
+    forecast_table,
+    in_kind,
+    recent,
+    schema_of,
+)
+from exp.model_card import CARD, model_card, scores_of
+from exp.sharing import CONFIG, find_model, intervals_of, read_model, save_model, series_of
 from models import registry
 from utils.checkpoint import Checkpoint
 from utils.configuration import Configuration
 from utils.errors import UserError
-from utils.files import require_picture
+from utils.files import find_llm, require_picture
 from utils.interrupts import Interrupted
 from utils.intervals import PROBABILITIES, Intervals, check_levels
 from utils.levels import require_levels
 from utils.options import configure
 
-Source = str | Path | pd.DataFrame
+if TYPE_CHECKING:
+    import polars
+
+Frame = Union[pd.DataFrame, "polars.DataFrame"]
+Source = Union[str, Path, Frame]  # noqa: UP007
 HISTORY = 512  # most recent rows of a series that are stored, at least, for its step
 TABLE_OPTIONS = ("id_col", "time_col", "target_col", "decimal", "thousands")
 OPTION_NAMES = {  # what parameters call options
@@ -52,9 +69,10 @@ OPTION_NAMES = {  # what parameters call options
 class CALFForecaster(ModelHubMixin, library_name="calf", tags=["time-series-forecasting"]):
     """A forecaster of one or many series, which holds a run of `run.py`.
 
-    A table is a frame, or the path of a CSV or Parquet file; long (`unique_id`, `ds`, `y`) or wide
-    (a time and a column for each series). Series with the same timestamps are the channels of one
-    window, others are pooled, each by itself, in one model; `panel` decides otherwise.
+    A table is a frame of pandas or Polars, or the path of a CSV or Parquet file; long (`unique_id`,
+    `ds`, `y`) or wide (a time and a column for each series). Series with the same timestamps are
+    the channels of one window, others are pooled, each by itself, in one model; `panel` decides
+    otherwise.
 
     Args:
         h: horizon, in steps. input_size: look-back, in steps.
@@ -75,7 +93,7 @@ class CALFForecaster(ModelHubMixin, library_name="calf", tags=["time-series-fore
     Attributes:
         run: the trained run; None before the training.
         intervals: from the validation windows, if there were any.
-        history: the last rows of the series that were trained on; None in a loaded one.
+        history: the last rows of the series that were trained on, if they were saved.
 
     Raises:
         UserError: an option is unknown or has a wrong value.
@@ -84,6 +102,8 @@ class CALFForecaster(ModelHubMixin, library_name="calf", tags=["time-series-fore
     run: ExpLongTermForecasting | None = None
     intervals: Intervals | None = None
     history: Panel | None = None
+    schema: Schema | None = None  # of a Polars frame that was trained on
+    saves_series = False
 
     def __init__(
         self,
@@ -186,7 +206,7 @@ class CALFForecaster(ModelHubMixin, library_name="calf", tags=["time-series-fore
         run = self.trained()
         if table is None:
             if self.history is None:
-                raise UserError("give df: a loaded forecaster has no series of its own")
+                raise UserError("give df: this forecaster was saved without its series")
             panel = self.history
         else:
             panel = self.read(table, run.mode)
@@ -198,6 +218,13 @@ class CALFForecaster(ModelHubMixin, library_name="calf", tags=["time-series-fore
         if self.run is None:
             raise UserError("this forecaster is not trained yet: call fit, load or from_pretrained")
         return self.run
+
+    @property
+    def validation_scores(self) -> dict[str, dict[str, float]] | None:
+        """Standardised mse and mae on the validation windows, by name: of the model, which they
+        chose, and of naive forecasts; None without such windows."""
+        found = self.run and self.run.series_notes.get("scores")
+        return found["scores"] if found else None
 
     @contextmanager
     def output(self, bars: bool = True) -> Iterator[None]:
@@ -235,9 +262,18 @@ class CALFForecaster(ModelHubMixin, library_name="calf", tags=["time-series-fore
                 and column; or the series are too short; or training diverged.
         """
         self.table_options = {"id_col": id_col, "time_col": time_col, "target_col": target_col}
-        _require_whole("val_size", val_size, 0)
-        self.run = None
+        self._check_val_size(val_size, self.level)
+        self.run, self.schema = None, schema_of(df)
         return self._fit(self.read(df), val_size)
+
+    def _check_val_size(self, val_size: int | None, levels: Sequence[float] | None) -> None:
+        """Check `val_size`, and that there will be validation windows for intervals."""
+        _require_whole("val_size", val_size, 0)
+        if levels and val_size == 0:
+            raise UserError(
+                "level: val_size=0 leaves no validation windows to take intervals from: give a "
+                f"val_size of at least h={self.h}, or level to predict(df, recalibrate=True) alone"
+            )
 
     def _fit(self, panel: Panel, val_size: int | None) -> "CALFForecaster":
         args = self.configuration(panel)
@@ -261,7 +297,10 @@ class CALFForecaster(ModelHubMixin, library_name="calf", tags=["time-series-fore
                         run.clear_states()
                 except Interrupted as interruption:
                     raise KeyboardInterrupt from interruption
-                self.intervals = run.calibrate() if run.val_set is not None else None
+                validated = run.val_set is not None
+                if validated:
+                    run.validate()
+                self.intervals = run.calibrate() if validated else None
             self.history = recent(run.panel, max(self.input_size, HISTORY))
         run.release()
         self.run = run
@@ -276,7 +315,7 @@ class CALFForecaster(ModelHubMixin, library_name="calf", tags=["time-series-fore
         level: Sequence[float] | None = None,
         recalibrate: bool = False,
         futr_df: Source | None = None,
-    ) -> pd.DataFrame:
+    ) -> Frame:
         """Forecast what follows the series.
 
         Args:
@@ -290,7 +329,8 @@ class CALFForecaster(ModelHubMixin, library_name="calf", tags=["time-series-fore
 
         Returns:
             Of a long table `unique_id, ds, CALF, CALF-lo-80, CALF-hi-80, …`; of a wide one the
-            time, a column for each series, and `NAME-lo-80`, `NAME-hi-80`, ….
+            time, a column for each series, and `NAME-lo-80`, `NAME-hi-80`, …. Of a Polars frame one
+            of Polars.
 
         Raises:
             UserError: see `fit`; or a series is shorter than the look-back; or a future covariate
@@ -298,7 +338,9 @@ class CALFForecaster(ModelHubMixin, library_name="calf", tags=["time-series-fore
         """
         steps = self.steps(h)
         forecast, outputs = self.outputs(self.panel_of(df, futr_df), level, recalibrate)
-        return forecast_table(forecast.panel, outputs, steps, self.model)
+        table = forecast_table(forecast.panel, outputs, steps, self.model)
+        schema = self.schema if df is None else schema_of(df)
+        return in_kind(table, schema, forecast.panel.reading)
 
     def outputs(
         self, panel: Panel, level: Sequence[float] | None = None, recalibrate: bool = False
@@ -373,9 +415,9 @@ class CALFForecaster(ModelHubMixin, library_name="calf", tags=["time-series-fore
         id_col: str = Reading.id_col,
         time_col: str | None = None,
         target_col: str = Reading.target_col,
-    ) -> pd.DataFrame:
+    ) -> Frame:
         """Train on the rows before the first cutoff, and forecast from several, as neuralforecast
-        does.
+        does. This forecaster stays as it was, and so does the folder of its `checkpoints`.
 
         Args:
             n_windows: cutoffs; the last one is `h` rows before the end. Covariates that are known
@@ -389,19 +431,24 @@ class CALFForecaster(ModelHubMixin, library_name="calf", tags=["time-series-fore
         """
         _require_whole("n_windows", n_windows, 1)
         _require_whole("step_size", step_size, 1)
-        _require_whole("val_size", val_size, 0)
-        self.table_options = {"id_col": id_col, "time_col": time_col, "target_col": target_col}
-        self.run, found = None, []
-        panel = self.read(df)
+        self._check_val_size(val_size, self.levels(level))
+        trial, found = copy(self), []
+        trial.run = trial.intervals = trial.history = None
+        states = ("checkpoints", "resume")
+        trial.options = {name: v for name, v in self.options.items() if name not in states}
+        trial.table_options = {"id_col": id_col, "time_col": time_col, "target_col": target_col}
+        panel, schema = trial.read(df), schema_of(df)
+        if schema is not None:
+            schema[time_col or "ds"] = schema[panel.reading.time_col]
         panel = replace(panel, reading=replace(panel.reading, time_col=time_col or "ds"))
         for window in range(n_windows):
             ahead = self.h + (n_windows - 1 - window) * step_size
             known = _before(panel, ahead)
             if window == 0 or refit:
-                self._fit(known, val_size)
+                trial._fit(known, val_size)
             if not known.pooled:
-                known = self.run.arranged(known, self.run.series_notes["columns"])
-            forecast, outputs = self.outputs(known, level)
+                known = trial.run.arranged(known, trial.run.series_notes["columns"])
+            forecast, outputs = trial.outputs(known, level)
             true = panel.only(forecast.panel.tables[0].ids) if not panel.pooled else panel
             outputs["y"] = np.stack(
                 [table.values[len(table.dates) - ahead :][: self.h] for table in true.tables]
@@ -409,9 +456,9 @@ class CALFForecaster(ModelHubMixin, library_name="calf", tags=["time-series-fore
             table = forecast_table(forecast.panel, outputs, self.h, self.model, long=True)
             cutoffs = forecast_table(_before(forecast.panel, 1), {}, 1, self.model, long=True)
             cutoffs = cutoffs[panel.reading.time_col].repeat(self.h).to_numpy()
-            table.insert(2, "cutoff", cutoffs)
+            table.insert(2, CUTOFF, cutoffs)
             found.append(table)
-        return pd.concat(found, ignore_index=True)
+        return in_kind(pd.concat(found, ignore_index=True), schema, panel.reading)
 
     def predict_df(
         self,
@@ -422,7 +469,7 @@ class CALFForecaster(ModelHubMixin, library_name="calf", tags=["time-series-fore
         prediction_length: int | None = None,
         quantile_levels: Sequence[float] = (0.1, 0.5, 0.9),
         future_df: Source | None = None,
-    ) -> pd.DataFrame:
+    ) -> Frame:
         """Forecast a long table as Chronos's pipelines do; `future_df` is `futr_df` of `predict`.
 
         Returns:
@@ -444,15 +491,36 @@ class CALFForecaster(ModelHubMixin, library_name="calf", tags=["time-series-fore
         outputs = {name: forecast.unscaled(values) for name, values in outputs.items()}
         table = forecast_table(forecast.panel, outputs, steps, self.model)
         table.insert(2, "target_name", target)
-        return table
+        return in_kind(table, schema_of(df), forecast.panel.reading)
 
     # Save, load, share
 
-    def save(self, path: str | Path) -> None:
-        """Write the forecaster into a folder; see `save_pretrained`."""
+    def save(self, path: str | Path, save_dataset: bool = True) -> None:
+        """Write the forecaster into a folder, with the last rows of its series.
+
+        Args:
+            save_dataset: False leaves the series out, as `save_pretrained` and `push_to_hub` do.
+        """
         if Path(path).is_file():
             raise UserError(f"{path}: a file, not a folder; give the folder to write")
-        self.save_pretrained(path)
+        with self._with_series(save_dataset):
+            self.save_pretrained(path)
+
+    def push_to_hub(self, repo_id: str, *, save_dataset: bool = False, **options: object) -> str:
+        """Upload to the Hugging Face hub; without the series unless `save_dataset`. The options are
+        those of `ModelHubMixin.push_to_hub`."""
+        options["model_card_kwargs"] = {"name": repo_id} | (options.get("model_card_kwargs") or {})
+        with self._with_series(save_dataset):
+            return super().push_to_hub(repo_id, **options)
+
+    @contextmanager
+    def _with_series(self, asked: bool) -> Iterator[None]:
+        """Let `save_pretrained` write the series, or not."""
+        self.saves_series = asked
+        try:
+            yield
+        finally:
+            del self.saves_series
 
     @classmethod
     def load(cls, path: str | Path, **options: object) -> "CALFForecaster":
@@ -470,8 +538,16 @@ class CALFForecaster(ModelHubMixin, library_name="calf", tags=["time-series-fore
             return cls.from_pretrained(path, **options)
         return cls._of_checkpoint(read_model(path), {}, options)
 
+    def generate_model_card(self, name: str = "this folder") -> ModelCard:
+        """Write the model card; `name` is the hub id to load the forecaster by."""
+        run = self.trained()
+        tested = scores_of(run.checkpoint) if run.checkpoint else {}
+        return model_card(run.notes() | tested, self.get_params(), name)
+
     def _save_pretrained(self, save_directory: Path) -> None:
-        save_model(save_directory, self.trained(), self.intervals, self.get_params())
+        series = self.history if self.saves_series else None
+        (save_directory / CARD).unlink(missing_ok=True)  # of an earlier model
+        save_model(save_directory, self.trained(), self.intervals, self.get_params(), series)
 
     @classmethod
     def _from_pretrained(
@@ -490,6 +566,9 @@ class CALFForecaster(ModelHubMixin, library_name="calf", tags=["time-series-fore
         """Make a forecaster of a trained model; `config` of `config.json` is empty for a checkpoint
         of `run.py`, `options` replace those of the training."""
         trained = checkpoint.metadata["arguments"]
+        if "llm" in trained:
+            llm = {"llm": find_llm(trained["llm"], checkpoint.path)}
+            trained, config = trained | llm, config | (llm if "llm" in config else {})
         own = cls.parameter_names()
         params = {name: config[name] for name in own if name in config}
         for name in ("fill_missing", "duplicates", "dayfirst"):
@@ -517,7 +596,7 @@ class CALFForecaster(ModelHubMixin, library_name="calf", tags=["time-series-fore
                 root=Path(folder),
                 checkpoint=checkpoint,
             )
-        forecaster.intervals = intervals_of(checkpoint)
+        forecaster.intervals, forecaster.history = intervals_of(checkpoint), series_of(checkpoint)
         return forecaster
 
 

@@ -1,28 +1,35 @@
 """Forecasts of what follows the series of a panel: their units, their table, their file."""
 
+import sys
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import compress, pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
 
-from data_provider.checks import PARQUET, and_more
+from data_provider.checks import PARQUET, and_more, shortened
 from data_provider.covariates import require_future
-from data_provider.panel import Panel, Table
+from data_provider.panel import Panel, Reading, Table
 from data_provider.splits import Scaler
 from exp.evaluation import Evaluation
 from utils.batch import Batch
 from utils.configuration import Configuration
 from utils.errors import UserError
 from utils.files import whole_file
-from utils.intervals import Intervals, bounds_of
+from utils.intervals import AT_REST, Intervals, LookBacks, bounds_of
 from utils.timefeatures import time_features
 
+if TYPE_CHECKING:
+    import polars
+
+Schema = dict[str, object]  # of a Polars frame: types by column
+CUTOFF = "cutoff"  # column of a cross-validation: the last timestamp that was known
 Outputs = Mapping[str, np.ndarray]  # by name of a column: `[tables, steps, channels]`
 
 
@@ -58,10 +65,24 @@ class Forecast:
         intervals; `levels` are in %."""
         found = {model: self.pred}
         intervals = intervals and self.in_unit(intervals)
+        looks = LookBacks.of(self.x)
+        if levels:
+            self._warn_of_rest(looks)
         for level in levels:
-            bounds = intervals.bounds(self.pred, self.x, level)
+            bounds = intervals.bounds(self.pred, looks, level)
             found |= dict(zip(bounds_of(model, level), bounds, strict=True))
         return {name: self.unscaled(values) for name, values in found.items()}
+
+    def _warn_of_rest(self, looks: LookBacks) -> None:
+        """Name the series whose intervals can't cover as seldom as their level says."""
+        ids = [name for table in self.panel.tables for name in table.ids]
+        names = list(compress(ids, looks.rests.flatten().tolist()))
+        if names:
+            print(
+                f"warning: {shortened(names)}: over {AT_REST:.0%} of the look-back is one value: "
+                "the intervals include it, and may cover more than their level",
+                file=sys.stderr,
+            )
 
 
 def require_forecast(panel: Panel, args: Configuration) -> None:
@@ -171,6 +192,28 @@ def forecast_table(
             **{name: values.ravel() for name, values in columns.items()},
         }
     )
+
+
+def schema_of(source: object) -> Schema | None:
+    """Return the types of the columns of a Polars frame; None of anything else."""
+    polars = type(source).__module__.partition(".")[0] == "polars"
+    return dict(source.schema) if polars else None
+
+
+def in_kind(
+    table: pd.DataFrame, schema: Schema | None, reading: Reading
+) -> "pd.DataFrame | polars.DataFrame":
+    """Convert a forecast to a Polars frame if the series came in one, of this schema; ids and
+    timestamps keep their types, unless they were text."""
+    if schema is None:
+        return table
+    import polars  # which is there, if a frame is one
+
+    frame = polars.from_pandas(table)
+    keys = {reading.id_col: reading.id_col, reading.time_col: reading.time_col}
+    kinds = {name: schema.get(key) for name, key in (keys | {CUTOFF: reading.time_col}).items()}
+    kept = {name: kind for name, kind in kinds.items() if kind and kind != polars.String}
+    return frame.cast({name: kind for name, kind in kept.items() if name in frame.columns})
 
 
 def write_table(path: Path, table: pd.DataFrame, panel: Panel) -> None:

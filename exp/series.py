@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
+from math import prod
 from pathlib import Path
 
 import pandas as pd
@@ -133,6 +134,18 @@ class ExpSeries(ExpBasic):
         return with_season(
             {name: {"mse": e["mse"], "mae": e["mae"]} for name, e in errors.items()}, season
         )
+
+    def array_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Return the shapes of the arrays that the test writes, by name."""
+        raise NotImplementedError
+
+    def announce_arrays(self) -> None:
+        """Say, before the training, how large the arrays of the test will be."""
+        if not self.args.no_save_predictions:
+            shapes = self.array_shapes()
+            size = (8 if self.original_units else 4) * sum(map(prod, shapes.values()))
+            files = ", ".join(f"{name}.npy" for name in shapes)
+            print(f"the test writes {files}: {size / 1e6:,.1f} MB (--no_save_predictions: none)")
 
     def report(
         self, errors: PlacedErrorSums, channels: list[str], tested: dict, **more: object

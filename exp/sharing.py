@@ -1,25 +1,35 @@
-"""What a saved forecaster is: `config.json`, `model.safetensors` and a model card."""
+"""What a saved forecaster is: `config.json` and `model.safetensors`, beside its model card."""
 
 import json
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+import pandas as pd
+import torch
 from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, LocalEntryNotFoundError
 
+from data_provider.calendars import Clock
+from data_provider.panel import Panel, Reading, Table
 from utils.checkpoint import Checkpoint, read_checkpoint, save_tensors
 from utils.errors import UserError
-from utils.files import require_file, whole_file
+from utils.files import require_file, whole_file, written
 from utils.intervals import INTERVALS, Intervals
 from utils.results import CHECKPOINT
 
 if TYPE_CHECKING:
     from exp.exp_long_term_forecasting import ExpLongTermForecasting
 
-CONFIG, MODEL, CARD = "config.json", "model.safetensors", "README.md"
+CONFIG, MODEL = "config.json", "model.safetensors"
 # tensors of the intervals
 QUANTILES, LEAST, UNIT = (f"forecaster.{name}" for name in ("quantiles", "least", "unit"))
+# tensors of the last rows of the series, table after table
+DATES, VALUES = "forecaster.dates", "forecaster.values"
+COVARIATES = ("past", "future")  # of a table; so are their tensors named
+ZONES = ("tz", "fixed")  # of a clock
 PACKAGES = ("torch", "transformers", "peft", "numpy", "pandas")
 
 
@@ -28,16 +38,19 @@ def save_model(
     run: "ExpLongTermForecasting",
     intervals: Intervals | None,
     params: dict[str, object],
+    series: Panel | None = None,
 ) -> None:
     """Write the trained parameters, the word embeddings and the intervals, the parameters of the
-    forecaster, and a model card. The frozen backbone comes from where it came from in training;
-    another one is an error."""
+    forecaster, and the series if they are given. The frozen backbone comes from where it came from
+    in training; another one is an error."""
     notes, tensors = run.notes(), run.objective.checkpoint_state()
     if intervals is not None:
         tensors = tensors | {QUANTILES: intervals.quantiles, LEAST: intervals.least}
         if intervals.unit is not None:
             tensors[UNIT] = intervals.unit
         notes["calibration_windows"] = intervals.windows
+    if series is not None:
+        tensors, notes = tensors | tensors_of(series), notes | {"history": notes_of(series)}
     save_tensors(folder / MODEL, tensors, notes)
     config = params | {
         "model_type": "calf-forecaster",
@@ -45,9 +58,7 @@ def save_model(
         "versions": {package: version(package) for package in PACKAGES},
     }
     with whole_file(folder / CONFIG) as part:
-        part.write_text(json.dumps(config, indent=2, default=str) + "\n")
-    with whole_file(folder / CARD) as part:
-        part.write_text(model_card(notes, intervals, params))
+        part.write_text(json.dumps(config, indent=2, default=written) + "\n")
 
 
 def find_model(name: str, **options: object) -> Path:
@@ -90,37 +101,76 @@ def intervals_of(checkpoint: Checkpoint) -> Intervals | None:
     return Intervals(state[QUANTILES], state[LEAST], windows, state.get(UNIT))
 
 
-def model_card(notes: dict, intervals: Intervals | None, params: dict[str, object]) -> str:
-    """Write the model card: data, settings, scores, backbone and whose weights."""
-    epoch, backbone = notes.get("epoch") or {}, notes.get("backbone")
-    lines = ["---", "library_name: calf", "tags:", "- time-series-forecasting", "---", ""]
-    lines += [f"# {params['model']}: {params['h']} steps from {params['input_size']}", ""]
-    lines += ["## Data", "", notes["about"], "", "## Backbone", ""]
-    if backbone:
-        lines.append(
-            f"`{backbone['llm']}`, {backbone['llm_weights']} weights"
-            + (f" (seed {backbone['seed']})" if backbone["llm_weights"] == "random" else "")
-            + f", fingerprint `{backbone['fingerprint'][:16]}`. It is not in this folder: it is "
-            "loaded from there, and compared."
+def tensors_of(panel: Panel) -> dict[str, torch.Tensor]:
+    """Return dates and values of all rows of the tables of a panel, one after the other."""
+    dates = np.concatenate([table.dates.as_unit("ns").asi8 for table in panel.tables])
+    values = np.concatenate([table.values for table in panel.tables])
+    tensors = {DATES: torch.from_numpy(dates), VALUES: torch.from_numpy(values)}
+    for when, parts in covariates_of(panel).items():
+        rows = np.concatenate([part.values for part in parts])
+        tensors[f"forecaster.{when}"] = torch.from_numpy(rows)
+    return tensors
+
+
+def covariates_of(panel: Panel) -> dict[str, list[Table]]:
+    """Return the covariates of each table, of its rows alone, by when they are known."""
+    found = {}
+    for when in COVARIATES:
+        if getattr(panel.tables[0], when) is not None:
+            found[when] = [getattr(t, when).rows(slice(len(t.dates))) for t in panel.tables]
+    return found
+
+
+def notes_of(panel: Panel) -> dict[str, object]:
+    """Describe what a panel has beside `tensors_of`, in JSON."""
+    clock, reading = vars(panel.clock), asdict(panel.reading)
+    return {
+        "rows": [len(table.dates) for table in panel.tables],
+        "units": [table.dates.unit for table in panel.tables],
+        "ids": [[written(name) for name in table.ids] for table in panel.tables],
+        "covariates": {
+            when: [part.ids for part in parts] for when, parts in covariates_of(panel).items()
+        },
+        "names": [written(name) for name in panel.names],
+        "pooled": panel.pooled,
+        "long": panel.long,
+        "clock": clock | {name: clock[name] and str(clock[name]) for name in ZONES},
+        "reading": reading | {"freq": reading["freq"] and written(reading["freq"])},
+    }
+
+
+def series_of(checkpoint: Checkpoint) -> Panel | None:
+    """Read the series of a file, if it has them.
+
+    Raises:
+        UserError: they are not as `notes_of` describes them.
+    """
+    notes = checkpoint.metadata.get("history")
+    if notes is None:
+        return None
+    try:
+        ends = np.cumsum(notes["rows"])[:-1]
+        dates = np.split(checkpoint.state[DATES].numpy(), ends)
+        values = np.split(checkpoint.state[VALUES].numpy(), ends)
+        parts = zip(dates, notes["units"], notes["ids"], values, strict=True)
+        zones = {name: notes["clock"][name] for name in ZONES}
+        zones = {name: zone and pd.Timestamp(0, tz=zone).tz for name, zone in zones.items()}
+        tables = [
+            Table(pd.DatetimeIndex(stamps).as_unit(unit), *rest) for stamps, unit, *rest in parts
+        ]
+        for when, ids in notes.get("covariates", {}).items():
+            rows = np.split(checkpoint.state[f"forecaster.{when}"].numpy(), ends)
+            tables = [
+                replace(table, **{when: Table(table.dates, names, values)})
+                for table, names, values in zip(tables, ids, rows, strict=True)
+            ]
+        return Panel(
+            tables,
+            notes["names"],
+            notes["pooled"],
+            Clock(**notes["clock"] | zones),
+            reading=Reading(**notes["reading"]),
+            long=notes["long"],
         )
-    else:
-        lines.append("None.")
-    lines += ["", "## Scores", ""]
-    if epoch.get("validation") is not None:
-        lines.append(
-            f"Validation MSE {epoch['validation']:.4f} in epoch {epoch['epoch']} (the series "
-            "standardised by their training rows)."
-        )
-    else:
-        lines.append("Without validation rows there is no score.")
-    if intervals is not None:
-        lines.append(f"Intervals: split conformal, {intervals.windows} validation windows.")
-    settings = {name: value for name, value in params.items() if value is not None}
-    lines += ["", "## Settings", "", "| parameter | value |", "|---|---|"]
-    lines += [f"| `{name}` | `{value}` |" for name, value in settings.items()]
-    lines += [
-        "", "## Use", "", "```python", "from exp.forecaster import CALFForecaster", "",
-        'forecaster = CALFForecaster.from_pretrained("this folder")',
-        "forecast = forecaster.predict(df)", "```", "",
-    ]  # fmt: skip
-    return "\n".join(lines)
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{checkpoint.path}: its series are damaged: {error}") from error

@@ -169,6 +169,12 @@ def adapter_is_merged(temporal: nn.Module) -> bool:
     return any(isinstance(m, BaseTunerLayer) and m.merged for m in temporal.modules())
 
 
+def merge_adapter(temporal: nn.Module) -> nn.Module:
+    """Add LoRA to the weights that it adapts, which the textual branch shares, and return the
+    language model without it."""
+    return temporal.merge_and_unload() if isinstance(temporal, PeftModel) else temporal
+
+
 def _with_lora(model: PreTrainedModel, r: int, lora_alpha: int, lora_dropout: float) -> PeftModel:
     """Add LoRA to the projections of queries, keys and values."""
     targets = projections_of(model)

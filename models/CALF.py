@@ -27,6 +27,7 @@ from layers.branches import (
     build_branches,
     describe_blocks,
     hidden_states,
+    merge_adapter,
     recompute_blocks,
 )
 from layers.instance_norm import denormalise, standardise
@@ -328,6 +329,13 @@ class Model(nn.Module):
             return self.out_layer(rearrange(y, "b c d -> b (c d)"))
         return denormalise(rearrange(self.out_layer(y), "b c p -> b p c"), mean, scale)
 
+    def keep_temporal_branch(self) -> None:
+        """Merge LoRA, and drop all that the prediction does not need: this model can't be trained
+        any more."""
+        self.gpt2 = merge_adapter(self.gpt2)
+        self.gpt2_text = self.time_proj = self.text_proj = None
+        self.in_layer.drop_cross_attention()
+
     def grad_checkpoint(self, enabled: bool) -> None:
         """Store only the inputs of the blocks; recompute the blocks in the backward pass."""
         for branch in (self.gpt2, self.gpt2_text):
@@ -339,7 +347,7 @@ class Model(nn.Module):
         Raises:
             UserError: it has fewer.
         """
-        positions = most_tokens(self.gpt2_text)
+        positions = most_tokens(self.gpt2)
         if channels + self.n_covariates > positions:
             more = f" and {self.n_covariates} covariates" if self.n_covariates else ""
             raise UserError(

@@ -115,7 +115,7 @@ class Model(nn.Module):
         """Run the language model on patches: `[batch, channels, patches, d_model]`."""
         tokens = self.in_layer(patches(x, self.patch_len, self.stride))
         y, _ = hidden_states(self.gpt2, rearrange(tokens, "b c n d -> (b c) n d"), False)
-        return rearrange(y, "(b c) n d -> b c n d", b=len(x))
+        return rearrange(y, "(b c) n d -> b c n d", c=x.shape[2])
 
     def grad_checkpoint(self, enabled: bool) -> None:
         """Store only the inputs of the blocks; recompute the blocks in the backward pass."""

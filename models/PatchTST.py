@@ -127,4 +127,4 @@ class Model(nn.Module):
         """Map series `[batch, length, channels]` to `[batch, channels, patches, d_model]`."""
         z = self.embedding(patches(x, self.patch_len, self.stride)) + self.position
         z = self.encoder(rearrange(self.dropout(z), "b c n d -> (b c) n d"))
-        return rearrange(z, "(b c) n d -> b c n d", b=len(x))
+        return rearrange(z, "(b c) n d -> b c n d", c=x.shape[2])

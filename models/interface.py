@@ -119,6 +119,14 @@ class Objective(ABC):
             `[batch, steps, channels]`, or logits `[batch, classes]`.
         """
 
+    def predictor(self, channel: int | None = None) -> "Predictor":
+        """Take what predictions need as a module to export; training is over then.
+
+        Args:
+            channel: the only one that is forecast; None takes all.
+        """
+        return Predictor(self, channel)
+
     def split_batches(self, tokens: int, batch_size: int, device: torch.device) -> None:
         """Allow micro-batches; choose the windows of these and of evaluation batches.
 
@@ -216,3 +224,19 @@ class Objective(ABC):
                 f"is it a checkpoint of this model? Then give the {self.shape_options} that it "
                 "was trained with"
             )
+
+
+class Predictor(nn.Module):
+    """Predictions alone: `[batch, seq_len, channels]` to `[batch, steps, channels]`.
+
+    Args: see `Objective.predictor`.
+    """
+
+    def __init__(self, objective: Objective, channel: int | None):
+        super().__init__()
+        self.model, self.predict, self.channel = objective.model, objective.predict, channel
+        self.eval().requires_grad_(False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        batch = Batch(x, channel=self.channel)
+        return batch.scored(self.predict(batch))

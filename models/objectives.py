@@ -16,7 +16,7 @@ from layers.instance_norm import standardise
 from layers.model_files import describe_weights_file, warn_of_another_gpt2
 from layers.patching import patches
 from models.CALF import CALFConfig, Model
-from models.interface import DataShape, Objective, ParameterGroup
+from models.interface import DataShape, Objective, ParameterGroup, Predictor
 from models.supervised import SupervisedObjective
 from utils.batch import Batch, Weight
 from utils.checkpoint import Checkpoint
@@ -186,6 +186,11 @@ class CALFObjective(FrozenBackbone):
         pairs = zip(output.features_time, output.features_text, strict=True)
         distances = torch.stack([self.loss.feature(time, text) for time, text in pairs])
         return {f"distance_{i}": value for i, value in enumerate(distances.tolist())}
+
+    def predictor(self, channel: int | None = None) -> Predictor:
+        """Take the temporal branch alone, LoRA merged."""
+        self.model.keep_temporal_branch()
+        return super().predictor(channel)
 
     def tokens(self, batch: Batch) -> dict[str, Tensor]:
         """Return X_time and X_text of all channels and windows."""

@@ -115,7 +115,7 @@ class SupervisedObjective(Objective):
         if self.task in FORECASTING:
             # what the decoder knows: the last label_len steps of the look-back
             known = x[:, shape.seq_len - self.label_len :]
-            x_dec = torch.cat([known, x.new_zeros(len(x), shape.pred_len, x.shape[2])], dim=1)
+            x_dec = torch.cat([known, x.new_zeros(x.shape[0], shape.pred_len, x.shape[2])], dim=1)
             covariates = {
                 f"{when}_covariates": values
                 for when, values in batch.covariates.items()

@@ -1,8 +1,10 @@
 """The structure: which folder may import which, and no circles."""
 
 import ast
+import importlib
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -62,6 +64,22 @@ def test_no_circles():
         for module in free:
             del left[module]
     assert not left
+
+
+def test_pip_installs_every_room_and_its_programs():
+    """With what `requirements.txt` pins."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    setuptools = project["tool"]["setuptools"]
+    assert setuptools["packages"]["find"]["include"] == [f"{room}*" for room in sorted(ROOMS)]
+    for path in files(*ROOMS):
+        assert (path.parent / "__init__.py").is_file(), path
+    assert setuptools["dynamic"]["dependencies"] == {"file": ["requirements.txt"]}
+    programs = {name: program.split(":") for name, program in project["project"]["scripts"].items()}
+    assert programs.keys() == {"calf", "calf-forecast"}
+    for module, function in programs.values():
+        assert callable(getattr(importlib.import_module(module), function))
+    others = {path.stem for path in ROOT.glob("*.py")}
+    assert set(setuptools["py-modules"]) == others
 
 
 def test_models_are_imported_when_they_are_built():

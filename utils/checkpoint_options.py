@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from utils.errors import UserError
-from utils.files import CHECKPOINT, file_name, read_notes, require_file
+from utils.files import CHECKPOINT, file_name, find_llm, read_notes, require_file
 
 REQUIRED = ("task_name", "is_training", "model_id", "model", "data")
 # what a command decides for itself, whatever its training did
@@ -15,6 +15,7 @@ OF_THE_COMMAND = frozenset(
     (
         *"is_training checkpoint checkpoints model_id itr resume overwrite save_every".split(),
         *"skip_bad_steps do_predict future refit debug compile tensorboard no_epoch_test".split(),
+        "no_save_predictions",
         *"use_gpu gpu use_multi_gpu devices threads".split(),
     )
 )
@@ -50,10 +51,14 @@ def checkpoint_file(name: str) -> Path:
 
 
 def training_of(path: Path) -> dict[str, object]:
-    """Return the options of the training of a checkpoint; empty where it does not tell."""
+    """Return the options of the training of a checkpoint, whose language model is where `find_llm`
+    finds it; empty where it does not tell."""
     notes = read_notes(path) or {}
     arguments = notes.get("arguments")
-    return arguments if isinstance(arguments, dict) else {}
+    if not isinstance(arguments, dict):
+        return {}
+    named = {name: find_llm(str(arguments[name]), path) for name in ("llm",) if name in arguments}
+    return arguments | named
 
 
 def describing_checkpoint(argv: Sequence[str], parser: argparse.ArgumentParser) -> Path | None:

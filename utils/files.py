@@ -8,7 +8,7 @@ import json
 import os
 import re
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -122,6 +122,17 @@ def require_model_folder(llm: str) -> None:
         raise UserError(f"--llm {llm}: no such folder or file")
 
 
+def find_llm(llm: str, checkpoint: Path) -> str:
+    """Find the language model of a training, which may have named it by a relative path: from the
+    working folder, else from a folder above the checkpoint, else from the repository's."""
+    repository = Path(__file__).resolve().parents[1]
+    for folder in (Path(), *checkpoint.resolve().parents, repository):
+        path = folder / llm
+        if (path / "config.json").is_file() or (path.suffix == ".gguf" and path.is_file()):
+            return llm if folder == Path() else str(path)
+    return llm  # a hub id, or it is nowhere
+
+
 def fingerprints(paths: Iterable[Path]) -> dict[str, dict[str, object]]:
     """Return SHA-256 (`sha256`) and size (`bytes`) of files, by their paths.
 
@@ -168,21 +179,47 @@ def load_tensors(path: Path, safe_globals: list | None = None) -> object:
         return torch.load(path, map_location="cpu", weights_only=True)
 
 
+def written(value: object) -> object:
+    """Write an id, or a parameter, in JSON."""
+    if isinstance(value, str | int | float):
+        return value
+    return getattr(value, "freqstr", str(value))
+
+
 class NpyWriter:
     """Stream an array of known shape to a `.npy` file, batch by batch, float32 or `precise`.
+
+    Args:
+        file: None writes nothing. keep: numbers of the rows that are also kept in memory.
+
+    Attributes:
+        kept: the rows, by number.
 
     Plain writes, not a memory map: on a full disk they raise an error instead of killing the
     process.
     """
 
-    def __init__(self, file: BinaryIO, shape: tuple[int, ...], precise: bool = False):
+    def __init__(
+        self,
+        file: BinaryIO | None,
+        shape: tuple[int, ...],
+        precise: bool = False,
+        keep: Sequence[int] = (),
+    ):
         from numpy.lib import format as npy  # NumPy is slow to import, too
 
         self._file, self._kind = file, "<f8" if precise else "<f4"
+        self._keep, self._written, self.kept = set(keep), 0, {}
+        if file is None:
+            return
         header = {"descr": self._kind, "fortran_order": False, "shape": shape}
         npy.write_array_header_1_0(file, header)
 
     def write(self, batch: "Tensor") -> None:
         """Append `batch`, whose axes after the first are those of the array."""
         array = batch.cpu().numpy().astype(self._kind, order="C", copy=False)
-        self._file.write(array.data)
+        if self._file is not None:
+            self._file.write(array.data)
+        rows = range(self._written, self._written + len(array))
+        self.kept |= {row: array[row - rows.start].copy() for row in self._keep.intersection(rows)}
+        self._written = rows.stop

@@ -6,6 +6,9 @@ forecasts. They cover as often as they say if later windows come from the same d
 validation windows (exchangeability). Time series drift, so that coverage on new data has to be
 measured (`coverage` in `run.json`); `Recalibration` follows a drift by the errors known so far.
 
+A look-back at rest, of which nearly all steps have one value, has no spread that tells of later
+ones: its unit is the mean spread of the channel, and its intervals include the value.
+
 Sources: Lei et al., Distribution-Free Predictive Inference for Regression, 2018 (errors in units of
 a local spread); Romano et al., Conformalized Quantile Regression, 2019 (both tails).
 """
@@ -16,6 +19,7 @@ from dataclasses import dataclass, replace
 from math import ceil, floor
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -28,14 +32,54 @@ PROBABILITIES = (
     0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 0.975, 0.99, 0.995,
 )  # fmt: skip
 INTERVALS = "intervals.safetensors"  # file beside the results
-LEAST = 0.25  # of the mean spread of a channel, added to each: constant windows have none
+LEAST = 0.25  # of the mean spread of a channel, added to each
+AT_REST = 0.8  # of the steps of a look-back: more of one value leave it without a spread of its own
+ROUNDING = 1e-6  # of a value of the model's input
 MAX_VALUES = 2**26  # errors that are kept for calibration
+REPORTED = (50, 80, 90, 95)  # levels in % of `held_out_coverage`
 RECENT = 512  # most windows of a `Recalibration`
 
 
 def spread(x: Tensor) -> Tensor:
     """Standard deviation of look-backs `[windows, seq_len, channels]`: `[windows, 1, channels]`."""
     return x.std(dim=1, keepdim=True, unbiased=False)
+
+
+@dataclass(frozen=True)
+class LookBacks:
+    """What intervals read of look-backs; `[windows, 1, channels]` each.
+
+    Attributes:
+        spread: standard deviation. value: of the middle step, in order of size.
+        rests: whether more than `AT_REST` of the steps have this value.
+    """
+
+    spread: Tensor
+    value: Tensor
+    rests: Tensor
+
+    @classmethod
+    def of(cls, x: "Tensor | LookBacks") -> "LookBacks":
+        """Read look-backs `[windows, seq_len, channels]`; what has been read stays."""
+        if isinstance(x, LookBacks):
+            return x
+        value = x.median(dim=1, keepdim=True).values
+        rests = (x == value).sum(dim=1, keepdim=True) > AT_REST * x.shape[1]
+        return cls(spread(x), value, rests)
+
+    def scale(self, least: Tensor) -> Tensor:
+        """Return the units of errors, `[windows, 1, channels]`; see `Intervals` for `least`."""
+        return torch.where(self.rests, least / LEAST, self.spread + least)
+
+    def include(self, quantile: Tensor, probability: float) -> Tensor:
+        """Move quantiles of the truth `[windows, steps, channels]` so that intervals include the
+        value of look-backs at rest."""
+        if probability == 0.5 or not self.rests.any():
+            return quantile
+        slack = ROUNDING * (1 + self.value.abs())
+        if probability < 0.5:
+            return torch.where(self.rests, quantile.minimum(self.value - slack), quantile)
+        return torch.where(self.rests, quantile.maximum(self.value + slack), quantile)
 
 
 def bounds_of(name: str, level: float) -> tuple[str, str]:
@@ -82,14 +126,15 @@ class Intervals:
     ) -> tuple["Intervals", Tensor]:
         """Calibrate, and return also the errors in units of their spread, `[windows, steps,
         channels]`."""
-        spreads, errors = [], []
+        found, errors = [], []
         for x, pred, true in windows:
-            spreads.append(spread(x)[:, 0].cpu())
+            looks = LookBacks.of(x)
+            found.append([values.cpu() for values in (looks.spread, looks.value, looks.rests)])
             errors.append((true - pred).cpu())
-        spreads, errors = torch.cat(spreads), torch.cat(errors)
-        least = LEAST * spreads.mean(dim=0)
+        looks = LookBacks(*(torch.cat(parts) for parts in zip(*found, strict=True)))
+        least = LEAST * looks.spread.mean(dim=(0, 1))
         least[least == 0] = 1.0  # constant channels
-        errors = errors / (spreads + least)[:, None]
+        errors = torch.cat(errors).div_(looks.scale(least))
         return cls(quantiles(errors), least, len(errors), unit), errors
 
     def in_unit(self, unit: Tensor | None) -> "Intervals":
@@ -116,24 +161,28 @@ class Intervals:
         state = saved.state
         return cls(state["quantiles"], state["least"], windows, state.get("unit"))
 
-    def scale(self, x: Tensor) -> Tensor:
+    def scale(self, x: Tensor | LookBacks) -> Tensor:
         """Units of errors, `[batch, 1, channels]`, by look-backs `[batch, seq_len, channels]`."""
-        return spread(x) + self.least.to(x.device)
+        looks = LookBacks.of(x)
+        return looks.scale(self.least.to(looks.spread.device))
 
-    def quantile(self, pred: Tensor, x: Tensor, probability: float) -> Tensor:
+    def quantile(self, pred: Tensor, x: Tensor | LookBacks, probability: float) -> Tensor:
         """Quantile of the truth, `[batch, steps, channels]`.
 
         Args:
             pred: forecast `[batch, steps, channels]`. x: its look-back. probability: in (0, 1).
         """
-        return pred + self._errors(probability).to(pred.device) * self.scale(x)
+        looks = LookBacks.of(x)
+        found = pred + self._errors(probability).to(pred.device) * self.scale(looks)
+        return looks.include(found, probability)
 
-    def bounds(self, pred: Tensor, x: Tensor, level: float) -> tuple[Tensor, Tensor]:
+    def bounds(self, pred: Tensor, x: Tensor | LookBacks, level: float) -> tuple[Tensor, Tensor]:
         """Lower and upper bound of the interval of a level in %, see `quantile`.
 
         The forecast is within them, even if it is too high or too low at almost all windows.
         """
-        lower, upper = (self.quantile(pred, x, probability) for probability in tails(level))
+        looks = LookBacks.of(x)
+        lower, upper = (self.quantile(pred, looks, probability) for probability in tails(level))
         return torch.minimum(lower, pred), torch.maximum(upper, pred)
 
     def _errors(self, probability: float) -> Tensor:
@@ -167,6 +216,27 @@ def windows_needed(level: float) -> int:
     return round(2 / (1 - level / 100)) - 1
 
 
+def held_out_coverage(errors: Tensor) -> dict[str, float]:
+    """Tell how many errors of the later half of windows are within the intervals of the earlier
+    half, of which those are left out whose truth was not known then.
+
+    Args:
+        errors: in units of their spread, `[windows, steps, channels]`, in the order of time.
+
+    Returns:
+        Fractions by level in %, of the levels that the earlier half has windows enough for.
+    """
+    half, steps = len(errors) // 2, errors.shape[1]
+    first, later = errors[: max(0, half - steps + 1)], errors[half:]
+    found = {}
+    for level in (level for level in REPORTED if len(first) >= windows_needed(level)):
+        intervals = Intervals(quantiles(first), first, len(first))
+        lower, upper = (intervals._errors(probability) for probability in tails(level))
+        inside = (later >= lower.clamp(max=0)) & (later <= upper.clamp(min=0))
+        found[f"{level:g}"] = inside.double().mean().item()
+    return found
+
+
 def quantiles(errors: Tensor) -> Tensor:
     """Conformal quantiles of errors `[windows, …]`: `[probabilities, …]`.
 
@@ -177,7 +247,9 @@ def quantiles(errors: Tensor) -> Tensor:
     exact = [round((count + 1) * p, 6) for p in PROBABILITIES]  # 0.1 * 30 is not 3 in binary
     ranks = [ceil(r) if p > 0.5 else floor(r) for r, p in zip(exact, PROBABILITIES, strict=True)]
     rows = torch.tensor(ranks).clamp(1, count) - 1
-    return errors.sort(dim=0).values[rows]
+    by_window = errors.movedim(0, -1).numpy(force=True)
+    ordered = np.sort(np.ascontiguousarray(by_window), axis=-1)  # faster than PyTorch by far
+    return torch.from_numpy(ordered[..., rows]).movedim(-1, 0).contiguous()
 
 
 def thinned(windows: int, values: int) -> range:
@@ -238,11 +310,16 @@ class IntervalScores:
         self.count = 0
 
     def add(
-        self, intervals: Intervals, pred: Tensor, x: Tensor, true: Tensor, index: Tensor
+        self,
+        intervals: Intervals,
+        pred: Tensor,
+        x: Tensor | LookBacks,
+        true: Tensor,
+        index: Tensor,
     ) -> None:
         """Score forecasts of the windows `index` `[batch]`; arguments as for `Intervals.bounds`,
         `true` like `pred`."""
-        truth = self.units(true, index)
+        truth, x = self.units(true, index), LookBacks.of(x)
         for row, level in enumerate(self.levels):
             bounds = intervals.bounds(pred, x, level)
             lower, upper = (self.units(bound, index) for bound in bounds)
@@ -298,11 +375,11 @@ class IntervalTest:
     def add(self, pred: Tensor, x: Tensor, true: Tensor, index: Tensor) -> None:
         """Score the windows that follow; arguments as for `IntervalScores.add`."""
         parts = (values.split(self.steps) for values in (pred, x, true, index))
-        for batch in zip(*parts, strict=True):
-            forecast, look_back, truth, _ = batch
+        for forecast, look_back, truth, numbers in zip(*parts, strict=True):
+            batch = forecast, LookBacks.of(look_back), truth, numbers
             self.fixed.add(self.intervals, *batch)
             self.renewed.add(self.recalibration.intervals(), *batch)
-            errors = (truth - forecast) / self.intervals.scale(look_back)
+            errors = (truth - forecast) / self.intervals.scale(batch[1])
             self.recalibration.add(errors.cpu())
 
     def results(self) -> dict[str, object]:

@@ -2,8 +2,10 @@
 processes reports an error."""
 
 import contextlib
+import logging
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -75,7 +77,8 @@ def launch(command: Sequence[str], count: int, gpus: str | None = None) -> int:
         gpus: `CUDA_VISIBLE_DEVICES`.
 
     Returns:
-        The exit code: 1 after a failure, 128 + signal after a signal, which is forwarded.
+        The exit code: that of the first process that failed, which reports its error itself; 1
+        if a signal killed it; 128 + signal after a signal to this process, which is forwarded.
     """
     from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
@@ -83,6 +86,7 @@ def launch(command: Sequence[str], count: int, gpus: str | None = None) -> int:
 
     # no stack traces of the store; the processes report a lost one in one line
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
     if gpus is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpus
     config = LaunchConfig(
@@ -100,8 +104,12 @@ def launch(command: Sequence[str], count: int, gpus: str | None = None) -> int:
     try:
         # elastic fills in $names
         elastic_launch(config, program)(*(word.replace("$", "$$") for word in arguments))
-    except ChildFailedError:
-        return 1
+    except ChildFailedError as error:
+        rank, failure = error.get_first_failure()
+        if failure.exitcode < 0:
+            name = signal.Signals(-failure.exitcode).name
+            print(f"error: the process of rank {rank} was killed by {name}", file=sys.stderr)
+        return max(failure.exitcode, 1)
     except SignalException as error:
         return 128 + error.sigval
     return 0

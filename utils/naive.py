@@ -76,12 +76,12 @@ def with_season(
 
 
 def print_naive(
-    model: str, score: float, score_name: str, naive: Mapping[str, Mapping[str, float]]
+    model: str, scores: Mapping[str, float], naive: Mapping[str, Mapping[str, float]]
 ) -> None:
-    """Print the scores of naive forecasts, and whether a model loses to one.
+    """Print the scores of naive forecasts, and by which scores a model loses to the best of them.
 
     Args:
-        model: its name. score: of the model, the lower the better. score_name: how it is called.
+        model: its name. scores: of the model, by which it is judged, the lower the better.
         naive: scores by name, of each naive forecast, as `with_season` returns them.
     """
     titles = {LAST_VALUE: "last value", SEASONAL_NAIVE: "seasonal naive"}
@@ -91,9 +91,11 @@ def print_naive(
         numbers = (f"{key} {value:.4g}" for key, value in values.items() if key != "season")
         parts.append(f"{titles[name]}{season} {', '.join(numbers)}")
     print(f"on the same windows: {'; '.join(parts)}")
-    best = min(naive, key=lambda name: naive[name][score_name])
-    if score > naive[best][score_name] * (1 + 1e-6):  # more than rounding
-        print(
-            f"{model} loses to the {titles[best]} forecast: {score_name} {score:.4g} against "
-            f"{naive[best][score_name]:.4g}"
-        )
+    lost: dict[str, list[str]] = {}
+    for score, value in scores.items():
+        best = min(naive, key=lambda name, score=score: naive[name][score])
+        least = naive[best][score]
+        if value > least * (1 + 1e-6):  # more than rounding
+            lost.setdefault(best, []).append(f"{score} {value:.4g} against {least:.4g}")
+    for name, found in lost.items():
+        print(f"{model} loses to the {titles[name]} forecast: {', '.join(found)}")

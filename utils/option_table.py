@@ -245,6 +245,8 @@ OWN_OPTIONS: dict[str, list[Option]] = {
      "write what epochs.csv has for TensorBoard too: RESULTS/tensorboard"),
     ("no_epoch_test", FLAG, False,
      "do not score the test split after each epoch, which is for show alone: faster"),
+    ("no_save_predictions", FLAG, False,
+     "do not write pred.npy and true.npy, which are large where the test split is"),
     ("save_every", {"type": COUNT, "metavar": "N"}, 0,
      "save the state for --resume every N steps too, not only every epoch"),
     ("skip_bad_steps", {"type": COUNT, "metavar": "N"}, 0,

@@ -55,6 +55,7 @@ TASKS_OF_TABLES = ("long_term_forecast", "imputation")
 READ_BY_TASKS = {
     **dict.fromkeys("data_path features target percent inverse".split(), TASKS_OF_TABLES),
     "target_data": ("long_term_forecast",),
+    "no_save_predictions": (*TASKS_OF_TABLES, "anomaly_detection", "classification"),
     "seasonal_patterns": ("short_term_forecast",),
     "mask_rate": ("imputation",),
     "anomaly_ratio": ("anomaly_detection",),

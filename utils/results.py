@@ -5,7 +5,7 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from copy import copy
 from pathlib import Path
@@ -227,22 +227,19 @@ class RunFolders:
 
     @contextmanager
     def arrays(
-        self, precise: bool = False, **shapes: tuple[int, ...]
+        self, precise: bool = False, keep: Sequence[int] = (), **shapes: tuple[int, ...]
     ) -> Iterator[dict[str, NpyWriter]]:
-        """Open `NAME.npy` for each name and shape, to be written batch by batch, atomically; in
-        float64 if they have to be `precise`."""
+        """Open `NAME.npy` for each name and shape, to be written batch by batch, atomically; see
+        `NpyWriter`. With `--no_save_predictions` there are no files."""
         with ExitStack() as stack:
             writers = {}
             for name, shape in shapes.items():
-                path = self.results / f"{name}.npy"
-                part = stack.enter_context(whole_file(path)) if self.writes else Path(os.devnull)
-                file = stack.enter_context(part.open("wb"))
-                writers[name] = NpyWriter(file, shape, precise)
+                file = None
+                if self.writes and not self.args.no_save_predictions:
+                    part = stack.enter_context(whole_file(self.results / f"{name}.npy"))
+                    file = stack.enter_context(part.open("wb"))
+                writers[name] = NpyWriter(file, shape, precise, keep)
             yield writers
-
-    def saved_array(self, name: str) -> np.ndarray:
-        """Map `NAME.npy`, which may be larger than memory."""
-        return np.load(self.results / f"{name}.npy", mmap_mode="r", allow_pickle=False)
 
     def save_metrics(self, values: list[float]) -> None:
         """Write `metrics.npy` in the order given."""

@@ -84,9 +84,17 @@ def test_checkpoint_of_other_options_or_version(workdir, command, refused):
     np.save("words.npy", np.ones((48, 12), dtype=np.float32))
     another = ("--llm", "wide", "--d_model", "48", "--word_embedding_path", "words.npy")
     assert "was trained with --d_model 24" in tested(*another)
-    notes = {**read_checkpoint(ours).metadata, "format": 2}
-    save_file(load_file(ours), "newer.safetensors", {"calf": json.dumps(notes)})
-    assert "format 2" in tested("--checkpoint", "newer.safetensors")
+
+    def with_notes(**changed: object) -> str:
+        notes = read_checkpoint(ours).metadata | changed
+        save_file(load_file(ours), "other.safetensors", {"calf": json.dumps(notes)})
+        return tested("--checkpoint", "other.safetensors")
+
+    assert "format 2" in with_notes(format=2)
+    config = read_checkpoint(ours).metadata["config"]
+    for name, value in {"lora_alpha": 16, "scale_free": 1, "words": "none"}.items():
+        message = with_notes(config=config | {name: value})
+        assert f"was trained with --{name} {value}: give the same" in message
 
 
 NO_CHECKPOINTS = {

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import exp.export
 import exp.forecast
 from exp.forecaster import CALFForecaster
 from run import main
@@ -76,6 +77,9 @@ def test_forecasts_know_what_is_ahead(trained, events, tmp_path):
     loaded = CALFForecaster.load(tmp_path / "saved")
     assert loaded.get_params()["futr_exog_list"] == ["promo"] and loaded.options["calendar"]
     pd.testing.assert_frame_equal(loaded.predict(known, futr_df=after), expected)
+    pd.testing.assert_frame_equal(loaded.predict(futr_df=after), expected)
+    with pytest.raises(UserError, match="iTransformer reads covariates: it can't be exported"):
+        exp.export.example(loaded.run, 2)
     assert len(trained.predict(h=1, futr_df=after)) == 1
     short = trained.predict(known.tail(12), futr_df=after)
     np.testing.assert_allclose(short["y"], expected["y"], rtol=1e-5)
@@ -86,6 +90,7 @@ def test_cross_validation_takes_them_from_the_frame(options, events):
     few = options["iTransformer"] | {"train_epochs": 1}
     forecaster = CALFForecaster(**few, **COLUMNS)
     table = forecaster.cross_validation(events, n_windows=2, step_size=H, val_size=60)
+    forecaster.fit(events[events["date"] <= table["cutoff"].min()], val_size=60)
     for cutoff, part in table.groupby("cutoff"):
         known = events[events["date"] <= cutoff]
         ahead = events[events["date"] > cutoff][["date", "promo"]]
@@ -93,7 +98,7 @@ def test_cross_validation_takes_them_from_the_frame(options, events):
         np.testing.assert_allclose(part[forecaster.model], found["y"], rtol=1e-5)
 
 
-def test_pooled_series_have_their_own(options, events):
+def test_pooled_series_have_their_own(options, events, tmp_path):
     few = options["iTransformer"] | {"train_epochs": 1}
     other = events.assign(promo=1 - events["promo"], y=-events["y"]).iloc[7:]
     both = pd.concat([events.assign(unique_id="s"), other.assign(unique_id="t")])
@@ -101,7 +106,10 @@ def test_pooled_series_have_their_own(options, events):
     last = both["ds"] > events["date"].iloc[ROWS - 1]
     forecaster = CALFForecaster(**few, **COLUMNS).fit(both[~last])
     after = both[last].drop(columns=["temp", "y"])
+    forecaster.save(tmp_path)
     found = forecaster.predict(futr_df=after)
+    loaded = CALFForecaster.load(tmp_path).predict(futr_df=after)
+    pd.testing.assert_frame_equal(loaded, found, check_dtype=False)
     assert found["unique_id"].tolist() == ["s"] * H + ["t"] * H
     swapped = after.assign(unique_id=after["unique_id"].map({"s": "t", "t": "s"}))
     assert not np.allclose(forecaster.predict(futr_df=swapped)["iTransformer"], found.iloc[:, 2])

@@ -50,6 +50,17 @@ def parsed(*words: object):
     return parse_args(["--checkpoint", *map(str, words)])
 
 
+def test_a_relative_language_model(small_data, workdir):
+    """Of a run that is tested from elsewhere."""
+    shutil.copytree(small_data / "gpt2", "work/gpt2")
+    line = argv(LONG, small_data, "--train_epochs", "1", "--llm", "gpt2", "--gpt_layers", "1")
+    with contextlib.chdir("work"):
+        assert main(line) == 0
+    (path,) = Path("work").glob("checkpoints/*/checkpoint.safetensors")
+    assert main(["--checkpoint", str(path)]) == 0
+    assert record(Path())["scores"] == pytest.approx(record(Path("work"))["scores"])
+
+
 @pytest.mark.parametrize("task", EXPERIMENTS)
 @pytest.mark.parametrize("model", ["CALF", "DLinear"])
 def test_alone(trained, workdir, task, model):

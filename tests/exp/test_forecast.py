@@ -1,7 +1,10 @@
 """Forecasts of files: `python -m exp.forecast`."""
 
+import contextlib
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -47,6 +50,24 @@ def channels(tmp_path_factory, synthetic_csv):
 def run(checkpoint, source, target, *more: str) -> int:
     paths = ["--checkpoint", checkpoint, "--input", source, "--output", target]
     return main([*map(str, paths), *more])
+
+
+def test_the_language_model_of_the_training(synthetic_csv, small_gpt2, workdir, capsys):
+    """Its relative name is found from elsewhere; or it is given."""
+    shutil.copytree(small_gpt2, "work/some/gpt2")
+    table, output = pd.read_csv(synthetic_csv), ("--output", "out.csv")
+    options = OPTIONS | {"model": "CALF", "llm": "some/gpt2", "gpt_layers": 1}
+    with contextlib.chdir("work"):
+        words = {"word_embedding_path": "some/gpt2/words.pt"}
+        CALFForecaster(h=7, **options, **words).fit(table.iloc[:200]).save("models/saved")
+    line = ["--checkpoint", "work/models/saved", "--input", str(synthetic_csv), *output]
+    assert main(line) == 0
+    expected = pd.read_csv("out.csv")
+    Path("work/some").rename("moved")
+    assert main(line) == 2
+    assert "some/gpt2" in capsys.readouterr().err
+    assert main([*line, "--llm", "moved/gpt2"]) == 0
+    pd.testing.assert_frame_equal(pd.read_csv("out.csv"), expected)
 
 
 @pytest.mark.parametrize(("before", "after"), [("csv", "parquet"), ("parquet", "csv")])

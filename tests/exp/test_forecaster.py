@@ -9,6 +9,7 @@ import sys
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 import torch
 from sklearn.base import clone
@@ -206,6 +207,62 @@ def test_cross_validation(long):
     np.testing.assert_array_equal(again.predict()["DLinear"], last["DLinear"])
 
 
+def test_cross_validation_leaves_the_forecaster_as_it_was(wide, long, workdir, monkeypatch):
+    """Also one that fails after its training, and the states that it keeps."""
+    forecaster = CALFForecaster(h=8, level=[80], checkpoints="here", **DLINEAR)
+    forecaster.cross_validation(long)
+    assert (forecaster.run, forecaster.intervals, forecaster.history) == (None, None, None)
+    assert forecaster.table_options == {} and list(workdir.iterdir()) == []
+    forecaster.fit(wide.iloc[:500], time_col="date")
+    before, expected = vars(forecaster).copy(), forecaster.predict()
+    states = {path: path.stat().st_mtime_ns for path in workdir.rglob("*")}
+    forecaster.cross_validation(long, n_windows=2, refit=True)
+    with monkeypatch.context() as patch, pytest.raises(UserError, match="midway"):
+        patch.setattr(CALFForecaster, "outputs", lambda *_: raises(UserError("midway"))())
+        forecaster.cross_validation(long)
+    assert vars(forecaster) == before
+    assert {path: path.stat().st_mtime_ns for path in workdir.rglob("*")} == states
+    pd.testing.assert_frame_equal(forecaster.predict(), expected)
+
+
+@pytest.mark.parametrize("kind", [None, pl.Date, pl.Datetime("us"), pl.Int32, pl.String])
+def test_polars_in_polars_out(long, wide, kind):
+    """Ids and timestamps keep their types; the numbers are those of pandas."""
+    days = pd.date_range("2020-01-01", periods=len(wide), freq="D")
+    dates = np.arange(len(wide)) if kind is pl.Int32 else days
+    frame = long if kind is None else wide.assign(date=dates)
+    time = "ds" if kind is None else "date"
+    given = pl.from_pandas(frame)
+    if kind is not None:
+        given = given.with_columns(given[time].cast(pl.Date if kind is pl.String else kind))
+        given = given.with_columns(given[time].cast(kind))
+    options = DLINEAR | {"train_epochs": 1, "level": [80]}
+    forecaster, other = CALFForecaster(h=8, **options), CALFForecaster(h=8, **options)
+    expected = other.fit(frame).predict()
+    table = forecaster.fit(given).predict()
+    assert isinstance(table, pl.DataFrame) and isinstance(forecaster.predict(frame), pd.DataFrame)
+    assert kind is pl.String or table.schema[time] == given.schema[time]
+    found = table.drop(time).to_pandas()
+    pd.testing.assert_frame_equal(found, expected.drop(columns=time), check_dtype=False)
+    assert forecaster.predict(given).equals(table)
+    table = forecaster.cross_validation(given, n_windows=2, val_size=50)
+    expected = other.cross_validation(frame, n_windows=2, val_size=50)
+    name = other.model
+    assert isinstance(table, pl.DataFrame) and table.columns == list(expected)
+    np.testing.assert_array_equal(table[name], expected[name])
+    if kind is pl.Date:
+        assert table.schema["cutoff"] == pl.Date
+
+
+def test_polars_is_imported_for_its_frames_alone(synthetic_csv):
+    code = (
+        "import sys\nfrom exp.forecaster import CALFForecaster\n"
+        "forecaster = CALFForecaster(h=8, model='LastValue', use_gpu=False, verbose=False)\n"
+        f"forecaster.fit(r'{synthetic_csv}').predict()\nassert 'polars' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
 def test_predict_df_as_chronos_has_it(long):
     forecaster = CALFForecaster(h=8, **DLINEAR).fit(long)
     frame = long.rename(columns={"unique_id": "item_id", "ds": "timestamp", "y": "target"})
@@ -214,6 +271,7 @@ def test_predict_df_as_chronos_has_it(long):
         "item_id", "timestamp", "target_name", "predictions", "0.1", "0.5", "0.9"
     ]  # fmt: skip
     assert len(table) == 10 and (table["target_name"] == "target").all()
+    assert forecaster.predict_df(pl.from_pandas(frame)).columns[:2] == ["item_id", "timestamp"]
     expected = forecaster.predict(h=5, level=[80])
     np.testing.assert_array_equal(table["predictions"], expected["DLinear"])
     np.testing.assert_array_equal(table["0.9"], expected["DLinear-hi-80"])
@@ -227,7 +285,7 @@ def test_saved_and_loaded_elsewhere(wide, calf, tmp_path):
         "README.md", "config.json", "model.safetensors"
     ]  # fmt: skip
     card = (tmp_path / "saved" / "README.md").read_text()
-    assert calf["llm"] in card and "Validation MSE" in card
+    assert calf["llm"] in card and "validation windows" in card
     config = json.loads((tmp_path / "saved" / "config.json").read_text())
     config["word_embedding_path"] = "moved/away.pt"
     (tmp_path / "saved" / "config.json").write_text(json.dumps(config))
@@ -245,6 +303,34 @@ def test_saved_and_loaded_elsewhere(wide, calf, tmp_path):
             environment["HF_HUB_OFFLINE"] = offline
             subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, check=True)
             pd.testing.assert_frame_equal(pd.read_pickle(tmp_path / "table.pkl"), expected)
+
+
+def frames(wide: pd.DataFrame, long: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """What timestamps, ids and columns may be."""
+    berlin = pd.date_range("2024-03-30", periods=len(wide), freq="h", tz="Europe/Berlin")
+    return {
+        "long": long.assign(unique_id=(long["unique_id"] == long["unique_id"].iloc[0]).astype(int)),
+        "time zone": wide.assign(date=berlin),
+        "whole numbers": wide.assign(date=np.arange(len(wide)) * 2),
+        "months": wide.iloc[:400].assign(date=pd.date_range("1980-01-31", periods=400, freq="ME")),
+        "text": wide.assign(date=pd.to_datetime(wide["date"]).dt.strftime("%d/%m/%Y %H:%M")),
+    }
+
+
+@pytest.mark.parametrize("kind", ["long", "time zone", "whole numbers", "months", "text"])
+def test_saved_with_its_series(wide, long, tmp_path, kind):
+    """Unless told not to."""
+    options = DLINEAR | {"train_epochs": 1, "level": [80]}
+    forecaster = CALFForecaster(h=8, **options).fit(frames(wide, long)[kind])
+    expected = forecaster.predict()
+    forecaster.save(tmp_path)
+    loaded = CALFForecaster.load(tmp_path)
+    pd.testing.assert_frame_equal(loaded.predict(), expected)
+    loaded.save(tmp_path / "again")
+    pd.testing.assert_frame_equal(CALFForecaster.load(tmp_path / "again").predict(), expected)
+    forecaster.save(tmp_path, save_dataset=False)
+    with pytest.raises(UserError, match="give df: this forecaster was saved without its series"):
+        CALFForecaster.load(tmp_path).predict()
 
 
 def test_another_backbone_is_an_error(wide, calf, tmp_path):
@@ -282,6 +368,11 @@ def test_pushed_to_a_hub(wide, tmp_path, monkeypatch):
     monkeypatch.setattr("huggingface_hub.hub_mixin.HfApi", Api)
     assert forecaster.push_to_hub("someone/forecaster") == "a commit"
     assert {"README.md", "config.json", "model.safetensors"} <= uploaded.keys()
+    for asked in (False, True):
+        if asked:
+            forecaster.push_to_hub("someone/forecaster", save_dataset=True)
+        (tmp_path / "model.safetensors").write_bytes(uploaded["model.safetensors"])
+        assert (CALFForecaster.load(tmp_path).history is not None) == asked
 
 
 def test_scikit_learns_conventions(wide):
@@ -295,11 +386,34 @@ def test_scikit_learns_conventions(wide):
     assert "no_such" not in copy.get_params()
 
 
+def test_naive_forecasts_of_the_validation_windows(wide, capsys):
+    loud = DLINEAR | {"verbose": True, "learning_rate": 1e-9}
+    scores = CALFForecaster(h=8, **loud).fit(wide).validation_scores
+    out = capsys.readouterr().out
+    assert list(scores) == ["DLinear", "LastValue", "SeasonalNaive"]
+    assert scores["SeasonalNaive"]["season"] == 24
+    for naive in ("LastValue", "SeasonalNaive"):
+        same = CALFForecaster(h=8, **SMALL, model=naive).fit(wide).validation_scores
+        found = {name: scores[naive][name] for name in ("mse", "mae")}
+        assert same[naive] == pytest.approx(same[naive] | found)
+        assert f"mse {found['mse']:.4g}, mae {found['mae']:.4g}" in out
+    assert "DLinear loses to the seasonal naive forecast: mse" in out
+    assert capsys.readouterr().out == ""
+
+
 def test_all_rows_without_validation(wide):
     forecaster = CALFForecaster(h=8, **DLINEAR).fit(wide, val_size=0)
+    assert forecaster.validation_scores is None
     assert len(forecaster.predict()) == 8
     with pytest.raises(UserError, match="no validation windows"):
         forecaster.predict(level=[80])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(CALFForecaster, "_fit", raises(AssertionError("trained")))
+        with pytest.raises(UserError, match="level: val_size=0 leaves no validation windows"):
+            clone(forecaster).set_params(level=[80]).fit(wide, val_size=0)
+        with pytest.raises(UserError, match="level: val_size=0 leaves no validation windows"):
+            forecaster.cross_validation(wide, val_size=0, level=[80])
+    assert len(forecaster.predict()) == 8
     assert len(forecaster.predict(wide, level=[80], recalibrate=True)) == 8
 
 

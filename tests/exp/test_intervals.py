@@ -3,16 +3,19 @@
 from itertools import pairwise
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from sklearn.metrics import mean_pinball_loss
 
+from exp.forecaster import CALFForecaster
 from utils import intervals
 from utils.errors import UserError
 from utils.intervals import (
     PROBABILITIES,
     Intervals,
     IntervalScores,
+    IntervalTest,
     Recalibration,
     check_levels,
     pinball,
@@ -60,6 +63,36 @@ def test_coverage_of_exchangeable_windows(level):
     assert width[wide].mean() > 1.4 * width[narrow].mean()  # follows the look-back's spread
 
 
+@pytest.mark.parametrize("panel", ["channels", "pooled"])
+def test_intermittent_series(panel, capsys):
+    """Of two hundred values four are not 0: the intervals cover, and are no wider than the values;
+    those of a series without such rest are named in no warning."""
+    draw = np.random.default_rng(0)
+    values = (draw.random((700, 10)) < 0.02) * draw.integers(1, 10, (700, 10))
+    names = [f"shop {number}" for number in range(10)]
+    table = pd.DataFrame(values.astype(float), columns=names)
+    table.insert(0, "ds", pd.date_range("2020-01-01", periods=700))
+    table["steady"] = draw.normal(size=700)
+    forecaster = CALFForecaster(
+        h=7, input_size=42, model="DLinear", level=[80, 95], panel=panel, train_epochs=1,
+        verbose=False, use_gpu=False,
+    ).fit(table.iloc[:500])  # fmt: skip
+    assert capsys.readouterr().err == ""
+    cutoffs = range(500, 693, 7)
+    forecasts = [forecaster.predict(table.iloc[:row]) for row in cutoffs]
+    true = np.stack([values[row : row + 7] for row in cutoffs])
+    for level in (80, 95):
+        lower, upper = (
+            np.stack([one[[f"{name}-{end}-{level}" for name in names]] for one in forecasts])
+            for end in ("lo", "hi")
+        )
+        assert ((lower <= true) & (true <= upper)).mean() > level / 100
+        assert upper.max() < 15 and lower.min() > -15
+    warning = capsys.readouterr().err.splitlines()[0]
+    assert "shop 0" in warning
+    assert "steady" not in warning and "may cover more than their level" in warning
+
+
 def test_other_probabilities_are_between():
     found = Intervals.calibrate([windows(300)])
     x, pred, _ = windows(5, seed=2)
@@ -103,6 +136,16 @@ def test_recalibration_follows_a_drift():
     assert len(live.waiting) == 5 and torch.equal(live.errors[-395:], 5 * errors[:395])
     live.add(5 * errors[:5])
     torch.testing.assert_close(live.intervals().quantiles, 5 * first.quantiles, rtol=0.2, atol=0.1)
+
+
+def test_look_backs_are_read_once(monkeypatch):
+    """Whatever the number of levels; this is the time that `--level` takes."""
+    test = IntervalTest([50, 80, 95], [windows(60)], None, 6, lambda values, _: values)
+    plain, calls = intervals.spread, []
+    monkeypatch.setattr(intervals, "spread", lambda x: calls.append(len(x)) or plain(x))
+    x, pred, true = windows(18, seed=1)
+    test.add(pred, x, true, torch.arange(18))
+    assert calls == [6, 6, 6]
 
 
 def test_a_large_calibration_is_thinned(monkeypatch):

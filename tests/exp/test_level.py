@@ -49,6 +49,24 @@ def test_scores_and_forecast(run, capsys):
     assert list(folder.parent.parent.glob("test_results/*/forecast.pdf"))
 
 
+def test_scores_need_no_files_of_predictions(run, capsys, workdir):
+    """Whose size is said before the training."""
+    folder = run("--level", "80")
+    size = sum((folder / f"{name}.npy").stat().st_size - 128 for name in ("pred", "true")) / 1e6
+    out = capsys.readouterr().out
+    said = f"the test writes pred.npy, true.npy: {size:,.1f} MB (--no_save_predictions: none)"
+    assert out.index(said) < out.index(">>> training")
+    before = json.loads((folder / "run.json").read_text())
+    plots = sorted(path.name for path in workdir.glob("test_results/*/*"))
+    for path in (folder, *workdir.glob("test_results/*")):
+        path.rename(workdir / f"before {path.parent.name}")
+    folder = run("--level", "80", "--no_save_predictions", "--overwrite")
+    assert not list(folder.glob("*pred*")) and "true.npy" not in capsys.readouterr().out
+    assert sorted(path.name for path in workdir.glob("test_results/*/*")) == plots
+    record = json.loads((folder / "run.json").read_text())
+    assert (record["scores"], record["intervals"]) == (before["scores"], before["intervals"])
+
+
 def test_original_units(run, workdir):
     """The same coverage, and widths as large as the values."""
     folder = run("--level", "80")

@@ -9,6 +9,7 @@ import pytest
 
 from run import main
 from tests.exp.small_runs import argv
+from utils.naive import print_naive
 
 LONG, SHORT = "long_term_forecast", "short_term_forecast"
 NAIVE = ("LastValue", "SeasonalNaive")
@@ -54,6 +55,17 @@ def test_of_m4(small_data, workdir):
     assert found["smape"] == pytest.approx(naive["scores"]["smape"], rel=1e-6)
 
 
+def test_each_score_is_judged(capsys):
+    """By its best naive forecast."""
+    naive = {"LastValue": {"mse": 2.0, "mae": 0.5}, "SeasonalNaive": {"mse": 1.0, "mae": 0.9}}
+    print_naive("CALF", {"mse": 0.8, "mae": 0.6}, naive)
+    assert capsys.readouterr().out.splitlines()[1:] == [
+        "CALF loses to the last value forecast: mae 0.6 against 0.5"
+    ]
+    print_naive("CALF", {"mse": 1.1, "mae": 0.6}, naive)
+    assert "CALF loses to the seasonal naive forecast: mse 1.1 against 1" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("season", ["unknown", "too long"])
 def test_without_a_season(small_data, workdir, season):
     table = pd.read_csv(small_data / "made_up.csv")
@@ -80,7 +92,11 @@ def test_a_run_that_loses_says_so(small_data, workdir, capsys):
     out = capsys.readouterr().out
     mse, last = lost["scores"]["mse"], lost["baselines"]["LastValue"]["mse"]
     assert mse > last
-    assert f"DLinear loses to the last value forecast: mse {mse:.4g} against {last:.4g}" in out
+    mae, last_mae = lost["scores"]["mae"], lost["baselines"]["LastValue"]["mae"]
+    assert (
+        f"DLinear loses to the last value forecast: mse {mse:.4g} against {last:.4g}, "
+        f"mae {mae:.4g} against {last_mae:.4g}"
+    ) in out
     score = lost["best_epoch"]["validation"]
     trivial = lost["validation_baselines"]["the last value"]
     assert f"did not learn: validation mse {score:.4g} (epoch 1) against {trivial:.4g}" in out

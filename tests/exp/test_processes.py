@@ -383,13 +383,18 @@ def test_launched(alone, tasks, workdir):
     check_equal(alone("forecast"), workdir)
 
 
-def test_launched_with_a_mistake(command, workdir):
-    process = launched(workdir, command("--data_path", "none.csv"))
+@pytest.mark.parametrize(
+    ("mistake", "said"),
+    [(("--data_path", "none.csv"), "none.csv"), (("--seq_len", "20000"), "--seq_len 20000")],
+    ids=["before the launch", "in each process"],
+)
+def test_launched_with_a_mistake(command, workdir, mistake, said):
+    process = launched(workdir, command(*mistake))
     out, errors = process.communicate(timeout=HANG)
     assert process.returncode == 2
     assert out == ""
     assert errors.count("\n") == 1
-    assert "none.csv" in errors
+    assert said in errors
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="no /proc to find processes in")
@@ -419,6 +424,7 @@ def test_launched_and_ended(command, workdir, how):
         errors = process.communicate(timeout=HANG)[1]
         assert process.returncode == 1
         assert "error: another of the 2 processes ended or does not answer: " in errors
+        assert "error: the process of rank 1 was killed by SIGKILL" in errors
         assert "Traceback" not in errors
     else:
         process.kill()

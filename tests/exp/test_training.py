@@ -393,7 +393,7 @@ def test_every_option_is_sorted():
         "task_name is_training model_id model des itr data features seq_len label_len "
         "pred_len embed checkpoints checkpoint use_gpu gpu use_multi_gpu "
         "devices do_predict refit overwrite resume save_every skip_bad_steps compile "
-        "deterministic threads debug level tensorboard no_epoch_test"
+        "deterministic threads debug level tensorboard no_epoch_test no_save_predictions"
     ).split()
     of_none = [*UNUSED_OPTIONS, *UNUSED_OPTIONS_OF_LIBRARY]
     unused = [name for name, *_ in of_none]

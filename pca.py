@@ -35,6 +35,7 @@ def principal_word_embeddings(
     import numpy as np
     import torch
 
+    from utils.bars import clock
     from utils.errors import UserError
 
     vocabulary, d_model = table.shape
@@ -43,16 +44,18 @@ def principal_word_embeddings(
             f"--n_components {n_components}: a table of {vocabulary} words of width {d_model} "
             f"has 1 to {min(vocabulary, d_model)} components"
         )
-    if solver == "randomized":
-        from sklearn.decomposition import PCA
+    # neither scikit-learn nor NumPy tells how far it is
+    with clock(f"principal components of {vocabulary:,} words"):
+        if solver == "randomized":
+            from sklearn.decomposition import PCA
 
-        pca = PCA(n_components, svd_solver="randomized", random_state=seed)
-        words = table.detach().cpu().numpy()
-        return torch.tensor(pca.fit_transform(words.T), dtype=torch.float32)
-    centred = table.detach().cpu().numpy().astype(np.float64)
-    centred -= centred.mean(axis=1, keepdims=True)
-    # centred = Q R, so its transpose has the same scores U S as the small square matrix R^T
-    u, s, _ = np.linalg.svd(np.linalg.qr(centred, mode="r").T, full_matrices=False)
+            pca = PCA(n_components, svd_solver="randomized", random_state=seed)
+            words = table.detach().cpu().numpy()
+            return torch.tensor(pca.fit_transform(words.T), dtype=torch.float32)
+        centred = table.detach().cpu().numpy().astype(np.float64)
+        centred -= centred.mean(axis=1, keepdims=True)
+        # centred = Q R, so its transpose has the same scores U S as the small square matrix R^T
+        u, s, _ = np.linalg.svd(np.linalg.qr(centred, mode="r").T, full_matrices=False)
     scores = u[:, :n_components] * s[:n_components]
     largest = np.take_along_axis(scores, np.abs(scores).argmax(axis=0)[None], axis=0)
     return torch.tensor(scores * np.where(largest < 0, -1, 1), dtype=torch.float32)

@@ -36,7 +36,13 @@ if TYPE_CHECKING:
 
 def parse_args(argv: list[str] | None = None, command: str | None = None) -> Configuration:
     """Parse a command line of this program; `command` is as it is recorded."""
-    return options.parse_args(sys.argv[1:] if argv is None else argv, registry, command)
+
+    def guess(args: object) -> tuple[dict[str, object], str]:
+        from data_provider.guesses import guess_options  # with pandas, which --help does not need
+
+        return guess_options(args)
+
+    return options.parse_args(sys.argv[1:] if argv is None else argv, registry, command, guess)
 
 
 def run(args: Configuration) -> None:

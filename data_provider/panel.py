@@ -39,6 +39,7 @@ from data_provider.checks import (
 )
 from data_provider.files import read_file, time_name
 from data_provider.values import fill_gaps, numbers_of, problem_of
+from utils.bars import clock
 from utils.errors import UserError
 
 FRAME = "the frame"
@@ -246,7 +247,8 @@ def read_panel(
     if isinstance(source, str | Path):
         source = Path(source)
         text = (reading.id_col, *([reading.time_col] if reading.time_col else []))
-        frame = read_file(source, text, reading.decimal, reading.thousands)
+        with clock(f"reading {source}"):
+            frame = read_file(source, text, reading.decimal, reading.thousands)
     else:
         frame, source = as_pandas(source), FRAME
     panel = _RawTable.of(frame, source, reading).panel((trained or {}).get("dayfirst"))

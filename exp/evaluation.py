@@ -1,17 +1,16 @@
 """Prediction in evaluation mode, in large batches, a shard of each per process."""
 
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import Protocol
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from data_provider.batches import batch_count, index_batches
 from exp.processes import Processes, Stopping
 from models.interface import Objective
+from utils.bars import progress_bar
 from utils.batch import Batch
 
 SEED = 0  # of each batch, for models that draw random numbers in evaluation too
@@ -69,26 +68,15 @@ class Evaluation:
         with self.autocast():
             return self.objective.predict(batch).float()  # as scores and files are
 
-    def batches(self, windows: WindowSet, label: str | None = None) -> Iterator[Tensor]:
-        """Iterate over all windows in order, in large batches, with a progress bar if labelled.
+    def batches(self, windows: WindowSet, label: str = "scoring") -> Iterator[Tensor]:
+        """Iterate over all windows in order, in large batches, with a progress bar.
 
         Yields:
             Indices of windows `[batch]` on the device.
         """
         size = self.windows * self.processes.count
         indices = index_batches(len(windows), size, self.device)
-        if label is None:
-            yield from indices
-            return
         with progress_bar(label, batch_count(len(windows), size)) as bar:
             for index in indices:
                 yield index
                 bar.update()
-
-
-def progress_bar(label: str, total: int) -> tqdm:
-    """Make a progress bar; it writes to a terminal often, and to a file every 30 s."""
-    wait = 0.5 if sys.stderr.isatty() else 30.0
-    return tqdm(
-        total=total, desc=label, leave=False, mininterval=wait, delay=wait, dynamic_ncols=True
-    )

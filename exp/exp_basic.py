@@ -14,13 +14,14 @@ from torch import Tensor
 from data_provider.batches import TrainingOrder, index_batches
 from exp.baselines import TrivialScores
 from exp.device import autocast, choose_device, choose_precision, speed_up
-from exp.evaluation import Evaluation, WindowSet, progress_bar
+from exp.evaluation import Evaluation, WindowSet
 from exp.nonfinite import NonFiniteGuard, largest_gradients
 from exp.processes import Processes, Stopping
 from exp.resume import TrainingState
 from exp.step import Optimisers, TrainStep, learning_rate_schedule
 from models.interface import DataShape, Objective
 from models.registry import ALIASES, objective_class
+from utils.bars import progress_bar
 from utils.batch import Batch
 from utils.checkpoint import Checkpoint, read_checkpoint, save_tensors
 from utils.configuration import Configuration

@@ -33,6 +33,7 @@ from exp.forecasts import (
     write_table,
 )
 from exp.series import PLOTTED_WINDOWS, ExpSeries
+from utils.bars import progress_bar
 from utils.batch import Batch
 from utils.configuration import Configuration
 from utils.errors import UserError
@@ -299,9 +300,11 @@ class ExpLongTermForecasting(ExpSeries):
         from."""
         channels = 1 if windows.target is not None else windows.n_channels
         chosen = thinned(len(windows), windows.pred_len * channels)
-        numbers = torch.tensor(chosen, device=self.device)
-        for _, *batch in self.forecasts(windows, numbers.split(self.evaluation.windows)):
-            yield tuple(batch)
+        numbers = torch.tensor(chosen, device=self.device).split(self.evaluation.windows)
+        with progress_bar("interval calibration", len(numbers)) as bar:
+            for _, *batch in self.forecasts(windows, numbers):
+                yield tuple(batch)
+                bar.update()
 
     def array_shapes(self) -> dict[str, tuple[int, ...]]:
         windows = self.test_set

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from exp.forecast import load_forecaster
+from utils.bars import clock
 from utils.command_line import Parser, guarded
 from utils.errors import UserError
 from utils.files import whole_file
@@ -116,7 +117,7 @@ def converted(
     if kind == ".onnx" and size > LARGEST:
         raise UserError(f"{size / 1e9:.1f} GB are too much for one .onnx file: export a .pt2 file")
     try:
-        with torch.no_grad(), quiet():
+        with torch.no_grad(), quiet(), clock("exporting"):
             batch = torch.export.Dim("batch")
             program = torch.export.export(module, (x,), dynamic_shapes=({0: batch},))
             if kind == ".pt2":

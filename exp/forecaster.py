@@ -33,7 +33,7 @@ from exp.forecasts import (
     Forecast,
     Outputs,
     Schema,
-    draw_forecast,
+    forecast_figure,
     forecast_table,
     in_kind,
     recent,
@@ -42,6 +42,7 @@ from exp.forecasts import (
 from exp.model_card import CARD, model_card, scores_of
 from exp.sharing import CONFIG, find_model, intervals_of, read_model, save_model, series_of
 from models import registry
+from utils.bars import hidden_bars
 from utils.checkpoint import Checkpoint
 from utils.configuration import Configuration
 from utils.errors import UserError
@@ -49,10 +50,13 @@ from utils.files import find_llm, require_picture
 from utils.interrupts import Interrupted
 from utils.intervals import PROBABILITIES, Intervals, check_levels
 from utils.levels import require_levels
+from utils.option_table import NAMES_ELSEWHERE
 from utils.options import configure
+from utils.plotting.style import for_notebooks, save
 
 if TYPE_CHECKING:
     import polars
+    from matplotlib.figure import Figure
 
 Frame = Union[pd.DataFrame, "polars.DataFrame"]
 Source = Union[str, Path, Frame]  # noqa: UP007
@@ -75,7 +79,7 @@ class CALFForecaster(ModelHubMixin, library_name="calf", tags=["time-series-fore
     otherwise.
 
     Args:
-        h: horizon, in steps. input_size: look-back, in steps.
+        h: horizon, in steps, which has no default. input_size: look-back, in steps.
         freq: pandas alias of the step; by default it is inferred.
         model: a file of `models/`.
         level: of the prediction intervals, in %; they need validation windows.
@@ -107,7 +111,7 @@ class CALFForecaster(ModelHubMixin, library_name="calf", tags=["time-series-fore
 
     def __init__(
         self,
-        h: int,
+        h: int | None = None,
         input_size: int = 96,
         freq: Frequency | None = None,
         model: str = "CALF",
@@ -187,7 +191,9 @@ class CALFForecaster(ModelHubMixin, library_name="calf", tags=["time-series-fore
         }
         fixed = sorted(self.options.keys() & own.keys())
         if fixed:
-            raise UserError(f"{fixed[0]} is set by the parameters of the forecaster")
+            likely = NAMES_ELSEWHERE.get(fixed[0])
+            meant = f": did you mean {likely}?" if likely else ""
+            raise UserError(f"{fixed[0]} is set by the parameters of the forecaster{meant}")
         values = {"label_len": 0} | self.table_options | own | self.options
         return configure(values, registry, OPTION_NAMES)
 
@@ -232,6 +238,7 @@ class CALFForecaster(ModelHubMixin, library_name="calf", tags=["time-series-fore
         which are read without `bars`, stay."""
         with ExitStack() as stack:
             if not self.verbose:
+                stack.enter_context(hidden_bars())
                 nothing = stack.enter_context(open(os.devnull, "w"))  # noqa: PTH123
                 stack.enter_context(redirect_stdout(nothing))
                 if bars:
@@ -384,25 +391,28 @@ class CALFForecaster(ModelHubMixin, library_name="calf", tags=["time-series-fore
 
     def plot(
         self,
-        path: str | Path,
+        path: str | Path | None = None,
         df: Source | None = None,
         h: int | None = None,
         level: Sequence[float] | None = None,
         title: str = "",
         futr_df: Source | None = None,
-    ) -> list[Path]:
-        """Draw the forecasts of up to six series, and the rows before them.
+    ) -> "Figure":
+        """Draw the forecasts of up to six series, and the rows before them; a notebook shows the
+        figure.
 
         Args:
-            path: PNG, with a PDF beside it, or PDF or SVG. df, h, level, futr_df: see `predict`.
-
-        Returns:
-            The pictures.
+            path: to write it to: PNG, with a PDF beside it, or PDF or SVG.
+            df, h, level, futr_df: see `predict`.
         """
-        require_picture(Path(path))
+        if path is not None:
+            require_picture(Path(path))
         steps, levels = self.steps(h), self.levels(level)
         forecast, outputs = self.outputs(self.panel_of(df, futr_df), levels)
-        return draw_forecast(path, forecast.panel, outputs, steps, levels, self.model, title)
+        figure = forecast_figure(forecast.panel, outputs, steps, levels, self.model, title)
+        if path is not None:
+            save(figure, path)
+        return for_notebooks(figure)
 
     def cross_validation(
         self,

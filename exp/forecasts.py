@@ -18,6 +18,7 @@ from data_provider.covariates import require_future
 from data_provider.panel import Panel, Reading, Table
 from data_provider.splits import Scaler
 from exp.evaluation import Evaluation
+from utils.bars import progress_bar
 from utils.batch import Batch
 from utils.configuration import Configuration
 from utils.errors import UserError
@@ -27,6 +28,7 @@ from utils.timefeatures import time_features
 
 if TYPE_CHECKING:
     import polars
+    from matplotlib.figure import Figure
 
 Schema = dict[str, object]  # of a Polars frame: types by column
 CUTOFF = "cutoff"  # column of a cross-validation: the last timestamp that was known
@@ -145,8 +147,10 @@ def forecast_panel(
         }
     )
     x, forecasts = whole.x, []
-    for start, stop in pairwise([*range(0, len(x), evaluation.windows), len(x)]):
-        forecasts.append(evaluation.predict(whole[start:stop]))
+    with progress_bar("forecasting", len(x)) as bar:
+        for start, stop in pairwise([*range(0, len(x), evaluation.windows), len(x)]):
+            forecasts.append(evaluation.predict(whole[start:stop]))
+            bar.update(stop - start)
     pred = torch.cat(forecasts)
     mean, scale = (np.stack(numbers)[:, None] for numbers in zip(*moments, strict=True))
     if target is not None:
@@ -259,26 +263,24 @@ def recent(panel: Panel, rows: int) -> Panel:
     return panel.with_tables(last)
 
 
-def draw_forecast(
-    path: str | Path,
-    panel: Panel,
-    outputs: Outputs,
-    h: int,
-    levels: Sequence[float],
-    model: str,
-    title: str,
-) -> list[Path]:
+def draw_forecast(path: str | Path, *forecast: object) -> list[Path]:
+    """Write the picture of `forecast_figure`, whose arguments follow; returns the files."""
+    from utils.plotting.style import save
+
+    return save(forecast_figure(*forecast), path)
+
+
+def forecast_figure(
+    panel: Panel, outputs: Outputs, h: int, levels: Sequence[float], model: str, title: str
+) -> "Figure":
     """Draw the forecasts of up to six series, with the rows before them.
 
     Args:
         outputs: see `forecast_table`. h: steps. levels: of the bounds among them, in %.
-
-    Returns:
-        The pictures.
     """
-    from utils.plots import plot_future  # takes a second to import
+    from utils.plots import future_figure  # takes a second to import
 
     frames = {name: by_time(panel, values, h) for name, values in outputs.items()}
     bands = {one: tuple(frames[name] for name in bounds_of(model, one)) for one in levels}
     past = by_time(panel, None, 8 * max(h, 96))
-    return plot_future(path, past, frames[model], bands, title, model)
+    return future_figure(past, frames[model], bands, title, model)

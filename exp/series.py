@@ -124,7 +124,7 @@ class ExpSeries(ExpBasic):
         """
         season = self.args.season_length or self.season_length
         sums: dict[str, ErrorSums] = defaultdict(ErrorSums)
-        for index in self.evaluation.batches(windows):
+        for index in self.evaluation.batches(windows, "naive forecasts"):
             self.stopping.check()
             x, y = (windows.scored(part) for part in windows.batch(index))
             true = self.units(windows, y, index) if in_units else y

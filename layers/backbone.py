@@ -25,6 +25,7 @@ from layers.model_files import (
     location,
     quiet_transformers,
 )
+from utils.bars import clock
 from utils.errors import UserError
 
 # The published GPT-2s differ only in these numbers: random weights need no network.
@@ -58,7 +59,7 @@ def load_backbone(
     config = load_config(llm)
     n_layer = config.num_hidden_layers if n_layer is None else n_layer
     check_depth(config, llm, n_layer)
-    with quiet_transformers():
+    with quiet_transformers(), clock(f"loading {llm}"):
         if weights == "random":
             model = random_backbone(config, seed, n_layer)
         else:

@@ -8,8 +8,10 @@ from typing import TypeVar
 
 from huggingface_hub import HfApi, constants, try_to_load_from_cache
 from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
+from huggingface_hub.utils import are_progress_bars_disabled, enable_progress_bars
 from transformers.utils import logging as transformers_logging
 
+from utils.bars import are_hidden
 from utils.errors import UserError
 from utils.files import fingerprints, require_model_folder
 
@@ -96,11 +98,15 @@ def _check_hub(llm: str, ways_out: str) -> None:
 
 @contextlib.contextmanager
 def quiet_transformers():
-    """Silence progress bars, logs and warnings of transformers."""
+    """Silence progress bars, logs and warnings of transformers; bars of the hub's downloads stay,
+    unless bars are hidden."""
     verbosity = transformers_logging.get_verbosity()
     bars = transformers_logging.is_progress_bar_enabled()
     transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
+    downloads = not are_progress_bars_disabled() and not are_hidden()
+    transformers_logging.disable_progress_bar()  # those of the hub too
+    if downloads:
+        enable_progress_bars()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -18,6 +18,7 @@ from layers.patching import patches
 from models.CALF import CALFConfig, Model
 from models.interface import DataShape, Objective, ParameterGroup, Predictor
 from models.supervised import SupervisedObjective
+from utils.bars import clock
 from utils.batch import Batch, Weight
 from utils.checkpoint import Checkpoint
 from utils.configuration import Configuration
@@ -48,16 +49,19 @@ class FrozenBackbone(Objective):
     def backbone_notes(self, args: Configuration) -> dict:
         """Describe the backbone, for records and checkpoints; a line names other weights than those
         of the published GPT-2 under its name."""
+        with clock("hashing the weights"):
+            fingerprint = frozen_fingerprint(self.model.gpt2)
+            file = None if args.llm_weights == "random" else describe_weights_file(args.llm)
         notes = {
             "llm": args.llm,
             "llm_weights": args.llm_weights,
             "seed": args.seed,
             "llm_ablation": args.llm_ablation,
             "gpt_layers": args.gpt_layers,
-            "fingerprint": frozen_fingerprint(self.model.gpt2),
+            "fingerprint": fingerprint,
         }
         if args.llm_weights != "random":
-            notes["file"] = describe_weights_file(args.llm)
+            notes["file"] = file
             warn_of_another_gpt2(args.llm, notes["file"])
         return notes
 

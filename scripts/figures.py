@@ -17,6 +17,7 @@ from layers.instance_norm import standardise
 from layers.patching import patches
 from run import parse_args
 from utils import plots
+from utils.bars import clock
 from utils.batch import Batch
 from utils.checkpoint import Checkpoint, read_checkpoint
 from utils.checkpoint_options import checkpoint_file
@@ -198,7 +199,8 @@ def embed(kinds: dict[str, Tensor], seed: int) -> dict[str, np.ndarray]:
         rows[name] = array[np.sort(rng.permutation(len(array))[:WORDS])]
     points = np.concatenate(list(rows.values()))
     perplexity = min(30, (len(points) - 1) / 3)
-    places = TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(points)
+    with clock(f"t-SNE of {len(points):,} points"):
+        places = TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(points)
     ends = np.cumsum([len(values) for values in rows.values()])[:-1]
     return dict(zip(rows, np.split(places, ends), strict=True))
 

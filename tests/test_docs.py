@@ -93,6 +93,9 @@ def llm(tmp_path_factory) -> Path:
 def as_a_user(workdir, llm) -> Path:
     """A working folder with the data of the pages, where `gpt2` is the small one."""
     (workdir / "gpt2").symlink_to(llm)
+    (workdir / "datasets").mkdir()
+    (workdir / "datasets" / "sales.csv").symlink_to(ROOT / "datasets" / "sales.csv")
+    (workdir / "datasets" / "smollm2-135m").symlink_to(llm)
     execute(blocks("docs/own_data.md", "python")[0], {})
     return workdir
 
@@ -164,6 +167,7 @@ def start(words: list[str], *more: str) -> int:
 @pytest.mark.draws
 def test_three_commands(as_a_user):
     """The first commands of the page, of which a short training is enough here."""
+    assert Path("sales.csv").read_bytes() == Path("datasets/sales.csv").read_bytes()
     training, forecasting, *_ = commands("docs/own_data.md")
     assert start(training, "--train_epochs", "2", "--use_gpu", "0") == 0
     assert start(forecasting) == 0

@@ -36,6 +36,7 @@ TRAINED = (
     *"seed percent task_loss train_epochs batch_size patience learning_rate cos tmax".split(),
     *"lradj decay_fac protocol accumulate fast_cpu".split(),
 )
+NAMED = ("data", "features", "label_len", "embed", "des")  # of settings strings, unless short
 LENGTH = ("train_epochs", "patience")  # decide how long a training is, and nothing else of it
 MANIFEST = "manifest.json"
 RECORD = "run.json"
@@ -45,6 +46,11 @@ LONGEST_SETTING = LONGEST_NAME - len("_") - DIGITS
 
 # their names start no other task's, so that their settings strings say which task it is
 PUBLISHED_TASKS = (*FORECASTING, "imputation", "anomaly_detection", "classification")
+
+
+def has_guesses(arguments: Mapping) -> bool:
+    """Whether options of a run were guessed: it has a short name then."""
+    return bool(arguments.get("guessed"))
 
 
 def task_of(experiment: type, task_name: str) -> str:
@@ -70,14 +76,18 @@ def task(args: Configuration) -> str:
 
 
 def settings_string(args: Configuration, iteration: int) -> str:
-    """Name a run: its heading in the results file, and with a digest its folders.
+    """Name a run: its heading in the results file, and with a digest its folders; one whose options
+    were partly guessed by fewer of them.
 
     Raises:
         UserError: the name has a slash, a line break or another invisible character, or is too long
             for a folder.
     """
     setting = (
-        f"{task(args)}_{args.model_id}_{args.model}_{args.data}_ft{args.features}"
+        f"{args.model_id}_{args.model}_{args.seq_len}_{args.pred_len}"
+        + (f"_{iteration}" if iteration else "")
+        if has_guesses(vars(args))
+        else f"{task(args)}_{args.model_id}_{args.model}_{args.data}_ft{args.features}"
         f"_sl{args.seq_len}_ll{args.label_len}_pl{args.pred_len}_dm{args.d_model}"
         f"_nh{args.n_heads}_el{args.e_layers}_dl{args.d_layers}_df{args.d_ff}_fc{args.factor}"
         f"_eb{args.embed}_dt{args.distil}_{args.des}_gpt{args.gpt_layers}_{iteration}"
@@ -158,7 +168,8 @@ def _options(
 
     trained = arguments if trained is None else trained
     tested, of_model = (
-        (*TESTED, *given.get("model_options", ())) for given in (arguments, trained)
+        (*TESTED, *given.get("model_options", ()), *(NAMED if has_guesses(given) else ()))
+        for given in (arguments, trained)
     )
     training = {"model": trained.get("model_digest"), **select(trained, of_model + TRAINED)}
     return select(arguments, tested) | {f"trained {name}": v for name, v in training.items()}

@@ -145,6 +145,33 @@ UNUSED_OPTIONS_OF_LIBRARY: list[Option] = [
     *((name, FLAG, SUPPRESS, SUPPRESS) for name in AUGMENTATIONS.split()),
 ]
 
+# What neuralforecast, darts, GluonTS and their like call parameters of the forecaster, and options.
+NAMES_ELSEWHERE = {
+    other: own
+    for own, others in {
+        "h": "horizon prediction_length output_chunk_length forecast_horizon fh n_steps pred_len",
+        "input_size": "context_length input_chunk_length lookback look_back seq_len window_size",
+        "freq": "frequency",
+        "level": "levels quantiles quantile_levels confidence_level",
+        "seed": "random_seed random_state",
+        "verbose": "progress_bar enable_progress_bar show_progress",
+        "start_padding_enabled": "start_padding",
+        "train_epochs": "epochs n_epochs num_epochs max_epochs max_steps num_train_steps",
+        "batch_size": "windows_batch_size train_batch_size per_device_train_batch_size",
+        "learning_rate": "lr optimizer_kwargs",
+        "lradj": "lr_scheduler lr_scheduler_cls lr_scheduler_kwargs num_lr_decays",
+        "patience": "early_stop_patience_steps early_stopping_patience early_stopping_rounds",
+        "task_loss": "loss loss_fn criterion distr_output likelihood",
+        "use_gpu": "device accelerator pl_trainer_kwargs trainer_kwargs",
+        "d_model": "hidden_size hidden_dim",
+        "e_layers": "n_layers num_layers encoder_layers",
+        "dropout": "dropout_rate",
+        "resume": "load_from_checkpoint ckpt_path",
+        "checkpoints": "default_root_dir work_dir output_dir",
+    }.items()
+    for other in others.split()
+}
+
 # The options of `run.py` by groups.
 PUBLISHED_OPTIONS: dict[str, list[Option]] = {
 "what to run": [

@@ -2,8 +2,9 @@
 
 import argparse
 import difflib
+import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Protocol
@@ -18,12 +19,14 @@ from utils.checkpoint_options import (
     training_of,
     words_of,
 )
-from utils.command_line import Parser, names, split_parts, switch
+from utils.command_line import Parser, message_of, names, split_parts, switch
 from utils.configuration import Configuration
 from utils.errors import UserError
+from utils.files import file_name
 from utils.option_table import (
     COVARIATES,
     MODEL_OPTIONS,
+    NAMES_ELSEWHERE,
     NEUTRAL,
     OWN_OPTIONS,
     PUBLISHED_OPTIONS,
@@ -33,6 +36,8 @@ from utils.option_table import (
     Option,
 )
 
+# Guesses options from the file of others, and says why.
+Guess = Callable[[argparse.Namespace], tuple[dict[str, object], str]]
 # Options that other tasks than these refuse, because they would have no effect.
 TASKS_OF_OPTION = {
     "do_predict": ("long_term_forecast",),
@@ -205,6 +210,45 @@ def parse_with_checkpoint(parser: Parser, argv: list[str], models: Models) -> ar
     return args
 
 
+def with_guesses(
+    parser: Parser, argv: list[str], models: Models, guess: Guess
+) -> tuple[list[str], list[str]]:
+    """Complete a command line that names a file by `--data_path` and lacks options that a training
+    needs; a line says what was guessed.
+
+    Args:
+        guess: guesses options from the file; see `data_provider.guesses.guess_options`.
+
+    Returns:
+        The words, and the names of the options guessed; none if the line is complete, or for
+        another task than forecasting a file of one's own.
+
+    Raises:
+        UserError: the file can't be read.
+    """
+    given = {word.partition("=")[0].removeprefix("--") for word in argv if word.startswith("--")}
+    if "data_path" not in given or "checkpoint" in given or given.issuperset(REQUIRED):
+        return argv, []
+    found = {"task_name": "long_term_forecast", "is_training": 1, "model_id": "", "model": "CALF"}
+    found |= {"data": "custom"}
+    args = parser.parse_args([*(f"--{name}={value}" for name, value in found.items()), *argv])
+    if args.task_name != "long_term_forecast" or args.data != "custom":
+        return argv, []
+    path = Path(args.data_path)
+    if "root_path" not in given:
+        args.root_path, args.data_path = str(path.parent), path.name
+        found |= {"root_path": args.root_path, "data_path": args.data_path}
+    by_file, why = guess(args)
+    if "freq" not in models.options_of(args.model):
+        del by_file["freq"]
+    by_file["split"] = ",".join(map(str, by_file["split"]))
+    found |= {"model_id": file_name(path.stem), **by_file}
+    found = {name: value for name, value in found.items() if name not in given - {"data_path"}}
+    words = [word for name, value in found.items() for word in (f"--{name}", str(value))]
+    print(f"guessed ({why}): {shlex.join(words)}")
+    return [*argv, *words], sorted(found)
+
+
 def check_options(args: argparse.Namespace, models: Models) -> None:
     """Check options together; `--refit` implies `--do_predict`, and only CALF has a cosine schedule
     unless `--cos` says so.
@@ -269,7 +313,8 @@ def make_parser(models: Models) -> tuple[Parser, list[str]]:
     parser = Parser(
         prog="python run.py",
         usage="python run.py --task_name TASK --is_training 1 --model_id NAME --model CALF "
-        "--data DATA [options]\n       python run.py --checkpoint FILE [options]",
+        "--data DATA [options]\n       python run.py --data_path FILE [options]\n       "
+        "python run.py --checkpoint FILE [options]",
         description="CALF: cross-modal fine-tuning of a language model for time series.",
         formatter_class=Formatter,
         allow_abbrev=False,
@@ -280,14 +325,16 @@ def make_parser(models: Models) -> tuple[Parser, list[str]]:
     return parser, published
 
 
-def parse_args(argv: Sequence[str], models: Models, command: str | None = None) -> Configuration:
+def parse_args(
+    argv: Sequence[str], models: Models, command: str | None = None, guess: Guess | None = None
+) -> Configuration:
     """Parse a command line.
 
-    With `--checkpoint FILE` and without the options that a training needs, all come from the
-    checkpoint that are not on the command line.
+    Without the options that a training needs, those that are not on the command line come from the
+    checkpoint of `--checkpoint FILE`, or are guessed from the file of `--data_path`.
 
     Args:
-        command: as it is recorded.
+        command: as it is recorded. guess: see `with_guesses`.
     """
     parser, published = make_parser(models)
     everything = [name for action in parser._actions for name in action.option_strings]
@@ -296,9 +343,12 @@ def parse_args(argv: Sequence[str], models: Models, command: str | None = None) 
     if any("\0" in word for word in argv):
         parser.error("an option contains a null character")
     try:
+        argv, guessed = with_guesses(parser, argv, models, guess) if guess else (argv, [])
         args = parse_with_checkpoint(parser, argv, models)
-    except UserError as error:
-        parser.refuse(str(error))
+    except (UserError, OSError) as error:
+        parser.refuse(message_of(error))
+    if guessed:
+        args.guessed = guessed
     try:
         check_options(args, models)
     except UserError as error:
@@ -321,13 +371,13 @@ def configure(
     parser, _ = make_parser(models)
     actions = {a.dest: a for a in parser._actions if a.default is not argparse.SUPPRESS}
     found = {name: action.default for name, action in actions.items()}
+    for name in (name for name in values if name not in actions):
+        similar = difflib.get_close_matches(name, actions, 1)
+        likely = NAMES_ELSEWHERE.get(name) or next(iter(similar), None)
+        meant = f": did you mean {likely}?" if likely else ""
+        raise UserError(f"{name}: no such parameter, nor option of run.py{meant}")
     for name, value in values.items():
-        shown = (names or {}).get(name, name)
-        if name not in actions:
-            similar = difflib.get_close_matches(name, actions, 1)
-            meant = f": did you mean {similar[0]}?" if similar else ""
-            raise UserError(f"{name}: no such parameter, nor option of run.py{meant}")
-        found[name] = checked(actions[name], value, shown)
+        found[name] = checked(actions[name], value, (names or {}).get(name, name))
     given = sorted(name for name, value in values.items() if value is not None)
     args = argparse.Namespace(**found, given=given)
     args.model_options = sorted(models.options_of(args.model) & MODEL_OPTIONS - NEUTRAL)

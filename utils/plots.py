@@ -17,6 +17,7 @@ from utils.plotting.style import (
     VERMILLION,
     evenly,
     mark_time,
+    mixed,
     period,
     save,
     shorten,
@@ -27,6 +28,7 @@ from utils.plotting.style import (
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 Bands = Mapping[float, tuple[np.ndarray, np.ndarray]]  # lower and upper bounds by level in %
 
@@ -109,10 +111,13 @@ def draw_forecast(axes: "Axes", times: pd.Index, panel: Panel, ylabel: str) -> N
     known = np.concatenate([panel.history, panel.true])
     label = "truth" if len(panel.true) else "history"
     axes.plot(x[: len(known)], known, color=GREY, lw=1.3, label=label)
+    clear = 1.0  # share of white
     for rank, level in enumerate(sorted(panel.bands, reverse=True)):
         lower, upper = panel.bands[level]
         name = f"{level:g} % interval"
-        style = {"color": BLUE, "alpha": 0.18 + 0.14 * rank, "lw": 0}
+        clear *= max(0.82 - 0.14 * rank, 0.4)
+        # opaque, so that the legend has the colour of a band upon a wider one
+        style = {"color": mixed(BLUE, 1 - clear), "lw": 0, "zorder": 1}
         places = x[cut : cut + len(lower)]
         if len(places) > 1:
             axes.fill_between(places, lower, upper, label=name, **style)
@@ -129,7 +134,6 @@ def draw_forecast(axes: "Axes", times: pd.Index, panel: Panel, ylabel: str) -> N
     mark_time(axes, times)
 
 
-@styled
 def plot_window(
     path: str | Path, times: pd.Index, panels: Sequence[Panel], title: str, ylabel: str
 ) -> list[Path]:
@@ -142,61 +146,72 @@ def plot_window(
     Returns:
         The written files.
     """
+    return save(_figure([times] * len(panels), panels, title, ylabel), path)
+
+
+@styled
+def _figure(
+    times: Sequence[pd.Index], panels: Sequence[Panel], title: str, ylabel: str
+) -> "Figure":
+    """Draw panels, each with timestamps of its own; see `plot_window`."""
     columns = 1 if len(panels) == 1 else 2
     rows = -(-len(panels) // columns)
     figure, grid = subplots(9 if columns == 1 else 12, 1.4 + 2.4 * rows, rows, columns)
-    for axes, panel in zip(grid.flat, panels, strict=False):
-        draw_forecast(axes, times, panel, ylabel)
+    for axes, of_panel, panel in zip(grid.flat, times, panels, strict=False):
+        draw_forecast(axes, of_panel, panel, ylabel)
     for axes in grid.flat[len(panels) :]:
         axes.set_axis_off()
     figure.suptitle(title, x=0.01, ha="left")
     figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=6)
-    return save(figure, path)
+    return figure
 
 
-def plot_future(
-    path: str | Path,
+def plot_future(path: str | Path, *forecast: object, **more: object) -> list[Path]:
+    """Write the picture of a forecast of the future, and a PDF beside a PNG; see `future_figure`.
+
+    Returns:
+        The written files.
+    """
+    return save(future_figure(*forecast, **more), path)
+
+
+def future_figure(
     history: pd.DataFrame,
     forecast: pd.DataFrame,
     bands: Mapping[float, tuple[pd.DataFrame, pd.DataFrame]] | None = None,
     title: str = "",
     model: str = "forecast",
     most: int = MOST_PANELS,
-) -> list[Path]:
-    """Plot a forecast of the future with the end of the history, a panel a series.
+) -> "Figure":
+    """Draw a forecast of the future with the end of the history, a panel a series.
 
     Args:
-        path: image to write; its suffix is the format, and beside a PNG there is a PDF.
         history: known values, `[steps, series]`, of which the last four horizons are shown.
-            The index has timestamps, or numbers that count steps.
+            The index has timestamps, or numbers that count steps; series that end at different
+            times have NaN.
         forecast: what follows, with the same columns.
         bands: lower and upper bounds by level in %, shaped as `forecast`.
         title: of the figure. model: name of the forecast.
         most: number of series shown; of more, so many evenly chosen ones.
-
-    Returns:
-        The written files.
     """
     chosen = [forecast.columns[i] for i in evenly(forecast.shape[1], most)]
-    shown = history.tail(max(SHOWN_HORIZONS * len(forecast), SHOWN_STEPS))
-    times = wall_times(shown.index.append(forecast.index))
-    panels = [
-        Panel(
-            shorten([name], most=60)[0],
-            shown[name].to_numpy(),
-            np.empty(0),
-            {model: forecast[name].to_numpy()},
-            {
-                level: (low[name].to_numpy(), high[name].to_numpy())
-                for level, (low, high) in (bands or {}).items()
-            },
-        )
-        for name in chosen
-    ]
+    times, panels = [], []
+    for name in chosen:
+        has_steps = forecast[name].notna().to_numpy()
+        ahead = forecast[name][has_steps]
+        shown = history[name].dropna().tail(max(SHOWN_HORIZONS * len(ahead), SHOWN_STEPS))
+        within = {
+            level: tuple(bound[name].to_numpy()[has_steps] for bound in bounds)
+            for level, bounds in (bands or {}).items()
+        }
+        title_of_panel, *_ = shorten([name], most=60)
+        known, future = shown.to_numpy(), {model: ahead.to_numpy()}
+        times.append(wall_times(shown.index.append(ahead.index)))
+        panels.append(Panel(title_of_panel, known, np.empty(0), future, within))
     more = forecast.shape[1] - len(chosen)
     note = f" ({len(chosen)} of {forecast.shape[1]} series)" if more else ""
-    of_all = title or f"{model}, {period(times[-len(forecast) :])}"
-    return plot_window(path, times, panels, of_all + note, "original units")
+    of_all = title or f"{model}, {period(wall_times(forecast.index))}"
+    return _figure(times, panels, of_all + note, "original units")
 
 
 @styled

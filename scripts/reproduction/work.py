@@ -14,7 +14,7 @@ from pathlib import Path
 from types import FrameType
 
 from filelock import lock_descriptor
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from scripts.reproduction.lists import ROOT, Run
 from scripts.reproduction.plan import Plan

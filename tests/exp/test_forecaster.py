@@ -12,6 +12,7 @@ import pandas as pd
 import polars as pl
 import pytest
 import torch
+from matplotlib.figure import Figure
 from sklearn.base import clone
 
 from exp.forecaster import CALFForecaster
@@ -21,6 +22,7 @@ from tests.datasets.hub_server import MODEL, serve_model
 from tests.exp.small_runs import once_at, raises, send
 from tests.rounding import use_float64
 from utils.errors import UserError
+from utils.option_table import NAMES_ELSEWHERE
 
 SMALL = {"input_size": 24, "verbose": False, "use_gpu": False}
 DLINEAR = SMALL | {"model": "DLinear", "train_epochs": 2, "moving_avg": 5}
@@ -263,6 +265,31 @@ def test_polars_is_imported_for_its_frames_alone(synthetic_csv):
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
 
 
+@pytest.mark.parametrize("before", ["", "import utils, models\n"])
+@pytest.mark.parametrize(
+    ("name", "package"), [("utils.py", "utils"), ("models/__init__.py", "models")]
+)
+def test_a_module_that_hides_a_package(workdir, name, package, before):
+    """Beside a script; its remedy is one."""
+    file = workdir / name
+    file.parent.mkdir(exist_ok=True)
+    file.touch()
+    script = workdir / "script.py"
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+
+    def run(code: str) -> tuple[int, str]:
+        script.write_text(code)
+        command = [sys.executable, str(script)]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True)
+        return done.returncode, done.stderr.strip().splitlines()[-1:]
+
+    code = "from exp.forecaster import CALFForecaster\n"
+    failed, (error,) = run(before + code)
+    assert failed and error.startswith(f"ImportError: {file} hides {ROOT / package}: rename it")
+    remedy = error.partition("begin with ")[2]
+    assert run(f"{remedy}\n{code}") == (0, [])
+
+
 def test_predict_df_as_chronos_has_it(long):
     forecaster = CALFForecaster(h=8, **DLINEAR).fit(long)
     frame = long.rename(columns={"unique_id": "item_id", "ds": "timestamp", "y": "target"})
@@ -342,10 +369,15 @@ def test_another_backbone_is_an_error(wide, calf, tmp_path):
 @pytest.mark.draws
 def test_pictures(long, wide, tmp_path):
     forecaster = CALFForecaster(h=8, level=[80], **DLINEAR).fit(long)
-    paths = forecaster.plot(tmp_path / "some.png")
-    assert [path.name for path in paths] == ["some.png", "some.pdf"]
+    figure = forecaster.plot(tmp_path / "some.png")
+    forecaster.plot(tmp_path / "other.svg", long.tail(100), h=4)
+    paths = sorted(tmp_path.iterdir())
+    assert [path.name for path in paths] == ["other.svg", "some.pdf", "some.png"]
     assert all(path.stat().st_size > 5000 for path in paths)
-    assert forecaster.plot(tmp_path / "other.svg", long.tail(100), h=4) == [tmp_path / "other.svg"]
+    alone = forecaster.plot()  # which a notebook shows
+    assert isinstance(alone, Figure) and alone.get_suptitle() == figure.get_suptitle()
+    assert alone._repr_png_().startswith(b"\x89PNG")
+    assert sorted(tmp_path.iterdir()) == paths
 
 
 def test_pushed_to_a_hub(wide, tmp_path, monkeypatch):
@@ -464,6 +496,33 @@ def test_errors_of_use(wide, long):
         forecaster.predict(h=9)
     with pytest.raises(UserError, match="4 rows are missing to forecast from: the look-back is 24"):
         forecaster.predict(wide.tail(20))
+
+
+@pytest.mark.parametrize(
+    ("name", "own"),
+    [("epochs", "train_epochs"), ("max_steps", "train_epochs"), ("random_seed", "seed"),
+     ("n_epochs", "train_epochs"), ("context_length", "input_size"), ("lr", "learning_rate"),
+     ("input_chunk_length", "input_size"), ("seq_len", "input_size"), ("loss", "task_loss"),
+     ("early_stop_patience_steps", "patience"), ("accelerator", "use_gpu")],
+)  # fmt: skip
+def test_words_of_other_libraries(name, own):
+    with pytest.raises(UserError, match=f"^{name}\\b.*: did you mean {own}\\?$"):
+        CALFForecaster(h=8, **{name: 3})
+
+
+def test_the_horizon_by_another_name():
+    """Alone, and with the wrong type of another option beside it."""
+    for name in ("horizon", "prediction_length", "output_chunk_length", "pred_len"):
+        with pytest.raises(UserError, match=f"^{name}\\b.*: did you mean h\\?$"):
+            CALFForecaster(**{name: 8}, train_epochs="a")
+    with pytest.raises(UserError, match="h=None"):
+        CALFForecaster()
+
+
+def test_names_of_other_libraries_are_none_of_ours():
+    ours = {*CALFForecaster.parameter_names(), *vars(CALFForecaster(h=8).configuration())}
+    assert set(NAMES_ELSEWHERE.values()) <= ours
+    assert NAMES_ELSEWHERE.keys() & ours == {"seq_len", "pred_len"}  # which h and input_size set
 
 
 def test_a_diverged_training_is_no_success(wide):

@@ -235,6 +235,38 @@ def test_future(workdir, drawn):
     assert heights.max() == pytest.approx((forecast["series 2"] + 95).max())
 
 
+def test_series_that_end_earlier(workdir, drawn):
+    """Each has a time axis of its own, and its own dotted line; the legend has the bands' colours,
+    also where they overlap."""
+    short, ahead = future(pd.date_range("2023-01-01", periods=60, freq="D"))
+    long, later = future(pd.date_range("2024-01-01", periods=60, freq="D"))
+    history, forecast = (
+        pd.concat([a.set_axis(["early"], axis=1), b.set_axis(["late"], axis=1)], axis=1)
+        for a, b in ((short.iloc[:, :1], long.iloc[:, :1]), (ahead.iloc[:, :1], later.iloc[:, :1]))
+    )
+    plot_future("f.png", history, forecast, {n: (forecast - n, forecast + n) for n in (80, 95)})
+    figure = drawn["f.png"]
+    for axes, known, year in zip(figure.axes, (short, long), (2023, 2024), strict=True):
+        first, last = (matplotlib.dates.num2date(x) for x in axes.get_xlim())
+        assert first.year == last.year == year and (last - first).days < 40
+        (dotted,) = (line for line in axes.lines if line.get_linestyle() == ":")
+        assert dotted.get_xdata()[0] == known.index[-1].to_numpy()
+        assert all(area.get_alpha() is None for area in axes.collections)
+    shades = [area.get_facecolor()[0] for area in figure.axes[0].collections]
+    assert (shades[1] < shades[0])[:2].all()
+
+
+def test_a_clock_that_is_set_back(workdir, drawn):
+    """Repeats an hour of the forecast."""
+    index = pd.date_range("2024-10-24 09:00", periods=72, freq="h", tz="Europe/Berlin")
+    history, forecast = future(index, steps=12)
+    for frame in (history, forecast):
+        frame.index = frame.index.tz_localize(None)
+    assert not forecast.index.is_unique
+    plot_future("f.png", history, forecast, {80: (forecast - 1, forecast + 1)})
+    assert len(lines(drawn["f.png"])["forecast"][1]) == 12
+
+
 def test_wall_times_of_the_future(workdir, drawn):
     index = pd.date_range("2024-03-29", periods=80, freq="h", tz="Europe/Berlin")
     history, forecast = future(index)

@@ -5,7 +5,8 @@ import re
 import sys
 import warnings
 from collections.abc import Callable, Sequence
-from functools import cache, wraps
+from functools import cache, partial, wraps
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
@@ -73,6 +74,7 @@ def subplots(
     return figure, figure.subplots(rows, columns, squeeze=False)
 
 
+@styled
 def save(figure: "Figure", path: str | Path) -> list[Path]:
     """Write a figure, atomically; beside a PNG its PDF. Returns the written paths.
 
@@ -107,6 +109,19 @@ def save(figure: "Figure", path: str | Path) -> list[Path]:
     return [path, *also]
 
 
+def for_notebooks(figure: "Figure") -> "Figure":
+    """Let notebooks show a figure, which pyplot does not know; returns it."""
+    figure._repr_png_ = partial(_png, figure)
+    return figure
+
+
+@styled
+def _png(figure: "Figure") -> bytes:
+    with BytesIO() as file:
+        figure.savefig(file, dpi=100, format="png")
+        return file.getvalue()
+
+
 @cache
 def _settings() -> dict[str, object]:
     """The settings of matplotlib; installed fonts fill in for characters that its own lacks."""
@@ -131,6 +146,13 @@ def mark_time(axes: "Axes", times: pd.Index) -> None:
         axes.set_xlabel(times.name or "step")
     if len(times) > 1:
         axes.set_xlim(times[0], times[-1])
+
+
+def mixed(colour: str, share: float) -> tuple[float, float, float]:
+    """Mix a colour with white, of which the rest is."""
+    from matplotlib.colors import to_rgb
+
+    return tuple(1 - share * (1 - part) for part in to_rgb(colour))
 
 
 def wall_times(times: pd.Index) -> pd.Index:

@@ -130,6 +130,8 @@ def check_paths(args: Configuration) -> None:
     """
     if args.checkpoint:
         require_file(Path(args.checkpoint), "train first, or name a checkpoint by --checkpoint")
+    if args.future:
+        require_file(Path(args.future), "check --future")
     _check_data(args)
     from utils.word_embeddings import DEFAULT_PATH, NO_FILE, RANDOM, require_word_embeddings
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import sys
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import combinations
@@ -62,7 +62,10 @@ class Reading:
         duplicates: of rows with the same timestamp keep the "first" or the "last"; None refuses
             them.
         dayfirst, decimal, thousands: see `calendars.read_times` and `files.read_file`.
-        panel: "channels", "pooled", or "auto": channels if all series have the same timestamps.
+        panel: "channels", "pooled", or "auto": channels if all series have the same timestamps,
+            unless they are several of a long table with covariates, which belong to a series each.
+        past_covariates, future_covariates: columns that are no series, but known up to now, or
+            ahead. calendar: whether that of the timestamps is known ahead.
         freq: pandas alias of the step, or a whole number for whole numbers; inferred by default.
     """
 
@@ -75,6 +78,9 @@ class Reading:
     decimal: str | None = None
     thousands: str | None = None
     panel: str = "auto"
+    past_covariates: Sequence[str] | None = None
+    future_covariates: Sequence[str] | None = None
+    calendar: bool = False
     freq: Frequency | None = None
 
     @classmethod
@@ -82,6 +88,11 @@ class Reading:
         """Take what is there of the options of a command line."""
         names = [name for name in cls.__dataclass_fields__ if name != "freq"]
         return cls(**{name: getattr(options, name) for name in names if hasattr(options, name)})
+
+    @property
+    def covariates(self) -> list[str]:
+        """The columns that are covariates, those known up to now first."""
+        return [*(self.past_covariates or ()), *(self.future_covariates or ())]
 
     def names_long(self) -> bool:
         """Whether a column of a long table was named."""
@@ -95,20 +106,31 @@ class Table:
     Attributes:
         dates: increasing, naive, see `calendars.Clock`, `[rows]`.
         ids: of the series. values: `[rows, series]`, float64, finite.
+        past: covariates known up to now, of the same rows; None if there are none.
+        future: covariates known ahead, of the same rows and perhaps some that follow them.
     """
 
     dates: pd.DatetimeIndex
     ids: list[Hashable]
     values: np.ndarray
+    past: "Table | None" = None
+    future: "Table | None" = None
 
     def rows(self, part: slice) -> "Table":
-        """Take some rows."""
-        return Table(self.dates[part], self.ids, self.values[part])
+        """Take some rows; what is known ahead of them stays known."""
+        start = part.indices(len(self.dates))[0]
+        return Table(
+            self.dates[part],
+            self.ids,
+            self.values[part],
+            self.past and self.past.rows(part),
+            self.future and self.future.rows(slice(start, None)),
+        )
 
     def columns(self, ids: Sequence[Hashable]) -> "Table":
         """Take some series, in this order."""
         places = [self.ids.index(name) for name in ids]
-        return Table(self.dates, list(ids), self.values[:, places])
+        return replace(self, ids=list(ids), values=self.values[:, places])
 
 
 @dataclass(frozen=True)
@@ -228,20 +250,20 @@ def read_panel(
         with clock(f"reading {source}"):
             frame = read_file(source, text, reading.decimal, reading.thousands)
     else:
-        frame, source = _pandas(source), FRAME
+        frame, source = as_pandas(source), FRAME
     panel = _RawTable.of(frame, source, reading).panel((trained or {}).get("dayfirst"))
     _warn_of_another_step(panel, trained)
     return panel
 
 
-def _pandas(frame: object) -> pd.DataFrame:
-    """Convert a frame to one of pandas."""
+def as_pandas(frame: object, name: str = FRAME) -> pd.DataFrame:
+    """Convert a frame to one of pandas; `name` is what messages call it."""
     if not isinstance(frame, pd.DataFrame):
         if not hasattr(frame, "to_pandas"):
             raise UserError(f"a DataFrame or a path is needed, not {type(frame).__name__}")
         frame = frame.to_pandas()
     if not len(frame):
-        raise UserError(f"{FRAME}: no rows")
+        raise UserError(f"{name}: no rows")
     return frame
 
 
@@ -263,16 +285,19 @@ class _Group:
     Attributes:
         rows: of the frame, in the order of time, `[rows]`; inserted ones are left out.
         dates: of the rows, naive. ids: of the series. values: of each, `[rows]`, float64.
+        covariates: values of these columns, `[rows]` each.
     """
 
     rows: np.ndarray
     dates: pd.DatetimeIndex
     ids: list[Hashable]
     values: list[np.ndarray]
+    covariates: dict[str, np.ndarray]
 
     def take(self, part: np.ndarray | slice) -> "_Group":
         values = [column[part] for column in self.values]
-        return _Group(self.rows[part], self.dates[part], self.ids, values)
+        covariates = {name: column[part] for name, column in self.covariates.items()}
+        return _Group(self.rows[part], self.dates[part], self.ids, values, covariates)
 
     def single(self) -> "list[_Group]":
         """Split the group into one of each series."""
@@ -301,6 +326,7 @@ class _RawTable:
         reading = replace(reading, time_col=reading.time_col or time_name(frame.columns))
         for argument in ("time_col", *(("id_col", "target_col") if long else ())):
             _require_column(frame, getattr(reading, argument), argument, source)
+        _require_covariates(frame, reading, source, long)
         return cls(frame, source, reading, long)
 
     def times(self, dayfirst: bool | None) -> Times:
@@ -351,6 +377,8 @@ class _RawTable:
         for group in groups:
             for name, values in zip(group.ids, group.values, strict=True):
                 self._check_values(name, group.rows, values)
+            for name, values in group.covariates.items():
+                self._check_values(group.ids[0], group.rows, values, name)
         if self.reading.fill_missing:
             if self.reading.panel == "pooled":
                 groups = [one for group in groups for one in group.single()]
@@ -358,11 +386,16 @@ class _RawTable:
         calendars = _Calendars(self, groups, times.clock.counts_steps)
         groups = [calendars.regular(group) for group in groups]
         calendars.report()
+        if self.reading.calendar and times.clock.counts_steps:
+            raise UserError(
+                f"{self.source}: --calendar (calendar=True): the timestamps are whole numbers, "
+                "which have no hour, weekday and month: leave it out"
+            )
         pooled = self._pooled(groups)
         if not pooled:
             groups = [replace(groups[0], ids=names, values=[v for g in groups for v in g.values])]
         tables = [
-            Table(one.dates, one.ids, np.stack(one.values, axis=1))
+            self._table(one, pooled)
             for group in groups
             for one in (group.single() if pooled else [group])
         ]
@@ -376,6 +409,33 @@ class _RawTable:
             self.long,
             calendars.filled,
         )
+
+    def _table(self, group: _Group, pooled: bool) -> Table:
+        """Arrange a group; covariates of pooled series are named after them, too."""
+
+        def covariates(names: Sequence[str] | None) -> Table | None:
+            if not names:
+                return None
+            of_series = f" of {group.ids[0]}" if pooled or self.long else ""
+            ids = [f"{name}{of_series}" for name in names]
+            values = np.stack([group.covariates[name] for name in names], axis=1)
+            return Table(group.dates, ids, values)
+
+        past, future = self.reading.past_covariates, self.reading.future_covariates
+        values = np.stack(group.values, axis=1)
+        return Table(group.dates, group.ids, values, covariates(past), covariates(future))
+
+    def _covariates(self, place: Callable[[int, str], str]) -> dict[str, np.ndarray]:
+        """Read the covariates, `[rows]` each; `place` names a cell by row and column."""
+        columns = {str(name): name for name in self.frame.columns}
+        return {
+            name: numbers_of(
+                self.frame[columns[name]],
+                partial(place, column=columns[name]),
+                isinstance(self.source, str),
+            )
+            for name in self.reading.covariates
+        }
 
     def _long_groups(self, times: Times) -> list[_Group]:
         frame, id_col, target = self.frame, self.reading.id_col, self.reading.target_col
@@ -391,28 +451,44 @@ class _RawTable:
             raise UserError(
                 f"{self.source}: column {id_col}: an id is not hashable: {error}"
             ) from error
-        unused = frame.columns.drop([id_col, self.reading.time_col, target])
-        if len(unused):
+        used = {id_col, self.reading.time_col, target}
+        unused = [
+            name
+            for name in frame.columns
+            if name not in used and str(name) not in self.reading.covariates
+        ]
+        if unused:
             print(f"{self.source}: columns that are not used: {shortened(unused)}")
         values = numbers_of(
             frame[target],
             lambda row: self.place(names[codes[row]], row),
             isinstance(self.source, str),
         )
+        covariates = self._covariates(
+            lambda row, column: self.place(names[codes[row]], row, column)
+        )
         order = np.lexsort((times.order.asi8, codes))
         groups = np.split(order, np.flatnonzero(np.diff(codes[order])) + 1)
         if any((np.diff(rows) < 0).any() for rows in groups):
             print(f"{self.source}: rows are not in the order of time: sorted")
         return [
-            _Group(rows, times.dates[rows], [name], [values[rows]])
+            _Group(
+                rows,
+                times.dates[rows],
+                [name],
+                [values[rows]],
+                {column: found[rows] for column, found in covariates.items()},
+            )
             for name, rows in zip(names, groups, strict=True)
         ]
 
     def _wide_group(self, times: Times) -> _Group:
         frame, time_col = self.frame, self.reading.time_col
-        names = list(frame.columns.drop(time_col))
+        covariates = self.reading.covariates
+        names = [name for name in frame.columns.drop(time_col) if str(name) not in covariates]
         if not names:
-            raise UserError(f"{self.source}: no column besides {time_col}")
+            besides = " and ".join([str(time_col), *(["the covariates"] if covariates else [])])
+            raise UserError(f"{self.source}: no column besides {besides}")
         _refuse_unnamed_long_table(self.source, frame[names], times.order)
         unsorted = not times.order.is_monotonic_increasing
         if unsorted:
@@ -421,7 +497,8 @@ class _RawTable:
             numbers_of(frame[name], partial(self.place, name), isinstance(self.source, str))
             for name in names
         ]
-        group = _Group(np.arange(len(frame)), times.dates, names, columns)
+        covariates = self._covariates(lambda row, column: self.place(column, row))
+        group = _Group(np.arange(len(frame)), times.dates, names, columns, covariates)
         return group.take(np.argsort(times.order.asi8, kind="stable")) if unsorted else group
 
     def _without_duplicates(self, groups: list[_Group]) -> list[_Group]:
@@ -456,40 +533,57 @@ class _RawTable:
             f"{self.option('duplicates', 'first', 'last')}"
         )
 
-    def _check_values(self, series: Hashable, rows: np.ndarray, values: np.ndarray) -> None:
-        """Refuse values that are too large or, unless they are filled, missing or infinite."""
+    def _check_values(
+        self, series: Hashable, rows: np.ndarray, values: np.ndarray, column: str | None = None
+    ) -> None:
+        """Refuse values that are too large or, unless they are filled, missing or infinite; and, if
+        covariates are known ahead, rows at the end that have nothing else.
+
+        Args:
+            column: a covariate.
+        """
         finite = np.isfinite(values)
         bad = ~(np.abs(values) <= MAX_MAGNITUDE)
+        ahead = np.zeros(len(values), dtype=bool)  # behind the last value
+        if self.reading.future_covariates and column is None:
+            ahead = ~np.logical_or.accumulate(finite[::-1])[::-1]
         if self.reading.fill_missing:
-            bad &= finite
-        kind = "series" if self.long else "column"
+            bad &= finite | ahead
+        kind = "series" if self.long and column is None else "column"
         if bad.any():
             row = int(bad.argmax())
             more = and_more(int(bad.sum()), f"in the {kind}")
             advice = ""
             if not finite[row]:
                 advice = f"; {how_to_fill(self.source)} fills it"
-            if not finite[: row + 1].any() and finite.any():
+            if ahead[row]:
+                advice = (
+                    ": rows that have covariates alone belong into the file of --future, or into "
+                    "futr_df of predict"
+                )
+            elif not finite[: row + 1].any() and finite.any():
                 start = self.stamp(rows[finite.argmax()])
                 advice = (
                     f": it starts at {start}; {how_to_fill(self.source)} leaves the rows before "
                     f"out, or drop the {kind}"
                 )
             raise UserError(
-                f"{self.place(series, rows[row])}: {problem_of(values[row])}{more}{advice}"
+                f"{self.place(series, rows[row], column)}: {problem_of(values[row])}{more}{advice}"
             )
         if not finite.any():
-            raise UserError(f"{self.source}: {kind} {series}: not a single number in it")
+            named = series if column is None else column
+            raise UserError(f"{self.source}: {kind} {named}: not a single number in it")
 
     def _from_first_values(self, group: _Group) -> _Group:
         """Cut series to the rows in which all have begun: nothing before a first value is
         filled."""
-        starts = np.array([np.isfinite(values).argmax() for values in group.values])
+        columns = dict(zip(group.ids, group.values, strict=True)) | group.covariates
+        starts = np.array([np.isfinite(values).argmax() for values in columns.values()])
         latest = int(starts.argmax())
         start, lost = int(starts[latest]), int(starts[latest] - starts.min())
         if lost:
             print(
-                f"{self.source}: column {group.ids[latest]} starts at "
+                f"{self.source}: column {list(columns)[latest]} starts at "
                 f"{self.stamp(group.rows[start])}: rows before it are left out: {lost:,} "
                 f"({self.option('panel', 'pooled')} keeps them, and trains on each column by "
                 "itself)"
@@ -499,6 +593,16 @@ class _RawTable:
     def _pooled(self, groups: list[_Group]) -> bool:
         """Whether each series is by itself: asked for, or because their dates differ."""
         first, asked = groups[0], self.reading.panel
+        if len(groups) > 1 and self.reading.covariates:
+            if asked == "channels":
+                raise UserError(
+                    f"{self.source}: {self.option('panel', 'channels')}: each series of a long "
+                    f"table has covariates of its own: give {self.option('panel', 'pooled')}, or "
+                    "a wide table, whose covariates all series share"
+                )
+            if asked == "auto":
+                print(f"{self.source}: pooled, each series with covariates of its own")
+            return True
         others = (g for g in groups if g.dates is not first.dates)
         other = next((g for g in others if not g.dates.equals(first.dates)), None)
         if other is None:
@@ -555,6 +659,10 @@ class _Calendars:
                 self._filled(group.rows, name, values, rows)
                 for name, values in zip(group.ids, group.values, strict=True)
             ],
+            covariates={
+                name: self._filled(group.rows, name, values, rows)
+                for name, values in group.covariates.items()
+            },
         )
 
     def _filled(
@@ -664,6 +772,21 @@ def _require_column(frame: pd.DataFrame, name: object, argument: str, source: Pa
         remedy = f"it seems to be the index: use df.reset_index(), or {remedy}"
     what = f"no column {name}" if name is not None else "no column is named like timestamps (date)"
     raise UserError(f"{source}: {what}; the columns are {shortened(frame.columns)}: {remedy}")
+
+
+def _require_covariates(
+    frame: pd.DataFrame, reading: Reading, source: Path | str, long: bool
+) -> None:
+    """Require that a frame has the columns of covariates, and that these are no others."""
+    taken = {reading.time_col, *((reading.id_col, reading.target_col) if long else ())}
+    found = [str(name) for name in frame.columns if name not in taken]
+    for name in reading.covariates:
+        if found.count(name) > 1:
+            raise UserError(f"{source}: {found.count(name)} columns are named {name}")
+        if name not in found:
+            raise UserError(
+                f"{source}: no column {name}, which is a covariate; choose among {shortened(found)}"
+            )
 
 
 def _refuse_unnamed_long_table(

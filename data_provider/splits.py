@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,7 @@ from data_provider.panel import Panel, Reading, Table, read_panel
 from data_provider.windows import WindowDataset
 from utils.configuration import Configuration
 from utils.errors import UserError
-from utils.timefeatures import frequency_unit
+from utils.timefeatures import calendar, frequency_unit
 
 MONTH = 30  # days
 ETT_MONTHS = (12, 4, 4)  # of training, validation and test
@@ -74,6 +74,23 @@ def held_out_borders(rows: int, train: int, seq_len: int) -> Borders:
     return {"train": range(train), "val": range(start, rows), "test": range(rows, rows)}
 
 
+Moments = tuple[np.ndarray, np.ndarray]  # mean and scale, `[series]`
+
+
+def _moments(values: np.ndarray) -> Moments:
+    from sklearn.preprocessing import StandardScaler  # slow to import
+
+    scaler = StandardScaler().fit(values)
+    return scaler.mean_, scaler.scale_
+
+
+def _covariate_moments(values: np.ndarray) -> Moments:
+    """Compute those of covariates: a constant one is scaled by its size, if that is above 1."""
+    mean, scale = _moments(values)
+    constant = np.ptp(values, axis=0) == 0
+    return mean, np.where(constant, np.maximum(np.abs(mean), 1), scale)
+
+
 @dataclass(frozen=True)
 class Scaler:
     """Mean and standard deviation of each series over its training rows, 1 where it is constant.
@@ -88,32 +105,62 @@ class Scaler:
 
     @classmethod
     def fit(cls, tables: Sequence[Table], rows: Sequence[int]) -> "Scaler":
-        """Compute those of tables; `rows`: training rows of each, the first ones."""
-        moments = [_moments(t.values[:stop]) for t, stop in zip(tables, rows, strict=True)]
+        """Compute those of tables and their covariates; `rows`: training rows of each, the first
+        ones."""
+        pairs = list(zip(tables, rows, strict=True))
+        covariates = [
+            (part, stop)
+            for table, stop in pairs
+            for part in (table.past, table.future)
+            if part is not None
+        ]
+        moments = [_moments(table.values[:stop]) for table, stop in pairs]
+        moments += [_covariate_moments(part.values[:stop]) for part, stop in covariates]
         mean, scale = (np.concatenate(parts) for parts in zip(*moments, strict=True))
-        ids = [name for table in tables for name in table.ids]
+        ids = [name for table, _ in pairs + covariates for name in table.ids]
         return cls(mean, scale, {name: number for number, name in enumerate(ids)})
 
-    def of(self, table: Table) -> tuple[np.ndarray, np.ndarray]:
+    def of(
+        self, table: Table, moments: Callable[[np.ndarray], Moments] = _moments
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Return mean and scale of the series of a table, `[series]`; those of a series that
-        training has not seen are of the rows at hand."""
+        training has not seen are the `moments` of the rows at hand."""
         known = [name in self.number for name in table.ids]
         if all(known):
             places = [self.number[name] for name in table.ids]
             return self.mean[places], self.scale[places]
-        mean, scale = _moments(table.values)
+        mean, scale = moments(table.values)
         for channel, name in enumerate(table.ids):
             if known[channel]:
                 mean[channel] = self.mean[self.number[name]]
                 scale[channel] = self.scale[self.number[name]]
         return mean, scale
 
+    def covariates(
+        self, panel: Panel, table: Table, part: slice, dates: pd.DatetimeIndex
+    ) -> tuple[np.ndarray | None, np.ndarray | None]:
+        """Standardise the covariates of some rows of a table of a panel.
 
-def _moments(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    from sklearn.preprocessing import StandardScaler  # slow to import
+        Args:
+            dates: of the rows, and perhaps those that follow them.
 
-    scaler = StandardScaler().fit(values)
-    return scaler.mean_, scaler.scale_
+        Returns:
+            Those known up to now `[rows, covariates]`, and those known ahead, which the calendar
+            follows, `[dates, covariates]`; None where there are none.
+        """
+        start, stop, _ = part.indices(len(table.dates))
+
+        def scaled(covariates: Table, stop: int) -> np.ndarray:
+            mean, scale = self.of(covariates, _covariate_moments)
+            return (covariates.values[start:stop] - mean) / scale
+
+        past = None if table.past is None else scaled(table.past, stop)
+        ahead = []
+        if table.future is not None:
+            ahead.append(scaled(table.future, start + len(dates)))
+        if panel.reading.calendar:
+            ahead.append(calendar(panel.clock.axis(dates)))
+        return past, np.concatenate(ahead, axis=1) if ahead else None
 
 
 class Splits:
@@ -200,7 +247,7 @@ class Splits:
         """Put rows of tables one below the other; no window has rows of two."""
         options = self.options
         window = options.seq_len + options.pred_len
-        values, dates, starts, moments, above = [], [], [], [], 0
+        values, dates, starts, moments, covariates, above = [], [], [], [], [], 0
         for table, part in parts:
             mean, scale = self.scaler.of(table)
             rows = (table.values[part] - mean) / scale
@@ -208,8 +255,13 @@ class Splits:
             dates.append(table.dates[part])
             starts.append(above + np.arange(max(0, len(rows) - window + 1)))
             moments.append((mean, scale))
+            covariates.append(self.scaler.covariates(self.panel, table, part, dates[-1]))
             above += len(rows)
         mean, scale = (np.stack(numbers) for numbers in zip(*moments, strict=True))
+        past, future = (
+            None if rows[0] is None else np.concatenate(rows)
+            for rows in zip(*covariates, strict=True)
+        )
         single = len(parts) == 1
         return WindowDataset(
             values[0] if single else np.concatenate(values),
@@ -225,6 +277,8 @@ class Splits:
             options.embed,
             starts=None if single else starts,
             names=[table.ids[0] for table, _ in parts] if self.panel.pooled else None,
+            past=past,
+            future=future,
         )
 
     def describe(self, train: WindowDataset, val: WindowDataset, test: WindowDataset) -> None:
@@ -344,5 +398,11 @@ def padded(table: Table, rows: int) -> Table:
         return table
     step = table.dates[1] - table.dates[0] if len(table.dates) > 1 else pd.Timedelta("1h")
     before = table.dates[0] - pd.TimedeltaIndex([step] * missing) * np.arange(missing, 0, -1)
-    values = np.concatenate([np.repeat(table.values[:1], missing, axis=0), table.values])
-    return Table(before.append(table.dates), table.ids, values)
+
+    def continued(part: Table | None) -> Table | None:
+        if part is None:
+            return None
+        values = np.concatenate([np.repeat(part.values[:1], missing, axis=0), part.values])
+        return Table(before.append(part.dates), part.ids, values)
+
+    return replace(continued(table), past=continued(table.past), future=continued(table.future))

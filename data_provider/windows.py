@@ -28,6 +28,8 @@ class WindowDataset(Dataset):
         starts: of several tables, the first rows of the windows of each, `[windows]`; by default
             every row that a whole window follows.
         names: of the tables, if they are series by themselves.
+        past, future: scaled covariates of the rows, known up to now, and ahead, `[rows,
+            covariates]`; None if there are none.
 
     `dataset[i]` is an item as in Time-Series-Library; `batch` gathers many windows at once.
     """
@@ -47,8 +49,14 @@ class WindowDataset(Dataset):
         embed: str = "timeF",
         starts: Sequence[np.ndarray] | None = None,
         names: Sequence[Hashable] | None = None,
+        past: np.ndarray | None = None,
+        future: np.ndarray | None = None,
     ):
         self.values = torch.tensor(values, dtype=torch.float32)
+        self.past, self.future = (
+            None if rows is None else torch.tensor(rows, dtype=torch.float32)
+            for rows in (past, future)
+        )
         self.dates = dates
         self.mean, self.scale = mean, scale
         self.columns = columns
@@ -102,6 +110,9 @@ class WindowDataset(Dataset):
     def to(self, device: torch.device | str) -> "WindowDataset":
         """Move the rows to `device`, where batches are then gathered."""
         self.values = self.values.to(device)
+        self.past, self.future = (
+            None if rows is None else rows.to(device) for rows in (self.past, self.future)
+        )
         if self.starts is not None:
             self.starts, self.tables = self.starts.to(device), self.tables.to(device)
         self.__dict__.pop("marks", None)
@@ -113,10 +124,26 @@ class WindowDataset(Dataset):
         Args:
             index: indices of the windows, `[batch]`, on the device of the rows.
         """
-        windows = self.values.unfold(0, self.seq_len + self.pred_len, 1)
-        chosen = windows[self._first_rows(index)].transpose(1, 2)
-        x, y = chosen.split([self.seq_len, self.pred_len], dim=1)
-        return x, y
+        return self._windows(self.values, index).split([self.seq_len, self.pred_len], dim=1)
+
+    def batch_covariates(self, index: Tensor) -> dict[str, Tensor]:
+        """Gather the covariates of windows: `past` `[batch, seq_len, covariates]`, and `future`
+        `[batch, seq_len + pred_len, covariates]`, if there are any.
+
+        Args:
+            index: as for `batch`.
+        """
+        found = {}
+        if self.past is not None:
+            found["past"] = self._windows(self.past, index)[:, : self.seq_len]
+        if self.future is not None:
+            found["future"] = self._windows(self.future, index)
+        return found
+
+    def _windows(self, rows: Tensor, index: Tensor) -> Tensor:
+        """Gather windows of `[rows, columns]`: `[batch, seq_len + pred_len, columns]`."""
+        windows = rows.unfold(0, self.seq_len + self.pred_len, 1)
+        return windows[self._first_rows(index)].transpose(1, 2)
 
     def batch_marks(self, index: Tensor) -> tuple[Tensor, Tensor]:
         """Gather the time marks of windows: those of the look-back `[batch, seq_len, marks]`, and
@@ -125,8 +152,7 @@ class WindowDataset(Dataset):
         Args:
             index: as for `batch`.
         """
-        windows = self.marks.unfold(0, self.seq_len + self.pred_len, 1)
-        marks = windows[self._first_rows(index)].transpose(1, 2)
+        marks = self._windows(self.marks, index)
         return marks[:, : self.seq_len], marks[:, self.seq_len - self.label_len :]
 
     def _first_rows(self, index: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from data_provider.covariates import with_future
 from data_provider.panel import Panel, Table
 from data_provider.splits import (
     NoWindowError,
@@ -47,6 +48,7 @@ from utils.intervals import (
 )
 from utils.metrics import ErrorSums, PlacedErrorSums
 from utils.naive import LAST_VALUE, naive_lines, print_naive
+from utils.option_table import COVARIATES
 from utils.plots import errors_of, plot_forecast, window_title, with_mse
 from utils.plotting.style import evenly
 
@@ -115,6 +117,7 @@ class ExpLongTermForecasting(ExpSeries):
     def _prepare_files(self) -> None:
         """Read the file that is trained on and the one that is tested."""
         args = self.args
+        self._check_covariates()
         source = None
         if args.is_training or not args.zero_shot:
             source = self.read()
@@ -132,7 +135,9 @@ class ExpLongTermForecasting(ExpSeries):
                 if args.is_training or not args.do_predict:
                     raise
         if args.do_predict:
-            require_forecast(self.panel, args.seq_len)
+            if args.future:
+                self.panel = with_future(self.panel, args.future, args.pred_len)
+            require_forecast(self.panel, args)
         if args.is_training:
             self.train_set = source.split("train").to(self.device)
             self.val_set = source.split("val").to(self.device)
@@ -157,6 +162,23 @@ class ExpLongTermForecasting(ExpSeries):
                     f"warning: {self.checkpoint.path} was trained on all rows of its file: errors "
                     "on them are not those of a forecast",
                     file=sys.stderr,
+                )
+
+    def _check_covariates(self) -> None:
+        """Check that a checkpoint was trained with the covariates of the run.
+
+        Raises:
+            UserError: it was not.
+        """
+        if self.checkpoint is None:
+            return
+        trained = self.checkpoint.metadata.get("arguments", {})
+        for name in COVARIATES:
+            now, before = (options.get(name) or None for options in (vars(self.args), trained))
+            if now != before:
+                raise UserError(
+                    f"--{name} {now}: {self.checkpoint.path} was trained with --{name} {before}: "
+                    "give the same"
                 )
 
     def _prepare_memory(self, panel: Panel) -> None:
@@ -209,6 +231,7 @@ class ExpLongTermForecasting(ExpSeries):
 
     def _prepare_forecasts(self) -> None:
         """Take from the checkpoint what its training says of the series."""
+        self._check_covariates()
         notes, args = self.checkpoint.metadata, self.args
         self.data, self.filled, self.series_notes = {}, {}, self._saved_notes()
         self.n_channels, self.season_length = len(notes["columns"]), notes.get("season_length", 0)

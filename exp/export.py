@@ -157,13 +157,16 @@ def example(run: "ExpLongTermForecasting", windows: int) -> "Batch":
     """Draw windows at random.
 
     Raises:
-        UserError: forecasts depend on time marks too, which an exported model does not take.
+        UserError: forecasts depend on time marks or covariates too, which an exported model does
+            not take.
     """
     import torch
 
     from utils.batch import Batch
 
     shape, draw = run.data_shape(), torch.Generator().manual_seed(0)
+    if shape.past_covariates or shape.future_covariates:
+        raise UserError(f"this {run.args.model} reads covariates: it can't be exported")
     x = torch.randn(windows, shape.seq_len, shape.n_channels, generator=draw)
     batch = Batch(x, channel=run.target)
     if run.objective.uses_marks:

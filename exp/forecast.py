@@ -37,6 +37,11 @@ def parse(argv: list[str] | None = None) -> Namespace:
     parser.add_argument(
         "--level", type=level, nargs="+", help="of prediction intervals, in %%, as 80 95"
     )
+    parser.add_argument(
+        "--future",
+        help="CSV or Parquet of the covariates that are known ahead; of a folder, one for all "
+        "files, or a folder with a file of the same name for each",
+    )
     parser.add_argument("--h", type=whole(1), help="steps, at most those of the training")
     parser.add_argument("--plot", help="picture of the forecasts of some series: .png, .pdf, .svg")
     add_table_options(parser, without=("panel",), silent=True)
@@ -80,6 +85,8 @@ def files(args: Namespace) -> list[tuple[Path, Path]]:
     for path in (path for pair in pairs for path in pair):
         if path.suffix.lower() not in SUFFIXES:
             raise UserError(f"{path}: the ending has to be one of {', '.join(SUFFIXES)}")
+    if args.future and not Path(args.future).is_dir():
+        require_file(Path(args.future), "check --future")
     same = [path for path, written in pairs if path.resolve() == written.resolve()]
     if same:
         raise UserError(f"--output {same[0]} is the input: give another one")
@@ -153,7 +160,10 @@ class Worker:
         from exp.forecasts import draw_forecast, forecast_table, write_table
 
         args, forecaster = self.args, self.forecaster
-        panel, steps = forecaster.panel_of(source), forecaster.steps(args.h)
+        future = args.future and Path(args.future)
+        if future and future.is_dir():
+            future /= source.name
+        panel, steps = forecaster.panel_of(source, future), forecaster.steps(args.h)
         forecast, outputs = forecaster.outputs(panel, args.level)
         table = forecast_table(forecast.panel, outputs, steps, forecaster.model)
         write_table(target, table, panel)

@@ -23,6 +23,7 @@ import pandas as pd
 from huggingface_hub import ModelCard, ModelHubMixin
 
 from data_provider.calendars import Frequency, mark_frequency
+from data_provider.covariates import with_future
 from data_provider.panel import Panel, Reading, read_panel
 from data_provider.splits import padded
 from exp.device import prepare_torch
@@ -61,7 +62,12 @@ Frame = Union[pd.DataFrame, "polars.DataFrame"]
 Source = Union[str, Path, Frame]  # noqa: UP007
 HISTORY = 512  # most recent rows of a series that are stored, at least, for its step
 TABLE_OPTIONS = ("id_col", "time_col", "target_col", "decimal", "thousands")
-OPTION_NAMES = {"pred_len": "h", "seq_len": "input_size"}  # what parameters call options
+OPTION_NAMES = {  # what parameters call options
+    "pred_len": "h",
+    "seq_len": "input_size",
+    "past_covariates": "hist_exog_list",
+    "future_covariates": "futr_exog_list",
+}
 
 
 class CALFForecaster(ModelHubMixin, library_name="calf", tags=["time-series-forecasting"]):
@@ -83,6 +89,7 @@ class CALFForecaster(ModelHubMixin, library_name="calf", tags=["time-series-fore
             by its first value.
         seed: of all random choices.
         verbose: whether training prints its epochs and a progress bar.
+        hist_exog_list, futr_exog_list: columns that are covariates, known up to now, and ahead.
         options: further options of `run.py` by their names, such as `train_epochs=20` or
             `use_gpu=False`. With `checkpoints`, a folder, training saves states there, from which
             `resume=True` continues.
@@ -116,11 +123,14 @@ class CALFForecaster(ModelHubMixin, library_name="calf", tags=["time-series-fore
         start_padding_enabled: bool = False,
         seed: int = 2021,
         verbose: bool = True,
+        hist_exog_list: Sequence[str] | None = None,
+        futr_exog_list: Sequence[str] | None = None,
         **options: object,
     ):
         self.h, self.input_size, self.freq, self.model = h, input_size, freq, model
         self.level, self.panel, self.fill_missing = level, panel, fill_missing
         self.duplicates, self.dayfirst = duplicates, dayfirst
+        self.hist_exog_list, self.futr_exog_list = hist_exog_list, futr_exog_list
         self.start_padding_enabled, self.seed, self.verbose = start_padding_enabled, seed, verbose
         self.options = options
         self.table_options: dict[str, str | None] = {}
@@ -173,6 +183,8 @@ class CALFForecaster(ModelHubMixin, library_name="calf", tags=["time-series-fore
             "fill_missing": self.fill_missing,
             "duplicates": self.duplicates,
             "dayfirst": self.dayfirst,
+            "past_covariates": self.hist_exog_list,
+            "future_covariates": self.futr_exog_list,
             "freq": mark_frequency(
                 self.freq, panel and panel.tables[0].dates, panel and panel.clock
             ),
@@ -194,15 +206,18 @@ class CALFForecaster(ModelHubMixin, library_name="calf", tags=["time-series-fore
         with self.output(bars=False):
             return read_panel(table, reading, self.run and self.run.series_notes.get("reading"))
 
-    def panel_of(self, table: Source | None) -> Panel:
-        """Read the series to forecast in the order of the training, or take those of `fit`."""
+    def panel_of(self, table: Source | None, future: Source | None = None) -> Panel:
+        """Read the series to forecast in the order of the training, or take those of `fit`; and
+        their future covariates."""
         run = self.trained()
         if table is None:
             if self.history is None:
                 raise UserError("give df: this forecaster was saved without its series")
-            return self.history
-        panel = self.read(table, run.mode)
-        return panel if run.pooled else run.arranged(panel, run.series_notes["columns"])
+            panel = self.history
+        else:
+            panel = self.read(table, run.mode)
+            panel = panel if run.pooled else run.arranged(panel, run.series_notes["columns"])
+        return panel if future is None else with_future(panel, future, self.h)
 
     def trained(self) -> ExpLongTermForecasting:
         """Return the trained run; raises a `UserError` if there is none yet."""
@@ -306,6 +321,7 @@ class CALFForecaster(ModelHubMixin, library_name="calf", tags=["time-series-fore
         h: int | None = None,
         level: Sequence[float] | None = None,
         recalibrate: bool = False,
+        futr_df: Source | None = None,
     ) -> Frame:
         """Forecast what follows the series.
 
@@ -315,6 +331,8 @@ class CALFForecaster(ModelHubMixin, library_name="calf", tags=["time-series-fore
             level: instead of that of the constructor.
             recalibrate: take the intervals from forecasts within `df`, whose truth it has, instead
                 of those of the validation rows.
+            futr_df: the columns `futr_exog_list`, with a row for each step of the trained horizon,
+                and of a long table for each series.
 
         Returns:
             Of a long table `unique_id, ds, CALF, CALF-lo-80, CALF-hi-80, …`; of a wide one the
@@ -322,10 +340,11 @@ class CALFForecaster(ModelHubMixin, library_name="calf", tags=["time-series-fore
             of Polars.
 
         Raises:
-            UserError: see `fit`; or a series is shorter than the look-back.
+            UserError: see `fit`; or a series is shorter than the look-back; or a future covariate
+                is not known: the message names series, column and date.
         """
         steps = self.steps(h)
-        forecast, outputs = self.outputs(self.panel_of(df), level, recalibrate)
+        forecast, outputs = self.outputs(self.panel_of(df, futr_df), level, recalibrate)
         table = forecast_table(forecast.panel, outputs, steps, self.model)
         schema = self.schema if df is None else schema_of(df)
         return in_kind(table, schema, forecast.panel.reading)
@@ -377,18 +396,19 @@ class CALFForecaster(ModelHubMixin, library_name="calf", tags=["time-series-fore
         h: int | None = None,
         level: Sequence[float] | None = None,
         title: str = "",
+        futr_df: Source | None = None,
     ) -> "Figure":
         """Draw the forecasts of up to six series, and the rows before them; a notebook shows the
         figure.
 
         Args:
             path: to write it to: PNG, with a PDF beside it, or PDF or SVG.
-            df, h, level: see `predict`.
+            df, h, level, futr_df: see `predict`.
         """
         if path is not None:
             require_picture(Path(path))
         steps, levels = self.steps(h), self.levels(level)
-        forecast, outputs = self.outputs(self.panel_of(df), levels)
+        forecast, outputs = self.outputs(self.panel_of(df, futr_df), levels)
         figure = forecast_figure(forecast.panel, outputs, steps, levels, self.model, title)
         if path is not None:
             save(figure, path)
@@ -410,7 +430,8 @@ class CALFForecaster(ModelHubMixin, library_name="calf", tags=["time-series-fore
         does. This forecaster stays as it was, and so does the folder of its `checkpoints`.
 
         Args:
-            n_windows: cutoffs; the last one is `h` rows before the end.
+            n_windows: cutoffs; the last one is `h` rows before the end. Covariates that are known
+                ahead are those of the frame.
             step_size: rows between cutoffs.
             refit: train anew on the rows before each cutoff.
             df, val_size, id_col, time_col, target_col: see `fit`. level: see `predict`.
@@ -457,8 +478,9 @@ class CALFForecaster(ModelHubMixin, library_name="calf", tags=["time-series-fore
         target: str = "target",
         prediction_length: int | None = None,
         quantile_levels: Sequence[float] = (0.1, 0.5, 0.9),
+        future_df: Source | None = None,
     ) -> Frame:
-        """Forecast a long table as Chronos's pipelines do.
+        """Forecast a long table as Chronos's pipelines do; `future_df` is `futr_df` of `predict`.
 
         Returns:
             `item_id, timestamp, target_name, predictions`, and a column for each quantile, named by
@@ -469,7 +491,7 @@ class CALFForecaster(ModelHubMixin, library_name="calf", tags=["time-series-fore
         names = {"id_col": id_column, "time_col": timestamp_column, "target_col": target}
         self.table_options = before | names
         try:
-            forecast, _ = self.outputs(self.panel_of(df), [])
+            forecast, _ = self.outputs(self.panel_of(df, future_df), [])
         finally:
             self.table_options = before
         outputs = {"predictions": forecast.pred}
@@ -563,7 +585,12 @@ class CALFForecaster(ModelHubMixin, library_name="calf", tags=["time-series-fore
             params.setdefault(name, trained.get(name))
         params |= {"h": trained["pred_len"], "input_size": trained["seq_len"]}
         params |= {"model": trained["model"], "seed": trained["seed"]}
-        chosen = {name: value for name, value in config.items() if name in trained}
+        params |= {
+            "hist_exog_list": trained.get("past_covariates"),
+            "futr_exog_list": trained.get("future_covariates"),
+        }
+        chosen = {"calendar": True} if trained.get("calendar") else {}
+        chosen |= {name: value for name, value in config.items() if name in trained}
         forecaster = cls(**params | chosen | options)
         known = [name for name in TABLE_OPTIONS if trained.get(name) is not None]
         forecaster.table_options = {name: trained[name] for name in known}

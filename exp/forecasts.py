@@ -1,8 +1,9 @@
 """Forecasts of what follows the series of a panel: their units, their table, their file."""
 
 import sys
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import compress, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor
 
 from data_provider.checks import PARQUET, and_more, shortened
+from data_provider.covariates import require_future
 from data_provider.panel import Panel, Reading, Table
 from data_provider.splits import Scaler
 from exp.evaluation import Evaluation
@@ -85,12 +87,14 @@ class Forecast:
             )
 
 
-def require_forecast(panel: Panel, seq_len: int) -> None:
+def require_forecast(panel: Panel, args: Configuration) -> None:
     """Require that what follows a panel can be forecast.
 
     Raises:
-        UserError: a series is shorter than the look-back, or nothing tells its step.
+        UserError: a series is shorter than the look-back, or nothing tells its step, or its future
+            covariates are not known.
     """
+    seq_len = args.seq_len
     short = [table for table in panel.tables if len(table.dates) < seq_len]
     if short:
         more = and_more(len(short), "such series")
@@ -103,6 +107,7 @@ def require_forecast(panel: Panel, seq_len: int) -> None:
         )
     for table in panel.tables:
         panel.future(table, 1)
+    require_future(panel, args.pred_len)
 
 
 def forecast_panel(
@@ -118,27 +123,33 @@ def forecast_panel(
     Raises:
         UserError: see `require_forecast`.
     """
-    require_forecast(panel, args.seq_len)
-    looks, marks, moments = [], [], []
+    require_forecast(panel, args)
+    parts, moments = defaultdict(list), []
     for table in panel.tables:
         mean, scale = scaler.of(table)
-        look = table.rows(slice(-args.seq_len, None))
-        looks.append((look.values - mean) / scale)
+        part = slice(-args.seq_len, None)
+        look = table.rows(part)
         moments.append((mean, scale))
+        dates = look.dates.append(panel.future(table, args.pred_len))
+        found = {"x": (look.values - mean) / scale}
+        found["past"], found["future"] = scaler.covariates(panel, table, part, dates)
         if evaluation.objective.uses_marks:
-            dates = look.dates.append(panel.future(table, args.pred_len))
             features = time_features(dates, args.freq, args.embed)
-            marks.append(torch.tensor(features, dtype=torch.float32))
-    x = torch.tensor(np.stack(looks), dtype=torch.float32, device=evaluation.device)
-    forecasts = []
+            label = max(args.seq_len - args.label_len, 0)
+            found |= {"x_mark": features[: args.seq_len], "y_mark": features[label:]}
+        for name, values in found.items():
+            if values is not None:
+                parts[name].append(values)
+    whole = Batch(
+        **{
+            name: torch.tensor(np.stack(values), dtype=torch.float32, device=evaluation.device)
+            for name, values in parts.items()
+        }
+    )
+    x, forecasts = whole.x, []
     with progress_bar("forecasting", len(x)) as bar:
         for start, stop in pairwise([*range(0, len(x), evaluation.windows), len(x)]):
-            batch = Batch(x[start:stop])
-            if marks:
-                both = torch.stack(marks[start:stop]).to(evaluation.device)
-                label = max(args.seq_len - args.label_len, 0)
-                batch = replace(batch, x_mark=both[:, : args.seq_len], y_mark=both[:, label:])
-            forecasts.append(evaluation.predict(batch))
+            forecasts.append(evaluation.predict(whole[start:stop]))
             bar.update(stop - start)
     pred = torch.cat(forecasts)
     mean, scale = (np.stack(numbers)[:, None] for numbers in zip(*moments, strict=True))
@@ -243,8 +254,11 @@ def recent(panel: Panel, rows: int) -> Panel:
     """Keep the last `rows` rows of each table, and nothing else in memory."""
 
     def last(table: Table) -> Table:
-        part = table.rows(slice(-rows, None))
-        return Table(part.dates.copy(), part.ids, part.values.copy())
+        return copied(table.rows(slice(-rows, None)))
+
+    def copied(part: Table) -> Table:
+        past, future = (other and copied(other) for other in (part.past, part.future))
+        return Table(part.dates.copy(), part.ids, part.values.copy(), past, future)
 
     return panel.with_tables(last)
 

@@ -20,7 +20,7 @@ from utils.batch import Batch
 from utils.errors import UserError
 from utils.metrics import ErrorSums, PlacedErrorSums
 from utils.naive import naive_forecasts, with_season
-from utils.timefeatures import mark_count
+from utils.timefeatures import CALENDAR, mark_count
 
 PLOTTED_WINDOWS = 5
 
@@ -44,6 +44,11 @@ class ExpSeries(ExpBasic):
             n_marks=mark_count(self.args.freq, self.args.embed),
             season_length=self.season_length,
             target=self.target,
+            past_covariates=tuple(self.args.past_covariates or ()),
+            future_covariates=(
+                *(self.args.future_covariates or ()),
+                *(CALENDAR if self.args.calendar else ()),
+            ),
         )
 
     def read(self, trained: Sequence[str] | None = None, **other: object) -> Splits:
@@ -100,10 +105,10 @@ class ExpSeries(ExpBasic):
         return Path(self.panel.source)
 
     def windows_batch(self, windows: WindowDataset, index: Tensor) -> Batch:
-        """Make the batch of the windows `index` `[batch]`, with time marks if the model uses
-        them."""
+        """Make the batch of the windows `index` `[batch]`, with their covariates, and with time
+        marks if the model uses them."""
         x, y = windows.batch(index)
-        batch = Batch(x, y, channel=windows.target)
+        batch = Batch(x, y, channel=windows.target, **windows.batch_covariates(index))
         if not self.objective.uses_marks:
             return batch
         x_mark, y_mark = windows.batch_marks(index)

@@ -1,7 +1,7 @@
 """What a saved forecaster is: `config.json` and `model.safetensors`, beside its model card."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,6 +28,7 @@ CONFIG, MODEL = "config.json", "model.safetensors"
 QUANTILES, LEAST, UNIT = (f"forecaster.{name}" for name in ("quantiles", "least", "unit"))
 # tensors of the last rows of the series, table after table
 DATES, VALUES = "forecaster.dates", "forecaster.values"
+COVARIATES = ("past", "future")  # of a table; so are their tensors named
 ZONES = ("tz", "fixed")  # of a clock
 PACKAGES = ("torch", "transformers", "peft", "numpy", "pandas")
 
@@ -104,7 +105,20 @@ def tensors_of(panel: Panel) -> dict[str, torch.Tensor]:
     """Return dates and values of all rows of the tables of a panel, one after the other."""
     dates = np.concatenate([table.dates.as_unit("ns").asi8 for table in panel.tables])
     values = np.concatenate([table.values for table in panel.tables])
-    return {DATES: torch.from_numpy(dates), VALUES: torch.from_numpy(values)}
+    tensors = {DATES: torch.from_numpy(dates), VALUES: torch.from_numpy(values)}
+    for when, parts in covariates_of(panel).items():
+        rows = np.concatenate([part.values for part in parts])
+        tensors[f"forecaster.{when}"] = torch.from_numpy(rows)
+    return tensors
+
+
+def covariates_of(panel: Panel) -> dict[str, list[Table]]:
+    """Return the covariates of each table, of its rows alone, by when they are known."""
+    found = {}
+    for when in COVARIATES:
+        if getattr(panel.tables[0], when) is not None:
+            found[when] = [getattr(t, when).rows(slice(len(t.dates))) for t in panel.tables]
+    return found
 
 
 def notes_of(panel: Panel) -> dict[str, object]:
@@ -114,6 +128,9 @@ def notes_of(panel: Panel) -> dict[str, object]:
         "rows": [len(table.dates) for table in panel.tables],
         "units": [table.dates.unit for table in panel.tables],
         "ids": [[written(name) for name in table.ids] for table in panel.tables],
+        "covariates": {
+            when: [part.ids for part in parts] for when, parts in covariates_of(panel).items()
+        },
         "names": [written(name) for name in panel.names],
         "pooled": panel.pooled,
         "long": panel.long,
@@ -138,8 +155,17 @@ def series_of(checkpoint: Checkpoint) -> Panel | None:
         parts = zip(dates, notes["units"], notes["ids"], values, strict=True)
         zones = {name: notes["clock"][name] for name in ZONES}
         zones = {name: zone and pd.Timestamp(0, tz=zone).tz for name, zone in zones.items()}
+        tables = [
+            Table(pd.DatetimeIndex(stamps).as_unit(unit), *rest) for stamps, unit, *rest in parts
+        ]
+        for when, ids in notes.get("covariates", {}).items():
+            rows = np.split(checkpoint.state[f"forecaster.{when}"].numpy(), ends)
+            tables = [
+                replace(table, **{when: Table(table.dates, names, values)})
+                for table, names, values in zip(tables, ids, rows, strict=True)
+            ]
         return Panel(
-            [Table(pd.DatetimeIndex(stamps).as_unit(unit), *rest) for stamps, unit, *rest in parts],
+            tables,
             notes["names"],
             notes["pooled"],
             Clock(**notes["clock"] | zones),

@@ -4,6 +4,8 @@ import torch.nn.functional as F
 from einops import rearrange, reduce
 from torch import Tensor, nn
 
+from layers.covariates import with_covariates
+
 
 class CrossModalMatch(nn.Module):
     """Temporal tokens by self-attention, textual tokens by attention to word embeddings.
@@ -20,6 +22,7 @@ class CrossModalMatch(nn.Module):
         dropout: dropout of the encoder layer.
         scale_free: divide principal words and textual tokens by their root mean square, which is
             about 1 for temporal tokens (`docs/method.md`, section 11).
+        steps_ahead: look-back and horizon L + P of covariates that are known ahead; 0 without any.
     """
 
     def __init__(
@@ -30,6 +33,7 @@ class CrossModalMatch(nn.Module):
         d_ff: int = 2048,
         dropout: float = 0.1,
         scale_free: bool = False,
+        steps_ahead: int = 0,
     ):
         super().__init__()
         d_model = word_embeddings.shape[0]
@@ -40,14 +44,19 @@ class CrossModalMatch(nn.Module):
         if word_embeddings.shape[1] > 0:
             self.cross_attention = nn.MultiheadAttention(d_model, n_heads, batch_first=True)
             self.register_buffer("word_embedding", word_embeddings.T.contiguous(), persistent=False)
+        self.linear_ahead = nn.Linear(steps_ahead, d_model) if steps_ahead else None
 
     def drop_cross_attention(self) -> None:
         """Remove what only textual tokens need."""
         self.cross_attention = self.word_embedding = None
 
-    def temporal_tokens(self, x: Tensor) -> Tensor:
-        """Embed the channels of `x` `[batch, channels, length]` as X_time `[.., .., d_model]`."""
-        return self.transformer_encoder(self.linear(x))
+    def temporal_tokens(
+        self, x: Tensor, past: Tensor | None = None, future: Tensor | None = None
+    ) -> Tensor:
+        """Embed the channels of `x` `[batch, channels, length]` as X_time `[batch, tokens,
+        d_model]`, covariates before them; see `layers.covariates.with_covariates`."""
+        tokens = with_covariates(self.linear(x), past, future, self.linear, self.linear_ahead)
+        return self.transformer_encoder(tokens)
 
     def textual_tokens(self, x_time: Tensor) -> Tensor:
         """Attend from X_time to the word embeddings: X_text `[batch, channels, d_model]`.

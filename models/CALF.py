@@ -1,5 +1,6 @@
 """CALF: cross-modal fine-tuning of a language model (arXiv 2403.07300, Figure 2)."""
 
+from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
@@ -72,6 +73,8 @@ class CALFConfig:
             do not divide its width.
         scale_free: divide principal words, textual tokens and features by their root mean square,
             for backbones whose scales are not GPT-2's (`docs/method.md`, section 11).
+        past_covariates, future_covariates: names of covariates that are known up to now, and ahead
+            (`docs/method.md`, section 12).
     """
 
     task_name: str = "long_term_forecast"
@@ -93,11 +96,14 @@ class CALFConfig:
     words: str = "pca"
     n_components: int = 0
     scale_free: bool = False
+    past_covariates: Sequence[str] | None = None
+    future_covariates: Sequence[str] | None = None
 
     # options of this implementation alone, which configs of the published code lack
     OPTIONAL = (
         *("llm", "llm_weights", "seed", "n_channels", "num_class", "match_heads"),
         *("llm_ablation", "words", "n_components", "scale_free"),
+        *("past_covariates", "future_covariates"),
     )
 
     @classmethod
@@ -180,9 +186,11 @@ class Model(nn.Module):
             word_embeddings = self._choose_word_embeddings(backbone, word_embeddings)
         divides = d_model % config.match_heads == 0
         n_heads = config.match_heads if divides else llm_config.num_attention_heads
+        self.n_covariates = len(config.past_covariates or ()) + len(config.future_covariates or ())
         self.in_layer = CrossModalMatch(
-            config.seq_len, word_embeddings, n_heads, scale_free=config.scale_free
-        )
+            config.seq_len, word_embeddings, n_heads, scale_free=config.scale_free,
+            steps_ahead=config.seq_len + config.pred_len if config.future_covariates else 0,
+        )  # fmt: skip
         blocks = build_blocks(backbone, llm_config, config.llm_ablation, config.seed)
         self.gpt2, self.gpt2_text = build_branches(
             blocks, config.r, config.lora_alpha, config.lora_dropout,
@@ -232,6 +240,8 @@ class Model(nn.Module):
         x_dec: Tensor | None = None,
         x_mark_dec: Tensor | None = None,
         mask: Tensor | None = None,
+        past_covariates: Tensor | None = None,
+        future_covariates: Tensor | None = None,
     ) -> Tensor:
         """Predict from windows, with the arguments of Time-Series-Library's models.
 
@@ -239,6 +249,8 @@ class Model(nn.Module):
             x_enc: `[batch, seq_len, channels]`; for imputation with masked entries set to 0.
             x_mark_enc, x_dec, x_mark_dec: not used.
             mask: for imputation, 1 where observed, shape of `x_enc`.
+            past_covariates: `[batch, seq_len, covariates]`.
+            future_covariates: `[batch, seq_len + pred_len, covariates]`.
 
         Returns:
             The temporal branch's prediction, `[batch, steps, channels]` or `[batch, classes]`.
@@ -246,7 +258,8 @@ class Model(nn.Module):
         Raises:
             UserError: more channels than the backbone has learned positions.
         """
-        return self.branches(x_enc, mask, text_branch=False).outputs_time
+        covariates = {"past": past_covariates, "future": future_covariates}
+        return self.branches(x_enc, mask, text_branch=False, **covariates).outputs_time
 
     def branches(
         self,
@@ -255,6 +268,8 @@ class Model(nn.Module):
         *,
         text_branch: bool | None = None,
         features: bool | None = None,
+        past: Tensor | None = None,
+        future: Tensor | None = None,
     ) -> CALFOutput:
         """Run the branches that the losses compare.
 
@@ -265,14 +280,19 @@ class Model(nn.Module):
                 the prediction does not need it.
             features: whether to project the hidden states for the feature loss; by default
                 whenever the textual branch runs.
+            past, future: covariates, see `forward`; outputs and features have no tokens of them.
 
         Raises:
-            UserError: more channels than the backbone has learned positions, or the textual branch
-                runs while LoRA is merged into the weights that it shares.
+            UserError: more channels than the backbone has learned positions, other covariates than
+                the model was made for, or the textual branch runs while LoRA is merged into the
+                weights that it shares.
         """
         text_branch = self.training if text_branch is None else text_branch
         features = text_branch if features is None else features
         self.check_channels(x.shape[2])
+        given = sum(values.shape[2] for values in (past, future) if values is not None)
+        if given != self.n_covariates:
+            raise UserError(f"CALF was made for {self.n_covariates} covariates, not for {given}")
         if text_branch and adapter_is_merged(self.gpt2):
             raise UserError(
                 "the branches share their frozen weights, and LoRA is merged into them: "
@@ -283,12 +303,13 @@ class Model(nn.Module):
             mean = scale = None
         else:
             x, mean, scale = standardise(x, mask)
-        x_time = self.in_layer.temporal_tokens(rearrange(x, "b l c -> b c l"))
-        y_time, hidden_time = _branch(self.gpt2, x_time, features)
+        targets = slice(self.n_covariates, None)
+        x_time = self.in_layer.temporal_tokens(rearrange(x, "b l c -> b c l"), past, future)
+        y_time, hidden_time = _branch(self.gpt2, x_time, features, targets)
         output = CALFOutput(self._head(y_time, mean, scale))
         if text_branch:
             x_text = self.in_layer.textual_tokens(x_time)
-            y_text, hidden_text = _branch(self.gpt2_text, x_text, features)
+            y_text, hidden_text = _branch(self.gpt2_text, x_text, features, targets)
             output.outputs_text = self._head(y_text, mean, scale)
         if features:
             output.features_time = self._project(self.time_proj, hidden_time)
@@ -321,25 +342,29 @@ class Model(nn.Module):
             recompute_blocks(branch, enabled)
 
     def check_channels(self, channels: int) -> None:
-        """Check that a backbone that learns positions has one for each channel.
+        """Check that a backbone that learns positions has one for each channel and covariate.
 
         Raises:
             UserError: it has fewer.
         """
         positions = most_tokens(self.gpt2)
-        if channels > positions:
+        if channels + self.n_covariates > positions:
+            more = f" and {self.n_covariates} covariates" if self.n_covariates else ""
             raise UserError(
-                f"the data has {channels} channels, but the backbone {self.config.llm} has "
+                f"the data has {channels} channels{more}, but the backbone {self.config.llm} has "
                 f"positions for {positions}: choose fewer columns"
             )
 
 
-def _branch(model: nn.Module, x: Tensor, features: bool) -> tuple[Tensor, list[Tensor]]:
-    """Run a branch on tokens `[batch, channels, d_model]` (`docs/method.md`, section 3).
+def _branch(
+    model: nn.Module, x: Tensor, features: bool, targets: slice
+) -> tuple[Tensor, list[Tensor]]:
+    """Run a branch on tokens `[batch, tokens, d_model]` (`docs/method.md`, section 3).
 
     Returns:
-        As `hidden_states`, with `x` added to the output, a residual around the language model.
+        As `hidden_states`, with `x` added to the output, a residual around the language model; of
+        the `targets` alone.
     """
     output, hidden = hidden_states(model, x, features)
-    output = output + x
-    return output, [*hidden[:-1], output] if features else []
+    output = (output + x)[:, targets]
+    return output, [*(state[:, targets] for state in hidden[:-1]), output] if features else []

@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
+from layers.covariates import with_covariates
 from layers.instance_norm import denormalise, standardise
 from models.checks import check_task, check_transformer
 from utils.tasks import FORECASTING
@@ -17,7 +18,8 @@ class Model(nn.Module):
     Args:
         configs: task_name, seq_len, pred_len, d_model, n_heads, e_layers, d_ff, dropout,
             activation; enc_in and num_class for classification; freq and embed: the kind of time
-            marks, which are tokens in long-term forecasting.
+            marks, which are tokens in long-term forecasting; past_covariates and
+            future_covariates: names of covariates, which are tokens too.
 
     Raises:
         UserError: unknown task or activation, or the heads do not divide the width.
@@ -49,7 +51,12 @@ class Model(nn.Module):
         else:
             steps = configs.pred_len if self.forecasts else configs.seq_len
             self.projection = nn.Linear(configs.d_model, steps)
-        self.tokens_per_window = configs.enc_in
+        past = getattr(configs, "past_covariates", None) or ()
+        future = getattr(configs, "future_covariates", None) or ()
+        self.embedding_ahead = None
+        if future:
+            self.embedding_ahead = nn.Linear(configs.seq_len + configs.pred_len, configs.d_model)
+        self.tokens_per_window = configs.enc_in + len(past) + len(future)
         if configs.task_name == "long_term_forecast":
             self.tokens_per_window += mark_count(configs.freq, configs.embed)
 
@@ -60,6 +67,8 @@ class Model(nn.Module):
         x_dec: Tensor | None = None,
         x_mark_dec: Tensor | None = None,
         mask: Tensor | None = None,
+        past_covariates: Tensor | None = None,
+        future_covariates: Tensor | None = None,
     ) -> Tensor:
         """Predict from windows.
 
@@ -67,6 +76,8 @@ class Model(nn.Module):
             x_enc: `[batch, seq_len, channels]`; for imputation with masked entries 0.
             x_mark_enc: time marks `[batch, seq_len, marks]`, tokens too; for forecasting only.
             mask: for imputation, 1 where observed, shape of `x_enc`.
+            past_covariates: `[batch, seq_len, covariates]`.
+            future_covariates: `[batch, seq_len + pred_len, covariates]`.
 
         Returns:
             `[batch, steps, channels]`, or logits `[batch, num_class]`.
@@ -77,9 +88,14 @@ class Model(nn.Module):
         x, mean, scale = standardise(x_enc, mask)
         if self.forecasts and x_mark_enc is not None:
             x = torch.cat((x, x_mark_enc), dim=2)
-        y = self.projection(self.encode(x)[:, : x_enc.shape[2]])
+        features = self.encode(x, past_covariates, future_covariates)
+        first = features.shape[1] - x.shape[2]  # behind the covariates
+        y = self.projection(features[:, first : first + x_enc.shape[2]])
         return denormalise(rearrange(y, "b c p -> b p c"), mean, scale)
 
-    def encode(self, x: Tensor) -> Tensor:
-        """Map series `[batch, seq_len, series]` to their features `[batch, series, d_model]`."""
-        return self.encoder(self.dropout(self.embedding(rearrange(x, "b l c -> b c l"))))
+    def encode(self, x: Tensor, past: Tensor | None = None, future: Tensor | None = None) -> Tensor:
+        """Map series `[batch, seq_len, series]` to their features `[batch, tokens, d_model]`, those
+        of covariates before them; see `layers.covariates.with_covariates`."""
+        tokens = self.embedding(rearrange(x, "b l c -> b c l"))
+        tokens = with_covariates(tokens, past, future, self.embedding, self.embedding_ahead)
+        return self.encoder(self.dropout(tokens))

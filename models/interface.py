@@ -27,6 +27,7 @@ class DataShape:
         n_marks: time marks of a step; None if the task has none.
         season_length: steps of a season, as 24 of hourly data; 0 if unknown.
         target: `--features MS`: the scored channel.
+        past_covariates, future_covariates: names of those known up to now, and known ahead.
     """
 
     seq_len: int
@@ -36,6 +37,8 @@ class DataShape:
     n_marks: int | None = None
     season_length: int = 0
     target: int | None = None
+    past_covariates: tuple[str, ...] = ()
+    future_covariates: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

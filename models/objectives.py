@@ -148,7 +148,8 @@ class CALFObjective(FrozenBackbone):
             model.word_embeddings_source = source
         model.check_channels(shape.n_channels)
         model.grad_checkpoint(args.grad_checkpoint)
-        self.split_batches(shape.n_channels, args.batch_size, device)
+        tokens = shape.n_channels + model.n_covariates
+        self.split_batches(tokens, args.batch_size, device)
         self.branches = model.branches
         counts = self.parameter_counts()
         self.notes = {
@@ -169,11 +170,13 @@ class CALFObjective(FrozenBackbone):
             batch.mask,
             text_branch=self.loss.needs_text_branch,
             features=self.loss.needs_features,
+            **batch.covariates,
         )
         return self.loss(output, batch, weight)
 
     def predict(self, batch: Batch) -> Tensor:
-        return self.branches(batch.x, batch.mask, text_branch=False).outputs_time
+        output = self.branches(batch.x, batch.mask, text_branch=False, **batch.covariates)
+        return output.outputs_time
 
     def diagnostics(self, batch: Batch) -> dict[str, float]:
         """Return `distance_I`, the feature loss of hidden state I = 0..N without any weight, if
@@ -181,7 +184,9 @@ class CALFObjective(FrozenBackbone):
         if not self.loss.needs_features:
             return {}
         # not compiled: another mode and size would be compiled anew
-        output = self.model.branches(batch.x, batch.mask, text_branch=True, features=True)
+        output = self.model.branches(
+            batch.x, batch.mask, text_branch=True, features=True, **batch.covariates
+        )
         pairs = zip(output.features_time, output.features_text, strict=True)
         distances = torch.stack([self.loss.feature(time, text) for time, text in pairs])
         return {f"distance_{i}": value for i, value in enumerate(distances.tolist())}
@@ -208,7 +213,9 @@ class CALFObjective(FrozenBackbone):
     def _temporal_tokens(self, batch: Batch) -> Tensor:
         """Embed the standardised channels of a batch, `[batch, channels, d_model]`."""
         x, _, _ = standardise(batch.x, batch.mask)
-        return self.model.in_layer.temporal_tokens(rearrange(x, "b l c -> b c l"))
+        series = rearrange(x, "b l c -> b c l")
+        tokens = self.model.in_layer.temporal_tokens(series, **batch.covariates)
+        return tokens[:, self.model.n_covariates :]
 
     def compile(self) -> None:
         """Compile what the losses and predictions call; the model itself stays as it is."""

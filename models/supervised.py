@@ -1,6 +1,7 @@
 """Any model in Time-Series-Library's convention as the training loop sees it."""
 
 import warnings
+from dataclasses import replace
 from types import SimpleNamespace
 
 import torch
@@ -107,11 +108,20 @@ class SupervisedObjective(Objective):
             raise UserError(
                 f"the model was made for {shape.n_channels} channels, but the data has {x.shape[2]}"
             )
+        for when, values in batch.covariates.items():
+            names = getattr(shape, f"{when}_covariates")
+            if (0 if values is None else values.shape[2]) != len(names):
+                raise UserError(f"the model was made for the {when} covariates {', '.join(names)}")
         if self.task in FORECASTING:
             # what the decoder knows: the last label_len steps of the look-back
             known = x[:, shape.seq_len - self.label_len :]
             x_dec = torch.cat([known, x.new_zeros(x.shape[0], shape.pred_len, x.shape[2])], dim=1)
-            outputs = self.model(x, batch.x_mark, x_dec, batch.y_mark)
+            covariates = {
+                f"{when}_covariates": values
+                for when, values in batch.covariates.items()
+                if values is not None
+            }
+            outputs = self.model(x, batch.x_mark, x_dec, batch.y_mark, **covariates)
         elif self.task == "imputation":
             outputs = self.model(x, batch.x_mark, None, None, batch.mask)
         else:  # of classification the marks are the padding
@@ -157,7 +167,14 @@ class SupervisedObjective(Objective):
         elif shape.n_marks is not None:
             steps = (shape.seq_len, self.label_len + shape.pred_len)
             x_mark, y_mark = (x.new_zeros(windows, n, shape.n_marks) for n in steps)
-            batch = Batch(x, mask=batch.mask, x_mark=x_mark, y_mark=y_mark)
+            batch = replace(batch, x_mark=x_mark, y_mark=y_mark)
+        if shape.past_covariates:
+            past = x.new_zeros(windows, shape.seq_len, len(shape.past_covariates))
+            batch = replace(batch, past=past)
+        if shape.future_covariates:
+            steps = shape.seq_len + shape.pred_len
+            future = x.new_zeros(windows, steps, len(shape.future_covariates))
+            batch = replace(batch, future=future)
         lacks = f"{self.name} does not support --task_name {self.task}"
         self.model.eval()
         try:
@@ -214,6 +231,8 @@ def make_configs(args: Configuration, shape: DataShape, device: torch.device) ->
         "num_class": shape.num_class,
         "freq": FREQUENCIES[frequency_unit(args.freq)],
         "season_length": args.season_length or shape.season_length,
+        "past_covariates": shape.past_covariates,
+        "future_covariates": shape.future_covariates,
         "device": device,
     }
     for name in ("enc_in", "dec_in", "c_out", "num_class"):

@@ -104,7 +104,9 @@ def execute(code: str, names: dict[str, object]) -> None:
     exec(compile(code, "example", "exec"), names)
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/python.md", "docs/extending.md"])
+@pytest.mark.parametrize(
+    "page", ["README.md", "docs/python.md", "docs/covariates.md", "docs/extending.md"]
+)
 def test_python(as_a_user, page):
     names = {}
     for number, code in enumerate(blocks(page, "python")):

@@ -22,6 +22,8 @@ class Batch:
             has none.
         y_mark: time marks of the last `label_len` steps of the look-back and of the horizon,
             `[batch, label_len + pred_len, marks]`.
+        past: covariates known up to now, `[batch, seq_len, covariates]`; None if there are none.
+        future: covariates known ahead, `[batch, seq_len + pred_len, covariates]`.
     """
 
     x: Tensor
@@ -32,6 +34,8 @@ class Batch:
     channel: int | None = None
     x_mark: Tensor | None = None
     y_mark: Tensor | None = None
+    past: Tensor | None = None
+    future: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.x)
@@ -44,6 +48,11 @@ class Batch:
             if isinstance(value := getattr(self, field.name), Tensor)
         }
         return replace(self, **tensors)
+
+    @property
+    def covariates(self) -> dict[str, Tensor | None]:
+        """The covariates by when they are known."""
+        return {"past": self.past, "future": self.future}
 
     def scored(self, y: Tensor) -> Tensor:
         """Select the scored entries of truth or predictions `y`."""

@@ -14,7 +14,7 @@ REQUIRED = ("task_name", "is_training", "model_id", "model", "data")
 OF_THE_COMMAND = frozenset(
     (
         *"is_training checkpoint checkpoints model_id itr resume overwrite save_every".split(),
-        *"skip_bad_steps do_predict refit debug compile tensorboard no_epoch_test".split(),
+        *"skip_bad_steps do_predict future refit debug compile tensorboard no_epoch_test".split(),
         "no_save_predictions",
         *"use_gpu gpu use_multi_gpu devices threads".split(),
     )

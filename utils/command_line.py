@@ -106,6 +106,17 @@ def split_parts(text: str) -> list[float] | list[int]:
     return sizes
 
 
+def names(text: str) -> list[str]:
+    """Option type: names with commas between them, each once."""
+    found = [name.strip() for name in text.split(",")]
+    if "" in found:
+        raise argparse.ArgumentTypeError(f"{text!r}: give names with commas between them")
+    twice = next((name for name in found if found.count(name) > 1), None)
+    if twice is not None:
+        raise argparse.ArgumentTypeError(f"{text}: {twice} stands there twice")
+    return found
+
+
 def switch(text: str) -> bool:
     """Option type: a boolean, as 1 / 0, true / false, yes / no or on / off."""
     word = text.lower()

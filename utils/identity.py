@@ -18,6 +18,7 @@ from pathlib import Path
 from utils.configuration import Configuration
 from utils.errors import UserError
 from utils.files import LONGEST_NAME
+from utils.option_table import COVARIATES
 from utils.tasks import EXPERIMENTS, FORECASTING
 from utils.word_embeddings import NO_FILE, RANDOM
 
@@ -25,11 +26,13 @@ from utils.word_embeddings import NO_FILE, RANDOM
 PATHS = ("root_path", "data_path", "word_embedding_path", "llm")
 TESTED = (
     "experiment",
+    *COVARIATES,
     *"root_path data_path target freq fill_missing split inverse zero_shot target_data".split(),
     *"seasonal_patterns mask_rate anomaly_ratio threshold protocol amp tf32".split(),
     *"time_col id_col target_col panel duplicates dayfirst decimal thousands".split(),
 )
 TRAINED = (
+    *COVARIATES,
     *"seed percent task_loss train_epochs batch_size patience learning_rate cos tmax".split(),
     *"lradj decay_fac protocol accumulate fast_cpu".split(),
 )
@@ -152,6 +155,9 @@ def _options(
 
     def select(given: Mapping, names: tuple[str, ...]) -> dict[str, object]:
         chosen = {name: given[name] for name in names if name in given}
+        for name in COVARIATES:  # folders of runs without them keep their names
+            if not chosen.get(name):
+                chosen.pop(name, None)
         if "root_path" in chosen and "data_path" in chosen:
             chosen["data_path"] = str(Path(chosen["root_path"]) / chosen["data_path"])
         for name in set(PATHS) & chosen.keys():

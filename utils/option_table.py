@@ -7,7 +7,7 @@ settings of `argparse`.
 
 from argparse import SUPPRESS
 
-from utils.command_line import real, split_parts, switch, whole
+from utils.command_line import names, real, split_parts, switch, whole
 from utils.levels import level
 from utils.tasks import TASKS
 
@@ -119,6 +119,15 @@ TABLE_OPTIONS: list[Option] = [
     ("thousands", (".", ","), None, "sign between the thousands of a CSV"),
 ]
 
+COVARIATE_OPTIONS: list[Option] = [
+    ("past_covariates", {"type": names, "metavar": "NAMES"}, None,
+     "columns that are neither scored nor forecast, known up to now, as a,b"),
+    ("future_covariates", {"type": names, "metavar": "NAMES"}, None,
+     "columns that are neither scored nor forecast, known ahead, as promo,holiday"),
+    ("calendar", FLAG, False, "hour, weekday and month of the timestamps, known ahead"),
+]
+COVARIATES = tuple(name for name, *_ in COVARIATE_OPTIONS)
+
 # Options that nothing uses, of the published command lines and of Time-Series-Library's.
 UNUSED_OPTIONS: list[Option] = [
     ("num_workers", COUNT, 10, SUPPRESS),
@@ -225,6 +234,7 @@ f"loss ({LOSSES}; M4 also smape, mase, mape)": [
 OWN_OPTIONS: dict[str, list[Option]] = {
 "options of models that the published code lacks": OWN_MODEL_OPTIONS,
 "how a CSV or Parquet file is read": TABLE_OPTIONS,
+"covariates, of long-term forecasting": COVARIATE_OPTIONS,
 "options that the published code does not have": [
     ("loss", {"dest": "task_loss", "type": str.lower, "metavar": "LOSS"}, SUPPRESS,
      "Time-Series-Library's name of --task_loss: MSE, SMAPE, …"),
@@ -236,6 +246,8 @@ OWN_OPTIONS: dict[str, list[Option]] = {
      " included (docs/protocols.md)"),
     ("decay_fac", real(open_below=True, most=1), 0.75, "factor of --lradj type2 and type4"),
     ("do_predict", FLAG, False, "forecast what follows the file: forecast.csv"),
+    ("future", {"metavar": "FILE"}, None,
+     "of --do_predict: a file with the --future_covariates of the steps after the data"),
     ("refit", FLAG, False,
      "after the test, train again on all rows, for the epochs that validation chose, and forecast"
      " by that model: checkpoint.refit.safetensors, forecast.csv"),

@@ -19,11 +19,12 @@ from utils.checkpoint_options import (
     training_of,
     words_of,
 )
-from utils.command_line import Parser, message_of, split_parts, switch
+from utils.command_line import Parser, message_of, names, split_parts, switch
 from utils.configuration import Configuration
 from utils.errors import UserError
 from utils.files import file_name
 from utils.option_table import (
+    COVARIATES,
     MODEL_OPTIONS,
     NAMES_ELSEWHERE,
     NEUTRAL,
@@ -40,6 +41,8 @@ Guess = Callable[[argparse.Namespace], tuple[dict[str, object], str]]
 # Options that other tasks than these refuse, because they would have no effect.
 TASKS_OF_OPTION = {
     "do_predict": ("long_term_forecast",),
+    "future": ("long_term_forecast",),
+    **dict.fromkeys(COVARIATES, ("long_term_forecast",)),
     "refit": ("long_term_forecast",),
     "split": ("long_term_forecast", "imputation"),
     "zero_shot": ("long_term_forecast",),
@@ -265,6 +268,7 @@ def check_options(args: argparse.Namespace, models: Models) -> None:
         asked = option in args.given and getattr(args, option)
         if asked and args.task_name not in tasks:
             raise UserError(f"--{option} is for {', '.join(tasks)}")
+    check_covariates(args, models)
     if args.split and args.data != "custom":
         raise UserError(f"--split is for --data custom: the splits of {args.data} are fixed")
     if "cos" not in args.given and models.ALIASES.get(args.model, args.model) != "CALF":
@@ -276,6 +280,31 @@ def check_options(args: argparse.Namespace, models: Models) -> None:
     if args.is_training and weighted and not any(getattr(args, name) for name in weights):
         raise UserError(
             "--task_w, --output_w and --feature_w are all 0: there is no loss to train by"
+        )
+
+
+def check_covariates(args: argparse.Namespace, models: Models) -> None:
+    """Check the options of covariates together.
+
+    Raises:
+        UserError: the model reads none, a column is in both lists, or what is known ahead lacks a
+            file of the steps to forecast.
+    """
+    past, future = args.past_covariates or (), args.future_covariates or ()
+    asked = [name for name in COVARIATES if getattr(args, name)]
+    if asked and "future_covariates" not in models.options_of(args.model):
+        able = [name for name in models.model_names() if name not in models.ALIASES]
+        able = [name for name in able if "future_covariates" in models.options_of(name)]
+        raise UserError(f"--{asked[0]}: {args.model} takes no covariates; {', '.join(able)} do")
+    both = [name for name in past if name in future]
+    if both:
+        raise UserError(f"{both[0]} is in --past_covariates and in --future_covariates: choose one")
+    if args.future and not (future and args.do_predict):
+        raise UserError("--future has the --future_covariates of --do_predict: give both, or none")
+    if future and args.do_predict and not args.future:
+        raise UserError(
+            f"--do_predict: {', '.join(future)} of the steps to forecast are needed: give the file "
+            "that has them by --future"
         )
 
 
@@ -371,6 +400,12 @@ def checked(action: argparse.Action, value: object, name: str) -> object:
         if isinstance(value, str) or not isinstance(value, Sequence):
             raise UserError(f"{name}={value!r}: give a list")
         return [_checked_item(action, item, name) for item in value]
+    if action.type is names:
+        if isinstance(value, str) or not isinstance(value, Sequence):
+            raise UserError(f"{name}={value!r}: give a list of names")
+        if not value:
+            return None
+        value = ",".join(map(str, value))
     if action.nargs == 0 and not isinstance(value, bool):
         raise UserError(f"{name}={value!r}: give True or False")
     return value if action.nargs == 0 else _checked_item(action, value, name)

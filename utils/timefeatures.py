@@ -18,6 +18,7 @@ _SCALED = {
     "week_of_year": lambda t: (t.isocalendar().week.to_numpy(float) - 1) / 52.0 - 0.5,
     "month": lambda t: (t.month - 1) / 11.0 - 0.5,
 }
+CALENDAR = {"hour": "hour", "weekday": "day_of_week", "month": "month"}  # known ahead
 _DAILY = ("day_of_week", "day_of_month", "day_of_year")
 _FEATURES = {
     "year": (),
@@ -56,6 +57,13 @@ def frequency_unit(freq: str) -> str:
             "or a multiple such as 15min"
         )
     return unit
+
+
+def calendar(dates: pd.DatetimeIndex) -> np.ndarray:
+    """Compute hour, weekday and month `[rows, 3]`; each has a variance of about 1 where all its
+    values are as frequent."""
+    columns = [np.asarray(_SCALED[name](dates), dtype=float) for name in CALENDAR.values()]
+    return np.stack(columns, axis=1) * np.sqrt(12)
 
 
 def mark_count(freq: str, embed: str = "timeF") -> int:

@@ -11,7 +11,7 @@ from utils.checkpoint_options import DEPENDENT, SET_BY_TASK
 from utils.command_line import one_line
 from utils.configuration import Configuration
 from utils.errors import UserError
-from utils.option_table import NEUTRAL, UNUSED_OPTIONS, UNUSED_OPTIONS_OF_LIBRARY
+from utils.option_table import COVARIATES, NEUTRAL, UNUSED_OPTIONS, UNUSED_OPTIONS_OF_LIBRARY
 
 Identity = frozenset[tuple[str, object]]
 
@@ -19,7 +19,7 @@ Identity = frozenset[tuple[str, object]]
 IGNORED = NEUTRAL.union(
     "resume overwrite save_every checkpoints debug tensorboard no_epoch_test".split(),
     ("no_save_predictions",),
-    "use_gpu gpu use_multi_gpu devices threads".split(),
+    "future use_gpu gpu use_multi_gpu devices threads".split(),
     "given model_options command".split(),  # which are no options
     (name for name, *_ in UNUSED_OPTIONS + UNUSED_OPTIONS_OF_LIBRARY),
 )
@@ -50,7 +50,9 @@ def identity(arguments: Mapping[str, object]) -> Identity:
     found = {
         name: tuple(value) if isinstance(value, list) else value
         for name, value in arguments.items()
-        if name not in ignored and (name not in DEPENDENT or name in arguments["given"])
+        if name not in ignored
+        and (name not in DEPENDENT or name in arguments["given"])
+        and (value or name not in COVARIATES)  # which states of earlier versions lack
     }
     found["model"] = ALIASES.get(found["model"], found["model"])
     if "llm" in options_of(found["model"]):  # the width is that of the language model

@@ -1,0 +1,86 @@
+"""Models with covariates: what a forecast depends on, on every backbone."""
+
+import pytest
+import torch
+
+from models.CALF import CALFConfig
+from models.CALF import Model as CALF
+from models.iTransformer import Model as ITransformer
+from models.registry import model_names, options_of
+from tests.layers.families import WIDTH
+from tests.models.configs import small
+from utils.errors import UserError
+
+NAMES = {"past_covariates": ["a", "b"], "future_covariates": ["c"]}
+SIZES = {"seq_len": 24, "pred_len": 10}
+
+
+def calf(folder, **options) -> CALF:
+    torch.manual_seed(0)
+    config = {"d_model": WIDTH, "gpt_layers": 2, "word_embedding_path": "none"} | SIZES | options
+    return CALF(CALFConfig(llm=str(folder), **config)).eval()
+
+
+def windows() -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    covariates = {"past": torch.randn(4, 24, 2), "future": torch.randn(4, 34, 1)}
+    return torch.randn(4, 24, 3), covariates
+
+
+def check(model, predict) -> None:
+    """All that is known is read, and the forecast is of the targets alone."""
+    x, covariates = windows()
+    for values in covariates.values():
+        values.requires_grad_()
+    y = predict(x, **covariates)
+    assert y.shape == (4, 10, 3)
+    y[..., 0].square().sum().backward()  # causal attention: of the first target
+    for values in covariates.values():
+        assert (values.grad != 0).any(dim=1).all()
+    assert (covariates["future"].grad[:, 24:] != 0).all()
+    swapped = predict(x.flip(2), **covariates)
+    assert not torch.equal(y, swapped)
+
+
+def test_calf_on_every_backbone(folders, family):
+    model = calf(folders[family], **NAMES)
+    check(model, lambda x, past, future: model(x, past_covariates=past, future_covariates=future))
+
+
+def test_itransformer():
+    model = ITransformer(small(**NAMES))
+    check(model, lambda x, past, future: model(x, past_covariates=past, future_covariates=future))
+    marks = torch.rand(4, 24, 4)
+    x, covariates = windows()
+    named = {f"{when}_covariates": values for when, values in covariates.items()}
+    assert model(x, marks, **named).shape == (4, 10, 3)
+
+
+@pytest.mark.parametrize("build", [calf, lambda _, **names: ITransformer(small(**names))])
+def test_without_covariates_parameters_are_the_same(folders, build):
+    """Of equal seeds, bit by bit; one layer more is all that those known ahead need."""
+    torch.manual_seed(0)
+    plain = build(folders["gpt2"]).state_dict()
+    torch.manual_seed(0)
+    past = build(folders["gpt2"], past_covariates=["a"]).state_dict()
+    assert plain.keys() == past.keys() and all(plain[n].equal(past[n]) for n in plain)
+    ahead = build(folders["gpt2"], future_covariates=["a"]).state_dict().keys() - plain.keys()
+    assert {name.rpartition(".")[2] for name in ahead} == {"weight", "bias"} and len(ahead) == 2
+
+
+def test_losses_are_of_the_targets(folders):
+    model = calf(folders["gpt2"], **NAMES)
+    x, covariates = windows()
+    output = model.branches(x, text_branch=True, features=True, **covariates)
+    assert output.outputs_text.shape == (4, 10, 3)
+    for state in (*output.features_time, *output.features_text):
+        assert state.shape == (4, 3, WIDTH)
+    with pytest.raises(UserError, match="made for 3 covariates, not for 0"):
+        model(x)
+    with pytest.raises(UserError, match="31 channels and 3 covariates"):
+        model.check_channels(31)
+
+
+def test_which_models_take_them():
+    able = {name for name in model_names() if "future_covariates" in options_of(name)}
+    assert able == {"CALF", "LLaTA", "iTransformer"}
+    assert all("past_covariates" in options_of(name) for name in able)

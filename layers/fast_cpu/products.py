@@ -31,9 +31,9 @@ def onednn_is_faster() -> bool:
     with torch.no_grad():
         for _ in range(REPETITIONS):
             for multiply, measured in seconds.items():
-                start = time.perf_counter()
+                start = time.process_time()  # other processes do not count
                 multiply(x, weight)
-                measured.append(time.perf_counter() - start)
+                measured.append(time.process_time() - start)
     return min(seconds[product]) < MARGIN * min(seconds[F.linear])
 
 

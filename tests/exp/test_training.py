@@ -392,7 +392,7 @@ def test_every_option_is_sorted():
     neutral = (
         "task_name is_training model_id model des itr data features seq_len label_len "
         "pred_len embed checkpoints checkpoint use_gpu gpu use_multi_gpu "
-        "devices do_predict refit overwrite resume save_every skip_bad_steps compile "
+        "devices do_predict future refit overwrite resume save_every skip_bad_steps compile "
         "deterministic threads debug level tensorboard no_epoch_test no_save_predictions"
     ).split()
     of_none = [*UNUSED_OPTIONS, *UNUSED_OPTIONS_OF_LIBRARY]

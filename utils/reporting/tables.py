@@ -25,6 +25,7 @@ LOSS_WEIGHTS = ("task_w", "output_w", "feature_w")
 BACKBONES = {"gpt2": "GPT-2", "smollm2-135m": "SmolLM2-135M"}
 KNOWN_WEIGHTS = {
     "97a832b6405fcca8": "pre-trained, 4-bit weights",  # six blocks of SmolLM2
+    "041e1cd610fb0461": "pre-trained, 4-bit weights",  # the same with --r 0
     "e3b0c44298fc1c14": "nothing frozen",
 }
 REPLACEMENTS = {  # of the language model's blocks, by `--llm_ablation`
@@ -329,7 +330,7 @@ def name_methods(runs: pd.DataFrame) -> pd.DataFrame:
                     names[i] = f"{names[i]} ({shown})".replace(") (", ", ")
 
     split([], ["zero_shot"])
-    split(["dataset"], LOSS_WEIGHTS)
+    split(["dataset"], [*LOSS_WEIGHTS, "scale_free"])
     split(["dataset", "horizon"], None)
     usual = [base if base in names else name for base, name in zip(plain, names, strict=True)]
     return runs.assign(method=names, usual=usual)

@@ -56,12 +56,7 @@ class Model(nn.Module):
         self.tokens_per_window = configs.enc_in
 
     def forward(
-        self,
-        x_enc: Tensor,
-        x_mark_enc: Tensor | None = None,
-        x_dec: Tensor | None = None,
-        x_mark_dec: Tensor | None = None,
-        mask: Tensor | None = None,
+        self, x_enc: Tensor, x_mark_enc=None, x_dec=None, x_mark_dec=None, mask=None
     ) -> Tensor:
         """Predict from windows `x_enc` `[batch, seq_len, channels]`; the others are not used.
 

@@ -85,12 +85,7 @@ class Model(nn.Module):
             self.out_layer = nn.Linear(width, configs.pred_len if forecasting else configs.seq_len)
 
     def forward(
-        self,
-        x_enc: Tensor,
-        x_mark_enc: Tensor | None = None,
-        x_dec: Tensor | None = None,
-        x_mark_dec: Tensor | None = None,
-        mask: Tensor | None = None,
+        self, x_enc: Tensor, x_mark_enc=None, x_dec=None, x_mark_dec=None, mask=None
     ) -> Tensor:
         """Predict from windows, with the arguments of Time-Series-Library's models.
 

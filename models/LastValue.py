@@ -23,12 +23,7 @@ class Model(nn.Module):
         self.pred_len = configs.pred_len
 
     def forward(
-        self,
-        x_enc: Tensor,
-        x_mark_enc: Tensor | None = None,
-        x_dec: Tensor | None = None,
-        x_mark_dec: Tensor | None = None,
-        mask: Tensor | None = None,
+        self, x_enc: Tensor, x_mark_enc=None, x_dec=None, x_mark_dec=None, mask=None
     ) -> Tensor:
         """Forecast `[batch, pred_len, channels]` from `x_enc` `[batch, seq_len, channels]`."""
         return last_value(x_enc, self.pred_len)

@@ -100,12 +100,7 @@ class Model(nn.Module):
             self.head = nn.Linear(features, steps)
 
     def forward(
-        self,
-        x_enc: Tensor,
-        x_mark_enc: Tensor | None = None,
-        x_dec: Tensor | None = None,
-        x_mark_dec: Tensor | None = None,
-        mask: Tensor | None = None,
+        self, x_enc: Tensor, x_mark_enc=None, x_dec=None, x_mark_dec=None, mask=None
     ) -> Tensor:
         """Predict from windows; marks and `x_dec` are not used.
 

@@ -32,12 +32,7 @@ class Model(nn.Module):
         self.pred_len, self.season_length = configs.pred_len, configs.season_length
 
     def forward(
-        self,
-        x_enc: Tensor,
-        x_mark_enc: Tensor | None = None,
-        x_dec: Tensor | None = None,
-        x_mark_dec: Tensor | None = None,
-        mask: Tensor | None = None,
+        self, x_enc: Tensor, x_mark_enc=None, x_dec=None, x_mark_dec=None, mask=None
     ) -> Tensor:
         """Forecast `[batch, pred_len, channels]` from `x_enc` `[batch, seq_len, channels]`."""
         return seasonal_naive(x_enc, self.pred_len, self.season_length)

@@ -100,12 +100,7 @@ class Model(nn.Module):
             self.projection = nn.Linear(configs.d_model, configs.c_out)
 
     def forward(
-        self,
-        x_enc: Tensor,
-        x_mark_enc: Tensor | None = None,
-        x_dec: Tensor | None = None,
-        x_mark_dec: Tensor | None = None,
-        mask: Tensor | None = None,
+        self, x_enc: Tensor, x_mark_enc=None, x_dec=None, x_mark_dec=None, mask=None
     ) -> Tensor:
         """Predict from windows.
 

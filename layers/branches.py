@@ -29,7 +29,8 @@ REPLACED = {
     "transformer": "one new transformer block in place of its blocks",
     "identity": "without its blocks",
 }
-ABLATIONS = ("none", "random", *REPLACED)
+FROZEN_NORMS = "frozen_norms"
+ABLATIONS = ("none", "random", FROZEN_NORMS, *REPLACED)
 # names of the projections of queries, keys and values in families of language models
 PROJECTIONS = (
     *("c_attn", "q_proj", "k_proj", "v_proj", "query_key_value", "qkv_proj"),
@@ -77,9 +78,10 @@ def build_blocks(
     Args:
         backbone: the first blocks of a language model, as many as `blocks_used`; it is changed.
         config: of the whole language model.
-        llm_ablation: "none"; "random": every weight is initialised afresh; or what takes the place
-            of the blocks: "transformer", one block, freshly initialised; "attention", the attention
-            of one, likewise; "identity", nothing. Positions, dropout and the final norm stay.
+        llm_ablation: "none"; "frozen_norms", which changes what is trained alone; "random": every
+            weight is initialised afresh; or what takes the place of the blocks: "transformer", one
+            block, freshly initialised; "attention", the attention of one, likewise; "identity",
+            nothing. Positions, dropout and the final norm stay.
         seed: of fresh weights, which are initialised as the family initialises its own.
 
     Source: Tan et al., "Are Language Models Actually Useful for Time Series Forecasting?"
@@ -100,13 +102,14 @@ def build_blocks(
 def describe_blocks(n_layer: int, llm_ablation: str, seed: int) -> str:
     """Describe the blocks that `build_blocks` leaves."""
     blocks = f"{n_layer} block" + ("s" if n_layer != 1 else "")
+    blocks += ", norms frozen" if llm_ablation == FROZEN_NORMS else ""
     if llm_ablation == "random":
         return f"{blocks}, all but the token table initialised afresh (seed {seed})"
     return REPLACED.get(llm_ablation, blocks)
 
 
 def build_branches(
-    model: PreTrainedModel, r: int, lora_alpha: int, lora_dropout: float, whole: bool = False
+    model: PreTrainedModel, r: int, lora_alpha: int, lora_dropout: float, llm_ablation: str = "none"
 ) -> tuple[PeftModel | PreTrainedModel, PreTrainedModel]:
     """Make the temporal and the textual branch of one language model (`docs/method.md`, section 3).
 
@@ -117,7 +120,8 @@ def build_branches(
     Args:
         model: blocks, as `build_blocks` leaves them; it becomes the temporal branch.
         r, lora_alpha, lora_dropout: LoRA; no adapters with `r` 0.
-        whole: train all weights of both branches, which share none, without adapters.
+        llm_ablation: as given to `build_blocks`. With a replacement of the blocks, all weights of
+            both branches are trained, which share none, without adapters.
 
     Returns:
         `(temporal, textual)`.
@@ -125,10 +129,10 @@ def build_branches(
     Raises:
         UserError: there are no projections to adapt.
     """
-    if whole:
+    if llm_ablation in REPLACED:
         model.requires_grad_(True)
         return model, deepcopy(model)
-    trained = {id(module) for module in (*norms_of(model), *positions_of(model))}
+    trained = {id(module) for module in trained_modules(model, llm_ablation)}
     frozen = {
         id(module): module
         for module in model.modules()
@@ -139,15 +143,22 @@ def build_branches(
     textual.requires_grad_(False)
     for module in positions_of(textual):
         module.requires_grad_(True)
-    train_norms_and_positions(model)
+    train_parts(model, llm_ablation)
     return _with_lora(model, r, lora_alpha, lora_dropout) if r else model, textual
 
 
-def train_norms_and_positions(model: nn.Module) -> None:
-    """Freeze all of a language model but its norms and learned positions."""
-    model.requires_grad_(False)
-    for module in (*norms_of(model), *positions_of(model)):
+def train_parts(model: nn.Module, llm_ablation: str = "none") -> None:
+    """Freeze all of a language model but the parts that are trained, all of them if the ablation
+    replaced its blocks."""
+    model.requires_grad_(llm_ablation in REPLACED)
+    for module in trained_modules(model, llm_ablation):
         module.requires_grad_(True)
+
+
+def trained_modules(model: nn.Module, llm_ablation: str) -> list[nn.Module]:
+    """Return the norms, unless they are frozen, and learned positions."""
+    norms = [] if llm_ablation == FROZEN_NORMS else norms_of(model)
+    return [*norms, *positions_of(model)]
 
 
 def norms_of(model: nn.Module) -> list[nn.Module]:

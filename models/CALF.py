@@ -20,7 +20,6 @@ from layers.backbone import (
     most_tokens,
 )
 from layers.branches import (
-    REPLACED,
     adapter_is_merged,
     blocks_used,
     build_blocks,
@@ -193,8 +192,7 @@ class Model(nn.Module):
         )  # fmt: skip
         blocks = build_blocks(backbone, llm_config, config.llm_ablation, config.seed)
         self.gpt2, self.gpt2_text = build_branches(
-            blocks, config.r, config.lora_alpha, config.lora_dropout,
-            whole=config.llm_ablation in REPLACED,
+            blocks, config.r, config.lora_alpha, config.lora_dropout, config.llm_ablation
         )  # fmt: skip
         n_states = len(blocks_of(self.gpt2_text)) + 1
         self.time_proj, self.text_proj = (

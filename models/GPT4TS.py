@@ -11,13 +11,12 @@ from layers.backbone import (
     most_tokens,
 )
 from layers.branches import (
-    REPLACED,
     blocks_used,
     build_blocks,
     describe_blocks,
     hidden_states,
     recompute_blocks,
-    train_norms_and_positions,
+    train_parts,
 )
 from layers.instance_norm import denormalise, standardise
 from layers.patching import patch_count, patches
@@ -73,10 +72,7 @@ class Model(nn.Module):
 
         self.in_layer = nn.Linear(configs.patch_len, configs.d_model)
         self.gpt2 = build_blocks(backbone, llm_config, configs.llm_ablation, configs.seed)
-        if configs.llm_ablation in REPLACED:
-            self.gpt2.requires_grad_(True)
-        else:
-            train_norms_and_positions(self.gpt2)
+        train_parts(self.gpt2, configs.llm_ablation)
         width = configs.d_model * n_patches
         if configs.task_name == "classification":
             self.out_layer = nn.Linear(width * configs.enc_in, configs.num_class)

@@ -59,8 +59,9 @@ OWN_MODEL_OPTIONS: list[Option] = [
      "random: the same architecture, untrained; shuffled: each weight matrix in random order"),
     ("llm_seed", whole(0, 2**31), None,
      "of random or shuffled weights; if not given, the seed of each repetition"),
-    ("llm_ablation", ("none", "random", "attention", "transformer", "identity"), "none",
-     "random: all untrained; or one trained layer, or nothing, in place of the blocks"),
+    ("llm_ablation", ("none", "random", "frozen_norms", "attention", "transformer", "identity"),
+     "none", "random: all untrained; frozen_norms: norms are not trained; or one trained layer, or "
+     "nothing, in place of the blocks"),
     ("words", ("pca", "random", "none"), "pca",
      "word embeddings; random: of the same variances; none: no cross-attention"),
     ("n_components", COUNT, 0, "principal components used; 0: all"),

@@ -178,7 +178,7 @@ def test_ablations(prepare, folders, family, x, llm_ablation):
         given = theirs(folders[family], 1)(inputs_embeds=x, output_hidden_states=True)
         torch.testing.assert_close(before, given.hidden_states[0], **CLOSE)
 
-    temporal, textual = build_branches(models[0], 4, 8, 0.1, whole=True)
+    temporal, textual = build_branches(models[0], 4, 8, 0.1, llm_ablation)
     ours, copies = dict(temporal.named_parameters()), dict(textual.named_parameters())
     assert ours.keys() == copies.keys()
     assert not [name for name in ours if "lora" in name]
@@ -239,6 +239,19 @@ def test_merged_weights_are_those_of_the_textual_branch_too(prepare, folders, fa
     assert not torch.allclose(hidden_states(textual, x, False)[0], before, atol=1e-2)
     temporal.unmerge_adapter()
     torch.testing.assert_close(hidden_states(textual, x, False)[0], before, rtol=1e-4, atol=1e-4)
+
+
+def test_frozen_norms(folders, family):
+    """Of the branches LoRA and learned positions are trained; nothing else changes."""
+    usual, frozen = calf(folders[family]), calf(folders[family], llm_ablation="frozen_norms")
+    norms = {name for name, m in usual.gpt2.named_modules() if "Norm" in type(m).__name__}
+    left = {name for name in trained(usual.gpt2) if name.rpartition(".")[0] not in norms}
+    assert trained(frozen.gpt2) == left < trained(usual.gpt2)
+    assert trained(frozen.gpt2_text) == trained(usual.gpt2_text)
+    frozen.load_state_dict(usual.state_dict())
+    x = torch.randn(2, 16, 3)
+    ours, theirs = (m.eval().branches(x, text_branch=True) for m in (frozen, usual))
+    torch.testing.assert_close(ours.outputs_text, theirs.outputs_text, **CLOSE)
 
 
 def test_without_lora(folders, family):
@@ -307,6 +320,6 @@ def test_what_can_not_be_done():
     bloom = small_model(BloomConfig(vocab_size=60, hidden_size=WIDTH, n_layer=1, n_head=4))
     with pytest.raises(UserError, match=r"--llm_ablation attention: .* bloom model"):
         build_blocks(bloom, bloom.config, "attention")
-    with pytest.raises(UserError, match="--llm_ablation bert: use one of none, random, attention"):
+    with pytest.raises(UserError, match="--llm_ablation bert: use one of none, random, frozen"):
         blocks_used(1, "bert")
     assert {blocks_used(5, name) for name in ABLATIONS} == {5, 1}

@@ -119,6 +119,10 @@ def test_what_is_trained(options):
         "gpt2.wpe.weight", "gpt2.ln_f.weight", "gpt2.ln_f.bias",
         *(f"gpt2.h.{i}.ln_{n}.{p}" for i in (0, 1) for n in (1, 2) for p in ("weight", "bias")),
     }  # fmt: skip
+    frozen = build(options, llm_ablation="frozen_norms")
+    assert {name for name, p in frozen.named_parameters() if p.requires_grad} == {
+        name for name, p in model.named_parameters() if p.requires_grad and "ln_" not in name
+    }
     for llm_ablation in REPLACED:
         model = build(options, llm_ablation=llm_ablation, gpt_layers=99)
         assert all(p.requires_grad for p in model.parameters())

@@ -30,6 +30,7 @@ KNOWN_WEIGHTS = {
 }
 REPLACEMENTS = {  # of the language model's blocks, by `--llm_ablation`
     "identity": "no blocks", "attention": "one attention layer", "transformer": "one new block",
+    "frozen_norms": "norms frozen",
 }  # fmt: skip
 TITLES = {"short_term": "Short-term forecasting (M4)", "anomaly": "Anomaly detection"} | {
     kind: f"{kind.replace('_', '-').capitalize()} forecasting" for kind in FORECASTS

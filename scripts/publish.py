@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from scripts.reproduction.lists import read_list, ready_made
+from scripts.reproduction.lists import Run, read_list, ready_made
 from scripts.reproduction.options import identity
 from scripts.reproduction.plan import Record, Records, of_command, read_records, record_of
 from utils.command_line import Parser, guarded, split_options
@@ -23,6 +23,28 @@ from utils.runs import newest, read_runs, write_runs
 
 ROOT = Path(__file__).resolve().parent.parent
 START, END = "<!-- results -->", "<!-- end of results -->"  # of the results in the README
+SMOLLM2 = "CALF (SmolLM2-135M, pre-trained, 4-bit weights"
+GPT2 = "CALF (GPT-2, random weights)"
+CONTROL = "CALF (SmolLM2-135M, {})"
+RIVALS = ("PatchTST", "iTransformer", "DLinear", "GPT4TS (GPT-2, random weights)")
+QUESTIONS = {  # of the runs on SmolLM2: what is compared with it pre-trained, and not scale-free
+    "Does pre-training help?": (
+        CONTROL.format("random weights"),
+        CONTROL.format("nothing frozen, no blocks"),
+        CONTROL.format("nothing frozen, one attention layer"),
+    ),
+    "Is it what was learned, or its scale?": (CONTROL.format("shuffled weights"),),
+    "Do the alignment losses help?": (
+        f"{SMOLLM2}, output_w 0.1, feature_w 0.01, scale_free True)",
+        f"{SMOLLM2}, output_w 1.0, feature_w 0.01)",
+        f"{SMOLLM2}, output_w 1.0)",
+        f"{SMOLLM2}, feature_w 0.01)",
+    ),
+    "Do LoRA and trained norms help?": (f"{SMOLLM2}, r 0)", f"{SMOLLM2}, norms frozen)"),
+    "How many blocks?": tuple(f"{SMOLLM2}, gpt_layers {n})" for n in (3, 12, 30)),
+    "Do the words matter?": (f"{SMOLLM2}, words none)", f"{SMOLLM2}, words random)"),
+}
+AHEAD = "Is CALF ahead of the other models?"
 LEAD = (
     "Made by `python -m scripts.publish` from docs/results/: `runs.csv` of each list has a row a "
     "run, `notes.md` the remarks. Only a model with *published file* in its name is on the GPT-2 "
@@ -75,19 +97,43 @@ def published_records(folder: Path) -> Records:
     return records
 
 
+def hours(runs: Sequence[Run], published: pd.DataFrame) -> float:
+    """Estimate the hours of runs: of each the median over the published runs of its model that
+    were trained, or only tested, as it is; of its horizon and list's data where there are such."""
+    total = 0.0
+    for run in runs:
+        tested = run.parent is not None
+        alike = published[published["model"].eq(run.args.model)]
+        alike = alike[alike["trained_by"].ne("").eq(tested)]
+        wanted = {"dataset": run.args.data, "horizon": str(run.args.pred_len)}
+        for column, value in wanted.items():
+            narrower = alike[alike[column].eq(value)]
+            alike = narrower if len(narrower) else alike
+        seconds = alike["test_seconds"] + (0 if tested else alike["training_seconds"])
+        total += 0.0 if seconds.empty else seconds.median()
+    return total / 3600
+
+
 def lists_grid(folder: Path) -> Grid:
-    """A row for each list: how many of its runs are published, and the models of missing ones."""
-    records = published_records(folder)
+    """A row for each list: how many of its runs are published, the models of missing ones, and the
+    hours that those take."""
+    records, (published, _) = published_records(folder), read_runs([folder])
     lines = []
     for path in sorted(folder.glob("*.toml")):
         planned = read_list(str(path))
-        missing = Counter(run.args.model for run in planned.runs if record_of(run, records) is None)
+        absent = [run for run in planned.runs if record_of(run, records) is None]
+        missing = Counter(run.args.model for run in absent)
         lacking = ", ".join(f"{model} {count}" for model, count in missing.items()) or ABSENT
         counts = (len(planned.runs), len(planned.runs) - missing.total())
-        texts = [lacking, *map(str, counts)]
+        time = f"{hours(absent, published):.1f}" if absent else ABSENT
+        texts = [lacking, *map(str, counts), time]
         lines.append(([planned.name, planned.description], [(text, "") for text in texts]))
-    columns = [("", name) for name in ("missing", "runs", "published")]
-    notes = ["docs/reproduce.md says how to do what is missing."]
+    columns = [("", name) for name in ("missing", "runs", "published", "hours")]
+    notes = [
+        "python -m scripts.reproduce docs/results/LIST.toml runs what is missing. The hours are "
+        "estimated from published runs of the same model, on one core or two; too few where it has "
+        "none of such a data set."
+    ]
     return make_grid("Runs of each list", "lists", notes, ["list", "what"], columns, lines, [])
 
 
@@ -101,7 +147,10 @@ def pages(root: Path) -> dict[Path, Files]:
     docs = root / "docs"
     runs, problems = read_runs([docs / "results"])
     tables = make_tables(runs)
-    sections = sections_of(tables, runs)
+    sections = [*answers(tables), *sections_of(tables, runs)]
+    answered = f"{find(tables, 'few_shot', 'bf16').slug}_variants"
+    for section in sections:
+        section.grids = [grid for grid in section.grids if grid.slug != answered]
     sections.append(formats.Section("Lists", [lists_grid(docs / "results")]))
     notes = (docs / "results" / "notes.md").read_text(encoding="utf-8")
     for title, prose in re.findall(r"^## (.*)\n+((?:(?!## ).*\n)*)", notes, re.M):
@@ -124,13 +173,32 @@ def pages(root: Path) -> dict[Path, Files]:
     }
 
 
+def find(tables: Sequence[Table], *wanted: str) -> Table:
+    """The first sound table of a kind, and with these products."""
+    return next(
+        t for t in tables if (t.kind, t.runs["amp"].iloc[0], t.protocol) == (*wanted, "sound")
+    )
+
+
+def answers(tables: Sequence[Table]) -> list[formats.Section]:
+    """The questions that the results answer, each with its table."""
+    main, few = find(tables, "long_term", "no"), find(tables, "few_shot", "no")
+    language = find(tables, "few_shot", "bf16")
+    sections = []
+    for title, others in QUESTIONS.items():
+        grid = grids.paired_grid(language, f"{SMOLLM2})", others)
+        sections += [formats.Section(title, [grid])] * (len(grid.cells) > 0)
+    ahead = [grids.main_grid(main), grids.main_grid(few)]
+    ahead += [grids.paired_grid(few, ours, RIVALS) for ours in (GPT2, f"{SMOLLM2})")]
+    for grid, table in zip(ahead, (main, few), strict=False):
+        grid.title = grids.heading(table)
+    return [*sections, formats.Section(AHEAD, ahead)]
+
+
 def readme(tables: Sequence[Table]) -> str:
     """The README's tables: the paper's main one, with published scores in brackets, and that of the
     language models."""
-    main, language = (
-        next(t for t in tables if (t.kind, t.protocol, t.runs["amp"].iloc[0]) == wanted)
-        for wanted in (("long_term", "sound", "no"), ("few_shot", "sound", "bf16"))
-    )
+    main, language = find(tables, "long_term", "no"), find(tables, "few_shot", "bf16")
     usual = Table(language.runs[language.runs["method"] == language.runs["usual"]], ["mse"])
     parts = [grids.main_grid(main), grids.scores_grid(usual)]
     for grid, title in zip(parts, ("All training rows, look-back 96", "Few-shot"), strict=True):

@@ -213,6 +213,35 @@ def mean_ranks(table: Table) -> str:
     )
 
 
+def paired_grid(table: Table, method: str, others: Iterable[str]) -> Grid:
+    """Compare a method with others by the seeds that both have: means, the mean difference with its
+    95 % interval by Student's t over the seeds, and the standard deviation of the other's seeds."""
+    from scipy import stats  # slow to import
+
+    metric, lines, stem = table.metrics[0], [], method.removesuffix(")")
+    for other, row in product(others, table.rows):
+        name = f"the same{other[len(stem) : -1]}" if other.startswith(stem) else other
+        cells = [table.cells.get((row, m)) for m in (method, other)]
+        if any(cell is None for cell in cells):
+            continue
+        both = pd.concat([cell[metric] for cell in cells], axis=1, join="inner").to_numpy()
+        gaps, n = both[:, 0] - both[:, 1], len(both)
+        texts = [f"{mean:.3f}" for mean in both.mean(axis=0)] + [f"{gaps.mean():+.3f}"]
+        texts.append(f"{100 * gaps.mean() / both[:, 1].mean():+.1f} %")
+        if n > 1:
+            half = stats.t.ppf(0.975, n - 1) * stats.sem(gaps)
+            texts.append(f"{gaps.mean() - half:+.3f} to {gaps.mean() + half:+.3f}")
+            texts.append(f"{both[:, 1].std(ddof=1):.3f}")
+        else:
+            texts += [ABSENT, ABSENT]
+        texts.append(f"{(gaps < 0).sum()} of {n}")
+        lines.append(([name, *row], [(text, "") for text in texts]))
+    heads = ("its MSE", "the other's", "difference", "in %", "95 % interval", "deviation", "lower")
+    notes = [f"{heading(table)}; means over the seeds that both have; deviation: of the other's."]
+    columns, labels = [("", name) for name in heads], ["the other", "data set", "horizon"]
+    return make_grid(f"{method}, and others", "paired", notes, labels, columns, lines, [])
+
+
 def compared(
     title: str,
     slug: str,
@@ -258,7 +287,8 @@ def published_grids(table: Table) -> list[Grid]:
     for method in table.methods:
         run = table.of(method).iloc[0]
         is_ours = run["backbone"] and run["published_file"] != "yes"
-        if run["usual"] == method and "llm_ablation" not in run["settings"]:
+        is_variant = "llm_ablation" in run["settings"] or run["weights"] == "shuffled"
+        if run["usual"] == method and not is_variant:
             other = method.partition("(")[2].rstrip(")") if is_ours else ""
             groups.setdefault(other, []).append(method)
     grids = []

@@ -3,6 +3,7 @@ README's tables of the runs in docs/results/ (docs/reproduce.md)."""
 
 import re
 import sys
+import tomllib
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,28 +24,9 @@ from utils.runs import newest, read_runs, write_runs
 
 ROOT = Path(__file__).resolve().parent.parent
 START, END = "<!-- results -->", "<!-- end of results -->"  # of the results in the README
-SMOLLM2 = "CALF (SmolLM2-135M, pre-trained, 4-bit weights"
-GPT2 = "CALF (GPT-2, random weights)"
-CONTROL = "CALF (SmolLM2-135M, {})"
-RIVALS = ("PatchTST", "iTransformer", "DLinear", "GPT4TS (GPT-2, random weights)")
-QUESTIONS = {  # of the runs on SmolLM2: what is compared with it pre-trained, and not scale-free
-    "Does pre-training help?": (
-        CONTROL.format("random weights"),
-        CONTROL.format("nothing frozen, no blocks"),
-        CONTROL.format("nothing frozen, one attention layer"),
-    ),
-    "Is it what was learned, or its scale?": (CONTROL.format("shuffled weights"),),
-    "Do the alignment losses help?": (
-        f"{SMOLLM2}, output_w 0.1, feature_w 0.01, scale_free True)",
-        f"{SMOLLM2}, output_w 1.0, feature_w 0.01)",
-        f"{SMOLLM2}, output_w 1.0)",
-        f"{SMOLLM2}, feature_w 0.01)",
-    ),
-    "Do LoRA and trained norms help?": (f"{SMOLLM2}, r 0)", f"{SMOLLM2}, norms frozen)"),
-    "How many blocks?": tuple(f"{SMOLLM2}, gpt_layers {n})" for n in (3, 12, 30)),
-    "Do the words matter?": (f"{SMOLLM2}, words none)", f"{SMOLLM2}, words random)"),
-}
 AHEAD = "Is CALF ahead of the other models?"
+AHEAD_OF = ("PatchTST", "iTransformer", "DLinear", "GPT4TS (GPT-2, random weights)")
+CALFS = ("CALF (GPT-2, random weights)", "CALF (SmolLM2-135M, pre-trained, 4-bit weights)")
 LEAD = (
     "Made by `python -m scripts.publish` from docs/results/: `runs.csv` of each list has a row a "
     "run, `notes.md` the remarks. Only a model with *published file* in its name is on the GPT-2 "
@@ -98,19 +80,17 @@ def published_records(folder: Path) -> Records:
 
 
 def hours(runs: Sequence[Run], published: pd.DataFrame) -> float:
-    """Estimate the hours of runs: of each the median over the published runs of its model that
-    were trained, or only tested, as it is; of its horizon and list's data where there are such."""
+    """Estimate the hours of runs by the medians of published ones of the same model, of the same
+    horizon and data set where there are such; those of a checkpoint are tested alone."""
     total = 0.0
     for run in runs:
-        tested = run.parent is not None
         alike = published[published["model"].eq(run.args.model)]
-        alike = alike[alike["trained_by"].ne("").eq(tested)]
-        wanted = {"dataset": run.args.data, "horizon": str(run.args.pred_len)}
-        for column, value in wanted.items():
-            narrower = alike[alike[column].eq(value)]
-            alike = narrower if len(narrower) else alike
-        seconds = alike["test_seconds"] + (0 if tested else alike["training_seconds"])
-        total += 0.0 if seconds.empty else seconds.median()
+        alike = alike[alike["trained_by"].ne("").eq(run.parent is not None)]
+        for column, value in (("dataset", run.args.data), ("horizon", str(run.args.pred_len))):
+            found = alike[alike[column].eq(value)]
+            alike = alike if found.empty else found
+        seconds = alike["test_seconds"] + (0 if run.parent else alike["training_seconds"])
+        total += 0.0 if alike.empty else seconds.median()
     return total / 3600
 
 
@@ -147,7 +127,10 @@ def pages(root: Path) -> dict[Path, Files]:
     docs = root / "docs"
     runs, problems = read_runs([docs / "results"])
     tables = make_tables(runs)
-    sections = [*answers(tables), *sections_of(tables, runs)]
+    sections = [
+        *answers(tables, docs / "results/smollm2/questions.toml"),
+        *sections_of(tables, runs),
+    ]
     answered = f"{find(tables, 'few_shot', 'bf16').slug}_variants"
     for section in sections:
         section.grids = [grid for grid in section.grids if grid.slug != answered]
@@ -180,18 +163,18 @@ def find(tables: Sequence[Table], *wanted: str) -> Table:
     )
 
 
-def answers(tables: Sequence[Table]) -> list[formats.Section]:
+def answers(tables: Sequence[Table], questions: Path) -> list[formats.Section]:
     """The questions that the results answer, each with its table."""
     main, few = find(tables, "long_term", "no"), find(tables, "few_shot", "no")
     language = find(tables, "few_shot", "bf16")
     sections = []
-    for title, others in QUESTIONS.items():
-        grid = grids.paired_grid(language, f"{SMOLLM2})", others)
-        sections += [formats.Section(title, [grid])] * (len(grid.cells) > 0)
+    for question in tomllib.loads(questions.read_text(encoding="utf-8"))["questions"]:
+        grid = grids.paired_grid(language, CALFS[1], question["others"])
+        sections += [formats.Section(question["title"], [grid])] * (len(grid.cells) > 0)
     ahead = [grids.main_grid(main), grids.main_grid(few)]
-    ahead += [grids.paired_grid(few, ours, RIVALS) for ours in (GPT2, f"{SMOLLM2})")]
-    for grid, table in zip(ahead, (main, few), strict=False):
+    for grid, table in zip(ahead, (main, few), strict=True):
         grid.title = grids.heading(table)
+    ahead += [grids.paired_grid(few, ours, AHEAD_OF) for ours in CALFS]
     return [*sections, formats.Section(AHEAD, ahead)]
 
 

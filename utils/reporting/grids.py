@@ -147,16 +147,12 @@ def loss_weights(table: Table) -> list[str]:
     for method in table.methods:
         found: dict[str, set[str]] = {}
         for _, run in table.of(method).iterrows():
-            used = settings(run)
-            if run["model"] == "CALF":
-                given = ", ".join(
-                    f"{name} {used.get(name, defaults()[name])}" for name in LOSS_WEIGHTS
-                )
-                found.setdefault(given, set()).add(run["dataset"])
+            used = defaults() | settings(run)
+            given = ", ".join(f"{name} {used[name]}" for name in LOSS_WEIGHTS)
+            found.setdefault(given, set()).add(run["dataset"])
         parts = [f"{', '.join(sorted(names))}: {given}" for given, names in sorted(found.items())]
-        if len(parts) == 1:
-            parts = [next(iter(found))]
-        lines += [f"Loss weights of {method}: {'; '.join(parts)}."] if parts else []
+        text = "; ".join(parts if len(parts) > 1 else found)
+        lines += [f"Loss weights of {method}: {text}."] * (run["model"] == "CALF")
     return lines
 
 

@@ -3,10 +3,13 @@
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tqdm.auto import tqdm
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # in a notebook without ipywidgets: text serves there, too
+    from tqdm.auto import tqdm
 
 OFTEN, SELDOM = 0.5, 30.0  # seconds between lines on a terminal or in a notebook, and in a file
 _hidden = 0  # how many `hidden_bars` are open

@@ -405,6 +405,8 @@ def checked(action: argparse.Action, value: object, name: str) -> object:
             raise UserError(f"{name}={value!r}: give a list of names")
         if not value:
             return None
+        if comma := next((item for item in value if "," in str(item)), None):
+            raise UserError(f"{name}: {comma!r} has a comma: rename the column")
         value = ",".join(map(str, value))
     if action.nargs == 0 and not isinstance(value, bool):
         raise UserError(f"{name}={value!r}: give True or False")

@@ -126,6 +126,8 @@ def test_what_is_missing_is_one_line(trained, events):
         trained.predict()
     with pytest.raises(UserError, match="no column temp, which is a covariate"):
         trained.predict(known.drop(columns="temp"), futr_df=after)
+    with pytest.raises(UserError, match="hist_exog_list: 'a,b' has a comma: rename the column"):
+        CALFForecaster(h=H, hist_exog_list=["a,b"])
     with pytest.raises(UserError, match="hist_exog_list='temp': give a list of names"):
         CALFForecaster(h=H, hist_exog_list="temp")
     with pytest.raises(UserError, match="DLinear takes no covariates; CALF, iTransformer do"):

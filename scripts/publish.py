@@ -169,7 +169,7 @@ def answers(tables: Sequence[Table], questions: Path) -> list[formats.Section]:
     language = find(tables, "few_shot", "bf16")
     sections = []
     for question in tomllib.loads(questions.read_text(encoding="utf-8"))["questions"]:
-        grid = grids.paired_grid(language, CALFS[1], question["others"])
+        grid = grids.paired_grid(language, question.get("method", CALFS[1]), question["others"])
         sections += [formats.Section(question["title"], [grid])] * (len(grid.cells) > 0)
     ahead = [grids.main_grid(main), grids.main_grid(few)]
     for grid, table in zip(ahead, (main, few), strict=True):

@@ -8,8 +8,9 @@ import pandas as pd
 
 from data_provider.calendars import read_times
 from data_provider.checks import MAX_MAGNITUDE, and_more, shortened
-from data_provider.files import read_file, time_name
-from data_provider.panel import Panel, Table, as_pandas
+from data_provider.files import time_name
+from data_provider.panel import Panel, Table
+from data_provider.reader import read_table
 from data_provider.values import numbers_of, problem_of
 from utils.errors import UserError
 
@@ -82,11 +83,7 @@ class _Future:
     def of(cls, panel: Panel, source: str | Path | pd.DataFrame, steps: int) -> "_Future":
         """Find the columns of a frame, and read its timestamps."""
         reading, name = panel.reading, _name(source)
-        if isinstance(source, str | Path):
-            text = (reading.id_col, *([reading.time_col] if reading.time_col else []))
-            frame = read_file(source, text, reading.decimal, reading.thousands)
-        else:
-            frame = as_pandas(source, FRAME)
+        frame, _ = read_table(source, reading, FRAME)
         time_col = reading.time_col if reading.time_col in frame else time_name(frame.columns)
         several = panel.long and (panel.pooled or reading.id_col in frame)
         for column in (time_col, *([reading.id_col] if several else [])):

@@ -7,7 +7,8 @@ from statistics import median
 
 from data_provider.calendars import mark_frequency
 from data_provider.checks import require_data_file
-from data_provider.panel import Reading, read_panel
+from data_provider.panel import Reading
+from data_provider.reader import read_panel
 from data_provider.splits import split_borders
 
 SPLIT = (0.7, 0.15, 0.15)

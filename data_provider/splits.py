@@ -10,7 +10,8 @@ import pandas as pd
 import torch
 
 from data_provider.checks import PARQUET, require_data_file, require_set, shortened
-from data_provider.panel import Panel, Reading, Table, read_panel
+from data_provider.panel import Panel, Reading, Table
+from data_provider.reader import read_panel
 from data_provider.windows import WindowDataset
 from utils.configuration import Configuration
 from utils.errors import UserError

@@ -24,7 +24,8 @@ from huggingface_hub import ModelCard, ModelHubMixin
 
 from data_provider.calendars import Frequency, mark_frequency
 from data_provider.covariates import with_future
-from data_provider.panel import Panel, Reading, read_panel
+from data_provider.panel import Panel, Reading
+from data_provider.reader import read_panel
 from data_provider.splits import padded
 from exp.device import prepare_torch
 from exp.exp_long_term_forecasting import ExpLongTermForecasting, InMemory

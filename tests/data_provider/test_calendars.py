@@ -18,7 +18,8 @@ from data_provider.calendars import (
     step_ahead,
     usual_step,
 )
-from data_provider.panel import Reading, read_panel
+from data_provider.panel import Reading
+from data_provider.reader import read_panel
 from tests.data_provider import DAYS, future, long, refusal, written
 
 FREQUENCIES = ["min", "15min", "h", "6h", "D", "2D", "B", "W", "W-THU", "2W", "MS", "ME", "BME"]

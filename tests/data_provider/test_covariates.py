@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 
 from data_provider.covariates import with_future
-from data_provider.panel import Reading, read_panel
+from data_provider.panel import Reading
+from data_provider.reader import read_panel
 from data_provider.splits import Scaler, padded
 from tests.data_provider import DAYS, refusal, written
 from utils.timefeatures import calendar

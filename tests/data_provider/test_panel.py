@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from data_provider.panel import Reading, read_panel
+from data_provider.panel import Reading
+from data_provider.reader import read_panel
 from tests.data_provider import DAYS, future, long, refusal, written
 
 GOOD = long({"a": DAYS, "b": DAYS})

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from data_provider.panel import read_panel
+from data_provider.reader import read_panel
 from tests.datasets import load_command
 
 main = load_command("synthetic").main

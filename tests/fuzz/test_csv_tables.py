@@ -15,7 +15,7 @@ from sklearn.preprocessing import StandardScaler
 
 from data_provider.calendars import read_times
 from data_provider.files import read_file
-from data_provider.panel import read_panel
+from data_provider.reader import read_panel
 from data_provider.splits import (
     NoWindowError,
     Splits,

@@ -1,0 +1,567 @@
+"""A file or a frame, long or wide, to a checked panel of time series."""
+
+import hashlib
+import sys
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from data_provider.calendars import (
+    IrregularError,
+    Step,
+    Times,
+    given_step,
+    insert_missing_rows,
+    irregular_under,
+    localised,
+    read_times,
+    step_name,
+    usual_step,
+)
+from data_provider.checks import (
+    MAX_MAGNITUDE,
+    and_more,
+    how_to_fill,
+    option,
+    row_and_line,
+    shortened,
+)
+from data_provider.files import read_file, time_name
+from data_provider.panel import FRAME, Panel, Reading, Table
+from data_provider.values import fill_gaps, numbers_of, problem_of
+from utils.bars import clock
+from utils.errors import UserError
+
+REPEATED = 0.1  # of a long table's rows, at least, have the date of another one
+MAX_ID_COLUMNS = 8  # that are tried in pairs
+OTHER_STEP = 1.25  # times the step of the training
+# The benchmark set Weather repeats a date, and every published result counts both rows.
+WEATHER = "34ee981d07313e51da2a50bb600072c8ae4a69cb4b0651f4cb93a069d7a2ba63"
+
+
+def read_panel(
+    source: str | Path | pd.DataFrame,
+    reading: Reading | None = None,
+    trained: Mapping[str, object] | None = None,
+) -> Panel:
+    """Read and check a CSV, a Parquet file or a frame.
+
+    It is long if it has the column `id_col`, or if that or `target_col` was named; else wide: a
+    column of timestamps, and numbers. Rows may be in any order; lines tell where they are sorted,
+    inserted or left out, and warn of irregular timestamps.
+
+    Args:
+        source: a path; or a frame of pandas, or one with a method `to_pandas`, which is not
+            modified.
+        trained: `Panel.notes` of the training of a model, which decide between day and month if
+            nothing else does; a line warns of another step.
+
+    Raises:
+        UserError: what is not sound, in one line that names source, series, column and row, and
+            the remedy.
+    """
+    trained, reading = trained or {}, reading or Reading()
+    panel = _Reader(*read_table(source, reading), reading).panel(trained.get("dayfirst"))
+    now = panel.notes()
+    seconds = trained.get("step_seconds"), now["step_seconds"]
+    if all(seconds) and max(seconds) > OTHER_STEP * min(seconds):
+        print(
+            f"warning: {panel.source}: its step is {now['step']}, but the model was trained on "
+            f"steps of {trained['step']}",
+            file=sys.stderr,
+        )
+    return panel
+
+
+def read_table(
+    source: str | Path | pd.DataFrame, reading: Reading, name: str = FRAME
+) -> tuple[pd.DataFrame, Path | str]:
+    """Return the table of a file, or a frame as one of pandas; and its path, or the `name` that
+    messages call it."""
+    if isinstance(source, str | Path):
+        source = Path(source)
+        text = (reading.id_col, *([reading.time_col] if reading.time_col else []))
+        with clock(f"reading {source}"):
+            return read_file(source, text, reading.decimal, reading.thousands), source
+    if not isinstance(source, pd.DataFrame):
+        if not hasattr(source, "to_pandas"):
+            raise UserError(f"a DataFrame or a path is needed, not {type(source).__name__}")
+        source = source.to_pandas()
+    if not len(source):
+        raise UserError(f"{name}: no rows")
+    return source, name
+
+
+@dataclass(frozen=True)
+class _Group:
+    """Series of the same rows: all columns of a wide table, or one series of a long one.
+
+    Attributes:
+        rows: of the frame, in the order of time, `[rows]`; inserted ones are left out.
+        dates: of the rows, naive. ids: of the series.
+        cells: of the series, and then of the covariates, `[rows, columns]`, float64.
+    """
+
+    rows: np.ndarray
+    dates: pd.DatetimeIndex
+    ids: list[Hashable]
+    cells: np.ndarray
+
+    def take(self, part: np.ndarray | slice) -> "_Group":
+        return _Group(self.rows[part], self.dates[part], self.ids, self.cells[part])
+
+    def single(self) -> "list[_Group]":
+        """Split the group into one of each series, with all covariates."""
+        covariates = self.cells[:, len(self.ids) :]
+        return [
+            replace(self, ids=[name], cells=np.column_stack([self.cells[:, i], covariates]))
+            for i, name in enumerate(self.ids)
+        ]
+
+
+class _Reader:
+    """A table of series and covariates, whose columns are found.
+
+    Attributes:
+        frame, source: the table. reading: its `time_col` is the one found.
+        long: whether it has a row for each series and timestamp.
+    """
+
+    def __init__(self, frame: pd.DataFrame, source: Path | str, reading: Reading):
+        self.frame, self.source = frame, source
+        self.long = reading.id_col in frame.columns or reading.names_long()
+        self.reading = replace(reading, time_col=reading.time_col or time_name(frame.columns))
+        arguments = ("time_col", "id_col", "target_col") if self.long else ("time_col",)
+        for argument in arguments:
+            _require_column(frame, getattr(self.reading, argument), argument, source)
+        self.named = [getattr(self.reading, argument) for argument in arguments]
+        rest = [name for name in frame.columns if name not in self.named]
+        found = [str(name) for name in rest]
+        for name in reading.covariates:
+            if found.count(name) > 1:
+                raise UserError(f"{source}: {found.count(name)} columns are named {name}")
+            if name not in found:
+                raise UserError(
+                    f"{source}: no column {name}, which is a covariate; choose among "
+                    f"{shortened(found)}"
+                )
+        self.covariates = [rest[found.index(name)] for name in reading.covariates]
+        self.rest = [name for name in rest if str(name) not in reading.covariates]
+
+    def panel(self, trained_dayfirst: bool | None) -> Panel:
+        """Check the series, fill their gaps if asked to, and arrange them."""
+        reading = self.reading
+        times = self._times(trained_dayfirst)
+        if reading.calendar and times.clock.counts_steps:
+            raise UserError(
+                f"{self.source}: --calendar (calendar=True): the timestamps are whole numbers, "
+                "which have no hour, weekday and month: leave it out"
+            )
+        groups = self._groups(times)
+        longest = max(groups, key=lambda group: len(group.rows))
+        times = localised(times, longest.rows, reading.freq)
+        groups = [replace(group, dates=times.dates[group.rows]) for group in groups]
+        groups = self._without_duplicates(groups)
+        for group in groups:
+            self._check_values(group)
+        if reading.fill_missing:
+            if reading.panel == "pooled":
+                groups = [one for group in groups for one in group.single()]
+            groups = [self._from_first_values(group) for group in groups]
+        names = [name for group in groups for name in group.ids]
+        groups, filled = self._evenly_spaced(groups, times.clock.counts_steps)
+        pooled = self._pooled(groups)
+        if pooled:
+            groups = [one for group in groups for one in group.single()]
+        elif len(groups) > 1:  # which have no covariates
+            cells = np.column_stack([group.cells for group in groups])
+            groups = [replace(groups[0], ids=names, cells=cells)]
+        tables = [self._table(group, pooled) for group in groups]
+        return Panel(tables, names, pooled, times.clock, self.source, reading, self.long, filled)
+
+    # Cells of the table, and their names in messages
+
+    def _place(self, row: int, column: Hashable) -> str:
+        """Name a cell, with the series of its row in a long table."""
+        series = f"series {self.frame[self.reading.id_col].iloc[row]}, " if self.long else ""
+        return f"{self.source}: {series}column {column}, {self._row(row)}"
+
+    def _row(self, number: int) -> str:
+        """Name a row, with its line in a file."""
+        return row_and_line(self.source, int(number))
+
+    def _stamp(self, row: int) -> str:
+        """Write the timestamp of a row, as it stands in the table."""
+        stamp = self.frame[self.reading.time_col].iloc[row]
+        return str(stamp).removesuffix(" 00:00:00")
+
+    def _option(self, name: str, *values: str) -> str:
+        return option(self.source, name, *values)
+
+    def _times(self, trained_dayfirst: bool | None) -> Times:
+        column = self.reading.time_col
+        place = partial(self._place, column=column)
+        times = read_times(self.frame[column], place, self.reading.dayfirst, trained_dayfirst)
+        if times.note:
+            print(f"{self.source}: column {column}: {times.note}")
+        return times
+
+    def _groups(self, times: Times) -> list[_Group]:
+        """Read the cells, and sort the rows by series and time."""
+        codes, ids, columns = np.zeros(len(self.frame), dtype=int), self.rest, self.rest
+        if self.long:
+            codes, ids = self._series_of_rows()
+            columns = [self.reading.target_col]
+            if self.rest:
+                print(f"{self.source}: columns that are not used: {shortened(self.rest)}")
+        elif self.rest:
+            _refuse_unnamed_long_table(self.source, self.frame[self.rest], times.order)
+        else:
+            besides = " and the covariates" if self.covariates else ""
+            raise UserError(f"{self.source}: no column besides {self.reading.time_col}{besides}")
+        numbers = [
+            numbers_of(
+                self.frame[column], partial(self._place, column=column), self.source == FRAME
+            )
+            for column in [*columns, *self.covariates]
+        ]
+        cells = np.stack(numbers, axis=1)
+        order = np.lexsort((times.order.asi8, codes))
+        parts = np.split(order, np.flatnonzero(np.diff(codes[order])) + 1)
+        if any((np.diff(rows) < 0).any() for rows in parts):
+            print(f"{self.source}: rows are not in the order of time: sorted")
+        return [
+            _Group(rows, times.dates[rows], [ids[i]] if self.long else ids, cells[rows])
+            for i, rows in enumerate(parts)
+        ]
+
+    def _series_of_rows(self) -> tuple[np.ndarray, Sequence[Hashable]]:
+        """Number the series of the rows of a long table; returns also their ids."""
+        id_col = self.reading.id_col
+        ids = self.frame[id_col]
+        missing = ids.isna().to_numpy()
+        if missing.any():
+            where = self._row(missing.argmax())
+            raise UserError(f"{self.source}: column {id_col}, {where}: a missing id")
+        try:
+            is_text = isinstance(ids.dtype, pd.StringDtype)
+            return pd.factorize(ids if is_text else ids.to_numpy(object))
+        except TypeError as error:
+            raise UserError(
+                f"{self.source}: column {id_col}: an id is not hashable: {error}"
+            ) from error
+
+    # Checks
+
+    def _without_duplicates(self, groups: list[_Group]) -> list[_Group]:
+        """Leave out rows with the same timestamp, if asked to; else refuse them."""
+        keep = self.reading.duplicates
+        if keep is None:
+            for group in groups:
+                self._refuse_duplicates(group)
+            return groups
+        unique = [group.take(~group.dates.duplicated(keep)) for group in groups]
+        count = sum(len(group.rows) for group in groups) - sum(len(group.rows) for group in unique)
+        if count:
+            print(
+                f"{self.source}: rows that repeat a timestamp left out: {count:,}, "
+                f"{self._option('duplicates', keep)}"
+            )
+        return unique
+
+    def _refuse_duplicates(self, group: _Group) -> None:
+        repeated = np.diff(group.dates.asi8) == 0
+        if not repeated.any():
+            return
+        row = int(repeated.argmax())
+        first, second = group.rows[row : row + 2]
+        if self.reading.fill_missing is None and _is_weather(self.source):
+            print(
+                f"{self.source}: the benchmark set Weather repeats {self._stamp(first)} in "
+                f"{self._row(second)}: both rows are used, as in every published result"
+            )
+            return
+        more = and_more(int(repeated.sum()), "such rows")
+        raise UserError(
+            f"{self._place(second, self.reading.time_col)}: {self._stamp(second)} "
+            f"stands in {self._row(first)} already{more}: correct it, or give "
+            f"{self._option('duplicates', 'first', 'last')}"
+        )
+
+    def _check_values(self, group: _Group) -> None:
+        """Refuse values that are too large or, unless they are filled, missing or infinite; and, if
+        covariates are known ahead, rows at the end that have nothing else."""
+        finite = np.isfinite(group.cells)
+        bad = ~(np.abs(group.cells) <= MAX_MAGNITUDE)
+        ahead = np.zeros_like(bad)  # behind the last value of a series
+        if self.reading.future_covariates:
+            ahead = ~np.logical_or.accumulate(finite[::-1])[::-1]
+            ahead[:, len(group.ids) :] = False
+        if self.reading.fill_missing:
+            bad &= finite | ahead
+        for i, name in enumerate([*group.ids, *self.covariates]):
+            of_series = self.long and i < len(group.ids)
+            column = self.reading.target_col if of_series else name
+            kind = "series" if of_series else "column"
+            if bad[:, i].any():
+                row = int(bad[:, i].argmax())
+                advice = ""
+                if ahead[row, i]:
+                    advice = (
+                        ": rows that have covariates alone belong into the file of --future, or "
+                        "into futr_df of predict"
+                    )
+                elif not finite[: row + 1, i].any() and finite[:, i].any():
+                    start = self._stamp(group.rows[finite[:, i].argmax()])
+                    advice = (
+                        f": it starts at {start}; {how_to_fill(self.source)} leaves the rows "
+                        f"before out, or drop the {kind}"
+                    )
+                elif not finite[row, i]:
+                    advice = f"; {how_to_fill(self.source)} fills it"
+                more = and_more(int(bad[:, i].sum()), f"in the {kind}")
+                problem = problem_of(group.cells[row, i])
+                raise UserError(f"{self._place(group.rows[row], column)}: {problem}{more}{advice}")
+            if not finite[:, i].any():
+                raise UserError(f"{self.source}: {kind} {name}: not a single number in it")
+
+    def _from_first_values(self, group: _Group) -> _Group:
+        """Cut series to the rows in which all have begun: nothing before a first value is
+        filled."""
+        starts = np.isfinite(group.cells).argmax(axis=0)
+        latest = int(starts.argmax())
+        start, lost = int(starts[latest]), int(starts[latest] - starts.min())
+        if lost:
+            print(
+                f"{self.source}: column {[*group.ids, *self.covariates][latest]} starts at "
+                f"{self._stamp(group.rows[start])}: rows before it are left out: {lost:,} "
+                f"({self._option('panel', 'pooled')} keeps them, and trains on each column by "
+                "itself)"
+            )
+        return group.take(slice(start, None))
+
+    # Evenly spaced timestamps
+
+    def _evenly_spaced(self, groups: list[_Group], counts_steps: bool) -> tuple[list[_Group], int]:
+        """Insert missing rows and fill gaps if asked to, and print it; else warn of irregular
+        timestamps. Returns also the number of values that were filled."""
+        fill, freq, source = self.reading.fill_missing, self.reading.freq, self.source
+        if freq is not None:
+            step = given_step(freq, counts_steps)
+        else:
+            longest = max(groups, key=lambda group: len(group.dates))
+            step = usual_step(longest.dates, counts_steps)
+        calendars, complete, missing, filled = {}, [], {}, 0
+        for group in groups:
+            key = group.dates.asi8.tobytes()
+            if key not in calendars:
+                calendars[key] = self._calendar(group, step, counts_steps)
+            dates, rows, _ = calendars[key]
+            group = replace(group, dates=dates)
+            if fill:
+                gaps = ~np.isfinite(group.cells)
+                for i, name in enumerate([*group.ids, *self.covariates]):
+                    if gaps[:, i].any():
+                        first = self._row(group.rows[gaps[:, i].argmax()])
+                        missing[name] = int(gaps[:, i].sum()), first
+                cells = np.where(rows[:, None] < 0, np.nan, group.cells[rows])
+                filled += int((~np.isfinite(cells)).sum())
+                group = replace(group, cells=fill_gaps(cells, fill))
+            complete.append(group)
+        inserted = sum(int((rows < 0).sum()) for _, rows, _ in calendars.values())
+        gaps = [gap for _, _, gap in calendars.values() if gap]
+        filled_by = self._option("fill_missing", fill) if fill else ""
+        if inserted:
+            print(
+                f"{source}: rows inserted where timestamps are missing: {inserted:,}, {gaps[0]}, "
+                f"{filled_by}"
+            )
+        if missing:
+            listed = [f"{name} {n}, the first in {row}" for name, (n, row) in missing.items()]
+            total = sum(n for n, _ in missing.values())
+            print(
+                f"{source}: missing or infinite values filled: {total:,} "
+                f"({shortened(listed, '; ')}), {filled_by}"
+            )
+        if gaps and not fill:
+            more = and_more(len(gaps), "such series")
+            print(f"warning: {gaps[0]}{more}", file=sys.stderr)
+        return complete, filled
+
+    def _calendar(
+        self, group: _Group, step: Step | None, counts_steps: bool
+    ) -> tuple[pd.DatetimeIndex, np.ndarray, str]:
+        """Return all dates of a group, the row of each, -1 where it is inserted, and the first gap
+        in words.
+
+        Args:
+            step: of the longest group, which holds if it fits, or if there are too few rows to
+                tell.
+        """
+        dates, rows = group.dates, np.arange(len(group.dates))
+        if step is None:
+            return dates, rows, ""
+        irregular = irregular_under(dates, step)
+        if self.reading.freq is None and len(dates) > 2 and irregular.any():
+            step = usual_step(dates, counts_steps)
+            irregular = irregular_under(dates, step)
+        usual = step_name(step, counts_steps)
+        if self.reading.freq is not None and not (
+            isinstance(step, pd.offsets.Tick) or step.is_on_offset(dates[0])
+        ):
+            raise UserError(
+                f"{self._time_place(group, 0)} is off the calendar, whose freq is {usual}"
+            )
+        if not irregular.any():
+            return dates, rows, ""
+        fill = self.reading.fill_missing
+        try:
+            all_dates, rows_of_all = insert_missing_rows(dates, step)
+            remedy = f"; {how_to_fill(self.source)} inserts missing rows"
+        except IrregularError as error:
+            if fill:
+                raise UserError(
+                    f"{self._time_place(group, error.row)} {error}; the rows can't be made evenly "
+                    "spaced: correct the timestamps, or leave out "
+                    f"{self._option('fill_missing')}"
+                ) from error
+            remedy = ""
+        row = int(irregular.argmax())
+        before, after = (self._stamp(group.rows[i]) for i in (row, row + 1))
+        if fill:
+            where = self._row(group.rows[row])
+            gap = f"the first after {where}, {before} (usual step {usual})"
+            return all_dates, rows_of_all, gap
+        more = and_more(int(irregular.sum()), "such rows")
+        return (
+            dates,
+            rows,
+            (
+                f"{self._place(group.rows[row + 1], self.reading.time_col)}: irregular timestamps: "
+                f"{before} is followed by {after}, but the usual step is {usual}{more}; rows are "
+                f"treated as evenly spaced{remedy}"
+            ),
+        )
+
+    def _time_place(self, group: _Group, row: int) -> str:
+        """Name the timestamp of a row of a group, and write it."""
+        row = group.rows[row]
+        return f"{self._place(row, self.reading.time_col)}: {self._stamp(row)}"
+
+    # Arrangement
+
+    def _pooled(self, groups: list[_Group]) -> bool:
+        """Whether each series is by itself: asked for, or because their dates differ."""
+        first, asked = groups[0], self.reading.panel
+        channels, pooled = self._option("panel", "channels"), self._option("panel", "pooled")
+        if len(groups) > 1 and self.covariates:
+            if asked == "channels":
+                raise UserError(
+                    f"{self.source}: {channels}: each series of a long table has covariates of its "
+                    f"own: give {pooled}, or a wide table, whose covariates all series share"
+                )
+            if asked == "auto":
+                print(f"{self.source}: pooled, each series with covariates of its own")
+            return True
+        others = (g for g in groups if g.dates is not first.dates)
+        other = next((g for g in others if not g.dates.equals(first.dates)), None)
+        if other is None:
+            return asked == "pooled"
+        spans = " and ".join(
+            f"series {one.ids[0]} has {len(one.dates)} timestamps, {self._stamp(one.rows[0])} to "
+            f"{self._stamp(one.rows[-1])}"
+            for one in (first, other)
+        )
+        if asked == "channels":
+            raise UserError(
+                f"{self.source}: {channels} needs the same timestamps in all series, but {spans}: "
+                f"give {pooled}, or cut the series to the same timestamps"
+            )
+        if asked == "auto":
+            print(f"{self.source}: pooled, each series by itself, since {spans}")
+        return True
+
+    def _table(self, group: _Group, pooled: bool) -> Table:
+        """Arrange a group; covariates of pooled series are named after them, too."""
+        of_series = f" of {group.ids[0]}" if pooled or self.long else ""
+        start, parts = len(group.ids), []
+        for names in (self.reading.past_covariates, self.reading.future_covariates):
+            stop = start + len(names or ())
+            values = np.ascontiguousarray(group.cells[:, start:stop])
+            ids = [f"{name}{of_series}" for name in names or ()]
+            parts.append(Table(group.dates, ids, values) if names else None)
+            start = stop
+        values = np.ascontiguousarray(group.cells[:, : len(group.ids)])
+        return Table(group.dates, group.ids, values, *parts)
+
+
+def _is_weather(source: Path | str) -> bool:
+    """Whether a file is the published set Weather, byte for byte."""
+    if isinstance(source, str):
+        return False
+    with source.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest() == WEATHER
+
+
+def _require_column(frame: pd.DataFrame, name: object, argument: str, source: Path | str) -> None:
+    """Require that a frame has a column once."""
+    count = list(frame.columns).count(name)
+    if count > 1:
+        raise UserError(f"{source}: {count} columns are named {name}")
+    if count:
+        return
+    remedy = f"name it by {option(source, argument)}"
+    if isinstance(source, str) and (
+        name in frame.index.names or isinstance(frame.index, pd.DatetimeIndex)
+    ):
+        remedy = f"it seems to be the index: use df.reset_index(), or {remedy}"
+    what = f"no column {name}" if name is not None else "no column is named like timestamps (date)"
+    raise UserError(f"{source}: {what}; the columns are {shortened(frame.columns)}: {remedy}")
+
+
+def _refuse_unnamed_long_table(
+    source: Path | str, frame: pd.DataFrame, dates: pd.DatetimeIndex
+) -> None:
+    """Refuse several series one below the other, told apart by one or two columns that no option
+    names: they are text or whole numbers, repeat, and tell rows of the same date apart; and many
+    dates repeat, or go back where the next series begins. A few repeated dates, as of
+    daylight-saving time, are no sign of them.
+
+    Args:
+        frame: the columns beside the dates. dates: of its rows.
+    """
+    stamps = pd.Series(dates.asi8)
+    goes_back = not stamps.is_monotonic_increasing
+    if stamps.is_unique and not goes_back:
+        return
+    often, ids = stamps.duplicated(keep=False).mean() >= REPEATED, {}
+    for name, column in frame.items():
+        numbers = pd.to_numeric(column.astype(object), errors="coerce")
+        text = bool((column.notna() & numbers.isna()).any())
+        codes, known = pd.factorize(column, use_na_sentinel=False)
+        if 2 <= len(known) <= len(frame) / 2 and (text or (numbers % 1 == 0).all()):
+            ids[name] = (not text, len(known), codes)  # text first, then the one of fewest values
+    order = sorted(ids, key=lambda name: ids[name][:2])
+    pairs = combinations(order[:MAX_ID_COLUMNS], 2) if often else ()
+    for names in [*combinations(order, 1), *pairs]:
+        series = stamps.groupby([ids[name][2] for name in names])
+        if series.nunique().sum() < len(stamps):
+            continue
+        text = not stamps.is_unique and not any(ids[name][0] for name in names)
+        if not (often or text or (goes_back and not (series.diff() < 0).any())):
+            continue
+        joined = " and ".join(map(str, names))
+        rest = [name for name in frame.columns if name not in names] or ["y"]
+        remedy = f"join {joined} to one column, and name it by {option(source, 'id_col')}"
+        if len(names) == 1:
+            value = option(source, "target_col", str(rest[-1]))
+            remedy = f"give {option(source, 'id_col', joined)} and {value}"
+        raise UserError(
+            f"{source}: dates repeat or go back, and {joined} set their rows apart: a long table, "
+            f"of several series one below the other: {remedy}"
+        )

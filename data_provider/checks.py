@@ -1,7 +1,10 @@
 """Limits and wording of errors, common to the readers of data files."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+
+import numpy as np
+import pandas as pd
 
 from utils.errors import UserError
 from utils.files import require_file
@@ -40,6 +43,17 @@ def cell(source: Path | str, column: object, row: int) -> str:
         source: file of the table, or what messages call one in memory.
     """
     return f"{source}: column {column}, {row_and_line(source, row)}"
+
+
+def refuse_first(
+    wrong: np.ndarray | pd.Series, place: Callable[[int], str], problem: Callable[[int], str]
+) -> None:
+    """Refuse the first row that is `wrong` `[rows]`, if there is any; `place` names its cell, and
+    `problem` says what is wrong with it."""
+    wrong = np.asarray(wrong, dtype=bool)
+    if wrong.any():
+        row = int(wrong.argmax())
+        raise UserError(f"{place(row)}: {problem(row)}")
 
 
 def row_and_line(source: Path | str, row: int) -> str:

@@ -46,7 +46,7 @@ def guess_options(options: object) -> tuple[dict[str, object], str]:
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         panel = read_panel(path, Reading.of(options))
     rows = int(median(len(table.dates) for table in panel.tables))
-    unit = mark_frequency(None, panel.tables[0].dates, panel.clock)
+    unit = mark_frequency(None, panel.tables[0].dates, panel.clock.counts_steps)
     split = options.split or SPLIT
     borders = split_borders("custom", rows, 0, split=split)
     train, *held_out = (len(borders[name]) for name in ("train", "val", "test"))

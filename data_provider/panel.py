@@ -8,16 +8,15 @@ import numpy as np
 import pandas as pd
 
 from data_provider.calendars import (
-    Clock,
     Frequency,
     Step,
-    continued,
     given_step,
     median_step,
     season_length,
     step_ahead,
     step_name,
 )
+from data_provider.timestamps import Clock
 from utils.errors import UserError
 
 FRAME = "the frame"
@@ -148,8 +147,8 @@ class Panel:
 
     @property
     def season_length(self) -> int:
-        """Steps of a season of the first table."""
-        return season_length(self.tables[0].dates, self.clock)
+        """Steps of a season of the first table; 0 where whole numbers count steps."""
+        return 0 if self.clock.counts_steps else season_length(self.tables[0].dates)
 
     def step(self, table: Table) -> Step | None:
         """Find the step after a table: by its own dates, or those of another table."""
@@ -171,7 +170,7 @@ class Panel:
                 f"{self.place(table)}: two different timestamps are needed to infer the step of a "
                 "forecast (freq= in Python and --freq of exp.forecast name it)"
             )
-        return continued(table.dates, step, steps)
+        return pd.date_range(table.dates[-1] + step, periods=steps, freq=step)
 
     def notes(self) -> dict[str, object]:
         """Describe what a model's checkpoint tells of its training table."""

@@ -14,12 +14,9 @@ import pandas as pd
 from data_provider.calendars import (
     IrregularError,
     Step,
-    Times,
     given_step,
     insert_missing_rows,
     irregular_under,
-    localised,
-    read_times,
     step_name,
     usual_step,
 )
@@ -33,6 +30,7 @@ from data_provider.checks import (
 )
 from data_provider.files import read_file, time_name
 from data_provider.panel import FRAME, Panel, Reading, Table
+from data_provider.timestamps import Times, localised, read_times
 from data_provider.values import fill_gaps, numbers_of, problem_of
 from utils.bars import clock
 from utils.errors import UserError

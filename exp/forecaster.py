@@ -187,7 +187,9 @@ class CALFForecaster(ModelHubMixin, library_name="calf", tags=["time-series-fore
             "past_covariates": self.hist_exog_list,
             "future_covariates": self.futr_exog_list,
             "freq": mark_frequency(
-                self.freq, panel and panel.tables[0].dates, panel and panel.clock
+                self.freq,
+                panel and panel.tables[0].dates,
+                panel and panel.clock.counts_steps,
             ),
         }
         fixed = sorted(self.options.keys() & own.keys())

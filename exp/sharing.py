@@ -12,8 +12,8 @@ import torch
 from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, LocalEntryNotFoundError
 
-from data_provider.calendars import Clock
 from data_provider.panel import Panel, Reading, Table
+from data_provider.timestamps import Clock
 from utils.checkpoint import Checkpoint, read_checkpoint, save_tensors
 from utils.errors import UserError
 from utils.files import require_file, whole_file, written

@@ -9,17 +9,14 @@ from pandas.tseries.holiday import USFederalHolidayCalendar
 
 from data_provider.calendars import (
     IrregularError,
-    continued,
     given_step,
     insert_missing_rows,
     mark_frequency,
-    read_times,
-    season_length,
-    step_ahead,
     usual_step,
 )
 from data_provider.panel import Reading
 from data_provider.reader import read_panel
+from data_provider.timestamps import read_times
 from tests.data_provider import DAYS, future, long, refusal, written
 
 FREQUENCIES = ["min", "15min", "h", "6h", "D", "2D", "B", "W", "W-THU", "2W", "MS", "ME", "BME"]
@@ -230,7 +227,7 @@ def test_no_timestamps(stamps, problem):
 def test_continued(dates, gap):
     """A missing row does not hide the calendar."""
     known = dates[:-3] if gap is None else dates[:-3].delete(gap)
-    assert continued(known, step_ahead(known), 3).tolist() == dates[-3:].tolist()
+    assert future(panel_of(known), 3).tolist() == dates[-3:].tolist()
 
 
 @pytest.mark.parametrize(
@@ -240,7 +237,7 @@ def test_continued_after_a_gap_near_the_end(freq, gap):
     """A missing row, also as the last step, does not turn months into 31 days."""
     dates = pd.date_range("2020-01-01", periods=31, freq=freq).delete(gap)
     after = pd.date_range(dates[-1], periods=2, freq=freq)[1]
-    assert continued(dates, step_ahead(dates), 2)[0] == after
+    assert future(panel_of(dates), 1)[0] == after
 
 
 IRREGULAR = [
@@ -278,7 +275,7 @@ def test_seasons_and_marks(first, freq, season, mark):
     """Of whole numbers they are unknown."""
     whole = isinstance(first, int)
     panel = panel_of(range(100, 140) if whole else pd.date_range(first, periods=40, freq=freq))
-    dates, clock = panel.tables[0].dates, panel.clock
-    assert (season_length(dates, clock), panel.season_length) == (season, season)
-    assert mark_frequency(None, dates, clock) == mark
-    assert mark_frequency("5min", dates, clock) == "5min"
+    dates, counts_steps = panel.tables[0].dates, panel.clock.counts_steps
+    assert panel.season_length == season
+    assert mark_frequency(None, dates, counts_steps) == mark
+    assert mark_frequency("5min", dates, counts_steps) == "5min"

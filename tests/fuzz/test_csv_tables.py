@@ -13,7 +13,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.preprocessing import StandardScaler
 
-from data_provider.calendars import read_times
 from data_provider.files import read_file
 from data_provider.reader import read_panel
 from data_provider.splits import (
@@ -23,6 +22,7 @@ from data_provider.splits import (
     read_data,
     splits_of,
 )
+from data_provider.timestamps import read_times
 from tests.fuzz import examples
 from utils.errors import UserError
 from utils.timefeatures import time_features

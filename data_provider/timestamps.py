@@ -1,0 +1,363 @@
+"""Timestamps of any kind: read a column of them, and write them as they were."""
+
+import re
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, timezone, tzinfo
+
+import numpy as np
+import pandas as pd
+
+from data_provider.calendars import DAY, Frequency, given_step, irregular_under, usual_step
+from data_provider.checks import refuse_first
+from utils.errors import UserError
+
+YEARS = (1600, 2200)
+EPOCH_UNITS = {10: "s", 13: "ms", 16: "us", 19: "ns"}  # by the number of digits
+EPOCHS = (1_000_000_000, 4_102_444_800)  # seconds after 1970: September 2001 to 2100
+LARGEST_COUNT = 9 * 10**12  # a whole number of steps; microseconds of as many seconds fit 64 bits
+NUMERIC_DATE = r"\s*(\d{1,2})([./-])(\d{1,2})\2(\d{4}|\d{2})(?!\d)"  # of which the year comes last
+OFFSET = r"[:T ]\d{2,}(?:\.\d+)?\s*([+-])(\d{2}):?(\d{2})?\s*$"
+ZONE = r"(?:[+-]\d{2}:?(?:\d{2})?|[Zz]|UTC|GMT)\s*$"
+TIME_ALONE = r"\s*\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?\s*$"
+
+
+@dataclass(frozen=True)
+class Clock:
+    """How the timestamps of a panel are written, and what its naive dates mean.
+
+    Attributes:
+        counts_steps: timestamps are whole numbers; as dates, so many seconds after 1970.
+        tz: their time zone; None without one.
+        fixed: with a time zone, the UTC offset in which dates with steps below a day are naive, so
+            that a change of clocks leaves them even; None for local times.
+        date_only: dates have no time of day.
+        digits: how integers in a frame write dates, as "%Y%m".
+        dayfirst: how dates such as 05/02/2024 were read; None if there are none.
+    """
+
+    counts_steps: bool = False
+    tz: tzinfo | None = None
+    fixed: tzinfo | None = None
+    date_only: bool = False
+    digits: str | None = None
+    dayfirst: bool | None = None
+
+    def stamps(self, dates: pd.DatetimeIndex) -> pd.Index:
+        """Convert naive dates back to what a frame had: timestamps, or whole numbers."""
+        if self.counts_steps:
+            return pd.Index(dates.as_unit("s").asi8)
+        if self.digits is not None:
+            return pd.Index(dates.strftime(self.digits).astype("int64"))
+        if self.tz is None:
+            return dates
+        if self.fixed is not None:
+            return dates.tz_localize(self.fixed).tz_convert(self.tz)
+        first = np.ones(len(dates), dtype=bool)  # of two equal local times, the one in summer time
+        return dates.tz_localize(self.tz, ambiguous=first, nonexistent="shift_forward")
+
+    def written(self, stamps: pd.DatetimeIndex) -> pd.Index:
+        """Write timestamps as a CSV has them: without a time of day if it had none."""
+        naive = stamps.tz_localize(None)
+        if self.date_only and (naive == naive.normalize()).all():
+            return naive.strftime("%Y-%m-%d")
+        fraction = ".%f" if (naive.microsecond > 0).any() else ""
+        text = naive.strftime("%Y-%m-%d %H:%M:%S" + fraction)
+        if stamps.tz is None:
+            return text
+        offsets = stamps.strftime("%z")
+        return text + offsets.str[:3] + ":" + offsets.str[3:]
+
+    def axis(self, dates: pd.DatetimeIndex) -> pd.Index:
+        """Return the times of a picture: local, without a zone."""
+        stamps = self.stamps(dates)
+        return stamps.tz_localize(None) if isinstance(stamps, pd.DatetimeIndex) else stamps
+
+
+@dataclass(frozen=True)
+class Times:
+    """A column of timestamps.
+
+    Attributes:
+        dates: `[rows]`, naive: local, or seconds after 1970 if they count steps.
+        utc: the same in UTC, naive, if there is a time zone.
+        clock: how they are written; its `fixed` is not decided yet.
+        note: a line that tells how they were read, if that is not obvious.
+    """
+
+    dates: pd.DatetimeIndex
+    clock: Clock
+    utc: pd.DatetimeIndex | None = None
+    note: str = ""
+
+    @property
+    def order(self) -> pd.DatetimeIndex:
+        """What sorts the rows: local times repeat where clocks are set back."""
+        return self.dates if self.utc is None else self.utc
+
+
+def read_times(
+    column: pd.Series,
+    place: Callable[[int], str],
+    dayfirst: bool | None = None,
+    trained_dayfirst: bool | None = None,
+) -> Times:
+    """Read a column of timestamps of any kind.
+
+    Whole numbers count steps; but text of years from 1600 to 2200, of seconds, milli-, micro- or
+    nanoseconds after 1970 is dates, and so are months (202401) and days (20240131) of digits.
+
+    Args:
+        column: datetimes, dates, periods (by their start), whole numbers, or text.
+        place: names the cell of a row, counted from 0, for messages.
+        dayfirst: whether 05/02/2024 is in February; None decides by all rows.
+        trained_dayfirst: what decides if the rows do not.
+
+    Raises:
+        UserError: a timestamp is missing, can't be read, or is not in the years 1600 to 2200; or
+            nothing decides between day and month.
+    """
+    refuse_first(column.isna(), place, lambda row: "a missing timestamp")
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        column = column.astype(object)
+    kind = pd.api.types.infer_dtype(column)
+    if kind == "string":
+        return _of_text(column.astype(str), place, dayfirst, trained_dayfirst)
+    if kind == "period":
+        times = Times(pd.PeriodIndex(column).to_timestamp(), Clock(date_only=True))
+    elif kind in ("datetime64", "datetime", "date"):
+        dates = _datetimes(column, place)
+        if dates.tz is None:
+            times = Times(dates, Clock(date_only=bool((dates == dates.normalize()).all())))
+        else:
+            utc = dates.tz_convert("UTC").tz_localize(None)
+            times = Times(dates.tz_localize(None), Clock(tz=dates.tz), utc)
+    elif kind == "integer" or (kind == "floating" and (column % 1 == 0).all()):
+        return _of_numbers(column, place)
+    else:
+        raise UserError(
+            f"{place(0)}: {column.iloc[0]} is no timestamp: datetimes, dates, periods, text or "
+            "whole numbers are"
+        )
+    _require_years(times.dates, column.astype(str), place)
+    return times
+
+
+def _datetimes(column: pd.Series, place: Callable[[int], str]) -> pd.DatetimeIndex:
+    """Read a column of datetimes or dates; of several time zones, the first one's counts."""
+    try:
+        return pd.DatetimeIndex(pd.to_datetime(column))
+    except (ValueError, TypeError):
+        zones = [value.tzinfo for value in column]
+        if None in zones:
+            row = zones.index(None)
+            raise UserError(
+                f"{place(row)}: {column.iloc[row]} has no time zone, others have"
+            ) from None
+        return pd.DatetimeIndex(pd.to_datetime(column, utc=True)).tz_convert(zones[0])
+
+
+def _of_numbers(column: pd.Series, place: Callable[[int], str]) -> Times:
+    numbers = column.to_numpy("float64")
+    refuse_first(
+        np.abs(numbers) > LARGEST_COUNT,
+        place,
+        lambda row: (
+            "whole numbers count steps, and this one is too large: convert them, for "
+            "example by pandas.to_datetime(..., unit='ms')"
+        ),
+    )
+    digits = _digits(pd.Series(column.to_numpy("int64").astype(str)))
+    if digits in ("%Y%m", "%Y%m%d"):
+        dates = pd.to_datetime(column.astype("int64").astype(str), format=digits)
+        return Times(pd.DatetimeIndex(dates), Clock(digits=digits, date_only=True))
+    seconds = column.to_numpy("int64").astype("datetime64[s]")
+    return Times(pd.DatetimeIndex(seconds), Clock(counts_steps=True))
+
+
+def _of_text(
+    text: pd.Series,
+    place: Callable[[int], str],
+    dayfirst: bool | None,
+    trained_dayfirst: bool | None,
+) -> Times:
+    unit = _epoch_unit(text)
+    if unit is not None:
+        utc = pd.DatetimeIndex(pd.to_datetime(text.astype("int64"), unit=unit))
+        note = f"whole numbers are read as time after 1970 in {unit}, in UTC"
+        return Times(utc, Clock(tz=UTC), utc, note)
+    digits = _digits(text)
+    if digits == "":
+        dates = pd.DatetimeIndex(pd.to_datetime(text.astype("int64"), unit="s"))
+        return Times(dates, Clock(counts_steps=True))
+    if digits is not None:
+        text = text.str.strip()
+        parsed, dayfirst = pd.to_datetime(text, format=digits, errors="coerce"), None
+    else:
+        parsed, dayfirst = _parsed(text, place, dayfirst, trained_dayfirst)
+    # what pandas takes for the time of today
+    wrong = parsed.isna() | text.str.lower().isin(["now", "today"]) | text.str.match(TIME_ALONE)
+    refuse_first(wrong, place, lambda row: f"{text.iloc[row]!r} is not a date")
+    dates = pd.DatetimeIndex(parsed)
+    if dates.tz is None:
+        has_time = bool(text.str.contains(r":|T\d").any())
+        times = Times(dates, Clock(date_only=not has_time, dayfirst=dayfirst))
+    else:
+        without = ~text.str.contains(ZONE)
+        refuse_first(
+            without, place, lambda row: f"{text.iloc[row]!r} has no UTC offset, others have"
+        )
+        utc, offsets = dates.tz_convert("UTC").tz_localize(None), utc_offsets(text)
+        zone = timezone(offsets[utc.argmax()].to_pytimedelta())  # of the last one
+        times = Times(utc + offsets, Clock(tz=zone, dayfirst=dayfirst), utc)
+    _require_years(times.dates, text, place)
+    return times
+
+
+def _require_years(dates: pd.DatetimeIndex, text: pd.Series, place: Callable[[int], str]) -> None:
+    refuse_first(
+        (dates.year < YEARS[0]) | (dates.year > YEARS[1]),
+        place,
+        lambda row: (
+            f"{text.iloc[row]!r} is read as the year {dates.year[row]}, which is not "
+            f"within {YEARS[0]} to {YEARS[1]}"
+        ),
+    )
+
+
+def utc_offsets(text: pd.Series) -> pd.TimedeltaIndex:
+    """Read the UTC offsets that times end with; none and Z are 0."""
+    parts = text.str.extract(OFFSET)
+    hours, minutes = (pd.to_numeric(parts[i]).fillna(0) for i in (1, 2))
+    minutes = np.where(parts[0] == "-", -1, 1) * (hours * 60 + minutes)
+    return pd.to_timedelta(minutes.to_numpy(), unit="min")
+
+
+def _epoch_unit(text: pd.Series) -> str | None:
+    """The unit of whole numbers that count time after 1970 and are in this century; else None."""
+    unit = EPOCH_UNITS.get(len(text.iloc[0].strip()))
+    if unit is None or not text.str.fullmatch(r"\s*\d{10,19}\s*").all():
+        return None
+    seconds = pd.to_numeric(text) // (pd.Timedelta("1s") // pd.Timedelta(1, unit))
+    return unit if seconds.between(*EPOCHS).all() else None
+
+
+def _digits(text: pd.Series) -> str | None:
+    """Tell what whole numbers write: years, months or days, by their format; an empty string if
+    they count steps; None if they are no whole numbers."""
+    number = r"\s*[+-]?\d{1,10}\s*"
+    if not re.fullmatch(number, text.iloc[0]) or not text.str.fullmatch(number).all():
+        return None
+    numbers = text.astype("int64")
+    first, last = YEARS
+    if numbers.between(first, last).all():
+        return "%Y"
+    months = numbers % 100
+    if numbers.between(first * 100, last * 100 + 99).all() and months.between(1, 12).all():
+        return "%Y%m"
+    if numbers.between(first * 10**4, last * 10**4 + 9999).all():
+        return "%Y%m%d"
+    return ""
+
+
+def _parsed(
+    text: pd.Series, place: Callable[[int], str], dayfirst: bool | None, trained: bool | None
+) -> tuple[pd.Series, bool | None]:
+    """Parse dates of one format, NaT where that fails; return also whether days come first, None
+    where no date is ambiguous."""
+    if re.match(NUMERIC_DATE, text.iloc[0]) is None:
+        return _attempt(text), None
+    parts = text.str.extract(NUMERIC_DATE + "(.*)")
+    orders = {True: (0, 2, 3), False: (2, 0, 3)}  # of day, month and year, by `dayfirst`
+    if dayfirst is not None:
+        orders = {dayfirst: orders[dayfirst]}
+    elif (parts[[0, 3]].apply(lambda part: part.str.len()) == 2).all(axis=None):
+        orders[None] = (3, 2, 0)  # the year may come first
+    readings = {choice: _numeric_dates(parts, order) for choice, order in orders.items()}
+    wrong = {choice: dates.isna().sum() for choice, dates in readings.items()}
+    valid = [choice for choice in orders if not wrong[choice]]
+    if len(valid) < 2:
+        best = min(orders, key=wrong.get)
+        return readings[best], best
+    uneven = {choice: _unevenness(readings[choice]) for choice in valid}
+    best, *others = sorted(valid, key=uneven.get)
+    if not all(readings[best].equals(readings[c]) or 2 * uneven[best] < uneven[c] for c in others):
+        ordered = [
+            choice
+            for choice in valid
+            if readings[choice].is_monotonic_increasing or readings[choice].is_monotonic_decreasing
+        ]
+        if len(ordered) != 1 and trained not in valid:
+            row = int((readings[best] != readings[others[0]]).to_numpy().argmax())
+            both = " or ".join(f"{readings[choice][row]:%Y-%m-%d}" for choice in valid)
+            raise UserError(
+                f"{place(row)}: {text.iloc[row]!r} may be {both}, and no row tells which: give "
+                "--dayfirst true or false (dayfirst= in Python)"
+            )
+        best = ordered[0] if len(ordered) == 1 else trained
+    return readings[best], best
+
+
+def _numeric_dates(parts: pd.DataFrame, order: tuple[int, int, int]) -> pd.Series:
+    """Parse the parts of dates, of which day, month and year are at these places."""
+    day, month, year = (parts[i] for i in order)
+    century = pd.Series(np.where(pd.to_numeric(year) < 69, "20", "19"), year.index, dtype="str")
+    year = year.where(year.str.len() == 4, century + year)
+    return _attempt(year + "-" + month.str.zfill(2) + "-" + day.str.zfill(2) + parts[4])
+
+
+def _attempt(text: pd.Series) -> pd.Series:
+    """Parse dates of one format, or else of any ISO 8601 ones; NaT where that fails."""
+    found = None
+    for options in ({}, {"format": "ISO8601"}):
+        with warnings.catch_warnings():  # "could not infer format": the caller raises an error
+            warnings.simplefilter("ignore", UserWarning)
+            try:
+                dates = pd.to_datetime(text, errors="coerce", **options)
+            except ValueError:  # several UTC offsets, as with daylight-saving time
+                dates = pd.to_datetime(text, errors="coerce", utc=True, **options)
+        if found is None or dates.isna().sum() < found.isna().sum():
+            found = dates
+        if not found.isna().any():
+            break
+    return found
+
+
+def _unevenness(dates: pd.Series) -> int:
+    """Count the steps that differ from the usual one, of dates in the order of time."""
+    ordered = pd.DatetimeIndex(dates.dropna().drop_duplicates().sort_values())
+    step = usual_step(ordered)
+    return 0 if step is None else int(irregular_under(ordered, step).sum())
+
+
+def localised(times: Times, rows: np.ndarray, freq: Frequency | None) -> Times:
+    """Decide in which clock dates with a time zone are naive.
+
+    Steps by the calendar, in days or longer, keep local times; hours and the like, which
+    daylight-saving time does not change, are in the UTC offset of the last row.
+
+    `rows` are those of the longest series, in the order of time; `freq` is the step, if given.
+    """
+    if times.utc is None:
+        return times
+    last = int(times.utc.argmax())
+    offset = times.dates[last] - times.utc[last]
+    fixed = times.utc + offset
+    if freq is not None:
+        local = not isinstance(given_step(freq, False), pd.offsets.Tick)
+    else:
+        local = _in_local_time(times.dates[rows], fixed[rows])
+    if local:
+        return times
+    clock = replace(times.clock, fixed=timezone(offset.to_pytimedelta()))
+    return replace(times, dates=fixed, clock=clock)
+
+
+def _in_local_time(local: pd.DatetimeIndex, fixed: pd.DatetimeIndex) -> bool:
+    """Whether timestamps step by the local calendar; both are the same ones, increasing."""
+    gaps = np.diff(fixed.as_unit("s").unique().asi8)
+    if not len(gaps) or float(np.median(gaps)) < DAY - 3600:
+        return False
+    times = [len((dates - dates.normalize()).unique()) for dates in (local, fixed)]
+    return times[0] <= times[1]

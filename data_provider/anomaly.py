@@ -14,6 +14,7 @@ from torch import Tensor
 from data_provider.checks import MAX_MAGNITUDE, and_more, cell, require_data_file
 from data_provider.files import read_csv
 from data_provider.values import numbers_of
+from data_provider.windows import WindowDataset
 from utils.errors import UserError
 
 # files of the training rows, the test rows and the labels of the test rows
@@ -46,59 +47,6 @@ class AnomalyTables:
     filled: int
 
 
-class WindowedSeries:
-    """Windows of `seq_len` rows: one every `stride` rows, and one that ends at the last row.
-
-    Args:
-        values: scaled rows, `[rows, channels]`. seq_len: window length L.
-        stride: rows between the starts of two windows. name: of the series, for the error.
-
-    Attributes:
-        values: the rows, float32.
-        starts: first row of each window, `[windows]`, int64.
-
-    Raises:
-        UserError: fewer than `seq_len` rows; the message says how many are missing.
-    """
-
-    def __init__(
-        self,
-        values: np.ndarray | Tensor,
-        seq_len: int,
-        stride: int,
-        name: str = "the series",
-    ):
-        self.values = torch.as_tensor(values, dtype=torch.float32)
-        self.seq_len, self.stride = seq_len, stride
-        last = len(self.values) - seq_len
-        if last < 0:
-            raise UserError(
-                f"{name}: {-last} rows are missing for one window: --seq_len is {seq_len}, "
-                f"{len(self.values)} are available"
-            )
-        starts = torch.arange(0, last + 1, stride)
-        if starts[-1] != last:
-            starts = torch.cat([starts, torch.tensor([last])])
-        self.starts = starts
-
-    def __len__(self) -> int:
-        return len(self.starts)
-
-    def to(self, device: torch.device | str) -> "WindowedSeries":
-        """Move the rows to `device`, where batches are then gathered."""
-        self.values, self.starts = self.values.to(device), self.starts.to(device)
-        return self
-
-    def batch(self, index: Tensor) -> tuple[Tensor]:
-        """Gather windows: `x` `[batch, seq_len, channels]`, in a tuple of one.
-
-        Args:
-            index: indices of the windows, `[batch]`, on the device of the rows.
-        """
-        windows = self.values.unfold(0, self.seq_len, 1)
-        return (windows[self.starts[index]].transpose(1, 2),)
-
-
 @dataclass(frozen=True)
 class AnomalySplits:
     """The splits of an anomaly-detection set, with the same scaling.
@@ -111,10 +59,10 @@ class AnomalySplits:
         labels: whether a test row is anomalous, `[test rows]`, bool.
     """
 
-    train: WindowedSeries
-    val: WindowedSeries
-    train_scored: WindowedSeries
-    test: WindowedSeries
+    train: WindowDataset
+    val: WindowDataset
+    train_scored: WindowDataset
+    test: WindowDataset
     labels: np.ndarray
 
 
@@ -262,34 +210,44 @@ def make_splits(tables: AnomalyTables, data: str, seq_len: int) -> AnomalySplits
     )
     cut = int(len(train) * TRAIN_FRACTION)
 
-    def windows(rows: Tensor, stride: int, name: str) -> WindowedSeries:
-        return WindowedSeries(rows, seq_len, stride, f"{data}, {name}")
-
     return AnomalySplits(
-        train=windows(train[:cut], STRIDES.get(data, 1), "training split"),
-        val=windows(train[cut:], seq_len, "validation split"),
-        train_scored=windows(train, seq_len, "training rows"),
-        test=windows(test, seq_len, "test rows"),
+        train=cut_windows(train[:cut], seq_len, STRIDES.get(data, 1), f"{data}, training split"),
+        val=cut_windows(train[cut:], seq_len, seq_len, f"{data}, validation split"),
+        train_scored=cut_windows(train, seq_len, seq_len, f"{data}, training rows"),
+        test=cut_windows(test, seq_len, seq_len, f"{data}, test rows"),
         labels=tables.labels,
     )
 
 
-def point_scores(windows: WindowedSeries, scores: Tensor) -> np.ndarray:
-    """Map the scores of windows to the rows, `[rows]`.
+def cut_windows(
+    rows: np.ndarray | Tensor, seq_len: int, stride: int, name: str = "the series"
+) -> WindowDataset:
+    """Cut windows of `seq_len` rows: one every `stride` rows, and one that ends at the last row.
 
-    A row in several windows has its score in the first of them.
+    Args:
+        rows: scaled, `[rows, channels]`. name: of the series, for the error.
+
+    Raises:
+        UserError: fewer than `seq_len` rows; the message says how many are missing.
+    """
+    last = len(rows) - seq_len
+    if last < 0:
+        raise UserError(
+            f"{name}: {-last} rows are missing for one window: --seq_len is {seq_len}, "
+            f"{len(rows)} are available"
+        )
+    starts = np.union1d(np.arange(0, last, stride), last)
+    return WindowDataset(rows, seq_len, 0, [starts])
+
+
+def point_scores(windows: WindowDataset, scores: Tensor) -> np.ndarray:
+    """Map the scores of windows to the rows, `[rows]`; a row in several windows has its score in
+    the first of them.
 
     Args:
         windows: with a stride of at most `seq_len`, so that every row is in a window.
         scores: a score for each step of each window, `[windows, seq_len]`.
-
-    Raises:
-        ValueError: rows between the windows, or scores of another shape.
     """
-    if windows.stride > windows.seq_len:
-        raise ValueError(f"stride {windows.stride} skips rows between windows")
-    if scores.shape != (len(windows), windows.seq_len):
-        raise ValueError(f"scores of shape {tuple(scores.shape)} for {len(windows)} windows")
     starts, seq_len = windows.starts.cpu().numpy(), windows.seq_len
     rows = np.arange(len(windows.values))
     first = np.searchsorted(starts, rows - seq_len, side="right")

@@ -263,20 +263,19 @@ class Splits:
             None if rows[0] is None else np.concatenate(rows)
             for rows in zip(*covariates, strict=True)
         )
-        single = len(parts) == 1
         return WindowDataset(
-            values[0] if single else np.concatenate(values),
-            dates[0] if single else dates[0].append(dates[1:]),
+            np.concatenate(values),
+            options.seq_len,
+            options.pred_len,
+            starts,
+            options.label_len,
+            dates[0].append(dates[1:]),
             torch.from_numpy(mean),
             torch.from_numpy(scale),
             self.columns,
-            options.seq_len,
-            options.label_len,
-            options.pred_len,
             self.target,
             options.freq,
             options.embed,
-            starts=None if single else starts,
             names=[table.ids[0] for table, _ in parts] if self.panel.pooled else None,
             past=past,
             future=future,

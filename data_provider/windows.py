@@ -1,96 +1,64 @@
-"""Sliding windows over scaled series: the data set class of forecasting and imputation."""
+"""Sliding windows over scaled series: the data set class of all tasks on tables."""
 
 from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
 
 from utils.timefeatures import time_features
 
 
-class WindowDataset(Dataset):
-    """Windows of `seq_len + pred_len` rows, one step apart, over the rows of one split.
+@dataclass(eq=False)
+class WindowDataset:
+    """Windows of `seq_len + pred_len` rows over the rows of one split; `batch` gathers many.
 
-    Args:
-        values: scaled rows of the split, including its look-back, `[rows, channels]`; those of
-            several tables, of pooled series, one below the other.
-        dates: their timestamps.
+    Attributes:
+        values: scaled rows of the split, including its look-back, `[rows, channels]`, float32;
+            those of several tables, of pooled series, one below the other.
+        seq_len, pred_len: look-back L and horizon P.
+        starts: first rows of the windows, `[windows]`; given for each table.
+        label_len: last rows of the look-back whose marks the target's repeat.
+        dates: timestamps of the rows.
         mean, scale: which scaled the rows of each table, `[tables, channels]`, float64.
         columns: names of the channels.
-        seq_len, pred_len: look-back L and horizon P.
-        label_len: last rows of the look-back that an item's target repeats.
         target: the only channel that is scored; None scores all.
         freq, embed: see `utils.timefeatures.time_features`.
-        starts: of several tables, the first rows of the windows of each, `[windows]`; by default
-            every row that a whole window follows.
         names: of the tables, if they are series by themselves.
         past, future: scaled covariates of the rows, known up to now, and ahead, `[rows,
-            covariates]`; None if there are none.
-
-    `dataset[i]` is an item as in Time-Series-Library; `batch` gathers many windows at once.
+            covariates]`, float32; None if there are none.
     """
 
-    def __init__(
-        self,
-        values: np.ndarray,
-        dates: pd.DatetimeIndex,
-        mean: Tensor,
-        scale: Tensor,
-        columns: list[str],
-        seq_len: int,
-        label_len: int,
-        pred_len: int,
-        target: int | None = None,
-        freq: str = "h",
-        embed: str = "timeF",
-        starts: Sequence[np.ndarray] | None = None,
-        names: Sequence[Hashable] | None = None,
-        past: np.ndarray | None = None,
-        future: np.ndarray | None = None,
-    ):
-        self.values = torch.tensor(values, dtype=torch.float32)
-        self.past, self.future = (
-            None if rows is None else torch.tensor(rows, dtype=torch.float32)
-            for rows in (past, future)
-        )
-        self.dates = dates
-        self.mean, self.scale = mean, scale
-        self.columns = columns
-        self.seq_len, self.label_len, self.pred_len = seq_len, min(label_len, seq_len), pred_len
-        self.target = target
-        self.freq, self.embed = freq, embed
-        self.names, self.starts, self.tables = names, None, None
-        if starts is not None:
-            self.starts = torch.as_tensor(np.concatenate(starts), dtype=torch.int64)
-            self.tables = torch.arange(len(starts)).repeat_interleave(
-                torch.tensor([len(rows) for rows in starts])
-            )
+    values: Tensor | np.ndarray
+    seq_len: int
+    pred_len: int
+    starts: Sequence[np.ndarray] | Tensor
+    label_len: int = 0
+    dates: pd.DatetimeIndex | None = None
+    mean: Tensor | None = None
+    scale: Tensor | None = None
+    columns: Sequence[str] = ()
+    target: int | None = None
+    freq: str = "h"
+    embed: str = "timeF"
+    names: Sequence[Hashable] | None = None
+    past: Tensor | np.ndarray | None = None
+    future: Tensor | np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("values", "past", "future"):
+            if getattr(self, name) is not None:
+                setattr(self, name, torch.as_tensor(getattr(self, name), dtype=torch.float32))
+        self.label_len = min(self.label_len, self.seq_len)
+        counts = torch.tensor([len(rows) for rows in self.starts])
+        self.tables = torch.arange(len(counts)).repeat_interleave(counts)  # of the windows
+        self.starts = torch.from_numpy(np.concatenate(self.starts))
 
     def __len__(self) -> int:
-        if self.starts is not None:
-            return len(self.starts)
-        return max(0, len(self.values) - self.seq_len - self.pred_len + 1)
-
-    def __getitem__(self, index: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Return `(x, y, x_mark, y_mark)` of one window.
-
-        Shapes: `[seq_len, channels]`, `[label_len + pred_len, channels]`, and the time marks
-        `[.., features]` of the same rows.
-
-        Raises:
-            IndexError: no such window.
-        """
-        if not -len(self) <= index < len(self):
-            raise IndexError(f"window {index} of {len(self)}")
-        start = int(self._first_rows(torch.tensor(index % len(self))))
-        cut = start + self.seq_len
-        x = slice(start, cut)
-        y = slice(cut - self.label_len, cut + self.pred_len)
-        return self.values[x], self.values[y], self.marks[x], self.marks[y]
+        return len(self.starts)
 
     @cached_property
     def marks(self) -> Tensor:
@@ -99,22 +67,14 @@ class WindowDataset(Dataset):
         return torch.tensor(marks, dtype=torch.float32, device=self.values.device)
 
     @property
-    def n_marks(self) -> int:
-        """Number of time marks of a row."""
-        return time_features(self.dates[:1], self.freq, self.embed).shape[1]
-
-    @property
     def n_channels(self) -> int:
         return self.values.shape[1]
 
     def to(self, device: torch.device | str) -> "WindowDataset":
         """Move the rows to `device`, where batches are then gathered."""
-        self.values = self.values.to(device)
-        self.past, self.future = (
-            None if rows is None else rows.to(device) for rows in (self.past, self.future)
-        )
-        if self.starts is not None:
-            self.starts, self.tables = self.starts.to(device), self.tables.to(device)
+        for name in ("values", "past", "future", "starts", "tables"):
+            if getattr(self, name) is not None:
+                setattr(self, name, getattr(self, name).to(device))
         self.__dict__.pop("marks", None)
         return self
 
@@ -140,11 +100,6 @@ class WindowDataset(Dataset):
             found["future"] = self._windows(self.future, index)
         return found
 
-    def _windows(self, rows: Tensor, index: Tensor) -> Tensor:
-        """Gather windows of `[rows, columns]`: `[batch, seq_len + pred_len, columns]`."""
-        windows = rows.unfold(0, self.seq_len + self.pred_len, 1)
-        return windows[self._first_rows(index)].transpose(1, 2)
-
     def batch_marks(self, index: Tensor) -> tuple[Tensor, Tensor]:
         """Gather the time marks of windows: those of the look-back `[batch, seq_len, marks]`, and
         those of its last `label_len` steps and the horizon `[batch, label_len + pred_len, marks]`.
@@ -155,9 +110,10 @@ class WindowDataset(Dataset):
         marks = self._windows(self.marks, index)
         return marks[:, : self.seq_len], marks[:, self.seq_len - self.label_len :]
 
-    def _first_rows(self, index: Tensor) -> Tensor:
-        """First rows of the windows `index`, in the same shape."""
-        return index if self.starts is None else self.starts[index]
+    def _windows(self, rows: Tensor, index: Tensor) -> Tensor:
+        """Gather windows of `[rows, columns]`: `[batch, seq_len + pred_len, columns]`."""
+        windows = rows.unfold(0, self.seq_len + self.pred_len, 1)
+        return windows[self.starts[index]].transpose(1, 2)
 
     def scored(self, y: Tensor) -> Tensor:
         """Select the scored channels of `y` `[batch, steps, channels]`, or `[batch, steps, 1]` if
@@ -172,15 +128,11 @@ class WindowDataset(Dataset):
         several tables."""
         return self.scored(self.scale[None])[0, 0] if len(self.scale) == 1 else None
 
-    def first_row(self, number: int) -> int:
-        """Return the first row of a window."""
-        return int(self._first_rows(torch.tensor(number)))
-
     def name(self, number: int, channel: int) -> str:
         """Name the series of a channel of a window."""
         if self.names is None:
             return self.columns[channel]
-        return str(self.names[0 if self.tables is None else int(self.tables[number])])
+        return str(self.names[int(self.tables[number])])
 
     def inverse_transform(self, y: Tensor, index: Tensor) -> Tensor:
         """Undo the scaling, in float64.
@@ -189,8 +141,7 @@ class WindowDataset(Dataset):
             y: `[batch, steps, channels]`, of all channels or the scored ones.
             index: of the windows, `[batch]`.
         """
-        tables = torch.zeros_like(index) if self.tables is None else self.tables[index]
-        tables = tables.to(self.mean.device)
+        tables = self.tables[index].to(self.mean.device)
         scale, mean = (values[tables][:, None].to(y.device) for values in (self.scale, self.mean))
         if self.target is not None and y.shape[-1] == 1:
             scale, mean = (values[..., self.target, None] for values in (scale, mean))

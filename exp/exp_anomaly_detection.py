@@ -11,11 +11,11 @@ from torch import Tensor
 from data_provider.anomaly import (
     ALIASES,
     FILES,
-    WindowedSeries,
     make_splits,
     point_scores,
     read_anomaly,
 )
+from data_provider.windows import WindowDataset
 from exp.exp_basic import ExpBasic
 from utils.batch import Batch
 from utils.configuration import Configuration
@@ -60,7 +60,7 @@ class ExpAnomalyDetection(ExpBasic):
         )
 
     def training_batch(self, index: Tensor) -> Batch:
-        (x,) = self.train_set.batch(index)
+        x, _ = self.train_set.batch(index)
         return Batch(x, x)
 
     def validation_score(self) -> float:
@@ -73,7 +73,7 @@ class ExpAnomalyDetection(ExpBasic):
     def trivial_scores(self) -> dict[str, float]:
         return {"the mean of the training rows": self.val_set.values.square().mean().item()}
 
-    def _errors(self, windows: WindowedSeries, label: str | None = None) -> Tensor:
+    def _errors(self, windows: WindowDataset, label: str | None = None) -> Tensor:
         """Squared errors averaged over channels, `[windows, seq_len]`."""
         errors = []
         for index in self.evaluation.batches(windows, label):
@@ -81,7 +81,7 @@ class ExpAnomalyDetection(ExpBasic):
             errors.append((self.evaluation.predict(Batch(x)) - x).square().mean(dim=2))
         return torch.cat(errors)
 
-    def _points(self, windows: WindowedSeries, what: str) -> np.ndarray:
+    def _points(self, windows: WindowDataset, what: str) -> np.ndarray:
         """Score the points of the windows `[points]`."""
         return point_scores(windows, self._errors(windows, f"scoring {what}"))
 

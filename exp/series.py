@@ -191,7 +191,7 @@ class ExpSeries(ExpBasic):
     def times(self, windows: WindowDataset, number: int) -> pd.Index:
         """Return the timestamps of a window's rows `[seq_len + pred_len]`; numbers where the table
         has numbers."""
-        first = windows.first_row(number)
+        first = int(windows.starts[number])
         dates = windows.dates[first : first + windows.seq_len + windows.pred_len]
         return self.panel.clock.stamps(dates) if self.panel.clock.counts_steps else dates
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from data_provider.panel import Table
 from data_provider.splits import (
@@ -138,8 +139,7 @@ def test_pooled_series(pooled, capsys):
     lengths = [int(rows * 0.7) for rows in (60, 40, 9)]
     assert len(windows) == sum(rows - 5 for rows in lengths)
     for number in range(len(windows)):
-        x, y, *_ = windows[number]
-        rows = np.concatenate([x, y[windows.label_len :]])[:, 0]
+        rows = torch.cat(windows.batch(torch.tensor([number])), dim=1)[0, :, 0].numpy()
         assert np.ptp(np.diff(rows)) < 1e-5
     assert {windows.name(number, 0) for number in range(len(windows))} == {"a", "b", "c"}
     for table, rows in zip(panel.tables, lengths, strict=True):

@@ -12,23 +12,17 @@ from utils.timefeatures import time_features
 CPU = torch.device("cpu")
 
 
-def test_batch_is_the_items(splits):
+def test_batch_is_slices_of_the_rows(splits):
     windows = splits().split("train")
     index = torch.tensor([0, 17, len(windows) - 1])
-    x, y = windows.batch(index)
-    assert x.shape == (3, 24, 3)
-    marks = windows.batch_marks(index)
+    (x, y), (x_marks, y_marks) = windows.batch(index), windows.batch_marks(index)
     for row, i in enumerate(index.tolist()):
-        item_x, item_y, *item_marks = windows[i]
-        assert torch.equal(x[row], item_x)
-        assert torch.equal(y[row], item_y[6:])
-        assert torch.equal(item_y[:6], item_x[-6:])
-        assert [len(part) for part in item_marks] == [24, 14]
-        for part, expected in zip(marks, item_marks, strict=True):
-            assert torch.equal(part[row], expected)
-    assert torch.equal(windows[-1][0], windows[len(windows) - 1][0])
-    with pytest.raises(IndexError):
-        windows[len(windows)]
+        cut = i + 24
+        assert torch.equal(x[row], windows.values[i:cut])
+        assert torch.equal(y[row], windows.values[cut : cut + 8])
+        assert torch.equal(x_marks[row], windows.marks[i:cut])
+        assert torch.equal(y_marks[row], windows.marks[cut - 6 : cut + 8])
+    assert cut + 8 == len(windows.values)
 
 
 def test_windows_of_several_tables():
@@ -37,27 +31,25 @@ def test_windows_of_several_tables():
     other = pd.date_range("2020-06-01", periods=4, freq="h")
     windows = WindowDataset(
         np.arange(9.0)[:, None],
-        dates.append(other),
-        torch.tensor([[10.0], [20.0]], dtype=torch.float64),
-        torch.tensor([[1.0], [2.0]], dtype=torch.float64),
-        ["value"],
         seq_len=2,
-        label_len=1,
         pred_len=1,
         starts=[np.arange(3), np.arange(5, 7)],
+        label_len=1,
+        dates=dates.append(other),
+        mean=torch.tensor([[10.0], [20.0]], dtype=torch.float64),
+        scale=torch.tensor([[1.0], [2.0]], dtype=torch.float64),
+        columns=["value"],
         names=["a", 7],
     )
     index = torch.arange(5)
     x, y = windows.batch(index)
     assert x[:, :, 0].tolist() == [[0, 1], [1, 2], [2, 3], [5, 6], [6, 7]]
-    assert [windows.first_row(number) for number in range(5)] == [0, 1, 2, 5, 6]
     assert [windows.name(number, 0) for number in range(5)] == ["a"] * 3 + ["7"] * 2
     assert windows.unit is None
     units = windows.inverse_transform(y, index)[:, 0, 0]
     assert units.tolist() == [12, 13, 14, 2 * 7 + 20, 2 * 8 + 20]
     expected = time_features(other[:2], "h", "timeF").astype(np.float32)
     np.testing.assert_array_equal(windows.batch_marks(index)[0][3], expected)
-    np.testing.assert_array_equal(windows[3][2], expected)
 
 
 @pytest.mark.parametrize(

@@ -160,20 +160,12 @@ def check_split(source: Splits, flag: str, expected: list, options: dict) -> Non
     for i, (expected_x, expected_y) in enumerate(expected):
         np.testing.assert_array_equal(x[i], expected_x)
         np.testing.assert_array_equal(y[i], expected_y)
-    label_len = min(options["label_len"], options["seq_len"])
-    for i in (0, len(windows) - 1):
-        item_x, item_y, x_mark, y_mark = windows[i]
-        np.testing.assert_array_equal(item_x, expected[i][0])
-        with_label = np.concatenate(
-            [expected[i][0][options["seq_len"] - label_len :], expected[i][1]]
-        )
-        np.testing.assert_array_equal(item_y, with_label)
-        assert (len(x_mark), len(y_mark)) == (len(item_x), len(item_y))
-    start = source.borders[0][flag].start
+    start, cut = source.borders[0][flag].start, options["seq_len"]
     marks = time_features(source.panel.tables[0].dates, options["freq"], options["embed"])
-    np.testing.assert_array_equal(
-        windows[0][2], marks[start : start + options["seq_len"]].astype(np.float32)
-    )
+    marks = marks[start : start + cut + options["pred_len"]].astype(np.float32)
+    x_marks, y_marks = windows.batch_marks(torch.tensor([0]))
+    np.testing.assert_array_equal(x_marks[0], marks[:cut])
+    np.testing.assert_array_equal(y_marks[0], marks[cut - min(options["label_len"], cut) :])
 
 
 @examples(50)

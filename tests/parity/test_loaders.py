@@ -6,6 +6,7 @@ from argparse import Namespace
 
 import numpy as np
 import pytest
+import torch
 
 from data_provider.splits import NoWindowError, chosen_series, read_data, splits_of
 from tests.conftest import GOLDEN
@@ -55,7 +56,9 @@ def test_row(row, real_data):
         if which not in row:
             continue
         theirs = row[which]
-        x, y, x_mark, _ = (part.double().numpy() for part in windows[index])
+        index = torch.tensor([index])
+        parts = (*windows.batch(index), windows.batch_marks(index)[0])
+        x, y, x_mark = (part[0].double().numpy() for part in parts)
         assert list(x.shape) == theirs["x_shape"]
         assert list(y.shape) == theirs["y_shape"]
         # sums cancel, so that rounding counts against the size of what is summed

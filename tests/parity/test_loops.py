@@ -14,8 +14,9 @@ import torch
 from torch import Tensor
 from torch.optim import Adam
 
-from data_provider.anomaly import WindowedSeries
+from data_provider.anomaly import cut_windows
 from data_provider.uea import ClassificationDataset
+from data_provider.windows import WindowDataset
 from exp.exp_anomaly_detection import ExpAnomalyDetection
 from exp.exp_classification import ExpClassification
 from exp.exp_imputation import ExpImputation, masked
@@ -110,8 +111,8 @@ class Imputation(Replay, ExpImputation):
 
 
 class Anomaly(Replay, ExpAnomalyDetection):
-    def split(self, name: str) -> WindowedSeries:
-        return WindowedSeries(self.recorded[f"x_{name}"].reshape(-1, 5), 24, 24)
+    def split(self, name: str) -> WindowDataset:
+        return cut_windows(self.recorded[f"x_{name}"].reshape(-1, 5), 24, 24)
 
     def recorded_batch(self, name: str, number: int) -> Batch:
         x = self.recorded[f"x_{name}"][number]

@@ -7,10 +7,8 @@ import warnings
 import zipfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from itertools import product
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 from pandas._libs.parsers import STR_NA_VALUES
 
@@ -27,8 +25,11 @@ SIGNATURES = {
     b"\xd0\xcf\x11\xe0": ".xls",
     b"\x1f\x8b": ".gz",
 }
-SPREADSHEETS, ARCHIVES = (".xlsx", ".xls", ".ods"), (".zip", ".gz")
-SIGNS = {",": "comma", ".": "point"}
+REMEDIES = {
+    **dict.fromkeys((".xlsx", ".xls", ".ods"), "save the sheet as CSV (UTF-8) there"),
+    **dict.fromkeys((".zip", ".gz"), "unpack it"),
+    ".feather": "save it as CSV or Parquet",
+}
 
 
 def read_file(
@@ -120,28 +121,14 @@ def _refuse_other_formats(path: Path) -> None:
     with path.open("rb") as file:
         start = file.read(4)
     kind = path.suffix.lower()
-    if kind not in (*SPREADSHEETS, *ARCHIVES, ".feather"):
+    if kind not in REMEDIES:
         kind = next((kind for bytes_, kind in SIGNATURES.items() if start.startswith(bytes_)), "")
-    if kind == ".zip" and _is_workbook(path):
-        kind = ".xlsx"
-    if not kind:
-        return
-    remedy = "save it as CSV or Parquet"
-    if kind in ARCHIVES:
-        remedy = "unpack it"
-    elif kind in SPREADSHEETS:
-        remedy = "save the sheet as CSV (UTF-8) there"
-    elif kind == ".parquet":
-        remedy = f"rename it to {path.stem}.parquet"
-    raise UserError(f"{path}: a {kind} file, not a CSV: {remedy}")
-
-
-def _is_workbook(path: Path) -> bool:
-    """Whether an archive is one of Excel."""
-    if not zipfile.is_zipfile(path):
-        return False
-    with zipfile.ZipFile(path) as archive:
-        return "xl/workbook.xml" in archive.namelist()
+    if kind == ".zip" and zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            kind = ".xlsx" if "xl/workbook.xml" in archive.namelist() else kind
+    if kind:
+        remedy = REMEDIES.get(kind, f"rename it to {path.stem}.parquet")
+        raise UserError(f"{path}: a {kind} file, not a CSV: {remedy}")
 
 
 def _find_delimiter(path: Path) -> tuple[str, int]:
@@ -162,11 +149,12 @@ def _find_delimiter(path: Path) -> tuple[str, int]:
         with contextlib.suppress(csv.Error):  # no CSV, as the reader of the table will say
             names = next(csv.reader([header], delimiter=delimiter), [])
             headers[delimiter] = [name.strip() for name in names]
-    for named in (lambda names: "date" in names, lambda names: time_name(names) is not None):
-        for delimiter, names in headers.items():
-            if named(names):
-                return delimiter, 0
-    return max(headers, key=lambda delimiter: len(headers[delimiter]), default=","), 0
+
+    def likelihood(delimiter: str) -> tuple[bool, bool, int]:
+        names = headers[delimiter]
+        return "date" in names, time_name(names) is not None, len(names)
+
+    return max(headers, key=likelihood, default=","), 0
 
 
 def _column_names(path: Path, layout: dict) -> list[str]:
@@ -237,33 +225,13 @@ def _one_line_errors(path: Path) -> Iterator[None]:
 # Decimals and thousands
 
 
-# Kinds of cells, of which a cell has one: numbers of groups of three digits, whose sign may stand
-# between thousands or before decimals; numbers whose sign can only stand before decimals; numbers
-# with that sign before decimals and the other one between thousands.
-GROUPED, DECIMAL, MIXED = range(3)
-PATTERNS = {
-    GROUPED: r"\s*[+-]?[1-9]\d{{0,2}}({sign}\d{{3}})+\s*",
-    DECIMAL: r"\s*[+-]?\d*{sign}\d*([eE][+-]?\d+)?\s*",
-    MIXED: r"\s*[+-]?\d{{1,3}}({other}\d{{3}})+{sign}\d*\s*",
-}
-KINDS = {(kind, sign): code for code, (kind, sign) in enumerate(product(PATTERNS, SIGNS), start=1)}
-
-
-def _kinds(column: pd.Series) -> np.ndarray:
-    """Tell the kind of each cell, a number of `KINDS`, or 0 for others, `[rows]`."""
-    signs = column.str.contains("[.,]", regex=True).to_numpy(dtype=bool, na_value=False)
-    some, found = column[signs], np.zeros(int(signs.sum()), dtype=np.int8)
-    for (kind, sign), code in KINDS.items():
-        pattern = PATTERNS[kind].format(sign=re.escape(sign), other=re.escape(_other(sign)))
-        matches = some.str.fullmatch(pattern).to_numpy(dtype=bool, na_value=False)
-        found[matches & (found == 0)] = code
-    kinds = np.zeros(len(column), dtype=np.int8)
-    kinds[signs] = found
-    return kinds
-
-
-def _other(sign: str) -> str:
-    return "." if sign == "," else ","
+# A cell is of the first kind that it matches: numbers of groups of three digits, whose sign may
+# stand between thousands or before decimals; numbers whose sign can only stand before decimals;
+# numbers with that sign before decimals and the other one between thousands.
+GROUPED = r"\s*[+-]?[1-9]\d{{0,2}}([{sign}]\d{{3}})+\s*"
+DECIMAL = r"\s*[+-]?\d*[{sign}]\d*([eE][+-]?\d+)?\s*"
+MIXED = r"\s*[+-]?\d{{1,3}}([{other}]\d{{3}})+[{sign}]\d*\s*"
+OTHER = {",": ".", ".": ","}
 
 
 def _with_signs(
@@ -283,21 +251,24 @@ def _with_signs(
         UserError: names a cell that may be read in two ways, or that does not fit the others.
     """
     text = read_csv(path, **layout | {"dtype": str})
-    kinds = np.stack([_kinds(text[name]) for name in names] or [np.zeros(len(text))], axis=1)
+    cells = text[names].stack().dropna().astype(str)  # noqa: PD013 - melt goes by columns
+    cells = cells[cells.str.contains("[.,]")]
+    found = {}  # cells of a kind, by row and column
+    for kind in (GROUPED, DECIMAL, MIXED):
+        for sign, other in OTHER.items():
+            matches = cells.str.fullmatch(kind.format(sign=sign, other=other))
+            found[kind, sign], cells = cells[matches], cells[~matches]
 
-    def count(kind: int, sign: str) -> int:
-        return int((kinds == KINDS[kind, sign]).sum())
-
-    def refuse(kind: int, signs: str, problem: str) -> None:
+    def refuse(kind: str, signs: str, problem: str) -> None:
         """Refuse the first cell of a kind with the first of `signs` that there is."""
         for sign in signs:
-            for row, column in np.argwhere(kinds == KINDS[kind, sign])[:1]:
-                where, found = cell(path, names[column], row), text[names[column]].iloc[row]
-                raise UserError(f"{where}: {found!r} {problem.format(sign=sign)}")
+            for (row, column), value in found[kind, sign].items():
+                where = cell(path, column, row)
+                raise UserError(f"{where}: {value!r} {problem.format(sign=sign)}")
 
-    shown = {sign: count(DECIMAL, sign) + count(MIXED, sign) for sign in SIGNS}
+    shown = {sign: len(found[DECIMAL, sign]) + len(found[MIXED, sign]) for sign in OTHER}
     if decimal is None and thousands is not None:
-        decimal = _other(thousands)
+        decimal = OTHER[thousands]
     if decimal is None and any(shown.values()):
         decimal = max(shown, key=shown.get)
     if decimal is None:
@@ -308,10 +279,11 @@ def _with_signs(
             "--thousands {sign}",
         )
         decimal = "."
-    other = _other(decimal)
-    if thousands is None and count(MIXED, decimal):
+    other = OTHER[decimal]
+    if thousands is None and len(found[MIXED, decimal]):
         thousands = other
-    problem = f"is not a number with a decimal {SIGNS[decimal]}, as others have"
+    name = "comma" if decimal == "," else "point"
+    problem = f"is not a number with a decimal {name}, as others have"
     refuse(MIXED, other, problem)
     refuse(DECIMAL, other, problem)
     if thousands is None:

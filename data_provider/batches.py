@@ -1,6 +1,7 @@
 """The order in which windows are visited."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -11,11 +12,11 @@ from utils.seeds import derived_seed
 def index_batches(
     count: int,
     batch_size: int,
-    device: torch.device,
+    device: torch.device | str = "cpu",
     shuffle_seed: int | None = None,
     drop_last: bool = False,
-) -> Iterator[Tensor]:
-    """Yield the indices of `count` windows in batches `[batch]` on `device`.
+) -> tuple[Tensor, ...]:
+    """Split the indices of `count` windows into batches `[batch]` on `device`.
 
     Args:
         shuffle_seed: seed of the permutation; None does not shuffle.
@@ -27,20 +28,14 @@ def index_batches(
         order = torch.randperm(count, generator=torch.Generator().manual_seed(shuffle_seed))
     if drop_last and count >= batch_size:
         order = order[: count - count % batch_size]
-    yield from order.to(device).split(batch_size)
+    return order.to(device).split(batch_size)
 
 
-def batch_count(count: int, batch_size: int, drop_last: bool = False) -> int:
-    """Number of batches that `index_batches` yields."""
-    if drop_last and count >= batch_size:
-        return count // batch_size
-    return -(-count // batch_size)
-
-
+@dataclass(frozen=True)
 class TrainingOrder:
     """The order in which training visits the windows, which depends on seed and epoch alone.
 
-    Args:
+    Attributes:
         count: number of windows. per_step: windows of an optimisation step.
         device: where the rows are.
         seed: of the run.
@@ -49,21 +44,21 @@ class TrainingOrder:
     `len` is the number of steps of an epoch.
     """
 
-    def __init__(self, count: int, per_step: int, device: torch.device, seed: int, drop_last: bool):
-        self.count, self.per_step, self.device = count, per_step, device
-        self.seed, self.drop_last = seed, drop_last
+    count: int
+    per_step: int
+    device: torch.device
+    seed: int
+    drop_last: bool
 
     def __len__(self) -> int:
-        return batch_count(self.count, self.per_step, self.drop_last)
+        return len(index_batches(self.count, self.per_step, drop_last=self.drop_last))
 
     def steps(self, epoch: int, done: int = 0) -> Iterator[tuple[int, Tensor]]:
         """Yield number and windows `[windows]` of each step of an epoch (both from 1), but for
         the first `done` ones."""
         seed = derived_seed(self.seed, epoch, "order")
         batches = index_batches(self.count, self.per_step, self.device, seed, self.drop_last)
-        for step, index in enumerate(batches, start=1):
-            if step > done:
-                yield step, index
+        yield from list(enumerate(batches, start=1))[done:]
 
     def windows(self, epoch: int, step: int) -> Tensor:
         """The numbers of the windows of one step `[windows]`."""

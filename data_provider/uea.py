@@ -1,5 +1,6 @@
 """Read the `.ts` files of the UEA and UCR archives into labelled series."""
 
+import contextlib
 import math
 import re
 import string
@@ -7,7 +8,6 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -16,9 +16,6 @@ from torch import Tensor
 from data_provider.checks import MAX_MAGNITUDE, require_data_file
 from data_provider.values import fill_gaps
 from utils.errors import UserError
-
-if TYPE_CHECKING:
-    from sklearn.preprocessing import StandardScaler
 
 HOLD_OUT_ONE_IN = 5  # training samples held out for validation: 20 %
 VALUE = re.compile(r"\?|nan|[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
@@ -49,25 +46,25 @@ class TsFile:
         """Number of steps of each series, `[samples]`."""
         return np.array([len(one) for one in self.series])
 
-    @property
-    def longest(self) -> int:
-        """Number of steps of the longest series."""
-        return int(self.lengths.max())
 
-
+@dataclass(eq=False)
 class ClassificationDataset:
     """Labelled series of one split.
 
-    Args:
-        x: scaled series, zero-padded at the end, `[samples, length, channels]`. y: their classes.
-        lengths: steps of each series before its padding, `[samples]`; by default all.
+    Attributes:
+        x: scaled series, zero-padded at the end, `[samples, length, channels]`, float32.
+        y: their classes, int64.
+        lengths: steps of each series before its padding, `[samples]`.
     """
 
-    def __init__(self, x: np.ndarray, y: np.ndarray, lengths: np.ndarray | None = None):
-        self.x = torch.as_tensor(x, dtype=torch.float32)
-        self.y = torch.as_tensor(y, dtype=torch.int64)
-        full = np.full(len(x), self.x.shape[1])
-        self.lengths = torch.as_tensor(full if lengths is None else lengths, dtype=torch.int64)
+    x: Tensor | np.ndarray
+    y: Tensor | np.ndarray
+    lengths: Tensor | np.ndarray
+
+    def __post_init__(self) -> None:
+        self.x = torch.as_tensor(self.x, dtype=torch.float32)
+        self.y = torch.as_tensor(self.y, dtype=torch.int64)
+        self.lengths = torch.as_tensor(self.lengths)
 
     def __len__(self) -> int:
         return len(self.x)
@@ -78,16 +75,11 @@ class ClassificationDataset:
 
     def to(self, device: torch.device | str) -> "ClassificationDataset":
         """Move the series to `device`, where batches are then gathered."""
-        self.x, self.y = self.x.to(device), self.y.to(device)
-        self.lengths = self.lengths.to(device)
+        self.x, self.y, self.lengths = (t.to(device) for t in (self.x, self.y, self.lengths))
         return self
 
     def batch(self, index: Tensor) -> tuple[Tensor, Tensor]:
-        """Gather samples: `x` `[batch, length, channels]`, `y` `[batch]`.
-
-        Args:
-            index: indices of the samples, `[batch]`, on the device of the series.
-        """
+        """Gather the samples `index` `[batch]`: `x` `[batch, length, channels]`, `y` `[batch]`."""
         return self.x[index], self.y[index]
 
     def padding_mask(self, index: Tensor) -> Tensor:
@@ -174,12 +166,12 @@ def _read_header(path: Path, lines: Iterator[tuple[int, str]]) -> tuple[list[str
                 raise UserError(f"{place}: no classes; write @classLabel true and their names")
             if len(set(class_names)) < len(class_names):
                 raise UserError(f"{place}: @classLabel has a duplicate class")
+        if tag == "@data" and class_names is None:
+            raise UserError(
+                f"{place}: no @classLabel above @data; write @classLabel true and the names of the "
+                "classes"
+            )
         if tag == "@data":
-            if class_names is None:
-                raise UserError(
-                    f"{place}: no @classLabel above @data; write @classLabel true and the names "
-                    "of the classes"
-                )
             return class_names, n_channels, number
     raise UserError(f"{path}: line {number}: the file ends without @data; is it a .ts file?")
 
@@ -197,34 +189,26 @@ def _sample(place: str, channels: list[str], n_channels: int) -> np.ndarray:
             "above"
         )
     joined = ",".join(channel for channel in channels if channel).replace("?", "nan")
-    try:
+    values = np.empty(0)
+    with contextlib.suppress(ValueError):
         values = np.fromstring(joined, sep=",")
-    except ValueError:
-        raise UserError(f"{place}, {_first_bad_value(channels)}") from None
     if len(values) != sum(lengths) or (np.abs(values) > MAX_MAGNITUDE).any():
-        raise UserError(f"{place}, {_first_bad_value(channels)}")
+        _refuse_first_bad_value(place, channels)
     sample = np.full((n_channels, longest), np.nan)
     sample[np.arange(longest) < np.array(lengths)[:, None]] = values
     return sample.T
 
 
-def _first_bad_value(channels: list[str]) -> str:
-    """Name the first value that is not a finite number."""
-    channel, step, value = next(
-        (channel, step, value)
-        for channel, text in enumerate(channels, start=1)
-        if text
-        for step, value in enumerate(text.split(","), start=1)
-        if not _is_value(value.strip(string.whitespace))
-    )
-    return (
-        f"channel {channel}, value {step}: {_short(value)} is not a number up to "
-        f"{MAX_MAGNITUDE:g}; write ? for a missing value"
-    )
-
-
-def _is_value(text: str) -> bool:
-    return bool(VALUE.fullmatch(text)) and not abs(float(text.replace("?", "nan"))) > MAX_MAGNITUDE
+def _refuse_first_bad_value(place: str, channels: list[str]) -> None:
+    for channel, text in enumerate(channels, start=1):
+        for step, value in enumerate(text.split(",") if text else (), start=1):
+            value = value.strip(string.whitespace)
+            if VALUE.fullmatch(value) and not abs(float(value.replace("?", "nan"))) > MAX_MAGNITUDE:
+                continue
+            raise UserError(
+                f"{place}, channel {channel}, value {step}: {_short(value)} is not a number up to "
+                f"{MAX_MAGNITUDE:g}; write ? for a missing value"
+            )
 
 
 def _short(text: str) -> str:
@@ -258,7 +242,7 @@ def read_pair(root_path: str | Path) -> tuple[TsFile, TsFile]:
 
 def common_length(files: tuple[TsFile, TsFile]) -> int:
     """Number of steps to which both files are padded: that of their longest series."""
-    return max(file.longest for file in files)
+    return max(int(file.lengths.max()) for file in files)
 
 
 def make_splits(files: tuple[TsFile, TsFile], seed: int) -> UeaSplits:
@@ -284,10 +268,18 @@ def make_splits(files: tuple[TsFile, TsFile], seed: int) -> UeaSplits:
     with warnings.catch_warnings():  # a channel that is never observed
         warnings.simplefilter("ignore", RuntimeWarning)
         scaler = StandardScaler().fit(np.concatenate([train.series[index] for index in trained]))
-    parts = (train, trained), (train, held_out), (test, np.arange(len(test.series)))
     length = common_length(files)
-    datasets = (_dataset(file, samples, scaler, length) for file, samples in parts)
-    return UeaSplits(*datasets, train.class_names)
+
+    def dataset(file: TsFile, samples: np.ndarray) -> ClassificationDataset:
+        filled = fill([file.series[index] for index in samples])
+        lengths = file.lengths[samples]
+        x = np.zeros((len(filled), length, file.n_channels), dtype=np.float32)
+        rows = scaler.transform(np.concatenate(filled))
+        x[np.arange(length) < lengths[:, None]] = np.nan_to_num(rows)
+        return ClassificationDataset(x, file.labels[samples], lengths)
+
+    whole = dataset(test, np.arange(len(test.series)))
+    return UeaSplits(dataset(train, trained), dataset(train, held_out), whole, train.class_names)
 
 
 def _only_file(root: Path, pattern: str) -> Path:
@@ -323,15 +315,3 @@ def fill(series: list[np.ndarray]) -> list[np.ndarray]:
     """Interpolate missing values in each sample `[length, channels]`, and repeat the nearest value
     at the ends; a channel without any value stays NaN."""
     return [fill_gaps(one, "linear") if np.isnan(one).any() else one for one in series]
-
-
-def _dataset(
-    file: TsFile, samples: np.ndarray, scaler: "StandardScaler", length: int
-) -> ClassificationDataset:
-    """Interpolate, standardise and pad samples to `length`; a channel without any value is 0."""
-    filled = fill([file.series[index] for index in samples])
-    lengths = file.lengths[samples]
-    x = np.zeros((len(filled), length, file.n_channels), dtype=np.float32)
-    rows = scaler.transform(np.concatenate(filled))
-    x[np.arange(length) < lengths[:, None]] = np.nan_to_num(rows)
-    return ClassificationDataset(x, file.labels[samples], lengths)

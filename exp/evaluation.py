@@ -7,7 +7,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from data_provider.batches import batch_count, index_batches
+from data_provider.batches import index_batches
 from exp.processes import Processes, Stopping
 from models.interface import Objective
 from utils.bars import progress_bar
@@ -76,7 +76,7 @@ class Evaluation:
         """
         size = self.windows * self.processes.count
         indices = index_batches(len(windows), size, self.device)
-        with progress_bar(label, batch_count(len(windows), size)) as bar:
+        with progress_bar(label, len(indices)) as bar:
             for index in indices:
                 yield index
                 bar.update()

@@ -114,8 +114,7 @@ def test_latin_1_comment(tmp_path):
 def test_missing_values_and_lengths(tmp_path, line, expected):
     file = read_ts(written(tmp_path / "x.ts", f"{GOOD}{line}\n"))
     np.testing.assert_array_equal(file.series[2], expected)
-    assert len(file.series[0]) == 3
-    assert file.longest == 3
+    assert file.lengths.tolist() == [3, 3, len(expected)]
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,7 @@ def test_validation_is_held_out(classify):
 
 def test_the_longest_series_is_the_look_back(classify):
     run = ExpClassification(parse_args(classify("--seq_len", "7")))
-    longest = max(file.longest for file in run.files)
+    longest = max(file.lengths.max() for file in run.files)
     assert f"_sl{longest}_" in run.setting
     assert "_pl0_" in run.setting
     assert run.train_set.x.shape[1] == run.test_set.x.shape[1] == longest != 7

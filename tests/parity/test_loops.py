@@ -122,9 +122,8 @@ class Anomaly(Replay, ExpAnomalyDetection):
 class Classification(Replay, ExpClassification):
     def split(self, name: str) -> ClassificationDataset:
         name = name.replace("val", "test")  # which chose the epoch
-        return ClassificationDataset(
-            self.recorded[f"x_{name}"].flatten(0, 1), self.recorded[f"labels_{name}"].flatten()
-        )
+        x, labels = self.recorded[f"x_{name}"].flatten(0, 1), self.recorded[f"labels_{name}"]
+        return ClassificationDataset(x, labels.flatten(), torch.full((len(x),), x.shape[1]))
 
     def recorded_batch(self, name: str, number: int) -> Batch:
         labels = self.recorded[f"labels_{name}"][number].flatten().long()

@@ -59,7 +59,7 @@ def test_filled(case, recorded, written):
         classes = [notes["class_names"][code] for code in notes["codes"]]  # in another order
         assert [file.class_names[label] for label in file.labels] == classes
         assert file.lengths.tolist() == notes["lengths_after_loading"]
-        assert file.longest == notes["max_seq_len"]
+        assert file.lengths.max() == notes["max_seq_len"]
         for number, ours in enumerate(fill(file.series)):
             np.testing.assert_array_equal(ours, recorded[f"{case}.{kind}.filled.{number}"])
 
@@ -70,4 +70,4 @@ def test_first_channel_shorter(written):
     assert "error" in NOTES["cases"][REFUSED]["TRAIN"]
     train, test = read_pair(folder)
     assert train.lengths.tolist() == [120, 20]
-    assert test.longest == NOTES["cases"][REFUSED]["TEST"]["max_seq_len"]
+    assert test.lengths.max() == NOTES["cases"][REFUSED]["TEST"]["max_seq_len"]

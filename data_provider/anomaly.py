@@ -1,5 +1,6 @@
 """Anomaly-detection sets in the files of Time-Series-Library, and their windows."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,7 +12,7 @@ import torch
 from numpy.lib.format import open_memmap
 from torch import Tensor
 
-from data_provider.checks import MAX_MAGNITUDE, and_more, cell, require_data_file
+from data_provider.checks import MAX_MAGNITUDE, and_more, cell, refuse_first, require_data_file
 from data_provider.files import read_csv
 from data_provider.values import numbers_of
 from data_provider.windows import WindowDataset
@@ -89,10 +90,12 @@ def read_anomaly(data: str, root_path: str | Path) -> AnomalyTables:
         frames = [_without_timestamp(path) for path in paths]
         if set(frames[1].columns) == set(frames[0].columns):
             frames[1] = frames[1][frames[0].columns]
-        train, test, labels = map(_numbers, paths, frames)
+        train, test, labels = (
+            _numbers(*pair, gaps=True) for pair in zip(paths, frames, strict=True)
+        )
     elif data == "SWaT":
-        train = _complete(train_path, _read_csv(train_path).iloc[:, :-1])
-        table = _complete(test_path, _read_csv(test_path))
+        train = _numbers(train_path, _read_csv(train_path).iloc[:, :-1])
+        table = _numbers(test_path, _read_csv(test_path))
         test, labels = table[:, :-1], table[:, -1]
     else:
         train, test = _read_npy_rows(train_path), _read_npy_rows(test_path)
@@ -128,29 +131,24 @@ def _without_timestamp(path: Path) -> pd.DataFrame:
     return frame.iloc[:, 1:]
 
 
-def _numbers(path: Path, frame: pd.DataFrame) -> np.ndarray:
-    """Convert a table to float64, NaN where a cell is missing."""
+def _numbers(path: Path, frame: pd.DataFrame, gaps: bool = False) -> np.ndarray:
+    """Convert a table to float64; with `gaps`, cells may be missing, and become NaN."""
     columns = [numbers_of(c, partial(cell, path, name)) for name, c in frame.items()]
-    values = np.stack(columns, axis=1)
-    _refuse(path, values, np.abs(values) > MAX_MAGNITUDE, frame.columns)
-    return values
+    return _checked(path, np.stack(columns, axis=1), frame.columns, gaps)
 
 
-def _complete(path: Path, frame: pd.DataFrame) -> np.ndarray:
-    """Convert a table without missing cells to float64."""
-    values = _numbers(path, frame)
-    _refuse(path, values, np.isnan(values), frame.columns)
-    return values
-
-
-def _refuse(path: Path, values: np.ndarray, wrong: np.ndarray, columns) -> None:
-    """Name the first of the `wrong` cells `[rows, channels]`, if there are any."""
+def _checked(
+    path: Path, values: np.ndarray, columns: Sequence[object], gaps: bool = False
+) -> np.ndarray:
+    """Refuse values `[rows, channels]` that are too large or missing."""
+    wrong = ~(np.abs(values) <= MAX_MAGNITUDE) & ~(gaps & np.isnan(values))
     if wrong.any():
         row, column = np.argwhere(wrong)[0]
         raise UserError(
             f"{cell(path, columns[column], int(row))}: {values[row, column]} is not a number up to "
             f"{MAX_MAGNITUDE:g}; replace it{and_more(int(wrong.sum()))}"
         )
+    return values
 
 
 def _read_npy(path: Path) -> np.ndarray:
@@ -171,9 +169,7 @@ def _read_npy_rows(path: Path) -> np.ndarray:
         raise UserError(f"{path}: {array.ndim} dimensions instead of 2 (rows, channels)")
     if not array.size:
         raise UserError(f"{path}: no rows or no channels: its shape is {array.shape}")
-    values = np.array(array, dtype=np.float64)
-    _refuse(path, values, ~(np.abs(values) <= MAX_MAGNITUDE), range(1, values.shape[1] + 1))
-    return values
+    return _checked(path, np.array(array, dtype=np.float64), range(1, array.shape[1] + 1))
 
 
 def _flags(path: Path, labels: np.ndarray) -> np.ndarray:
@@ -182,10 +178,11 @@ def _flags(path: Path, labels: np.ndarray) -> np.ndarray:
         labels = labels[:, 0]
     if labels.ndim != 1:
         raise UserError(f"{path}: each row needs one label, but the shape is {labels.shape}")
-    wrong = (labels != 0) & (labels != 1)
-    if wrong.any():
-        row = int(wrong.argmax())
-        raise UserError(f"{cell(path, 'label', row)}: the label {labels[row]} is neither 0 nor 1")
+    refuse_first(
+        (labels != 0) & (labels != 1),
+        partial(cell, path, "label"),
+        lambda row: f"the label {labels[row]} is neither 0 nor 1",
+    )
     return np.array(labels, dtype=bool)
 
 

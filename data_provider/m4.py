@@ -1,5 +1,7 @@
 """The files of the M4 competition, and windows at random points of its series."""
 
+import contextlib
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,6 +37,7 @@ PATTERNS = {
     "Daily": Pattern(14, 1, 10),
     "Hourly": Pattern(48, 24, 10),
 }
+PADDING = re.compile(r"(,\s*(NA|NaN|nan)?\s*)+$")  # of a line
 NAIVE2_FILE = "submission-Naive2.csv"
 
 
@@ -75,41 +78,27 @@ def read_m4(path: str | Path) -> SeriesFile:
     """
     path = Path(path)
     require_data_file(path)
-    ids, series, seen = [], [], set()
+    found = {}
     with path.open(encoding="utf-8-sig", errors="replace") as file:
         next(file, None)
         for number, line in enumerate(file, start=2):
-            name, _, rest = line.replace('"', "").strip().partition(",")
-            cells = _strip_empty(rest)
+            name, comma, rest = line.replace('"', "").strip().partition(",")
+            cells = PADDING.sub("", comma + rest)[1:]
             if not name and not cells:
                 continue
-            if name in seen:
+            if name in found:
                 raise UserError(f"{path}: line {number}: duplicate series {name}")
-            seen.add(name)
-            ids.append(name)
-            series.append(_numbers(path, number, name, cells))
-    if not ids:
+            found[name] = _numbers(path, number, name, cells)
+    if not found:
         raise UserError(f"{path}: no series in the file")
-    return SeriesFile(path, ids, series)
-
-
-def _strip_empty(text: str) -> str:
-    """Strip empty and NA cells from the end of a line."""
-    while True:
-        text = text.rstrip(", \t")
-        last = text.rpartition(",")[2].strip()
-        if last not in ("NA", "NaN", "nan"):
-            return text
-        text = text[: len(text) - len(last)]
+    return SeriesFile(path, list(found), list(found.values()))
 
 
 def _numbers(path: Path, line: int, name: str, cells: str) -> np.ndarray:
-    try:
+    with contextlib.suppress(ValueError):
         values = np.array(cells.split(","), dtype=np.float64)
         if (np.abs(values) <= MAX_MAGNITUDE).all():
             return values
-    except ValueError:
-        pass
     parts = pd.Series(cells.split(",")).str.strip()
     right = pd.to_numeric(parts, errors="coerce").abs() <= MAX_MAGNITUDE
     column = int(right.argmin())

@@ -6,7 +6,7 @@ import re
 import warnings
 import zipfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -15,7 +15,6 @@ from pandas._libs.parsers import STR_NA_VALUES
 from data_provider.checks import PARQUET, cell, require_data_file
 from utils.errors import UserError
 
-NO_ROWS = "a header, but no rows"
 DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 TIME_NAMES = ("date", "ds", "timestamp", "datetime", "time", "date_time", "day", "month", "index")
 # suffixes of what is no CSV, by the first bytes
@@ -65,26 +64,18 @@ def read_file(
     layout = {"sep": delimiter, "skiprows": skipped}
     names = _column_names(path, layout)
     _require_distinct(path, names)
-    as_text = {name for name in names if name in text} | ({time_name(names)} & set(names))
+    as_text = {name for name in names if name in (*text, time_name(names))}
+    numbers = [name for name in names if name not in as_text]
     layout |= {
         "names": names,
         "header": 0,
+        "dtype": dict.fromkeys(as_text, str),
         "keep_default_na": False,
-        "na_values": {name: list(STR_NA_VALUES) for name in names if name not in as_text},
+        "na_values": {n: [""] if n in as_text else list(STR_NA_VALUES) for n in names},
     }
     if delimiter == "," and decimal is None and thousands is None:
-        frame = read_csv(path, **layout)
-    else:
-        frame = _with_signs(
-            path, layout, [n for n in names if n not in as_text], decimal, thousands
-        )
-    for name in as_text:
-        if not isinstance(frame[name].dtype, pd.StringDtype):  # read again, letter by letter
-            frame[name] = read_csv(path, **layout, usecols=[name], dtype=str)[name]
-        empty = frame[name] == ""
-        if empty.any():
-            frame[name] = frame[name].mask(empty)
-    return frame
+        return read_csv(path, **layout)
+    return _with_signs(path, layout, numbers, decimal, thousands)
 
 
 def time_name(names: Sequence[object]) -> str | None:
@@ -192,26 +183,17 @@ def read_csv(path: Path, **options: object) -> pd.DataFrame:
         beginning = file.read(2**16)
     if b"\0" in beginning:
         raise UserError(f"{path}: not a text file, or one in UTF-16: save it as UTF-8")
-    with _one_line_errors(path):
-        frame = pd.read_csv(
-            path,
-            encoding="utf-8-sig",
-            low_memory=False,
-            compression=None,
-            index_col=False,
-            **options,
-        )
-    if frame.empty:
-        raise UserError(f"{path}: {NO_ROWS}")
-    return frame
-
-
-@contextlib.contextmanager
-def _one_line_errors(path: Path) -> Iterator[None]:
     try:
         with warnings.catch_warnings():  # without an index, more fields than names are a warning
             warnings.simplefilter("error", pd.errors.ParserWarning)
-            yield
+            frame = pd.read_csv(
+                path,
+                encoding="utf-8-sig",
+                low_memory=False,
+                compression=None,
+                index_col=False,
+                **options,
+            )
     except pd.errors.ParserWarning as error:
         raise UserError(f"{path}: the rows have more fields than the header") from error
     except pd.errors.EmptyDataError as error:
@@ -220,6 +202,9 @@ def _one_line_errors(path: Path) -> Iterator[None]:
         raise UserError(f"{path}: not in UTF-8: save it as UTF-8") from error
     except (pd.errors.ParserError, ValueError) as error:
         raise UserError(f"{path}: not a CSV table: {str(error).strip()}") from error
+    if frame.empty:
+        raise UserError(f"{path}: a header, but no rows")
+    return frame
 
 
 # Decimals and thousands

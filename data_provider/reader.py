@@ -409,47 +409,38 @@ class _Reader:
             step = usual_step(dates, counts_steps)
             irregular = irregular_under(dates, step)
         usual = step_name(step, counts_steps)
+
+        def place(row: int) -> str:
+            row = group.rows[row]
+            return f"{self._place(row, self.reading.time_col)}: {self._stamp(row)}"
+
         if self.reading.freq is not None and not (
             isinstance(step, pd.offsets.Tick) or step.is_on_offset(dates[0])
         ):
-            raise UserError(
-                f"{self._time_place(group, 0)} is off the calendar, whose freq is {usual}"
-            )
+            raise UserError(f"{place(0)} is off the calendar, whose freq is {usual}")
         if not irregular.any():
             return dates, rows, ""
-        fill = self.reading.fill_missing
-        try:
-            all_dates, rows_of_all = insert_missing_rows(dates, step)
-            remedy = f"; {how_to_fill(self.source)} inserts missing rows"
-        except IrregularError as error:
-            if fill:
-                raise UserError(
-                    f"{self._time_place(group, error.row)} {error}; the rows can't be made evenly "
-                    "spaced: correct the timestamps, or leave out "
-                    f"{self._option('fill_missing')}"
-                ) from error
-            remedy = ""
         row = int(irregular.argmax())
-        before, after = (self._stamp(group.rows[i]) for i in (row, row + 1))
-        if fill:
-            where = self._row(group.rows[row])
-            gap = f"the first after {where}, {before} (usual step {usual})"
-            return all_dates, rows_of_all, gap
-        more = and_more(int(irregular.sum()), "such rows")
-        return (
-            dates,
-            rows,
-            (
-                f"{self._place(group.rows[row + 1], self.reading.time_col)}: irregular timestamps: "
-                f"{before} is followed by {after}, but the usual step is {usual}{more}; rows are "
-                f"treated as evenly spaced{remedy}"
-            ),
-        )
-
-    def _time_place(self, group: _Group, row: int) -> str:
-        """Name the timestamp of a row of a group, and write it."""
-        row = group.rows[row]
-        return f"{self._place(row, self.reading.time_col)}: {self._stamp(row)}"
+        before = self._stamp(group.rows[row])
+        if self.reading.fill_missing is None:
+            more = and_more(int(irregular.sum()), "such rows")
+            return (
+                dates,
+                rows,
+                (
+                    f"{place(row + 1)} follows {before}, but the usual step is {usual}{more}; rows are "
+                    f"treated as evenly spaced; {how_to_fill(self.source)} inserts missing rows"
+                ),
+            )
+        try:
+            complete = insert_missing_rows(dates, step)
+        except IrregularError as error:
+            raise UserError(
+                f"{place(error.row)} {error}; the rows can't be made evenly spaced: correct the "
+                f"timestamps, or leave out {self._option('fill_missing')}"
+            ) from error
+        where = self._row(group.rows[row])
+        return *complete, f"the first after {where}, {before} (usual step {usual})"
 
     # Arrangement
 

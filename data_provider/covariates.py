@@ -11,7 +11,7 @@ import pandas as pd
 from data_provider.checks import MAX_MAGNITUDE, and_more, refuse_first, shortened
 from data_provider.files import time_name
 from data_provider.panel import Panel, Table
-from data_provider.reader import read_table
+from data_provider.tables import read_table
 from data_provider.timestamps import read_times
 from data_provider.values import numbers_of, problem_of
 from utils.errors import UserError

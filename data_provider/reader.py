@@ -5,7 +5,6 @@ import sys
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -23,20 +22,20 @@ from data_provider.calendars import (
 from data_provider.checks import (
     MAX_MAGNITUDE,
     and_more,
+    cell,
     how_to_fill,
     option,
+    refuse_first,
     row_and_line,
     shortened,
 )
-from data_provider.files import read_file, time_name
+from data_provider.files import time_name
 from data_provider.panel import FRAME, Panel, Reading, Table
-from data_provider.timestamps import Times, localised, read_times
+from data_provider.tables import find_columns, read_table, refuse_unnamed_long_table
+from data_provider.timestamps import Clock, Times, localised, read_times
 from data_provider.values import fill_gaps, numbers_of, problem_of
-from utils.bars import clock
 from utils.errors import UserError
 
-REPEATED = 0.1  # of a long table's rows, at least, have the date of another one
-MAX_ID_COLUMNS = 8  # that are tried in pairs
 OTHER_STEP = 1.25  # times the step of the training
 # The benchmark set Weather repeats a date, and every published result counts both rows.
 WEATHER = "34ee981d07313e51da2a50bb600072c8ae4a69cb4b0651f4cb93a069d7a2ba63"
@@ -74,25 +73,6 @@ def read_panel(
             file=sys.stderr,
         )
     return panel
-
-
-def read_table(
-    source: str | Path | pd.DataFrame, reading: Reading, name: str = FRAME
-) -> tuple[pd.DataFrame, Path | str]:
-    """Return the table of a file, or a frame as one of pandas; and its path, or the `name` that
-    messages call it."""
-    if isinstance(source, str | Path):
-        source = Path(source)
-        text = (reading.id_col, *([reading.time_col] if reading.time_col else []))
-        with clock(f"reading {source}"):
-            return read_file(source, text, reading.decimal, reading.thousands), source
-    if not isinstance(source, pd.DataFrame):
-        if not hasattr(source, "to_pandas"):
-            raise UserError(f"a DataFrame or a path is needed, not {type(source).__name__}")
-        source = source.to_pandas()
-    if not len(source):
-        raise UserError(f"{name}: no rows")
-    return source, name
 
 
 @dataclass(frozen=True)
@@ -134,36 +114,22 @@ class _Reader:
         self.frame, self.source = frame, source
         self.long = reading.id_col in frame.columns or reading.names_long()
         self.reading = replace(reading, time_col=reading.time_col or time_name(frame.columns))
-        arguments = ("time_col", "id_col", "target_col") if self.long else ("time_col",)
-        for argument in arguments:
-            _require_column(frame, getattr(self.reading, argument), argument, source)
-        self.named = [getattr(self.reading, argument) for argument in arguments]
-        rest = [name for name in frame.columns if name not in self.named]
-        found = [str(name) for name in rest]
-        for name in reading.covariates:
-            if found.count(name) > 1:
-                raise UserError(f"{source}: {found.count(name)} columns are named {name}")
-            if name not in found:
-                raise UserError(
-                    f"{source}: no column {name}, which is a covariate; choose among "
-                    f"{shortened(found)}"
-                )
-        self.covariates = [rest[found.index(name)] for name in reading.covariates]
-        self.rest = [name for name in rest if str(name) not in reading.covariates]
+        self.covariates, self.rest = find_columns(frame, source, self.reading, self.long)
 
     def panel(self, trained_dayfirst: bool | None) -> Panel:
         """Check the series, fill their gaps if asked to, and arrange them."""
         reading = self.reading
-        times = self._times(trained_dayfirst)
+        column = reading.time_col
+        place = partial(self._place, column=column)
+        times = read_times(self.frame[column], place, reading.dayfirst, trained_dayfirst)
+        if times.note:
+            print(f"{self.source}: column {column}: {times.note}")
         if reading.calendar and times.clock.counts_steps:
             raise UserError(
                 f"{self.source}: --calendar (calendar=True): the timestamps are whole numbers, "
                 "which have no hour, weekday and month: leave it out"
             )
-        groups = self._groups(times)
-        longest = max(groups, key=lambda group: len(group.rows))
-        times = localised(times, longest.rows, reading.freq)
-        groups = [replace(group, dates=times.dates[group.rows]) for group in groups]
+        groups, clock = self._groups(times)
         groups = self._without_duplicates(groups)
         for group in groups:
             self._check_values(group)
@@ -172,7 +138,7 @@ class _Reader:
                 groups = [one for group in groups for one in group.single()]
             groups = [self._from_first_values(group) for group in groups]
         names = [name for group in groups for name in group.ids]
-        groups, filled = self._evenly_spaced(groups, times.clock.counts_steps)
+        groups, filled = self._evenly_spaced(groups, clock.counts_steps)
         pooled = self._pooled(groups)
         if pooled:
             groups = [one for group in groups for one in group.single()]
@@ -180,7 +146,7 @@ class _Reader:
             cells = np.column_stack([group.cells for group in groups])
             groups = [replace(groups[0], ids=names, cells=cells)]
         tables = [self._table(group, pooled) for group in groups]
-        return Panel(tables, names, pooled, times.clock, self.source, reading, self.long, filled)
+        return Panel(tables, names, pooled, clock, self.source, reading, self.long, filled)
 
     # Cells of the table, and their names in messages
 
@@ -201,16 +167,9 @@ class _Reader:
     def _option(self, name: str, *values: str) -> str:
         return option(self.source, name, *values)
 
-    def _times(self, trained_dayfirst: bool | None) -> Times:
-        column = self.reading.time_col
-        place = partial(self._place, column=column)
-        times = read_times(self.frame[column], place, self.reading.dayfirst, trained_dayfirst)
-        if times.note:
-            print(f"{self.source}: column {column}: {times.note}")
-        return times
-
-    def _groups(self, times: Times) -> list[_Group]:
-        """Read the cells, and sort the rows by series and time."""
+    def _groups(self, times: Times) -> tuple[list[_Group], Clock]:
+        """Read the cells, and sort the rows by series and time; returns also the clock of their
+        dates."""
         codes, ids, columns = np.zeros(len(self.frame), dtype=int), self.rest, self.rest
         if self.long:
             codes, ids = self._series_of_rows()
@@ -218,34 +177,32 @@ class _Reader:
             if self.rest:
                 print(f"{self.source}: columns that are not used: {shortened(self.rest)}")
         elif self.rest:
-            _refuse_unnamed_long_table(self.source, self.frame[self.rest], times.order)
+            refuse_unnamed_long_table(self.source, self.frame[self.rest], times.order)
         else:
             besides = " and the covariates" if self.covariates else ""
             raise UserError(f"{self.source}: no column besides {self.reading.time_col}{besides}")
-        numbers = [
-            numbers_of(
-                self.frame[column], partial(self._place, column=column), self.source == FRAME
-            )
-            for column in [*columns, *self.covariates]
-        ]
+        in_memory, numbers = self.source == FRAME, []
+        for column in [*columns, *self.covariates]:
+            place = partial(self._place, column=column)
+            numbers.append(numbers_of(self.frame[column], place, in_memory))
         cells = np.stack(numbers, axis=1)
         order = np.lexsort((times.order.asi8, codes))
         parts = np.split(order, np.flatnonzero(np.diff(codes[order])) + 1)
         if any((np.diff(rows) < 0).any() for rows in parts):
             print(f"{self.source}: rows are not in the order of time: sorted")
-        return [
+        times = localised(times, max(parts, key=len), self.reading.freq)
+        groups = [
             _Group(rows, times.dates[rows], [ids[i]] if self.long else ids, cells[rows])
             for i, rows in enumerate(parts)
         ]
+        return groups, times.clock
 
     def _series_of_rows(self) -> tuple[np.ndarray, Sequence[Hashable]]:
         """Number the series of the rows of a long table; returns also their ids."""
         id_col = self.reading.id_col
         ids = self.frame[id_col]
-        missing = ids.isna().to_numpy()
-        if missing.any():
-            where = self._row(missing.argmax())
-            raise UserError(f"{self.source}: column {id_col}, {where}: a missing id")
+        place = partial(cell, self.source, id_col)
+        refuse_first(ids.isna(), place, lambda row: "a missing id")
         try:
             is_text = isinstance(ids.dtype, pd.StringDtype)
             return pd.factorize(ids if is_text else ids.to_numpy(object))
@@ -424,14 +381,11 @@ class _Reader:
         before = self._stamp(group.rows[row])
         if self.reading.fill_missing is None:
             more = and_more(int(irregular.sum()), "such rows")
-            return (
-                dates,
-                rows,
-                (
-                    f"{place(row + 1)} follows {before}, but the usual step is {usual}{more}; rows are "
-                    f"treated as evenly spaced; {how_to_fill(self.source)} inserts missing rows"
-                ),
+            warning = (
+                f"{place(row + 1)} follows {before}, but the usual step is {usual}{more}; rows "
+                f"are treated as evenly spaced; {how_to_fill(self.source)} inserts missing rows"
             )
+            return dates, rows, warning
         try:
             complete = insert_missing_rows(dates, step)
         except IrregularError as error:
@@ -495,62 +449,3 @@ def _is_weather(source: Path | str) -> bool:
         return False
     with source.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest() == WEATHER
-
-
-def _require_column(frame: pd.DataFrame, name: object, argument: str, source: Path | str) -> None:
-    """Require that a frame has a column once."""
-    count = list(frame.columns).count(name)
-    if count > 1:
-        raise UserError(f"{source}: {count} columns are named {name}")
-    if count:
-        return
-    remedy = f"name it by {option(source, argument)}"
-    if isinstance(source, str) and (
-        name in frame.index.names or isinstance(frame.index, pd.DatetimeIndex)
-    ):
-        remedy = f"it seems to be the index: use df.reset_index(), or {remedy}"
-    what = f"no column {name}" if name is not None else "no column is named like timestamps (date)"
-    raise UserError(f"{source}: {what}; the columns are {shortened(frame.columns)}: {remedy}")
-
-
-def _refuse_unnamed_long_table(
-    source: Path | str, frame: pd.DataFrame, dates: pd.DatetimeIndex
-) -> None:
-    """Refuse several series one below the other, told apart by one or two columns that no option
-    names: they are text or whole numbers, repeat, and tell rows of the same date apart; and many
-    dates repeat, or go back where the next series begins. A few repeated dates, as of
-    daylight-saving time, are no sign of them.
-
-    Args:
-        frame: the columns beside the dates. dates: of its rows.
-    """
-    stamps = pd.Series(dates.asi8)
-    goes_back = not stamps.is_monotonic_increasing
-    if stamps.is_unique and not goes_back:
-        return
-    often, ids = stamps.duplicated(keep=False).mean() >= REPEATED, {}
-    for name, column in frame.items():
-        numbers = pd.to_numeric(column.astype(object), errors="coerce")
-        text = bool((column.notna() & numbers.isna()).any())
-        codes, known = pd.factorize(column, use_na_sentinel=False)
-        if 2 <= len(known) <= len(frame) / 2 and (text or (numbers % 1 == 0).all()):
-            ids[name] = (not text, len(known), codes)  # text first, then the one of fewest values
-    order = sorted(ids, key=lambda name: ids[name][:2])
-    pairs = combinations(order[:MAX_ID_COLUMNS], 2) if often else ()
-    for names in [*combinations(order, 1), *pairs]:
-        series = stamps.groupby([ids[name][2] for name in names])
-        if series.nunique().sum() < len(stamps):
-            continue
-        text = not stamps.is_unique and not any(ids[name][0] for name in names)
-        if not (often or text or (goes_back and not (series.diff() < 0).any())):
-            continue
-        joined = " and ".join(map(str, names))
-        rest = [name for name in frame.columns if name not in names] or ["y"]
-        remedy = f"join {joined} to one column, and name it by {option(source, 'id_col')}"
-        if len(names) == 1:
-            value = option(source, "target_col", str(rest[-1]))
-            remedy = f"give {option(source, 'id_col', joined)} and {value}"
-        raise UserError(
-            f"{source}: dates repeat or go back, and {joined} set their rows apart: a long table, "
-            f"of several series one below the other: {remedy}"
-        )

@@ -142,8 +142,8 @@ def test_missing_rows_are_warned_about(tmp_path, capsys):
     assert captured.err.count("\n") == 1
     for part in (
         f"warning: {path}: ",
-        "row 11 (line 12): 2020-01-01 11:00:00 follows 2020-01-01 09:00:00, but the usual step is h (1",
-        "more such rows); rows are treated as evenly spaced; --fill_missing",
+        "row 11 (line 12): 2020-01-01 11:00:00 follows 2020-01-01 09:00:00, but the usual step is",
+        " h (1 more such rows); rows are treated as evenly spaced; --fill_missing",
     ):
         assert part in captured.err
     panel = read_panel(path, Reading(fill_missing="linear"))

@@ -124,24 +124,30 @@ def read_times(
     kind = pd.api.types.infer_dtype(column)
     if kind == "string":
         return _of_text(column.astype(str), place, dayfirst, trained_dayfirst)
+    if kind == "integer" or (kind == "floating" and (column % 1 == 0).all()):
+        refuse_first(
+            column.abs() > LARGEST_COUNT,
+            place,
+            lambda row: (
+                "whole numbers count steps, and this one is too large: convert them, for "
+                "example by pandas.to_datetime(..., unit='ms')"
+            ),
+        )
+        return _of_digits(column.astype("int64").astype(str), place, in_memory=True)
     if kind == "period":
-        times = Times(pd.PeriodIndex(column).to_timestamp(), Clock(date_only=True))
+        dates = pd.PeriodIndex(column).to_timestamp()
     elif kind in ("datetime64", "datetime", "date"):
         dates = _datetimes(column, place)
-        if dates.tz is None:
-            times = Times(dates, Clock(date_only=bool((dates == dates.normalize()).all())))
-        else:
-            utc = dates.tz_convert("UTC").tz_localize(None)
-            times = Times(dates.tz_localize(None), Clock(tz=dates.tz), utc)
-    elif kind == "integer" or (kind == "floating" and (column % 1 == 0).all()):
-        return _of_numbers(column, place)
     else:
         raise UserError(
             f"{place(0)}: {column.iloc[0]} is no timestamp: datetimes, dates, periods, text or "
             "whole numbers are"
         )
-    _require_years(times.dates, column.astype(str), place)
-    return times
+    _require_years(dates, column.astype(str), place)
+    if dates.tz is None:
+        return Times(dates, Clock(date_only=bool((dates == dates.normalize()).all())))
+    utc = dates.tz_convert("UTC").tz_localize(None)
+    return Times(dates.tz_localize(None), Clock(tz=dates.tz), utc)
 
 
 def _datetimes(column: pd.Series, place: Callable[[int], str]) -> pd.DatetimeIndex:
@@ -158,22 +164,27 @@ def _datetimes(column: pd.Series, place: Callable[[int], str]) -> pd.DatetimeInd
         return pd.DatetimeIndex(pd.to_datetime(column, utc=True)).tz_convert(zones[0])
 
 
-def _of_numbers(column: pd.Series, place: Callable[[int], str]) -> Times:
-    numbers = column.to_numpy("float64")
-    refuse_first(
-        np.abs(numbers) > LARGEST_COUNT,
-        place,
-        lambda row: (
-            "whole numbers count steps, and this one is too large: convert them, for "
-            "example by pandas.to_datetime(..., unit='ms')"
-        ),
-    )
-    digits = _digits(pd.Series(column.to_numpy("int64").astype(str)))
-    if digits in ("%Y%m", "%Y%m%d"):
-        dates = pd.to_datetime(column.astype("int64").astype(str), format=digits)
-        return Times(pd.DatetimeIndex(dates), Clock(digits=digits, date_only=True))
-    seconds = column.to_numpy("int64").astype("datetime64[s]")
-    return Times(pd.DatetimeIndex(seconds), Clock(counts_steps=True))
+def _of_digits(text: pd.Series, place: Callable[[int], str], in_memory: bool) -> Times:
+    """Read whole numbers: years (not `in_memory`), months, days, or else steps."""
+    numbers = text.astype("int64")
+
+    def years(places: int) -> bool:
+        """Whether all begin with a year, before so many digits."""
+        return (numbers // 10**places).between(*YEARS).all()
+
+    if years(0) and not in_memory:
+        form = "%Y"
+    elif years(2) and (numbers % 100).between(1, 12).all():
+        form = "%Y%m"
+    elif years(4):
+        form = "%Y%m%d"
+    else:
+        seconds = numbers.to_numpy().astype("datetime64[s]")
+        return Times(pd.DatetimeIndex(seconds), Clock(counts_steps=True))
+    dates = pd.to_datetime(text.str.strip(), format=form, errors="coerce")
+    refuse_first(dates.isna(), place, lambda row: f"{text.iloc[row]!r} is not a date")
+    clock = Clock(digits=form if in_memory else None, date_only=True)
+    return Times(pd.DatetimeIndex(dates), clock)
 
 
 def _of_text(
@@ -187,15 +198,9 @@ def _of_text(
         utc = pd.DatetimeIndex(pd.to_datetime(text.astype("int64"), unit=unit))
         note = f"whole numbers are read as time after 1970 in {unit}, in UTC"
         return Times(utc, Clock(tz=UTC), utc, note)
-    digits = _digits(text)
-    if digits == "":
-        dates = pd.DatetimeIndex(pd.to_datetime(text.astype("int64"), unit="s"))
-        return Times(dates, Clock(counts_steps=True))
-    if digits is not None:
-        text = text.str.strip()
-        parsed, dayfirst = pd.to_datetime(text, format=digits, errors="coerce"), None
-    else:
-        parsed, dayfirst = _parsed(text, place, dayfirst, trained_dayfirst)
+    if text.str.fullmatch(r"\s*[+-]?\d{1,10}\s*").all():
+        return _of_digits(text, place, in_memory=False)
+    parsed, dayfirst = _parsed(text, place, dayfirst, trained_dayfirst)
     # what pandas takes for the time of today
     wrong = parsed.isna() | text.str.lower().isin(["now", "today"]) | text.str.match(TIME_ALONE)
     refuse_first(wrong, place, lambda row: f"{text.iloc[row]!r} is not a date")
@@ -241,24 +246,6 @@ def _epoch_unit(text: pd.Series) -> str | None:
         return None
     seconds = pd.to_numeric(text) // (pd.Timedelta("1s") // pd.Timedelta(1, unit))
     return unit if seconds.between(*EPOCHS).all() else None
-
-
-def _digits(text: pd.Series) -> str | None:
-    """Tell what whole numbers write: years, months or days, by their format; an empty string if
-    they count steps; None if they are no whole numbers."""
-    number = r"\s*[+-]?\d{1,10}\s*"
-    if not re.fullmatch(number, text.iloc[0]) or not text.str.fullmatch(number).all():
-        return None
-    numbers = text.astype("int64")
-    first, last = YEARS
-    if numbers.between(first, last).all():
-        return "%Y"
-    months = numbers % 100
-    if numbers.between(first * 100, last * 100 + 99).all() and months.between(1, 12).all():
-        return "%Y%m"
-    if numbers.between(first * 10**4, last * 10**4 + 9999).all():
-        return "%Y%m%d"
-    return ""
 
 
 def _parsed(
@@ -309,19 +296,16 @@ def _numeric_dates(parts: pd.DataFrame, order: tuple[int, int, int]) -> pd.Serie
 
 def _attempt(text: pd.Series) -> pd.Series:
     """Parse dates of one format, or else of any ISO 8601 ones; NaT where that fails."""
-    found = None
-    for options in ({}, {"format": "ISO8601"}):
-        with warnings.catch_warnings():  # "could not infer format": the caller raises an error
-            warnings.simplefilter("ignore", UserWarning)
-            try:
-                dates = pd.to_datetime(text, errors="coerce", **options)
-            except ValueError:  # several UTC offsets, as with daylight-saving time
-                dates = pd.to_datetime(text, errors="coerce", utc=True, **options)
-        if found is None or dates.isna().sum() < found.isna().sum():
-            found = dates
-        if not found.isna().any():
-            break
-    return found
+
+    def parsed(**options: str) -> pd.Series:
+        try:
+            return pd.to_datetime(text, errors="coerce", **options)
+        except ValueError:  # several UTC offsets, as with daylight-saving time
+            return pd.to_datetime(text, errors="coerce", utc=True, **options)
+
+    with warnings.catch_warnings():  # "could not infer format": the caller raises an error
+        warnings.simplefilter("ignore", UserWarning)
+        return min(parsed(), parsed(format="ISO8601"), key=lambda dates: dates.isna().sum())
 
 
 def _unevenness(dates: pd.Series) -> int:
@@ -347,17 +331,12 @@ def localised(times: Times, rows: np.ndarray, freq: Frequency | None) -> Times:
     if freq is not None:
         local = not isinstance(given_step(freq, False), pd.offsets.Tick)
     else:
-        local = _in_local_time(times.dates[rows], fixed[rows])
+        gaps = np.diff(fixed[rows].as_unit("s").unique().asi8)
+        hours = [
+            len((dates - dates.normalize()).unique()) for dates in (times.dates[rows], fixed[rows])
+        ]
+        local = len(gaps) and np.median(gaps) >= DAY - 3600 and hours[0] <= hours[1]
     if local:
         return times
     clock = replace(times.clock, fixed=timezone(offset.to_pytimedelta()))
     return replace(times, dates=fixed, clock=clock)
-
-
-def _in_local_time(local: pd.DatetimeIndex, fixed: pd.DatetimeIndex) -> bool:
-    """Whether timestamps step by the local calendar; both are the same ones, increasing."""
-    gaps = np.diff(fixed.as_unit("s").unique().asi8)
-    if not len(gaps) or float(np.median(gaps)) < DAY - 3600:
-        return False
-    times = [len((dates - dates.normalize()).unique()) for dates in (local, fixed)]
-    return times[0] <= times[1]

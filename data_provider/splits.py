@@ -108,33 +108,27 @@ class Scaler:
     def fit(cls, tables: Sequence[Table], rows: Sequence[int]) -> "Scaler":
         """Compute those of tables and their covariates; `rows`: training rows of each, the first
         ones."""
-        pairs = list(zip(tables, rows, strict=True))
-        covariates = [
-            (part, stop)
-            for table, stop in pairs
+        parts = [(table, stop, _moments) for table, stop in zip(tables, rows, strict=True)]
+        parts += [
+            (part, stop, _covariate_moments)
+            for table, stop, _ in parts
             for part in (table.past, table.future)
             if part is not None
         ]
-        moments = [_moments(table.values[:stop]) for table, stop in pairs]
-        moments += [_covariate_moments(part.values[:stop]) for part, stop in covariates]
-        mean, scale = (np.concatenate(parts) for parts in zip(*moments, strict=True))
-        ids = [name for table, _ in pairs + covariates for name in table.ids]
+        moments = [compute(part.values[:stop]) for part, stop, compute in parts]
+        mean, scale = (np.concatenate(numbers) for numbers in zip(*moments, strict=True))
+        ids = [name for part, _, _ in parts for name in part.ids]
         return cls(mean, scale, {name: number for number, name in enumerate(ids)})
 
-    def of(
-        self, table: Table, moments: Callable[[np.ndarray], Moments] = _moments
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Return mean and scale of the series of a table, `[series]`; those of a series that
-        training has not seen are the `moments` of the rows at hand."""
-        known = [name in self.number for name in table.ids]
-        if all(known):
-            places = [self.number[name] for name in table.ids]
-            return self.mean[places], self.scale[places]
-        mean, scale = moments(table.values)
-        for channel, name in enumerate(table.ids):
-            if known[channel]:
-                mean[channel] = self.mean[self.number[name]]
-                scale[channel] = self.scale[self.number[name]]
+    def of(self, table: Table, moments: Callable[[np.ndarray], Moments] = _moments) -> Moments:
+        """Return mean and scale of the series of a table; those of a series that training has not
+        seen are the `moments` of the rows at hand."""
+        unseen = [name not in self.number for name in table.ids]
+        places = [self.number.get(name, 0) for name in table.ids]
+        mean, scale = self.mean[places], self.scale[places]
+        if any(unseen):
+            own_mean, own_scale = moments(table.values)
+            mean, scale = np.where(unseen, own_mean, mean), np.where(unseen, own_scale, scale)
         return mean, scale
 
     def covariates(
@@ -204,9 +198,9 @@ class Splits:
         window = self.options.seq_len + self.options.pred_len
         parts = []
         for table, borders in zip(self.panel.tables, self.borders, strict=True):
-            border, rows = borders[flag], len(table.dates)
-            available = min(border.stop, rows) - border.start
-            if borders["test"].stop <= rows and border.start >= 0 and available >= window:
+            border = borders[flag]
+            whole = borders["test"].stop <= len(table.dates) and border.start >= 0
+            if whole and len(border) >= window:
                 parts.append((table, slice(border.start, border.stop)))
         if not parts:
             raise NoWindowError(self._without_window(flag))
@@ -220,15 +214,13 @@ class Splits:
     def _without_window(self, flag: str) -> str:
         """Say why there is no window, by the longest table."""
         options, panel = self.options, self.panel
-        table, borders = max(
-            zip(panel.tables, self.borders, strict=True), key=lambda pair: len(pair[0].dates)
-        )
-        rows, window, border = len(table.dates), options.seq_len + options.pred_len, borders[flag]
-        where, last = panel.place(table), borders["test"].stop
+        pairs = zip(panel.tables, self.borders, strict=True)
+        table, borders = max(pairs, key=lambda pair: len(pair[0].dates))
+        rows, border, last = len(table.dates), borders[flag], borders["test"].stop
+        where = panel.place(table)
         if last > rows:
-            data = options.data
-            of, advice = data, "--data custom splits any file"
-            if data == "custom":
+            of, advice = options.data, "--data custom splits any file"
+            if options.data == "custom":
                 of = f"--split {','.join(map(str, options.split))}"
                 advice = "give fractions, such as 0.7,0.1,0.2"
             return (
@@ -236,29 +228,27 @@ class Splits:
                 f"than the {last} needed; {advice}"
             )
         available = border.stop - max(border.start, 0)
-        missing = -border.start if border.start < 0 else window - available
-        at = f" at --percent {options.percent})" if flag == "train" else ")"
+        missing = max(-border.start, 0) or options.seq_len + options.pred_len - available
+        at = f" at --percent {options.percent}" if flag == "train" else ""
         return (
             f"{where}: no window in the {flag} split: {missing} rows are missing (--seq_len "
             f"{options.seq_len} + --pred_len {options.pred_len} rows are needed, {available} are "
-            f"available{at}"
+            f"available{at})"
         )
 
     def windows(self, parts: Sequence[tuple[Table, slice]]) -> WindowDataset:
         """Put rows of tables one below the other; no window has rows of two."""
         options = self.options
         window = options.seq_len + options.pred_len
-        values, dates, starts, moments, covariates, above = [], [], [], [], [], 0
-        for table, part in parts:
-            mean, scale = self.scaler.of(table)
-            rows = (table.values[part] - mean) / scale
-            values.append(rows)
-            dates.append(table.dates[part])
-            starts.append(above + np.arange(max(0, len(rows) - window + 1)))
-            moments.append((mean, scale))
-            covariates.append(self.scaler.covariates(self.panel, table, part, dates[-1]))
-            above += len(rows)
+        dates = [table.dates[part] for table, part in parts]
+        moments = [self.scaler.of(table) for table, _ in parts]
         mean, scale = (np.stack(numbers) for numbers in zip(*moments, strict=True))
+        values, covariates, starts, above = [], [], [], 0
+        for number, (table, part) in enumerate(parts):
+            values.append((table.values[part] - mean[number]) / scale[number])
+            covariates.append(self.scaler.covariates(self.panel, table, part, dates[number]))
+            starts.append(above + np.arange(max(0, len(dates[number]) - window + 1)))
+            above += len(dates[number])
         past, future = (
             None if rows[0] is None else np.concatenate(rows)
             for rows in zip(*covariates, strict=True)

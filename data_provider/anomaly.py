@@ -53,18 +53,14 @@ class AnomalySplits:
     """The splits of an anomaly-detection set, with the same scaling.
 
     Attributes:
-        train: overlapping training windows.
-        val: windows for early stopping.
+        train: overlapping windows. val: for early stopping. test: over the test file.
         train_scored: windows over the whole training file, for the threshold.
-        test: windows over the test file.
-        labels: whether a test row is anomalous, `[test rows]`, bool.
     """
 
     train: WindowDataset
     val: WindowDataset
     train_scored: WindowDataset
     test: WindowDataset
-    labels: np.ndarray
 
 
 def read_anomaly(data: str, root_path: str | Path) -> AnomalyTables:
@@ -74,11 +70,9 @@ def read_anomaly(data: str, root_path: str | Path) -> AnomalyTables:
     ignored for training. Missing cells of PSM become 0, as published; elsewhere they are an error.
 
     Raises:
-        UserError: the set is unknown; a file is missing, damaged, empty or of another layout;
-            text, an infinite or a huge value among the numbers; a missing value, but in PSM;
-            different numbers of channels in training and test; a label other than 0 and 1, or not
-            one label for each test row. The message names the file and, where there is one, the
-            cell.
+        UserError: the set is unknown; a file is missing, damaged or of another layout; a cell is
+            no number or too large; or training, test and labels do not fit together. The message
+            names the file and, where there is one, the cell.
     """
     if data not in FILES:
         raise UserError(f"--data {data} is unknown: use one of {', '.join(FILES)}")
@@ -212,7 +206,6 @@ def make_splits(tables: AnomalyTables, data: str, seq_len: int) -> AnomalySplits
         val=cut_windows(train[cut:], seq_len, seq_len, f"{data}, validation split"),
         train_scored=cut_windows(train, seq_len, seq_len, f"{data}, training rows"),
         test=cut_windows(test, seq_len, seq_len, f"{data}, test rows"),
-        labels=tables.labels,
     )
 
 

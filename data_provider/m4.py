@@ -119,23 +119,18 @@ def read_pair(root_path: str | Path, pattern: str) -> tuple[SeriesFile, np.ndarr
 
 
 def align(file: SeriesFile, train: SeriesFile, horizon: int) -> np.ndarray:
-    """Match the series of `file` to those of `train`, by id or else by order.
-
-    Returns:
-        `[series, horizon]`.
+    """Match the series of `file` to those of `train`, by id or else by order: `[series, horizon]`.
 
     Raises:
         UserError: the series differ, or one has fewer than `horizon` values.
     """
-    by_id = dict(zip(file.ids, file.series, strict=True))
+    rows, by_id = file.series, dict(zip(file.ids, file.series, strict=True))
     if by_id.keys() >= set(train.ids):
         rows = [by_id[name] for name in train.ids]
-    elif len(file.series) == len(train.series):
-        rows = file.series
-    else:
+    elif len(rows) != len(train.ids):
         raise UserError(
-            f"{file.path}: {len(file.ids)} series, but {train.path} has {len(train.ids)} "
-            "with different ids"
+            f"{file.path}: {len(rows)} series, but {train.path} has {len(train.ids)} with "
+            "different ids"
         )
     for name, row in zip(train.ids, rows, strict=True):
         if len(row) < horizon:
@@ -186,21 +181,16 @@ class M4Dataset:
         return self
 
     def batch(self, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Cut a window of each series at a random point; see `windows`.
-
-        Args:
-            index: indices of the series, `[batch]`.
-        """
+        """Cut a window of each of the series `index` `[batch]` at a random point; see `windows`."""
         low, length = self.earliest[index], self.lengths[index]
         random = torch.rand(len(index), dtype=torch.float64)
         cut = low + (random.to(low.device) * (length - low).clamp(min=0)).long()
         return self.windows(index, cut)
 
     def windows(self, index: Tensor, cut: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Cut a window of each series at a given point.
+        """Cut a window of each of the series `index` `[batch]`.
 
         Args:
-            index: indices of the series, `[batch]`.
             cut: number of steps before the horizon begins, `[batch]`.
 
         Returns:

@@ -110,10 +110,7 @@ def read_ts(path: str | Path) -> TsFile:
     are missing at the end.
 
     Raises:
-        UserError: no such file; a header without `@data` or `@classLabel true`; timestamps; a
-            label that the header doesn't name; text, an infinite or a huge value among the
-            numbers; a sample with another number of channels; an empty sample or channel; no
-            sample. The message names the file and the line.
+        UserError: no such file, or an invalid one; the message names the file and the line.
     """
     path = Path(path)
     require_data_file(path)

@@ -43,6 +43,7 @@ class ExpAnomalyDetection(ExpBasic):
         self.note_data(*(Path(args.root_path) / name for name in FILES[data]))
         if tables.filled:
             print(f"{args.root_path}: missing values replaced by 0: {tables.filled:,}")
+        self.labels = tables.labels
         self.splits = splits = make_splits(tables, data, args.seq_len)
         self.train_set = splits.train.to(self.device)
         self.val_set = splits.val.to(self.device)
@@ -95,7 +96,7 @@ class ExpAnomalyDetection(ExpBasic):
         seen = None if self.args.threshold == "train" else points
         limit = threshold(train_points, seen, self.args.anomaly_ratio)
         detected = points > limit
-        labels = splits.labels
+        labels = self.labels
         scores = detection_scores(detected, labels)
         seconds = time.perf_counter() - start
         with self.folders.arrays(score=points.shape, pred=points.shape, true=points.shape) as files:

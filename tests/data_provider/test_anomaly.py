@@ -46,7 +46,9 @@ def message_of(folder, data: str) -> str:
 
 
 def test_psm(tmp_path):
-    write_psm(tmp_path, train=TRAIN.replace("5,6", ",6"))
+    """Channels go by their names."""
+    test = "timestamp_(min),b,a\n3,2,1.5\n4,4,\n"
+    write_psm(tmp_path, train=TRAIN.replace("5,6", ",6"), test=test)
     tables = read_anomaly("PSM", tmp_path)
     np.testing.assert_array_equal(tables.train, [[1, 2], [3, 4], [0, 6]])
     np.testing.assert_array_equal(tables.test, [[1.5, 2], [0, 4]])
@@ -171,28 +173,16 @@ def test_damaged_npy(tmp_path, damage):
     assert f"{path}: damaged, or not a .npy file" in message
 
 
-@pytest.mark.parametrize(
-    ("data", "missing"),
-    [
-        ("PSM", "train.csv"),
-        ("MSL", "MSL_test.npy"),
-        ("SWaT", "swat_train2.csv"),
-    ],
-)
-def test_no_file(tmp_path, data, missing):
+def test_no_file(tmp_path):
     write_psm(tmp_path)
-    write_npy(tmp_path, "MSL")
-    (tmp_path / missing).unlink(missing_ok=True)
-    assert f"{tmp_path / missing}: no such file; check --root_path" in message_of(tmp_path, data)
+    (tmp_path / "test.csv").unlink()
+    assert f"{tmp_path / 'test.csv'}: no such file; check --root_path" in message_of(
+        tmp_path, "PSM"
+    )
 
 
 def numbered(rows: int, channels: int = 2) -> np.ndarray:
     return np.arange(rows * channels, dtype=float).reshape(rows, channels)
-
-
-def test_window_longer_than_stretch():
-    with pytest.raises(UserError, match=r"^the rows: 3 rows are missing .* --seq_len is 10, 7 are"):
-        cut_windows(numbered(7), seq_len=10, stride=1, name="the rows")
 
 
 @pytest.mark.parametrize("rows", range(5, 17))
@@ -242,10 +232,3 @@ def test_too_few_rows(train, test, expected):
     tables = AnomalyTables(numbered(train), numbered(test), np.zeros(test, dtype=bool), filled=0)
     with pytest.raises(UserError, match=expected):
         make_splits(tables, "SMAP", seq_len=25)
-
-
-def test_psm_channels_go_by_their_names(tmp_path):
-    (tmp_path / "train.csv").write_text("timestamp_(min),a,b\n0,1,10\n1,2,20\n")
-    (tmp_path / "test.csv").write_text("timestamp_(min),b,a\n2,30,3\n3,40,4\n")
-    (tmp_path / "test_label.csv").write_text("timestamp_(min),label\n2,0\n3,1\n")
-    assert read_anomaly("PSM", tmp_path).test.tolist() == [[3, 30], [4, 40]]

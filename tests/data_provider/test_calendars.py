@@ -217,38 +217,25 @@ def test_no_timestamps(stamps, problem):
 
 @pytest.mark.parametrize(
     "dates",
-    [
-        FRIDAYS,
-        FIFTEENTH,
-        WORKDAYS,
-    ],
+    [FRIDAYS, FIFTEENTH, WORKDAYS]
+    + [pd.date_range("2020-01-01", periods=34, freq=freq) for freq in ("B", "MS", "ME", "QE", "D")],
 )
-@pytest.mark.parametrize("gap", [None, 3])
+@pytest.mark.parametrize("gap", [None, 3, -4, -2])
 def test_continued(dates, gap):
-    """A missing row does not hide the calendar."""
+    """A missing row does not hide the calendar, also as the last step."""
     known = dates[:-3] if gap is None else dates[:-3].delete(gap)
     assert future(panel_of(known), 3).tolist() == dates[-3:].tolist()
 
 
 @pytest.mark.parametrize(
-    ("freq", "gap"), [("B", 27), ("B", 29), ("MS", 27), ("ME", 29), ("QE", 3), ("D", 3)]
+    ("dates", "row"),
+    [
+        (DAYS.delete([12]).insert(12, pd.Timestamp("2024-01-13 07:00")), 12),  # off the grid
+        (pd.DatetimeIndex(np.cumsum(np.arange(1, 31)) * 86400 * 10**9), 2),
+        (DAYS.append(pd.DatetimeIndex(["2104-02-01"])), 20),  # a slip of the pen
+        (DAYS[[0, 1, 2, 4, 5, 7, 10, 14, 16, 19]], 3),  # most steps are no single day
+    ],
 )
-def test_continued_after_a_gap_near_the_end(freq, gap):
-    """A missing row, also as the last step, does not turn months into 31 days."""
-    dates = pd.date_range("2020-01-01", periods=31, freq=freq).delete(gap)
-    after = pd.date_range(dates[-1], periods=2, freq=freq)[1]
-    assert future(panel_of(dates), 1)[0] == after
-
-
-IRREGULAR = [
-    (DAYS.delete([12]).insert(12, pd.Timestamp("2024-01-13 07:00")), 12),  # off the grid
-    (pd.DatetimeIndex(np.cumsum(np.arange(1, 31)) * 86400 * 10**9), 2),
-    (DAYS.append(pd.DatetimeIndex(["2104-02-01"])), 20),  # a slip of the pen
-    (DAYS[[0, 1, 2, 4, 5, 7, 10, 14, 16, 19]], 3),  # most steps are no single day
-]
-
-
-@pytest.mark.parametrize(("dates", "row"), IRREGULAR)
 def test_rows_that_can_not_be_inserted(dates, row):
     with pytest.raises(IrregularError) as caught:
         insert_missing_rows(dates, usual_step(dates))

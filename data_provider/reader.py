@@ -325,15 +325,19 @@ class _Reader:
                         first = self._row(group.rows[gaps[:, i].argmax()])
                         missing[name] = int(gaps[:, i].sum()), first
                 cells = np.where(rows[:, None] < 0, np.nan, group.cells[rows])
-                filled += int((~np.isfinite(cells)).sum())
-                group = replace(group, cells=fill_gaps(cells, fill))
+                gaps = ~np.isfinite(cells)
+                filled += int(gaps.sum())
+                with_gaps = gaps.any(axis=0)
+                if with_gaps.any():
+                    cells[:, with_gaps] = fill_gaps(cells[:, with_gaps], fill)
+                group = replace(group, cells=cells)
             complete.append(group)
         inserted = sum(int((rows < 0).sum()) for _, rows, _ in calendars.values())
-        gaps = [gap for _, _, gap in calendars.values() if gap]
+        notes = [note for _, _, note in calendars.values() if note]
         filled_by = self._option("fill_missing", fill) if fill else ""
         if inserted:
             print(
-                f"{source}: rows inserted where timestamps are missing: {inserted:,}, {gaps[0]}, "
+                f"{source}: rows inserted where timestamps are missing: {inserted:,}, {notes[0]}, "
                 f"{filled_by}"
             )
         if missing:
@@ -343,9 +347,9 @@ class _Reader:
                 f"{source}: missing or infinite values filled: {total:,} "
                 f"({shortened(listed, '; ')}), {filled_by}"
             )
-        if gaps and not fill:
-            more = and_more(len(gaps), "such series")
-            print(f"warning: {gaps[0]}{more}", file=sys.stderr)
+        if notes and not fill:
+            more = and_more(len(notes), "such series")
+            print(f"warning: {notes[0]}{more}", file=sys.stderr)
         return complete, filled
 
     def _calendar(

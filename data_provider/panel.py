@@ -33,7 +33,7 @@ class Reading:
             values, see `fill_gaps`; None refuses such values.
         duplicates: of rows with the same timestamp keep the "first" or the "last"; None refuses
             them.
-        dayfirst, decimal, thousands: see `calendars.read_times` and `files.read_file`.
+        dayfirst, decimal, thousands: see `timestamps.read_times` and `files.read_file`.
         panel: "channels", "pooled", or "auto": channels if all series have the same timestamps,
             unless they are several of a long table with covariates, which belong to a series each.
         past_covariates, future_covariates: columns that are no series, but known up to now, or
@@ -76,7 +76,7 @@ class Table:
     """Series of the same timestamps.
 
     Attributes:
-        dates: increasing, naive, see `calendars.Clock`, `[rows]`.
+        dates: increasing, naive, see `timestamps.Clock`, `[rows]`.
         ids: of the series. values: `[rows, series]`, float64, finite.
         past: covariates known up to now, of the same rows; None if there are none.
         future: covariates known ahead, of the same rows and perhaps some that follow them.

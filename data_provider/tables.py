@@ -43,16 +43,17 @@ def find_columns(
     Raises:
         UserError: a column that `reading` names is not there, or there twice.
     """
-    columns = list(frame.columns)
     arguments = ("time_col", "id_col", "target_col") if long else ("time_col",)
     for argument in arguments:
         _require_column(frame, getattr(reading, argument), argument, source)
     named = [getattr(reading, argument) for argument in arguments]
-    rest = [name for name in columns if name not in named]
+    rest = [name for name in frame.columns if name not in named]
     found = [str(name) for name in rest]
+    repeated = list(frame.columns[frame.columns.duplicated()])
+    for name in (*named, *reading.covariates, *(() if long else rest)):
+        if name in repeated:
+            raise UserError(f"{source}: {repeated.count(name) + 1} columns are named {name}")
     for name in reading.covariates:
-        if found.count(name) > 1:
-            raise UserError(f"{source}: {found.count(name)} columns are named {name}")
         if name not in found:
             raise UserError(
                 f"{source}: no column {name}, which is a covariate; choose among {shortened(found)}"
@@ -62,11 +63,8 @@ def find_columns(
 
 
 def _require_column(frame: pd.DataFrame, name: object, argument: str, source: Path | str) -> None:
-    """Require that a frame has a column once."""
-    count = list(frame.columns).count(name)
-    if count > 1:
-        raise UserError(f"{source}: {count} columns are named {name}")
-    if count:
+    """Require that a frame has a column."""
+    if name in frame.columns:
         return
     remedy = f"name it by {option(source, argument)}"
     if isinstance(source, str) and (

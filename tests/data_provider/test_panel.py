@@ -367,6 +367,7 @@ def test_files_refused(tmp_path, text, expected):
         (GOOD, {"freq": "h", "fill_missing": "ffill"}, ["series a", "can't be made evenly spaced"]),
         (GOOD.assign(y=np.nan), {"fill_missing": "linear"}, ["series a", "not a single number"]),
         (pd.concat([GOOD, GOOD[["y"]]], axis=1), {}, ["2 columns are named y"]),
+        (pd.concat([wide(), wide()[["a"]]], axis=1), {}, ["2 columns are named a"]),
         (list(DAYS), {}, ["DataFrame", "list"]),
     ],
 )

@@ -168,8 +168,7 @@ class _Reader:
         return option(self.source, name, *values)
 
     def _groups(self, times: Times) -> tuple[list[_Group], Clock]:
-        """Read the cells, and sort the rows by series and time; returns also the clock of their
-        dates."""
+        """Read the cells, sorted by series and time, and the clock of their dates."""
         codes, ids, columns = np.zeros(len(self.frame), dtype=int), self.rest, self.rest
         if self.long:
             codes, ids = self._series_of_rows()
@@ -286,8 +285,7 @@ class _Reader:
                 raise UserError(f"{self.source}: {kind} {name}: not a single number in it")
 
     def _from_first_values(self, group: _Group) -> _Group:
-        """Cut series to the rows in which all have begun: nothing before a first value is
-        filled."""
+        """Cut series to where all have begun: nothing before a first value is filled."""
         starts = np.isfinite(group.cells).argmax(axis=0)
         latest = int(starts.argmax())
         start, lost = int(starts[latest]), int(starts[latest] - starts.min())
@@ -449,7 +447,5 @@ class _Reader:
 
 def _is_weather(source: Path | str) -> bool:
     """Whether a file is the published set Weather, byte for byte."""
-    if isinstance(source, str):
-        return False
-    with source.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest() == WEATHER
+    is_file = isinstance(source, Path)
+    return is_file and hashlib.sha256(source.read_bytes()).hexdigest() == WEATHER

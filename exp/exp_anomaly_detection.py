@@ -64,12 +64,8 @@ class ExpAnomalyDetection(ExpBasic):
         x, _ = self.train_set.batch(index)
         return Batch(x, x)
 
-    def validation_score(self) -> float:
-        """Mean squared error of the reconstruction."""
-        return self._errors(self.val_set).mean().item()
-
-    def test_score(self) -> float:
-        return self._errors(self.test_set).mean().item()
+    def score(self, windows: WindowedSeries) -> float:
+        return self._errors(windows).mean().item()
 
     def trivial_scores(self) -> dict[str, float]:
         return {"the mean of the training rows": self.val_set.values.square().mean().item()}

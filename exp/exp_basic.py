@@ -1,8 +1,6 @@
 """The base of all experiments: what a task implements, building a run, and the training loop."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from math import isfinite
@@ -44,8 +42,8 @@ class ExpBasic(ABC):
     """One run: data, model, training, test.
 
     A task implements its splits (`prepare_data`), its training batches (`training_batch`), the
-    scores of an epoch (`validation_score`, `test_score`), and the final test with its results
-    (`test`); a task with a published protocol also `batch_score`.
+    score of a split after an epoch (`score`), and the final test with its results (`test`); a task
+    with a published protocol also `batch_score`.
 
     Args:
         args: the options of the run.
@@ -162,18 +160,22 @@ class ExpBasic(ABC):
     def training_batch(self, index: Tensor) -> Batch:
         """Make the batch of the windows `index` `[batch]`, random masks included."""
 
-    @abstractmethod
+    def score(self, windows: WindowSet) -> float:
+        """Score the validation or the test split, for the line of an epoch."""
+        raise NotImplementedError
+
     def validation_score(self) -> float:
         """Score the validation split after an epoch."""
+        return self.score(self.val_set)
+
+    def test_score(self) -> float:
+        """Score the test split after an epoch."""
+        return self.score(self.test_set)
 
     def batch_score(self, index: Tensor) -> tuple[float, float]:
         """Score the validation windows `index` `[batch]` without changing the modes of modules;
         return the score times its weight in the published mean over batches, and the weight."""
-        raise NotImplementedError(f"{self.args.task_name} has no published protocol")
-
-    @abstractmethod
-    def test_score(self) -> float:
-        """Score the test split, for the line of the epoch."""
+        raise NotImplementedError
 
     def trivial_scores(self) -> dict[str, float]:
         """Score trivial predictions of the validation split, first the one to beat."""
@@ -199,53 +201,18 @@ class ExpBasic(ABC):
                 more often than `--skip_bad_steps` allows; the state is saved.
             Interrupted: a signal was received; the state is saved.
         """
-        args, steps = self.args, len(self.order)
         print(f">>> training {self.setting}")
-        self.progress = progress = self.state.resume() if args.resume else self.state.start()
+        self.progress = progress = self.state.resume() if self.args.resume else self.state.start()
         self.guard.restart(progress.skipped)
-        with self.stopping, self.state_saved_when_stopped(), self.tracker.open(progress):
-            while not progress.finished:
-                epoch = progress.epoch
-                self.clock.start()
-
-                # optimisation
-                self.objective.model.train()
-                with progress_bar(f"epoch {epoch}/{args.train_epochs}", steps) as bar:
-                    bar.update(progress.steps)
-                    for step, index in self.order.steps(epoch, done=progress.steps):
-                        self.train_step(step, index)
-                        progress.steps = step
-                        if step % self.guard.interval == 0 or step == steps:
-                            self.check_nonfinite()
-                        if args.save_every and step % args.save_every == 0 and step < steps:
-                            self.save_state()
-                        if bar.update():
-                            bar.set_postfix_str(f"loss {progress.mean(self.losses)[0]:.4f}")
-                        self.stopping.check(self.step.signals)
-
-                # validation, and the best checkpoint
-                trained = self.clock.add_to(progress)
-                self.processes.broadcast_buffers(self.objective.model)
-                torch.manual_seed(derived_seed(self.seed, epoch, "validation"))
-                validation, test = self.processes.broadcast(*self.epoch_scores(epoch))
-                record = self.epoch_record(validation, test, trained)
-                improved = progress.is_improvement(record, self.higher_is_better)
-                self.print_epoch(record, improved)
-                progress.end_epoch(record, improved)
-                if improved:
-                    self.save_checkpoint()
-
-                # early stopping, and the learning-rate schedule
-                progress.finished = epoch == args.train_epochs
-                if progress.epochs_without_improvement >= args.patience:
-                    print(f"no improvement for {args.patience} epochs: stopped early")
-                    progress.finished = True
-                if not progress.finished:
-                    self.scheduler.step()
-                self.losses.zero_()
-                self.step.gradient_norms.zero_()
+        with self.stopping, self.tracker.open(progress):
+            try:
+                while not progress.finished:
+                    self.train_epoch()
+                    self.save_state()
+                    self.tracker.write(progress)
+            except (Interrupted, ProcessGone):
                 self.save_state()
-                self.tracker.write(progress)
+                raise
         if progress.best is None:
             raise UserError(
                 "the validation score was never finite, so that there is no checkpoint: "
@@ -254,13 +221,58 @@ class ExpBasic(ABC):
         self.processes.broadcast(0)  # wait until rank 0 has written it
         self.load(read_checkpoint(self.folders.best_checkpoint))
 
+    def train_epoch(self) -> None:
+        """Optimise, validate, write a better checkpoint, and go to the next epoch."""
+        args, progress, steps = self.args, self.progress, len(self.order)
+        epoch = progress.epoch
+        self.clock.start()
+
+        # optimisation
+        self.objective.model.train()
+        with progress_bar(f"epoch {epoch}/{args.train_epochs}", steps) as bar:
+            bar.update(progress.steps)
+            for step, index in self.order.steps(epoch, done=progress.steps):
+                self.train_step(step, index)
+                progress.steps = step
+                if step % self.guard.interval == 0 or step == steps:
+                    self.check_nonfinite()
+                if args.save_every and step % args.save_every == 0 and step < steps:
+                    self.save_state()
+                if bar.update():
+                    bar.set_postfix_str(f"loss {progress.mean(self.losses)[0]:.4f}")
+                self.stopping.check(self.step.signals)
+
+        # validation, and the best checkpoint
+        trained = self.clock.add_to(progress)
+        self.processes.broadcast_buffers(self.objective.model)
+        torch.manual_seed(derived_seed(self.seed, epoch, "validation"))
+        validation, test = self.processes.broadcast(*self.epoch_scores(epoch))
+        record = self.epoch_record(validation, test, trained)
+        improved = progress.is_improvement(record, self.higher_is_better)
+        line = record.line(args.train_epochs, self.score_name)
+        print(line + self.trivial.remark(record, improved), flush=True)
+        progress.end_epoch(record, improved)
+        if improved:
+            self.save_checkpoint()
+
+        # early stopping, and the learning-rate schedule
+        progress.finished = epoch == args.train_epochs
+        if progress.epochs_without_improvement >= args.patience:
+            print(f"no improvement for {args.patience} epochs: stopped early")
+            progress.finished = True
+        if not progress.finished:
+            self.scheduler.step()
+        self.losses.zero_()
+        self.step.gradient_norms.zero_()
+
     def epoch_scores(self, epoch: int) -> tuple[float | None, float | None]:
         """Score the validation split, as `--protocol` says, and the test split; None for a split
         that there is not, or that is not scored."""
         validation = test = None
-        if self.val_set is not None:
-            published = self.published
-            validation = self.published_validation(epoch) if published else self.validation_score()
+        if self.val_set is not None and self.published:
+            validation = self.published_validation(epoch)
+        elif self.val_set is not None:
+            validation = self.validation_score()
         if self.test_set is not None and self.val_set is self.test_set:
             test = validation
         elif self.test_set is not None and not self.args.no_epoch_test:
@@ -361,16 +373,13 @@ class ExpBasic(ABC):
             torch.manual_seed(DIAGNOSIS_SEED)
             return self.objective.diagnostics(self.training_batch(index))
 
-    def print_epoch(self, record: EpochRecord, improved: bool) -> None:
-        """Print the line of an epoch."""
-        line = record.line(self.args.train_epochs, self.score_name)
-        print(line + self.trivial.remark(record, improved), flush=True)
-
     # Checkpoints, states and results
 
     def load(self, checkpoint: Checkpoint) -> None:
-        """Load a model's checkpoint."""
-        self.objective.load_state(checkpoint.state, checkpoint.metadata, checkpoint.path)
+        """Load a model's checkpoint; tensors of a forecaster are not the model's."""
+        names = [name for name in checkpoint.state if not name.startswith("forecaster.")]
+        state = {name: checkpoint.state[name] for name in names}
+        self.objective.load_state(state, checkpoint.metadata, checkpoint.path)
 
     def notes(self) -> dict:
         """Make the notes of a checkpoint: options, model, the best epoch and those up to it."""
@@ -408,15 +417,6 @@ class ExpBasic(ABC):
         """Remove the states of a run that has succeeded, but one that a longer training needs."""
         stopped_early = self.progress.epochs_without_improvement >= self.args.patience
         self.state.clear(keep=self.val_set is not None and not stopped_early)
-
-    @contextmanager
-    def state_saved_when_stopped(self) -> Iterator[None]:
-        """Save the state if a signal, or the end of another process, stops training."""
-        try:
-            yield
-        except (Interrupted, ProcessGone):
-            self.save_state()
-            raise
 
     def note_data(self, *paths: Path) -> None:
         """Store the fingerprints of the data files that were read, for `run.json`.

@@ -60,18 +60,11 @@ class ExpClassification(ExpBasic):
         padding = samples.padding_mask(index) if self.objective.uses_marks else None
         return Batch(*samples.batch(index), x_mark=padding)
 
-    def validation_score(self) -> float:
-        """Accuracy on the validation samples."""
-        return self._accuracy(self.val_set)
-
-    def test_score(self) -> float:
-        return self._accuracy(self.test_set)
-
     def trivial_scores(self) -> dict[str, float]:
         frequencies = self.val_set.y.bincount() / len(self.val_set)
         return {"the most frequent class": frequencies.max().item()}
 
-    def _accuracy(self, samples: ClassificationDataset) -> float:
+    def score(self, samples: ClassificationDataset) -> float:
         return float((self._classes(samples) == samples.y.cpu().numpy()).mean())
 
     def _classes(self, samples: ClassificationDataset) -> np.ndarray:

@@ -53,16 +53,10 @@ class ExpImputation(ExpSeries):
         batch = self.windows_batch(self.train_set, index)
         return masked(batch, (torch.rand_like(batch.x) > self.args.mask_rate).float())
 
-    def validation_score(self) -> float:
-        return self._mse(self.val_set)
-
-    def test_score(self) -> float:
-        return self._mse(self.test_set)
-
     def trivial_scores(self) -> dict[str, float]:
         return {"the mean of the training rows": self.val_set.values.square().mean().item()}
 
-    def _mse(self, windows: WindowDataset) -> float:
+    def score(self, windows: WindowDataset) -> float:
         errors = ErrorSums()
         for pred, true, mask in self._imputations(windows):
             errors.add(pred, true, mask == 0)

@@ -4,7 +4,7 @@ memory."""
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -258,8 +258,8 @@ class ExpLongTermForecasting(ExpSeries):
     def training_batch(self, index: Tensor) -> Batch:
         return self.windows_batch(self.train_set, index)
 
-    def validation_score(self) -> float:
-        return self._mse(self.val_set)
+    def score(self, windows: WindowDataset) -> float:
+        return self._errors(windows)["mse"]
 
     def batch_score(self, index: Tensor) -> tuple[float, float]:
         windows = self.val_set
@@ -267,17 +267,11 @@ class ExpLongTermForecasting(ExpSeries):
         pred = windows.scored(self.evaluation.predict_here(batch))
         return (pred - windows.scored(batch.y)).square().mean().item(), 1
 
-    def test_score(self) -> float:
-        return self._mse(self.test_set)
-
     def trivial_scores(self) -> dict[str, float]:
         windows = self.val_set
         last = self.naive_errors(windows, in_units=False)[LAST_VALUE]["mse"]
         mean = windows.scored(windows.values[None]).square().mean().item()
         return {"the last value": last, "the mean of the training rows": mean}
-
-    def _mse(self, windows: WindowDataset) -> float:
-        return self._errors(windows)["mse"]
 
     def _errors(self, windows: WindowDataset) -> dict[str, float]:
         errors = ErrorSums()
@@ -503,12 +497,6 @@ class ExpLongTermForecasting(ExpSeries):
         mean, scale = (np.array(notes["scaler"][name]) for name in ("mean", "scale"))
         series = notes.get("series", notes["columns"])
         return Scaler(mean, scale, {name: number for number, name in enumerate(series)})
-
-    def load(self, checkpoint) -> None:
-        """Load a model's checkpoint; tensors of a forecaster are not the model's."""
-        names = [name for name in checkpoint.state if not name.startswith("forecaster.")]
-        state = {name: checkpoint.state[name] for name in names}
-        super().load(replace(checkpoint, state=state))
 
     def checkpoint_notes(self) -> dict:
         return self.series_notes

@@ -122,17 +122,14 @@ class ExpShortTermForecasting(ExpBasic):
         x, y, y_mask = self.train_set.batch(index)
         return Batch(x, y, y_mask=y_mask, period=self.pattern.period)
 
-    def validation_score(self) -> float:
-        """sMAPE of the validation horizon."""
-        return smape(self._forecasts(self.val_set), self.val_targets)
+    def score(self, windows: M4Dataset) -> float:
+        targets = self.val_targets if windows is self.val_set else self.targets
+        return smape(self._forecasts(windows), targets)
 
     def batch_score(self, index: Tensor) -> tuple[float, float]:
         forecasts = self.evaluation.predict_here(Batch(self.val_set.last_windows(index)))[..., 0]
         targets = self.val_targets[index.cpu()]
         return smape(forecasts.cpu().numpy().astype(np.float64), targets) * len(index), len(index)
-
-    def test_score(self) -> float:
-        return smape(self._forecasts(self.test_set), self.targets)
 
     def trivial_scores(self) -> dict[str, float]:
         forecasts = self._naive_forecasts(self.val_set)[LAST_VALUE]

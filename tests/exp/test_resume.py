@@ -81,7 +81,7 @@ def test_interrupted_and_resumed(small_data, workdir, reference, monkeypatch, ca
     elif where == "validation":
         once_at(monkeypatch, "epoch_scores", 2, interrupt)
     else:
-        once_at(monkeypatch, "print_epoch", 3 if where == "end" else 1, interrupt)
+        once_at(monkeypatch, "epoch_record", 3 if where == "end" else 1, interrupt)
     run = experiment(task, small_data, *more)
     with pytest.raises(Interrupted) as stop:
         run.train()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from utils.files import read_notes
 from utils.identity import LENGTH
-from utils.progress import EpochRecord, Progress
+from utils.progress import Progress
 from utils.results import RunFolders, read_record
 
 
@@ -25,13 +25,11 @@ def finished_training(
         The progress of the finished training and its best checkpoint; None if it is not finished,
         or nothing tells.
     """
-    progress = _finished(folders, epochs, patience)
-    if progress is not None:
-        return progress, folders.best_checkpoint
-    for other, unlike in folders.others(apart_from=LENGTH).items():
-        progress = None if unlike else _finished(other, epochs, patience)
+    others = [run for run in folders.others() if not folders.unlike(run, apart_from=LENGTH)]
+    for run in (folders, *others):
+        progress = _finished(run, epochs, patience)
         if progress is not None and len(progress.history) <= epochs:
-            return progress, other.best_checkpoint
+            return progress, run.best_checkpoint
     return None
 
 
@@ -41,64 +39,48 @@ def _finished(folders: RunFolders, epochs: int, patience: int) -> Progress | Non
         notes = read_notes(folders.best_checkpoint)
         if notes is None or notes["arguments"]["patience"] > patience:
             return None
-        record = notes  # if the last epoch is the best one
+        best, record = notes["epoch"], notes  # if the last epoch is the best one
         if len(notes["epochs"]) < epochs:
             record = read_record(folders.results)
-            if record is None or record["best_epoch"] != notes["epoch"]:
+            if record is None or record["best_epoch"] != best:
                 return None
-        progress = _progress(record, notes["epoch"])
+        history = record["epochs"]
+        progress = Progress.from_notes({
+            "epoch": len(history) + 1,
+            "epochs_without_improvement": len(history) - best["epoch"],
+            "skipped": record.get("skipped_steps", 0),
+            "history": history,
+            "best": best,
+        })  # fmt: skip
     except (OSError, LookupError, TypeError):
         return None
     progress.reopen(epochs, patience)
     return progress if progress.finished else None
 
 
-def _progress(record: Mapping, best: Mapping) -> Progress:
-    history = [EpochRecord(**epoch) for epoch in record["epochs"]]
-    return Progress(
-        epoch=len(history) + 1,
-        epochs_without_improvement=len(history) - best["epoch"],
-        skipped=record.get("skipped_steps", 0),
-        history=history,
-        best=EpochRecord(**best),
-        finished=True,
-    )
+def other_state(folders: RunFolders, epochs: int, patience: int) -> RunFolders | None:
+    """Find another run whose state this one can continue; lines tell which, or that there is none.
 
-
-def other_state(folders: RunFolders, epochs: int, patience: int) -> Path | None:
-    """Find a state in another folder; lines tell which, or that there is none.
-
-    It is the newest one of a run of the same options, whose paths were written in another way; or
-    else that with the most epochs of a run that only ends earlier.
+    Its options are the same, perhaps with paths written in another way, or it only ends earlier; of
+    several it is the one that has come farthest.
     """
-    same = [path for path, unlike in folders.other_states().items() if not unlike]
-    if same:
-        newest = max(same, key=lambda path: path.parent.stat().st_mtime)
-        print(f"continues the run with the same options in {newest.parent}", flush=True)
-        return newest
-    shorter = {
-        path: done
-        for path, unlike in folders.other_states(apart_from=LENGTH).items()
-        if not unlike and (done := _epochs_done(path, epochs, patience)) is not None
-    }
-    others = folders.other_states()
-    if shorter:
-        longest = max(shorter, key=shorter.get)
-        print(f"continues the run {others[longest]}, in {longest.parent}", flush=True)
-        return longest
+    states = {run: notes for run in folders.others() if (notes := run.state_notes()) is not None}
+
+    def continues(run: RunFolders, notes: Mapping) -> bool:
+        """Whether this training would come to the state, without being stopped before."""
+        done = len(notes["progress"]["history"]) + (notes["progress"]["steps"] > 0)
+        stops_later = notes["arguments"]["patience"] > patience
+        return done <= epochs and not stops_later and not folders.unlike(run, apart_from=LENGTH)
+
+    found = {run: notes["progress"] for run, notes in states.items() if continues(run, notes)}
+    if found:
+        farthest = max(found, key=lambda run: (found[run]["epoch"], found[run]["steps"]))
+        how = folders.unlike(farthest) or "with the same options"
+        print(f"continues the run {how}, in {farthest.state.parent}", flush=True)
+        return farthest
     print("training starts at the beginning", flush=True)
-    for path, unlike in list(others.items())[:1]:
-        more = f" ({len(others) - 1} more)" if len(others) > 1 else ""
-        print(f"states of other options: {path} is of a run {unlike}{more}", flush=True)
+    for run in list(states)[:1]:
+        more = f" ({len(states) - 1} more)" if len(states) > 1 else ""
+        how = folders.unlike(run)
+        print(f"states of other options: {run.state} is of a run {how}{more}", flush=True)
     return None
-
-
-def _epochs_done(path: Path, epochs: int, patience: int) -> int | None:
-    """Return how many epochs a state has; None if a training of `epochs` would not come to it, or
-    might have been stopped before by a smaller `patience`."""
-    notes = read_notes(path) or {}
-    progress, arguments = notes.get("progress"), notes.get("arguments")
-    if progress is None or arguments is None or arguments["patience"] > patience:
-        return None
-    done = len(progress["history"])
-    return done if done + (progress["steps"] > 0) <= epochs else None

@@ -57,9 +57,8 @@ class TrainingState:
         """Write the state."""
         if not self.folders.writes or not self.keep:
             return
-        saved = self.objective.saved_state()
-        tensors = {f"model.{name}": value for name, value in saved.items()}
-        tensors |= self.sums
+        model = self.objective.saved_state()
+        tensors = {f"model.{name}": value for name, value in model.items()} | self.sums
         rates = {"scaler": self.optimisers.scaler.state_dict()}
         for name, optimiser in self.optimisers.by_name.items():
             flat = flat_state(self.objective, optimiser)
@@ -89,13 +88,12 @@ class TrainingState:
             if finished is not None:
                 progress, best = finished
                 self._take_over(best)
-                print(f"training was finished, according to {best}{self._ended_early(progress)}")
-                return progress
+                return self._told(progress, best)
             print(f"{self.file.path} is absent: ", end="")
-            elsewhere = other_state(self.folders, args.train_epochs, args.patience)
-            if elsewhere is None:
+            other = other_state(self.folders, args.train_epochs, args.patience)
+            if other is None:
                 return Progress()
-            state, best = StateFile(elsewhere, args).read(), elsewhere.with_name(best.name)
+            state, best = StateFile(other.state, args).read(), other.best_checkpoint
         self.objective.check_resumable(state.metadata, state.path)
         if "products" in self.objective.notes and "products" in state.metadata:
             use_products(self.objective, state.metadata["products"])
@@ -104,25 +102,21 @@ class TrainingState:
             self.scheduler.step()  # which the end of training left out
         if progress.best is not None:
             self._take_over(best)
-        if progress.finished:
-            why = self._ended_early(progress)
-            print(f"training was finished, according to {state.path}{why}", flush=True)
-        else:
+        return self._told(progress, state.path)
+
+    def _told(self, progress: Progress, file: Path) -> Progress:
+        """Print how far training is, according to a file; returns that."""
+        if not progress.finished:
             where = f"epoch {progress.epoch}, after step {progress.steps}"
-            print(f"resumed from {state.path}: {where}", flush=True)
+            print(f"resumed from {file}: {where}", flush=True)
+            return progress
+        early = progress.epochs_without_improvement >= self.args.patience
+        why = f"; early stopping ended it after epoch {len(progress.history)}" if early else ""
+        print(f"training was finished, according to {file}{why}", flush=True)
         return progress
 
-    def _ended_early(self, progress: Progress) -> str:
-        if progress.epochs_without_improvement < self.args.patience:
-            return ""
-        return f"; early stopping ended it after epoch {len(progress.history)}"
-
     def _take_over(self, best: Path) -> None:
-        """Check the best checkpoint so far, and copy it from another folder if it is there.
-
-        Raises:
-            UserError: it is missing or damaged.
-        """
+        """Check the best checkpoint so far, and copy it from another folder if it is there."""
         try:
             checkpoint = read_checkpoint(best)
         except UserError as error:
@@ -165,8 +159,12 @@ class TrainingState:
         )
 
         state, notes = checkpoint.state, checkpoint.metadata
-        own = self.objective.saved_state()
-        stored = {k.removeprefix("model."): v for k, v in state.items() if k.startswith("model.")}
+
+        def part(name: str) -> dict[str, Tensor]:
+            start = f"{name}."
+            return {k.removeprefix(start): v for k, v in state.items() if k.startswith(start)}
+
+        own, stored = self.objective.saved_state(), part("model")
         if {n: p.shape for n, p in own.items()} != {n: v.shape for n, v in stored.items()}:
             raise UserError(
                 f"{checkpoint.path}: the state of another model: --overwrite starts anew"
@@ -176,9 +174,7 @@ class TrainingState:
         for name, sums in self.sums.items():
             sums.copy_(state[name])
         for name, optimiser in self.optimisers.by_name.items():
-            start = f"{name}."
-            moments = {k.removeprefix(start): v for k, v in state.items() if k.startswith(start)}
-            if moments:  # a step was taken
+            if moments := part(name):  # a step was taken
                 flat = flat_state(self.objective, optimiser) | moments
                 set_optimizer_state_dict(self.objective.model, optimiser, flat, options=options)
             optimiser.param_groups[0].update(notes["rates"][name])

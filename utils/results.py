@@ -78,47 +78,41 @@ class RunFolders:
             setattr(other, name, path.with_stem(f"{path.stem}.{part}"))
         return other
 
-    def others(self, apart_from: tuple[str, ...] = ()) -> "dict[RunFolders, str]":
-        """Find the folders of other runs of this setting.
-
-        Args:
-            apart_from: options of the training that may differ.
-
-        Returns:
-            For each, how its configuration differs from that of this run; empty if only the
-            spelling of paths does.
-        """
-        now = {
-            name: value
-            for name, value in configuration(vars(self.args), self.trained).items()
-            if name.removeprefix("trained ") not in apart_from
-        }
-        found = {}
+    def others(self) -> "list[RunFolders]":
+        """Find the folders of other runs of this setting."""
+        found = []
         for folder in folders_of(self.setting, self.args.checkpoints):
             if folder.name != self.name:
                 other = copy(self)
                 other.name, other.results = folder.name, self.results.with_name(folder.name)
                 other.state = folder / self.state.name
                 other.best_checkpoint = folder / self.best_checkpoint.name
-                found[other] = _unlike(folder, now)
+                found.append(other)
         return found
 
-    def other_states(self, apart_from: tuple[str, ...] = ()) -> dict[Path, str]:
-        """Find the states of `others`, by their files."""
-        return {
-            other.state: unlike
-            for other, unlike in self.others(apart_from).items()
-            if other.state.exists() or previous_state(other.state).exists()
+    def unlike(self, other: "RunFolders", apart_from: tuple[str, ...] = ()) -> str:
+        """Describe how the configuration of another run differs from that of this one, but for
+        the options `apart_from` of the training; empty if only the spelling of paths does."""
+        now = {
+            name: value
+            for name, value in configuration(vars(self.args), self.trained).items()
+            if name.removeprefix("trained ") not in apart_from
         }
+        return _unlike(other.state.parent, now)
+
+    def state_notes(self) -> dict | None:
+        """Read the notes of the newest state; None if there is none, or only damaged ones."""
+        states = [self.state, previous_state(self.state)]
+        notes = [read_notes(path) for path in states if path.is_file()]
+        return next((one for one in notes if one and "progress" in one), None)
 
     def unfinished(self) -> str:
         """Describe the unfinished run in these folders; empty if there is none, or only damaged
         states."""
-        states = [self.state, previous_state(self.state)]
-        notes = [read_notes(path) for path in states if path.is_file()]
-        progress = next((one["progress"] for one in notes if one and "progress" in one), None)
-        if progress is None:
+        notes = self.state_notes()
+        if notes is None:
             return ""
+        progress = notes["progress"]
         if not progress["finished"]:
             return f"epoch {progress['epoch']} of {self.args.train_epochs}"
         if any(self.state.parent.glob(f"{self.state.stem}.{REFIT}*")):

@@ -444,7 +444,7 @@ def test_a_state_of_the_same_options_in_other_words(
     relative = os.path.relpath(small_data, workdir)
     monkeypatch.chdir(workdir)
     found = trained(LONG, small_data, "--resume", "--root_path", relative)
-    assert f"continues the run with the same options in {stopped.state.parent}" in (
+    assert f"continues the run with the same options, in {stopped.state.parent}" in (
         capsys.readouterr().out
     )
     assert differ(found, reference(LONG)) == []

@@ -15,7 +15,7 @@ from utils.configuration import Configuration
 from utils.errors import UserError
 from utils.files import NpyWriter
 from utils.metrics import ErrorSums, PlacedErrorSums
-from utils.plots import errors_of, plot_imputation, window_title, with_mse
+from utils.plots import errors_of, plot_imputation, with_mse
 from utils.plotting.style import evenly
 
 MASK_SEED = 2021  # of validation and test, independent of --seed: all runs score the same entries
@@ -32,6 +32,8 @@ def masked(batch: Batch, mask: Tensor) -> Batch:
 
 class ExpImputation(ExpSeries):
     """Reconstruct windows of `seq_len` steps; only masked entries are scored."""
+
+    arrays = (*ExpSeries.arrays, "mask")
 
     def resolve_args(self, args: Configuration) -> Configuration:
         """Set horizon and label length to 0, and refuse `--features MS`."""
@@ -58,7 +60,7 @@ class ExpImputation(ExpSeries):
 
     def score(self, windows: WindowDataset) -> float:
         errors = ErrorSums()
-        for pred, true, mask in self._imputations(windows):
+        for _, pred, true, mask in self._imputations(windows):
             errors.add(pred, true, mask == 0)
         return errors.metrics()["mse"]
 
@@ -75,29 +77,20 @@ class ExpImputation(ExpSeries):
 
     def _imputations(
         self, windows: WindowDataset, label: str | None = None
-    ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """Yield `(pred, true, mask)` over all windows, in order."""
+    ) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
+        """Yield `(index, pred, true, mask)` over all windows, in order."""
         for index in self.evaluation.batches(windows, label):
             batch = self._masked_batch(windows, index)
-            yield self.evaluation.predict(batch), batch.y, batch.mask
-
-    def array_shapes(self) -> dict[str, tuple[int, ...]]:
-        windows = self.test_set
-        shape = (len(windows), windows.seq_len, windows.n_channels)
-        return dict.fromkeys(("pred", "true", "mask"), shape)
+            yield index, self.evaluation.predict(batch), batch.y, batch.mask
 
     def test(self) -> dict[str, float]:
         """Impute every test window once; arrays are written batch by batch."""
         print(f">>> testing {self.setting}")
         start = time.perf_counter()
-        windows = self.test_set
-        errors = PlacedErrorSums()
+        windows, errors = self.test_set, PlacedErrorSums()
         shown = evenly(len(windows), PLOTTED_WINDOWS)
         with self.folders.arrays(self.original_units, shown, **self.array_shapes()) as files:
-            done = 0
-            for pred, true, mask in self._imputations(windows, "testing"):
-                index = torch.arange(done, done + len(pred), device=self.device)
-                done += len(pred)
+            for index, pred, true, mask in self._imputations(windows, "testing"):
                 pred, true = (self.units(windows, y, index) for y in (pred, true))
                 errors.add(pred, true, mask == 0)
                 files["pred"].write(pred)
@@ -127,6 +120,7 @@ class ExpImputation(ExpSeries):
             if len(known):
                 linear = np.interp(np.arange(len(true)), known, true[known])
             errors = f"{self.args.model}: {errors_of(pred[missing], true[missing])}"
+            share = f", {missing.mean():.1%} masked"
             linear_name = with_mse("linear interpolation", linear[missing], true[missing])
             plot_imputation(
                 self.folders.plots / f"{number}.png",
@@ -134,13 +128,7 @@ class ExpImputation(ExpSeries):
                 true,
                 {self.args.model: pred, linear_name: linear},
                 ~missing,
-                window_title(
-                    self.tested_file.name,
-                    windows.name(number, channel),
-                    f"test window {number} of {len(windows)}, {missing.mean():.1%} masked",
-                    times,
-                    errors,
-                ),
+                self.title(windows, number, times, errors, share),
                 f"{windows.name(number, channel)} ({self.unit})",
             )
 

@@ -1,5 +1,4 @@
-"""Long-term forecasting: ETT, Weather, Electricity, Traffic, any table of one's own, and series in
-memory."""
+"""Long-term forecasting, of a table in a file or of series in memory."""
 
 import sys
 import time
@@ -14,6 +13,7 @@ from torch import Tensor
 from data_provider.covariates import with_future
 from data_provider.panel import Panel, Table
 from data_provider.splits import (
+    Borders,
     NoWindowError,
     Scaler,
     Splits,
@@ -49,7 +49,7 @@ from utils.intervals import (
 from utils.metrics import ErrorSums, PlacedErrorSums
 from utils.naive import LAST_VALUE, naive_lines, print_naive
 from utils.option_table import COVARIATES
-from utils.plots import errors_of, plot_forecast, window_title, with_mse
+from utils.plots import errors_of, plot_forecast, with_mse
 from utils.plotting.style import evenly
 
 JUDGED = ("mse", "mae")  # scores by which a model is compared with naive forecasts
@@ -77,11 +77,10 @@ class ExpLongTermForecasting(ExpSeries):
     """Train on a table; test on its test split or, zero-shot, on that of another table; forecast.
 
     Args:
-        args, iteration, more: see `ExpBasic`.
-        memory: series that take the place of files.
+        memory: series that take the place of files. The other arguments are those of `ExpBasic`.
 
     Attributes:
-        scaler: of forecasts.
+        scaler: of forecasts. series_notes: what a checkpoint tells of the series of its training.
     """
 
     calibration_set: WindowDataset | None = None  # of prediction intervals
@@ -118,10 +117,7 @@ class ExpLongTermForecasting(ExpSeries):
         """Read the file that is trained on and the one that is tested."""
         args = self.args
         self._check_covariates()
-        source = None
-        if args.is_training or not args.zero_shot:
-            source = self.read()
-        tested = source
+        tested = source = self.read() if args.is_training or not args.zero_shot else None
         if args.zero_shot:
             tested = self.read(source.columns if source else None, **target_args(args))
         self.splits, self.target = tested, tested.target
@@ -153,23 +149,18 @@ class ExpLongTermForecasting(ExpSeries):
             if not args.do_predict:
                 raise
             print(f"forecast only: {error}")
-            self.test_set = None  # too few rows for a test: forecast only
-        else:
-            print(f"test errors are standardised by the training rows of {self.panel.source}")
-            self.announce_arrays()
-            if self.series_notes.get("refit"):
-                print(
-                    f"warning: {self.checkpoint.path} was trained on all rows of its file: errors "
-                    "on them are not those of a forecast",
-                    file=sys.stderr,
-                )
+            return
+        print(f"test errors are standardised by the training rows of {self.panel.source}")
+        self.announce_arrays()
+        if self.series_notes.get("refit"):
+            print(
+                f"warning: {self.checkpoint.path} was trained on all rows of its file: errors "
+                "on them are not those of a forecast",
+                file=sys.stderr,
+            )
 
     def _check_covariates(self) -> None:
-        """Check that a checkpoint was trained with the covariates of the run.
-
-        Raises:
-            UserError: it was not.
-        """
+        """Check that a checkpoint was trained with the covariates of the run."""
         if self.checkpoint is None:
             return
         trained = self.checkpoint.metadata.get("arguments", {})
@@ -208,11 +199,7 @@ class ExpLongTermForecasting(ExpSeries):
         )
 
     def _training_rows(self, panel: Panel, table: Table) -> int:
-        """Choose how many rows of a table are trained on; the others are for validation.
-
-        Raises:
-            UserError: one of the two has no window.
-        """
+        """Choose how many rows of a table are trained on; the others are for validation."""
         args, rows, asked, pad = self.args, len(table.dates), self.memory.held_out, self.memory.pad
         window = args.seq_len + args.pred_len
         held_out = max(args.pred_len, rows // 5) if asked is None else asked
@@ -238,11 +225,6 @@ class ExpLongTermForecasting(ExpSeries):
         if args.features == "MS" and args.protocol == "sound":
             self.target = notes["columns"].index(args.target)
         self.scaler = self._saved_scaler()
-
-    @property
-    def pooled(self) -> bool:
-        """Whether a window has a single series."""
-        return self.mode == "pooled"
 
     @property
     def mode(self) -> str:
@@ -300,11 +282,6 @@ class ExpLongTermForecasting(ExpSeries):
                 yield tuple(batch)
                 bar.update()
 
-    def array_shapes(self) -> dict[str, tuple[int, ...]]:
-        windows = self.test_set
-        channels = windows.n_channels if windows.target is None else 1
-        return dict.fromkeys(("pred", "true"), (len(windows), windows.pred_len, channels))
-
     def test(self) -> dict[str, float]:
         """Test on every window; predictions are written batch by batch."""
         windows = self.test_set
@@ -338,16 +315,23 @@ class ExpLongTermForecasting(ExpSeries):
         print_naive(self.args.model, {name: metrics[name] for name in JUDGED}, naive)
         return metrics
 
-    def validate(self) -> None:
+    def validate(self) -> Intervals | None:
         """Compare the trained model with naive forecasts on the validation windows, standardised,
-        and note the errors; see `naive_errors`."""
+        and note the errors; return the prediction intervals from them, None without windows."""
         windows = self.val_set
+        if windows is None:
+            return None
         metrics = self._errors(windows)
         scores, naive = {name: metrics[name] for name in JUDGED}, self.naive_errors(windows, False)
         print(f"validation: mse {scores['mse']:.4g}, mae {scores['mae']:.4g}")
         print_naive(self.args.model, scores, naive)
         on = f"{len(windows):,} validation windows, which chose the epoch, standardised"
         self.series_notes["scores"] = {"on": on, "scores": {self.args.model: scores} | naive}
+        intervals, errors = Intervals.with_errors(self.calibration(windows), windows.unit)
+        if covered := held_out_coverage(errors):
+            on = "the later half of the validation windows, intervals from the earlier half"
+            self.series_notes["coverage"] = {"on": on, "levels": covered}
+        return intervals
 
     def interval_test(self, windows: WindowDataset) -> IntervalTest | None:
         """Calibrate the intervals of `--level`, to score them; None without it."""
@@ -386,6 +370,7 @@ class ExpLongTermForecasting(ExpSeries):
             history = windows.inverse_transform(x, index) if self.args.inverse else x
             pred, true = (files[name].kept[number][:, scored] for name in ("pred", "true"))
             naive = naive_lines(seen, len(true), self.season_length)
+            errors = f"{self.args.model}: {errors_of(pred, true)}"
             times = self.times(windows, number)
             plot_forecast(
                 self.folders.plots / f"{number}.png",
@@ -394,13 +379,7 @@ class ExpLongTermForecasting(ExpSeries):
                 true,
                 {self.args.model: pred}
                 | {with_mse(name, values, true): values for name, values in naive.items()},
-                window_title(
-                    self.tested_file.name,
-                    windows.name(number, channel),
-                    f"test window {number} of {len(windows)}",
-                    times[-len(true) :],
-                    f"{self.args.model}: {errors_of(pred, true)}",
-                ),
+                self.title(windows, number, times[-len(true) :], errors),
                 f"{windows.name(number, channel)} ({unit})",
             )
 
@@ -453,32 +432,26 @@ class ExpLongTermForecasting(ExpSeries):
         check_levels(self.args.level, found)
         return found
 
+    def trained_channels(self, panel: Panel) -> Panel:
+        """Put the channels of a panel into the order of the training; see `arranged`."""
+        return panel if panel.pooled else self.arranged(panel, self.series_notes["columns"])
+
     def forecast(self, panel: Panel) -> Forecast:
-        """Forecast what follows the tables of a panel, which has the channels of the training in
-        their order; see `forecast_panel`."""
+        """Forecast what follows the tables of a panel of `trained_channels`; see
+        `forecast_panel`."""
         return forecast_panel(panel, self.args, self.scaler, self.target, self.evaluation)
 
-    def calibrate(self, panel: Panel | None = None) -> Intervals:
-        """Compute prediction intervals from the validation windows, or from all windows of the
-        rows of a panel, whose truth it has.
+    def recalibrate(self, panel: Panel) -> Intervals:
+        """Compute prediction intervals from all windows of the rows of a panel.
 
         Raises:
             UserError: it has no window.
         """
-        if panel is None:
-            windows = self.calibration(self.val_set)
-            intervals, errors = Intervals.with_errors(windows, self.val_set.unit)
-            if covered := held_out_coverage(errors):
-                on = "the later half of the validation windows, intervals from the earlier half"
-                self.series_notes["coverage"] = {"on": on, "levels": covered}
-            return intervals
-        splits = Splits(
-            panel,
-            self.args,
-            lambda rows, _: held_out_borders(rows, rows, 0),
-            self.target,
-            self.scaler,
-        )
+
+        def all_rows(rows: int, _: int) -> Borders:
+            return held_out_borders(rows, rows, 0)
+
+        splits = Splits(panel, self.args, all_rows, self.target, self.scaler)
         windows = splits.windows([(table, slice(None)) for table in panel.tables])
         if len(windows) == 0:
             raise UserError(
@@ -496,7 +469,7 @@ class ExpLongTermForecasting(ExpSeries):
             return None
         mean, scale = (np.array(notes["scaler"][name]) for name in ("mean", "scale"))
         series = notes.get("series", notes["columns"])
-        return Scaler(mean, scale, {name: number for number, name in enumerate(series)})
+        return Scaler(mean, scale, dict(zip(series, range(len(series)), strict=True)))
 
     def checkpoint_notes(self) -> dict:
         return self.series_notes
@@ -504,16 +477,15 @@ class ExpLongTermForecasting(ExpSeries):
     def _saved_notes(self) -> dict:
         """Return what the checkpoint tells of the series of its training."""
         notes = self.checkpoint.metadata if self.checkpoint else {}
-        names = "columns series mode season_length reading scaler about refit".split()
-        names += ["scores", "coverage"]
-        return {"about": ""} | {name: notes[name] for name in names if name in notes}
+        names = "columns series mode season_length reading scaler about refit scores coverage"
+        return {"about": ""} | {name: notes[name] for name in names.split() if name in notes}
 
     def _notes_of(self, splits: Splits) -> dict:
         """Describe the series that are trained on."""
         panel, scaler = splits.panel, splits.scaler
         first = min(table.dates[0] for table in panel.tables)
         last = max(table.dates[-1] for table in panel.tables)
-        refit = {"refit": True} if self.memory is not None and self.memory.held_out == 0 else {}
+        refit = {"refit": True} if self.memory and self.memory.held_out == 0 else {}
         return {
             "columns": splits.columns,
             "series": [written(name) for name in scaler.number],

@@ -1,19 +1,13 @@
-"""Forecasts of one's own data from Python: fit, predict, cross-validate, save, share.
-
-from exp.forecaster import CALFForecaster
-
-forecaster = CALFForecaster(h=30, input_size=96, level=[80, 95])
-forecaster.fit(df)                 # unique_id, ds, y; or a time and a column for each series
-forecast = forecaster.predict()    # unique_id, ds, CALF, CALF-lo-80, CALF-hi-80, …
-"""
+"""Forecasts of one's own data from Python: fit, predict, cross-validate, save, share; see
+docs/python.md."""
 
 import inspect
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
+from contextlib import contextmanager, nullcontext, redirect_stderr, redirect_stdout
 from copy import copy
 from dataclasses import replace
-from numbers import Integral, Real
+from numbers import Integral
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Union
@@ -69,6 +63,8 @@ OPTION_NAMES = {  # what parameters call options
     "past_covariates": "hist_exog_list",
     "future_covariates": "futr_exog_list",
 }
+# the options that are parameters
+PARAMETERS = (*OPTION_NAMES, *"model seed panel fill_missing duplicates dayfirst".split())
 
 
 class CALFForecaster(ModelHubMixin, library_name="calf", tags=["time-series-forecasting"]):
@@ -166,31 +162,20 @@ class CALFForecaster(ModelHubMixin, library_name="calf", tags=["time-series-fore
         Raises:
             UserError: a parameter is unknown or has a wrong value.
         """
-        require_levels(self.level)
+        self.levels()
         _require_whole("h", self.h, 1)
         for name in ("start_padding_enabled", "verbose"):
             if not isinstance(getattr(self, name), bool):
                 raise UserError(f"{name}={getattr(self, name)!r}: give True or False")
+        dates = panel and panel.tables[0].dates
+        counts = panel and panel.clock.counts_steps
         own = {
             "task_name": "long_term_forecast",
             "is_training": 1,
             "model_id": "forecaster",
-            "model": self.model,
             "data": "custom",
-            "seq_len": self.input_size,
-            "pred_len": self.h,
-            "seed": self.seed,
-            "panel": self.panel,
-            "fill_missing": self.fill_missing,
-            "duplicates": self.duplicates,
-            "dayfirst": self.dayfirst,
-            "past_covariates": self.hist_exog_list,
-            "future_covariates": self.futr_exog_list,
-            "freq": mark_frequency(
-                self.freq,
-                panel and panel.tables[0].dates,
-                panel and panel.clock.counts_steps,
-            ),
+            **{name: getattr(self, OPTION_NAMES.get(name, name)) for name in PARAMETERS},
+            "freq": mark_frequency(self.freq, dates, counts),
         }
         fixed = sorted(self.options.keys() & own.keys())
         if fixed:
@@ -210,16 +195,13 @@ class CALFForecaster(ModelHubMixin, library_name="calf", tags=["time-series-fore
             return read_panel(table, reading, self.run and self.run.series_notes.get("reading"))
 
     def panel_of(self, table: Source | None, future: Source | None = None) -> Panel:
-        """Read the series to forecast in the order of the training, or take those of `fit`; and
-        their future covariates."""
+        """Read the series to forecast, or take those of `fit`, and their future covariates."""
         run = self.trained()
-        if table is None:
-            if self.history is None:
-                raise UserError("give df: this forecaster was saved without its series")
-            panel = self.history
-        else:
-            panel = self.read(table, run.mode)
-            panel = panel if run.pooled else run.arranged(panel, run.series_notes["columns"])
+        if table is None and self.history is None:
+            raise UserError("give df: this forecaster was saved without its series")
+        panel = self.history
+        if table is not None:
+            panel = run.trained_channels(self.read(table, run.mode))
         return panel if future is None else with_future(panel, future, self.h)
 
     def trained(self) -> ExpLongTermForecasting:
@@ -233,19 +215,22 @@ class CALFForecaster(ModelHubMixin, library_name="calf", tags=["time-series-fore
         """Standardised mse and mae on the validation windows, by name: of the model, which they
         chose, and of naive forecasts; None without such windows."""
         found = self.run and self.run.series_notes.get("scores")
-        return found["scores"] if found else None
+        return found and found["scores"]
 
     @contextmanager
     def output(self, bars: bool = True) -> Iterator[None]:
         """Without `verbose`, leave out what is printed, and progress bars; warnings about tables,
         which are read without `bars`, stay."""
-        with ExitStack() as stack:
-            if not self.verbose:
-                stack.enter_context(hidden_bars())
-                nothing = stack.enter_context(open(os.devnull, "w"))  # noqa: PTH123
-                stack.enter_context(redirect_stdout(nothing))
-                if bars:
-                    stack.enter_context(redirect_stderr(nothing))
+        if self.verbose:
+            yield
+            return
+        errors = redirect_stderr if bars else nullcontext
+        with (
+            hidden_bars(),
+            Path(os.devnull).open("w") as nothing,
+            redirect_stdout(nothing),
+            errors(nothing),
+        ):
             yield
 
     # Training
@@ -272,7 +257,7 @@ class CALFForecaster(ModelHubMixin, library_name="calf", tags=["time-series-fore
                 and column; or the series are too short; or training diverged.
         """
         self.table_options = {"id_col": id_col, "time_col": time_col, "target_col": target_col}
-        self._check_val_size(val_size, self.level)
+        self._check_val_size(val_size, self.levels())
         self.run, self.schema = None, schema_of(df)
         return self._fit(self.read(df), val_size)
 
@@ -289,7 +274,6 @@ class CALFForecaster(ModelHubMixin, library_name="calf", tags=["time-series-fore
         args = self.configuration(panel)
         keep_states = "checkpoints" in args.given
         prepare_torch(args)
-        self.run = None
         with self.output(), TemporaryDirectory(prefix="forecaster-") as folder:
             if not keep_states:
                 args = args.replace(checkpoints=str(Path(folder) / "checkpoints"))
@@ -307,10 +291,7 @@ class CALFForecaster(ModelHubMixin, library_name="calf", tags=["time-series-fore
                         run.clear_states()
                 except Interrupted as interruption:
                     raise KeyboardInterrupt from interruption
-                validated = run.val_set is not None
-                if validated:
-                    run.validate()
-                self.intervals = run.calibrate() if validated else None
+                self.intervals = run.validate()
             self.history = recent(run.panel, max(self.input_size, HISTORY))
         run.release()
         self.run = run
@@ -365,16 +346,18 @@ class CALFForecaster(ModelHubMixin, library_name="calf", tags=["time-series-fore
             forecast = run.forecast(panel)
             intervals = None
             if levels:
-                intervals = self.run.calibrate(panel) if recalibrate else self._intervals()
+                intervals = run.recalibrate(panel) if recalibrate else self._intervals()
         if intervals is not None:
             check_levels(levels, intervals)
         return forecast, forecast.outputs(self.model, levels, intervals)
 
-    def levels(self, level: Sequence[float] | None) -> list[float]:
+    def levels(self, level: Sequence[float] | None = None) -> list[float]:
         """Return the levels of intervals, by default those of the constructor."""
         level = self.level if level is None else level
+        if level is None:
+            return []
         require_levels(level)
-        return list(level or ())
+        return list(level)
 
     def steps(self, h: int | None) -> int:
         """Return how many steps to forecast: at most those that the model was trained for."""
@@ -459,10 +442,8 @@ class CALFForecaster(ModelHubMixin, library_name="calf", tags=["time-series-fore
             known = _before(panel, ahead)
             if window == 0 or refit:
                 trial._fit(known, val_size)
-            if not known.pooled:
-                known = trial.run.arranged(known, trial.run.series_notes["columns"])
-            forecast, outputs = trial.outputs(known, level)
-            true = panel.only(forecast.panel.tables[0].ids) if not panel.pooled else panel
+            forecast, outputs = trial.outputs(trial.run.trained_channels(known), level)
+            true = panel if panel.pooled else panel.only(forecast.panel.tables[0].ids)
             outputs["y"] = np.stack(
                 [table.values[len(table.dates) - ahead :][: self.h] for table in true.tables]
             )
@@ -489,14 +470,12 @@ class CALFForecaster(ModelHubMixin, library_name="calf", tags=["time-series-fore
             `item_id, timestamp, target_name, predictions`, and a column for each quantile, named by
             it: those of the intervals; `predictions` is the forecast, not the quantile 0.5.
         """
-        _require_quantiles(quantile_levels)
-        steps, before = self.steps(prediction_length), self.table_options
+        within = (PROBABILITIES[0], PROBABILITIES[-1])
+        require_levels(quantile_levels, "quantile_levels", within, "[0.1, 0.5, 0.9]")
+        steps, reader = self.steps(prediction_length), copy(self)
         names = {"id_col": id_column, "time_col": timestamp_column, "target_col": target}
-        self.table_options = before | names
-        try:
-            forecast, _ = self.outputs(self.panel_of(df, future_df), [])
-        finally:
-            self.table_options = before
+        reader.table_options = self.table_options | names
+        forecast, _ = self.outputs(reader.panel_of(df, future_df), [])
         outputs = {"predictions": forecast.pred}
         intervals = forecast.in_unit(self._intervals())
         for level in quantile_levels:
@@ -516,24 +495,19 @@ class CALFForecaster(ModelHubMixin, library_name="calf", tags=["time-series-fore
         """
         if Path(path).is_file():
             raise UserError(f"{path}: a file, not a folder; give the folder to write")
-        with self._with_series(save_dataset):
-            self.save_pretrained(path)
+        self._sharing(save_dataset).save_pretrained(path)
 
     def push_to_hub(self, repo_id: str, *, save_dataset: bool = False, **options: object) -> str:
         """Upload to the Hugging Face hub; without the series unless `save_dataset`. The options are
         those of `ModelHubMixin.push_to_hub`."""
         options["model_card_kwargs"] = {"name": repo_id} | (options.get("model_card_kwargs") or {})
-        with self._with_series(save_dataset):
-            return super().push_to_hub(repo_id, **options)
+        return ModelHubMixin.push_to_hub(self._sharing(save_dataset), repo_id, **options)
 
-    @contextmanager
-    def _with_series(self, asked: bool) -> Iterator[None]:
-        """Let `save_pretrained` write the series, or not."""
-        self.saves_series = asked
-        try:
-            yield
-        finally:
-            del self.saves_series
+    def _sharing(self, series: bool) -> "CALFForecaster":
+        """Return a copy whose `save_pretrained` writes the series, or not."""
+        other = copy(self)
+        other.saves_series = series
+        return other
 
     @classmethod
     def load(cls, path: str | Path, **options: object) -> "CALFForecaster":
@@ -582,15 +556,11 @@ class CALFForecaster(ModelHubMixin, library_name="calf", tags=["time-series-fore
         if "llm" in trained:
             llm = {"llm": find_llm(trained["llm"], checkpoint.path)}
             trained, config = trained | llm, config | (llm if "llm" in config else {})
-        own = cls.parameter_names()
-        params = {name: config[name] for name in own if name in config}
-        for name in ("fill_missing", "duplicates", "dayfirst"):
-            params.setdefault(name, trained.get(name))
-        params |= {"h": trained["pred_len"], "input_size": trained["seq_len"]}
-        params |= {"model": trained["model"], "seed": trained["seed"]}
+        params = {name: config[name] for name in cls.parameter_names() if name in config}
         params |= {
-            "hist_exog_list": trained.get("past_covariates"),
-            "futr_exog_list": trained.get("future_covariates"),
+            OPTION_NAMES.get(name, name): trained.get(name)
+            for name in PARAMETERS
+            if name != "panel"
         }
         chosen = {"calendar": True} if trained.get("calendar") else {}
         chosen |= {name: value for name, value in config.items() if name in trained}
@@ -632,14 +602,3 @@ def _require_whole(name: str, value: object, least: int) -> None:
         return
     if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
         raise UserError(f"{name}={value!r}: give a whole number from {least}")
-
-
-def _require_quantiles(levels: object) -> None:
-    limits = f"between {PROBABILITIES[0]} and {PROBABILITIES[-1]}"
-    if isinstance(levels, str) or not isinstance(levels, Sequence | np.ndarray):
-        raise UserError(f"quantile_levels={levels!r}: give a list, such as [0.1, 0.5, 0.9]")
-    for level in levels:
-        if isinstance(level, bool) or not isinstance(level, Real):
-            raise UserError(f"quantile_levels: {level!r} is not a number")
-        if not PROBABILITIES[0] <= level <= PROBABILITIES[-1]:
-            raise UserError(f"quantile_levels: {level} is not {limits}")

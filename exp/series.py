@@ -20,6 +20,7 @@ from utils.batch import Batch
 from utils.errors import UserError
 from utils.metrics import ErrorSums, PlacedErrorSums
 from utils.naive import naive_forecasts, with_season
+from utils.plots import window_title
 from utils.timefeatures import CALENDAR, mark_count
 
 PLOTTED_WINDOWS = 5
@@ -31,11 +32,13 @@ class ExpSeries(ExpBasic):
     Attributes:
         panel, splits: of the table that is tested.
         target: the only channel that is scored; None scores all.
+        arrays: names of those that the test writes.
     """
 
     panel: Panel
     splits: Splits
     target: int | None = None
+    arrays = ("pred", "true")
     season_length = 0
 
     def data_shape(self) -> DataShape:
@@ -137,7 +140,10 @@ class ExpSeries(ExpBasic):
 
     def array_shapes(self) -> dict[str, tuple[int, ...]]:
         """Return the shapes of the arrays that the test writes, by name."""
-        raise NotImplementedError
+        windows = self.test_set
+        channels = windows.n_channels if windows.target is None else 1
+        shape = (len(windows), windows.pred_len or windows.seq_len, channels)
+        return dict.fromkeys(self.arrays, shape)
 
     def announce_arrays(self) -> None:
         """Say, before the training, how large the arrays of the test will be."""
@@ -200,6 +206,14 @@ class ExpSeries(ExpBasic):
         if self.args.target in windows.columns:
             return windows.columns.index(self.args.target)
         return windows.n_channels - 1
+
+    def title(
+        self, windows: WindowDataset, number: int, times: pd.Index, errors: str, more: str = ""
+    ) -> str:
+        """Write the title of the figure of a test window; `times` are those of its truth."""
+        name = windows.name(number, self.shown_channel(windows))
+        what = f"test window {number} of {len(windows)}{more}"
+        return window_title(self.tested_file.name, name, what, times, errors)
 
     def one(self, number: int) -> Tensor:
         """Return the index of a single window as a tensor `[1]`."""

@@ -1,6 +1,6 @@
 """Levels of prediction intervals, in %."""
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from numbers import Real
 
 from utils.command_line import real
@@ -10,18 +10,24 @@ LOWEST, HIGHEST = 1, 99  # a number below 1 would be a fraction; see `utils.inte
 level = real(LOWEST, most=HIGHEST)  # option type
 
 
-def require_levels(levels: Sequence[float] | None) -> None:
-    """Require a list of levels within `LOWEST` and `HIGHEST`, or None.
+def require_levels(
+    levels: Collection[float],
+    name: str = "level",
+    within: tuple[float, float] = (LOWEST, HIGHEST),
+    example: str = "[80, 95], in %",
+) -> None:
+    """Require a list of numbers within limits, by default of levels in %.
 
     Raises:
         UserError: it is none, or one is not.
     """
-    if levels is None:
-        return
-    if isinstance(levels, str) or not isinstance(levels, Sequence):
-        raise UserError(f"level={levels!r}: give a list, such as [80, 95]")
+    lowest, highest = within
+    if isinstance(levels, str) or not isinstance(levels, Collection):
+        raise UserError(f"{name}={levels!r}: give a list, such as {example}")
     for one in levels:
-        if isinstance(one, bool) or not isinstance(one, Real):
-            raise UserError(f"level={one!r}: give a number in %, such as 80")
-        if not LOWEST <= one <= HIGHEST:
-            raise UserError(f"level={one}: give it in %, from {LOWEST} to {HIGHEST}, such as 80")
+        number = isinstance(one, Real) and not isinstance(one, bool)
+        if not number or not lowest <= one <= highest:
+            raise UserError(
+                f"{name}: {one!r} is not a number from {lowest} to {highest}: give a list, such "
+                f"as {example}"
+            )

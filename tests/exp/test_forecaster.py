@@ -55,11 +55,11 @@ def test_arguments_that_can_not_be(wide, tmp_path, capsys):
     forecaster = CALFForecaster(h=8, model="LastValue", input_size=24, level=[80])
     forecaster.fit(wide.iloc[:120], val_size=20)
     for level in (80, "80"):
-        with pytest.raises(UserError, match=r"give a list, such as \[80, 95\]"):
+        with pytest.raises(UserError, match=r"level=.*: give a list, such as \[80, 95\]"):
             forecaster.predict(level=level)
     with pytest.raises(UserError, match=r"x\.bmp: give the name of a picture: \.png"):
         forecaster.plot("x.bmp")
-    with pytest.raises(UserError, match=r"not between 0\.005 and 0\.995"):
+    with pytest.raises(UserError, match=r"0\.999 is not a number from 0\.005 to 0\.995"):
         forecaster.predict_df(
             wide.rename(columns={"date": "timestamp"}).melt("timestamp", None, "item_id", "target"),
             quantile_levels=[0.999],

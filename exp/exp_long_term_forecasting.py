@@ -26,7 +26,7 @@ from data_provider.splits import (
 from data_provider.windows import WindowDataset
 from exp.forecasts import (
     Forecast,
-    draw_forecast,
+    forecast_figure,
     forecast_panel,
     forecast_table,
     require_forecast,
@@ -50,7 +50,7 @@ from utils.metrics import ErrorSums, PlacedErrorSums
 from utils.naive import LAST_VALUE, naive_lines, print_naive
 from utils.option_table import COVARIATES
 from utils.plots import errors_of, plot_forecast, with_mse
-from utils.plotting.style import evenly
+from utils.plotting.style import evenly, save
 
 JUDGED = ("mse", "mae")  # scores by which a model is compared with naive forecasts
 
@@ -400,15 +400,11 @@ class ExpLongTermForecasting(ExpSeries):
         path = self.folders.results / "forecast.csv"
         if self.folders.writes:
             write_table(path, table, panel)
-            draw_forecast(
-                self.folders.plots / "forecast.png",
-                forecast.panel,
-                outputs,
-                args.pred_len,
-                levels,
-                args.model,
-                f"{self.tested_file.name}: forecast by {args.model}",
+            title = f"{self.tested_file.name}: forecast by {args.model}"
+            figure = forecast_figure(
+                forecast.panel, outputs, args.pred_len, levels, args.model, title
             )
+            save(figure, self.folders.plots / "forecast.png")
         if self.test_set is None and not args.is_training:
             record = self.record({}, forecast_from=str(panel.source), filled=self.filled)
             self.folders.save_record(record)

@@ -5,19 +5,20 @@ import io
 import json
 import logging
 import sys
-import time
 import warnings
 from argparse import Namespace
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
+from timeit import repeat
 from typing import TYPE_CHECKING
 
-from exp.forecast import load_forecaster
+from exp.forecast import load_forecaster, parser_of
 from utils.bars import clock
-from utils.command_line import Parser, guarded
+from utils.command_line import guarded
 from utils.errors import UserError
 from utils.files import whole_file
 
@@ -34,30 +35,22 @@ INPUT, OUTPUT, NOTES = "x", "forecast", "metadata.json"
 LARGEST = 2**31 - 2**20  # bytes of an ONNX file with its weights, a message of protobuf
 AGREEMENT = 1e-3  # of scaled forecasts, at most; rounding in deep models makes 3e-5
 WINDOWS = (1, 32)  # of the batches that are timed
-TIMED = 0.5  # seconds, at least
+CALLS = 10  # of which the fastest counts
 
 
 def parse(argv: list[str] | None = None) -> Namespace:
     """Parse a command line."""
-    parser = Parser(
-        prog="python -m exp.export",
-        description="Write the part of a trained model that forecasts, for ONNX Runtime or "
-        "torch.export, with scaler and column names in its metadata.",
-    )
-    parser.add_argument(
-        "--checkpoint", required=True, help="what save_pretrained wrote, a hub id, or a checkpoint"
+    parser = parser_of(
+        "export",
+        "Write the part of a trained model that forecasts, for ONNX Runtime or torch.export, with "
+        "scaler and column names in its metadata.",
     )
     parser.add_argument("--output", required=True, help="a file, .onnx or .pt2")
-    parser.add_argument("--debug", action="store_true", help="show where an error comes from")
     return parser.parse_args(argv)
 
 
 def require_output(path: Path) -> None:
-    """Check that a file of this name can be written.
-
-    Raises:
-        UserError: its ending is another one, it is a folder, or packages are missing.
-    """
+    """Check that a file of this name can be written, with the packages that are installed."""
     if path.suffix.lower() not in PACKAGES:
         raise UserError(f"--output {path}: the ending has to be one of {', '.join(PACKAGES)}")
     if path.is_dir():
@@ -154,12 +147,7 @@ def load(path: Path, kind: str) -> Predict:
 
 
 def example(run: "ExpLongTermForecasting", windows: int) -> "Batch":
-    """Draw windows at random.
-
-    Raises:
-        UserError: forecasts depend on time marks or covariates too, which an exported model does
-            not take.
-    """
+    """Draw windows at random; refuse a model that depends on time marks or covariates too."""
     import torch
 
     from utils.batch import Batch
@@ -212,23 +200,14 @@ def run(args: Namespace) -> None:
 
 def speed(name: str, size: int, call: Callable[[int], object]) -> str:
     """Format the size in bytes and the speed of `call`, which forecasts so many windows."""
-    seconds = [shortest(call, windows) for windows in WINDOWS]
-    by_window = [1000 * s / windows for s, windows in zip(seconds, WINDOWS, strict=True)]
-    return (
-        f"{name:8} {size / 1e6:8.1f} MB {by_window[0]:9.2f} ms a window, {by_window[1]:.2f} in "
-        f"batches of {WINDOWS[1]}"
+    one, many = (
+        1000 * min(repeat(partial(call, windows), number=1, repeat=CALLS)) / windows
+        for windows in WINDOWS
     )
-
-
-def shortest(call: Callable[[int], object], windows: int) -> float:
-    """Return the seconds of the fastest of some calls, after a first one."""
-    call(windows)
-    measured, start = [], time.perf_counter()
-    while len(measured) < 2 or time.perf_counter() - start < TIMED:
-        begun = time.perf_counter()
-        call(windows)
-        measured.append(time.perf_counter() - begun)
-    return min(measured)
+    return (
+        f"{name:8} {size / 1e6:8.1f} MB {one:9.2f} ms a window, {many:.2f} in batches of "
+        f"{WINDOWS[1]}"
+    )
 
 
 @contextmanager

@@ -20,15 +20,22 @@ if TYPE_CHECKING:
 SUFFIXES = (".csv", *PARQUET)
 
 
-def parse(argv: list[str] | None = None) -> Namespace:
-    """Parse a command line."""
-    parser = Parser(
-        prog="python -m exp.forecast",
-        description="Forecast what follows the series of a file, or of each file of a folder, in "
-        "original units.",
-    )
+def parser_of(program: str, description: str) -> Parser:
+    """Make the parser of a program that reads a trained model."""
+    parser = Parser(prog=f"python -m exp.{program}", description=description)
     parser.add_argument(
         "--checkpoint", required=True, help="what save_pretrained wrote, a hub id, or a checkpoint"
+    )
+    parser.add_argument("--debug", action="store_true", help="show where an error comes from")
+    return parser
+
+
+def parse(argv: list[str] | None = None) -> Namespace:
+    """Parse a command line."""
+    parser = parser_of(
+        "forecast",
+        "Forecast what follows the series of a file, or of each file of a folder, in original "
+        "units.",
     )
     parser.add_argument("--input", required=True, help="CSV or Parquet, or a folder of such files")
     parser.add_argument(
@@ -59,7 +66,6 @@ def parse(argv: list[str] | None = None) -> Namespace:
         "does so without it",
     )
     parser.add_argument("--workers", type=whole(1), default=2, help="of --engine ray")
-    parser.add_argument("--debug", action="store_true", help="show where an error comes from")
     return parser.parse_args(argv)
 
 
@@ -95,24 +101,14 @@ def files(args: Namespace) -> list[tuple[Path, Path]]:
 
 
 def require_checkpoint(name: str) -> None:
-    """Check that a checkpoint is there, or may be on the hub.
-
-    Raises:
-        UserError: it is neither a path nor an id.
-    """
+    """Check that a checkpoint is there, or may be on the hub."""
     if not Path(name).exists() and name.count("/") != 1:
         raise UserError(f"{name}: no such file or folder; check --checkpoint")
 
 
 def load_forecaster(checkpoint: str, **options: object) -> "CALFForecaster":
-    """Load a forecaster from a file, a folder or the hub.
-
-    Args:
-        options: replace those of the training.
-
-    Raises:
-        UserError: there is none.
-    """
+    """Load a forecaster from a file, a folder or the hub; `options` replace those of the
+    training."""
     from exp.forecaster import CALFForecaster  # with PyTorch, which takes seconds to import
 
     require_checkpoint(checkpoint)
@@ -157,7 +153,8 @@ class Worker:
 
     def _forecast(self, source: Path, target: Path) -> int:
         """Forecast a file, which is read once; returns the rows written."""
-        from exp.forecasts import draw_forecast, forecast_table, write_table
+        from exp.forecasts import forecast_figure, forecast_table, write_table
+        from utils.plotting.style import save
 
         args, forecaster = self.args, self.forecaster
         future = args.future and Path(args.future)
@@ -168,11 +165,9 @@ class Worker:
         table = forecast_table(forecast.panel, outputs, steps, forecaster.model)
         write_table(target, table, panel)
         if args.plot:
-            levels = forecaster.levels(args.level)
-            for path in draw_forecast(
-                args.plot, forecast.panel, outputs, steps, levels, forecaster.model, source.name
-            ):
-                print(path)
+            levels, model = forecaster.levels(args.level), forecaster.model
+            figure = forecast_figure(forecast.panel, outputs, steps, levels, model, source.name)
+            print("\n".join(map(str, save(figure, args.plot))))
         return len(table)
 
 
@@ -211,11 +206,7 @@ def run(args: Namespace) -> int:
 
 
 def forecast_by_ray(args: Namespace, pairs: list[dict[str, str]]) -> list[dict[str, object]]:
-    """Let Ray Data's actors, which load the model once each, forecast the files.
-
-    Raises:
-        UserError: Ray is not installed, or a file can't be forecast.
-    """
+    """Let Ray Data's actors, which load the model once each, forecast the files."""
     try:
         import ray
     except ImportError as error:

@@ -3,6 +3,7 @@
 import sys
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from itertools import compress, pairwise
 from pathlib import Path
@@ -15,7 +16,7 @@ from torch import Tensor
 
 from data_provider.checks import PARQUET, and_more, shortened
 from data_provider.covariates import require_future
-from data_provider.panel import Panel, Reading, Table
+from data_provider.panel import Panel, Reading
 from data_provider.splits import Scaler
 from exp.evaluation import Evaluation
 from utils.bars import progress_bar
@@ -24,6 +25,7 @@ from utils.configuration import Configuration
 from utils.errors import UserError
 from utils.files import whole_file
 from utils.intervals import AT_REST, Intervals, LookBacks, bounds_of
+from utils.plots import future_figure
 from utils.timefeatures import time_features
 
 if TYPE_CHECKING:
@@ -252,22 +254,7 @@ def by_time(panel: Panel, values: np.ndarray | None, h: int) -> pd.DataFrame:
 
 def recent(panel: Panel, rows: int) -> Panel:
     """Keep the last `rows` rows of each table, and nothing else in memory."""
-
-    def last(table: Table) -> Table:
-        return copied(table.rows(slice(-rows, None)))
-
-    def copied(part: Table) -> Table:
-        past, future = (other and copied(other) for other in (part.past, part.future))
-        return Table(part.dates.copy(), part.ids, part.values.copy(), past, future)
-
-    return panel.with_tables(last)
-
-
-def draw_forecast(path: str | Path, *forecast: object) -> list[Path]:
-    """Write the picture of `forecast_figure`, whose arguments follow; returns the files."""
-    from utils.plotting.style import save
-
-    return save(forecast_figure(*forecast), path)
+    return panel.with_tables(lambda table: deepcopy(table.rows(slice(-rows, None))))
 
 
 def forecast_figure(
@@ -278,8 +265,6 @@ def forecast_figure(
     Args:
         outputs: see `forecast_table`. h: steps. levels: of the bounds among them, in %.
     """
-    from utils.plots import future_figure  # takes a second to import
-
     frames = {name: by_time(panel, values, h) for name, values in outputs.items()}
     bands = {one: tuple(frames[name] for name in bounds_of(model, one)) for one in levels}
     past = by_time(panel, None, 8 * max(h, 96))

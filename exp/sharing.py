@@ -1,7 +1,7 @@
 """What a saved forecaster is: `config.json` and `model.safetensors`, beside its model card."""
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,10 +24,8 @@ if TYPE_CHECKING:
     from exp.exp_long_term_forecasting import ExpLongTermForecasting
 
 CONFIG, MODEL = "config.json", "model.safetensors"
-# tensors of the intervals
-QUANTILES, LEAST, UNIT = (f"forecaster.{name}" for name in ("quantiles", "least", "unit"))
-# tensors of the last rows of the series, table after table
-DATES, VALUES = "forecaster.dates", "forecaster.values"
+OWN = "forecaster."  # of tensors that are not the model's
+INTERVAL_PARTS = ("quantiles", "least", "unit")  # tensors of the intervals
 COVARIATES = ("past", "future")  # of a table; so are their tensors named
 ZONES = ("tz", "fixed")  # of a clock
 PACKAGES = ("torch", "transformers", "peft", "numpy", "pandas")
@@ -43,15 +41,15 @@ def save_model(
     """Write the trained parameters, the word embeddings and the intervals, the parameters of the
     forecaster, and the series if they are given. The frozen backbone comes from where it came from
     in training; another one is an error."""
-    notes, tensors = run.notes(), run.objective.checkpoint_state()
+    notes, own = run.notes(), {}
     if intervals is not None:
-        tensors = tensors | {QUANTILES: intervals.quantiles, LEAST: intervals.least}
-        if intervals.unit is not None:
-            tensors[UNIT] = intervals.unit
+        own |= {name: getattr(intervals, name) for name in INTERVAL_PARTS}
         notes["calibration_windows"] = intervals.windows
     if series is not None:
-        tensors, notes = tensors | tensors_of(series), notes | {"history": notes_of(series)}
-    save_tensors(folder / MODEL, tensors, notes)
+        own |= tensors_of(series)
+        notes["history"] = notes_of(series)
+    own = {f"{OWN}{name}": tensor for name, tensor in own.items() if tensor is not None}
+    save_tensors(folder / MODEL, run.objective.checkpoint_state() | own, notes)
     config = params | {
         "model_type": "calf-forecaster",
         "backbone": notes.get("backbone"),
@@ -94,22 +92,11 @@ def read_model(path: Path) -> Checkpoint:
 
 def intervals_of(checkpoint: Checkpoint) -> Intervals | None:
     """Read the intervals of a file, or those that a run wrote beside it, if there are any."""
-    state, beside = checkpoint.state, checkpoint.path.with_name(INTERVALS)
-    if QUANTILES not in state:
-        return Intervals.load(beside) if beside.is_file() else None
-    windows = checkpoint.metadata["calibration_windows"]
-    return Intervals(state[QUANTILES], state[LEAST], windows, state.get(UNIT))
-
-
-def tensors_of(panel: Panel) -> dict[str, torch.Tensor]:
-    """Return dates and values of all rows of the tables of a panel, one after the other."""
-    dates = np.concatenate([table.dates.as_unit("ns").asi8 for table in panel.tables])
-    values = np.concatenate([table.values for table in panel.tables])
-    tensors = {DATES: torch.from_numpy(dates), VALUES: torch.from_numpy(values)}
-    for when, parts in covariates_of(panel).items():
-        rows = np.concatenate([part.values for part in parts])
-        tensors[f"forecaster.{when}"] = torch.from_numpy(rows)
-    return tensors
+    parts = {name: checkpoint.state.get(OWN + name) for name in INTERVAL_PARTS}
+    if parts["quantiles"] is not None:
+        return Intervals(windows=checkpoint.metadata["calibration_windows"], **parts)
+    beside = checkpoint.path.with_name(INTERVALS)
+    return Intervals.load(beside) if beside.is_file() else None
 
 
 def covariates_of(panel: Panel) -> dict[str, list[Table]]:
@@ -119,6 +106,14 @@ def covariates_of(panel: Panel) -> dict[str, list[Table]]:
         if getattr(panel.tables[0], when) is not None:
             found[when] = [getattr(t, when).rows(slice(len(t.dates))) for t in panel.tables]
     return found
+
+
+def tensors_of(panel: Panel) -> dict[str, torch.Tensor]:
+    """Return dates, values and covariates of the tables of a panel, one below the other."""
+    dates = np.concatenate([table.dates.as_unit("ns").asi8 for table in panel.tables])
+    parts = {"values": panel.tables} | covariates_of(panel)
+    rows = {name: np.concatenate([t.values for t in tables]) for name, tables in parts.items()}
+    return {name: torch.from_numpy(array) for name, array in ({"dates": dates} | rows).items()}
 
 
 def notes_of(panel: Panel) -> dict[str, object]:
@@ -150,20 +145,18 @@ def series_of(checkpoint: Checkpoint) -> Panel | None:
         return None
     try:
         ends = np.cumsum(notes["rows"])[:-1]
-        dates = np.split(checkpoint.state[DATES].numpy(), ends)
-        values = np.split(checkpoint.state[VALUES].numpy(), ends)
-        parts = zip(dates, notes["units"], notes["ids"], values, strict=True)
+        covariates = notes.get("covariates", {})
+        parts = {
+            name: np.split(checkpoint.state[OWN + name].numpy(), ends)
+            for name in ("dates", "values", *covariates)
+        }
+        tables = []
+        for number, (unit, ids) in enumerate(zip(notes["units"], notes["ids"], strict=True)):
+            dates = pd.DatetimeIndex(parts["dates"][number]).as_unit(unit)
+            known = {n: Table(dates, c[number], parts[n][number]) for n, c in covariates.items()}
+            tables.append(Table(dates, ids, parts["values"][number], **known))
         zones = {name: notes["clock"][name] for name in ZONES}
         zones = {name: zone and pd.Timestamp(0, tz=zone).tz for name, zone in zones.items()}
-        tables = [
-            Table(pd.DatetimeIndex(stamps).as_unit(unit), *rest) for stamps, unit, *rest in parts
-        ]
-        for when, ids in notes.get("covariates", {}).items():
-            rows = np.split(checkpoint.state[f"forecaster.{when}"].numpy(), ends)
-            tables = [
-                replace(table, **{when: Table(table.dates, names, values)})
-                for table, names, values in zip(tables, ids, rows, strict=True)
-            ]
         return Panel(
             tables,
             notes["names"],
@@ -172,5 +165,5 @@ def series_of(checkpoint: Checkpoint) -> Panel | None:
             reading=Reading(**notes["reading"]),
             long=notes["long"],
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (LookupError, TypeError, ValueError) as error:
         raise UserError(f"{checkpoint.path}: its series are damaged: {error}") from error

@@ -30,7 +30,7 @@ for name in ("torch", "transformers", "exp", "models", "layers", "utils", "data_
 @pytest.fixture
 def quick(monkeypatch) -> None:
     """No time is spent on measuring it."""
-    monkeypatch.setattr(exp.export, "TIMED", 0)
+    monkeypatch.setattr(exp.export, "CALLS", 1)
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """Forecasts of one's own data from Python: fit, predict, cross-validate, save, share; see
 docs/python.md."""
 
-import inspect
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext, redirect_stderr, redirect_stdout
@@ -14,7 +13,6 @@ from typing import TYPE_CHECKING, Union
 
 import numpy as np
 import pandas as pd
-from huggingface_hub import ModelCard, ModelHubMixin
 
 from data_provider.calendars import Frequency, mark_frequency
 from data_provider.covariates import with_future
@@ -34,14 +32,12 @@ from exp.forecasts import (
     recent,
     schema_of,
 )
-from exp.model_card import CARD, model_card, scores_of
-from exp.sharing import CONFIG, find_model, intervals_of, read_model, save_model, series_of
+from exp.sharing import OPTION_NAMES, PARAMETERS, SharedForecaster
 from models import registry
 from utils.bars import hidden_bars
-from utils.checkpoint import Checkpoint
 from utils.configuration import Configuration
 from utils.errors import UserError
-from utils.files import find_llm, require_picture
+from utils.files import require_picture
 from utils.interrupts import Interrupted
 from utils.intervals import PROBABILITIES, Intervals, check_levels
 from utils.levels import require_levels
@@ -56,18 +52,9 @@ if TYPE_CHECKING:
 Frame = Union[pd.DataFrame, "polars.DataFrame"]
 Source = Union[str, Path, Frame]  # noqa: UP007
 HISTORY = 512  # most recent rows of a series that are stored, at least, for its step
-TABLE_OPTIONS = ("id_col", "time_col", "target_col", "decimal", "thousands")
-OPTION_NAMES = {  # what parameters call options
-    "pred_len": "h",
-    "seq_len": "input_size",
-    "past_covariates": "hist_exog_list",
-    "future_covariates": "futr_exog_list",
-}
-# the options that are parameters
-PARAMETERS = (*OPTION_NAMES, *"model seed panel fill_missing duplicates dayfirst".split())
 
 
-class CALFForecaster(ModelHubMixin, library_name="calf", tags=["time-series-forecasting"]):
+class CALFForecaster(SharedForecaster, library_name="calf", tags=["time-series-forecasting"]):
     """A forecaster of one or many series, which holds a run of `run.py`.
 
     A table is a frame of pandas or Polars, or the path of a CSV or Parquet file; long (`unique_id`,
@@ -91,20 +78,11 @@ class CALFForecaster(ModelHubMixin, library_name="calf", tags=["time-series-fore
             `use_gpu=False`. With `checkpoints`, a folder, training saves states there, from which
             `resume=True` continues.
 
-    Attributes:
-        run: the trained run; None before the training.
-        intervals: from the validation windows, if there were any.
-        history: the last rows of the series that were trained on, if they were saved.
-
     Raises:
         UserError: an option is unknown or has a wrong value.
     """
 
-    run: ExpLongTermForecasting | None = None
-    intervals: Intervals | None = None
-    history: Panel | None = None
     schema: Schema | None = None  # of a Polars frame that was trained on
-    saves_series = False
 
     def __init__(
         self,
@@ -132,29 +110,6 @@ class CALFForecaster(ModelHubMixin, library_name="calf", tags=["time-series-fore
         self.options = options
         self.table_options: dict[str, str | None] = {}
         self.configuration()  # checks them
-
-    # Parameters, by scikit-learn's conventions
-
-    @classmethod
-    def parameter_names(cls) -> list[str]:
-        """Names of the parameters that are not options of `run.py`."""
-        signature = inspect.signature(cls.__init__).parameters.values()
-        return [p.name for p in signature if p.name != "self" and p.kind != p.VAR_KEYWORD]
-
-    def get_params(self, deep: bool = True) -> dict[str, object]:
-        """Return the parameters by name, as scikit-learn's estimators do."""
-        return {name: getattr(self, name) for name in self.parameter_names()} | self.options
-
-    def set_params(self, **params: object) -> "CALFForecaster":
-        """Change parameters; the next `fit` uses them."""
-        changed = type(self)(**self.get_params() | params)
-        for name in (*self.parameter_names(), "options"):
-            setattr(self, name, getattr(changed, name))
-        return self
-
-    def __repr__(self) -> str:
-        values = ", ".join(f"{name}={value!r}" for name, value in self.get_params().items())
-        return f"{type(self).__name__}({values})"
 
     def configuration(self, panel: Panel | None = None) -> Configuration:
         """Make the configuration of the run; a panel decides the frequency of time marks.
@@ -199,16 +154,8 @@ class CALFForecaster(ModelHubMixin, library_name="calf", tags=["time-series-fore
         run = self.trained()
         if table is None and self.history is None:
             raise UserError("give df: this forecaster was saved without its series")
-        panel = self.history
-        if table is not None:
-            panel = run.trained_channels(self.read(table, run.mode))
+        panel = self.history if table is None else self.read(table, run.mode)
         return panel if future is None else with_future(panel, future, self.h)
-
-    def trained(self) -> ExpLongTermForecasting:
-        """Return the trained run; raises a `UserError` if there is none yet."""
-        if self.run is None:
-            raise UserError("this forecaster is not trained yet: call fit, load or from_pretrained")
-        return self.run
 
     @property
     def validation_scores(self) -> dict[str, dict[str, float]] | None:
@@ -338,6 +285,7 @@ class CALFForecaster(ModelHubMixin, library_name="calf", tags=["time-series-fore
     ) -> tuple[Forecast, Outputs]:
         """Forecast a panel, with the bounds of intervals, in original units."""
         levels, run = self.levels(level), self.trained()
+        panel = run.trained_channels(panel)
         if self.start_padding_enabled:
             for table in panel.tables:
                 panel.future(table, 1)  # a step is needed to continue it
@@ -442,7 +390,7 @@ class CALFForecaster(ModelHubMixin, library_name="calf", tags=["time-series-fore
             known = _before(panel, ahead)
             if window == 0 or refit:
                 trial._fit(known, val_size)
-            forecast, outputs = trial.outputs(trial.run.trained_channels(known), level)
+            forecast, outputs = trial.outputs(known, level)
             true = panel if panel.pooled else panel.only(forecast.panel.tables[0].ids)
             outputs["y"] = np.stack(
                 [table.values[len(table.dates) - ahead :][: self.h] for table in true.tables]
@@ -485,110 +433,9 @@ class CALFForecaster(ModelHubMixin, library_name="calf", tags=["time-series-fore
         table.insert(2, "target_name", target)
         return in_kind(table, schema_of(df), forecast.panel.reading)
 
-    # Save, load, share
-
-    def save(self, path: str | Path, save_dataset: bool = True) -> None:
-        """Write the forecaster into a folder, with the last rows of its series.
-
-        Args:
-            save_dataset: False leaves the series out, as `save_pretrained` and `push_to_hub` do.
-        """
-        if Path(path).is_file():
-            raise UserError(f"{path}: a file, not a folder; give the folder to write")
-        self._sharing(save_dataset).save_pretrained(path)
-
-    def push_to_hub(self, repo_id: str, *, save_dataset: bool = False, **options: object) -> str:
-        """Upload to the Hugging Face hub; without the series unless `save_dataset`. The options are
-        those of `ModelHubMixin.push_to_hub`."""
-        options["model_card_kwargs"] = {"name": repo_id} | (options.get("model_card_kwargs") or {})
-        return ModelHubMixin.push_to_hub(self._sharing(save_dataset), repo_id, **options)
-
-    def _sharing(self, series: bool) -> "CALFForecaster":
-        """Return a copy whose `save_pretrained` writes the series, or not."""
-        other = copy(self)
-        other.saves_series = series
-        return other
-
-    @classmethod
-    def load(cls, path: str | Path, **options: object) -> "CALFForecaster":
-        """Load what `save` or `save_pretrained` wrote, or a checkpoint of `run.py`.
-
-        Args:
-            path: a folder, or a checkpoint.
-            options: replace those of the training, such as `use_gpu=False` or `llm="folder"`.
-
-        Raises:
-            UserError: there is none, it is damaged, or it needs another backbone.
-        """
-        path = Path(path)
-        if (path / CONFIG).is_file():
-            return cls.from_pretrained(path, **options)
-        return cls._of_checkpoint(read_model(path), {}, options)
-
-    def generate_model_card(self, name: str = "this folder") -> ModelCard:
-        """Write the model card; `name` is the hub id to load the forecaster by."""
-        run = self.trained()
-        tested = scores_of(run.checkpoint) if run.checkpoint else {}
-        return model_card(run.notes() | tested, self.get_params(), name)
-
-    def _save_pretrained(self, save_directory: Path) -> None:
-        series = self.history if self.saves_series else None
-        (save_directory / CARD).unlink(missing_ok=True)  # of an earlier model
-        save_model(save_directory, self.trained(), self.intervals, self.get_params(), series)
-
-    @classmethod
-    def _from_pretrained(
-        cls, *, model_id: str, config: dict | None = None, **options: object
-    ) -> "CALFForecaster":
-        hub = "revision cache_dir force_download local_files_only token".split()
-        path = find_model(model_id, **{name: options.pop(name) for name in hub})
-        config = config or {}
-        given = {name: value for name, value in options.items() if config.get(name) != value}
-        return cls._of_checkpoint(read_model(path), config, given)
-
-    @classmethod
-    def _of_checkpoint(
-        cls, checkpoint: Checkpoint, config: dict, options: dict
-    ) -> "CALFForecaster":
-        """Make a forecaster of a trained model; `config` of `config.json` is empty for a checkpoint
-        of `run.py`, `options` replace those of the training."""
-        trained = checkpoint.metadata["arguments"]
-        if "llm" in trained:
-            llm = {"llm": find_llm(trained["llm"], checkpoint.path)}
-            trained, config = trained | llm, config | (llm if "llm" in config else {})
-        params = {name: config[name] for name in cls.parameter_names() if name in config}
-        params |= {
-            OPTION_NAMES.get(name, name): trained.get(name)
-            for name in PARAMETERS
-            if name != "panel"
-        }
-        chosen = {"calendar": True} if trained.get("calendar") else {}
-        chosen |= {name: value for name, value in config.items() if name in trained}
-        forecaster = cls(**params | chosen | options)
-        known = [name for name in TABLE_OPTIONS if trained.get(name) is not None]
-        forecaster.table_options = {name: trained[name] for name in known}
-        args = forecaster.configuration()
-        given = sorted({*trained.get("given", []), *forecaster.options} - {"use_gpu"})
-        args = args.replace(
-            **{**trained, **{name: getattr(args, name) for name in forecaster.options}},
-        ).replace(is_training=0, checkpoint=str(checkpoint.path), given=given)
-        with forecaster.output(), TemporaryDirectory(prefix="forecaster-") as folder:
-            forecaster.run = ExpLongTermForecasting(
-                args.replace(checkpoints=folder),
-                memory=InMemory(),
-                root=Path(folder),
-                checkpoint=checkpoint,
-            )
-        forecaster.intervals, forecaster.history = intervals_of(checkpoint), series_of(checkpoint)
-        return forecaster
-
 
 def _before(panel: Panel, rows: int) -> Panel:
-    """Leave out the last rows of each table.
-
-    Raises:
-        UserError: a table has no more.
-    """
+    """Leave out the last rows of each table, which has to have more."""
     for table in panel.tables:
         if len(table.dates) <= rows:
             raise UserError(

@@ -31,8 +31,7 @@ class Processes:
         cuda_asked: whether a machine without GPUs is an error.
 
     Attributes:
-        count: world size. rank: of this process. device: of this process; None if it is the only
-            one.
+        count: world size. rank: of this process. device: of this process; None if it is alone.
 
     Raises:
         UserError: this machine has fewer GPUs than processes; raised by all of them.
@@ -62,13 +61,10 @@ class Processes:
         return [item for number, item in enumerate(items) if number % self.count == self.rank]
 
     def bounds(self, rows: int, size: int | None = None) -> list[int]:
-        """Divide `rows` among the ranks.
+        """Divide `rows` among the ranks: the first row of each rank's shard, and at last `rows`.
 
         Args:
             size: rows of every shard as long as there are any; by default equal shards.
-
-        Returns:
-            The first row of each rank's shard, and at last `rows`.
         """
         if size is None:
             return [rows * rank // self.count for rank in range(self.count + 1)]
@@ -100,10 +96,7 @@ class Processes:
             tensor.copy_(total.view_as(tensor))
 
     def broadcast(self, *numbers: float | None) -> tuple[float | None, ...]:
-        """Return the numbers of rank 0, on which all ranks decide; waits for rank 0.
-
-        What is None is so on all ranks.
-        """
+        """Return the numbers of rank 0, on which all ranks decide; what is None is so on all."""
         if self.count == 1:
             return numbers
         from accelerate.utils import broadcast
@@ -121,11 +114,7 @@ class Processes:
             self.all_reduce([b.zero_() if self.rank else b for b in buffers])
 
     def _collective(self, operation: Callable[..., T], *arguments: object) -> T:
-        """Call a collective.
-
-        Raises:
-            ProcessGone: another process ended, or did not answer in time.
-        """
+        """Call a collective; another process that ended, or did not answer in time, raises."""
         try:
             return operation(*arguments)
         except RuntimeError as error:
@@ -140,9 +129,6 @@ class Stopping(Interrupts):
     """Records SIGINT and SIGTERM within this context; `check` raises them at safe points.
 
     An exception raised by the signal handler itself could be lost, for instance in a callback.
-
-    Args:
-        processes: of the run. device: of the tensors that they exchange.
     """
 
     def __init__(self, processes: Processes, device: torch.device):
@@ -165,15 +151,8 @@ class Stopping(Interrupts):
         return torch.tensor(codes, device=self.device)
 
     def check(self, flags: Tensor | None = None) -> None:
-        """Stop if any process received a signal.
-
-        Args:
-            flags: the flags of all processes, if they are reduced already. A later signal is
-                handled at the next check.
-
-        Raises:
-            Interrupted: one did.
-        """
+        """Raise `Interrupted` if any process received a signal; `flags` are those of all
+        processes, if they are reduced already."""
         if self.processes.count == 1 or not self.active:
             super().check()
             return

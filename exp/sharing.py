@@ -1,77 +1,212 @@
-"""What a saved forecaster is: `config.json` and `model.safetensors`, beside its model card."""
+"""A forecaster's parameters by name, and its files: `config.json` and `model.safetensors`, beside
+its model card."""
 
+import inspect
 import json
+from copy import copy
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from tempfile import TemporaryDirectory
+from typing import Self
 
 import numpy as np
 import pandas as pd
 import torch
-from huggingface_hub import hf_hub_download
+from huggingface_hub import ModelCard, ModelHubMixin, hf_hub_download
 from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, LocalEntryNotFoundError
 
 from data_provider.panel import Panel, Reading, Table
 from data_provider.timestamps import Clock
+from exp.exp_long_term_forecasting import ExpLongTermForecasting, InMemory
+from exp.model_card import CARD, model_card, scores_of
 from utils.checkpoint import Checkpoint, read_checkpoint, save_tensors
 from utils.errors import UserError
-from utils.files import require_file, whole_file, written
+from utils.files import CHECKPOINT, find_llm, require_file, whole_file, written
 from utils.intervals import INTERVALS, Intervals
-from utils.results import CHECKPOINT
-
-if TYPE_CHECKING:
-    from exp.exp_long_term_forecasting import ExpLongTermForecasting
 
 CONFIG, MODEL = "config.json", "model.safetensors"
 OWN = "forecaster."  # of tensors that are not the model's
 INTERVAL_PARTS = ("quantiles", "least", "unit")  # tensors of the intervals
 COVARIATES = ("past", "future")  # of a table; so are their tensors named
 ZONES = ("tz", "fixed")  # of a clock
+TABLE_OPTIONS = ("id_col", "time_col", "target_col", "decimal", "thousands")
+OPTION_NAMES = {  # what parameters call options
+    "pred_len": "h",
+    "seq_len": "input_size",
+    "past_covariates": "hist_exog_list",
+    "future_covariates": "futr_exog_list",
+}
+# the options that are parameters
+PARAMETERS = (*OPTION_NAMES, *"model seed panel fill_missing duplicates dayfirst".split())
 PACKAGES = ("torch", "transformers", "peft", "numpy", "pandas")
 
 
-def save_model(
-    folder: Path,
-    run: "ExpLongTermForecasting",
-    intervals: Intervals | None,
-    params: dict[str, object],
-    series: Panel | None = None,
-) -> None:
-    """Write the trained parameters, the word embeddings and the intervals, the parameters of the
-    forecaster, and the series if they are given. The frozen backbone comes from where it came from
-    in training; another one is an error."""
-    notes, own = run.notes(), {}
-    if intervals is not None:
-        own |= {name: getattr(intervals, name) for name in INTERVAL_PARTS}
-        notes["calibration_windows"] = intervals.windows
-    if series is not None:
-        own |= tensors_of(series)
-        notes["history"] = notes_of(series)
-    own = {f"{OWN}{name}": tensor for name, tensor in own.items() if tensor is not None}
-    save_tensors(folder / MODEL, run.objective.checkpoint_state() | own, notes)
-    config = params | {
-        "model_type": "calf-forecaster",
-        "backbone": notes.get("backbone"),
-        "versions": {package: version(package) for package in PACKAGES},
-    }
-    with whole_file(folder / CONFIG) as part:
-        part.write_text(json.dumps(config, indent=2, default=written) + "\n")
+class SharedForecaster(ModelHubMixin):
+    """The part of a forecaster that lists its parameters, and saves, loads and shares it.
 
-
-def find_model(name: str, **options: object) -> Path:
-    """Find a saved model in a folder, or on the hub; `options` are those of `hf_hub_download`.
-
-    Raises:
-        UserError: there is none.
+    Attributes:
+        run: the trained run; None before the training.
+        intervals: from the validation windows, if there were any.
+        history: the last rows of the series that were trained on, if they were saved.
+        table_options: how a table is read.
     """
-    if Path(name).is_dir():
-        return Path(name)
-    try:
-        return Path(hf_hub_download(name, MODEL, **options))
-    except (EntryNotFoundError, LocalEntryNotFoundError, HfHubHTTPError) as error:
-        text = str(error).partition("\n")[0]
-        raise UserError(f"{name}: no forecaster there: {text}") from error
+
+    run: ExpLongTermForecasting | None = None
+    intervals: Intervals | None = None
+    history: Panel | None = None
+    saves_series = False
+
+    # Parameters, by scikit-learn's conventions
+
+    @classmethod
+    def parameter_names(cls) -> list[str]:
+        """Names of the parameters that are not options of `run.py`."""
+        signature = inspect.signature(cls.__init__).parameters.values()
+        return [p.name for p in signature if p.name != "self" and p.kind != p.VAR_KEYWORD]
+
+    def get_params(self, deep: bool = True) -> dict[str, object]:
+        """Return the parameters by name, as scikit-learn's estimators do."""
+        return {name: getattr(self, name) for name in self.parameter_names()} | self.options
+
+    def set_params(self, **params: object) -> Self:
+        """Change parameters; the next `fit` uses them."""
+        changed = type(self)(**self.get_params() | params)
+        for name in (*self.parameter_names(), "options"):
+            setattr(self, name, getattr(changed, name))
+        return self
+
+    def __repr__(self) -> str:
+        values = ", ".join(f"{name}={value!r}" for name, value in self.get_params().items())
+        return f"{type(self).__name__}({values})"
+
+    # Files
+
+    def trained(self) -> ExpLongTermForecasting:
+        """Return the trained run; raises a `UserError` if there is none yet."""
+        if self.run is None:
+            raise UserError("this forecaster is not trained yet: call fit, load or from_pretrained")
+        return self.run
+
+    def save(self, path: str | Path, save_dataset: bool = True) -> None:
+        """Write the forecaster into a folder, with the last rows of its series.
+
+        Args:
+            save_dataset: False leaves the series out, as `save_pretrained` and `push_to_hub` do.
+        """
+        if Path(path).is_file():
+            raise UserError(f"{path}: a file, not a folder; give the folder to write")
+        self._sharing(save_dataset).save_pretrained(path)
+
+    def push_to_hub(self, repo_id: str, *, save_dataset: bool = False, **options: object) -> str:
+        """Upload to the Hugging Face hub; without the series unless `save_dataset`. The options are
+        those of `ModelHubMixin.push_to_hub`."""
+        options["model_card_kwargs"] = {"name": repo_id} | (options.get("model_card_kwargs") or {})
+        return ModelHubMixin.push_to_hub(self._sharing(save_dataset), repo_id, **options)
+
+    def _sharing(self, series: bool) -> Self:
+        """Return a copy whose `save_pretrained` writes the series, or not."""
+        other = copy(self)
+        other.saves_series = series
+        return other
+
+    @classmethod
+    def load(cls, path: str | Path, **options: object) -> Self:
+        """Load what `save` or `save_pretrained` wrote, or a checkpoint of `run.py`.
+
+        Args:
+            path: a folder, or a checkpoint.
+            options: replace those of the training, such as `use_gpu=False` or `llm="folder"`.
+
+        Raises:
+            UserError: there is none, it is damaged, or it needs another backbone.
+        """
+        path = Path(path)
+        if (path / CONFIG).is_file():
+            return cls.from_pretrained(path, **options)
+        return cls._of_checkpoint(read_model(path), {}, options)
+
+    def generate_model_card(self, name: str = "this folder") -> ModelCard:
+        """Write the model card; `name` is the hub id to load the forecaster by."""
+        run = self.trained()
+        tested = scores_of(run.checkpoint) if run.checkpoint else {}
+        return model_card(run.notes() | tested, self.get_params(), name)
+
+    def _save_pretrained(self, save_directory: Path) -> None:
+        """Write the trained parameters, the word embeddings and the intervals, the parameters of
+        the forecaster, and perhaps the series. The frozen backbone comes from where it came from in
+        training; another one is an error."""
+        run, intervals = self.trained(), self.intervals
+        (save_directory / CARD).unlink(missing_ok=True)  # of an earlier model
+        notes, own = run.notes(), {}
+        if intervals is not None:
+            own |= {name: getattr(intervals, name) for name in INTERVAL_PARTS}
+            notes["calibration_windows"] = intervals.windows
+        if self.saves_series and self.history is not None:
+            own |= tensors_of(self.history)
+            notes["history"] = notes_of(self.history)
+        own = {f"{OWN}{name}": tensor for name, tensor in own.items() if tensor is not None}
+        save_tensors(save_directory / MODEL, run.objective.checkpoint_state() | own, notes)
+        config = self.get_params() | {
+            "model_type": "calf-forecaster",
+            "backbone": notes.get("backbone"),
+            "versions": {package: version(package) for package in PACKAGES},
+        }
+        with whole_file(save_directory / CONFIG) as part:
+            part.write_text(json.dumps(config, indent=2, default=written) + "\n")
+
+    @classmethod
+    def _from_pretrained(
+        cls, *, model_id: str, config: dict | None = None, **options: object
+    ) -> Self:
+        hub = "revision cache_dir force_download local_files_only token".split()
+        hub = {name: options.pop(name) for name in hub}
+        path, config = Path(model_id), config or {}
+        if not path.is_dir():
+            try:
+                path = Path(hf_hub_download(model_id, MODEL, **hub))
+            except (EntryNotFoundError, LocalEntryNotFoundError, HfHubHTTPError) as error:
+                text = str(error).partition("\n")[0]
+                raise UserError(f"{model_id}: no forecaster there: {text}") from error
+        given = {name: value for name, value in options.items() if config.get(name) != value}
+        return cls._of_checkpoint(read_model(path), config, given)
+
+    @classmethod
+    def _of_checkpoint(cls, checkpoint: Checkpoint, config: dict, options: dict) -> Self:
+        """Make a forecaster of a trained model; `config` of `config.json` is empty for a checkpoint
+        of `run.py`, `options` replace those of the training."""
+        trained = checkpoint.metadata["arguments"]
+        if "llm" in trained:
+            llm = {"llm": find_llm(trained["llm"], checkpoint.path)}
+            trained, config = trained | llm, config | (llm if "llm" in config else {})
+        params = {name: config[name] for name in cls.parameter_names() if name in config}
+        params |= {
+            OPTION_NAMES.get(name, name): trained.get(name)
+            for name in PARAMETERS
+            if name != "panel"
+        }
+        if trained.get("calendar"):
+            params["calendar"] = True
+        params |= {name: value for name, value in config.items() if name in trained}
+        forecaster = cls(**params | options)
+        forecaster.table_options = {
+            name: trained[name] for name in TABLE_OPTIONS if trained.get(name) is not None
+        }
+        args, names = forecaster.configuration(), forecaster.options
+        own = {name: getattr(args, name) for name in names} | {
+            "given": sorted({*trained.get("given", []), *names} - {"use_gpu"}),
+            "is_training": 0,
+            "checkpoint": str(checkpoint.path),
+        }
+        with forecaster.output(), TemporaryDirectory(prefix="forecaster-") as folder:
+            forecaster.run = ExpLongTermForecasting(
+                args.replace(**trained | own | {"checkpoints": folder}),
+                memory=InMemory(),
+                root=Path(folder),
+                checkpoint=checkpoint,
+            )
+        forecaster.intervals, forecaster.history = intervals_of(checkpoint), series_of(checkpoint)
+        return forecaster
 
 
 def read_model(path: Path) -> Checkpoint:

@@ -56,7 +56,7 @@ class Optimisers:
     Args:
         groups: see `models.interface.Objective.parameter_groups`.
         learning_rate: for the groups without a fixed one.
-        device: of the parameters. fp16: whether gradients are scaled for half precision.
+        fp16: whether gradients are scaled for half precision.
 
     Attributes:
         by_name: the optimisers. main: the one whose learning rate is scheduled.
@@ -76,16 +76,13 @@ class Optimisers:
             for group in groups
         }
         self.main = next(iter(self.by_name.values()))
+        self.parameters = [p for group in groups for p in group.parameters]
         self.scaler = torch.amp.GradScaler(device.type, enabled=fp16)
 
     def zero_grad(self) -> None:
         """Clear the gradients."""
-        for optimiser in self.by_name.values():
-            optimiser.zero_grad(set_to_none=True)
-
-    def backward(self, loss: Tensor) -> None:
-        """Accumulate the gradients of a micro-batch."""
-        self.scaler.scale(loss).backward()
+        for p in self.parameters:
+            p.grad = None
 
     def step(self, loss: Tensor, frozen: Tensor) -> Tensor:
         """Update the parameters, unless loss or gradient is not finite.
@@ -95,8 +92,8 @@ class Optimisers:
             frozen: whether to skip the update in any case, `[]` on the device.
 
         Returns:
-            Whether loss or gradient is not finite, `[]` on the device. In half precision only the
-            loss is checked: the scaler checks the gradients.
+            Whether loss or gradient is not finite, `[]` on the device; in half precision whether
+            the loss is, as the scaler checks the gradients.
         """
         nonfinite = ~torch.isfinite(loss)
         self.gradient_norm = get_total_norm(self.gradients())
@@ -115,16 +112,11 @@ class Optimisers:
             self.scaler.update()
         return nonfinite
 
-    def parameters(self) -> list[Tensor]:
-        """Return all trained parameters."""
-        optimisers = self.by_name.values()
-        return [p for o in optimisers for group in o.param_groups for p in group["params"]]
-
     def gradients(self, of_all: bool = False) -> list[Tensor]:
         """Return the gradients; with `of_all`, zeros for parameters without one."""
-        for p in self.parameters() if of_all else ():
+        for p in self.parameters if of_all else ():
             p.grad = torch.zeros_like(p) if p.grad is None else p.grad
-        return [p.grad for p in self.parameters() if p.grad is not None]
+        return [p.grad for p in self.parameters if p.grad is not None]
 
 
 @dataclass
@@ -132,7 +124,6 @@ class TrainStep:
     """Takes optimisation steps.
 
     Attributes:
-        objective, optimisers, guard, processes, stopping: of the run.
         autocast: makes the context of mixed precision.
         signals: which signals any process received, reduced with the last gradients; None for a
             single process.
@@ -155,13 +146,11 @@ class TrainStep:
         self.statistics = [v for m in modules if isinstance(m, _BatchNorm) for v in m.buffers()]
 
     def gradients(self, batch: Batch, *where: int) -> Tensor:
-        """Compute the gradients of a batch over all micro-batches and processes.
+        """Compute the gradients of a batch over all micro-batches and processes; return its losses
+        `[1 + loss_names]`, the total first.
 
         Args:
             where: seed, epoch and step; they and the number of the micro-batch seed dropout.
-
-        Returns:
-            The losses of the batch `[1 + loss_names]`, the total first.
         """
         self.optimisers.zero_grad()
         names = ("total", *self.objective.loss_names)
@@ -173,7 +162,7 @@ class TrainStep:
             torch.manual_seed(derived_seed(*where, number))
             with self.autocast():
                 terms = self.objective.losses(part, weight)
-            self.optimisers.backward(terms["total"])
+            self.optimisers.scaler.scale(terms["total"]).backward()
             losses += torch.stack([terms[name].detach() for name in names])
         if self.processes.count > 1:
             self.signals = self.stopping.flags()
@@ -182,12 +171,8 @@ class TrainStep:
         return losses
 
     def __call__(self, batch: Batch, *where: int) -> Tensor:
-        """Take a step; its update, also that of running statistics, is skipped if loss or gradient
-        is not finite.
-
-        Returns:
-            The losses, as from `gradients`; zeros if the update was skipped.
-        """
+        """Take a step; return the losses, as `gradients` does. If loss or gradient is not finite,
+        nothing is updated, running statistics neither, and the losses are zeros."""
         before = [values.clone() for values in self.statistics]
         losses = self.gradients(batch, *where)
         frozen = self.guard.frozen()

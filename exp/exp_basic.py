@@ -13,10 +13,9 @@ from data_provider.batches import TrainingOrder, index_batches
 from exp.baselines import TrivialScores
 from exp.device import autocast, choose_device, choose_precision, speed_up
 from exp.evaluation import Evaluation, WindowSet
-from exp.nonfinite import NonFiniteGuard, largest_gradients
 from exp.processes import Processes, Stopping
 from exp.resume import TrainingState
-from exp.step import Optimisers, TrainStep, learning_rate_schedule
+from exp.step import Optimisers, TrainStep, largest_gradients, learning_rate_schedule
 from models.interface import DataShape, Objective
 from models.registry import ALIASES, objective_class
 from utils.bars import progress_bar
@@ -129,11 +128,7 @@ class ExpBasic(ABC):
             objective.parameter_groups(), args.learning_rate, device, args.amp == "fp16"
         )
         self.scheduler = learning_rate_schedule(self.optimisers.main, args)
-        waits = device.type == "cpu" or self.processes.count > 1 or args.amp == "fp16"
-        self.guard = NonFiniteGuard(device, args.skip_bad_steps, interval=1 if waits else 50)
-        self.step = TrainStep(
-            objective, self.optimisers, self.guard, self.processes, self.stopping, precision
-        )
+        self.step = TrainStep(objective, self.optimisers, self.processes, self.stopping, precision)
         trivial = {} if self.val_set is None else self.trivial_scores()
         self.trivial = TrivialScores(self.score_name, self.higher_is_better, trivial)
         self.losses = torch.zeros(1 + len(objective.loss_names), device=device)  # sums of an epoch
@@ -203,7 +198,6 @@ class ExpBasic(ABC):
         """
         print(f">>> training {self.setting}")
         self.progress = progress = self.state.resume() if self.args.resume else self.state.start()
-        self.guard.restart(progress.skipped)
         with self.stopping, self.tracker.open(progress):
             try:
                 while not progress.finished:
@@ -234,8 +228,6 @@ class ExpBasic(ABC):
             for step, index in self.order.steps(epoch, done=progress.steps):
                 self.train_step(step, index)
                 progress.steps = step
-                if step % self.guard.interval == 0 or step == steps:
-                    self.check_nonfinite()
                 if args.save_every and step % args.save_every == 0 and step < steps:
                     self.save_state()
                 if bar.update():
@@ -303,27 +295,32 @@ class ExpBasic(ABC):
         """Take one optimisation step on the windows `index`, and add its losses to the epoch's."""
         where = (self.seed, self.progress.epoch, step)
         torch.manual_seed(derived_seed(*where))
-        self.losses += self.step(self.training_batch(index), *where)
+        losses = self.step(self.training_batch(index), *where)
+        if losses is None:
+            self.skip_step(step, index)
+        else:
+            self.losses += losses
 
-    def check_nonfinite(self) -> None:
-        """Report a skipped update, or stop if more would be skipped than allowed.
+    def skip_step(self, step: int, index: Tensor) -> None:
+        """Count a step that updated nothing, as loss or gradient was not finite.
 
         Raises:
-            UserError: with step, windows and the largest gradients; the state is saved first.
+            UserError: there are more than allowed; the state before the step is saved.
         """
-        progress = self.progress
-        refused, where = self.guard.check(progress, self.order)
-        if not refused:
+        progress, allowed = self.progress, self.args.skip_bad_steps
+        shown = ", ".join(map(str, index[:8].tolist())) + (", …" if len(index) > 8 else "")
+        what = (
+            f"loss or gradient not finite at epoch {progress.epoch}, step {step} (windows {shown})"
+        )
+        if progress.skipped < allowed:
+            progress.skipped += 1
+            progress.skipped_of_epoch += 1
+            print(f"{what}: skipped, {progress.skipped} of {allowed} allowed", flush=True)
             return
-        if progress.steps > refused:  # the model is unchanged since: recompute its gradients
-            self.train_step(refused, self.order.windows(progress.epoch, refused))
-        largest = largest_gradients(self.objective.model)
-        progress.steps = refused - 1
-        self.guard.restart(progress.skipped)
         self.save_state()
         saved = f"; the state before it is in {self.folders.state}" if self.state.keep else ""
         raise UserError(
-            f"loss or gradient not finite at {where}; largest gradients: {largest}{saved}; check "
+            f"{what}; largest gradients: {largest_gradients(self.objective.model)}{saved}; check "
             "these windows, try a smaller --learning_rate, or allow some such steps by "
             "--skip_bad_steps"
         )
@@ -409,7 +406,6 @@ class ExpBasic(ABC):
 
     def save_state(self) -> None:
         """Write the state of training."""
-        self.check_nonfinite()
         self.clock.add_to(self.progress)
         self.state.save(self.progress)
 

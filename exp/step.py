@@ -7,15 +7,15 @@ are summed. The model limits their size: see `models.interface.Objective.trainin
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from math import inf
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils import get_total_norm
 from torch.optim import Adam, Optimizer
 from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, LRScheduler
 
-from exp.nonfinite import NonFiniteGuard
 from exp.processes import Processes, Stopping
 from models.interface import Objective, ParameterGroup
 from utils.batch import Batch, Weight
@@ -60,7 +60,6 @@ class Optimisers:
 
     Attributes:
         by_name: the optimisers. main: the one whose learning rate is scheduled.
-        gradient_norm: L2 norm of all gradients of the last step, `[]` on the device.
     """
 
     def __init__(
@@ -84,33 +83,24 @@ class Optimisers:
         for p in self.parameters:
             p.grad = None
 
-    def step(self, loss: Tensor, frozen: Tensor) -> Tensor:
-        """Update the parameters, unless loss or gradient is not finite.
+    def step(self, loss: Tensor) -> Tensor | None:
+        """Update the parameters, unless the loss of the batch or a gradient is not finite.
 
-        Args:
-            loss: of the whole batch, detached.
-            frozen: whether to skip the update in any case, `[]` on the device.
+        In half precision the scaler checks the gradients, and skips updates by itself.
 
         Returns:
-            Whether loss or gradient is not finite, `[]` on the device; in half precision whether
-            the loss is, as the scaler checks the gradients.
+            The L2 norm of all gradients, `[]` on the device; None if the loss is not finite, or,
+            but for half precision, the norm.
         """
-        nonfinite = ~torch.isfinite(loss)
-        self.gradient_norm = get_total_norm(self.gradients())
-        if self.scaler.is_enabled():
-            self.gradient_norm = self.gradient_norm / self.scaler.get_scale()
-        else:
-            nonfinite = nonfinite | ~torch.isfinite(self.gradient_norm)
-        skip = (nonfinite | frozen).float()
-        for optimiser in self.by_name.values():
-            if self.scaler.is_enabled():
+        norm, scales = get_total_norm(self.gradients()), self.scaler.is_enabled()
+        if scales:
+            norm = norm / self.scaler.get_scale()
+        finite = torch.isfinite(loss if scales else loss + norm).item()
+        if finite or scales:
+            for optimiser in self.by_name.values():
                 self.scaler.step(optimiser)
-            else:
-                optimiser.found_inf = skip  # the fused kernel then skips its update
-                optimiser.step()
-        if self.scaler.is_enabled():
             self.scaler.update()
-        return nonfinite
+        return norm if finite else None
 
     def gradients(self, of_all: bool = False) -> list[Tensor]:
         """Return the gradients; with `of_all`, zeros for parameters without one."""
@@ -133,15 +123,13 @@ class TrainStep:
 
     objective: Objective
     optimisers: Optimisers
-    guard: NonFiniteGuard
     processes: Processes
     stopping: Stopping
     autocast: Callable[[], AbstractContextManager]
     signals: Tensor | None = None
 
     def __post_init__(self) -> None:
-        device = self.guard.skipped.device
-        self.gradient_norms = torch.zeros(1, dtype=torch.float64, device=device)
+        self.gradient_norms = torch.zeros(1, dtype=torch.float64, device=self.stopping.device)
         modules = self.objective.model.modules()
         self.statistics = [v for m in modules if isinstance(m, _BatchNorm) for v in m.buffers()]
 
@@ -170,21 +158,28 @@ class TrainStep:
             self.processes.all_reduce([*gradients, losses, self.signals])
         return losses
 
-    def __call__(self, batch: Batch, *where: int) -> Tensor:
+    def __call__(self, batch: Batch, *where: int) -> Tensor | None:
         """Take a step; return the losses, as `gradients` does. If loss or gradient is not finite,
-        nothing is updated, running statistics neither, and the losses are zeros."""
+        nothing is updated, running statistics neither; None is returned."""
         before = [values.clone() for values in self.statistics]
         losses = self.gradients(batch, *where)
-        frozen = self.guard.frozen()
-        nonfinite = self.optimisers.step(losses[0], frozen)
-        self.guard.record(where[-1], nonfinite)
-        skipped = nonfinite | frozen
-        for values, earlier in zip(self.statistics, before, strict=True):
-            values.copy_(torch.where(skipped, earlier, values))
-        # half precision's scaler skips updates of infinite gradients by itself
-        norm = self.optimisers.gradient_norm
-        self.gradient_norms += torch.where(skipped | ~torch.isfinite(norm), 0.0, norm)
-        return torch.where(skipped, 0.0, losses)
+        norm = self.optimisers.step(losses[0])
+        if norm is None:
+            for values, earlier in zip(self.statistics, before, strict=True):
+                values.copy_(earlier)
+            return None
+        # half precision's scaler skips updates of infinite gradients
+        self.gradient_norms += torch.where(torch.isfinite(norm), norm, 0.0)
+        return losses
+
+
+def largest_gradients(model: nn.Module, count: int = 3) -> str:
+    """Name the parameters with the largest gradient norms, non-finite ones first."""
+    found = [
+        (name, p.grad.norm().item()) for name, p in model.named_parameters() if p.grad is not None
+    ]
+    found.sort(key=lambda pair: pair[1] if pair[1] < inf else inf, reverse=True)
+    return ", ".join(f"{name} ({norm:.3g})" for name, norm in found[:count])
 
 
 def learning_rate_schedule(optimiser: Optimizer, args: Configuration) -> LRScheduler:

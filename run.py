@@ -92,9 +92,10 @@ def refit(experiment: "ExpBasic", args: Configuration, iteration: int) -> "ExpBa
     again = type(experiment)(
         args.replace(train_epochs=epochs),
         iteration,
-        memory=InMemory(panel, held_out=0, intervals=experiment.intervals),
+        memory=InMemory(panel, held_out=0),
         folders=experiment.folders.of_part(REFIT),
     )
+    again.intervals = experiment.intervals
     train(again)
     _, history = again.epochs()
     checkpoint = str(again.folders.best_checkpoint)

@@ -11,12 +11,8 @@ DIVERGED = 100.0  # times the largest trivial error
 
 @dataclass(frozen=True)
 class TrivialScores:
-    """Scores of trivial predictions of the validation split.
-
-    Attributes:
-        name: of the score. higher_is_better: whether it is an accuracy, not an error.
-        scores: by prediction; the first is the one to beat. Empty without validation.
-    """
+    """Scores of trivial predictions of the validation split, the one to beat first; none without
+    validation. `name` and `higher_is_better` are those of the task's score."""
 
     name: str
     higher_is_better: bool
@@ -41,11 +37,8 @@ class TrivialScores:
         return {"validation_baselines": dict(self.scores), "diverged": diverged}
 
     def check(self, best: EpochRecord) -> None:
-        """Print a line if the best epoch is worse than the first trivial prediction.
-
-        Raises:
-            UserError: training diverged.
-        """
+        """Print a line if the best epoch is worse than the first trivial prediction; a training
+        that diverged is an error."""
         if best.validation is None or not self.scores:
             return
         prediction, score = next(iter(self.scores.items()))

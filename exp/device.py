@@ -33,11 +33,8 @@ def prepare_torch(args: Configuration) -> None:
 
 
 def choose_device(args: Configuration) -> torch.device:
-    """Take the GPU that `--gpu` names where there is one, else the CPU.
-
-    Raises:
-        UserError: a GPU was requested explicitly and is not visible.
-    """
+    """Take the GPU that `--gpu` names where there is one, else the CPU; a GPU that was requested
+    explicitly and is not visible is an error."""
     if not args.use_gpu:
         return torch.device("cpu")
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
@@ -55,11 +52,7 @@ def choose_device(args: Configuration) -> torch.device:
 
 def choose_precision(amp: str, device: torch.device) -> str:
     """Return the precision of matrix products: for "auto" bf16 where the hardware multiplies in it,
-    else "no".
-
-    Raises:
-        UserError: fp16 on a CPU, or bf16 on a GPU without it.
-    """
+    else "no". A precision that the device lacks is an error."""
     if amp == "auto":
         return "bf16" if multiplies_bf16(device) else "no"
     if amp == "fp16" and device.type == "cpu":
@@ -84,13 +77,8 @@ def autocast(amp: str, device: torch.device) -> Callable[[], AbstractContextMana
 def speed_up(
     objective: Objective, args: Configuration, device: torch.device, processes: Processes
 ) -> int:
-    """Compile the model, or install the fast CPU modules, as `--compile` and `--fast_cpu` say.
-
-    The notes of the objective name the library of float32 products, which rank 0 chooses by a
-    measurement.
-
-    Returns:
-        How many modules were replaced by fast ones.
+    """Compile the model, or install the fast CPU modules, as `--compile` and `--fast_cpu` say;
+    return how many were installed. Rank 0 chooses the library of float32 products by a measurement.
     """
     if args.compile and device.type == "cpu":
         print("--compile: skipped on the CPU, where the fast modules are faster")

@@ -1,8 +1,7 @@
 """Prediction in evaluation mode, in large batches, a shard of each per process."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sized
 from contextlib import AbstractContextManager
-from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -16,22 +15,8 @@ from utils.batch import Batch
 SEED = 0  # of each batch, for models that draw random numbers in evaluation too
 
 
-class WindowSet(Protocol):
-    """A split: windows, gathered by their indices."""
-
-    def __len__(self) -> int: ...
-
-    def batch(self, index: Tensor) -> tuple[Tensor, ...]:
-        """Gather the windows `index` `[batch]`; the first tensor is the model's input."""
-
-
 class Evaluation:
-    """Predictions for validation and test.
-
-    Args:
-        objective: the model. processes, stopping, device: of the run.
-        autocast: makes the context of mixed precision.
-    """
+    """Predictions for validation and test; `autocast` makes the context of mixed precision."""
 
     def __init__(
         self,
@@ -46,11 +31,8 @@ class Evaluation:
         self.windows = objective.evaluation_windows  # of a process
 
     def predict(self, batch: Batch) -> Tensor:
-        """Predict in evaluation mode; each process computes a shard of the windows.
-
-        Raises:
-            Interrupted: a signal came during validation or test.
-        """
+        """Predict in evaluation mode; each process computes a shard of the windows. A signal raises
+        `Interrupted`."""
         self.stopping.check()
         self.objective.model.eval()
         whole = self.objective.training_windows is None
@@ -68,12 +50,9 @@ class Evaluation:
         with self.autocast():
             return self.objective.predict(batch).float()  # as scores and files are
 
-    def batches(self, windows: WindowSet, label: str = "scoring") -> Iterator[Tensor]:
-        """Iterate over all windows in order, in large batches, with a progress bar.
-
-        Yields:
-            Indices of windows `[batch]` on the device.
-        """
+    def batches(self, windows: Sized, label: str = "scoring") -> Iterator[Tensor]:
+        """Yield the indices `[batch]` of all windows in order, in large batches, on the device,
+        with a progress bar."""
         size = self.windows * self.processes.count
         indices = index_batches(len(windows), size, self.device)
         with progress_bar(label, len(indices)) as bar:

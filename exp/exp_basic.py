@@ -1,6 +1,7 @@
 """The base of all experiments: what a task implements, building a run, and the training loop."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sized
 from dataclasses import asdict
 from datetime import UTC, datetime
 from math import isfinite
@@ -12,7 +13,7 @@ from torch import Tensor
 from data_provider.batches import TrainingOrder, index_batches
 from exp.baselines import TrivialScores
 from exp.device import autocast, choose_device, choose_precision, speed_up
-from exp.evaluation import Evaluation, WindowSet
+from exp.evaluation import Evaluation
 from exp.processes import Processes, Stopping
 from exp.resume import TrainingState
 from exp.step import Optimisers, TrainStep, largest_gradients, learning_rate_schedule
@@ -61,9 +62,9 @@ class ExpBasic(ABC):
     higher_is_better = False
     drop_last = True  # whether training drops an incomplete last batch, as published
 
-    train_set: WindowSet | None = None  # None without training
-    val_set: WindowSet | None = None  # None trains without validation: the last epoch is the best
-    test_set: WindowSet | None = None
+    train_set: Sized | None = None  # None without training
+    val_set: Sized | None = None  # None trains without validation: the last epoch is the best
+    test_set: Sized | None = None
     n_channels: int
     trivial: TrivialScores | None = None  # of the validation split; None without training
     data: dict[str, dict]  # fingerprints of the data files, see `note_data`
@@ -155,7 +156,7 @@ class ExpBasic(ABC):
     def training_batch(self, index: Tensor) -> Batch:
         """Make the batch of the windows `index` `[batch]`, random masks included."""
 
-    def score(self, windows: WindowSet) -> float:
+    def score(self, windows: Sized) -> float:
         """Score the validation or the test split, for the line of an epoch."""
         raise NotImplementedError
 
@@ -187,13 +188,11 @@ class ExpBasic(ABC):
     # Training
 
     def train(self) -> None:
-        """Train for `--train_epochs` or until early stopping, then load the best checkpoint.
-
-        With `--resume` training continues from the saved state.
+        """Train for `--train_epochs` or until early stopping, or continue a training with
+        `--resume`; then load the best checkpoint.
 
         Raises:
-            UserError: the validation score was never finite, or loss or gradient were non-finite
-                more often than `--skip_bad_steps` allows; the state is saved.
+            UserError: the validation score was never finite; see also `skip_step`.
             Interrupted: a signal was received; the state is saved.
         """
         print(f">>> training {self.setting}")
@@ -272,12 +271,8 @@ class ExpBasic(ABC):
         return validation, test
 
     def published_validation(self, epoch: int) -> float:
-        """Validate as the published code does (docs/protocols.md).
-
-        Batches are shuffled, an incomplete last one is dropped where training drops it, some
-        dropouts stay on, and long-term forecasting averages over batches. Dropouts are
-        seeded for each batch, and several processes compute whole batches.
-        """
+        """Validate as the published code does (docs/protocols.md), in shuffled batches and with
+        some dropouts on, which are seeded for each batch; processes compute whole batches."""
         self.stopping.check()
         self.objective.published_validation_mode()
         sums = torch.zeros(2, device=self.device)
@@ -328,11 +323,8 @@ class ExpBasic(ABC):
     def epoch_record(
         self, validation: float | None, test: float | None, trained: float
     ) -> EpochRecord:
-        """Summarise the epoch that has ended.
-
-        Args:
-            validation, test: scores of these splits. trained: seconds of the optimisation.
-        """
+        """Summarise the epoch that has ended, with the scores of two splits, and the seconds that
+        were `trained`."""
         progress, order = self.progress, self.order
         found = self.diagnostics()
         self.clock.add_to(progress)
@@ -354,11 +346,8 @@ class ExpBasic(ABC):
         )
 
     def diagnostics(self) -> dict[str, float]:
-        """Ask the model for its diagnostics on a few training windows, the same after every epoch.
-
-        At most one training window in 200 is taken, so that this costs less than 1 % of an epoch;
-        of fewer windows one is, with `--tensorboard` alone. The random state stays as it is.
-        """
+        """Ask the model for its diagnostics on a few training windows, the same after every epoch;
+        of fewer than 200 on one, with `--tensorboard` alone. The random state stays as it is."""
         windows = len(self.train_set)
         count = min(DIAGNOSED, self.objective.evaluation_windows, windows // DIAGNOSED_FRACTION)
         if not count and not self.args.tensorboard:
@@ -415,18 +404,11 @@ class ExpBasic(ABC):
         self.state.clear(keep=self.val_set is not None and not stopped_early)
 
     def note_data(self, *paths: Path) -> None:
-        """Store the fingerprints of the data files that were read, for `run.json`.
-
-        Rank 0 alone hashes them.
-        """
+        """Store the fingerprints of the data files that were read, for `run.json`, on rank 0."""
         self.data = fingerprints(paths) if self.folders.writes else {}
 
     def record(self, scores: dict[str, float], **more: object) -> dict:
-        """Make the record of the run for `run.json`.
-
-        Args:
-            scores: of the test. more: further entries of the task.
-        """
+        """Make the record of the run for `run.json`, with the scores of its test."""
         best, epochs = self.epochs()
         checkpoint = self.checkpoint.path if self.checkpoint else self.folders.best_checkpoint
         return {
@@ -461,12 +443,8 @@ class ExpBasic(ABC):
     def save_results(
         self, metrics: dict[str, float], scores: dict[str, float], **more: object
     ) -> None:
-        """Write `metrics.npy`, `run.json` and the results file, and print the scores.
-
-        Args:
-            metrics: for `metrics.npy`, in this order, and for `run.json`.
-            scores: for the results file. more: further entries of `run.json`.
-        """
+        """Write `metrics.npy` (in this order), `run.json` with `more` entries, and the results
+        file, and print the scores."""
         self.folders.save_metrics(list(metrics.values()))
         self.folders.save_record(self.record({**metrics, **scores}, **more))
         self.folders.append_result(scores)

@@ -22,11 +22,8 @@ MASK_SEED = 2021  # of validation and test, independent of --seed: all runs scor
 
 
 def masked(batch: Batch, mask: Tensor) -> Batch:
-    """Mask entries of a batch; its truth are the whole windows.
-
-    Args:
-        mask: 1 where observed, shape of `batch.x`.
-    """
+    """Mask entries of a batch by a mask of its shape, 1 where observed; its truth are the whole
+    windows."""
     return replace(batch, x=batch.x * mask, y=batch.x, mask=mask)
 
 

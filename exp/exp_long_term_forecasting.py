@@ -64,13 +64,11 @@ class InMemory:
         held_out: last rows of each series for validation; 0 trains on all for `--train_epochs`;
             None takes those of `--split`, or else a fifth, at least the horizon.
         pad: whether a short series is continued into its past by its first value.
-        intervals: of the forecasts, from another training.
     """
 
     panel: Panel | None = None
     held_out: int | None = None
     pad: bool = False
-    intervals: Intervals | None = None
 
 
 class ExpLongTermForecasting(ExpSeries):
@@ -87,17 +85,9 @@ class ExpLongTermForecasting(ExpSeries):
     intervals: Intervals | None = None
     scaler: Scaler
 
-    def __init__(
-        self,
-        args: Configuration,
-        iteration: int = 0,
-        *,
-        memory: InMemory | None = None,
-        **more: object,
-    ):
+    def __init__(self, *arguments: object, memory: InMemory | None = None, **more: object):
         self.memory = memory
-        self.intervals = memory.intervals if memory else None
-        super().__init__(args, iteration, **more)
+        super().__init__(*arguments, **more)
 
     def resolve_args(self, args: Configuration) -> Configuration:
         """Refuse a horizon of 0."""
@@ -192,10 +182,9 @@ class ExpLongTermForecasting(ExpSeries):
         self.train_set = splits.split("train").to(self.device)
         if memory.held_out != 0:
             self.val_set = splits.split("val").to(self.device)
-        validation = len(self.val_set) if self.val_set is not None else 0
         print(
             f"{len(panel.names)} series, {panel.mode}; windows: {len(self.train_set):,} train, "
-            f"{validation:,} validation"
+            f"{len(self.val_set or ()):,} validation"
         )
 
     def _training_rows(self, panel: Panel, table: Table) -> int:
@@ -233,9 +222,9 @@ class ExpLongTermForecasting(ExpSeries):
 
     def release(self) -> None:
         """Let go of the rows, the optimisers and the states of a training that has ended."""
-        self.train_set = self.val_set = self.memory = self.splits = self.panel = None
-        for name in ("optimisers", "scheduler", "step", "state", "order"):
-            self.__dict__.pop(name, None)  # models that are not trained have none
+        names = "train_set val_set memory splits panel optimisers scheduler step state order"
+        for name in names.split():
+            self.__dict__.pop(name, None)
 
     def training_batch(self, index: Tensor) -> Batch:
         return self.windows_batch(self.train_set, index)
@@ -387,11 +376,7 @@ class ExpLongTermForecasting(ExpSeries):
 
     def predict(self) -> None:
         """Forecast from the end of the table, with the intervals of `--level`, in original units:
-        `forecast.csv` and its picture.
-
-        Raises:
-            UserError: there are no intervals.
-        """
+        `forecast.csv` and its picture."""
         args, panel = self.args, self.panel
         levels, intervals = args.level or [], self._forecast_intervals()
         forecast = self.forecast(panel)
@@ -438,11 +423,7 @@ class ExpLongTermForecasting(ExpSeries):
         return forecast_panel(panel, self.args, self.scaler, self.target, self.evaluation)
 
     def recalibrate(self, panel: Panel) -> Intervals:
-        """Compute prediction intervals from all windows of the rows of a panel.
-
-        Raises:
-            UserError: it has no window.
-        """
+        """Compute prediction intervals from all windows of the rows of a panel."""
 
         def all_rows(rows: int, _: int) -> Borders:
             return held_out_borders(rows, rows, 0)

@@ -263,12 +263,8 @@ def _read_notes(path: Path) -> dict[str, dict]:
 
 
 def summarise_folder(root_path: str | Path, folder: Path) -> dict[str, dict[str, float]]:
-    """Score all forecasts in a folder; print a line per frequency and, with all six, the summary.
-
-    A frequency whose forecasts do not match the data is left out, and a line says so.
-
-    Args:
-        root_path: of the competition's files. folder: of the files `PATTERN_forecast.csv`.
+    """Score the files `PATTERN_forecast.csv` of a folder by the competition's files; print a line
+    per frequency and, with all six, the summary. What does not match the data is left out.
 
     Returns:
         Scores by frequency (smape, mase, mape and, with Naive2, owa); with all six frequencies also

@@ -61,15 +61,8 @@ def require_output(path: Path) -> None:
 
 
 def metadata(run: "ExpLongTermForecasting") -> dict[str, object]:
-    """Describe the model's input and output: names in their order, and what scales them.
-
-    Returns:
-        `columns` are the channels of a window; `mean` and `scale` those of `series`, the same ones
-        unless these are pooled; `outputs` the columns that are forecast.
-
-    Raises:
-        UserError: the checkpoint has no scaler.
-    """
+    """Describe the model's input and output: names in their order, and what scales them; see
+    docs/export.md."""
     args, notes, target = run.args, run.series_notes, run.target
     if "scaler" not in notes:
         raise UserError(f"{run.checkpoint.path} has no scaler, as of an old version: train again")
@@ -95,10 +88,7 @@ def converted(
 
     Args:
         x: windows `[batch, seq_len, channels]`, at least two; a file takes any number.
-        kind: .onnx or .pt2. notes: the metadata, JSON values in ONNX, a JSON file in .pt2.
-
-    Raises:
-        UserError: the model can't be traced or converted, or is too large for the format.
+        kind: .onnx or .pt2. notes: the metadata.
     """
     import torch
 
@@ -168,11 +158,7 @@ def example(run: "ExpLongTermForecasting", windows: int) -> "Batch":
 
 
 def run(args: Namespace) -> None:
-    """Export a model, compare the file with the model before it gets its name, and time both.
-
-    Raises:
-        UserError: a path is wrong, packages are missing, or the model can't be exported.
-    """
+    """Export a model, compare the file with the model before it gets its name, and time both."""
     output, kind = Path(args.output), Path(args.output).suffix.lower()
     require_output(output)
     run = load_forecaster(args.checkpoint, verbose=False, use_gpu=False, amp="no").trained()

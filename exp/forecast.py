@@ -70,11 +70,7 @@ def parse(argv: list[str] | None = None) -> Namespace:
 
 
 def files(args: Namespace) -> list[tuple[Path, Path]]:
-    """Pair the input files with the output files.
-
-    Raises:
-        UserError: a path is wrong, or its ending unknown.
-    """
+    """Pair the input files with the output files, and check all paths."""
     source, target = Path(args.input), Path(args.output)
     if not source.is_dir():
         require_file(source, "check --input")
@@ -118,11 +114,7 @@ def load_forecaster(checkpoint: str, **options: object) -> "CALFForecaster":
 
 
 class Worker:
-    """Forecasts files with one model.
-
-    Args:
-        args: parsed. gpu: number of the GPU; None takes the default.
-    """
+    """Forecasts files with one model, on the GPU of a number or the default device."""
 
     def __init__(self, args: Namespace, gpu: int | None = None):
         import torch
@@ -173,11 +165,7 @@ class Worker:
 
 def run(args: Namespace) -> int:
     """Forecast all files, or the shard of this rank; returns the exit code: 1 if some of several
-    failed.
-
-    Raises:
-        UserError: a path is wrong, or the only file can't be forecast.
-    """
+    failed. A single file that can't be forecast raises."""
     if args.plot:
         require_picture(Path(args.plot))
     pairs = [{"input": str(source), "output": str(target)} for source, target in files(args)]

@@ -90,12 +90,7 @@ class Forecast:
 
 
 def require_forecast(panel: Panel, args: Configuration) -> None:
-    """Require that what follows a panel can be forecast.
-
-    Raises:
-        UserError: a series is shorter than the look-back, or nothing tells its step, or its future
-            covariates are not known.
-    """
+    """Require that every series of a panel has a look-back, a step, and its future covariates."""
     seq_len = args.seq_len
     short = [table for table in panel.tables if len(table.dates) < seq_len]
     if short:
@@ -115,15 +110,11 @@ def require_forecast(panel: Panel, args: Configuration) -> None:
 def forecast_panel(
     panel: Panel, args: Configuration, scaler: Scaler, target: int | None, evaluation: Evaluation
 ) -> Forecast:
-    """Forecast what follows the tables of a panel, in batches.
+    """Forecast what follows the tables of a panel, in batches; see `require_forecast`.
 
     Args:
         panel: of the channels of the training, in their order. scaler: of its series.
         target: the only channel that is forecast; None forecasts all.
-        evaluation: of the trained model.
-
-    Raises:
-        UserError: see `require_forecast`.
     """
     require_forecast(panel, args)
     parts, moments = defaultdict(list), []
@@ -237,12 +228,8 @@ def write_table(path: Path, table: pd.DataFrame, panel: Panel) -> None:
 
 
 def by_time(panel: Panel, values: np.ndarray | None, h: int) -> pd.DataFrame:
-    """Make a column of each series, with local times as index, for a picture.
-
-    Args:
-        values: forecasts `[tables, steps, channels]`, of which the first `h` steps are taken; None
-            takes the last `h` rows of the tables.
-    """
+    """Make a column of each series, with local times as index, of the first `h` steps of forecasts
+    `[tables, steps, channels]`, or of the last `h` rows of the tables."""
     columns = {}
     for number, table in enumerate(panel.tables):
         dates = table.dates[-h:] if values is None else panel.future(table, h)
@@ -260,11 +247,8 @@ def recent(panel: Panel, rows: int) -> Panel:
 def forecast_figure(
     panel: Panel, outputs: Outputs, h: int, levels: Sequence[float], model: str, title: str
 ) -> "Figure":
-    """Draw the forecasts of up to six series, with the rows before them.
-
-    Args:
-        outputs: see `forecast_table`. h: steps. levels: of the bounds among them, in %.
-    """
+    """Draw the first `h` steps of the forecasts of up to six series, with the rows before them, and
+    the bounds of `levels`, in %."""
     frames = {name: by_time(panel, values, h) for name, values in outputs.items()}
     bands = {one: tuple(frames[name] for name in bounds_of(model, one)) for one in levels}
     past = by_time(panel, None, 8 * max(h, 96))

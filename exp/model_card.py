@@ -23,12 +23,8 @@ TITLES = {LAST_VALUE: "last value", SEASONAL_NAIVE: "seasonal naive"}
 
 
 def scores_of(checkpoint: Checkpoint) -> dict[str, dict]:
-    """Return the notes about scores of a checkpoint of `run.py`, from the test of its run.
-
-    Returns:
-        `scores`: `on` what, and `scores` by name of the model and of naive forecasts; `coverage`:
-        `on` what, and `levels`, the part that is covered by level in %. Empty if there are none.
-    """
+    """Return the notes about scores of a checkpoint of `run.py`, from the test of its run, if there
+    was one: `scores` by model and `coverage` by level in %, each `on` what."""
     folder = checkpoint.path.resolve().parent
     is_of_run = checkpoint.path.name == CHECKPOINT
     record = read_record(folder.parent.parent / "results" / folder.name) if is_of_run else None
@@ -66,13 +62,8 @@ def licence_of(llm: str) -> str | None:
 
 
 def model_card(notes: Mapping, params: Mapping[str, object], name: str) -> ModelCard:
-    """Write the model card.
-
-    Args:
-        notes: of the checkpoint; about scores as `scores_of` returns them. params: of the
-            forecaster.
-        name: hub id or folder to load it from.
-    """
+    """Write the model card, by the notes of the checkpoint (about scores as `scores_of` returns
+    them) and the parameters of the forecaster; `name` is the hub id or folder to load it from."""
     backbone = notes.get("backbone")
     trained_on = backbone if backbone and backbone["llm_weights"] != "random" else None
     licence = trained_on and licence_of(trained_on["llm"])

@@ -16,14 +16,8 @@ def finished_training(
     """Find out that there is nothing left to train, though the state was removed.
 
     The run itself was finished; or early stopping ended another one that differs only in the epochs
-    that it might have had, and would end this one there, too.
-
-    Args:
-        folders: of the run. epochs, patience: of the training.
-
-    Returns:
-        The progress of the finished training and its best checkpoint; None if it is not finished,
-        or nothing tells.
+    that it might have had, and would end this one there, too. Its progress and its best checkpoint
+    are returned.
     """
     others = [run for run in folders.others() if not folders.unlike(run, apart_from=LENGTH)]
     for run in (folders, *others):

@@ -24,12 +24,8 @@ class TrainingState:
     It contains no random state: random draws depend on seed, epoch and step alone.
 
     Args:
-        folders: the folders of the run; only the process that writes there saves the state.
-        args: of the run, saved with the state; `train_epochs` and `patience` decide when training
-            is finished.
-        objective, optimisers, scheduler: of which parameters, moments and learning rates are saved.
-        sums: of this epoch, by name: `losses` and `gradient_norms`.
-        keep: whether states are written at all.
+        folders: of the run; only the process that writes there saves the state.
+        sums: of this epoch, by name. keep: whether states are written at all.
     """
 
     def __init__(
@@ -75,12 +71,8 @@ class TrainingState:
         self.file.save(tensors, notes)
 
     def resume(self) -> Progress:
-        """Load the saved state, if there is one, and print where training resumes.
-
-        Raises:
-            UserError: it is damaged, or of another model; or the best checkpoint is
-                missing or damaged.
-        """
+        """Load the saved state, if there is one, and print where training resumes; what is damaged,
+        or of another model, is an error."""
         args, best = self.args, self.folders.best_checkpoint
         state = self.file.read()
         if state is None:
@@ -128,11 +120,8 @@ class TrainingState:
             save_tensors(self.folders.best_checkpoint, checkpoint.state, notes)
 
     def clear(self, keep: bool) -> None:
-        """Remove the states of a run that has succeeded.
-
-        Args:
-            keep: the newest one, from which a longer training may continue.
-        """
+        """Remove the states of a run that has succeeded; `keep` the newest one, from which a longer
+        training may continue."""
         if not self.folders.writes:
             return
         if not keep:

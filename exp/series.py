@@ -70,11 +70,8 @@ class ExpSeries(ExpBasic):
         return splits_of(panel, args)
 
     def arranged(self, panel: Panel, trained: Sequence[str] | None) -> Panel:
-        """Put channels into the order of the training; others are left out.
-
-        Raises:
-            UserError: some are missing, and this is no zero-shot test.
-        """
+        """Put channels into the order of the training, and leave out others; missing ones are an
+        error, but for a zero-shot test."""
         if trained is None or panel.columns == list(trained):
             return panel
         known = dict(zip(panel.columns, panel.tables[0].ids, strict=True))
@@ -120,11 +117,8 @@ class ExpSeries(ExpBasic):
     def naive_errors(
         self, windows: WindowDataset, in_units: bool = True
     ) -> dict[str, dict[str, float]]:
-        """Score naive forecasts of windows: mse and mae by model.
-
-        Args:
-            in_units: in the units of the results; otherwise standardised.
-        """
+        """Score naive forecasts of windows in the units of the results, or standardised: mse and
+        mae by model."""
         season = self.args.season_length or self.season_length
         sums: dict[str, ErrorSums] = defaultdict(ErrorSums)
         for index in self.evaluation.batches(windows, "naive forecasts"):
@@ -156,12 +150,8 @@ class ExpSeries(ExpBasic):
     def report(
         self, errors: PlacedErrorSums, channels: list[str], tested: dict, **more: object
     ) -> dict[str, float]:
-        """Save and print the errors of a test.
-
-        Args:
-            channels: names of the scored ones. tested: describes the test in `run.json`.
-            more: further entries of `run.json`.
-        """
+        """Save and print the errors of a test of `channels`, which `tested` describes; `more` are
+        further entries of `run.json`."""
         metrics = errors.metrics()
         scores = {name: metrics[name] for name in ("mse", "mae")}
         tested = tested | {"original_units": self.original_units}

@@ -39,11 +39,7 @@ DIAGNOSIS_SEED = 0  # of the diagnosed windows, where a task masks or cuts them 
 
 
 class ExpBasic(ABC):
-    """One run: data, model, training, test.
-
-    A task implements its splits (`prepare_data`), its training batches (`training_batch`), the
-    score of a split after an epoch (`score`), and the final test with its results (`test`); a task
-    with a published protocol also `batch_score`.
+    """One run: data, model, training, test; docs/extending.md tells what a task implements.
 
     Args:
         args: the options of the run.

@@ -29,6 +29,7 @@ from exp.forecasts import (
     forecast_figure,
     forecast_panel,
     forecast_table,
+    intervals_of,
     require_forecast,
     write_table,
 )
@@ -151,9 +152,8 @@ class ExpLongTermForecasting(ExpSeries):
 
     def _check_covariates(self) -> None:
         """Check that a checkpoint was trained with the covariates of the run."""
-        if self.checkpoint is None:
-            return
-        trained = self.checkpoint.metadata.get("arguments", {})
+        notes = self.checkpoint.metadata if self.checkpoint else {"arguments": vars(self.args)}
+        trained = notes.get("arguments", {})
         for name in COVARIATES:
             now, before = (options.get(name) or None for options in (vars(self.args), trained))
             if now != before:
@@ -278,8 +278,11 @@ class ExpLongTermForecasting(ExpSeries):
             return {}
         print(f">>> testing {self.setting}")
         start = time.perf_counter()
-        errors, intervals = PlacedErrorSums(), self.interval_test(windows)
-        scored = windows.target
+        errors, intervals, scored = PlacedErrorSums(), None, windows.target
+        if self.calibration_set is not None:
+            calibration, unit = self.calibration(self.calibration_set), self.calibration_set.unit
+            units = partial(self.units, windows)
+            intervals = IntervalTest(self.args.level, calibration, unit, windows.pred_len, units)
         channels = windows.columns if scored is None else [windows.columns[scored]]
         shapes, shown = self.array_shapes(), evenly(len(windows), PLOTTED_WINDOWS)
         with self.folders.arrays(self.original_units, shown, **shapes) as files:
@@ -321,15 +324,6 @@ class ExpLongTermForecasting(ExpSeries):
             on = "the later half of the validation windows, intervals from the earlier half"
             self.series_notes["coverage"] = {"on": on, "levels": covered}
         return intervals
-
-    def interval_test(self, windows: WindowDataset) -> IntervalTest | None:
-        """Calibrate the intervals of `--level`, to score them; None without it."""
-        if self.calibration_set is None:
-            return None
-        units = partial(self.units, windows)
-        calibration = self.calibration(self.calibration_set)
-        unit = self.calibration_set.unit
-        return IntervalTest(self.args.level, calibration, unit, windows.pred_len, units)
 
     def save_intervals(self, test: IntervalTest) -> dict[str, object]:
         """Write the intervals that were tested beside the results, and those of later forecasts,
@@ -401,10 +395,7 @@ class ExpLongTermForecasting(ExpSeries):
         checkpoint."""
         if not self.args.level:
             return None
-        found = self.intervals
-        if found is None and self.checkpoint is not None:
-            path = self.checkpoint.path.with_name(INTERVALS)
-            found = Intervals.load(path) if path.is_file() else None
+        found = self.intervals or (self.checkpoint and intervals_of(self.checkpoint))
         if found is None:
             raise UserError(
                 f"--level: {self.panel.source} has too few rows for a validation split, and there "
@@ -439,10 +430,8 @@ class ExpLongTermForecasting(ExpSeries):
 
     def _saved_scaler(self) -> Scaler | None:
         """Return the scaler in the checkpoint; None in a zero-shot test, or if there is none."""
-        if self.checkpoint is None or self.args.zero_shot:
-            return None
-        notes = self.checkpoint.metadata
-        if "scaler" not in notes:
+        notes = self.checkpoint.metadata if self.checkpoint else {}
+        if "scaler" not in notes or self.args.zero_shot:
             return None
         mean, scale = (np.array(notes["scaler"][name]) for name in ("mean", "scale"))
         series = notes.get("series", notes["columns"])

@@ -71,7 +71,9 @@ class ExpShortTermForecasting(ExpBasic):
         args = self.args
         self.forecasts = Path("m4_results") / args.model
         self.folders.more = [self.forecasts]
+        self.path = self.forecasts / f"{args.seasonal_patterns}_forecast.csv"
         self.pattern = PATTERNS[args.seasonal_patterns]
+        self.season_length = args.season_length or self.pattern.period
         self.train_file, self.targets = read_pair(args.root_path, args.seasonal_patterns)
         self.series = self.train_file.series
         self.naive2 = None
@@ -144,11 +146,6 @@ class ExpShortTermForecasting(ExpBasic):
             name: pred[..., 0].cpu().numpy().astype(np.float64) for name, pred in forecasts.items()
         }
 
-    @property
-    def season_length(self) -> int:
-        """Steps of a season."""
-        return self.args.season_length or self.pattern.period
-
     def _forecasts(self, dataset: M4Dataset) -> np.ndarray:
         """Forecast every series from its end, `[series, horizon]`."""
         forecasts = [
@@ -169,6 +166,8 @@ class ExpShortTermForecasting(ExpBasic):
         )
         metrics = {name: found[name] for name in SCORES}
         scores = {name: found[name] for name in ("smape", "mase", "owa") if name in found}
+        steps = zip(forecasts.T, self.targets.T, strict=True)
+        by_step = [smape(forecast, target) for forecast, target in steps]
         baselines = {}
         for name, forecast in self._naive_forecasts(self.test_set).items():
             naive = self._scores(forecast)
@@ -186,9 +185,9 @@ class ExpShortTermForecasting(ExpBasic):
                 "windows": len(self.series),
                 "series": len(self.series),
                 "seconds": seconds,
-                "forecasts": str(self._path()),
+                "forecasts": str(self.path),
             },
-            errors={"by_step": {"smape": self._smape_by_step(forecasts)}},
+            errors={"by_step": {"smape": by_step}},
             frequency=args.seasonal_patterns,
             summary=summary,
             baselines=baselines,
@@ -200,18 +199,9 @@ class ExpShortTermForecasting(ExpBasic):
         """Score forecasts of the test horizon `[series, horizon]`."""
         return score_pattern(forecasts, self.targets, self.series, self.pattern.period)
 
-    def _smape_by_step(self, forecasts: np.ndarray) -> list[float]:
-        """sMAPE of each step of the horizon, whose mean is that of `[series, horizon]`."""
-        steps = zip(forecasts.T, self.targets.T, strict=True)
-        return [smape(forecast, target) for forecast, target in steps]
-
-    def _path(self) -> Path:
-        """The file of the forecasts."""
-        return self.forecasts / f"{self.args.seasonal_patterns}_forecast.csv"
-
     def _save(self, forecasts: np.ndarray) -> None:
         """Write the forecasts with the series' ids, and record their run in `runs.json`."""
-        pattern, path = self.args.seasonal_patterns, self._path()
+        pattern, path = self.args.seasonal_patterns, self.path
         table = pd.DataFrame(forecasts, columns=[f"V{i + 1}" for i in range(forecasts.shape[1])])
         table.insert(0, "id", self.train_file.ids)
         notes = self.forecasts / "runs.json"

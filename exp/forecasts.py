@@ -21,10 +21,11 @@ from data_provider.splits import Scaler
 from exp.evaluation import Evaluation
 from utils.bars import progress_bar
 from utils.batch import Batch
+from utils.checkpoint import Checkpoint
 from utils.configuration import Configuration
 from utils.errors import UserError
 from utils.files import whole_file
-from utils.intervals import AT_REST, Intervals, LookBacks, bounds_of
+from utils.intervals import AT_REST, INTERVALS, Intervals, LookBacks, bounds_of
 from utils.plots import future_figure
 from utils.timefeatures import time_features
 
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 
 Schema = dict[str, object]  # of a Polars frame: types by column
 CUTOFF = "cutoff"  # column of a cross-validation: the last timestamp that was known
+OWN = "forecaster."  # begins the names of a checkpoint's tensors that are not the model's
+INTERVAL_PARTS = ("quantiles", "least", "unit")  # tensors of the intervals
 Outputs = Mapping[str, np.ndarray]  # by name of a column: `[tables, steps, channels]`
 
 
@@ -70,23 +73,26 @@ class Forecast:
         found = {model: self.pred}
         intervals = intervals and self.in_unit(intervals)
         looks = LookBacks.of(self.x)
-        if levels:
-            self._warn_of_rest(looks)
+        ids = [name for table in self.panel.tables for name in table.ids]
+        if levels and (rest := list(compress(ids, looks.rests.flatten().tolist()))):
+            print(
+                f"warning: {shortened(rest)}: over {AT_REST:.0%} of the look-back is one value: "
+                "the intervals include it, and may cover more than their level",
+                file=sys.stderr,
+            )
         for level in levels:
             bounds = intervals.bounds(self.pred, looks, level)
             found |= dict(zip(bounds_of(model, level), bounds, strict=True))
         return {name: self.unscaled(values) for name, values in found.items()}
 
-    def _warn_of_rest(self, looks: LookBacks) -> None:
-        """Name the series whose intervals can't cover as seldom as their level says."""
-        ids = [name for table in self.panel.tables for name in table.ids]
-        names = list(compress(ids, looks.rests.flatten().tolist()))
-        if names:
-            print(
-                f"warning: {shortened(names)}: over {AT_REST:.0%} of the look-back is one value: "
-                "the intervals include it, and may cover more than their level",
-                file=sys.stderr,
-            )
+
+def intervals_of(checkpoint: Checkpoint) -> Intervals | None:
+    """Read the intervals of a file, or those that a run wrote beside it, if there are any."""
+    parts = {name: checkpoint.state.get(OWN + name) for name in INTERVAL_PARTS}
+    if parts["quantiles"] is not None:
+        return Intervals(windows=checkpoint.metadata["calibration_windows"], **parts)
+    beside = checkpoint.path.with_name(INTERVALS)
+    return Intervals.load(beside) if beside.is_file() else None
 
 
 def require_forecast(panel: Panel, args: Configuration) -> None:
@@ -133,13 +139,11 @@ def forecast_panel(
         for name, values in found.items():
             if values is not None:
                 parts[name].append(values)
-    whole = Batch(
-        **{
-            name: torch.tensor(np.stack(values), dtype=torch.float32, device=evaluation.device)
-            for name, values in parts.items()
-        }
-    )
-    x, forecasts = whole.x, []
+    tensors = {
+        name: torch.tensor(np.stack(values), dtype=torch.float32, device=evaluation.device)
+        for name, values in parts.items()
+    }
+    whole, x, forecasts = Batch(**tensors), tensors["x"], []
     with progress_bar("forecasting", len(x)) as bar:
         for start, stop in pairwise([*range(0, len(x), evaluation.windows), len(x)]):
             forecasts.append(evaluation.predict(whole[start:stop]))
@@ -207,10 +211,9 @@ def in_kind(
     import polars  # which is there, if a frame is one
 
     frame = polars.from_pandas(table)
-    keys = {reading.id_col: reading.id_col, reading.time_col: reading.time_col}
-    kinds = {name: schema.get(key) for name, key in (keys | {CUTOFF: reading.time_col}).items()}
-    kept = {name: kind for name, kind in kinds.items() if kind and kind != polars.String}
-    return frame.cast({name: kind for name, kind in kept.items() if name in frame.columns})
+    keys = {name: name for name in (reading.id_col, reading.time_col)} | {CUTOFF: reading.time_col}
+    kinds = {name: schema.get(key) for name, key in keys.items() if name in frame.columns}
+    return frame.cast({n: kind for n, kind in kinds.items() if kind and kind != polars.String})
 
 
 def write_table(path: Path, table: pd.DataFrame, panel: Panel) -> None:
@@ -222,7 +225,7 @@ def write_table(path: Path, table: pd.DataFrame, panel: Panel) -> None:
             return
         time_col = panel.reading.time_col
         stamps = table[time_col]
-        if isinstance(stamps.dtype, pd.DatetimeTZDtype) or stamps.dtype.kind == "M":
+        if stamps.dtype.kind == "M":
             table = table.assign(**{time_col: panel.clock.written(pd.DatetimeIndex(stamps))})
         table.to_csv(part, index=False)
 

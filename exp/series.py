@@ -200,7 +200,7 @@ class ExpSeries(ExpBasic):
     def title(
         self, windows: WindowDataset, number: int, times: pd.Index, errors: str, more: str = ""
     ) -> str:
-        """Write the title of the figure of a test window; `times` are those of its truth."""
+        """Write the title of the figure of a test window, with the `times` of its truth."""
         name = windows.name(number, self.shown_channel(windows))
         what = f"test window {number} of {len(windows)}{more}"
         return window_title(self.tested_file.name, name, what, times, errors)

@@ -19,15 +19,14 @@ from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, LocalEntr
 from data_provider.panel import Panel, Reading, Table
 from data_provider.timestamps import Clock
 from exp.exp_long_term_forecasting import ExpLongTermForecasting, InMemory
+from exp.forecasts import INTERVAL_PARTS, OWN, intervals_of
 from exp.model_card import CARD, model_card, scores_of
 from utils.checkpoint import Checkpoint, read_checkpoint, save_tensors
 from utils.errors import UserError
 from utils.files import CHECKPOINT, find_llm, require_file, whole_file, written
-from utils.intervals import INTERVALS, Intervals
+from utils.intervals import Intervals
 
 CONFIG, MODEL = "config.json", "model.safetensors"
-OWN = "forecaster."  # of tensors that are not the model's
-INTERVAL_PARTS = ("quantiles", "least", "unit")  # tensors of the intervals
 COVARIATES = ("past", "future")  # of a table; so are their tensors named
 ZONES = ("tz", "fixed")  # of a clock
 TABLE_OPTIONS = ("id_col", "time_col", "target_col", "decimal", "thousands")
@@ -210,11 +209,7 @@ class SharedForecaster(ModelHubMixin):
 
 
 def read_model(path: Path) -> Checkpoint:
-    """Read a saved model, or a checkpoint of `run.py`, or that in a folder.
-
-    Raises:
-        UserError: there is none, or it is not one of a forecast.
-    """
+    """Read a saved model, or a checkpoint of a forecast by `run.py`, or that in a folder."""
     if path.is_dir():
         path = path / (MODEL if (path / MODEL).is_file() else CHECKPOINT)
     require_file(path, "give the folder of save_pretrained, or a checkpoint of run.py")
@@ -223,15 +218,6 @@ def read_model(path: Path) -> Checkpoint:
     if trained is None or trained.get("task_name") != "long_term_forecast":
         raise UserError(f"{path}: not a forecaster, nor a checkpoint of a forecast by run.py")
     return checkpoint
-
-
-def intervals_of(checkpoint: Checkpoint) -> Intervals | None:
-    """Read the intervals of a file, or those that a run wrote beside it, if there are any."""
-    parts = {name: checkpoint.state.get(OWN + name) for name in INTERVAL_PARTS}
-    if parts["quantiles"] is not None:
-        return Intervals(windows=checkpoint.metadata["calibration_windows"], **parts)
-    beside = checkpoint.path.with_name(INTERVALS)
-    return Intervals.load(beside) if beside.is_file() else None
 
 
 def covariates_of(panel: Panel) -> dict[str, list[Table]]:
@@ -270,11 +256,7 @@ def notes_of(panel: Panel) -> dict[str, object]:
 
 
 def series_of(checkpoint: Checkpoint) -> Panel | None:
-    """Read the series of a file, if it has them.
-
-    Raises:
-        UserError: they are not as `notes_of` describes them.
-    """
+    """Read the series of a file, if it has them."""
     notes = checkpoint.metadata.get("history")
     if notes is None:
         return None

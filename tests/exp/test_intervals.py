@@ -161,5 +161,5 @@ def test_levels(capsys):
     check_levels([95], found)
     assert "needs 39 validation windows; there are 30" in capsys.readouterr().err
     assert [windows_needed(level) for level in (50, 80, 95)] == [3, 9, 39]
-    with pytest.raises(UserError, match="level=100"):
+    with pytest.raises(UserError, match="level: 100"):
         check_levels([100], found)

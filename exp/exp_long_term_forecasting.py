@@ -128,18 +128,18 @@ class ExpLongTermForecasting(ExpSeries):
         if args.is_training:
             self.train_set = source.split("train").to(self.device)
             self.val_set = source.split("val").to(self.device)
+        try:
             self.test_set = tested.split("test").to(self.device)
+        except NoWindowError as error:
+            if args.is_training or not args.do_predict:
+                raise
+            print(f"forecast only: {error}")
+            return
+        if args.is_training:
             source.describe(self.train_set, self.val_set, self.test_set)
             self.announce_arrays()
             if args.zero_shot:
                 print(f"zero-shot: tested on {self.panel.source}")
-            return
-        try:
-            self.test_set = tested.split("test").to(self.device)
-        except NoWindowError as error:
-            if not args.do_predict:
-                raise
-            print(f"forecast only: {error}")
             return
         print(f"test errors are standardised by the training rows of {self.panel.source}")
         self.announce_arrays()
@@ -217,7 +217,6 @@ class ExpLongTermForecasting(ExpSeries):
 
     @property
     def mode(self) -> str:
-        """Return `channels` or `pooled`."""
         return self.series_notes.get("mode", "channels")
 
     def release(self) -> None:
@@ -230,7 +229,7 @@ class ExpLongTermForecasting(ExpSeries):
         return self.windows_batch(self.train_set, index)
 
     def score(self, windows: WindowDataset) -> float:
-        return self._errors(windows)["mse"]
+        return self._judge(windows)["mse"]
 
     def batch_score(self, index: Tensor) -> tuple[float, float]:
         windows = self.val_set
@@ -244,25 +243,23 @@ class ExpLongTermForecasting(ExpSeries):
         mean = windows.scored(windows.values[None]).square().mean().item()
         return {"the last value": last, "the mean of the training rows": mean}
 
-    def _errors(self, windows: WindowDataset) -> dict[str, float]:
+    def _judge(self, windows: WindowDataset) -> dict[str, float]:
         errors = ErrorSums()
         for _, _, pred, true in self.forecasts(windows, self.evaluation.batches(windows)):
             errors.add(pred, true)
-        return errors.metrics()
+        return {name: errors.metrics()[name] for name in JUDGED}
 
     def forecasts(
         self, windows: WindowDataset, indices: Iterable[Tensor]
     ) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
-        """Yield each of `indices`, with look-back, forecast and truth of its windows, the scored
-        channels alone."""
+        """Yield each of `indices`, with look-back, forecast and truth of its scored channels."""
         for index in indices:
             batch = self.windows_batch(windows, index)
             forecast = self.evaluation.predict(batch)
             yield index, *(windows.scored(values) for values in (batch.x, forecast, batch.y))
 
     def calibration(self, windows: WindowDataset) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """Yield look-back, forecast and truth of the windows that prediction intervals come
-        from."""
+        """Yield look-back, forecast and truth of the windows that intervals come from."""
         channels = 1 if windows.target is not None else windows.n_channels
         chosen = thinned(len(windows), windows.pred_len * channels)
         numbers = torch.tensor(chosen, device=self.device).split(self.evaluation.windows)
@@ -313,8 +310,7 @@ class ExpLongTermForecasting(ExpSeries):
         windows = self.val_set
         if windows is None:
             return None
-        metrics = self._errors(windows)
-        scores, naive = {name: metrics[name] for name in JUDGED}, self.naive_errors(windows, False)
+        scores, naive = self._judge(windows), self.naive_errors(windows, False)
         print(f"validation: mse {scores['mse']:.4g}, mae {scores['mae']:.4g}")
         print_naive(self.args.model, scores, naive)
         on = f"{len(windows):,} validation windows, which chose the epoch, standardised"
@@ -326,16 +322,14 @@ class ExpLongTermForecasting(ExpSeries):
         return intervals
 
     def save_intervals(self, test: IntervalTest) -> dict[str, object]:
-        """Write the intervals that were tested beside the results, and those of later forecasts,
-        from the errors up to the end of the file, beside the checkpoint; print and return their
-        scores."""
+        """Write the intervals that were tested beside the results, and those of later forecasts
+        beside the checkpoint; print and return their scores."""
         self.intervals = test.recalibration.intervals()
         if self.folders.writes:
             test.intervals.save(self.folders.results / INTERVALS)
             if self.args.is_training and self.objective.trained and not self.args.zero_shot:
                 self.intervals.save(self.folders.best_checkpoint.with_name(INTERVALS))
-        for line in test.lines():
-            print(line)
+        print("\n".join(test.lines()))
         return test.results() | {"original_units": self.original_units}
 
     def _plot(self, windows: WindowDataset, files: Mapping[str, NpyWriter]) -> None:
@@ -391,8 +385,7 @@ class ExpLongTermForecasting(ExpSeries):
         print(f"forecast of {stamps.min()} to {stamps.max()} in {path}")
 
     def _forecast_intervals(self) -> Intervals | None:
-        """Return the intervals of `--level`: those of the test, or else those beside the
-        checkpoint."""
+        """Return the intervals of `--level`: of the test, or else of the checkpoint."""
         if not self.args.level:
             return None
         found = self.intervals or (self.checkpoint and intervals_of(self.checkpoint))
@@ -409,8 +402,7 @@ class ExpLongTermForecasting(ExpSeries):
         return panel if panel.pooled else self.arranged(panel, self.series_notes["columns"])
 
     def forecast(self, panel: Panel) -> Forecast:
-        """Forecast what follows the tables of a panel of `trained_channels`; see
-        `forecast_panel`."""
+        """Forecast what follows a panel of `trained_channels`; see `forecast_panel`."""
         return forecast_panel(panel, self.args, self.scaler, self.target, self.evaluation)
 
     def recalibrate(self, panel: Panel) -> Intervals:

@@ -129,9 +129,9 @@ class ExpShortTermForecasting(ExpBasic):
         return smape(self._forecasts(windows), targets)
 
     def batch_score(self, index: Tensor) -> tuple[float, float]:
-        forecasts = self.evaluation.predict_here(Batch(self.val_set.last_windows(index)))[..., 0]
-        targets = self.val_targets[index.cpu()]
-        return smape(forecasts.cpu().numpy().astype(np.float64), targets) * len(index), len(index)
+        forecasts = self.evaluation.predict_here(Batch(self.val_set.last_windows(index)))
+        score = smape(as_array(forecasts), self.val_targets[index.cpu()])
+        return score * len(index), len(index)
 
     def trivial_scores(self) -> dict[str, float]:
         forecasts = self._naive_forecasts(self.val_set)[LAST_VALUE]
@@ -142,17 +142,13 @@ class ExpShortTermForecasting(ExpBasic):
         everything = torch.arange(len(dataset), device=self.device)
         windows, horizon = dataset.last_windows(everything), self.args.pred_len
         forecasts = naive_forecasts(windows, horizon, self.season_length)
-        return {
-            name: pred[..., 0].cpu().numpy().astype(np.float64) for name, pred in forecasts.items()
-        }
+        return {name: as_array(pred) for name, pred in forecasts.items()}
 
     def _forecasts(self, dataset: M4Dataset) -> np.ndarray:
         """Forecast every series from its end, `[series, horizon]`."""
-        forecasts = [
-            self.evaluation.predict(Batch(dataset.last_windows(index)))[..., 0].cpu().numpy()
-            for index in self.evaluation.batches(dataset)
-        ]
-        return np.concatenate(forecasts).astype(np.float64)
+        indices = self.evaluation.batches(dataset)
+        batches = (Batch(dataset.last_windows(index)) for index in indices)
+        return np.concatenate([as_array(self.evaluation.predict(batch)) for batch in batches])
 
     def test(self) -> dict[str, float]:
         """Forecast, score against test data and Naive2, and summarise all frequencies so far."""
@@ -241,6 +237,11 @@ class ExpShortTermForecasting(ExpBasic):
                 f"· sMAPE {smape(forecasts[number], true):.3g}",
                 "value (original units)",
             )
+
+
+def as_array(forecasts: Tensor) -> np.ndarray:
+    """Convert forecasts `[series, horizon, 1]` to `[series, horizon]`, float64."""
+    return forecasts[..., 0].cpu().numpy().astype(np.float64)
 
 
 def _read_notes(path: Path) -> dict[str, dict]:

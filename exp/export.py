@@ -38,17 +38,6 @@ WINDOWS = (1, 32)  # of the batches that are timed
 CALLS = 10  # of which the fastest counts
 
 
-def parse(argv: list[str] | None = None) -> Namespace:
-    """Parse a command line."""
-    parser = parser_of(
-        "export",
-        "Write the part of a trained model that forecasts, for ONNX Runtime or torch.export, with "
-        "scaler and column names in its metadata.",
-    )
-    parser.add_argument("--output", required=True, help="a file, .onnx or .pt2")
-    return parser.parse_args(argv)
-
-
 def require_output(path: Path) -> None:
     """Check that a file of this name can be written, with the packages that are installed."""
     if path.suffix.lower() not in PACKAGES:
@@ -210,7 +199,13 @@ def quiet() -> Iterator[None]:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command; returns the exit code."""
-    args = parse(argv)
+    parser = parser_of(
+        "export",
+        "Write the part of a trained model that forecasts, for ONNX Runtime or torch.export, with "
+        "scaler and column names in its metadata.",
+    )
+    parser.add_argument("--output", required=True, help="a file, .onnx or .pt2")
+    args = parser.parse_args(argv)
     return guarded(lambda: run(args), args.debug)
 
 

@@ -185,10 +185,8 @@ def largest_gradients(model: nn.Module, count: int = 3) -> str:
 def learning_rate_schedule(optimiser: Optimizer, args: Configuration) -> LRScheduler:
     """Make the learning-rate schedule of the main optimiser, stepped once per epoch.
 
-    With `--cos 1` cosine annealing (periodic beyond `--tmax`); else what `--lradj` names: after
-    epoch e (1-based) type1 and type3 set lr0 while e < 3, then lr0 * 0.9^(e-3), where type3 takes
-    lr0 = 1e-4 whatever the learning rate; type2 sets lr0 * decay_fac^(e-1), type4
-    lr0 * decay_fac^e.
+    With `--cos 1` cosine annealing (periodic beyond `--tmax`); else what `--lradj` names: type3 is
+    type1 with a learning rate of 1e-4, whatever the option says.
     """
     if args.cos:
         return CosineAnnealingLR(optimiser, T_max=args.tmax, eta_min=COSINE_FLOOR)

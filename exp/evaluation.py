@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sized
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -15,20 +16,18 @@ from utils.batch import Batch
 SEED = 0  # of each batch, for models that draw random numbers in evaluation too
 
 
+@dataclass
 class Evaluation:
     """Predictions for validation and test; `autocast` makes the context of mixed precision."""
 
-    def __init__(
-        self,
-        objective: Objective,
-        processes: Processes,
-        stopping: Stopping,
-        device: torch.device,
-        autocast: Callable[[], AbstractContextManager],
-    ):
-        self.objective, self.processes, self.stopping = objective, processes, stopping
-        self.device, self.autocast = device, autocast
-        self.windows = objective.evaluation_windows  # of a process
+    objective: Objective
+    processes: Processes
+    stopping: Stopping
+    device: torch.device
+    autocast: Callable[[], AbstractContextManager]
+
+    def __post_init__(self) -> None:
+        self.windows = self.objective.evaluation_windows  # of a process
 
     def predict(self, batch: Batch) -> Tensor:
         """Predict in evaluation mode; each process computes a shard of the windows. A signal raises

@@ -64,7 +64,7 @@ class ExpAnomalyDetection(ExpBasic):
         x, _ = self.train_set.batch(index)
         return Batch(x, x)
 
-    def score(self, windows: WindowedSeries) -> float:
+    def score(self, windows: WindowDataset) -> float:
         return self._errors(windows).mean().item()
 
     def trivial_scores(self) -> dict[str, float]:
@@ -79,20 +79,17 @@ class ExpAnomalyDetection(ExpBasic):
         return torch.cat(errors)
 
     def _points(self, windows: WindowDataset, what: str) -> np.ndarray:
-        """Score the points of the windows `[points]`."""
         return point_scores(windows, self._errors(windows, f"scoring {what}"))
 
     def test(self) -> dict[str, float]:
         """Score training and test rows, and detect anomalies by a threshold."""
         print(f">>> testing {self.setting}")
         start = time.perf_counter()
-        splits = self.splits
-        train_points = self._points(splits.train_scored.to(self.device), "the training rows")
-        points = self._points(splits.test, "the test rows")
+        train_points = self._points(self.splits.train_scored.to(self.device), "the training rows")
+        points, labels = self._points(self.test_set, "the test rows"), self.labels
         seen = None if self.args.threshold == "train" else points
         limit = threshold(train_points, seen, self.args.anomaly_ratio)
         detected = points > limit
-        labels = self.labels
         scores = detection_scores(detected, labels)
         seconds = time.perf_counter() - start
         with self.folders.arrays(score=points.shape, pred=points.shape, true=points.shape) as files:

@@ -97,6 +97,7 @@ class ExpLongTermForecasting(ExpSeries):
         return args
 
     def prepare_data(self) -> None:
+        self._check_covariates()
         if self.memory is None:
             self._prepare_files()
         elif self.memory.panel is None:
@@ -107,7 +108,6 @@ class ExpLongTermForecasting(ExpSeries):
     def _prepare_files(self) -> None:
         """Read the file that is trained on and the one that is tested."""
         args = self.args
-        self._check_covariates()
         tested = source = self.read() if args.is_training or not args.zero_shot else None
         if args.zero_shot:
             tested = self.read(source.columns if source else None, **target_args(args))
@@ -207,7 +207,6 @@ class ExpLongTermForecasting(ExpSeries):
 
     def _prepare_forecasts(self) -> None:
         """Take from the checkpoint what its training says of the series."""
-        self._check_covariates()
         notes, args = self.checkpoint.metadata, self.args
         self.data, self.filled, self.series_notes = {}, {}, self._saved_notes()
         self.n_channels, self.season_length = len(notes["columns"]), notes.get("season_length", 0)
@@ -232,10 +231,9 @@ class ExpLongTermForecasting(ExpSeries):
         return self._judge(windows)["mse"]
 
     def batch_score(self, index: Tensor) -> tuple[float, float]:
-        windows = self.val_set
-        batch = self.windows_batch(windows, index)
-        pred = windows.scored(self.evaluation.predict_here(batch))
-        return (pred - windows.scored(batch.y)).square().mean().item(), 1
+        batch, scored = self.windows_batch(self.val_set, index), self.val_set.scored
+        errors = scored(self.evaluation.predict_here(batch)) - scored(batch.y)
+        return errors.square().mean().item(), 1
 
     def trivial_scores(self) -> dict[str, float]:
         windows = self.val_set
@@ -397,12 +395,8 @@ class ExpLongTermForecasting(ExpSeries):
         check_levels(self.args.level, found)
         return found
 
-    def trained_channels(self, panel: Panel) -> Panel:
-        """Put the channels of a panel into the order of the training; see `arranged`."""
-        return panel if panel.pooled else self.arranged(panel, self.series_notes["columns"])
-
     def forecast(self, panel: Panel) -> Forecast:
-        """Forecast what follows a panel of `trained_channels`; see `forecast_panel`."""
+        """Forecast what follows a panel with the channels of the training; see `forecast_panel`."""
         return forecast_panel(panel, self.args, self.scaler, self.target, self.evaluation)
 
     def recalibrate(self, panel: Panel) -> Intervals:
@@ -427,7 +421,7 @@ class ExpLongTermForecasting(ExpSeries):
             return None
         mean, scale = (np.array(notes["scaler"][name]) for name in ("mean", "scale"))
         series = notes.get("series", notes["columns"])
-        return Scaler(mean, scale, dict(zip(series, range(len(series)), strict=True)))
+        return Scaler(mean, scale, {name: number for number, name in enumerate(series)})
 
     def checkpoint_notes(self) -> dict:
         return self.series_notes

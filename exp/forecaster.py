@@ -285,7 +285,8 @@ class CALFForecaster(SharedForecaster, library_name="calf", tags=["time-series-f
     ) -> tuple[Forecast, Outputs]:
         """Forecast a panel, with the bounds of intervals, in original units."""
         levels, run = self.levels(level), self.trained()
-        panel = run.trained_channels(panel)
+        if not panel.pooled:
+            panel = run.arranged(panel, run.series_notes["columns"])
         if self.start_padding_enabled:
             for table in panel.tables:
                 panel.future(table, 1)  # a step is needed to continue it

@@ -1,6 +1,6 @@
 """The state of a training run, from which it is resumed."""
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from torch import Tensor
@@ -18,6 +18,7 @@ from utils.progress import Progress
 from utils.results import RunFolders
 
 
+@dataclass
 class TrainingState:
     """Saves and loads all that training changes, bit by bit.
 
@@ -28,20 +29,16 @@ class TrainingState:
         sums: of this epoch, by name. keep: whether states are written at all.
     """
 
-    def __init__(
-        self,
-        folders: RunFolders,
-        args: Configuration,
-        objective: Objective,
-        optimisers: Optimisers,
-        scheduler: LRScheduler,
-        sums: dict[str, Tensor],
-        keep: bool = True,
-    ):
-        self.folders, self.args = folders, args
-        self.file = StateFile(folders.state, args)
-        self.objective, self.optimisers, self.scheduler = objective, optimisers, scheduler
-        self.sums, self.keep = sums, keep
+    folders: RunFolders
+    args: Configuration
+    objective: Objective
+    optimisers: Optimisers
+    scheduler: LRScheduler
+    sums: dict[str, Tensor]
+    keep: bool = True
+
+    def __post_init__(self) -> None:
+        self.file = StateFile(self.folders.state, self.args)
 
     def start(self) -> Progress:
         """Remove the states of an earlier run, which nothing may resume from any more."""
@@ -124,11 +121,10 @@ class TrainingState:
         training may continue."""
         if not self.folders.writes:
             return
+        self.file.previous.unlink(missing_ok=True)
         if not keep:
             self.file.remove()
-            return
-        self.file.previous.unlink(missing_ok=True)
-        if self.file.path.exists():
+        elif self.file.path.exists():
             print(
                 f"{self.file.path} is kept: --resume with more --train_epochs continues from it; "
                 "it may be deleted"

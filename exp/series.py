@@ -42,16 +42,14 @@ class ExpSeries(ExpBasic):
     season_length = 0
 
     def data_shape(self) -> DataShape:
+        calendar = tuple(CALENDAR) if self.args.calendar else ()
         return replace(
             super().data_shape(),
             n_marks=mark_count(self.args.freq, self.args.embed),
             season_length=self.season_length,
             target=self.target,
             past_covariates=tuple(self.args.past_covariates or ()),
-            future_covariates=(
-                *(self.args.future_covariates or ()),
-                *(CALENDAR if self.args.calendar else ()),
-            ),
+            future_covariates=tuple(self.args.future_covariates or ()) + calendar,
         )
 
     def read(self, trained: Sequence[str] | None = None, **other: object) -> Splits:

@@ -469,8 +469,6 @@ def test_any_model_by_name(model, panel, wide, calf, tmp_path):
     [
         (lambda t: t.drop(columns="y"), "y"),
         (lambda t: t.assign(y="text"), "y"),
-        (lambda t: pd.concat([t, t.tail(1)]), "duplicate"),
-        (lambda t: t.assign(y=t["y"].where(t.index != 50)), "missing"),
         (lambda t: t.head(20), "too short to train on"),
         (lambda t: t.head(0), "empty|no rows"),
         (lambda t: "a path.csv", "a path.csv: no such file"),

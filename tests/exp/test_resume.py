@@ -70,8 +70,16 @@ def contents(folder: Path) -> dict:
 # Signals
 
 
-@pytest.mark.parametrize("where", ["step", "validation", "end of an epoch", "end"])
-@pytest.mark.parametrize("task", EXPERIMENTS)
+PLACES = ("step", "validation", "end of an epoch", "end")
+
+
+@pytest.mark.parametrize(
+    ("task", "where"),
+    [
+        *((LONG, place) for place in PLACES),
+        *((task, "step") for task in EXPERIMENTS if task != LONG),
+    ],
+)
 def test_interrupted_and_resumed(small_data, workdir, reference, monkeypatch, capsys, task, where):
     more = () if task == LONG else DLINEAR
     expected = reference(task, *more)
@@ -115,12 +123,11 @@ def test_exit_codes(small_data, workdir, monkeypatch, capsys, sign, code):
     assert main(argv(LONG, small_data, *DLINEAR, "--resume")) == 0
 
 
-@pytest.mark.parametrize(("sign", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_in_the_final_test(small_data, workdir, monkeypatch, capsys, sign, code):
+def test_a_signal_in_the_final_test(small_data, workdir, monkeypatch, capsys):
     line = argv(LONG, small_data, *DLINEAR)
     with monkeypatch.context() as patch:
-        patch.setattr(ExpBasic, "save_results", lambda *_, **__: send(sign)())
-        assert main(line) == code
+        patch.setattr(ExpBasic, "save_results", lambda *_, **__: send(signal.SIGTERM)())
+        assert main(line) == 143
     assert "Traceback" not in capsys.readouterr().err
     monkeypatch.setattr(ExpBasic, "train_step", raises(AssertionError("trained again")))
     assert main([*line, "--resume"]) == 0
@@ -279,10 +286,6 @@ def cut(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-1000])
 
 
-def empty(path: Path) -> None:
-    path.write_bytes(b"")
-
-
 def into_folder(path: Path) -> None:
     path.unlink()
     path.mkdir()
@@ -309,16 +312,11 @@ def flip(find: bytes | None, offset: int = 0):
 
 DAMAGES = {
     "cut": cut,
-    "empty": empty,
     "a folder": into_folder,
     "no checksum": without_checksum,
     "a tensor": flip(None),
     "the notes": flip(b"seconds", 12),
-    "the checksum": flip(b"sha256", 12),
-    "its name": flip(b"sha256"),
     "the header's length": flip(b"{", -8),
-    "the header's start": flip(b"{"),
-    "a tensor's name": flip(b"model."),
     "a tensor's place": flip(b"data_offsets", 16),
 }
 

@@ -3,7 +3,6 @@
 import sys
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from copy import deepcopy
 from dataclasses import dataclass
 from itertools import compress, pairwise
 from pathlib import Path
@@ -16,7 +15,7 @@ from torch import Tensor
 
 from data_provider.checks import PARQUET, and_more, shortened
 from data_provider.covariates import require_future
-from data_provider.panel import Panel, Reading
+from data_provider.panel import Panel, Reading, Table
 from data_provider.splits import Scaler
 from exp.evaluation import Evaluation
 from utils.bars import progress_bar
@@ -244,7 +243,13 @@ def by_time(panel: Panel, values: np.ndarray | None, h: int) -> pd.DataFrame:
 
 def recent(panel: Panel, rows: int) -> Panel:
     """Keep the last `rows` rows of each table, and nothing else in memory."""
-    return panel.with_tables(lambda table: deepcopy(table.rows(slice(-rows, None))))
+
+    def copied(part: Table) -> Table:
+        past, future = (other and copied(other) for other in (part.past, part.future))
+        # row by row, as a saved series is: the layout decides how products are rounded
+        return Table(part.dates.copy(), part.ids, part.values.copy(order="C"), past, future)
+
+    return panel.with_tables(lambda table: copied(table.rows(slice(-rows, None))))
 
 
 def forecast_figure(

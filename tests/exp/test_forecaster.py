@@ -350,6 +350,7 @@ def test_saved_with_its_series(wide, long, tmp_path, kind):
     options = DLINEAR | {"train_epochs": 1, "level": [80]}
     forecaster = CALFForecaster(h=8, **options).fit(frames(wide, long)[kind])
     expected = forecaster.predict()
+    assert all(table.values.flags.c_contiguous for table in forecaster.history.tables)
     forecaster.save(tmp_path)
     loaded = CALFForecaster.load(tmp_path)
     pd.testing.assert_frame_equal(loaded.predict(), expected)

@@ -190,7 +190,7 @@ RECORDER = """
 
 @pytest.mark.parametrize("embed", ["timeF", "fixed"])
 def test_it_sees_what_the_neighbours_loaders_give(drop, small_data, workdir, results, embed):
-    """Items of the data set, which the parity tests compare with theirs."""
+    """Windows and marks, which the parity tests compare with theirs."""
     drop("Recorder", RECORDER)
     args = parse_args(command(LONG, small_data, "Recorder", "--embed", embed, "--do_predict"))
     run = ExpLongTermForecasting(args)
@@ -198,11 +198,10 @@ def test_it_sees_what_the_neighbours_loaders_give(drop, small_data, workdir, res
     run.objective.model.seen.clear()
     run.evaluation.predict(run.windows_batch(run.train_set, index))
     (seen,) = run.objective.model.seen
-    for row, number in enumerate(index.tolist()):
-        x, y, x_mark, y_mark = (part.clone() for part in run.train_set[number])
-        y[args.label_len :] = 0
-        for found, expected in zip(seen, (x, x_mark, y, y_mark), strict=True):
-            torch.testing.assert_close(found[row], expected, rtol=0, atol=0)
+    (x, y), (x_mark, y_mark) = run.train_set.batch(index), run.train_set.batch_marks(index)
+    x_dec = torch.cat([x[:, -args.label_len :], torch.zeros_like(y)], dim=1)
+    for found, expected in zip(seen, (x, x_mark, x_dec, y_mark), strict=True):
+        torch.testing.assert_close(found, expected, rtol=0, atol=0)
 
     # beyond the end of the file the marks continue
     run.predict()

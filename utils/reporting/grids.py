@@ -283,8 +283,9 @@ def published_grids(table: Table) -> list[Grid]:
     for method in table.methods:
         run = table.of(method).iloc[0]
         is_ours = run["backbone"] and run["published_file"] != "yes"
-        is_variant = "llm_ablation" in run["settings"] or run["weights"] == "shuffled"
-        if run["usual"] == method and not is_variant:
+        is_control = run["weights"] == "shuffled" or "llm_ablation" in run["settings"]
+        is_control |= run["weights"] == "random" and run["backbone"] != "gpt2"
+        if run["usual"] == method and not is_control:
             other = method.partition("(")[2].rstrip(")") if is_ours else ""
             groups.setdefault(other, []).append(method)
     grids = []

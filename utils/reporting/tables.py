@@ -26,7 +26,8 @@ BACKBONES = {"gpt2": "GPT-2", "smollm2-135m": "SmolLM2-135M"}
 KNOWN_WEIGHTS = {
     "97a832b6405fcca8": "pre-trained, 4-bit weights",  # six blocks of SmolLM2
     "041e1cd610fb0461": "pre-trained, 4-bit weights",  # the same with --r 0
-    "0257ebaa4b5a6a26": "pre-trained, 4-bit weights",  # the same with frozen norms
+    "0257ebaa4b5a6a26": "pre-trained, 4-bit weights",  # with frozen norms
+    "8e9619a63124601d": "pre-trained, 4-bit weights",  # three blocks
     "e3b0c44298fc1c14": "nothing frozen",
 }
 REPLACEMENTS = {  # of the language model's blocks, by `--llm_ablation`

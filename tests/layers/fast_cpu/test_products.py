@@ -10,6 +10,7 @@ from transformers.models.gpt2.modeling_gpt2 import GPT2MLP
 from transformers.pytorch_utils import Conv1D
 
 from layers.fast_cpu import install, products, uninstall
+from layers.fast_cpu import products
 from layers.fast_cpu.products import is_float32_on_cpu, linear
 
 CLOSE = {"rtol": 1e-5, "atol": 1e-5}
@@ -151,3 +152,16 @@ def test_subclasses_are_left_alone():
     model = nn.Sequential(Own(3, 3), nn.Linear(3, 3), nn.Dropout1d(), nn.ReLU())
     assert install(model) == 1
     assert type(model[0]) is Own
+
+
+def test_the_measurement_leaves_the_number_of_threads(monkeypatch):
+    """It is on one thread: others that wait would count, and decide on a busy machine."""
+    seen, multiply = [], products.product
+    monkeypatch.setattr(
+        products, "product", lambda *of: (seen.append(torch.get_num_threads()), multiply(*of))
+    )
+    monkeypatch.setattr(products, "ONEDNN_IS_THERE", hasattr(torch.ops.mkldnn, "_linear_pointwise"))
+    before = torch.get_num_threads()
+    products.onednn_is_faster.__wrapped__()
+    assert torch.get_num_threads() == before
+    assert set(seen) <= {1}

@@ -10,7 +10,6 @@ from transformers.models.gpt2.modeling_gpt2 import GPT2MLP
 from transformers.pytorch_utils import Conv1D
 
 from layers.fast_cpu import install, products, uninstall
-from layers.fast_cpu import products
 from layers.fast_cpu.products import is_float32_on_cpu, linear
 
 CLOSE = {"rtol": 1e-5, "atol": 1e-5}

@@ -254,7 +254,7 @@ def compared(
     """
     lines, records = [], []
     found = list(found)
-    metrics = [m for m in table.metrics if any(pairs[m][1] for *_, pairs in found)]
+    metrics = [m for m in table.metrics if any(m in pairs and pairs[m][1] for *_, pairs in found)]
     for row, method, pairs in found:
         cells = []
         for metric in metrics:
@@ -339,14 +339,14 @@ def main_grid(table: Table) -> Grid:
 
 
 def variants_grid(table: Table) -> Grid | None:
-    """Compare models in other settings with their usual ones; None without variants."""
-    found = []
+    """Compare models in other settings with their usual ones by the main metric; None without
+    variants."""
+    found, metric = [], table.metrics[0]
     for row, method in product(table.all_rows, table.methods):
         usual = table.of(method)["usual"].iloc[0]
-        both = (method, usual)
-        pairs = {m: tuple(table.summary(row, name, m) for name in both) for m in table.metrics}
-        if method != usual and pairs[table.metrics[0]][0]:
-            found.append((row, method, pairs))
+        pair = table.summary(row, method, metric), table.summary(row, usual, metric)
+        if method != usual and pair[0]:
+            found.append((row, method, {metric: pair}))
     title = f"Variants. {heading(table)}"
     notes = [f"{SEEDS}. Difference: the variant minus the model in its usual settings."]
     names = ("variant", "usual")

@@ -28,6 +28,7 @@ KNOWN_WEIGHTS = {
     "041e1cd610fb0461": "pre-trained, 4-bit weights",  # the same with --r 0
     "0257ebaa4b5a6a26": "pre-trained, 4-bit weights",  # with frozen norms
     "8e9619a63124601d": "pre-trained, 4-bit weights",  # three blocks
+    "3f9f1890e87ac99e": "pre-trained, 4-bit weights",  # twelve blocks
     "e3b0c44298fc1c14": "nothing frozen",
 }
 REPLACEMENTS = {  # of the language model's blocks, by `--llm_ablation`

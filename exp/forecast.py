@@ -2,7 +2,7 @@
 
 import os
 import sys
-from argparse import Namespace
+from argparse import SUPPRESS, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,7 @@ from utils.errors import UserError
 from utils.files import require_file, require_picture
 from utils.launch import world
 from utils.levels import level
-from utils.options import TABLE_OPTIONS, add_table_options
+from utils.options import TABLE_OPTIONS, add_option
 
 if TYPE_CHECKING:
     from exp.forecaster import CALFForecaster
@@ -51,7 +51,9 @@ def parse(argv: list[str] | None = None) -> Namespace:
     )
     parser.add_argument("--h", type=whole(1), help="steps, at most those of the training")
     parser.add_argument("--plot", help="picture of the forecasts of some series: .png, .pdf, .svg")
-    add_table_options(parser, without=("panel",), silent=True)
+    for option in TABLE_OPTIONS:
+        if option[0] != "panel":
+            add_option(parser, option, default=SUPPRESS)
     parser.add_argument("--freq", help="pandas alias of the step; by default it is inferred")
     parser.add_argument(
         "--start_padding", action="store_true", help="accept series shorter than the look-back"

@@ -1,15 +1,13 @@
 """Options of a test that its checkpoint knows need not be given."""
 
-import argparse
 import re
 from argparse import Namespace
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from utils.errors import UserError
-from utils.files import CHECKPOINT, file_name, find_llm, read_notes, require_file
+from utils.files import CHECKPOINT, file_name, find_llm, read_notes
 
-REQUIRED = ("task_name", "is_training", "model_id", "model", "data")
 # what a command decides for itself, whatever its training did
 OF_THE_COMMAND = frozenset(
     (
@@ -62,43 +60,7 @@ def training_of(path: Path) -> dict[str, object]:
     return arguments
 
 
-def describing_checkpoint(argv: Sequence[str], parser: argparse.ArgumentParser) -> Path | None:
-    """Return the checkpoint that completes a command line; None without `--checkpoint`, or if all
-    required options are given, as in published command lines.
-
-    Raises:
-        UserError: there is no such file.
-    """
-    given = {word.partition("=")[0] for word in argv}
-    if given.issuperset(f"--{name}" for name in REQUIRED) or "--checkpoint" not in given:
-        return None
-    alone = type(parser)(prog=parser.prog, allow_abbrev=False, add_help=False)
-    alone.add_argument("--checkpoint")
-    path = checkpoint_file(alone.parse_known_args(argv)[0].checkpoint)
-    require_file(path, "check --checkpoint")
-    return path
-
-
-def words_of(trained: Mapping[str, object], parser: argparse.ArgumentParser) -> list[str]:
-    """Write the options of a training as a command line of its test."""
-    words = {"is_training": ["--is_training=0"], "model_id": ["--model_id=tested"]}
-    for action in parser._actions:
-        name, value = action.dest, trained.get(action.dest)
-        if name in OF_THE_COMMAND or name in words or value is None or value == action.default:
-            continue
-        option = action.option_strings[0]
-        if action.nargs == 0:
-            words[name] = [option]
-        elif isinstance(value, list) and action.nargs is None:  # commas between them
-            words[name] = [f"{option}={','.join(map(str, value))}"]
-        elif isinstance(value, list):
-            words[name] = [option, *map(str, value)]
-        else:
-            words[name] = [f"{option}={value}"]
-    return [word for option in words.values() for word in option]
-
-
-def from_checkpoint(args: Namespace, path: Path, trained: Mapping[str, object]) -> None:
+def from_checkpoint(args: Namespace, trained: Mapping[str, object]) -> None:
     """Complete the options of a test by those of its checkpoint.
 
     A file given by `--data_path` alone is looked for from the working folder, then in the folder of
@@ -122,7 +84,9 @@ def from_checkpoint(args: Namespace, path: Path, trained: Mapping[str, object]) 
     if args.features != "M" and "target" in trained.get("given", ()):
         own.add("target")
     args.given = sorted(own.union(given))
-    print(f"options of {path}: {args.model}, {args.task_name}, trained on {_data(trained)}")
+    print(
+        f"options of {args.checkpoint}: {args.model}, {args.task_name}, trained on {_data(trained)}"
+    )
 
 
 def _data(trained: Mapping[str, object]) -> str:
@@ -133,16 +97,12 @@ def _data(trained: Mapping[str, object]) -> str:
 
 
 def check_given(
-    args: Namespace,
-    given: Sequence[str],
-    trained: Mapping[str, object],
-    described: bool,
-    aliases: Mapping[str, str],
+    args: Namespace, trained: Mapping[str, object], described: bool, aliases: Mapping[str, str]
 ) -> None:
     """Refuse options that contradict a checkpoint.
 
     Args:
-        given: the options on the command line. trained: those of the training.
+        trained: the options of the training.
         described: whether the checkpoint completes the command line; otherwise only options of the
             model are checked, since published command lines repeat those of the training.
         aliases: other names of models.
@@ -151,7 +111,7 @@ def check_given(
         UserError: one of them does.
     """
     ignored = OF_THE_TEST.union(SET_BY_TASK.get(args.task_name, ()))
-    checked = set(given) & trained.keys() - ignored
+    checked = set(args.given) & trained.keys() - ignored
     if not described:
         checked &= {"model", *args.model_options} - OF_TRAINING - {"task_loss"}
     for name in sorted(checked, key=lambda name: (name != "model", name)):

@@ -58,7 +58,7 @@ def whole(least: int = 0, most: int | None = None) -> Callable[[str], int]:
             raise argparse.ArgumentTypeError(f"{text} is {limits}")
         return number
 
-    parse.kind = Integral
+    parse.of_python = Integral, "a whole number"
     return parse
 
 
@@ -81,7 +81,7 @@ def real(
             raise argparse.ArgumentTypeError(f"{text} is not a number {start} {least:g}{end}")
         return number
 
-    parse.kind = Real
+    parse.of_python = Real, "a number"
     return parse
 
 
@@ -125,6 +125,11 @@ def switch(text: str) -> bool:
     if word in ("0", "false", "no", "off"):
         return False
     raise argparse.ArgumentTypeError(f"{text} is neither true nor false")
+
+
+# what Python values an option type accepts, and what to call them; others have text
+switch.of_python = bool | int, "True or False"
+names.of_python = split_parts.of_python = object, "a list"
 
 
 def split_options(argv: Sequence[str]) -> tuple[list[str], list[str]]:

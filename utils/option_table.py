@@ -14,7 +14,7 @@ from utils.tasks import TASKS
 Option = tuple[str, object, object, str]
 
 COUNT, POSITIVE, WEIGHT, FRACTION = whole(), whole(1), real(), real(below=1)
-BINARY = {"type": int, "choices": (0, 1)}
+BINARY = {"type": COUNT, "choices": (0, 1)}
 FLAG = {"action": "store_true"}
 SWITCH = {"type": switch, "nargs": "?", "const": True}  # a boolean, on if it has no value
 LOSSES = "l1, smooth_l1, mse"

@@ -4,25 +4,24 @@ import argparse
 import difflib
 import shlex
 import sys
+from argparse import Namespace
 from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral, Real
 from pathlib import Path
-from typing import Protocol
+from types import ModuleType
 
 from utils.checkpoint_options import (
-    REQUIRED,
+    OF_THE_COMMAND,
     SET_BY_TASK,
     check_given,
     checkpoint_file,
-    describing_checkpoint,
     from_checkpoint,
     training_of,
-    words_of,
 )
-from utils.command_line import Parser, message_of, names, split_parts, switch
+from utils.command_line import Parser, message_of, names
 from utils.configuration import Configuration
 from utils.errors import UserError
-from utils.files import file_name
+from utils.files import file_name, require_file
 from utils.option_table import (
     COVARIATES,
     MODEL_OPTIONS,
@@ -36,8 +35,12 @@ from utils.option_table import (
     Option,
 )
 
+# Completes a command line, so that it can be read before it is known what is missing.
+DRAFT = {"task_name": "long_term_forecast", "is_training": 1, "model_id": ""}
+DRAFT |= {"model": "CALF", "data": "custom"}
+REQUIRED = tuple(DRAFT)
 # Guesses options from the file of others, and says why.
-Guess = Callable[[argparse.Namespace], tuple[dict[str, object], str]]
+Guess = Callable[[Namespace], tuple[dict[str, object], str]]
 # Options that other tasks than these refuse, because they would have no effect.
 TASKS_OF_OPTION = {
     "do_predict": ("long_term_forecast",),
@@ -67,25 +70,6 @@ READ_BY_TASKS = {
 }
 
 
-class Models(Protocol):
-    """What the parser has to know of the models; `models.registry` does.
-
-    Attributes:
-        ALIASES: other names of models.
-    """
-
-    ALIASES: Mapping[str, str]
-
-    def model_names(self) -> list[str]:
-        """List the models, aliases included."""
-
-    def options_of(self, name: str) -> frozenset[str]:
-        """Return the names of the options that a model reads."""
-
-    def refusal_of(self, name: str) -> str:
-        """Say why a name is none of a model; empty if there is nothing of that name."""
-
-
 class Formatter(argparse.ArgumentDefaultsHelpFormatter):
     """Help that names a default where there is one."""
 
@@ -102,22 +86,8 @@ def add_option(parser: argparse._ActionsContainer, option: Option, **more: objec
     parser.add_argument(f"--{name}", **{**settings, "default": default, "help": text, **more})
 
 
-def add_table_options(
-    parser: argparse._ActionsContainer, without: Sequence[str] = (), silent: bool = False
-) -> None:
-    """Add the options that say how a table is read.
-
-    Args:
-        without: names of those to leave out.
-        silent: whether the result lacks those that are not given.
-    """
-    for option in TABLE_OPTIONS:
-        if option[0] not in without:
-            add_option(parser, option, **({"default": argparse.SUPPRESS} if silent else {}))
-
-
 def add_options(
-    parser: argparse.ArgumentParser, groups: Mapping[str, Sequence[Option]], models: Models
+    parser: argparse.ArgumentParser, groups: Mapping[str, Sequence[Option]], models: ModuleType
 ) -> None:
     """Add groups of options. The help of an option of models names the models that use it; options
     that nothing uses are accepted, and the help names them alone."""
@@ -147,19 +117,18 @@ def add_options(
             add_option(group, option, **more)
 
 
-def expand_abbreviations(
-    parser: Parser, argv: list[str], published: list[str], own: list[str]
-) -> list[str]:
+def expand_abbreviations(parser: Parser, argv: Sequence[str], published: list[str]) -> list[str]:
     """Expand abbreviated options as if there were only the published ones.
 
     So no new option makes an abbreviation in a published command line ambiguous.
     """
+    everything = [name for action in parser._actions for name in action.option_strings]
     expanded = []
     for word in argv:
         name, sign, value = word.partition("=")
-        if name.startswith("--") and name not in published and name not in own:
-            candidates = [option for option in published if option.startswith(name)]
-            candidates = candidates or [option for option in own if option.startswith(name)]
+        if name.startswith("--") and name not in everything:
+            matching = [option for option in everything if option.startswith(name)]
+            candidates = [option for option in matching if option in published] or matching
             if len(candidates) > 1:
                 parser.error(f"{name} could be any of {', '.join(candidates)}")
             if candidates:
@@ -168,72 +137,87 @@ def expand_abbreviations(
     return expanded
 
 
-def given_options(parser: argparse.ArgumentParser, argv: list[str]) -> set[str]:
+def given_options(parser: argparse.ArgumentParser, argv: Sequence[str]) -> set[str]:
     """Return the options that are on the command line, whatever their values."""
     names = {word.partition("=")[0] for word in argv}
     return {action.dest for action in parser._actions if names.intersection(action.option_strings)}
 
 
-def parse_with_checkpoint(parser: Parser, argv: list[str], models: Models) -> argparse.Namespace:
-    """Parse a command line, with the options of the checkpoint that it names.
+def parse(parser: Parser, argv: Sequence[str], models: ModuleType) -> Namespace:
+    """Parse a command line, and note which options are given, and which the model reads."""
+    args = parser.parse_args(argv)
+    args.given = sorted(given_options(parser, argv))
+    args.model_options = options_read(args.model, models)
+    return args
+
+
+def options_read(model: str, models: ModuleType) -> list[str]:
+    """List the options that a model reads and that may change results."""
+    return sorted(models.options_of(model) & MODEL_OPTIONS - NEUTRAL)
+
+
+def words_of(values: Mapping[str, object]) -> list[str]:
+    """Write options as words of a command line."""
+    return [word for name, value in values.items() for word in (f"--{name}", str(value))]
+
+
+def parse_with_checkpoint(parser: Parser, argv: Sequence[str], models: ModuleType) -> Namespace:
+    """Parse a command line with a checkpoint; without the options that a training needs, those of
+    its training are the defaults.
 
     Raises:
         UserError: there is no such checkpoint, it does not tell its options, or others that are
             given contradict it.
     """
-    describing = describing_checkpoint(argv, parser)
-    words, trained = [], {}
-    if describing:
-        trained = training_of(describing)
+    described = not given_options(parser, argv).issuperset(REQUIRED)
+    if described:
+        path = checkpoint_file(parser.parse_args([*words_of(DRAFT), *argv]).checkpoint)
+        require_file(path, "check --checkpoint")
+        trained = training_of(path)
         if not trained:
             raise UserError(
-                f"{describing} does not tell the options of its training, as those of the "
+                f"{path} does not tell the options of its training, as those of the "
                 f"authors' code: give --{', --'.join(REQUIRED)}, and --seq_len, --pred_len, "
                 "--gpt_layers and the like"
             )
-        words = words_of(trained, parser)
-    args = parser.parse_args([*words, *argv])
-    args.given = sorted(given_options(parser, argv))
-    args.model_options = sorted(models.options_of(args.model) & MODEL_OPTIONS - NEUTRAL)
+        defaults = {"is_training": 0, "model_id": "tested"}
+        for action in parser._actions:
+            action.required, value = False, trained.get(action.dest)
+            if action.dest not in OF_THE_COMMAND and value is not None:
+                defaults[action.dest] = checked(action, value, f"{path}: {action.dest}")
+        parser.set_defaults(**defaults)
+    args = parse(parser, argv, models)
     if not args.checkpoint:
         return args
     if args.is_training:
         parser.error("--checkpoint is for --is_training 0 (the folder is --checkpoints)")
     path = checkpoint_file(args.checkpoint)
-    if path != Path(args.checkpoint):
+    if Path(args.checkpoint).is_dir():
         args.checkpoint = str(path)
-    if not trained and path.is_file():
-        trained = training_of(path)
-    check_given(args, args.given, trained, bool(describing), models.ALIASES)
-    if describing:
-        from_checkpoint(args, path, trained)
+    if not described:
+        trained = training_of(path) if path.is_file() else {}
+    check_given(args, trained, described, models.ALIASES)
+    if described:
+        from_checkpoint(args, trained)
     return args
 
 
-def with_guesses(
-    parser: Parser, argv: list[str], models: Models, guess: Guess
-) -> tuple[list[str], list[str]]:
-    """Complete a command line that names a file by `--data_path` and lacks options that a training
-    needs; a line says what was guessed.
+def parse_with_guesses(
+    parser: Parser, argv: Sequence[str], models: ModuleType, guess: Guess
+) -> Namespace:
+    """Parse a command line that names a file of one's own by `--data_path` and lacks options that a
+    forecast needs; a line says what was guessed.
 
     Args:
         guess: guesses options from the file; see `data_provider.guesses.guess_options`.
 
-    Returns:
-        The words, and the names of the options guessed; none if the line is complete, or for
-        another task than forecasting a file of one's own.
-
     Raises:
         UserError: the file can't be read.
     """
-    given = {word.partition("=")[0].removeprefix("--") for word in argv if word.startswith("--")}
-    if "data_path" not in given or "checkpoint" in given or given.issuperset(REQUIRED):
-        return argv, []
-    found = {"task_name": "long_term_forecast", "is_training": 1, "model_id": "", "model": "CALF"}
-    found |= {"data": "custom"}
-    args = parser.parse_args([*(f"--{name}={value}" for name, value in found.items()), *argv])
+    given, found = given_options(parser, argv), dict(DRAFT)
+    args = parser.parse_args([*words_of(found), *argv])
     if args.task_name != "long_term_forecast" or args.data != "custom":
-        return argv, []
+        return parse(parser, argv, models)
     path = Path(args.data_path)
     if "root_path" not in given:
         args.root_path, args.data_path = str(path.parent), path.name
@@ -244,12 +228,14 @@ def with_guesses(
     by_file["split"] = ",".join(map(str, by_file["split"]))
     found |= {"model_id": file_name(path.stem), **by_file}
     found = {name: value for name, value in found.items() if name not in given - {"data_path"}}
-    words = [word for name, value in found.items() for word in (f"--{name}", str(value))]
+    words = words_of(found)
     print(f"guessed ({why}): {shlex.join(words)}")
-    return [*argv, *words], sorted(found)
+    args = parse(parser, [*argv, *words], models)
+    args.guessed = sorted(found)
+    return args
 
 
-def check_options(args: argparse.Namespace, models: Models) -> None:
+def check_options(args: Namespace, models: ModuleType) -> None:
     """Check options together; `--refit` implies `--do_predict`, and only CALF has a cosine schedule
     unless `--cos` says so.
 
@@ -283,7 +269,7 @@ def check_options(args: argparse.Namespace, models: Models) -> None:
         )
 
 
-def check_covariates(args: argparse.Namespace, models: Models) -> None:
+def check_covariates(args: Namespace, models: ModuleType) -> None:
     """Check the options of covariates together.
 
     Raises:
@@ -308,7 +294,7 @@ def check_covariates(args: argparse.Namespace, models: Models) -> None:
         )
 
 
-def make_parser(models: Models) -> tuple[Parser, list[str]]:
+def make_parser(models: ModuleType) -> tuple[Parser, list[str]]:
     """Make the parser of `run.py`; return also the names of the published options."""
     parser = Parser(
         prog="python run.py",
@@ -326,7 +312,7 @@ def make_parser(models: Models) -> tuple[Parser, list[str]]:
 
 
 def parse_args(
-    argv: Sequence[str], models: Models, command: str | None = None, guess: Guess | None = None
+    argv: Sequence[str], models: ModuleType, command: str | None = None, guess: Guess | None = None
 ) -> Configuration:
     """Parse a command line.
 
@@ -334,21 +320,22 @@ def parse_args(
     checkpoint of `--checkpoint FILE`, or are guessed from the file of `--data_path`.
 
     Args:
-        command: as it is recorded. guess: see `with_guesses`.
+        command: as it is recorded. guess: see `parse_with_guesses`.
     """
     parser, published = make_parser(models)
-    everything = [name for action in parser._actions for name in action.option_strings]
-    own = [name for name in everything if name not in published]
-    argv = expand_abbreviations(parser, list(argv), published, own)
+    argv = expand_abbreviations(parser, argv, published)
     if any("\0" in word for word in argv):
         parser.error("an option contains a null character")
+    given = given_options(parser, argv)
     try:
-        argv, guessed = with_guesses(parser, argv, models, guess) if guess else (argv, [])
-        args = parse_with_checkpoint(parser, argv, models)
+        if "checkpoint" in given:
+            args = parse_with_checkpoint(parser, argv, models)
+        elif guess and "data_path" in given and not given.issuperset(REQUIRED):
+            args = parse_with_guesses(parser, argv, models, guess)
+        else:
+            args = parse(parser, argv, models)
     except (UserError, OSError) as error:
         parser.refuse(message_of(error))
-    if guessed:
-        args.guessed = guessed
     try:
         check_options(args, models)
     except UserError as error:
@@ -357,7 +344,7 @@ def parse_args(
 
 
 def configure(
-    values: Mapping[str, object], models: Models, names: Mapping[str, str] | None = None
+    values: Mapping[str, object], models: ModuleType, names: Mapping[str, str] | None = None
 ) -> Configuration:
     """Make a configuration from Python values, which are checked like words of a command line.
 
@@ -379,8 +366,8 @@ def configure(
     for name, value in values.items():
         found[name] = checked(actions[name], value, (names or {}).get(name, name))
     given = sorted(name for name, value in values.items() if value is not None)
-    args = argparse.Namespace(**found, given=given)
-    args.model_options = sorted(models.options_of(args.model) & MODEL_OPTIONS - NEUTRAL)
+    args = Namespace(**found, given=given)
+    args.model_options = options_read(args.model, models)
     check_options(args, models)
     return Configuration(**vars(args), command=None)
 
@@ -396,36 +383,30 @@ def checked(action: argparse.Action, value: object, name: str) -> object:
     """
     if value is None and action.default is None:
         return None
+    if action.nargs != "+" and action.type is not names:
+        return _checked_item(action, value, name)
+    what = "a list of names" if action.type is names else "a list"
+    if isinstance(value, str) or not isinstance(value, Sequence):
+        raise UserError(f"{name}={value!r}: give {what}")
     if action.nargs == "+":
-        if isinstance(value, str) or not isinstance(value, Sequence):
-            raise UserError(f"{name}={value!r}: give a list")
         return [_checked_item(action, item, name) for item in value]
-    if action.type is names:
-        if isinstance(value, str) or not isinstance(value, Sequence):
-            raise UserError(f"{name}={value!r}: give a list of names")
-        if not value:
-            return None
-        if comma := next((item for item in value if "," in str(item)), None):
-            raise UserError(f"{name}: {comma!r} has a comma: rename the column")
-        value = ",".join(map(str, value))
-    if action.nargs == 0 and not isinstance(value, bool):
-        raise UserError(f"{name}={value!r}: give True or False")
-    return value if action.nargs == 0 else _checked_item(action, value, name)
+    if comma := next((item for item in value if "," in str(item)), None):
+        raise UserError(f"{name}: {comma!r} has a comma: rename the column")
+    return _checked_item(action, value, name) if value else None
 
 
 def _checked_item(action: argparse.Action, value: object, name: str) -> object:
-    kind = Integral if action.type is int else getattr(action.type, "kind", None)
-    what = {Integral: "a whole number", Real: "a number"}.get(kind)
-    if what is not None and (isinstance(value, bool) or not isinstance(value, kind)):
+    """Check the type of a value, then its text."""
+    kind, what = getattr(action.type, "of_python", (str | Path, "a text"))
+    if action.nargs == 0:
+        kind, what = bool, "True or False"
+    is_number = kind in (Integral, Real)
+    if not isinstance(value, kind) or (is_number and isinstance(value, bool)):
         raise UserError(f"{name}={value!r}: give {what}")
-    if action.type is switch:
-        if not isinstance(value, bool | int):
-            raise UserError(f"{name}={value!r}: give True or False")
-    elif what is None and action.type is not split_parts and not isinstance(value, str | Path):
-        raise UserError(f"{name}={value!r}: give a text")
-    text = str(value)
-    if action.type is split_parts and not isinstance(value, str):
-        text = ",".join(map(str, value)) if isinstance(value, Sequence) else text
+    if action.nargs == 0:
+        return value
+    is_list = isinstance(value, Sequence) and not isinstance(value, str)
+    text = ",".join(map(str, value)) if is_list else str(value)
     try:
         found = action.type(text) if callable(action.type) else text
     except argparse.ArgumentTypeError as error:
@@ -435,14 +416,14 @@ def _checked_item(action: argparse.Action, value: object, name: str) -> object:
     return found
 
 
-def warn_unused(args: Configuration, models: Models) -> None:
+def warn_unused(args: Configuration, models: ModuleType) -> None:
     """Name in one line the options given that this model, or this task, does not use."""
     unused = unused_options(args, models)
     if unused:
         print(f"warning: {args.model} does not use {' '.join(unused)}", file=sys.stderr)
 
 
-def unused_options(args: Configuration, models: Models) -> list[str]:
+def unused_options(args: Configuration, models: ModuleType) -> list[str]:
     """List the options given that nothing in this run reads. Those of a training count as read in a
     test, where published command lines repeat them; 0 asks for nothing."""
     of_none = {name for name, *_ in UNUSED_OPTIONS + UNUSED_OPTIONS_OF_LIBRARY}

@@ -5,19 +5,16 @@ import json
 import math
 import re
 import shlex
-from argparse import SUPPRESS
 from collections.abc import Iterable, Mapping
-from functools import cache
 from hashlib import sha256
 from pathlib import Path
-from types import SimpleNamespace
 
 import pandas as pd
 
 from utils.errors import UserError
 from utils.files import whole_file
 from utils.identity import RECORD, configuration
-from utils.options import make_parser
+from utils.option_table import OWN_OPTIONS, PUBLISHED_OPTIONS
 
 RUNS, EPOCHS, STEPS = "runs.csv", "epochs.csv.gz", "steps.csv.gz"
 # the columns of runs.csv: in front of the scores, and behind them
@@ -43,6 +40,12 @@ APART = (
     *"seed root_path data_path llm llm_weights model protocol percent".split(),
     *"word_embedding_path words features seq_len experiment".split(),
 )
+# of the options of `run.py`
+DEFAULTS = {
+    name: default
+    for options in (PUBLISHED_OPTIONS | OWN_OPTIONS).values()
+    for name, _, default, _ in options
+}
 ITERATION = re.compile(r"_gpt\d+_(\d+)(?:_[0-9a-f]{8})?$")  # of a repetition, in its folder
 
 
@@ -188,16 +191,8 @@ def settings_of(given: Mapping, trained: Mapping, is_trained: bool) -> str:
             options[name.removeprefix("trained ")] = value
     options |= {name: given.get(name) for name in ("label_len", "embed")}
     away = {*APART, *(() if given.get("zero_shot") else ("target_data",))}
-    kept = {n: str(v) for n, v in options.items() if n not in away and v != defaults().get(n)}
+    kept = {n: str(v) for n, v in options.items() if n not in away and v != DEFAULTS.get(n)}
     return shlex.join(word for name in sorted(kept) for word in (f"--{name}", kept[name]))
-
-
-@cache
-def defaults() -> Mapping[str, object]:
-    """The defaults of the options of `run.py`."""
-    parser, _ = make_parser(SimpleNamespace(ALIASES={}, model_names=list))
-    found = {action.dest: action.default for action in parser._actions}
-    return {name: value for name, value in found.items() if value != SUPPRESS}
 
 
 def interval_scores(entry: Mapping | None) -> dict[str, float]:

@@ -18,7 +18,7 @@ from utils.reporting.tables import (
     Table,
     settings,
 )
-from utils.runs import defaults
+from utils.runs import DEFAULTS
 
 UPPER = {"mse": "MSE", "mae": "MAE", "smape": "sMAPE", "mase": "MASE", "owa": "OWA", "f1": "F1"}
 ABSENT = "\N{EN DASH}"
@@ -147,7 +147,7 @@ def loss_weights(table: Table) -> list[str]:
     for method in table.methods:
         found: dict[str, set[str]] = {}
         for _, run in table.of(method).iterrows():
-            used = defaults() | settings(run)
+            used = DEFAULTS | settings(run)
             given = ", ".join(f"{name} {used[name]}" for name in LOSS_WEIGHTS)
             found.setdefault(given, set()).add(run["dataset"])
         parts = [f"{', '.join(sorted(names))}: {given}" for given, names in sorted(found.items())]

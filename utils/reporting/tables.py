@@ -13,7 +13,7 @@ import pandas as pd
 from utils.errors import UserError
 from utils.files import file_name
 from utils.m4_summary import GROUPS, OTHERS, average_of_runs
-from utils.runs import FORECASTS, SPENT, WHAT, defaults
+from utils.runs import DEFAULTS, FORECASTS, SPENT, WHAT
 
 # the paper's order; other data sets follow in alphabetical order
 ORDER = "ETTm1 ETTm2 ETTh1 ETTh2 weather electricity traffic illness exchange_rate".split()
@@ -329,7 +329,7 @@ def name_methods(runs: pd.DataFrame) -> pd.DataFrame:
             usual = _most_usual(group, options, unlike)
             for i in group.index:
                 differs = [o for o in unlike if options[i].get(o) != usual.get(o)]
-                shown = ", ".join(f"{o} {options[i].get(o, defaults().get(o))}" for o in differs)
+                shown = ", ".join(f"{o} {options[i].get(o, DEFAULTS.get(o))}" for o in differs)
                 if shown:
                     names[i] = f"{names[i]} ({shown})".replace(") (", ", ")
 

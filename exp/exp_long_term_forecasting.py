@@ -313,7 +313,7 @@ class ExpLongTermForecasting(ExpSeries):
         print_naive(self.args.model, scores, naive)
         on = f"{len(windows):,} validation windows, which chose the epoch, standardised"
         self.series_notes["scores"] = {"on": on, "scores": {self.args.model: scores} | naive}
-        intervals, errors = Intervals.with_errors(self.calibration(windows), windows.unit)
+        intervals, errors = Intervals.calibrate(self.calibration(windows), windows.unit)
         if covered := held_out_coverage(errors):
             on = "the later half of the validation windows, intervals from the earlier half"
             self.series_notes["coverage"] = {"on": on, "levels": covered}
@@ -412,7 +412,7 @@ class ExpLongTermForecasting(ExpSeries):
                 f"recalibrate=True: {panel.place(panel.tables[0])}: too few rows for a window of "
                 f"{self.args.seq_len + self.args.pred_len}"
             )
-        return Intervals.calibrate(self.calibration(windows.to(self.device)), windows.unit)
+        return Intervals.calibrate(self.calibration(windows.to(self.device)), windows.unit)[0]
 
     def _saved_scaler(self) -> Scaler | None:
         """Return the scaler in the checkpoint; None in a zero-shot test, or if there is none."""

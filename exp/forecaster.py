@@ -39,7 +39,7 @@ from utils.configuration import Configuration
 from utils.errors import UserError
 from utils.files import require_picture
 from utils.interrupts import Interrupted
-from utils.intervals import PROBABILITIES, Intervals, check_levels
+from utils.intervals import PROBABILITIES, Intervals, LookBacks, check_levels
 from utils.levels import require_levels
 from utils.option_table import NAMES_ELSEWHERE
 from utils.options import configure
@@ -428,7 +428,7 @@ class CALFForecaster(SharedForecaster, library_name="calf", tags=["time-series-f
         outputs = {"predictions": forecast.pred}
         intervals = forecast.in_unit(self._intervals())
         for level in quantile_levels:
-            outputs[str(level)] = intervals.quantile(forecast.pred, forecast.x, level)
+            outputs[str(level)] = intervals.quantile(forecast.pred, LookBacks.of(forecast.x), level)
         outputs = {name: forecast.unscaled(values) for name, values in outputs.items()}
         table = forecast_table(forecast.panel, outputs, steps, self.model)
         table.insert(2, "target_name", target)

@@ -24,7 +24,7 @@ from utils.checkpoint_options import checkpoint_file
 from utils.configuration import Configuration
 from utils.errors import UserError
 from utils.files import require_file
-from utils.intervals import Intervals
+from utils.intervals import Intervals, LookBacks
 from utils.metrics import PlacedErrorSums
 from utils.naive import naive_forecast
 from utils.plotting import method
@@ -317,8 +317,9 @@ def window_in_units(source: Source, number: int) -> tuple:
     bands = {}
     path = source.results and source.results / "intervals.safetensors"
     if path and path.is_file():
-        intervals = Intervals.load(path)
-        bands = {level: tuple(map(in_units, intervals.bounds(pred, x, level))) for level in LEVELS}
+        intervals, looks = Intervals.load(path), LookBacks.of(x)
+        for level in LEVELS:
+            bands[level] = tuple(map(in_units, intervals.bounds(pred, looks, level)))
     return in_units(x), in_units(true), in_units(pred), bands
 
 

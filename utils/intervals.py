@@ -40,11 +40,6 @@ REPORTED = (50, 80, 90, 95)  # levels in % of `held_out_coverage`
 RECENT = 512  # most windows of a `Recalibration`
 
 
-def spread(x: Tensor) -> Tensor:
-    """Standard deviation of look-backs `[windows, seq_len, channels]`: `[windows, 1, channels]`."""
-    return x.std(dim=1, keepdim=True, unbiased=False)
-
-
 @dataclass(frozen=True)
 class LookBacks:
     """What intervals read of look-backs; `[windows, 1, channels]` each.
@@ -59,13 +54,11 @@ class LookBacks:
     rests: Tensor
 
     @classmethod
-    def of(cls, x: "Tensor | LookBacks") -> "LookBacks":
-        """Read look-backs `[windows, seq_len, channels]`; what has been read stays."""
-        if isinstance(x, LookBacks):
-            return x
+    def of(cls, x: Tensor) -> "LookBacks":
+        """Read look-backs `[windows, seq_len, channels]`."""
         value = x.median(dim=1, keepdim=True).values
         rests = (x == value).sum(dim=1, keepdim=True) > AT_REST * x.shape[1]
-        return cls(spread(x), value, rests)
+        return cls(x.std(dim=1, keepdim=True, unbiased=False), value, rests)
 
     def scale(self, least: Tensor) -> Tensor:
         """Return the units of errors, `[windows, 1, channels]`; see `Intervals` for `least`."""
@@ -111,21 +104,16 @@ class Intervals:
     @classmethod
     def calibrate(
         cls, windows: Iterable[tuple[Tensor, Tensor, Tensor]], unit: Tensor | None = None
-    ) -> "Intervals":
+    ) -> tuple["Intervals", Tensor]:
         """Compute the quantiles from forecasts of windows that training has not used.
 
         Args:
             windows: batches of look-back `[batch, seq_len, channels]`, forecast and truth, both
                 `[batch, steps, channels]`; see `thinned` for how many.
-        """
-        return cls.with_errors(windows, unit)[0]
 
-    @classmethod
-    def with_errors(
-        cls, windows: Iterable[tuple[Tensor, Tensor, Tensor]], unit: Tensor | None = None
-    ) -> tuple["Intervals", Tensor]:
-        """Calibrate, and return also the errors in units of their spread, `[windows, steps,
-        channels]`."""
+        Returns:
+            The intervals, and the errors in units of their spread, `[windows, steps, channels]`.
+        """
         found, errors = [], []
         for x, pred, true in windows:
             looks = LookBacks.of(x)
@@ -161,27 +149,21 @@ class Intervals:
         state = saved.state
         return cls(state["quantiles"], state["least"], windows, state.get("unit"))
 
-    def scale(self, x: Tensor | LookBacks) -> Tensor:
-        """Units of errors, `[batch, 1, channels]`, by look-backs `[batch, seq_len, channels]`."""
-        looks = LookBacks.of(x)
+    def scale(self, looks: LookBacks) -> Tensor:
+        """Units of errors, `[batch, 1, channels]`."""
         return looks.scale(self.least.to(looks.spread.device))
 
-    def quantile(self, pred: Tensor, x: Tensor | LookBacks, probability: float) -> Tensor:
-        """Quantile of the truth, `[batch, steps, channels]`.
-
-        Args:
-            pred: forecast `[batch, steps, channels]`. x: its look-back. probability: in (0, 1).
-        """
-        looks = LookBacks.of(x)
+    def quantile(self, pred: Tensor, looks: LookBacks, probability: float) -> Tensor:
+        """Quantile of the truth at a probability in (0, 1), of forecasts `pred`; both `[batch,
+        steps, channels]`."""
         found = pred + self._errors(probability).to(pred.device) * self.scale(looks)
         return looks.include(found, probability)
 
-    def bounds(self, pred: Tensor, x: Tensor | LookBacks, level: float) -> tuple[Tensor, Tensor]:
+    def bounds(self, pred: Tensor, looks: LookBacks, level: float) -> tuple[Tensor, Tensor]:
         """Lower and upper bound of the interval of a level in %, see `quantile`.
 
         The forecast is within them, even if it is too high or too low at almost all windows.
         """
-        looks = LookBacks.of(x)
         lower, upper = (self.quantile(pred, looks, probability) for probability in tails(level))
         return torch.minimum(lower, pred), torch.maximum(upper, pred)
 
@@ -290,72 +272,20 @@ class Recalibration:
         self.waiting = self.waiting[known:]
 
 
-class IntervalScores:
-    """Coverage, mean width and pinball loss of the intervals of some levels.
-
-    Args:
-        levels: in %. steps: of a forecast.
-        units: converts truths and bounds of windows to the units of the results.
-    """
-
-    def __init__(
-        self,
-        levels: Iterable[float],
-        steps: int,
-        units: Callable[[Tensor, Tensor], Tensor] = lambda values, index: values,
-    ):
-        self.levels, self.units = list(levels), units
-        # [covered, width, pinball loss; levels; steps]
-        self.sums = torch.zeros(3, len(self.levels), steps, dtype=torch.float64)
-        self.count = 0
-
-    def add(
-        self,
-        intervals: Intervals,
-        pred: Tensor,
-        x: Tensor | LookBacks,
-        true: Tensor,
-        index: Tensor,
-    ) -> None:
-        """Score forecasts of the windows `index` `[batch]`; arguments as for `Intervals.bounds`,
-        `true` like `pred`."""
-        truth, x = self.units(true, index), LookBacks.of(x)
-        for row, level in enumerate(self.levels):
-            bounds = intervals.bounds(pred, x, level)
-            lower, upper = (self.units(bound, index) for bound in bounds)
-            covered = (truth >= lower) & (truth <= upper)
-            below, above = tails(level)
-            loss = (pinball(truth - lower, below) + pinball(truth - upper, above)) / 2
-            for number, values in enumerate((covered, upper - lower, loss)):
-                self.sums[number, row] += values.double().sum(dim=(0, 2)).cpu()
-        self.count += true.shape[0] * true.shape[2]
-
-    def results(self) -> dict[str, list]:
-        """Return the scores for `run.json`: a number a level, and the coverage of every step."""
-        by_step = self.sums / self.count
-        coverage, width, loss = by_step.mean(dim=2).tolist()
-        return {
-            "coverage": coverage,
-            "width": width,
-            "pinball": loss,
-            "coverage_by_step": by_step[0].tolist(),
-        }
-
-
 def pinball(error: Tensor, probability: float) -> Tensor:
     """Quantile loss of truth minus quantile, elementwise."""
     return torch.maximum(probability * error, (probability - 1) * error)
 
 
 class IntervalTest:
-    """Scores of intervals on test windows, which come in the order of time: those of the validation
-    windows alone, and those that are calibrated anew as the truth of earlier test windows becomes
-    known.
+    """Coverage, mean width and pinball loss of intervals on test windows, which come in the order
+    of time: of those of the validation windows alone, and of those that are calibrated anew as the
+    truth of earlier test windows becomes known.
 
     Args:
         levels: in %. calibration: batches of validation windows, see `Intervals.calibrate`.
         unit: of the model's input, see `Intervals`. steps: of a forecast.
-        units: see `IntervalScores`.
+        units: converts truths and bounds of windows to the units of the results.
     """
 
     def __init__(
@@ -366,38 +296,62 @@ class IntervalTest:
         steps: int,
         units: Callable[[Tensor, Tensor], Tensor],
     ):
-        self.intervals, errors = Intervals.with_errors(calibration, unit)
-        self.steps = steps
-        self.fixed, self.renewed = (IntervalScores(levels, steps, units) for _ in range(2))
+        self.levels, self.steps, self.units = list(levels), steps, units
+        self.intervals, errors = Intervals.calibrate(calibration, unit)
         self.recalibration = Recalibration(self.intervals, errors)
-        check_levels(self.fixed.levels, self.intervals)
+        # [of the validation windows, anew; covered, width, pinball loss; levels; steps]
+        self.sums = torch.zeros(2, 3, len(self.levels), steps, dtype=torch.float64)
+        self.count = 0
+        check_levels(self.levels, self.intervals)
 
     def add(self, pred: Tensor, x: Tensor, true: Tensor, index: Tensor) -> None:
-        """Score the windows that follow; arguments as for `IntervalScores.add`."""
+        """Score forecasts of the windows `index` `[batch]`, which follow those before; `pred` and
+        `true` are `[batch, steps, channels]`, look-backs `x` `[batch, seq_len, channels]`."""
         parts = (values.split(self.steps) for values in (pred, x, true, index))
         for forecast, look_back, truth, numbers in zip(*parts, strict=True):
-            batch = forecast, LookBacks.of(look_back), truth, numbers
-            self.fixed.add(self.intervals, *batch)
-            self.renewed.add(self.recalibration.intervals(), *batch)
-            errors = (truth - forecast) / self.intervals.scale(batch[1])
+            looks = LookBacks.of(look_back)
+            for sums, intervals in zip(
+                self.sums, (self.intervals, self.recalibration.intervals()), strict=True
+            ):
+                for row, level in enumerate(self.levels):
+                    bounds = intervals.bounds(forecast, looks, level)
+                    scores = self._scores(level, bounds, truth, numbers)
+                    for total, values in zip(sums, scores, strict=True):
+                        total[row] += values.double().sum(dim=(0, 2)).cpu()
+            self.count += truth.shape[0] * truth.shape[2]
+            errors = (truth - forecast) / self.intervals.scale(looks)
             self.recalibration.add(errors.cpu())
 
+    def _scores(
+        self, level: float, bounds: tuple[Tensor, Tensor], true: Tensor, index: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Whether bounds cover the truth, their width, and their pinball loss, elementwise."""
+        lower, upper, truth = (self.units(values, index) for values in (*bounds, true))
+        below, above = tails(level)
+        loss = (pinball(truth - lower, below) + pinball(truth - upper, above)) / 2
+        return (truth >= lower) & (truth <= upper), upper - lower, loss
+
     def results(self) -> dict[str, object]:
-        """Return the scores for `run.json`."""
+        """Return the scores for `run.json`: a number a level, and the coverage of every step."""
+        fixed, renewed = (
+            dict(zip(("coverage", "width", "pinball"), by_step.mean(dim=2).tolist(), strict=True))
+            | {"coverage_by_step": by_step[0].tolist()}
+            for by_step in self.sums / self.count
+        )
         return {
             "method": "split conformal",
-            "levels": self.fixed.levels,
-            **self.fixed.results(),
-            "recalibrated": self.renewed.results(),
+            "levels": self.levels,
+            **fixed,
+            "recalibrated": renewed,
             "calibration_windows": self.intervals.windows,
         }
 
     def lines(self) -> Iterable[str]:
         """Describe the scores, a line a level."""
-        fixed, renewed = self.fixed.results(), self.renewed.results()
-        for row, level in enumerate(self.fixed.levels):
+        found = self.results()
+        for row, level in enumerate(self.levels):
             yield (
-                f"intervals of {level:g} % cover {fixed['coverage'][row]:.1%} of the test values, "
-                f"mean width {fixed['width'][row]:.4g}; calibrated anew as time goes on "
-                f"{renewed['coverage'][row]:.1%}"
+                f"intervals of {level:g} % cover {found['coverage'][row]:.1%} of the test values, "
+                f"mean width {found['width'][row]:.4g}; calibrated anew as time goes on "
+                f"{found['recalibrated']['coverage'][row]:.1%}"
             )

@@ -14,8 +14,8 @@ from utils.errors import UserError
 from utils.intervals import (
     PROBABILITIES,
     Intervals,
-    IntervalScores,
     IntervalTest,
+    LookBacks,
     Recalibration,
     check_levels,
     pinball,
@@ -53,9 +53,9 @@ def test_quantiles_are_conformal(count):
 
 @pytest.mark.parametrize("level", [50, 80, 95])
 def test_coverage_of_exchangeable_windows(level):
-    found = Intervals.calibrate([windows(1500)])
+    found, _ = Intervals.calibrate([windows(1500)])
     x, pred, true = windows(1500, seed=1)
-    lower, upper = found.bounds(pred, x, level)
+    lower, upper = found.bounds(pred, LookBacks.of(x), level)
     covered = ((true >= lower) & (true <= upper)).float().mean(dim=(0, 2)) * 100
     assert covered.sub(level).abs().max() < 4  # at every step, whose errors grow
     narrow, wide = x.std(1) < 0.8, x.std(1) > 1.2
@@ -94,24 +94,28 @@ def test_intermittent_series(panel, capsys):
 
 
 def test_other_probabilities_are_between():
-    found = Intervals.calibrate([windows(300)])
+    found, _ = Intervals.calibrate([windows(300)])
     x, pred, _ = windows(5, seed=2)
-    order = [found.quantile(pred, x, p) for p in (0.001, 0.1, 0.12, 0.15, 0.5, 0.77, 0.8, 0.999)]
+    looks = LookBacks.of(x)
+    order = [
+        found.quantile(pred, looks, p) for p in (0.001, 0.1, 0.12, 0.15, 0.5, 0.77, 0.8, 0.999)
+    ]
     assert all((after >= before).all() for before, after in pairwise(order))
-    assert torch.equal(found.quantile(pred, x, 0.1), pred + found.quantiles[4] * found.scale(x))
+    assert torch.equal(
+        found.quantile(pred, looks, 0.1), pred + found.quantiles[4] * found.scale(looks)
+    )
     assert tails(80) == pytest.approx((0.1, 0.9))
 
 
-def test_scores(monkeypatch):
-    found = Intervals.calibrate([windows(200)])
+def test_scores():
     x, pred, true = windows(300, seed=4)
-    scores = IntervalScores([80, 95], steps=6)
+    scores = IntervalTest([80, 95], [windows(200)], None, 6, lambda values, _: values)
     for part in range(0, 300, 70):
         rows = torch.arange(300)[part : part + 70]
-        scores.add(found, pred[rows], x[rows], true[rows], rows)
-    results = scores.results()
+        scores.add(pred[rows], x[rows], true[rows], rows)
+    results, looks = scores.results(), LookBacks.of(x)
     for row, level in enumerate((80, 95)):
-        lower, upper = (bound.numpy() for bound in found.bounds(pred, x, level))
+        lower, upper = map(torch.Tensor.numpy, scores.intervals.bounds(pred, looks, level))
         y, (below, above) = true.numpy(), tails(level)
         assert results["coverage"][row] == pytest.approx(((y >= lower) & (y <= upper)).mean())
         assert results["width"][row] == pytest.approx((upper - lower).mean(), rel=1e-5)
@@ -127,7 +131,7 @@ def test_scores(monkeypatch):
 
 def test_recalibration_follows_a_drift():
     x, pred, true = windows(400)
-    first, errors = Intervals.with_errors([(x, pred, true)])
+    first, errors = Intervals.calibrate([(x, pred, true)])
     live = Recalibration(first, errors)
     assert torch.equal(live.intervals().quantiles, first.quantiles)
     live.add(5 * errors[:3])  # steps of the last one reach beyond the next window's beginning
@@ -138,16 +142,6 @@ def test_recalibration_follows_a_drift():
     torch.testing.assert_close(live.intervals().quantiles, 5 * first.quantiles, rtol=0.2, atol=0.1)
 
 
-def test_look_backs_are_read_once(monkeypatch):
-    """Whatever the number of levels; this is the time that `--level` takes."""
-    test = IntervalTest([50, 80, 95], [windows(60)], None, 6, lambda values, _: values)
-    plain, calls = intervals.spread, []
-    monkeypatch.setattr(intervals, "spread", lambda x: calls.append(len(x)) or plain(x))
-    x, pred, true = windows(18, seed=1)
-    test.add(pred, x, true, torch.arange(18))
-    assert calls == [6, 6, 6]
-
-
 def test_a_large_calibration_is_thinned(monkeypatch):
     monkeypatch.setattr(intervals, "MAX_VALUES", 1000)
     assert list(thinned(10, 100)) == list(range(10))
@@ -155,7 +149,7 @@ def test_a_large_calibration_is_thinned(monkeypatch):
 
 
 def test_levels(capsys):
-    found = Intervals.calibrate([windows(30)])
+    found, _ = Intervals.calibrate([windows(30)])
     check_levels([80], found)
     assert capsys.readouterr().err == ""
     check_levels([95], found)

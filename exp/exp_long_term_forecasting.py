@@ -50,7 +50,7 @@ from utils.intervals import (
 from utils.metrics import ErrorSums, PlacedErrorSums
 from utils.naive import LAST_VALUE, naive_lines, print_naive
 from utils.option_table import COVARIATES
-from utils.plots import errors_of, plot_forecast, with_mse
+from utils.plots import ForecastPanel, errors_of, plot_window, with_mse
 from utils.plotting.style import evenly, save
 
 JUDGED = ("mse", "mae")  # scores by which a model is compared with naive forecasts
@@ -347,16 +347,15 @@ class ExpLongTermForecasting(ExpSeries):
             naive = naive_lines(seen, len(true), self.season_length)
             errors = f"{self.args.model}: {errors_of(pred, true)}"
             times = self.times(windows, number)
-            plot_forecast(
-                self.folders.plots / f"{number}.png",
-                times,
+            panel = ForecastPanel(
+                self.title(windows, number, times[-len(true) :], errors),
                 history[0, :, channel].cpu().numpy(),
                 true,
                 {self.args.model: pred}
                 | {with_mse(name, values, true): values for name, values in naive.items()},
-                self.title(windows, number, times[-len(true) :], errors),
-                f"{windows.name(number, channel)} ({unit})",
             )
+            ylabel = f"{windows.name(number, channel)} ({unit})"
+            plot_window(self.folders.plots / f"{number}.png", times, [panel], ylabel)
 
     # Forecasts
 

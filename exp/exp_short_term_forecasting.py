@@ -37,7 +37,7 @@ from utils.m4_summary import (
     summarise_owa,
 )
 from utils.naive import LAST_VALUE, naive_forecasts, naive_lines, print_naive, with_season
-from utils.plots import plot_forecast
+from utils.plots import ForecastPanel, plot_window
 from utils.plotting.style import evenly
 from utils.results import LOCK
 
@@ -226,17 +226,17 @@ class ExpShortTermForecasting(ExpBasic):
             known = len(self.series[number])
             steps = range(known - len(history) + 1, known + len(true) + 1)
             naive = naive_lines(history, len(true), self.pattern.period)
-            plot_forecast(
-                self.folders.plots / f"{file_name(series)}.png",
-                pd.Index(steps, name=f"step of the series, {pattern.lower()}"),
+            panel = ForecastPanel(
+                f"M4 {pattern} · series {series} of {len(self.series):,} · {len(true)} steps ahead "
+                f"· sMAPE {smape(forecasts[number], true):.3g}",
                 history,
                 true,
                 {self.args.model: forecasts[number]}
                 | {f"{name}: sMAPE {smape(y, true):.3g}": y for name, y in naive.items()},
-                f"M4 {pattern} · series {series} of {len(self.series):,} · {len(true)} steps ahead "
-                f"· sMAPE {smape(forecasts[number], true):.3g}",
-                "value (original units)",
             )
+            times = pd.Index(steps, name=f"step of the series, {pattern.lower()}")
+            path = self.folders.plots / f"{file_name(series)}.png"
+            plot_window(path, times, [panel], "value (original units)")
 
 
 def as_array(forecasts: Tensor) -> np.ndarray:

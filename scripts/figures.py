@@ -276,7 +276,7 @@ def draw_forecast(source: Source, against: Source | None, args: Namespace) -> li
             errors = f"{source.name} {plots.errors_of(pred[:, i], true[:, i])}"
             of_channel = {level: (low[:, i], high[:, i]) for level, (low, high) in bands.items()}
             panels.append(
-                plots.Panel(
+                plots.ForecastPanel(
                     f"{names[i]}: {errors}; {plots.with_mse(naive_name, naive, true[:, i])}",
                     x[:, i],
                     true[:, i],
@@ -289,7 +289,7 @@ def draw_forecast(source: Source, against: Source | None, args: Namespace) -> li
             f"{period(times[-len(true) :])}"
         )
         path = args.output / f"forecast_{number}.png"
-        written += plots.plot_window(path, times, panels, title, "original units")
+        written += plots.plot_window(path, times, panels, "original units", title)
     return written
 
 

@@ -1,7 +1,11 @@
-"""The figures that runs leave: forecasts, imputations, detections and confusion matrices."""
+"""The figures that runs leave: forecasts, imputations, detections and confusion matrices.
+
+Functions with a `path` write an image there, whose suffix is the format, and beside a PNG a PDF;
+they return the written files. `title` names data set, channel or window, and scores.
+"""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -57,39 +61,8 @@ def window_title(data: str, channel: str, window: str, times: pd.Index, errors: 
     return f"{data} · {channel} · {window}\n{period(times)} · {errors}"
 
 
-@styled
-def plot_forecast(
-    path: str | Path,
-    times: pd.Index,
-    history: np.ndarray,
-    true: np.ndarray,
-    forecasts: Mapping[str, np.ndarray],
-    title: str,
-    ylabel: str,
-    bands: Bands | None = None,
-) -> list[Path]:
-    """Plot one channel of one window: look-back and truth as one line, and the forecasts.
-
-    Args:
-        path: image to write; its suffix is the format.
-        times: timestamps, or numbers, of look-back and horizon `[seq_len + pred_len]`.
-        history: look-back `[seq_len]`.
-        true: truth over the horizon `[pred_len]`.
-        forecasts: forecasts `[pred_len]` by name, the main one first.
-        title: names data set, channel, window and scores. ylabel: channel and unit.
-        bands: prediction intervals of the main forecast, each bound `[pred_len]`.
-
-    Returns:
-        The written files: beside a PNG there is a PDF.
-    """
-    figure, axes = subplots(9, 3.6)
-    draw_forecast(axes[0, 0], times, Panel(title, history, true, forecasts, bands or {}), ylabel)
-    figure.legend(loc="outside lower center", ncols=4)
-    return save(figure, path)
-
-
 @dataclass(frozen=True)
-class Panel:
+class ForecastPanel:
     """One channel of one window.
 
     Attributes:
@@ -102,10 +75,10 @@ class Panel:
     history: np.ndarray
     true: np.ndarray
     forecasts: Mapping[str, np.ndarray]
-    bands: Bands
+    bands: Bands = field(default_factory=dict)
 
 
-def draw_forecast(axes: "Axes", times: pd.Index, panel: Panel, ylabel: str) -> None:
+def _draw(axes: "Axes", times: pd.Index, panel: ForecastPanel, ylabel: str) -> None:
     """Draw a panel with its dates."""
     cut, x = len(panel.history), times.to_numpy()
     known = np.concatenate([panel.history, panel.true])
@@ -135,43 +108,39 @@ def draw_forecast(axes: "Axes", times: pd.Index, panel: Panel, ylabel: str) -> N
 
 
 def plot_window(
-    path: str | Path, times: pd.Index, panels: Sequence[Panel], title: str, ylabel: str
+    path: str | Path, times: pd.Index, panels: Sequence[ForecastPanel], ylabel: str, title: str = ""
 ) -> list[Path]:
-    """Plot the forecasts of several channels of one window.
+    """Plot the forecasts of channels of one window: look-back and truth as one line, and the
+    forecasts.
 
     Args:
-        path, times, ylabel: as of `plot_forecast`.
-        title: of the figure.
-
-    Returns:
-        The written files.
+        times: timestamps, or numbers, of look-back and horizon `[seq_len + pred_len]`.
+        ylabel: channel and unit. title: of the figure.
     """
-    return save(_figure([times] * len(panels), panels, title, ylabel), path)
+    return save(_figure([times] * len(panels), panels, ylabel, title), path)
 
 
 @styled
 def _figure(
-    times: Sequence[pd.Index], panels: Sequence[Panel], title: str, ylabel: str
+    times: Sequence[pd.Index], panels: Sequence[ForecastPanel], ylabel: str, title: str
 ) -> "Figure":
     """Draw panels, each with timestamps of its own; see `plot_window`."""
     columns = 1 if len(panels) == 1 else 2
     rows = -(-len(panels) // columns)
-    figure, grid = subplots(9 if columns == 1 else 12, 1.4 + 2.4 * rows, rows, columns)
+    height = (1.4 if title else 1.2) + 2.4 * rows
+    figure, grid = subplots(9 if columns == 1 else 12, height, rows, columns)
     for axes, of_panel, panel in zip(grid.flat, times, panels, strict=False):
-        draw_forecast(axes, of_panel, panel, ylabel)
+        _draw(axes, of_panel, panel, ylabel)
     for axes in grid.flat[len(panels) :]:
         axes.set_axis_off()
-    figure.suptitle(title, x=0.01, ha="left")
+    if title:
+        figure.suptitle(title, x=0.01, ha="left")
     figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=6)
     return figure
 
 
 def plot_future(path: str | Path, *forecast: object, **more: object) -> list[Path]:
-    """Write the picture of a forecast of the future, and a PDF beside a PNG; see `future_figure`.
-
-    Returns:
-        The written files.
-    """
+    """Write the picture of a forecast of the future; see `future_figure`."""
     return save(future_figure(*forecast, **more), path)
 
 
@@ -207,11 +176,11 @@ def future_figure(
         title_of_panel, *_ = shorten([name], most=60)
         known, future = shown.to_numpy(), {model: ahead.to_numpy()}
         times.append(wall_times(shown.index.append(ahead.index)))
-        panels.append(Panel(title_of_panel, known, np.empty(0), future, within))
+        panels.append(ForecastPanel(title_of_panel, known, np.empty(0), future, within))
     more = forecast.shape[1] - len(chosen)
     note = f" ({len(chosen)} of {forecast.shape[1]} series)" if more else ""
     of_all = title or f"{model}, {period(wall_times(forecast.index))}"
-    return _figure(times, panels, of_all + note, "original units")
+    return _figure(times, panels, "original units", of_all + note)
 
 
 @styled
@@ -227,14 +196,10 @@ def plot_imputation(
     """Plot one channel of one window with its imputed values.
 
     Args:
-        path, title, ylabel: as of `plot_forecast`.
-        times: timestamps, or numbers, of the window `[length]`.
-        true: truth `[length]`.
+        times: timestamps, or numbers, of the window `[length]`. true: truth `[length]`.
         imputations: reconstructions `[length]` by name, the main one first.
         observed: True where the value was not masked `[length]`.
-
-    Returns:
-        The written files.
+        ylabel: channel and unit.
     """
     x = times.to_numpy()
     figure, grid = subplots(9, 3.6)
@@ -254,17 +219,8 @@ def plot_imputation(
 def plot_confusion(
     path: str | Path, counts: np.ndarray, names: list[str], title: str
 ) -> list[Path]:
-    """Plot a confusion matrix.
-
-    Args:
-        path: as of `plot_forecast`.
-        counts: samples `[true class, predicted class]`.
-        names: of the classes.
-        title: names data set and scores.
-
-    Returns:
-        The written files.
-    """
+    """Plot a confusion matrix of `counts` of samples `[true class, predicted class]`; `names` are
+    those of the classes."""
     side = max(4, 0.45 * len(names) + 2.5)
     figure, grid = subplots(side + 0.8, side)
     axes = grid[0, 0]
@@ -294,14 +250,9 @@ def plot_anomalies(
     """Plot the scores of all points with the threshold and the labelled segments.
 
     Args:
-        path: as of `plot_forecast`.
         scores: anomaly scores `[points]`; long series are reduced to the maximum of each bin.
         threshold: above it a point is detected.
         segments: labelled segments `[start, stop)`.
-        title: names data set and scores.
-
-    Returns:
-        The written files.
     """
     figure, grid = subplots(11, 3.6)
     axes = grid[0, 0]

@@ -50,7 +50,7 @@ def argv(recorded, golden, workdir):
 def test_published_run(argv, recorded, run, results, monkeypatch):
     theirs = recorded["runs"][run]
     figures = []
-    monkeypatch.setattr(module, "plot_forecast", lambda *figure: figures.append(figure))
+    monkeypatch.setattr(module, "plot_window", lambda *figure: figures.append(figure))
     assert main(argv(run, "--protocol", "published")) == 0
     pred, true, metrics = (np.load(results() / f"{n}.npy") for n in ("pred", "true", "metrics"))
     assert list(pred.shape) == theirs["pred_shape"]
@@ -60,11 +60,11 @@ def test_published_run(argv, recorded, run, results, monkeypatch):
     for name, array in (("pred", pred), ("true", true)):
         for row, index in (("first", 0), ("last", -1)):
             np.testing.assert_allclose(array[0, index], window[f"{name}_{row}_row"], atol=2e-5)
-    _, _, history, truth, forecasts, *_ = figures[0]
+    _, _, (panel,), _ = figures[0]
     figure = theirs["figure_of_window_0"]
-    np.testing.assert_allclose(history[:3], figure["history_last_channel_first3"], atol=1e-5)
-    np.testing.assert_allclose(truth[:3], figure["true_part_first3"], atol=1e-5)
-    np.testing.assert_allclose(forecasts["CALF"][:3], figure["pred_part_first3"], atol=2e-5)
+    np.testing.assert_allclose(panel.history[:3], figure["history_last_channel_first3"], atol=1e-5)
+    np.testing.assert_allclose(panel.true[:3], figure["true_part_first3"], atol=1e-5)
+    np.testing.assert_allclose(panel.forecasts["CALF"][:3], figure["pred_part_first3"], atol=2e-5)
 
 
 @pytest.mark.parametrize("protocol", ["published", "sound"])

@@ -124,7 +124,7 @@ def test_against_another_model(inside, shown, small_data, tmp_path, monkeypatch)
 
 def test_forecasts_are_those_of_the_run(inside, shown, small_data, tmp_path):
     draw(inside[0], tmp_path, "--figures", "forecast", "--windows", "5")
-    ((times, panels, title, ylabel),) = shown["plot_window"]
+    ((times, panels, ylabel, title),) = shown["plot_window"]
     table = pd.read_csv(small_data / "made_up.csv", parse_dates=["date"], index_col="date")
     values, train = table.to_numpy(), table.to_numpy()[:420]
     first = 480 + 5

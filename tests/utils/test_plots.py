@@ -17,7 +17,7 @@ from tests.conftest import load
 from tests.exp.small_runs import argv, experiment
 from utils import plots
 from utils.naive import naive_forecast
-from utils.plots import plot_forecast, plot_future
+from utils.plots import ForecastPanel, plot_future, plot_window
 from utils.plotting import style
 
 pytestmark = pytest.mark.draws
@@ -186,8 +186,8 @@ def test_missing_characters_are_reported_once(workdir, capsys, monkeypatch):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for name in ("油温", "温度 $_{x}$", "plain"):
-            values = {"CALF": np.ones(2)}
-            plot_forecast("a.png", times, np.ones(2), np.ones(2), values, name, name)
+            panel = ForecastPanel(name, np.ones(2), np.ones(2), {"CALF": np.ones(2)})
+            plot_window("a.png", times, [panel], name)
     message = capsys.readouterr().err
     assert message.count("\n") == 1
     assert "油温" in message
@@ -197,8 +197,8 @@ def test_missing_characters_are_reported_once(workdir, capsys, monkeypatch):
 def test_the_same_figure_has_the_same_bytes(workdir):
     times, found = pd.date_range("2024-01-01", periods=4), []
     for _ in range(2):
-        values = {"CALF": np.ones(2)}
-        written = plot_forecast("a.png", times, np.ones(2), np.ones(2), values, "t", "y")
+        panel = ForecastPanel("t", np.ones(2), np.ones(2), {"CALF": np.ones(2)})
+        written = plot_window("a.png", times, [panel], "y")
         found.append([path.read_bytes() for path in written])
     assert found[0] == found[1]
 

@@ -1,4 +1,7 @@
-"""The figures of the method: embeddings, attention, distance of the branches, errors by step."""
+"""The figures of the method: embeddings, attention, distance of the branches, errors by step.
+
+Each function writes an image to `path`, and beside a PNG a PDF; it returns the written files.
+"""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -32,15 +35,8 @@ MOST_CHANNELS, MOST_WORDS = 40, 40  # in a figure of the attention
 def plot_embeddings(
     path: str | Path, panels: Mapping[str, Mapping[str, np.ndarray]], title: str
 ) -> list[Path]:
-    """Plot points in the plane by kind, a panel beside the other.
-
-    Args:
-        path: image to write; beside a PNG there is a PDF.
-        panels: by title, `[points, 2]` by kind: words first, then tokens.
-
-    Returns:
-        The written files.
-    """
+    """Plot points in the plane by kind, `[points, 2]`, words first, then tokens: a panel by title,
+    one beside the other."""
     figure, grid = subplots(4.8 * len(panels), 5.2, columns=len(panels))
     handles = {}
     for axes, (name, kinds) in zip(grid.flat, panels.items(), strict=True):
@@ -60,12 +56,8 @@ def plot_attention(
     """Plot how channels attend to principal words: the words with the most attention.
 
     Args:
-        path: see `plot_embeddings`.
         attention: weights `[channels, words]`, whose rows add up to 1.
         channels: their names.
-
-    Returns:
-        The written files.
     """
     rows = evenly(len(channels), MOST_CHANNELS)
     relative = attention * attention.shape[1]
@@ -92,11 +84,7 @@ def plot_distances(
     """Plot the feature distance between the branches over training, a line a hidden state.
 
     Args:
-        path: see `plot_embeddings`.
         epochs: their numbers `[epochs]`. distances: `[epochs, states]`. best: of the checkpoint.
-
-    Returns:
-        The written files.
     """
     from matplotlib import colormaps
     from matplotlib.ticker import MaxNLocator
@@ -123,15 +111,8 @@ def plot_distances(
 def plot_steps(
     path: str | Path, errors: Mapping[str, Mapping[str, Sequence[float]]], title: str
 ) -> list[Path]:
-    """Plot MSE and MAE by step of the horizon.
-
-    Args:
-        path: see `plot_embeddings`.
-        errors: `mse` and `mae` of each step by forecast, the main one first.
-
-    Returns:
-        The written files.
-    """
+    """Plot MSE and MAE by step of the horizon: `mse` and `mae` of each step by forecast, the main
+    one first."""
     figure, grid = subplots(10, 4, columns=2)
     for axes, score in zip(grid.flat, ("mse", "mae"), strict=True):
         for rank, (name, by_step) in enumerate(errors.items()):

@@ -61,19 +61,18 @@ def save_tensors(
         tensor = tensor.detach()
         place = (tensor.untyped_storage().data_ptr(), tensor.storage_offset(), tensor.stride())
         same = first.setdefault((*place, tensor.shape, tensor.dtype), name)
-        if same == name or not tensor.numel():
-            shared = tensor.untyped_storage().nbytes() > tensor.nbytes  # a part of another one
-            stored[name] = (
-                tensor.cpu().contiguous().clone() if shared else tensor.cpu().contiguous()
-            )
-        else:
+        if same != name and tensor.numel():
             tied[name] = same
+            continue
+        shared = tensor.untyped_storage().nbytes() > tensor.nbytes  # a part of another one
+        stored[name] = tensor.cpu().contiguous()
+        if shared:
+            stored[name] = stored[name].clone()
     text = json.dumps({"format": FORMAT, **({TIED: tied} if tied else {}), **notes})
-    tensors = stored
-    metadata = {METADATA_KEY: text, CHECKSUM_KEY: checksum(tensors, text)}
+    metadata = {METADATA_KEY: text, CHECKSUM_KEY: checksum(stored, text)}
     with whole_file(path, keep) as part:
         try:
-            save_file(tensors, part, metadata)
+            save_file(stored, part, metadata)
         except SafetensorError as error:  # on a full disk too
             code = re.search(r"os error (\d+)", str(error))
             if code is None:
@@ -122,8 +121,8 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
         raise UserError(
             f"{path}: refused: not a checkpoint, or it contains more than tensors"
         ) from error
-    if not isinstance(metadata, dict) or metadata.get("format", FORMAT) != FORMAT:
-        found = metadata.get("format") if isinstance(metadata, dict) else "unknown"
+    found = metadata.get("format", FORMAT)
+    if found != FORMAT:
         raise UserError(
             f"{path}: a checkpoint of format {found}, but this version of the program reads "
             f"format {FORMAT}: use the version that wrote it, or train again"

@@ -21,7 +21,7 @@ POINT_LOSSES: dict[str, Loss] = {
     "ce": F.cross_entropy,
 }
 
-SeriesLoss = Callable[[Tensor, int, Tensor, Tensor, Tensor], Tensor]
+SeriesLoss = Callable[[Tensor, Tensor, Batch], Tensor]
 
 
 def _divide(numerator: Tensor, denominator: Tensor) -> Tensor:
@@ -29,34 +29,28 @@ def _divide(numerator: Tensor, denominator: Tensor) -> Tensor:
     return torch.nan_to_num(numerator / denominator, nan=0.0, posinf=0.0, neginf=0.0)
 
 
-def mape_loss(insample: Tensor, period: int, forecast: Tensor, target: Tensor, mask: Tensor):
-    """Mean absolute percentage error, as a fraction; arguments as in `mase_loss`."""
-    return ((forecast - target) * _divide(mask, target)).abs().mean()
+# Losses of M4: of forecasts and targets `[batch, steps, 1]` and of their batch
 
 
-def smape_loss(insample: Tensor, period: int, forecast: Tensor, target: Tensor, mask: Tensor):
-    """Symmetric percentage error, 0 to 200, its scale detached; arguments as in `mase_loss`."""
+def mape_loss(forecast: Tensor, target: Tensor, batch: Batch) -> Tensor:
+    """Mean absolute percentage error, as a fraction."""
+    return ((forecast - target) * _divide(batch.y_mask, target)).abs().mean()
+
+
+def smape_loss(forecast: Tensor, target: Tensor, batch: Batch) -> Tensor:
+    """Symmetric percentage error, 0 to 200, its scale detached."""
     scale = forecast.detach().abs() + target.detach().abs()
-    return 200 * (_divide((forecast - target).abs(), scale) * mask).mean()
+    return 200 * (_divide((forecast - target).abs(), scale) * batch.y_mask).mean()
 
 
-def mase_loss(insample: Tensor, period: int, forecast: Tensor, target: Tensor, mask: Tensor):
-    """Error scaled by that of the seasonal naive forecast within the in-sample window.
-
-    Args:
-        insample: `[batch, length, 1]`. period: steps of a season.
-        forecast, target: `[batch, steps, 1]`.
-        mask: 1 where the target is known, shape of `target`.
-    """
-    naive = (insample[:, period:] - insample[:, :-period]).abs().mean(dim=1, keepdim=True)
-    return ((target - forecast).abs() * _divide(mask, naive)).mean()
+def mase_loss(forecast: Tensor, target: Tensor, batch: Batch) -> Tensor:
+    """Error scaled by that of the seasonal naive forecast within the in-sample window."""
+    x, period = batch.x, batch.period
+    naive = (x[:, period:] - x[:, :-period]).abs().mean(dim=1, keepdim=True)
+    return ((target - forecast).abs() * _divide(batch.y_mask, naive)).mean()
 
 
-SERIES_LOSSES: dict[str, SeriesLoss] = {
-    "smape": smape_loss,
-    "mase": mase_loss,
-    "mape": mape_loss,
-}
+SERIES_LOSSES: dict[str, SeriesLoss] = {"smape": smape_loss, "mase": mase_loss, "mape": mape_loss}
 
 FEATURE_DECAY = 0.8
 
@@ -110,7 +104,7 @@ def choose_loss(args: object, option: str) -> Loss | SeriesLoss:
 def compare(loss: Loss | SeriesLoss, ours: Tensor, theirs: Tensor, batch: Batch) -> Tensor:
     """Compute a loss between scored entries of a batch."""
     if loss in SERIES_LOSSES.values():
-        return loss(batch.x, batch.period, ours, theirs, batch.y_mask)
+        return loss(ours, theirs, batch)
     return loss(ours, theirs)
 
 
@@ -122,7 +116,7 @@ class TaskLoss:
 
     @classmethod
     def from_args(cls, args: object) -> "TaskLoss":
-        """Read `--task_loss`; see `choose_loss`."""
+        """Read `--task_loss`."""
         return cls(choose_loss(args, "task_loss"))
 
     @staticmethod
@@ -163,11 +157,7 @@ class CALFLoss:
 
     @classmethod
     def from_args(cls, args: object) -> "CALFLoss":
-        """Read the names and loss weights of the command line.
-
-        Raises:
-            UserError: a loss is unknown, or not for this task.
-        """
+        """Read the names and loss weights of the command line; see `choose_loss`."""
         options = ("task_loss", "output_loss", "feature_loss")
         chosen = [choose_loss(args, option) for option in options]
         return cls(*chosen, args.task_w, args.output_w, args.feature_w)
@@ -212,9 +202,8 @@ class CALFLoss:
         for name in ("task", "output"):
             parts[name] = weight.scored * parts[name].detach()
         if self.feature_w != 0:
-            features = feature_regularisation(
-                self.feature, output.features_time, output.features_text
-            )
+            pairs = output.features_time, output.features_text
+            features = feature_regularisation(self.feature, *pairs)
             parts["feature"] = self.feature_w * weight.windows * features
             total = total + parts["feature"]
         return {"total": total, **{name: part.detach() for name, part in parts.items()}}

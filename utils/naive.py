@@ -1,33 +1,36 @@
 """Naive forecasts, which a model has to beat (Hyndman and Athanasopoulos, FPP3, section 5.2)."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
+    Series = TypeVar("Series", Tensor, np.ndarray)
+
 LAST_VALUE, SEASONAL_NAIVE = "LastValue", "SeasonalNaive"  # as the models are named
+TITLES = {LAST_VALUE: "last value", SEASONAL_NAIVE: "seasonal naive"}
 
 
-def last_value(x: "Tensor", pred_len: int) -> "Tensor":
-    """Repeat the last step of `x` `[batch, length, channels]` `pred_len` times."""
-    return x[:, -1:].expand(-1, pred_len, -1)
+def last_value(x: "Series", pred_len: int) -> "Series":
+    """Repeat the last step of `x` `[batch, length, ..]` `pred_len` times."""
+    return x[:, [-1] * pred_len]
 
 
-def seasonal_naive(x: "Tensor", pred_len: int, period: int) -> "Tensor":
-    """Repeat the last `period` steps of `x` `[batch, length, channels]` over `pred_len` steps.
+def seasonal_naive(x: "Series", pred_len: int, period: int) -> "Series":
+    """Repeat the last `period` steps of `x` `[batch, length, ..]` over `pred_len` steps.
 
     Raises:
         ValueError: `x` is shorter than `period`.
     """
     if x.shape[1] < period:
         raise ValueError(f"{x.shape[1]} steps are shorter than a period of {period}")
-    return x[:, _of_last_season(pred_len, period)]
+    return x[:, [-period + step % period for step in range(pred_len)]]
 
 
-def naive_forecasts(x: "Tensor", pred_len: int, season_length: int) -> "dict[str, Tensor]":
-    """Forecast `[batch, pred_len, channels]` from `x` `[batch, length, channels]`, by model.
+def naive_forecasts(x: "Series", pred_len: int, season_length: int) -> "dict[str, Series]":
+    """Forecast `[batch, pred_len, ..]` from `x` `[batch, length, ..]`, by model.
 
     Args:
         season_length: steps of a season; 0 or 1, or more than `x` has, leaves the seasonal naive
@@ -40,19 +43,10 @@ def naive_forecasts(x: "Tensor", pred_len: int, season_length: int) -> "dict[str
 
 
 def naive_lines(history: "np.ndarray", steps: int, season: int) -> "dict[str, np.ndarray]":
-    """Forecast a single history for a figure: by the last season if it has one, and by the last
-    value.
-
-    Args:
-        history: `[length, ..]`. season: in steps; 0 or 1 if there is none.
-
-    Returns:
-        The forecasts `[steps, ..]`, the best known one first, by their names there.
-    """
-    lines = {}
-    if 1 < season <= len(history):
-        lines[f"seasonal naive ({season})"] = history[_of_last_season(steps, season)]
-    return lines | {"last value": history[[-1] * steps]}
+    """Forecast a history `[length, ..]` for a figure: `[steps, ..]` by title, the best known
+    forecast first; see `naive_forecasts`."""
+    forecasts = naive_forecasts(history[None], steps, season)
+    return {title(name, season): pred[0] for name, pred in reversed(forecasts.items())}
 
 
 def naive_forecast(history: "np.ndarray", steps: int, season: int) -> "tuple[str, np.ndarray]":
@@ -60,19 +54,17 @@ def naive_forecast(history: "np.ndarray", steps: int, season: int) -> "tuple[str
     return next(iter(naive_lines(history, steps, season).items()))
 
 
-def _of_last_season(steps: int, period: int) -> list[int]:
-    """Indices of the last `period` steps, repeated over `steps`."""
-    return [-period + step % period for step in range(steps)]
+def title(name: str, season: int) -> str:
+    """Name a forecast and the steps of its season, where it has one."""
+    return f"{TITLES[name]} ({season})" if name == SEASONAL_NAIVE else TITLES[name]
 
 
 def with_season(
     scores: Mapping[str, Mapping[str, float]], season_length: int
 ) -> dict[str, dict[str, float]]:
     """Add the steps of the season to the scores of the seasonal naive forecast."""
-    found = {name: dict(values) for name, values in scores.items()}
-    if SEASONAL_NAIVE in found:
-        found[SEASONAL_NAIVE]["season"] = season_length
-    return found
+    seasons = {SEASONAL_NAIVE: {"season": season_length}}
+    return {name: {**values, **seasons.get(name, {})} for name, values in scores.items()}
 
 
 def print_naive(
@@ -84,12 +76,10 @@ def print_naive(
         model: its name. scores: of the model, by which it is judged, the lower the better.
         naive: scores by name, of each naive forecast, as `with_season` returns them.
     """
-    titles = {LAST_VALUE: "last value", SEASONAL_NAIVE: "seasonal naive"}
     parts = []
     for name, values in naive.items():
-        season = f" ({values['season']})" if "season" in values else ""
         numbers = (f"{key} {value:.4g}" for key, value in values.items() if key != "season")
-        parts.append(f"{titles[name]}{season} {', '.join(numbers)}")
+        parts.append(f"{title(name, values.get('season'))} {', '.join(numbers)}")
     print(f"on the same windows: {'; '.join(parts)}")
     lost: dict[str, list[str]] = {}
     for score, value in scores.items():
@@ -98,4 +88,4 @@ def print_naive(
         if value > least * (1 + 1e-6):  # more than rounding
             lost.setdefault(best, []).append(f"{score} {value:.4g} against {least:.4g}")
     for name, found in lost.items():
-        print(f"{model} loses to the {titles[name]} forecast: {', '.join(found)}")
+        print(f"{model} loses to the {TITLES[name]} forecast: {', '.join(found)}")

@@ -12,7 +12,6 @@ import json
 import os
 import re
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from pathlib import Path
 
 from utils.configuration import Configuration
@@ -48,11 +47,6 @@ LONGEST_SETTING = LONGEST_NAME - len("_") - DIGITS
 PUBLISHED_TASKS = (*FORECASTING, "imputation", "anomaly_detection", "classification")
 
 
-def has_guesses(arguments: Mapping) -> bool:
-    """Whether options of a run were guessed: it has a short name then."""
-    return bool(arguments.get("guessed"))
-
-
 def task_of(experiment: type, task_name: str) -> str:
     """The task that results of an experiment are named after.
 
@@ -86,7 +80,7 @@ def settings_string(args: Configuration, iteration: int) -> str:
     setting = (
         f"{args.model_id}_{args.model}_{args.seq_len}_{args.pred_len}"
         + (f"_{iteration}" if iteration else "")
-        if has_guesses(vars(args))
+        if getattr(args, "guessed", None)
         else f"{task(args)}_{args.model_id}_{args.model}_{args.data}_ft{args.features}"
         f"_sl{args.seq_len}_ll{args.label_len}_pl{args.pred_len}_dm{args.d_model}"
         f"_nh{args.n_heads}_el{args.e_layers}_dl{args.d_layers}_df{args.d_ff}_fc{args.factor}"
@@ -106,30 +100,13 @@ def settings_string(args: Configuration, iteration: int) -> str:
     return setting
 
 
-def configuration(arguments: Mapping, trained: Mapping | None = None) -> dict[str, object]:
-    """Select the options that determine a run's results and are not in its settings string.
-
-    Args:
-        arguments: of the run, with the seed of the repetition.
-        trained: of the training, if the run only tests a model, or else a digest of the model;
-            None if the run trains the model itself.
-
-    Returns:
-        Values by option, paths resolved; names of options of that training start with `trained `.
-    """
-    return _options(arguments, trained, _resolved)
-
-
 def digest(arguments: Mapping, trained: Mapping | None = None) -> str:
     """Hash what determines a run's results and is not in its settings string: 8 hex digits.
 
     Paths count as they are given, normalised: a project that is moved with its data still finds
-    the states of its runs.
-
-    Args:
-        arguments, trained: see `configuration`.
+    the states of its runs. See `configuration` for the arguments.
     """
-    options = _options(arguments, trained, _as_given)
+    options = configuration(arguments, trained, _as_given)
     text = json.dumps(options, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:DIGITS]
 
@@ -140,18 +117,27 @@ def _resolved(path: str) -> str:
 
 
 def _as_given(path: str) -> str:
-    """Normalise the path of a file, `./x` where it is relative, unlike the hub id or the word
-    x."""
+    """Normalise the path of a file, `./x` where it is relative, unlike the hub id x."""
     if not Path(path).exists():
         return path
     normal = Path(os.path.normpath(path)).as_posix()
     return normal if Path(path).is_absolute() else f"./{normal}"
 
 
-def _options(
-    arguments: Mapping, trained: Mapping | None, name_file: Callable[[str], str]
+def configuration(
+    arguments: Mapping, trained: Mapping | None = None, path: Callable[[str], str] = _resolved
 ) -> dict[str, object]:
-    """Select the options of `configuration`, with paths as `name_file` writes them."""
+    """Select the options that determine a run's results and are not in its settings string.
+
+    Args:
+        arguments: of the run, with the seed of the repetition.
+        trained: of the training, if the run only tests a model, or else a digest of the model;
+            None if the run trains the model itself.
+        path: writes the path of a file.
+
+    Returns:
+        Values by option; names of options of that training start with `trained `.
+    """
 
     def select(given: Mapping, names: tuple[str, ...]) -> dict[str, object]:
         chosen = {name: given[name] for name in names if name in given}
@@ -163,12 +149,12 @@ def _options(
         for name in set(PATHS) & chosen.keys():
             if name == "word_embedding_path" and chosen[name] in (NO_FILE, RANDOM):
                 continue  # whatever files there are
-            chosen[name] = name_file(chosen[name])
+            chosen[name] = path(chosen[name])
         return chosen
 
     trained = arguments if trained is None else trained
     tested, of_model = (
-        (*TESTED, *given.get("model_options", ()), *(NAMED if has_guesses(given) else ()))
+        (*TESTED, *given.get("model_options", ()), *(NAMED if given.get("guessed") else ()))
         for given in (arguments, trained)
     )
     training = {"model": trained.get("model_digest"), **select(trained, of_model + TRAINED)}
@@ -199,11 +185,3 @@ def _is_moved(name: str, earlier: object) -> bool:
     if name.removeprefix("trained ") not in PATHS or not isinstance(earlier, str):
         return False
     return Path(earlier).is_absolute() and not Path(earlier).exists()
-
-
-def read_manifest(folder: Path) -> dict[str, object] | None:
-    """Read the configuration of the run in a folder; None if it is unknown."""
-    with suppress(OSError, ValueError):
-        found = json.loads((folder / MANIFEST).read_text())
-        return found if isinstance(found, dict) else None
-    return None

@@ -5,7 +5,7 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from copy import copy
 from pathlib import Path
@@ -24,7 +24,6 @@ from utils.identity import (
     configuration,
     difference,
     digest,
-    read_manifest,
     task,
 )
 from utils.locks import locked
@@ -142,22 +141,18 @@ class RunFolders:
                     path.rmdir()
             raise
 
-    def _check_writable(self, folders: Iterable[Path]) -> None:
+    def _check_writable(self, folders: list[Path]) -> None:
+        path = self.results_file
         try:
-            existed = self.results_file.exists()
-            with self.results_file.open("ab"):
-                pass
+            existed = path.exists()
+            path.open("ab").close()
             if not existed:
-                self.results_file.unlink()
+                path.unlink()
+            for path in folders:
+                path.mkdir(parents=True, exist_ok=True)
+                tempfile.TemporaryFile(dir=path).close()
         except OSError as error:
-            raise UserError(f"{self.results_file}: can't write there: {error.strerror}") from error
-        for folder in folders:
-            try:
-                folder.mkdir(parents=True, exist_ok=True)
-                with tempfile.TemporaryFile(dir=folder):
-                    pass
-            except OSError as error:
-                raise UserError(f"{folder}: can't write there: {error.strerror}") from error
+            raise UserError(f"{path}: can't write there: {error.strerror}") from error
 
     @contextmanager
     def claim(self) -> Iterator[None]:
@@ -339,10 +334,11 @@ def _unlike(folder: Path, now: Mapping[str, object]) -> str:
     there is no run."""
     if not content(folder):
         return ""
-    earlier = read_manifest(folder)
-    if earlier is None:
-        return "of unknown options"
-    return difference(earlier, now)
+    with suppress(OSError, ValueError):
+        earlier = json.loads((folder / MANIFEST).read_text())
+        if isinstance(earlier, dict):
+            return difference(earlier, now)
+    return "of unknown options"
 
 
 def content(folder: Path) -> list[Path]:

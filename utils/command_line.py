@@ -45,43 +45,36 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"error: {one_line(message)}\n")
 
 
-def whole(least: int = 0, most: int | None = None) -> Callable[[str], int]:
+def whole(least: int = 0, most: float = math.inf) -> Callable[[str], int]:
     """Option type: an integer from `least` to `most`."""
-
-    def parse(text: str) -> int:
-        try:
-            number = int(text)
-        except ValueError:
-            raise argparse.ArgumentTypeError(f"{text} is not an integer") from None
-        if number < least or (most is not None and number > most):
-            limits = f"below {least}" if most is None else f"not within {least} to {most}"
-            raise argparse.ArgumentTypeError(f"{text} is {limits}")
-        return number
-
-    parse.of_python = Integral, "a whole number"
-    return parse
+    return real(least, most=most, kind=int)
 
 
 def real(
-    least: float = 0.0, below: float = math.inf, open_below: bool = False, most: float = math.inf
+    least: float = 0.0,
+    below: float = math.inf,
+    open_below: bool = False,
+    most: float = math.inf,
+    kind: type = float,
 ) -> Callable[[str], float]:
-    """Option type: a finite number from `least` (above it if `open_below`) to `most`, and less than
-    `below`."""
+    """Option type: a finite number of this kind from `least` (above it if `open_below`) to `most`,
+    and less than `below`."""
+    what = "an integer" if kind is int else "a number"
 
     def parse(text: str) -> float:
         try:
-            number = float(text)
+            number = kind(text)
         except ValueError:
-            raise argparse.ArgumentTypeError(f"{text} is not a number") from None
+            raise argparse.ArgumentTypeError(f"{text} is not {what}") from None
         within = least <= number <= most and number < below
         if not within or (open_below and number == least):
             start = "above" if open_below else "from"
-            end = "" if below == math.inf else f" and below {below:g}"
-            end += "" if most == math.inf else f" up to {most:g}"
-            raise argparse.ArgumentTypeError(f"{text} is not a number {start} {least:g}{end}")
+            end = "" if below == math.inf else f" and below {below:.10g}"
+            end += "" if most == math.inf else f" up to {most:.10g}"
+            raise argparse.ArgumentTypeError(f"{text} is not {what} {start} {least:.10g}{end}")
         return number
 
-    parse.of_python = Real, "a number"
+    parse.of_python = (Integral, "a whole number") if kind is int else (Real, "a number")
     return parse
 
 

@@ -26,29 +26,21 @@ def _borders(labels: np.ndarray) -> np.ndarray:
 
 
 def segments(labels: np.ndarray) -> list[tuple[int, int]]:
-    """List the segments `[start, stop)` of labelled points.
-
-    Args:
-        labels: whether a point is anomalous, `[points]`, bool or 0 and 1.
-    """
+    """List the segments `[start, stop)` of labelled points `[points]`, bool or 0 and 1."""
     borders = _borders(labels)
     starts, stops = np.flatnonzero(borders == 1), np.flatnonzero(borders == -1)
     return list(zip(starts.tolist(), stops.tolist(), strict=True))
 
 
 def point_adjust(pred: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Mark all points of a labelled segment as detected if one of them is.
+    """Mark all points of a labelled segment as detected if one of them is: `[points]`, bool.
 
     The field reports scores after this adjustment, which inflates them: a single detected point in
-    a long segment counts for all of it, so that even random detections reach a high F1. Points
-    outside the segments are unchanged (`docs/method.md`, section 8).
+    a long segment counts for all of it, so that even random detections reach a high F1
+    (`docs/method.md`, section 8).
 
     Args:
-        pred: whether a point is detected, `[points]`, bool or 0 and 1.
-        labels: whether it is anomalous, of the same type.
-
-    Returns:
-        Adjusted detections `[points]`, bool.
+        pred, labels: whether a point is detected, and anomalous, `[points]`, bool or 0 and 1.
     """
     pred, labels = np.asarray(pred, dtype=bool), np.asarray(labels, dtype=bool)
     segment = np.cumsum(_borders(labels)[:-1] == 1)  # number of the latest segment, from 1
@@ -60,15 +52,12 @@ def point_adjust(pred: np.ndarray, labels: np.ndarray) -> np.ndarray:
 def detection_scores(pred: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     """Score detections after point adjustment, as published, and before it.
 
-    Point adjustment inflates scores (see `point_adjust`); those named `_raw` are without it.
-
     Args:
-        pred: whether a point is detected, `[points]`, bool or 0 and 1.
-        labels: whether it is anomalous, of the same type.
+        pred, labels: see `point_adjust`.
 
     Returns:
-        `precision`, `recall`, `f1` and `accuracy` after point adjustment, and `precision_raw`,
-        `recall_raw` and `f1_raw` before it; fractions, 0 where undefined.
+        `precision`, `recall`, `f1` and `accuracy` after point adjustment, which inflates them, and
+        `precision_raw`, `recall_raw` and `f1_raw` before it; fractions, 0 where undefined.
     """
     from sklearn.metrics import accuracy_score, precision_recall_fscore_support  # slow to import
 
@@ -76,12 +65,7 @@ def detection_scores(pred: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     adjusted = point_adjust(pred, labels)
     scores = {}
     for suffix, detected in (("", adjusted), ("_raw", pred)):
-        precision, recall, f1, _ = precision_recall_fscore_support(
-            labels, detected, average="binary", zero_division=0
-        )
-        scores |= {
-            f"precision{suffix}": float(precision),
-            f"recall{suffix}": float(recall),
-            f"f1{suffix}": float(f1),
-        }
+        found = precision_recall_fscore_support(labels, detected, average="binary", zero_division=0)
+        names = (f"{name}{suffix}" for name in ("precision", "recall", "f1"))
+        scores |= dict(zip(names, map(float, found[:3]), strict=True))
     return {**scores, "accuracy": float(accuracy_score(labels, adjusted))}

@@ -78,10 +78,7 @@ def _umask() -> int:
 
 
 def file_name(text: str) -> str:
-    """Make a safe file name of a name in a data file.
-
-    Letters, digits, `-`, `_`, `+` and inner dots are unchanged, and so are all ids of M4.
-    """
+    """Make a safe file name: letters, digits, `-`, `_`, `+` and inner dots are unchanged."""
     safe = re.sub(r"[^\w.+-]|^\.", "_", text)
     return safe.encode()[:100].decode(errors="ignore") or "_"
 
@@ -134,10 +131,8 @@ def find_llm(llm: str, checkpoint: Path) -> str:
 
 
 def fingerprints(paths: Iterable[Path]) -> dict[str, dict[str, object]]:
-    """Return SHA-256 (`sha256`) and size (`bytes`) of files, by their paths.
-
-    A process reads each file once, unless its size or time changes.
-    """
+    """Return SHA-256 (`sha256`) and size (`bytes`) of files, by their paths; a process reads each
+    once, unless its size or time changes."""
     found = {}
     for path in paths:
         status = path.stat()
@@ -187,16 +182,14 @@ def written(value: object) -> object:
 
 
 class NpyWriter:
-    """Stream an array of known shape to a `.npy` file, batch by batch, float32 or `precise`.
+    """Stream an array of known shape to a `.npy` file, batch by batch, float32 or `precise`; by
+    plain writes, as on a full disk a memory map would kill the process.
 
     Args:
         file: None writes nothing. keep: numbers of the rows that are also kept in memory.
 
     Attributes:
         kept: the rows, by number.
-
-    Plain writes, not a memory map: on a full disk they raise an error instead of killing the
-    process.
     """
 
     def __init__(
@@ -210,10 +203,9 @@ class NpyWriter:
 
         self._file, self._kind = file, "<f8" if precise else "<f4"
         self._keep, self._written, self.kept = set(keep), 0, {}
-        if file is None:
-            return
-        header = {"descr": self._kind, "fortran_order": False, "shape": shape}
-        npy.write_array_header_1_0(file, header)
+        if file is not None:
+            header = {"descr": self._kind, "fortran_order": False, "shape": shape}
+            npy.write_array_header_1_0(file, header)
 
     def write(self, batch: "Tensor") -> None:
         """Append `batch`, whose axes after the first are those of the array."""

@@ -66,8 +66,8 @@ def check_devices(numbers: Sequence[int]) -> None:
 def visible_devices(numbers: Sequence[int]) -> str:
     """Return the value of `CUDA_VISIBLE_DEVICES` for these of the visible GPUs."""
     seen = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
-    return ",".join(seen[number] if number < len(seen) and seen != [""] else str(number)
-                    for number in numbers)  # fmt: skip
+    named = dict(enumerate(seen)) if seen != [""] else {}
+    return ",".join(named.get(number, str(number)) for number in numbers)
 
 
 def launch(command: Sequence[str], count: int, gpus: str | None = None) -> int:
@@ -91,16 +91,10 @@ def launch(command: Sequence[str], count: int, gpus: str | None = None) -> int:
     if gpus is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpus
     config = LaunchConfig(
-        min_nodes=1,
-        max_nodes=1,
-        nproc_per_node=count,
-        run_id=str(os.getpid()),
-        rdzv_backend="c10d",
-        rdzv_endpoint="127.0.0.1:0",
-        local_addr="127.0.0.1",
-        max_restarts=0,
+        1, 1, count, run_id=str(os.getpid()), max_restarts=0,
+        rdzv_backend="c10d", rdzv_endpoint="127.0.0.1:0", local_addr="127.0.0.1",
         logs_specs=DefaultLogsSpecs(log_dir=os.devnull),
-    )
+    )  # fmt: skip
     program, *arguments = command
     try:
         # elastic fills in $names

@@ -102,7 +102,11 @@ def choose_loss(args: object, option: str) -> Loss | SeriesLoss:
 
 
 def compare(loss: Loss | SeriesLoss, ours: Tensor, theirs: Tensor, batch: Batch) -> Tensor:
-    """Compute a loss between scored entries of a batch."""
+    """Compute a loss between the scored entries of a batch; 0 if there is none, as the mean would
+    be 0/0."""
+    ours, theirs = batch.scored(ours), batch.scored(theirs)
+    if theirs.numel() == 0:
+        return ours.sum()
     if loss in SERIES_LOSSES.values():
         return loss(ours, theirs, batch)
     return loss(ours, theirs)
@@ -130,10 +134,7 @@ class TaskLoss:
         Args:
             prediction: `[batch, steps, channels]` or logits `[batch, classes]`.
         """
-        prediction, truth = batch.scored(prediction), batch.scored(batch.y)
-        if truth.numel() == 0:  # no scored entry: the mean would be 0/0
-            return weight.scored * prediction.sum()
-        return weight.scored * compare(self.loss, prediction, truth, batch)
+        return weight.scored * compare(self.loss, prediction, batch.y, batch)
 
 
 @dataclass(frozen=True)
@@ -187,17 +188,12 @@ class CALFLoss:
             their loss weights, detached. Those of the micro-batches of a batch add up to those
             of the batch.
         """
-        time, truth = batch.scored(output.outputs_time), batch.scored(batch.y)
-        nothing = time.new_zeros(())
+        time, nothing = output.outputs_time, output.outputs_time.new_zeros(())
         parts = {"task": nothing, "output": nothing, "feature": nothing}
-        if truth.numel() == 0:  # no scored entry: the mean would be 0/0
-            total = time.sum()
-        else:
-            total = parts["task"] = self.task_w * compare(self.task, time, truth, batch)
-            if self.output_w != 0:
-                text = batch.scored(output.outputs_text)
-                parts["output"] = self.output_w * compare(self.output, time, text, batch)
-                total = total + parts["output"]
+        total = parts["task"] = self.task_w * compare(self.task, time, batch.y, batch)
+        if self.output_w != 0:
+            parts["output"] = self.output_w * compare(self.output, time, output.outputs_text, batch)
+            total = total + parts["output"]
         total = weight.scored * total
         for name in ("task", "output"):
             parts[name] = weight.scored * parts[name].detach()

@@ -10,51 +10,36 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import torch
 
-TOPOLOGY = Path("/sys/devices/system/cpu")
-QUOTA = Path("/sys/fs/cgroup/cpu.max")
-PROCESSORS = Path("/proc/cpuinfo")
 
-
-def usable_cores(topology: Path = TOPOLOGY, quota: Path = QUOTA) -> int:
+def usable_cores() -> int:
     """Count the physical cores that this process may use, within the CPU quota of a container.
 
     Hyper-threads of a core count once: a second one does not speed up matrix products.
     """
-    allowed = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
-    if allowed is None:
+    if not hasattr(os, "sched_getaffinity"):
         return os.cpu_count() or 1
     siblings = set()
-    for cpu in allowed:
-        try:
-            text = (topology / f"cpu{cpu}" / "topology" / "thread_siblings_list").read_text()
-        except OSError:
-            text = str(cpu)
-        siblings.add(text.strip())
-    cores = len(siblings)
+    for cpu in os.sched_getaffinity(0):
+        topology = Path(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list")
+        siblings.add(topology.read_text().strip() if topology.exists() else str(cpu))
     try:
-        limit, period = quota.read_text().split()
-        cores = min(cores, int(limit) // int(period))
+        limit, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        return max(1, min(len(siblings), int(limit) // int(period)))
     except (OSError, ValueError):  # not in a container, or no limit
-        pass
-    return max(1, cores)
+        return len(siblings)
 
 
-def processor_name(processors: Path = PROCESSORS) -> str:
+def processor_name() -> str:
     """Name the processor, or its architecture if the system names no model."""
-    try:
-        lines = processors.read_text().splitlines()
-    except OSError:
-        lines = []
+    cpus = Path("/proc/cpuinfo")
+    lines = cpus.read_text().splitlines() if cpus.exists() else []
     names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     return next(filter(None, names), "") or platform.processor() or platform.machine()
 
 
 def keep_memory() -> None:
-    """Make glibc reuse freed memory instead of returning it to the system.
-
-    A training step frees and allocates more than a gigabyte; page faults on fresh memory would slow
-    it down.
-    """
+    """Make glibc reuse freed memory instead of returning it to the system: a training step frees
+    and allocates more than a gigabyte, and page faults on fresh memory are slow."""
     mmap_threshold, trim_threshold = -3, -1  # from malloc.h
     try:
         mallopt = ctypes.CDLL(None).mallopt
@@ -74,12 +59,8 @@ def device_name(device: "torch.device") -> str:
 
 
 def peak_memory(device: "torch.device") -> dict[str, float | None]:
-    """Return peak memory in MB (10^6 bytes).
-
-    Returns:
-        `host`: resident memory of this process; None if the system does not tell.
-        `device`: of the GPU's allocator; None on the CPU.
-    """
+    """Return peak memory in MB (10^6 bytes): resident memory of this process as `host`, None if the
+    system does not tell; of the GPU's allocator as `device`, None on the CPU."""
     allocated = None
     if device.type == "cuda":
         import torch

@@ -70,20 +70,16 @@ READ_BY_TASKS = {
 }
 
 
-class Formatter(argparse.ArgumentDefaultsHelpFormatter):
-    """Help that names a default where there is one."""
-
-    def _get_help_string(self, action: argparse.Action) -> str:
-        silent = action.default is None or action.default is False
-        return action.help if silent else super()._get_help_string(action)
-
-
 def add_option(parser: argparse._ActionsContainer, option: Option, **more: object) -> None:
     """Add an option of the table; `more` replaces settings."""
     name, kind, default, text = option
     settings = {"choices": kind} if isinstance(kind, tuple) else {"type": kind}
     settings = kind if isinstance(kind, dict) else settings
-    parser.add_argument(f"--{name}", **{**settings, "default": default, "help": text, **more})
+    settings = {**settings, "default": default, "help": text, **more}
+    shown = settings["default"]
+    if shown not in (None, argparse.SUPPRESS) and shown is not False and text != argparse.SUPPRESS:
+        settings["help"] += " (default: %(default)s)"
+    parser.add_argument(f"--{name}", **settings)
 
 
 def add_options(
@@ -302,7 +298,6 @@ def make_parser(models: ModuleType) -> tuple[Parser, list[str]]:
         "--data DATA [options]\n       python run.py --data_path FILE [options]\n       "
         "python run.py --checkpoint FILE [options]",
         description="CALF: cross-modal fine-tuning of a language model for time series.",
-        formatter_class=Formatter,
         allow_abbrev=False,
     )
     add_options(parser, PUBLISHED_OPTIONS, models)
@@ -417,15 +412,8 @@ def _checked_item(action: argparse.Action, value: object, name: str) -> object:
 
 
 def warn_unused(args: Configuration, models: ModuleType) -> None:
-    """Name in one line the options given that this model, or this task, does not use."""
-    unused = unused_options(args, models)
-    if unused:
-        print(f"warning: {args.model} does not use {' '.join(unused)}", file=sys.stderr)
-
-
-def unused_options(args: Configuration, models: ModuleType) -> list[str]:
-    """List the options given that nothing in this run reads. Those of a training count as read in a
-    test, where published command lines repeat them; 0 asks for nothing."""
+    """Name in one line the options given that nothing in this run reads. Those of a training count
+    as read in a test, where published command lines repeat them; 0 asks for nothing."""
     of_none = {name for name, *_ in UNUSED_OPTIONS + UNUSED_OPTIONS_OF_LIBRARY}
     unread = {name for name, tasks in READ_BY_TASKS.items() if args.task_name not in tasks}
     unread.update(SET_BY_TASK.get(args.task_name, ()))
@@ -433,15 +421,13 @@ def unused_options(args: Configuration, models: ModuleType) -> list[str]:
         unread.add("target_data")
     if not args.use_multi_gpu:
         unread.add("devices")
-    if args.is_training:
-        unread |= unread_of_schedule(args)
+    if args.is_training and args.cos:
+        unread |= {"lradj", "decay_fac"}
+    elif args.is_training:
+        unread |= {"cos", "tmax"}
+        unread |= set() if args.lradj in ("type2", "type4") else {"decay_fac"}
     unread = {name for name in unread if getattr(args, name)}
     unread |= of_none | MODEL_OPTIONS - models.options_of(args.model)
-    return [f"--{name}" for name in args.given if name in unread]
-
-
-def unread_of_schedule(args: Configuration) -> set[str]:
-    """Return the options of learning-rate schedules that the one of this run does not read."""
-    if args.cos:
-        return {"lradj", "decay_fac"}
-    return {"cos", "tmax"} if args.lradj in ("type2", "type4") else {"cos", "tmax", "decay_fac"}
+    unused = [f"--{name}" for name in args.given if name in unread]
+    if unused:
+        print(f"warning: {args.model} does not use {' '.join(unused)}", file=sys.stderr)

@@ -127,7 +127,7 @@ def _figure(
     """Draw panels, each with timestamps of its own; see `plot_window`."""
     columns = 1 if len(panels) == 1 else 2
     rows = -(-len(panels) // columns)
-    height = (1.4 if title else 1.2) + 2.4 * rows
+    height = 1.4 + 2.4 * rows if title else 3.6 * rows
     figure, grid = subplots(9 if columns == 1 else 12, height, rows, columns)
     for axes, of_panel, panel in zip(grid.flat, times, panels, strict=False):
         _draw(axes, of_panel, panel, ylabel)

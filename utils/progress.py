@@ -89,9 +89,8 @@ class Progress:
             return False
         if self.best is None:
             return True
-        if higher_is_better:
-            return record.validation >= self.best.validation
-        return record.validation <= self.best.validation
+        gain = record.validation - self.best.validation
+        return gain >= 0 if higher_is_better else gain <= 0
 
     def end_epoch(self, record: EpochRecord, improved: bool) -> None:
         """Add a finished epoch, and go to the next one."""

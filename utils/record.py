@@ -1,6 +1,5 @@
 """Records of a run: commit, machine and versions; `epochs.csv`; TensorBoard's files."""
 
-import csv
 import platform
 import subprocess
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pandas as pd
 import torch
 
 from utils.errors import UserError
@@ -111,16 +111,11 @@ class Tracker:
 
     def _write_csv(self, progress: Progress) -> None:
         """Write `epochs.csv`, a row for each epoch; numbers that were not recorded stay empty."""
+        table = pd.DataFrame([_columns(record, self.score) for record in progress.history])
         best = progress.best.epoch if progress.best else None
-        rows = [
-            _columns(record, self.score) | {"best": int(record.epoch == best)}
-            for record in progress.history
-        ]
-        names = {name: None for row in rows for name in row if name != "best"}
-        with whole_file(self.path) as part, part.open("w", newline="") as file:
-            writer = csv.DictWriter(file, [*names, "best"], lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(rows)
+        table["best"] = (table["epoch"] == best).astype(int)
+        with whole_file(self.path) as part:
+            table.to_csv(part, index=False)
 
     def _add_scalars(self, record: EpochRecord) -> None:
         """Add the numbers of an epoch to TensorBoard's files."""

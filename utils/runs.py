@@ -40,11 +40,12 @@ APART = (
     *"seed root_path data_path llm llm_weights model protocol percent".split(),
     *"word_embedding_path words features seq_len experiment".split(),
 )
-# of the options of `run.py`
+# of the options of `run.py`, but of --task_loss, which depends on model and task
 DEFAULTS = {
     name: default
     for options in (PUBLISHED_OPTIONS | OWN_OPTIONS).values()
     for name, _, default, _ in options
+    if name != "task_loss"
 }
 ITERATION = re.compile(r"_gpt\d+_(\d+)(?:_[0-9a-f]{8})?$")  # of a repetition, in its folder
 
@@ -179,12 +180,8 @@ def backbone_of(record: Mapping, trained: Mapping) -> dict[str, str]:
 
 
 def settings_of(given: Mapping, trained: Mapping, is_trained: bool) -> str:
-    """Write the options that determine the results as a command line, without defaults and those
-    with columns of their own.
-
-    Args:
-        given: options of the run. trained: of the training. is_trained: whether there was one.
-    """
+    """Write the options that determine the results of a run, and of its training if `is_trained`:
+    a command line without defaults and those with columns of their own."""
     options = {}
     for name, value in configuration(given, trained).items():  # those of the training follow
         if is_trained or not name.startswith("trained "):
@@ -197,9 +194,11 @@ def settings_of(given: Mapping, trained: Mapping, is_trained: bool) -> str:
 
 def interval_scores(entry: Mapping | None) -> dict[str, float]:
     """Name coverage in %, width and pinball loss of prediction intervals by level."""
+    if not entry:
+        return {}
     scores = {}
-    for suffix, one in (("", entry), (", recalibrated", (entry or {}).get("recalibrated"))):
-        for number, level in enumerate((entry or {}).get("levels", ()) if one else ()):
+    for suffix, one in (("", entry), (", recalibrated", entry.get("recalibrated"))):
+        for number, level in enumerate(entry["levels"] if one else ()):
             scores[f"{level:g} % coverage{suffix}"] = 100 * one["coverage"][number]
             scores[f"{level:g} % width{suffix}"] = one["width"][number]
             scores[f"{level:g} % pinball{suffix}"] = one["pinball"][number]

@@ -72,10 +72,7 @@ def mark_count(freq: str, embed: str = "timeF") -> int:
     Raises:
         UserError: unknown frequency.
     """
-    unit = frequency_unit(freq)
-    if embed == "timeF":
-        return len(_FEATURES[unit])
-    return 5 if unit == "minute" else 4
+    return time_features(pd.DatetimeIndex(["2000-01-01"]), freq, embed).shape[1]
 
 
 def time_features(dates: pd.DatetimeIndex, freq: str, embed: str = "timeF") -> np.ndarray:

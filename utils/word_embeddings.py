@@ -77,13 +77,8 @@ def load_word_embeddings(path: str | Path, d_model: int) -> "Tensor":
 
 
 def require_word_embeddings(path: str | Path) -> None:
-    """Check that a file of word embeddings exists.
-
-    Raises:
-        UserError: it does not.
-    """
-    ways_out = "python pca.py writes the word embeddings for --word_embedding_path"
-    require_file(Path(path), ways_out)
+    """Check that a file of word embeddings exists; see `require_file`."""
+    require_file(Path(path), "python pca.py writes the word embeddings for --word_embedding_path")
 
 
 def describe_file(path: str) -> str:
@@ -93,13 +88,11 @@ def describe_file(path: str) -> str:
 
 
 def first_components(embeddings: "Tensor", n_components: int, source: str) -> "Tensor":
-    """Select the components of largest variance, which are the first ones; 0 selects all.
-
-    Args:
-        embeddings: `[d_model, components]`. source: where they come from, for the message.
+    """Select the components of largest variance, which are the first ones of `[d_model,
+    components]`; 0 selects all.
 
     Raises:
-        UserError: there are fewer.
+        UserError: there are fewer; the message names `source`.
     """
     if n_components > embeddings.shape[1]:
         raise UserError(
@@ -109,11 +102,8 @@ def first_components(embeddings: "Tensor", n_components: int, source: str) -> "T
 
 
 def random_directions(embeddings: "Tensor", seed: int) -> "Tensor":
-    """Draw Gaussian word embeddings `[d_model, components]` with the variance of each component.
-
-    Each component has the mean and the variance over `d_model` of the one that it replaces. The
-    global random state is unchanged.
-    """
+    """Draw Gaussian word embeddings `[d_model, components]` with the mean and the variance of each
+    component; the global random state is unchanged."""
     import torch  # takes seconds
 
     draws = torch.randn(embeddings.shape, generator=torch.Generator().manual_seed(seed))

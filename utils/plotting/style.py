@@ -90,11 +90,10 @@ def save(figure: "Figure", path: str | Path) -> list[Path]:
             with whole_file(target) as part:
                 figure.savefig(part, dpi=120, format=kind, metadata=undated.get(kind))
             figure.set_layout_engine("none")  # it is laid out now
-    missing = {}
+    missing = []
     for warning in caught:
-        glyph = re.match(r"Glyph (\d+) .* missing from", str(warning.message))
-        if glyph:
-            missing[chr(int(glyph[1]))] = True
+        if glyph := re.match(r"Glyph (\d+) .* missing from", str(warning.message)):
+            missing.append(chr(int(glyph[1])))
         else:
             warnings.warn_explicit(
                 warning.message, warning.category, warning.filename, warning.lineno
@@ -102,8 +101,8 @@ def save(figure: "Figure", path: str | Path) -> list[Path]:
     if missing and not reported_missing:
         reported_missing.update(missing)
         print(
-            f"warning: figures: no installed font has {''.join(missing)[:10]}, drawn as boxes: "
-            "install one that does, such as Noto Sans CJK",
+            f"warning: figures: no installed font has {''.join(dict.fromkeys(missing))[:10]}, "
+            "drawn as boxes: install one that does, such as Noto Sans CJK",
             file=sys.stderr,
         )
     return [path, *also]

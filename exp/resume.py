@@ -38,7 +38,7 @@ class TrainingState:
     keep: bool = True
 
     def __post_init__(self) -> None:
-        self.file = StateFile(self.folders.state, self.args)
+        self.file = StateFile(self.folders.state)
 
     def start(self) -> Progress:
         """Remove the states of an earlier run, which nothing may resume from any more."""
@@ -64,6 +64,7 @@ class TrainingState:
             "progress": asdict(progress),
             "scheduler": self.scheduler.state_dict(),
             "rates": rates,
+            "arguments": vars(self.args),
         }
         self.file.save(tensors, notes)
 
@@ -82,7 +83,7 @@ class TrainingState:
             other = other_state(self.folders, args.train_epochs, args.patience)
             if other is None:
                 return Progress()
-            state, best = StateFile(other.state, args).read(), other.best_checkpoint
+            state, best = StateFile(other.state).read(), other.best_checkpoint
         self.objective.check_resumable(state.metadata, state.path)
         if "products" in self.objective.notes and "products" in state.metadata:
             use_products(self.objective, state.metadata["products"])

@@ -14,7 +14,6 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from utils.command_line import message_of
-from utils.configuration import Configuration
 from utils.errors import UserError
 from utils.files import METADATA_KEY, load_tensors, require_file, whole_file
 from utils.results import previous_state
@@ -167,14 +166,10 @@ def _parse_notes(text: str) -> dict:
 
 
 class StateFile:
-    """The files of a run's resume state and of the previous one.
+    """The files of a run's resume state, the newest at `path`, and of the previous one."""
 
-    Args:
-        path: of the newest state. args: of the run, saved with it.
-    """
-
-    def __init__(self, path: Path, args: Configuration):
-        self.path, self.args = path, args
+    def __init__(self, path: Path):
+        self.path = path
         self.previous = previous_state(path)
         self.damaged = path.with_name(f"{path.stem}.damaged{path.suffix}")
         self._is_damaged = False
@@ -184,9 +179,7 @@ class StateFile:
         if self._is_damaged:  # it must not replace the previous one
             self.path.replace(self.damaged)
             self._is_damaged = False
-        save_tensors(
-            self.path, tensors, {**notes, "arguments": vars(self.args)}, keep=self.previous
-        )
+        save_tensors(self.path, tensors, notes, keep=self.previous)
 
     def remove(self) -> None:
         """Remove all states of the run."""

@@ -99,10 +99,9 @@ def _data(trained: Mapping[str, object]) -> str:
 def check_given(
     args: Namespace, trained: Mapping[str, object], described: bool, aliases: Mapping[str, str]
 ) -> None:
-    """Refuse options that contradict a checkpoint.
+    """Refuse options that contradict those of the training of a checkpoint.
 
     Args:
-        trained: the options of the training.
         described: whether the checkpoint completes the command line; otherwise only options of the
             model are checked, since published command lines repeat those of the training.
         aliases: other names of models.

@@ -48,15 +48,8 @@ PUBLISHED_TASKS = (*FORECASTING, "imputation", "anomaly_detection", "classificat
 
 
 def task_of(experiment: type, task_name: str) -> str:
-    """The task that results of an experiment are named after.
-
-    Args:
-        experiment: its class. task_name: `--task_name`.
-
-    Returns:
-        `task_name` if `run.py` starts this class for it, else the name of the class: `denoising`
-        of `ExpDenoising`.
-    """
+    """The task that results of an experiment are named after: `task_name` if `run.py` starts this
+    class for it, else the name of the class: `denoising` of `ExpDenoising`."""
     if f"{experiment.__module__}:{experiment.__name__}" == f"exp.{EXPERIMENTS.get(task_name)}":
         return task_name
     name = experiment.__name__.removeprefix("Exp") or experiment.__name__

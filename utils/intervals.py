@@ -62,6 +62,7 @@ class LookBacks:
 
     def scale(self, least: Tensor) -> Tensor:
         """Return the units of errors, `[windows, 1, channels]`; see `Intervals` for `least`."""
+        least = least.to(self.spread.device)
         return torch.where(self.rests, least / LEAST, self.spread + least)
 
     def include(self, quantile: Tensor, probability: float) -> Tensor:
@@ -132,31 +133,21 @@ class Intervals:
         return replace(self, least=(self.least * factor).to(self.least), unit=unit)
 
     def save(self, path: Path) -> None:
-        """Write a file that `load` reads."""
+        """Write the intervals."""
         tensors = {"quantiles": self.quantiles, "least": self.least, "unit": self.unit}
         tensors = {name: tensor for name, tensor in tensors.items() if tensor is not None}
         save_tensors(path, tensors, {"calibration_windows": self.windows})
 
     @classmethod
     def load(cls, path: str | Path) -> "Intervals":
-        """Read what `save` wrote.
-
-        Raises:
-            UserError: the file is missing or damaged.
-        """
+        """Read what `save` wrote; see `read_checkpoint`."""
         saved = read_checkpoint(path)
-        windows = saved.metadata["calibration_windows"]
-        state = saved.state
-        return cls(state["quantiles"], state["least"], windows, state.get("unit"))
-
-    def scale(self, looks: LookBacks) -> Tensor:
-        """Units of errors, `[batch, 1, channels]`."""
-        return looks.scale(self.least.to(looks.spread.device))
+        return cls(**saved.state, windows=saved.metadata["calibration_windows"])
 
     def quantile(self, pred: Tensor, looks: LookBacks, probability: float) -> Tensor:
         """Quantile of the truth at a probability in (0, 1), of forecasts `pred`; both `[batch,
         steps, channels]`."""
-        found = pred + self._errors(probability).to(pred.device) * self.scale(looks)
+        found = pred + self._errors(probability).to(pred.device) * looks.scale(self.least)
         return looks.include(found, probability)
 
     def bounds(self, pred: Tensor, looks: LookBacks, level: float) -> tuple[Tensor, Tensor]:
@@ -177,12 +168,8 @@ class Intervals:
 
 
 def check_levels(levels: Sequence[float], intervals: Intervals) -> None:
-    """Check levels in %, and warn of one that the calibration has too few windows for: its bounds
-    are just the extreme errors.
-
-    Raises:
-        UserError: see `require_levels`.
-    """
+    """Check levels in %, see `require_levels`; warn of one that the calibration has too few windows
+    for."""
     require_levels(levels)
     for level in levels:
         if intervals.windows < windows_needed(level):
@@ -199,15 +186,9 @@ def windows_needed(level: float) -> int:
 
 
 def held_out_coverage(errors: Tensor) -> dict[str, float]:
-    """Tell how many errors of the later half of windows are within the intervals of the earlier
-    half, of which those are left out whose truth was not known then.
-
-    Args:
-        errors: in units of their spread, `[windows, steps, channels]`, in the order of time.
-
-    Returns:
-        Fractions by level in %, of the levels that the earlier half has windows enough for.
-    """
+    """Return which fraction of the errors `[windows, steps, channels]` of the later half of windows
+    is within the intervals of the earlier half, without those whose truth was not known then; by
+    level in %, of those that the earlier half has windows enough for."""
     half, steps = len(errors) // 2, errors.shape[1]
     first, later = errors[: max(0, half - steps + 1)], errors[half:]
     found = {}
@@ -235,11 +216,8 @@ def quantiles(errors: Tensor) -> Tensor:
 
 
 def thinned(windows: int, values: int) -> range:
-    """Choose windows for a calibration, evenly, so that its errors fit in memory.
-
-    Args:
-        windows: of the validation split. values: errors of a window, steps times channels.
-    """
+    """Choose windows for a calibration, evenly, so that their errors, `values` of each, fit in
+    memory."""
     return range(0, windows, max(1, -(-windows * values // MAX_VALUES)))
 
 
@@ -319,7 +297,7 @@ class IntervalTest:
                     for total, values in zip(sums, scores, strict=True):
                         total[row] += values.double().sum(dim=(0, 2)).cpu()
             self.count += truth.shape[0] * truth.shape[2]
-            errors = (truth - forecast) / self.intervals.scale(looks)
+            errors = (truth - forecast) / looks.scale(self.intervals.least)
             self.recalibration.add(errors.cpu())
 
     def _scores(

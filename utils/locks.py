@@ -12,13 +12,8 @@ _NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.
 
 @contextlib.contextmanager
 def locked(path: Path, wait: bool = False) -> Iterator[bool]:
-    """Lock the file `path`, which is removed afterwards.
-
-    Without effect on a file system without locks.
-
-    Yields:
-        False if another process has the lock and this one does not `wait`.
-    """
+    """Lock the file `path`, which is removed afterwards; without effect on a file system without
+    locks. Yields False if another process has the lock and this one does not `wait`."""
     # no soft lock: that of a killed process would stay
     file_lock = FileLock(path, blocking=wait, fallback_to_soft=False)
     try:

@@ -34,10 +34,8 @@ def score_pattern(
     """Score the forecasts of one frequency as the competition does.
 
     Args:
-        forecasts, targets: `[series, horizon]`.
-        insamples: training values of each series.
-        period: m of MASE, which divides a series' error by the mean of |y_t - y_(t-m)| over its
-            training values.
+        forecasts, targets: `[series, horizon]`. insamples: training values of each series.
+        period: m of MASE, which divides by the mean of |y_t - y_(t-m)| over the training values.
     """
     error = np.abs(forecasts - targets)
     scale = np.array([np.abs(values[period:] - values[:-period]).mean() for values in insamples])

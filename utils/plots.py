@@ -150,9 +150,9 @@ def future_figure(
     bands: Mapping[float, tuple[pd.DataFrame, pd.DataFrame]] | None = None,
     title: str = "",
     model: str = "forecast",
-    most: int = MOST_PANELS,
 ) -> "Figure":
-    """Draw a forecast of the future with the end of the history, a panel a series.
+    """Draw a forecast of the future with the end of the history, a panel a series, of more than six
+    those of six evenly chosen ones.
 
     Args:
         history: known values, `[steps, series]`, of which the last four horizons are shown.
@@ -161,9 +161,8 @@ def future_figure(
         forecast: what follows, with the same columns.
         bands: lower and upper bounds by level in %, shaped as `forecast`.
         title: of the figure. model: name of the forecast.
-        most: number of series shown; of more, so many evenly chosen ones.
     """
-    chosen = [forecast.columns[i] for i in evenly(forecast.shape[1], most)]
+    chosen = [forecast.columns[i] for i in evenly(forecast.shape[1], MOST_PANELS)]
     times, panels = [], []
     for name in chosen:
         has_steps = forecast[name].notna().to_numpy()

@@ -100,14 +100,8 @@ class Progress:
         self.epoch, self.steps, self.seconds, self.skipped_of_epoch = record.epoch + 1, 0, 0.0, 0
 
     def reopen(self, epochs: int, patience: int) -> bool:
-        """Continue a finished training if it may have more epochs, or wait longer for a better one.
-
-        Args:
-            epochs: most epochs. patience: epochs without improvement that end it.
-
-        Returns:
-            Whether it was finished, and now is not.
-        """
+        """Continue a finished training if it may have more `epochs`, or more `patience`; returns
+        whether it does."""
         was_finished = self.finished
         self.finished = self.epoch > epochs or self.epochs_without_improvement >= patience
         return was_finished and not self.finished

@@ -291,17 +291,9 @@ def folders_of(setting: str, checkpoints: str | Path) -> list[Path]:
 
 
 def find_checkpoint(setting: str, args: Configuration) -> Path:
-    """Find the checkpoint to test.
-
-    It is that of `--checkpoint`; or else that of the training with the same options; or else the
-    only one of this setting that was trained with them, whatever it was tested on; or else the only
-    one of this setting.
-
-    Args:
-        args: with the seed of the repetition.
-
-    Returns:
-        Its path; the second, which is absent, if there is none.
+    """Find the checkpoint to test: that of `--checkpoint`; or else that of the training with the
+    same options, which may be absent; or else the only one of this setting that was trained with
+    them, whatever it was tested on; or else the only one of this setting.
 
     Raises:
         UserError: there are several others.

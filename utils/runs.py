@@ -82,10 +82,7 @@ def newest(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def row_of(record: Mapping, folder: str) -> dict[str, object]:
-    """Make the row of a run.
-
-    Args:
-        record: its `run.json`. folder: name of its folder.
+    """Make the row of a run, of its `run.json` and the name of its folder.
 
     Raises:
         LookupError, TypeError, ValueError, AttributeError: the record is damaged, or a score is not

@@ -102,7 +102,7 @@ def test_other_probabilities_are_between():
     ]
     assert all((after >= before).all() for before, after in pairwise(order))
     assert torch.equal(
-        found.quantile(pred, looks, 0.1), pred + found.quantiles[4] * found.scale(looks)
+        found.quantile(pred, looks, 0.1), pred + found.quantiles[4] * looks.scale(found.least)
     )
     assert tails(80) == pytest.approx((0.1, 0.9))
 

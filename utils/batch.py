@@ -1,6 +1,6 @@
 """A batch of windows, and the weight of a micro-batch."""
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
@@ -43,9 +43,7 @@ class Batch:
     def __getitem__(self, rows: slice) -> "Batch":
         """Take some of the windows."""
         tensors = {
-            field.name: value[rows]
-            for field in fields(self)
-            if isinstance(value := getattr(self, field.name), Tensor)
+            name: value[rows] for name, value in vars(self).items() if isinstance(value, Tensor)
         }
         return replace(self, **tensors)
 

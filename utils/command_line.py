@@ -80,14 +80,12 @@ def real(
 
 def split_parts(text: str) -> list[float] | list[int]:
     """Option type: sizes of training, validation and test, such as 0.8,0.1,0.1 or 700,100,200."""
-    parts = text.split(",")
+    parts = [part.strip() for part in text.split(",")]
+    kind = int if all(part.lstrip("-").isdecimal() for part in parts) else float
     try:
-        sizes = [int(part) for part in parts]
+        sizes = [kind(part) for part in parts]
     except ValueError:
-        try:
-            sizes = [float(part) for part in parts]
-        except ValueError:
-            raise argparse.ArgumentTypeError(f"{text} is not three numbers") from None
+        raise argparse.ArgumentTypeError(f"{text} is not three numbers") from None
     if len(sizes) != 3:
         raise argparse.ArgumentTypeError(f"{text} is not three numbers with commas between them")
     if not all(0 < size < math.inf for size in sizes):

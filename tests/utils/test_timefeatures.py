@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from utils.errors import UserError
-from utils.timefeatures import frequency_unit, mark_count, time_features
+from utils.timefeatures import frequency_unit, time_features
 
 DATES = pd.DatetimeIndex(["2020-12-31 23:59:59", "2021-01-01 00:00:00"])
 
@@ -30,12 +30,6 @@ def test_values():
 def test_integer_marks():
     assert time_features(DATES, "t", embed="fixed")[0].tolist() == [12, 31, 3, 23, 3]
     assert time_features(DATES, "h", embed="fixed").shape == (2, 4)
-
-
-@pytest.mark.parametrize("freq", ["s", "t", "15min", "h", "d", "b", "w", "m", "q", "y"])
-@pytest.mark.parametrize("embed", ["timeF", "fixed"])
-def test_count(freq, embed):
-    assert mark_count(freq, embed) == time_features(DATES, freq, embed).shape[1]
 
 
 @pytest.mark.parametrize("freq", ["", "parsec", "5", "h5"])

@@ -35,7 +35,7 @@ from utils.option_table import (
     Option,
 )
 
-# Completes a command line, so that it can be read before it is known what is missing.
+# What a command line has to say, and what one that names a file of one's own may leave out.
 DRAFT = {"task_name": "long_term_forecast", "is_training": 1, "model_id": ""}
 DRAFT |= {"model": "CALF", "data": "custom"}
 REQUIRED = tuple(DRAFT)
@@ -167,7 +167,9 @@ def parse_with_checkpoint(parser: Parser, argv: Sequence[str], models: ModuleTyp
     """
     described = not given_options(parser, argv).issuperset(REQUIRED)
     if described:
-        path = checkpoint_file(parser.parse_args([*words_of(DRAFT), *argv]).checkpoint)
+        for action in parser._actions:
+            action.required = False
+        path = checkpoint_file(parser.parse_args(argv).checkpoint)
         require_file(path, "check --checkpoint")
         trained = training_of(path)
         if not trained:
@@ -178,7 +180,7 @@ def parse_with_checkpoint(parser: Parser, argv: Sequence[str], models: ModuleTyp
             )
         defaults = {"is_training": 0, "model_id": "tested"}
         for action in parser._actions:
-            action.required, value = False, trained.get(action.dest)
+            value = trained.get(action.dest)
             if action.dest not in OF_THE_COMMAND and value is not None:
                 defaults[action.dest] = checked(action, value, f"{path}: {action.dest}")
         parser.set_defaults(**defaults)

@@ -186,6 +186,7 @@ def readme(tables: Sequence[Table]) -> str:
     parts = [grids.main_grid(main), grids.scores_grid(usual)]
     for grid, title in zip(parts, ("All training rows, look-back 96", "Few-shot"), strict=True):
         grid.title = title
+    parts[1].cells = parts[1].cells.drop(index=grids.AVERAGE, level="horizon", errors="ignore")
     parts[1].notes = [grids.heading(language)]
     return "".join(formats.markdown(grid, 4) for grid in parts)
 

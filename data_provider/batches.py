@@ -59,7 +59,3 @@ class TrainingOrder:
         seed = derived_seed(self.seed, epoch, "order")
         batches = index_batches(self.count, self.per_step, self.device, seed, self.drop_last)
         yield from list(enumerate(batches, start=1))[done:]
-
-    def windows(self, epoch: int, step: int) -> Tensor:
-        """The numbers of the windows of one step `[windows]`."""
-        return next(self.steps(epoch, done=step - 1))[1]

@@ -147,7 +147,7 @@ def build_branches(
     return _with_lora(model, r, lora_alpha, lora_dropout) if r else model, textual
 
 
-def train_parts(model: nn.Module, llm_ablation: str = "none") -> None:
+def train_parts(model: nn.Module, llm_ablation: str) -> None:
     """Freeze all of a language model but the parts that are trained, all of them if the ablation
     replaced its blocks."""
     model.requires_grad_(llm_ablation in REPLACED)

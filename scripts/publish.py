@@ -131,7 +131,7 @@ def pages(root: Path) -> dict[Path, Files]:
         *answers(tables, docs / "results/smollm2/questions.toml"),
         *sections_of(tables, runs),
     ]
-    answered = f"{find(tables, 'few_shot', 'bf16').slug}_variants"
+    answered = f"{sound_table(tables, 'few_shot', 'bf16').slug}_variants"
     for section in sections:
         section.grids = [grid for grid in section.grids if grid.slug != answered]
     sections.append(formats.Section("Lists", [lists_grid(docs / "results")]))
@@ -156,7 +156,7 @@ def pages(root: Path) -> dict[Path, Files]:
     }
 
 
-def find(tables: Sequence[Table], *wanted: str) -> Table:
+def sound_table(tables: Sequence[Table], *wanted: str) -> Table:
     """The first sound table of a kind, and with these products."""
     return next(
         t for t in tables if (t.kind, t.runs["amp"].iloc[0], t.protocol) == (*wanted, "sound")
@@ -165,8 +165,8 @@ def find(tables: Sequence[Table], *wanted: str) -> Table:
 
 def answers(tables: Sequence[Table], questions: Path) -> list[formats.Section]:
     """The questions that the results answer, each with its table."""
-    main, few = find(tables, "long_term", "no"), find(tables, "few_shot", "no")
-    language = find(tables, "few_shot", "bf16")
+    main, few = sound_table(tables, "long_term", "no"), sound_table(tables, "few_shot", "no")
+    language = sound_table(tables, "few_shot", "bf16")
     sections = []
     for question in tomllib.loads(questions.read_text(encoding="utf-8"))["questions"]:
         grid = grids.paired_grid(language, question.get("method", CALFS[1]), question["others"])
@@ -175,13 +175,16 @@ def answers(tables: Sequence[Table], questions: Path) -> list[formats.Section]:
     for grid, table in zip(ahead, (main, few), strict=True):
         grid.title = grids.heading(table)
     ahead += [grids.paired_grid(few, ours, AHEAD_OF) for ours in CALFS]
-    return [*sections, formats.Section(AHEAD, ahead)]
+    sections.append(formats.Section(AHEAD, ahead))
+    for number, grid in enumerate(grid for section in sections for grid in section.grids):
+        grid.slug = f"answer_{number}"  # names the table on the HTML page
+    return sections
 
 
 def readme(tables: Sequence[Table]) -> str:
     """The README's tables: the paper's main one, with published scores in brackets, and that of the
     language models."""
-    main, language = find(tables, "long_term", "no"), find(tables, "few_shot", "bf16")
+    main, language = sound_table(tables, "long_term", "no"), sound_table(tables, "few_shot", "bf16")
     usual = Table(language.runs[language.runs["method"] == language.runs["usual"]], ["mse"])
     parts = [grids.main_grid(main), grids.scores_grid(usual)]
     for grid, title in zip(parts, ("All training rows, look-back 96", "Few-shot"), strict=True):

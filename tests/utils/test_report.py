@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 
@@ -338,3 +339,17 @@ def test_at_most_eight_models_in_a_picture_each_with_a_colour(workdir):
     assert names == [*found.methods[:8], "validation score", "training loss"]
     assert len(set(colours)) == 8
     assert "without 1 more models" in charts.caption("Training", found)
+
+
+def test_methods_are_compared_seed_by_seed():
+    """By the seeds that both have; the interval by hand: 1.5 ± 12.706 · 0.5."""
+    same = {
+        "kind": "few_shot", "protocol": "sound", "dataset": "d", "horizon": "96", "look_back": 96,
+        "percent": 10, "features": "M", "units": "standardised", "amp": "no",
+    }  # fmt: skip
+    scores = [("A", 1, 1.0), ("A", 2, 2.0), ("A", 3, 9.0), ("B", 1, 2.0), ("B", 2, 4.0)]
+    runs = pd.DataFrame([same | {"method": m, "seed": s, "mse": e} for m, s, e in scores])
+    grid = grids.paired_grid(Table(runs, ["mse"]), "A", ["B", "C"])
+    assert [list(row) for row in grid.cells.to_numpy()] == [
+        ["1.500", "3.000", "-1.500", "-50.0 %", "-7.853 to +4.853", "1.414", "2 of 2"]
+    ]

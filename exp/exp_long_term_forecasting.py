@@ -26,9 +26,7 @@ from data_provider.splits import (
 from data_provider.windows import WindowDataset
 from exp.forecasts import (
     Forecast,
-    forecast_figure,
     forecast_panel,
-    forecast_table,
     intervals_of,
     require_forecast,
     write_table,
@@ -364,16 +362,13 @@ class ExpLongTermForecasting(ExpSeries):
         `forecast.csv` and its picture."""
         args, panel = self.args, self.panel
         levels, intervals = args.level or [], self._forecast_intervals()
-        forecast = self.forecast(panel)
-        outputs = forecast.outputs(args.model, levels, intervals)
-        table = forecast_table(forecast.panel, outputs, args.pred_len, args.model)
+        forecast = self.forecast(panel).with_intervals(levels, intervals)
+        table = forecast.table(args.pred_len)
         path = self.folders.results / "forecast.csv"
         if self.folders.writes:
             write_table(path, table, panel)
             title = f"{self.tested_file.name}: forecast by {args.model}"
-            figure = forecast_figure(
-                forecast.panel, outputs, args.pred_len, levels, args.model, title
-            )
+            figure = forecast.figure(args.pred_len, title)
             save(figure, self.folders.plots / "forecast.png")
         if self.test_set is None and not args.is_training:
             record = self.record({}, forecast_from=str(panel.source), filled=self.filled)

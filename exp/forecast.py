@@ -147,7 +147,7 @@ class Worker:
 
     def _forecast(self, source: Path, target: Path) -> int:
         """Forecast a file, which is read once; returns the rows written."""
-        from exp.forecasts import forecast_figure, forecast_table, write_table
+        from exp.forecasts import write_table
         from utils.plotting.style import save
 
         args, forecaster = self.args, self.forecaster
@@ -155,13 +155,12 @@ class Worker:
         if future and future.is_dir():
             future /= source.name
         panel, steps = forecaster.panel_of(source, future), forecaster.steps(args.h)
-        forecast, outputs = forecaster.outputs(panel, args.level)
-        table = forecast_table(forecast.panel, outputs, steps, forecaster.model)
+        forecast = forecaster.forecast(panel, args.level)
+        table = forecast.table(steps)
         write_table(target, table, panel)
         if args.plot:
-            levels, model = forecaster.levels(args.level), forecaster.model
-            figure = forecast_figure(forecast.panel, outputs, steps, levels, model, source.name)
-            print("\n".join(map(str, save(figure, args.plot))))
+            written = save(forecast.figure(steps, source.name), args.plot)
+            print("\n".join(map(str, written)))
         return len(table)
 
 

@@ -24,10 +24,7 @@ from exp.exp_long_term_forecasting import ExpLongTermForecasting, InMemory
 from exp.forecasts import (
     CUTOFF,
     Forecast,
-    Outputs,
     Schema,
-    forecast_figure,
-    forecast_table,
     in_kind,
     recent,
     schema_of,
@@ -275,14 +272,13 @@ class CALFForecaster(SharedForecaster, library_name="calf", tags=["time-series-f
                 is not known: the message names series, column and date.
         """
         steps = self.steps(h)
-        forecast, outputs = self.outputs(self.panel_of(df, futr_df), level, recalibrate)
-        table = forecast_table(forecast.panel, outputs, steps, self.model)
+        forecast = self.forecast(self.panel_of(df, futr_df), level, recalibrate)
         schema = self.schema if df is None else schema_of(df)
-        return in_kind(table, schema, forecast.panel.reading)
+        return in_kind(forecast.table(steps), schema, forecast.panel.reading)
 
-    def outputs(
+    def forecast(
         self, panel: Panel, level: Sequence[float] | None = None, recalibrate: bool = False
-    ) -> tuple[Forecast, Outputs]:
+    ) -> Forecast:
         """Forecast a panel, with the bounds of intervals, in original units."""
         levels, run = self.levels(level), self.trained()
         if not panel.pooled:
@@ -298,7 +294,7 @@ class CALFForecaster(SharedForecaster, library_name="calf", tags=["time-series-f
                 intervals = run.recalibrate(panel) if recalibrate else self._intervals()
         if intervals is not None:
             check_levels(levels, intervals)
-        return forecast, forecast.outputs(self.model, levels, intervals)
+        return forecast.with_intervals(levels, intervals)
 
     def levels(self, level: Sequence[float] | None = None) -> list[float]:
         """Return the levels of intervals, by default those of the constructor."""
@@ -342,9 +338,8 @@ class CALFForecaster(SharedForecaster, library_name="calf", tags=["time-series-f
         """
         if path is not None:
             require_picture(Path(path))
-        steps, levels = self.steps(h), self.levels(level)
-        forecast, outputs = self.outputs(self.panel_of(df, futr_df), levels)
-        figure = forecast_figure(forecast.panel, outputs, steps, levels, self.model, title)
+        steps = self.steps(h)
+        figure = self.forecast(self.panel_of(df, futr_df), level).figure(steps, title)
         if path is not None:
             save(figure, path)
         return for_notebooks(figure)
@@ -391,15 +386,15 @@ class CALFForecaster(SharedForecaster, library_name="calf", tags=["time-series-f
             known = _before(panel, ahead)
             if window == 0 or refit:
                 trial._fit(known, val_size)
-            forecast, outputs = trial.outputs(known, level)
+            forecast = trial.forecast(known, level)
             true = panel if panel.pooled else panel.only(forecast.panel.tables[0].ids)
-            outputs["y"] = np.stack(
+            forecast.outputs["y"] = np.stack(
                 [table.values[len(table.dates) - ahead :][: self.h] for table in true.tables]
             )
-            table = forecast_table(forecast.panel, outputs, self.h, self.model, long=True)
-            cutoffs = forecast_table(_before(forecast.panel, 1), {}, 1, self.model, long=True)
-            cutoffs = cutoffs[panel.reading.time_col].repeat(self.h).to_numpy()
-            table.insert(2, CUTOFF, cutoffs)
+            table = forecast.table(self.h, long=True)
+            last = replace(forecast, panel=_before(forecast.panel, 1), outputs={})
+            cutoffs = last.table(1, long=True)[panel.reading.time_col]
+            table.insert(2, CUTOFF, cutoffs.repeat(self.h).to_numpy())
             found.append(table)
         return in_kind(pd.concat(found, ignore_index=True), schema, panel.reading)
 
@@ -424,13 +419,13 @@ class CALFForecaster(SharedForecaster, library_name="calf", tags=["time-series-f
         steps, reader = self.steps(prediction_length), copy(self)
         names = {"id_col": id_column, "time_col": timestamp_column, "target_col": target}
         reader.table_options = self.table_options | names
-        forecast, _ = self.outputs(reader.panel_of(df, future_df), [])
+        forecast = self.forecast(reader.panel_of(df, future_df), [])
         outputs = {"predictions": forecast.pred}
         intervals = forecast.in_unit(self._intervals())
         for level in quantile_levels:
             outputs[str(level)] = intervals.quantile(forecast.pred, LookBacks.of(forecast.x), level)
         outputs = {name: forecast.unscaled(values) for name, values in outputs.items()}
-        table = forecast_table(forecast.panel, outputs, steps, self.model)
+        table = replace(forecast, outputs=outputs).table(steps)
         table.insert(2, "target_name", target)
         return in_kind(table, schema_of(df), forecast.panel.reading)
 

@@ -2,8 +2,8 @@
 
 import sys
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from itertools import compress, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,7 +36,6 @@ Schema = dict[str, object]  # of a Polars frame: types by column
 CUTOFF = "cutoff"  # column of a cross-validation: the last timestamp that was known
 OWN = "forecaster."  # begins the names of a checkpoint's tensors that are not the model's
 INTERVAL_PARTS = ("quantiles", "least", "unit")  # tensors of the intervals
-Outputs = Mapping[str, np.ndarray]  # by name of a column: `[tables, steps, channels]`
 
 
 @dataclass(frozen=True)
@@ -44,16 +43,21 @@ class Forecast:
     """A forecast of each table of a panel.
 
     Attributes:
-        panel: of the series that are forecast.
+        model: its name. panel: of the series that are forecast.
         x, pred: look-backs and forecasts, scaled, `[tables, steps, channels]`.
         mean, scale: of the series, `[tables, 1, channels]`, float64.
+        outputs: the forecast and the bounds of its intervals, by names of columns, in the units of
+            the series, `[tables, steps, channels]`. levels: of the intervals, in %.
     """
 
+    model: str
     panel: Panel
     x: Tensor
     pred: Tensor
     mean: np.ndarray
     scale: np.ndarray
+    outputs: dict[str, np.ndarray] = field(default_factory=dict)
+    levels: Sequence[float] = ()
 
     def unscaled(self, values: Tensor) -> np.ndarray:
         """Convert forecasts or bounds to the units of the series, in float64."""
@@ -64,12 +68,11 @@ class Forecast:
         unit = None if self.panel.pooled else torch.from_numpy(self.scale[0, 0])
         return intervals.in_unit(unit)
 
-    def outputs(
-        self, model: str, levels: Sequence[float] = (), intervals: Intervals | None = None
-    ) -> Outputs:
-        """Return the forecast in the units of the series, named by the model, and the bounds of its
-        intervals; `levels` are in %."""
-        found = {model: self.pred}
+    def with_intervals(
+        self, levels: Sequence[float] = (), intervals: Intervals | None = None
+    ) -> "Forecast":
+        """Return the forecast with `outputs`; `levels` are in %."""
+        found = {self.model: self.pred}
         intervals = intervals and self.in_unit(intervals)
         looks = LookBacks.of(self.x)
         ids = [name for table in self.panel.tables for name in table.ids]
@@ -81,8 +84,58 @@ class Forecast:
             )
         for level in levels:
             bounds = intervals.bounds(self.pred, looks, level)
-            found |= dict(zip(bounds_of(model, level), bounds, strict=True))
-        return {name: self.unscaled(values) for name, values in found.items()}
+            found |= dict(zip(bounds_of(self.model, level), bounds, strict=True))
+        outputs = {name: self.unscaled(values) for name, values in found.items()}
+        return replace(self, outputs=outputs, levels=levels)
+
+    def table(self, h: int, long: bool | None = None) -> pd.DataFrame:
+        """Write the first `h` steps of `outputs` in the form of the panel's table: long, with a
+        column for each output; or wide, with a column for each series, and such as `OT-lo-80` for
+        an output `MODEL-lo-80`. `long` is by default as the panel's table was."""
+        panel, reading = self.panel, self.panel.reading
+        places = {
+            name: (number, channel)
+            for number, table in enumerate(panel.tables)
+            for channel, name in enumerate(table.ids)
+        }
+        tables, channels = np.array([places[name] for name in panel.names]).T
+        columns = {name: values[tables, :h, channels] for name, values in self.outputs.items()}
+        times = [panel.clock.stamps(panel.future(table, h)) for table in panel.tables]
+        if not (panel.long if long is None else long):
+            series = {  # of other dates they have gaps
+                f"{name}{output.removeprefix(self.model)}": pd.Series(row, times[number])
+                for output, values in columns.items()
+                for name, row, number in zip(panel.names, values, tables, strict=True)
+            }
+            return pd.DataFrame(series).rename_axis(reading.time_col).reset_index()
+        first, *others = [times[number] for number in tables]
+        return pd.DataFrame(
+            {
+                reading.id_col: pd.Index(panel.names).repeat(h),
+                reading.time_col: first.append(others) if others else first,
+                **{name: values.ravel() for name, values in columns.items()},
+            }
+        )
+
+    def figure(self, h: int, title: str) -> "Figure":
+        """Draw the first `h` steps of up to six series, their intervals, and the rows before."""
+        panel = self.panel
+
+        def by_time(values: np.ndarray | None, rows: int) -> pd.DataFrame:
+            """Make a column of each series, with local times as index, of the first rows of
+            `values`, or of the last rows of the tables."""
+            columns = {}
+            for number, table in enumerate(panel.tables):
+                dates = table.dates[-rows:] if values is None else panel.future(table, rows)
+                found = table.values[-rows:] if values is None else values[number, :rows]
+                times = panel.clock.axis(dates)
+                columns |= {name: pd.Series(found[:, i], times) for i, name in enumerate(table.ids)}
+            return pd.DataFrame({name: columns[name] for name in panel.names})
+
+        frames = {name: by_time(values, h) for name, values in self.outputs.items()}
+        bands = {one: tuple(frames[n] for n in bounds_of(self.model, one)) for one in self.levels}
+        past = by_time(None, 8 * max(h, 96))
+        return future_figure(past, frames[self.model], bands, title, self.model)
 
 
 def intervals_of(checkpoint: Checkpoint) -> Intervals | None:
@@ -154,44 +207,7 @@ def forecast_panel(
         panel = panel.only(panel.tables[0].ids[one])
         x, mean, scale = (values[..., one] for values in (x, mean, scale))
         pred = pred if pred.shape[-1] == 1 else pred[..., one]
-    return Forecast(panel, x, pred, mean, scale)
-
-
-def forecast_table(
-    panel: Panel, outputs: Outputs, h: int, model: str, long: bool | None = None
-) -> pd.DataFrame:
-    """Write forecasts in the form of a panel's table: long, with a column for each output; or wide,
-    with a column for each series, and such as `OT-lo-80` for an output `MODEL-lo-80`.
-
-    Args:
-        outputs: of the tables of the panel, of which the first `h` steps are taken.
-        model: the output that needs no ending in a wide table.
-        long: by default as the panel's table was.
-    """
-    places = {
-        name: (number, channel)
-        for number, table in enumerate(panel.tables)
-        for channel, name in enumerate(table.ids)
-    }
-    tables, channels = np.array([places[name] for name in panel.names]).T
-    columns = {name: values[tables, :h, channels] for name, values in outputs.items()}
-    times = [panel.clock.stamps(panel.future(table, h)) for table in panel.tables]
-    reading = panel.reading
-    if not (panel.long if long is None else long):
-        series = {  # of other dates they have gaps
-            f"{name}{output.removeprefix(model)}": pd.Series(values[row], times[tables[row]])
-            for output, values in columns.items()
-            for row, name in enumerate(panel.names)
-        }
-        return pd.DataFrame(series).rename_axis(reading.time_col).reset_index()
-    first, *others = [times[number] for number in tables]
-    return pd.DataFrame(
-        {
-            reading.id_col: pd.Index(panel.names).repeat(h),
-            reading.time_col: first.append(others) if others else first,
-            **{name: values.ravel() for name, values in columns.items()},
-        }
-    )
+    return Forecast(args.model, panel, x, pred, mean, scale)
 
 
 def schema_of(source: object) -> Schema | None:
@@ -229,18 +245,6 @@ def write_table(path: Path, table: pd.DataFrame, panel: Panel) -> None:
         table.to_csv(part, index=False)
 
 
-def by_time(panel: Panel, values: np.ndarray | None, h: int) -> pd.DataFrame:
-    """Make a column of each series, with local times as index, of the first `h` steps of forecasts
-    `[tables, steps, channels]`, or of the last `h` rows of the tables."""
-    columns = {}
-    for number, table in enumerate(panel.tables):
-        dates = table.dates[-h:] if values is None else panel.future(table, h)
-        found = table.values[-h:] if values is None else values[number, :h]
-        times = panel.clock.axis(dates)
-        columns |= {name: pd.Series(found[:, i], times) for i, name in enumerate(table.ids)}
-    return pd.DataFrame({name: columns[name] for name in panel.names})
-
-
 def recent(panel: Panel, rows: int) -> Panel:
     """Keep the last `rows` rows of each table, and nothing else in memory."""
 
@@ -250,14 +254,3 @@ def recent(panel: Panel, rows: int) -> Panel:
         return Table(part.dates.copy(), part.ids, part.values.copy(order="C"), past, future)
 
     return panel.with_tables(lambda table: copied(table.rows(slice(-rows, None))))
-
-
-def forecast_figure(
-    panel: Panel, outputs: Outputs, h: int, levels: Sequence[float], model: str, title: str
-) -> "Figure":
-    """Draw the first `h` steps of the forecasts of up to six series, with the rows before them, and
-    the bounds of `levels`, in %."""
-    frames = {name: by_time(panel, values, h) for name, values in outputs.items()}
-    bands = {one: tuple(frames[name] for name in bounds_of(model, one)) for one in levels}
-    past = by_time(panel, None, 8 * max(h, 96))
-    return future_figure(past, frames[model], bands, title, model)

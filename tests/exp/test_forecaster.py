@@ -220,7 +220,7 @@ def test_cross_validation_leaves_the_forecaster_as_it_was(wide, long, workdir, m
     states = {path: path.stat().st_mtime_ns for path in workdir.rglob("*")}
     forecaster.cross_validation(long, n_windows=2, refit=True)
     with monkeypatch.context() as patch, pytest.raises(UserError, match="midway"):
-        patch.setattr(CALFForecaster, "outputs", lambda *_: raises(UserError("midway"))())
+        patch.setattr(CALFForecaster, "forecast", lambda *_: raises(UserError("midway"))())
         forecaster.cross_validation(long)
     assert vars(forecaster) == before
     assert {path: path.stat().st_mtime_ns for path in workdir.rglob("*")} == states

@@ -12,7 +12,8 @@ from utils.errors import UserError
 from utils.files import require_file, require_picture
 from utils.launch import world
 from utils.levels import level
-from utils.options import TABLE_OPTIONS, add_option
+from utils.option_table import TABLE_OPTIONS, TABLES
+from utils.options import add_option
 
 if TYPE_CHECKING:
     from exp.forecaster import CALFForecaster
@@ -121,7 +122,7 @@ class Worker:
     def __init__(self, args: Namespace, gpu: int | None = None):
         import torch
 
-        given = {name: getattr(args, name) for name, *_ in TABLE_OPTIONS if hasattr(args, name)}
+        given = {name: getattr(args, name) for name in TABLES if hasattr(args, name)}
         options = {"verbose": False, "freq": args.freq, **given}
         options["start_padding_enabled"] = args.start_padding
         if args.llm is not None:

@@ -7,22 +7,15 @@ from pathlib import Path
 
 from utils.errors import UserError
 from utils.files import CHECKPOINT, file_name, find_llm, read_notes
+from utils.option_table import NEUTRAL, SCORED
 
 # what a command decides for itself, whatever its training did
-OF_THE_COMMAND = frozenset(
-    (
-        *"is_training checkpoint checkpoints model_id itr resume overwrite save_every".split(),
-        *"skip_bad_steps do_predict future refit debug compile tensorboard no_epoch_test".split(),
-        "no_save_predictions",
-        *"use_gpu gpu use_multi_gpu devices threads".split(),
-    )
+OF_THE_COMMAND = NEUTRAL.union(
+    "is_training checkpoint model_id itr skip_bad_steps do_predict refit compile".split()
 )
 # what a test may do in another way than its training
 OF_THE_TEST = OF_THE_COMMAND.union(
-    "data root_path data_path target freq fill_missing inverse zero_shot target_data split".split(),
-    "time_col id_col target_col panel duplicates dayfirst decimal thousands".split(),
-    "mask_rate anomaly_ratio threshold protocol amp tf32 deterministic fast_cpu".split(),
-    "batch_size des level llm word_embedding_path grad_checkpoint".split(),
+    SCORED, "data deterministic fast_cpu batch_size des level llm word_embedding_path".split()
 )
 # options of models that matter to training alone, or that the backbone's fingerprint checks
 OF_TRAINING = frozenset(

@@ -17,19 +17,13 @@ from pathlib import Path
 from utils.configuration import Configuration
 from utils.errors import UserError
 from utils.files import LONGEST_NAME
-from utils.option_table import COVARIATES
+from utils.option_table import COVARIATES, SCORED
 from utils.tasks import EXPERIMENTS, FORECASTING
 from utils.word_embeddings import NO_FILE, RANDOM
 
 # The options that determine a run's results and are not part of its settings string.
 PATHS = ("root_path", "data_path", "word_embedding_path", "llm")
-TESTED = (
-    "experiment",
-    *COVARIATES,
-    *"root_path data_path target freq fill_missing split inverse zero_shot target_data".split(),
-    *"seasonal_patterns mask_rate anomaly_ratio threshold protocol amp tf32".split(),
-    *"time_col id_col target_col panel duplicates dayfirst decimal thousands".split(),
-)
+TESTED = ("experiment", *COVARIATES, "seasonal_patterns", *SCORED)
 TRAINED = (
     *COVARIATES,
     *"seed percent task_loss train_epochs batch_size patience learning_rate cos tmax".split(),

@@ -94,8 +94,12 @@ OWN_MODEL_OPTIONS: list[Option] = [
     ("pos", BINARY, 1, "1: position embeddings"),
 ]
 MODEL_OPTIONS = frozenset(name for name, *_ in PUBLISHED_MODEL_OPTIONS + OWN_MODEL_OPTIONS)
-# those that change no result: sizes, of which those of the data count, and use of memory
-NEUTRAL = frozenset({"enc_in", "dec_in", "c_out", "grad_checkpoint"})
+# options that change no result: sizes, of which those of the data count; what a run shows and
+# saves; where it is computed
+NEUTRAL = frozenset(
+    "enc_in dec_in c_out grad_checkpoint checkpoints resume overwrite save_every debug tensorboard "
+    "no_epoch_test no_save_predictions future use_gpu gpu use_multi_gpu devices threads".split()
+)
 
 TABLE_OPTIONS: list[Option] = [
     ("time_col", str, None,
@@ -119,6 +123,13 @@ TABLE_OPTIONS: list[Option] = [
     ("decimal", (".", ","), None, "sign before the decimals of a CSV; by default all cells decide"),
     ("thousands", (".", ","), None, "sign between the thousands of a CSV"),
 ]
+TABLES = tuple(name for name, *_ in TABLE_OPTIONS)
+# what decides scores, and may be another in a test than in its training
+SCORED = (
+    *"root_path data_path target freq split inverse zero_shot target_data".split(),
+    *"mask_rate anomaly_ratio threshold protocol amp tf32".split(),
+    *TABLES,
+)
 
 COVARIATE_OPTIONS: list[Option] = [
     ("past_covariates", {"type": names, "metavar": "NAMES"}, None,

@@ -29,7 +29,7 @@ from utils.option_table import (
     NEUTRAL,
     OWN_OPTIONS,
     PUBLISHED_OPTIONS,
-    TABLE_OPTIONS,
+    TABLES,
     UNUSED_OPTIONS,
     UNUSED_OPTIONS_OF_LIBRARY,
     Option,
@@ -247,7 +247,7 @@ def check_options(args: Namespace, models: ModuleType) -> None:
         if args.zero_shot or args.percent < 100:
             raise UserError("--refit trains on all rows: leave --zero_shot and --percent out")
         args.do_predict = True
-    tasks_of_option = TASKS_OF_OPTION | {name: TASKS_OF_TABLES for name, *_ in TABLE_OPTIONS}
+    tasks_of_option = TASKS_OF_OPTION | dict.fromkeys(TABLES, TASKS_OF_TABLES)
     for option, tasks in tasks_of_option.items():
         asked = option in args.given and getattr(args, option)
         if asked and args.task_name not in tasks:

@@ -15,11 +15,8 @@ from utils.option_table import COVARIATES, NEUTRAL, UNUSED_OPTIONS, UNUSED_OPTIO
 
 Identity = frozenset[tuple[str, object]]
 
-# options that change no result, or only how and where it is computed
+# what changes no result
 IGNORED = NEUTRAL.union(
-    "resume overwrite save_every checkpoints debug tensorboard no_epoch_test".split(),
-    ("no_save_predictions",),
-    "future use_gpu gpu use_multi_gpu devices threads".split(),
     "given model_options command".split(),  # which are no options
     (name for name, *_ in UNUSED_OPTIONS + UNUSED_OPTIONS_OF_LIBRARY),
 )

@@ -321,7 +321,8 @@ class _Reader:
                 for i, name in enumerate([*group.ids, *self.covariates]):
                     if gaps[:, i].any():
                         first = self._row(group.rows[gaps[:, i].argmax()])
-                        missing[name] = int(gaps[:, i].sum()), first
+                        count, first = missing.get(name, (0, first))  # of a covariate, in others
+                        missing[name] = count + int(gaps[:, i].sum()), first
                 cells = np.where(rows[:, None] < 0, np.nan, group.cells[rows])
                 gaps = ~np.isfinite(cells)
                 filled += int(gaps.sum())

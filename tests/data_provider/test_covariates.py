@@ -135,7 +135,7 @@ def test_what_is_amiss_ahead(tmp_path, future, expected):
         assert f"futr_df: series t, column promo, {expected}" in message
 
 
-def test_what_is_amiss_in_a_table(tmp_path):
+def test_what_is_amiss_in_a_table(tmp_path, capsys):
     reading = Reading(**BOTH)
     message = refusal(read_panel, wide().drop(columns="promo"), reading)
     assert "no column promo, which is a covariate; choose among a, temp, b" in message
@@ -147,6 +147,10 @@ def test_what_is_amiss_in_a_table(tmp_path):
     assert "series t, column promo, row 26" in refusal(read_panel, spoilt, reading)
     filled = read_panel(spoilt, Reading(**BOTH, fill_missing="linear"))
     assert filled.tables[1].future.values[5, 0] == 6
+    spoilt.loc[[3, 4], "promo"] = np.nan
+    capsys.readouterr()
+    assert read_panel(spoilt, Reading(**BOTH, fill_missing="linear")).filled == 3
+    assert "values filled: 3 (promo 3, the first in row 4" in capsys.readouterr().out
     assert "no column besides date and the covariates" in refusal(
         read_panel, wide().drop(columns=["a", "b"]), reading
     )

@@ -20,6 +20,12 @@ def refusal(call, *args, **options) -> str:
     return str(caught.value)
 
 
+def says(message: str, *parts: str) -> None:
+    """Check that each of these parts is in a message."""
+    for part in parts:
+        assert part in message
+
+
 def written(folder: Path, content: str | bytes | pd.DataFrame, name="x.csv", **options) -> Path:
     """Write a file; `options` are those of `to_csv`."""
     path = folder / name

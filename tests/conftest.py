@@ -15,6 +15,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # the same rounding in every test
 configure_openmp()
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from matplotlib.figure import Figure
@@ -99,6 +100,11 @@ def synthetic_csv(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("data") / "made_up.csv"
     synthetic_ett(rows=600, channels=3, seed=1).to_csv(path, index=False)
     return path
+
+
+@pytest.fixture
+def wide(synthetic_csv) -> pd.DataFrame:
+    return pd.read_csv(synthetic_csv)
 
 
 @pytest.fixture(scope="session")

@@ -108,6 +108,13 @@ def test_only_calf_has_a_cosine_schedule_by_default(more, cos):
     assert configure(values, registry).cos == cos
 
 
+def test_the_usual_loss_of_a_task():
+    usual = {"imputation": "mse", "classification": "ce", "short_term_forecast": "smape"}
+    assert parse("--model DLinear").task_loss == "mse"
+    for task, loss in usual.items():
+        assert parse(f"--model DLinear --task_name {task}").task_loss == loss
+
+
 @pytest.mark.parametrize(
     ("more", "name", "value"),
     [

@@ -61,11 +61,10 @@ def test_a_relative_language_model(small_data, workdir):
     assert record(Path())["scores"] == pytest.approx(record(Path("work"))["scores"])
 
 
-@pytest.mark.parametrize("task", EXPERIMENTS)
-@pytest.mark.parametrize("model", ["CALF", "DLinear"])
+@pytest.mark.parametrize(
+    ("task", "model"), [(LONG, "CALF"), *((task, "DLinear") for task in EXPERIMENTS)]
+)
 def test_alone(trained, workdir, task, model):
-    if task != LONG and model == "CALF":
-        pytest.skip("the options of a task are those of any model")
     path = trained(task, model)
     before = (path.parents[2] / "results").rglob("*")
     before = {file: file.read_bytes() for file in before if file.is_file()}
@@ -108,18 +107,17 @@ def test_where_a_file_is_looked_for(trained, small_data, workdir):
     assert parsed(path, "--model_id", "mine").model_id == "mine"
 
 
-@pytest.mark.parametrize(
-    ("file", "data"), [("ETTh2.csv", "ETTh2"), ("new.csv", "custom"), ("ETTh1_new.csv", "custom")]
-)
-def test_the_splits_of_another_file(trained, workdir, file, data):
+def test_the_splits_of_another_file(trained, workdir):
+    """Those of ETT, if both files are of ETT."""
     arguments = {"data": "ETTm1", "data_path": "ETTm1.csv", "zero_shot": 1, "target_data": "ETTh1"}
     path = with_arguments(trained(LONG), **arguments)
-    alone = parsed(path)
-    assert (alone.data, alone.zero_shot) == ("ETTm1", 1)
-    found = parsed(path, "--data_path", file)
-    assert (found.data, found.zero_shot) == (data, 0)
-    assert parsed(path, "--data_path", file, "--data", "ETTm2").data == "ETTm2"
-    assert parsed(trained(LONG), "--data_path", file).data == "custom"
+    assert (parsed(path).data, parsed(path).zero_shot) == ("ETTm1", 1)
+    files = {"ETTh2.csv": "ETTh2", "new.csv": "custom", "ETTh1_new.csv": "custom"}
+    for file, data in files.items():
+        found = parsed(path, "--data_path", file)
+        assert (found.data, found.zero_shot) == (data, 0)
+    assert parsed(path, "--data_path", "ETTh2.csv", "--data", "ETTm2").data == "ETTm2"
+    assert parsed(trained(LONG), "--data_path", "ETTh2.csv").data == "custom"
 
 
 def with_arguments(path: Path, **changed: object) -> Path:

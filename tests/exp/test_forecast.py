@@ -39,14 +39,6 @@ def pooled(tmp_path_factory):
     return folder, forecaster
 
 
-@pytest.fixture(scope="module")
-def channels(tmp_path_factory, synthetic_csv):
-    folder = tmp_path_factory.mktemp("channels")
-    forecaster = CALFForecaster(h=7, **OPTIONS).fit(pd.read_csv(synthetic_csv))
-    forecaster.save(folder)
-    return folder, forecaster
-
-
 def run(checkpoint, source, target, *more: str) -> int:
     paths = ["--checkpoint", checkpoint, "--input", source, "--output", target]
     return main([*map(str, paths), *more])
@@ -70,16 +62,39 @@ def test_the_language_model_of_the_training(synthetic_csv, small_gpt2, workdir, 
     pd.testing.assert_frame_equal(pd.read_csv("out.csv"), expected)
 
 
-@pytest.mark.parametrize(("before", "after"), [("csv", "parquet"), ("parquet", "csv")])
-def test_a_long_file(pooled, tmp_path, before, after):
+def test_a_long_file(pooled, tmp_path):
+    """From Parquet to CSV; `tests/exp/test_one_door.py` reads many kinds."""
     table = many_series(5)
-    source, target = tmp_path / f"in.{before}", tmp_path / f"new/out.{after}"
-    table.to_csv(source, index=False) if before == "csv" else table.to_parquet(source)
+    source, target = tmp_path / "in.parquet", tmp_path / "new/out.csv"
+    table.to_parquet(source)
     assert run(pooled[0], source, target, "--level", "80") == 0
-    found = pd.read_csv(target) if after == "csv" else pd.read_parquet(target)
     expected = pooled[1].predict(table, level=[80])
-    found["ds"] = pd.to_datetime(found["ds"]).astype(expected["ds"].dtype)
+    found = pd.read_csv(target, parse_dates=["ds"]).astype({"ds": expected["ds"].dtype})
     pd.testing.assert_frame_equal(found, expected, check_dtype=False)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["-m", "torch.distributed.run", "--nproc_per_node", "2", "-m", "exp.forecast"],
+        pytest.param(
+            ["-m", "exp.forecast", "--engine", "ray", "--workers", "2"], marks=pytest.mark.slow
+        ),
+    ],
+    ids=["torchrun", "ray"],
+)
+def test_a_folder_by_several_processes(pooled, folder, tmp_path, words):
+    if "ray" in words:
+        pytest.importorskip("ray", reason='Ray is not installed: pip install "ray[data]"')
+    paths = ["--checkpoint", pooled[0], "--input", folder, "--output", tmp_path / "out"]
+    command = [sys.executable, *words, *paths, "--use_gpu", "0"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    for path in folder.iterdir():
+        expected = pooled[1].predict(pd.read_parquet(path))
+        found = pd.read_parquet(tmp_path / "out" / path.name)
+        pd.testing.assert_frame_equal(found, expected, check_dtype=False)
+    assert "ray" in words or done.stdout.count(" rows") == 3
 
 
 @pytest.fixture
@@ -90,39 +105,6 @@ def folder(tmp_path):
     for number in range(3):
         many_series(2 + number).to_parquet(source / f"part{number}.parquet")
     return source
-
-
-def same_forecasts(folder, target, forecaster) -> bool:
-    for path in folder.iterdir():
-        expected = forecaster.predict(pd.read_parquet(path))
-        pd.testing.assert_frame_equal(
-            pd.read_parquet(target / path.name), expected, check_dtype=False
-        )
-    return True
-
-
-def test_a_folder_by_torchrun(pooled, folder, tmp_path):
-    done = subprocess.run(
-        [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2",
-         "-m", "exp.forecast", "--checkpoint", pooled[0], "--input", folder,
-         "--output", tmp_path / "out", "--use_gpu", "0"],
-        cwd=ROOT, capture_output=True, text=True,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert same_forecasts(folder, tmp_path / "out", pooled[1])
-    assert done.stdout.count(" rows") == 3
-
-
-@pytest.mark.slow
-def test_a_folder_by_ray(pooled, folder, tmp_path):
-    pytest.importorskip("ray", reason='Ray is not installed: pip install "ray[data]"')
-    done = subprocess.run(
-        [sys.executable, "-m", "exp.forecast", "--checkpoint", pooled[0], "--input", folder,
-         "--output", tmp_path / "out", "--use_gpu", "0", "--engine", "ray", "--workers", "2"],
-        cwd=ROOT, capture_output=True, text=True,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-2000:]
-    assert same_forecasts(folder, tmp_path / "out", pooled[1])
 
 
 def test_a_folder_goes_on_after_a_bad_file(pooled, folder, tmp_path, capsys):
@@ -155,30 +137,6 @@ def test_wrong_paths(pooled, tmp_path, monkeypatch, capsys, change, message):
     paths = {"checkpoint": pooled[0], "source": "in.csv", "target": "out.csv"} | change
     assert run(**paths) == 2
     assert message in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("ending", ["csv", "parquet"])
-@pytest.mark.parametrize("shape", ["wide", "long"])
-def test_messages_name_the_row_of_the_file(pooled, channels, tmp_path, capsys, ending, shape):
-    """Not that of the rows that were read, nor the arguments of Python."""
-    long = many_series(3, 3000)
-    wide = pd.DataFrame(long["y"].to_numpy().reshape(3, 3000).T, columns=["HUFL", "HULL", "OT"])
-    wide.insert(0, "date", long["ds"][:3000])
-    table, column = (wide, "HULL") if shape == "wide" else (long, "y")
-    source, row = tmp_path / f"in.{ending}", len(table) - 4
-    table.loc[row, column] = None
-    if ending == "csv":
-        table.to_csv(source, index=False)
-    else:
-        table.to_parquet(source)
-    checkpoint = (channels if shape == "wide" else pooled)[0]
-    assert run(checkpoint, source, tmp_path / "out.csv") == 2
-    error = capsys.readouterr().err
-    where = f"row {row + 1}" + (f" (line {row + 2}):" if ending == "csv" else ":")
-    series = "" if shape == "wide" else "series s2, "
-    assert f"{source}: {series}column {column}, {where}" in error
-    assert "--fill_missing linear" in error and "fill_missing=" not in error
-    assert run(checkpoint, source, tmp_path / "out.csv", "--fill_missing", "linear") == 0
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,6 @@ import pytest
 
 from exp.forecaster import CALFForecaster
 from run import main
-from utils.intervals import Intervals
 
 OPTIONS = (
     "--task_name long_term_forecast --is_training 1 --model DLinear --model_id x --data custom "
@@ -79,27 +78,19 @@ def test_original_units(run, workdir):
     assert original["width"] != pytest.approx(scaled["width"], rel=0.1)
 
 
-def test_the_checkpoint_keeps_them(run, workdir, synthetic_csv):
-    run("--level", "80")
+@pytest.mark.parametrize("asked", [True, False])
+def test_the_checkpoint_keeps_them(run, workdir, wide, asked, refused):
+    """For a file that has too few rows to take them from."""
+    run(*(("--level", "80") if asked else ()))
     (checkpoint,) = workdir.glob("checkpoints/*/checkpoint.safetensors")
-    forecaster = CALFForecaster.load(checkpoint, verbose=False)
-    kept = Intervals.load(checkpoint.with_name("intervals.safetensors"))
-    assert forecaster.intervals.windows == kept.windows
-    table = pd.read_csv(synthetic_csv).tail(30)
-    table.to_csv("few.csv", index=False)
-    assert main(["--checkpoint", str(checkpoint), "--data_path", "few.csv", "--do_predict",
-                 "--level", "80"]) == 0  # fmt: skip
+    wide.tail(30).to_csv("few.csv", index=False)
+    more = "--data_path few.csv --do_predict --level 80".split()
+    if not asked:
+        message = refused(["--checkpoint", str(checkpoint), *more])
+        assert "no intervals beside the checkpoint" in message
+        return
+    assert main(["--checkpoint", str(checkpoint), *more]) == 0
     (forecast,) = workdir.glob("results/*few*/forecast.csv")
-    found = forecaster.predict(table, level=[80])
-    np.testing.assert_allclose(
-        pd.read_csv(forecast)["OT-hi-80"], found["OT-hi-80"], rtol=1e-4, atol=1e-4
-    )
-
-
-def test_no_windows_to_take_them_from(run, workdir, synthetic_csv, capsys):
-    run()
-    (checkpoint,) = workdir.glob("checkpoints/*/checkpoint.safetensors")
-    pd.read_csv(synthetic_csv).tail(30).to_csv("few.csv", index=False)
-    assert main(["--checkpoint", str(checkpoint), "--data_path", "few.csv", "--do_predict",
-                 "--level", "80"]) == 2  # fmt: skip
-    assert "no intervals beside the checkpoint" in capsys.readouterr().err
+    found = CALFForecaster.load(checkpoint, verbose=False).predict(wide.tail(30), level=[80])
+    expected = pd.read_csv(forecast)["OT-hi-80"]
+    np.testing.assert_allclose(expected, found["OT-hi-80"], rtol=1e-4, atol=1e-4)

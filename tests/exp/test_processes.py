@@ -97,25 +97,14 @@ class Group:
             (folder / name).mkdir(exist_ok=True)
         self.folder = folder
         variables = {
-            "WORLD_SIZE": str(count),
-            "LOCAL_WORLD_SIZE": str(count),
-            "MASTER_ADDR": "127.0.0.1",
-            "MASTER_PORT": str(free_port()),
-            "OMP_NUM_THREADS": "1",
+            "WORLD_SIZE": str(count), "LOCAL_WORLD_SIZE": str(count), "OMP_NUM_THREADS": "1",
+            "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()),
             "TMPDIR": str(folder / "tmp"),
-        }
+        }  # fmt: skip
+        lines = [argv] * (count - 1) + [argv_of_last or argv]
         self.processes = [
-            FORKED.Process(
-                target=be_one,
-                args=(
-                    rank,
-                    folder,
-                    argv_of_last if argv_of_last and rank == count - 1 else argv,
-                    variables,
-                    first,
-                ),
-            )
-            for rank in range(count)
+            FORKED.Process(target=be_one, args=(rank, folder, line, variables, first))
+            for rank, line in enumerate(lines)
         ]
         for process in self.processes:
             process.start()
@@ -261,16 +250,10 @@ def only_line(group: Group) -> str:
     return line
 
 
-@pytest.mark.parametrize(
-    ("more", "said"),
-    [
-        (["--data_path", "none.csv"], "none.csv"),
-    ],
-)
-def test_a_mistake_of_all_is_said_once(command, tmp_path, more, said):
-    group = Group(tmp_path, 3, command(*more))
+def test_a_mistake_of_all_is_said_once(command, tmp_path):
+    group = Group(tmp_path, 3, command("--data_path", "none.csv"))
     assert group.end() == [2, 2, 2]
-    assert said in only_line(group)
+    assert "none.csv" in only_line(group)
     assert not tree(tmp_path / "work")
 
 
@@ -307,6 +290,23 @@ def test_signals_stop_all_at_the_same_step(command, tmp_path, number, code, rank
     assert "error" not in said
     assert saved(tmp_path / "work", "state")
     assert not group.scratch()
+
+
+def signal_twice(rank: int) -> None:
+    def step(self, number, index):
+        if number == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGTERM)
+            print("went on", flush=True)
+
+    ExpBasic.train_step = step
+
+
+def test_a_second_signal_exits_at_once(command, tmp_path):
+    group = Group(tmp_path, 1, command(), signal_twice)
+    assert group.end()[0] in (130, 143), group.said()
+    assert "went on" not in (tmp_path / "out0").read_text()
+    assert "Traceback" not in group.said()[0]
 
 
 class Stopper:

@@ -118,6 +118,5 @@ def test_the_published_protocol_chooses_by_test_data(trained_twice):
 
 
 def test_the_published_threshold_depends_on_test_scores(trained_twice):
-    (before, after), records = trained_twice("anomaly_detection", *DLINEAR)
-    assert [name for name in before if before[name] != after[name]] == []
+    _, records = trained_twice("anomaly_detection", *DLINEAR)
     assert records[0]["threshold"] != records[1]["threshold"]

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from models import DLinear, LastValue, PatchTST, SeasonalNaive, TimesNet, iTransformer
-from tests.models.configs import small
+from tests.models.configs import published, small
 from utils.errors import UserError
 from utils.tasks import FORECASTING, TASKS
 
@@ -49,11 +49,7 @@ def build(module, task: str, **changed) -> torch.nn.Module:
 def expected_shape(task: str) -> tuple[int, ...]:
     if task == "classification":
         return BATCH, 4
-    return (
-        BATCH,
-        10 if task in FORECASTING else 24,
-        1 if task == "short_term_forecast" else 3,
-    )
+    return BATCH, 10 if task in FORECASTING else 24, 1 if task == "short_term_forecast" else 3
 
 
 @pytest.mark.parametrize(("module", "task"), EVERY, ids=name)
@@ -92,6 +88,49 @@ def test_state_is_whole(module, task):
         y = model(**{key: value.to("meta") for key, value in inputs(task).items()})
         assert y.shape == expected_shape(task)
     assert {t.device.type for t in (*model.parameters(), *model.buffers())} <= {"meta"}
+
+
+@pytest.mark.parametrize(
+    ("module", "sizes", "expected"),
+    [
+        (DLinear, {}, 2 * (96 * 96 + 96)),
+        (DLinear, {"individual": True}, 7 * 2 * (96 * 96 + 96)),
+        (iTransformer, {"d_model": 256, "d_ff": 256, "n_heads": 8}, 841_568),
+        (PatchTST, {"d_model": 512, "d_ff": 2048, "e_layers": 1, "patch_len": 16, "stride": 8},
+         3_757_152),
+        (TimesNet, {"d_model": 16, "d_ff": 32, "top_k": 5, "num_kernels": 6}, 605_479),
+        (LastValue, {}, 0),
+        (SeasonalNaive, {}, 0),
+    ],
+    ids=name,
+)  # fmt: skip
+def test_published_size(module, sizes, expected):
+    """By the formulas of their layers, in the published options."""
+    model = module.Model(published(**sizes))
+    assert sum(p.numel() for p in model.parameters()) == expected
+
+
+def test_last_value():
+    x = torch.randn(2, 24, 3)
+    assert torch.equal(build(LastValue, "long_term_forecast")(x), x[:, 23:].expand(2, 10, 3))
+
+
+@pytest.mark.parametrize("season", [1, 6, 10, 24])
+def test_seasonal_naive(season):
+    """Whole seasons, parts of one, and several."""
+    x = torch.randn(2, 24, 3)
+    repeated = x[:, 24 - season :].repeat(1, 10, 1)[:, :10]
+    model = build(SeasonalNaive, "long_term_forecast", season_length=season)
+    assert torch.equal(model(x), repeated)
+
+
+@pytest.mark.parametrize(
+    ("season", "said"),
+    [(0, "no season: .*--season_length"), (25, "25 steps .*--seq_len 24.*--season_length")],
+)
+def test_seasons_of_no_use(season, said):
+    with pytest.raises(UserError, match=said):
+        build(SeasonalNaive, "long_term_forecast", season_length=season)
 
 
 @pytest.mark.parametrize("module", [iTransformer, PatchTST, TimesNet], ids=name)

@@ -9,21 +9,16 @@ from layers.fast_cpu import install
 from models.CALF import CALFConfig, CALFOutput, Model
 from models.objectives import parameter_groups
 from utils.errors import UserError
+from utils.tasks import TASKS
+
+SIZES = {"seq_len": 16, "pred_len": 5, "d_model": 24, "gpt_layers": 2}
 
 
 @pytest.fixture
 def model(small_gpt2) -> Model:
     torch.manual_seed(0)
-    return Model(
-        CALFConfig(
-            seq_len=16,
-            pred_len=5,
-            d_model=24,
-            gpt_layers=2,
-            llm=str(small_gpt2),
-            word_embedding_path=str(small_gpt2 / "words.pt"),
-        )
-    )
+    words = str(small_gpt2 / "words.pt")
+    return Model(CALFConfig(**SIZES, llm=str(small_gpt2), word_embedding_path=words))
 
 
 def test_published_size():
@@ -70,6 +65,37 @@ def test_no_attention_maps_are_kept(model):
     assert not [size for size in sizes if size[-2:] == (31, 31)]
 
 
+def called_by_the_library(model: Model, task: str, x: torch.Tensor) -> torch.Tensor:
+    """Call a model as the experiment of `task` of Time-Series-Library does."""
+    marks = torch.randn(2, 16, 4)
+    if task == "classification":
+        return model(x, torch.ones(2, 16), None, None)
+    if task == "anomaly_detection":
+        return model(x, None, None, None)
+    if task == "imputation":
+        mask = (torch.rand_like(x) > 0.3).float()
+        y = model(x * mask, marks, None, None, mask)
+        assert not torch.allclose(y, model(x * mask, marks, None, None))
+        return y
+    return model(x, marks, torch.randn(2, 8 + 5, 3), torch.randn(2, 8 + 5, 4))
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_the_librarys_signature(small_gpt2, task):
+    """`forward` returns the prediction alone."""
+    lora = {"r": 4, "lora_alpha": 8, "lora_dropout": 0.1}
+    paths = {"llm": str(small_gpt2), "word_embedding_path": str(small_gpt2 / "words.pt")}
+    options = {"task_name": task, "label_len": 8, "enc_in": 3, "num_class": 4}
+    model = Model(SimpleNamespace(**SIZES, **lora, **paths, **options))
+    y = called_by_the_library(model, task, torch.randn(2, 16, 3))
+    steps = (2, 5, 3) if "forecast" in task else (2, 16, 3)
+    assert type(y) is torch.Tensor
+    assert y.shape == ((2, 4) if task == "classification" else steps)
+    y.square().sum().backward()
+    missing = {n for n, p in model.named_parameters() if p.requires_grad and p.grad is None}
+    assert all("text" in n or n.startswith(("in_layer.cross", "time_proj")) for n in missing)
+
+
 def test_more_channels_than_positions(model):
     with pytest.raises(UserError, match=r"33 channels.*32"):
         model(torch.randn(1, 16, 33))
@@ -108,9 +134,7 @@ def test_the_textual_branch_refuses_merged_weights(model):
 
 def test_scale_free_alignment(small_gpt2):
     """Neither the scale of principal words nor that of hidden states reaches the losses."""
-    config = CALFConfig(
-        seq_len=16, pred_len=5, d_model=24, gpt_layers=2, llm=str(small_gpt2), scale_free=True
-    )
+    config = CALFConfig(**SIZES, llm=str(small_gpt2), scale_free=True)
     words, x = torch.randn(24, 9), torch.randn(2, 16, 3)
 
     def run(words: torch.Tensor) -> tuple[Model, CALFOutput]:

@@ -7,7 +7,7 @@ import torch
 
 from layers.decomposition import moving_average
 from models.DLinear import Model
-from tests.models.configs import published, size, small
+from tests.models.configs import small
 
 
 @pytest.mark.parametrize("kernel", [1, 4, 5, 25, 41])
@@ -85,9 +85,3 @@ def test_a_layer_for_each_channel():
         single = Model(small(enc_in=1))
         single.load_state_dict({name: p[channel] for name, p in model.state_dict().items()})
         torch.testing.assert_close(single(x[..., [channel]]), y[..., [channel]])
-
-
-def test_published_size():
-    layer = 96 * 96 + 96
-    assert size(Model(published())) == 2 * layer == 18_624
-    assert size(Model(published(individual=True))) == 7 * 2 * layer

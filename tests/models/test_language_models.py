@@ -5,11 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from models.objectives import WORD_TABLE
 from run import main
-from tests.parity.recordings import Recording
 from utils.checkpoint import read_checkpoint
 
 SHORT = "--train_epochs 1 --percent 30 --word_embedding_path none".split()
@@ -62,29 +60,3 @@ def test_gpt4ts(workdir, command, folders, family):
     _, predictions = run(argv)
     _, same = run([*argv, "--is_training", "0"])
     assert np.array_equal(predictions, same)
-
-
-@pytest.mark.parametrize("task", ["long_term_forecast", "classification"])
-def test_without_lora_is_the_reference_with_b_zero(golden, task):
-    recording = Recording(golden, task)
-    reference = recording.model()
-    for name, parameter in reference.named_parameters():
-        if "lora_B" in name:
-            torch.nn.init.zeros_(parameter)
-    recording.config = {**recording.config, "r": 0}
-    model = recording.new_model().eval()
-    model.load_state_dict(
-        {
-            name.replace("base_model.model.", "").replace("base_layer.", ""): tensor
-            for name, tensor in reference.state_dict().items()
-            if "lora_" not in name
-        }
-    )
-    with torch.no_grad():
-        ours, theirs = (
-            m.branches(recording.tensors["x"], text_branch=True) for m in (model, reference)
-        )
-    torch.testing.assert_close(ours.outputs_time, theirs.outputs_time, rtol=1e-5, atol=1e-5)
-    torch.testing.assert_close(ours.outputs_text, theirs.outputs_text, rtol=1e-5, atol=1e-5)
-    for state, expected in zip(ours.features_time, theirs.features_time, strict=True):
-        torch.testing.assert_close(state, expected, rtol=1e-5, atol=1e-5)

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from layers.embedding_of_steps import StepEmbedding
 from layers.inception import InceptionBlock
 from models.TimesNet import Model, TimesBlock, periods
-from tests.models.configs import published, size, small
+from tests.models.configs import small
 from utils.errors import UserError
 
 
@@ -138,14 +138,3 @@ def test_more_periods_than_frequencies(task, length):
     Model(small(**options, top_k=length // 2))(torch.randn(2, 8, 3))
     with pytest.raises(UserError, match=f"--top_k {length // 2 + 1}.*{length} steps"):
         Model(small(**options, top_k=length // 2 + 1))
-
-
-def test_published_size():
-    d, d_ff, kernels = 16, 32, 6
-    areas = sum((2 * i + 1) ** 2 for i in range(kernels))
-    block = (d * d_ff * areas + kernels * d_ff) + (d_ff * d * areas + kernels * d)
-    embedding = 7 * d * 3 + 4 * d
-    extend = 96 * 192 + 192
-    sizes = {"d_model": d, "d_ff": d_ff, "e_layers": 2, "top_k": 5, "num_kernels": kernels}
-    expected = embedding + extend + 2 * block + 2 * d + (d * 7 + 7)
-    assert size(Model(published(**sizes))) == expected == 605_479

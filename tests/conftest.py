@@ -4,10 +4,7 @@
 import os
 import re
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
-from typing import TypeVar
 
 from run import configure_openmp
 
@@ -26,7 +23,6 @@ from run import main
 from tests.layers.families import FAMILIES, small_model
 from utils.synthetic import synthetic_ett
 
-T = TypeVar("T")
 ROOT = Path(__file__).resolve().parent.parent
 GOLDEN = Path(os.environ.get("CALF_GOLDEN", ROOT / "tests" / "golden"))
 DATA = Path(os.environ.get("CALF_DATA", ROOT.parent / "shared" / "data"))
@@ -221,22 +217,3 @@ def of_this_project(path: Path) -> bool:
 
 def load(path: Path) -> np.ndarray:
     return np.load(path, allow_pickle=False)
-
-
-def with_few_lines(most: int, call: Callable[[], T]) -> T:
-    """Call a function that may execute so many lines of Python, also of libraries: a loop over all
-    cells of a table has more. Unlike its duration, this is the same on any machine."""
-    executed = 0
-
-    def count(frame: FrameType, event: str, _: object):
-        nonlocal executed
-        executed += event == "line"
-        assert executed <= most, f"more than {most} lines of Python, at last in {frame.f_code}"
-        return count
-
-    before = sys.gettrace()
-    sys.settrace(count)
-    try:
-        return call()
-    finally:
-        sys.settrace(before)

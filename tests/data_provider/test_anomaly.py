@@ -11,7 +11,7 @@ from data_provider.anomaly import (
     point_scores,
     read_anomaly,
 )
-from utils.errors import UserError
+from tests.data_provider import refusal, says
 
 TRAIN = "timestamp_(min),a,b\n0,1,2\n1,3,4\n2,5,6\n"
 TEST = "timestamp_(min),a,b\n3,1.5,2\n4,,4\n"
@@ -37,14 +37,6 @@ def write_npy(folder, data="MSL", **arrays):
     return {**default, **arrays}
 
 
-def message_of(folder, data: str) -> str:
-    with pytest.raises(UserError) as caught:
-        read_anomaly(data, folder)
-    message = str(caught.value)
-    assert "\n" not in message
-    return message
-
-
 def test_psm(tmp_path):
     """Channels go by their names."""
     test = "timestamp_(min),b,a\n3,2,1.5\n4,4,\n"
@@ -66,22 +58,20 @@ def test_swat(tmp_path):
     assert tables.labels.tolist() == [False, True]
     assert tables.filled == 0
     (tmp_path / "swat_train2.csv").write_text("a,b,label\n1,2,7\n3,,text\n")
-    assert "swat_train2.csv: column b, row 2 (line 3)" in message_of(tmp_path, "SWaT")
+    assert "swat_train2.csv: column b, row 2 (line 3)" in refusal(read_anomaly, "SWaT", tmp_path)
 
 
 @pytest.mark.parametrize("data", ["MSL", "SMAP", "SMD"])
 @pytest.mark.parametrize("kind", [bool, np.uint8, np.int64, np.float32])
 def test_npy(tmp_path, data, kind):
     flags = np.array([False, True, True, False])
-    arrays = write_npy(tmp_path, data, test_label=flags.astype(kind))
-    tables = read_anomaly(data, tmp_path)
-    np.testing.assert_array_equal(tables.train, arrays["train"])
-    np.testing.assert_array_equal(tables.test, arrays["test"])
-    assert tables.labels.dtype == bool
-    np.testing.assert_array_equal(tables.labels, flags)
-    assert tables.filled == 0
-    np.save(tmp_path / f"{data}_test_label.npy", flags[:, None].astype(kind))
-    np.testing.assert_array_equal(read_anomaly(data, tmp_path).labels, flags)
+    for labels in (flags, flags[:, None]):
+        arrays = write_npy(tmp_path, data, test_label=labels.astype(kind))
+        tables = read_anomaly(data, tmp_path)
+        np.testing.assert_array_equal(tables.train, arrays["train"])
+        np.testing.assert_array_equal(tables.test, arrays["test"])
+        assert (tables.labels.dtype, tables.labels.tolist()) == (bool, flags.tolist())
+        assert tables.filled == 0
 
 
 @pytest.mark.parametrize(
@@ -108,9 +98,7 @@ def test_npy(tmp_path, data, kind):
 )
 def test_refused_csv(tmp_path, files, name, expected):
     write_psm(tmp_path, **files)
-    message = message_of(tmp_path, "PSM")
-    for part in [f"{tmp_path / name}: ", *expected]:
-        assert part in message
+    says(refusal(read_anomaly, "PSM", tmp_path), f"{tmp_path / name}: ", *expected)
 
 
 @pytest.mark.parametrize(
@@ -124,9 +112,7 @@ def test_refused_csv(tmp_path, files, name, expected):
 def test_refused_swat(tmp_path, test, expected):
     (tmp_path / "swat_train2.csv").write_text(SWAT)
     (tmp_path / "swat2.csv").write_text(test)
-    message = message_of(tmp_path, "SWaT")
-    for part in [f"{tmp_path / 'swat2.csv'}: ", *expected]:
-        assert part in message
+    says(refusal(read_anomaly, "SWaT", tmp_path), f"{tmp_path / 'swat2.csv'}: ", *expected)
 
 
 def with_cell(value: float) -> np.ndarray:
@@ -151,9 +137,7 @@ def with_cell(value: float) -> np.ndarray:
 )
 def test_refused_npy(tmp_path, arrays, name, expected):
     write_npy(tmp_path, **arrays)
-    message = message_of(tmp_path, "MSL")
-    for part in [f"{tmp_path / name}: ", *expected]:
-        assert part in message
+    says(refusal(read_anomaly, "MSL", tmp_path), f"{tmp_path / name}: ", *expected)
 
 
 @pytest.mark.parametrize(
@@ -169,16 +153,15 @@ def test_damaged_npy(tmp_path, damage):
     write_npy(tmp_path)
     path = tmp_path / "MSL_train.npy"
     path.write_bytes(damage(path.read_bytes()))
-    message = message_of(tmp_path, "MSL")
+    message = refusal(read_anomaly, "MSL", tmp_path)
     assert f"{path}: damaged, or not a .npy file" in message
 
 
 def test_no_file(tmp_path):
     write_psm(tmp_path)
     (tmp_path / "test.csv").unlink()
-    assert f"{tmp_path / 'test.csv'}: no such file; check --root_path" in message_of(
-        tmp_path, "PSM"
-    )
+    message = refusal(read_anomaly, "PSM", tmp_path)
+    assert f"{tmp_path / 'test.csv'}: no such file; check --root_path" in message
 
 
 def numbered(rows: int, channels: int = 2) -> np.ndarray:
@@ -230,5 +213,4 @@ def test_splits(tables, data):
 )
 def test_too_few_rows(train, test, expected):
     tables = AnomalyTables(numbered(train), numbered(test), np.zeros(test, dtype=bool), filled=0)
-    with pytest.raises(UserError, match=expected):
-        make_splits(tables, "SMAP", seq_len=25)
+    assert expected in refusal(make_splits, tables, "SMAP", 25)

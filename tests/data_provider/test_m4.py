@@ -3,13 +3,8 @@
 import pytest
 
 from data_provider.m4 import find_file, read_m4, read_pair
+from tests.data_provider import written
 from utils.errors import UserError
-
-
-def written(tmp_path, text: str):
-    path = tmp_path / "x.csv"
-    path.write_text(text)
-    return path
 
 
 @pytest.mark.parametrize(

@@ -171,17 +171,3 @@ def test_target_args(arguments, name, data, path):
     target = target_args(arguments(target_data=name))
     assert (target["data"], target["data_path"]) == (data, path)
     assert "freq" not in target  # a model expects as many time marks as in training
-
-
-def test_options_of_a_run_reach_the_reader(arguments, tmp_path):
-    text = "when;a\n01.02.2024;1,500\n02.02.2024;\n02.02.2024;3\n03.02.2024;4\n"
-    path = written(tmp_path, text)
-    here = {"root_path": tmp_path, "data_path": path.name, "time_col": "when", "decimal": ","}
-    here |= {"thousands": None, "duplicates": "last", "fill_missing": "linear"}
-    for panel in (
-        read_data(arguments(**here, dayfirst=True)),
-        read_data(arguments(**here, dayfirst=None), {"dayfirst": True}),
-    ):
-        assert panel.tables[0].values[:, 0].tolist() == [1.5, 3, 4]
-        assert panel.tables[0].dates[0] == pd.Timestamp("2024-02-01")
-    assert "--dayfirst true or false" in refusal(read_data, arguments(**here, dayfirst=None))

@@ -13,7 +13,7 @@ from transformers import GPT2Config, GPT2Model
 from data_provider.splits import read_data, splits_of
 from run import main, parse_args
 from tests.conftest import load
-from tests.parity.recordings import Recording
+from tests.parity.recordings import Recording, tiny_options
 from utils.checkpoint import read_checkpoint, save_tensors
 
 
@@ -22,15 +22,13 @@ def reference(golden, workdir, synthetic_csv):
     """A checkpoint as the authors' code writes it, and the command line that tests it."""
     recording = Recording(golden, "long_term_forecast")
     torch.save(recording.group("state"), workdir / "checkpoint.pth")
-    config, tiny = recording.config, recording.tiny
-    argv = (
-        f"--task_name long_term_forecast --is_training 0 --model_id r --model LLaTA --data custom "
-        f"--root_path {synthetic_csv.parent} --data_path {synthetic_csv.name} "
-        f"--seq_len {config['seq_len']} --label_len 0 --pred_len {config['pred_len']} "
-        f"--d_model {config['d_model']} --gpt_layers {config['gpt_layers']} --r {config['r']} "
-        f"--lora_alpha {config['lora_alpha']} --llm {tiny / 'gpt2_tiny'} "
-        f"--word_embedding_path {tiny / 'words.npy'} --checkpoint checkpoint.pth --use_gpu 0"
-    ).split()
+    config = recording.config
+    argv = [
+        *"--task_name long_term_forecast --is_training 0 --model_id r --data custom".split(),
+        *f"--root_path {synthetic_csv.parent} --data_path {synthetic_csv.name}".split(),
+        *f"--seq_len {config['seq_len']} --label_len 0 --pred_len {config['pred_len']}".split(),
+        *tiny_options(recording.tiny), *"--model LLaTA --checkpoint checkpoint.pth".split(),
+    ]  # fmt: skip
     return recording, argv
 
 

@@ -2,8 +2,6 @@
 
 import contextlib
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +10,6 @@ import pytest
 
 from exp.forecast import main
 from exp.forecaster import CALFForecaster
-from tests.conftest import ROOT
 
 OPTIONS = {"model": "DLinear", "input_size": 24, "train_epochs": 1, "moving_avg": 5,
            "verbose": False, "use_gpu": False}  # fmt: skip
@@ -73,38 +70,30 @@ def test_a_long_file(pooled, tmp_path):
     pd.testing.assert_frame_equal(found, expected, check_dtype=False)
 
 
-@pytest.mark.parametrize(
-    "words",
-    [
-        ["-m", "torch.distributed.run", "--nproc_per_node", "2", "-m", "exp.forecast"],
-        pytest.param(
-            ["-m", "exp.forecast", "--engine", "ray", "--workers", "2"], marks=pytest.mark.slow
-        ),
-    ],
-    ids=["torchrun", "ray"],
-)
-def test_a_folder_by_several_processes(pooled, folder, tmp_path, words):
-    if "ray" in words:
-        pytest.importorskip("ray", reason='Ray is not installed: pip install "ray[data]"')
-    paths = ["--checkpoint", pooled[0], "--input", folder, "--output", tmp_path / "out"]
-    command = [sys.executable, *words, *paths, "--use_gpu", "0"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-2000:]
+def check_forecasts(folder, target, forecaster) -> None:
     for path in folder.iterdir():
-        expected = pooled[1].predict(pd.read_parquet(path))
-        found = pd.read_parquet(tmp_path / "out" / path.name)
+        expected = forecaster.predict(pd.read_parquet(path))
+        found = pd.read_parquet(target / path.name)
         pd.testing.assert_frame_equal(found, expected, check_dtype=False)
-    assert "ray" in words or done.stdout.count(" rows") == 3
 
 
-@pytest.fixture
-def folder(tmp_path):
-    """A folder of three files, and the forecasts of each by itself."""
-    source = tmp_path / "data"
-    source.mkdir()
-    for number in range(3):
-        many_series(2 + number).to_parquet(source / f"part{number}.parquet")
-    return source
+def test_a_folder_by_torchrun(pooled, folder, tmp_path, monkeypatch, capsys):
+    """Whose variables tell each process which files are its own."""
+    rows = []
+    for rank in ("0", "1"):
+        for name, value in {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": "2"}.items():
+            monkeypatch.setenv(name, value)
+        assert run(pooled[0], folder, tmp_path / "out") == 0
+        rows.append(capsys.readouterr().out.count(" rows"))
+    assert rows == [2, 1]
+    check_forecasts(folder, tmp_path / "out", pooled[1])
+
+
+@pytest.mark.slow
+def test_a_folder_by_ray(pooled, folder, tmp_path):
+    pytest.importorskip("ray", reason='Ray is not installed: pip install "ray[data]"')
+    assert run(pooled[0], folder, tmp_path / "out", "--engine", "ray", "--workers", "2") == 0
+    check_forecasts(folder, tmp_path / "out", pooled[1])
 
 
 def test_a_folder_goes_on_after_a_bad_file(pooled, folder, tmp_path, capsys):

@@ -1,6 +1,5 @@
 """Every model trains, resumes, runs in several processes and forecasts in the same loop."""
 
-import importlib
 import json
 import signal
 from pathlib import Path
@@ -12,16 +11,15 @@ from safetensors.torch import load_file, save_file
 
 from exp.exp_basic import ExpBasic
 from models.registry import objective_class, options_of
-from run import EXPERIMENTS, main, parse_args
+from run import EXPERIMENTS, main
 from tests.conftest import MODELS
-from tests.exp.small_runs import TASKS, WIDTH, all_of, differ, once_at, send
+from tests.exp.small_runs import all_of, argv, built, differ, once_at, send
 from tests.exp.test_processes import check_equal, ended
 from tests.rounding import use_float64
 from utils.interrupts import Interrupted
 
 LONG = "long_term_forecast"
 TRAINED = [name for name in MODELS if objective_class(name).trained]
-ON_GPT2 = {"d_model": WIDTH, "gpt_layers": 2, "lora_dropout": 0.2}
 SIZES = {
     "d_model": 8, "n_heads": 2, "e_layers": 1, "d_ff": 16, "top_k": 5, "num_kernels": 2,
     "patch_len": 8, "stride": 4, "season_length": 6,
@@ -29,27 +27,15 @@ SIZES = {
 
 
 def command(task: str, data: Path, model: str, *more: str) -> list[str]:
-    """The command line of a small training, with the options that the model uses."""
-    sizes = {**SIZES, "llm": data / "gpt2", "word_embedding_path": data / "gpt2" / "words.pt"}
-    if "llm" in options_of(model):
-        sizes |= ON_GPT2
-    return [
-        *f"--task_name {task} --is_training 1 --model_id m --model {model}".split(),
-        *TASKS[task].split(),
-        *("--root_path", str(data)),
-        *("--label_len 4".split() if "forecast" in task else ()),
-        *"--batch_size 32 --learning_rate 0.003 --train_epochs 3".split(),
-        *"--use_gpu 0 --threads 1".split(),
-        *(f"--{name}={value}" for name, value in sizes.items() if name in options_of(model)),
-        *more,
-    ]
+    """The command line of a small training, with the sizes that the model uses."""
+    sizes = {} if "llm" in options_of(model) else SIZES
+    given = [f"--{name}={value}" for name, value in sizes.items() if name in options_of(model)]
+    label_len = ("--label_len", "4") if "forecast" in task else ()
+    return argv(task, data, "--model", model, *label_len, *given, *more)
 
 
 def build(*given: str) -> ExpBasic:
-    """The experiment of a command line."""
-    args = parse_args(command(*given))
-    module, name = EXPERIMENTS[args.task_name].split(":")
-    return getattr(importlib.import_module(f"exp.{module}"), name)(args)
+    return built(command(*given))
 
 
 @pytest.mark.parametrize("task", EXPERIMENTS)
@@ -66,10 +52,13 @@ def test_every_task(small_data, workdir, refused, results, model, task):
     assert len(record["epochs"]) == (model in TRAINED)
 
 
-@pytest.mark.parametrize("task", [LONG, "short_term_forecast", "imputation"])
-def test_half_precision_of_a_model_that_returns_it(small_data, workdir, results, task):
+@pytest.mark.parametrize(
+    ("task", "model"),
+    [*((LONG, model) for model in MODELS), ("short_term_forecast", "DLinear")],
+)
+def test_half_precision(small_data, workdir, results, task, model):
     """Scores and files are float32."""
-    assert main(command(task, small_data, "DLinear", "--train_epochs", "1", "--amp", "bf16")) == 0
+    assert main(command(task, small_data, model, "--train_epochs", "1", "--amp", "bf16")) == 0
     record = json.loads((results() / "run.json").read_text())
     assert all(np.isfinite(value) for value in record["scores"].values())
 

@@ -42,7 +42,7 @@ LATE = TIDY.assign(b=TIDY["b"].where(TIDY.index >= 20))
 # by name: the file (text, or a frame that becomes Parquet) and the options that it needs
 ACCEPTED = {
     "tidy": (csv(TIDY), []),
-    "decimal commas": ("sep=;\n" + csv(TIDY, sep=";", decimal=","), []),
+    "decimal commas": ("sep=;\n" + csv(TIDY, sep=";", decimal=","), ["--decimal", ","]),
     "German dates and numbers": (csv(GERMAN, sep=";", decimal=","), []),
     "named thousands": (
         "date\ta\n" + "".join(f"{d:%Y-%m-%d}\t1,{n:03}\n" for n, d in enumerate(DAYS)),

@@ -231,17 +231,6 @@ def test_the_same_as_one_process(alone, tasks, tmp_path, task, count):
     assert json.loads(record.read_text())["processes"] == count
 
 
-def test_testing_and_forecasting_a_checkpoint(alone, tasks, tmp_path):
-    shutil.copytree(alone("forecast"), tmp_path / "work")
-    for path in tmp_path.glob("work/results/*/*.npy"):
-        path.unlink()
-    ended(tmp_path, 2, [*tasks["forecast"], "--is_training", "0", "--do_predict"])
-    for path in alone("forecast").glob("results/*/*.npy"):
-        again = load(tmp_path / "work" / path.relative_to(alone("forecast")))
-        np.testing.assert_allclose(again, load(path), rtol=1e-6, atol=1e-7)
-    assert len(list(tmp_path.glob("work/results/*/forecast.csv"))) == 1
-
-
 # Mistakes
 
 

@@ -132,12 +132,12 @@ def test_only_the_blocks_are_in_memory_and_once(folders, family):
 def test_gradients_of_both_branches_reach_the_match_module(folders, family):
     model = calf(folders[family]).train()
     match = dict(model.in_layer.named_parameters())
+    names = ["linear.weight", "transformer_encoder.layers.0.linear1.weight"]
     for outputs in ("outputs_time", "outputs_text"):
         model.zero_grad()
         output = model.branches(torch.randn(2, 16, 3), text_branch=True)
         getattr(output, outputs).sum().backward()
-        for name in ("linear.weight", "transformer_encoder.layers.0.linear1.weight"):
-            assert match[name].grad.abs().max() > 0, (outputs, name)
+        assert all(match[name].grad.abs().max() > 0 for name in names), outputs
     assert match["cross_attention.in_proj_weight"].grad.abs().max() > 0
 
 
@@ -224,10 +224,7 @@ def test_frozen_norms(folders, family):
     left = {name for name in trained(usual.gpt2) if name.rpartition(".")[0] not in norms}
     assert trained(frozen.gpt2) == left < trained(usual.gpt2)
     assert trained(frozen.gpt2_text) == trained(usual.gpt2_text)
-    frozen.load_state_dict(usual.state_dict())
-    x = torch.randn(2, 16, 3)
-    ours, theirs = (m.eval().branches(x, text_branch=True) for m in (frozen, usual))
-    torch.testing.assert_close(ours.outputs_text, theirs.outputs_text, **CLOSE)
+    assert_same(frozen, usual, usual.state_dict())
 
 
 def test_without_lora(folders, family):
@@ -241,9 +238,14 @@ def test_without_lora(folders, family):
         for name, value in with_lora.state_dict().items()
         if "lora_" not in name
     }
-    without.load_state_dict(state)
+    assert_same(without, with_lora, state)
+
+
+def assert_same(model: Model, other: Model, state: dict[str, torch.Tensor]) -> None:
+    """With this state a model computes what another one does."""
+    model.load_state_dict(state)
     x = torch.randn(2, 16, 3)
-    ours, theirs = (m.eval().branches(x, text_branch=True) for m in (without, with_lora))
+    ours, theirs = (m.eval().branches(x, text_branch=True) for m in (model, other))
     torch.testing.assert_close(ours.outputs_time, theirs.outputs_time, **CLOSE)
     torch.testing.assert_close(ours.outputs_text, theirs.outputs_text, **CLOSE)
 

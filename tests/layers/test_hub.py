@@ -1,52 +1,46 @@
 """Loading by hub id, from a server on this machine that speaks as the hub does."""
 
 import hashlib
-import os
-import subprocess
-import sys
 
-from huggingface_hub import constants
+import pytest
 
 from layers.model_files import describe_weights_file
-from tests.conftest import ROOT
-from tests.datasets.hub_server import COMMIT, MODEL, serve_model
+from pca import main
+from tests.datasets.hub_server import COMMIT, MODEL, serve_model, use_hub
 
 
-def run_pca(workdir, address: str, model: str = MODEL) -> subprocess.CompletedProcess:
-    environment = {
-        **os.environ, "HF_ENDPOINT": address, "HF_HOME": str(workdir / "hf"),
-        "HF_HUB_OFFLINE": "0",
-    }  # fmt: skip
-    return subprocess.run(
-        [sys.executable, ROOT / "pca.py", "--llm", model, "--n_components", "12"],
-        cwd=workdir, env=environment, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+@pytest.fixture
+def visit(workdir, monkeypatch, capsys):
+    """Compute word embeddings of a model on a hub; returns the exit code and the errors."""
+
+    def visit(server, model: str = MODEL) -> tuple[int, str]:
+        use_hub(monkeypatch, server, workdir / "hf")
+        code = main(["--llm", model, "--n_components", "12"])
+        return code, capsys.readouterr().err
+
+    return visit
 
 
-def test_download_then_cache_then_nothing(workdir, small_gpt2, monkeypatch):
+def test_download_then_cache_then_nothing(visit, workdir, small_gpt2):
     with serve_model(small_gpt2) as server:
-        done = run_pca(workdir, server.url)
-        unknown = run_pca(workdir, server.url, "someone/else")
-    assert done.returncode == 0, done.stderr
+        assert visit(server) == (0, "")
+        code, error = visit(server, "someone/else")
     words = (workdir / "wte_pca_500.pt").read_bytes()
-    assert unknown.returncode == 2
-    assert "neither a local folder nor a model on the hub" in unknown.stderr
+    assert code == 2
+    assert "neither a local folder nor a model on the hub" in error
 
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(workdir / "hf" / "hub"))
     assert describe_weights_file("someone/else") is None
     file = describe_weights_file(MODEL)
     assert (file["name"], file["revision"]) == ("model.safetensors", COMMIT)
     content = (small_gpt2 / "model.safetensors").read_bytes()
     assert file["sha256"] == hashlib.sha256(content).hexdigest()
 
-    cached = run_pca(workdir, server.url)
-    assert cached.returncode == 0, cached.stderr
+    assert visit(server) == (0, "")  # which has stopped
     assert (workdir / "wte_pca_500.pt").read_bytes() == words
 
     with serve_model(small_gpt2, "breaks off") as server:
-        unreachable = run_pca(workdir, server.url, "gpt2")
+        code, error = visit(server, "gpt2")
     # the libraries' own retries take most of a minute
     assert 0 < sum(server.requests.values()) < 5
-    assert unreachable.returncode == 2
-    assert unreachable.stderr.count("\n") == 1
-    assert "--llm_weights random" in unreachable.stderr
+    assert (code, error.count("\n")) == (2, 1)
+    assert "--llm_weights random" in error

@@ -1,6 +1,4 @@
-"""What every baseline model keeps: shapes of each task, gradients, precision, pickling."""
-
-import pickle
+"""What every baseline model keeps: shapes of each task, gradients, sizes."""
 
 import pytest
 import torch
@@ -69,18 +67,6 @@ def test_shapes_and_gradients(module, task):
 
 
 @pytest.mark.parametrize(("module", "task"), EVERY, ids=name)
-def test_half_precision_and_pickling(module, task):
-    model = build(module, task).eval()
-    with torch.no_grad():
-        y = model(**inputs(task))
-        assert torch.equal(pickle.loads(pickle.dumps(model))(**inputs(task)), y)
-        with torch.autocast("cpu", torch.bfloat16):
-            half = model(**inputs(task))
-    assert half.shape == y.shape
-    torch.testing.assert_close(half.float(), y, rtol=0.1, atol=0.1 * y.std().item())
-
-
-@pytest.mark.parametrize(("module", "task"), EVERY, ids=name)
 def test_state_is_whole(module, task):
     """All that a forward pass reads is parameters and buffers: a model moves between devices."""
     model = build(module, task).to("meta")
@@ -131,14 +117,6 @@ def test_seasonal_naive(season):
 def test_seasons_of_no_use(season, said):
     with pytest.raises(UserError, match=said):
         build(SeasonalNaive, "long_term_forecast", season_length=season)
-
-
-@pytest.mark.parametrize("module", [iTransformer, PatchTST, TimesNet], ids=name)
-def test_predictions_follow_shift_and_scale(module):
-    model = build(module, "anomaly_detection").eval()
-    x = inputs("anomaly_detection")["x_enc"]
-    expected = model(x) * 100 + 7
-    torch.testing.assert_close(model(x * 100 + 7), expected, rtol=1e-3, atol=1e-2)
 
 
 @pytest.mark.parametrize("module", TRAINED, ids=name)

@@ -31,22 +31,13 @@ def test_published_size():
     assert sum(p.numel() for p in optimised) == 18_022_496
 
 
-def count_text_runs(model: Model) -> list:
-    runs = []
-    model.gpt2_text.register_forward_hook(lambda *_: runs.append(1))
-    return runs
-
-
 def test_textual_branch_runs_only_where_asked_for(model):
-    x = torch.randn(2, 16, 3)
-    runs = count_text_runs(model)
-    model.eval()
-    output = model.branches(x)
+    x, runs = torch.randn(2, 16, 3), []
+    model.gpt2_text.register_forward_hook(lambda *_: runs.append(1))
+    output = model.eval().branches(x)
     assert output.outputs_time.shape == (2, 5, 3)
-    assert output.outputs_text is None
-    assert output.features_time is None
-    model.train()
-    model.branches(x, text_branch=False)
+    assert output.outputs_text is None and output.features_time is None
+    model.train().branches(x, text_branch=False)
     model(x)
     assert not runs
     output = model.branches(x)

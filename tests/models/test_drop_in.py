@@ -275,8 +275,9 @@ def test_a_hint_at_the_label_length(drop, small_data, refused):
 def test_names_that_the_neighbours_give(drop, small_data, workdir):
     """To frequencies and to the loss; and a default of its own is no missing option."""
     for given, seen in (("15min", "t"), ("H", "h"), ("w", "w"), ("QE", "q")):
-        drop("Odd", linear(f"assert getattr(configs, 'freq', 4) == '{seen}'"))
-        ExpLongTermForecasting(parse_args(command(LONG, small_data, "Odd", "--freq", given)))
+        name = f"Odd_{seen}"
+        drop(name, linear(f"assert configs.freq == '{seen}'"))
+        ExpLongTermForecasting(parse_args(command(LONG, small_data, name, "--freq", given)))
     drop("Odd", linear("assert getattr(configs, 'hidden_width', 4) == 4"))
     args = parse_args(command(LONG, small_data, "Odd", "--loss", "MSE"))
     assert (args.task_loss, "task_loss" in args.given) == ("mse", True)

@@ -17,6 +17,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -26,12 +27,11 @@ from safetensors.torch import load_file
 
 import utils.interrupts
 import utils.launch
-from exp.evaluation import Evaluation
 from exp.exp_basic import ExpBasic
 from exp.processes import Processes
 from run import main
 from tests.conftest import HANG, ROOT, load
-from tests.exp.small_runs import argv
+from tests.exp.small_runs import argv, once_at, send
 from tests.rounding import use_float64
 from utils.errors import UserError
 from utils.launch import device_numbers, visible_devices
@@ -298,34 +298,19 @@ def test_a_second_signal_exits_at_once(command, tmp_path):
     assert "Traceback" not in group.said()[0]
 
 
-class Stopper:
-    """Sends this process a signal at a call of a method, in one of the processes."""
-
-    def __init__(self, method: str, call: int, rank: int, number: int):
-        self.method, self.call, self.rank, self.number = method, call, rank, number
-
-    def __call__(self, rank: int) -> None:
-        owner = ExpBasic if self.method == "train_step" else Evaluation
-        original, calls = getattr(owner, self.method), []
-
-        def counted(*args, **options):
-            calls.append(None)
-            if len(calls) == self.call:
-                os.kill(os.getpid(), self.number)
-            return original(*args, **options)
-
-        be_patient()
-        if rank == self.rank:
-            setattr(owner, self.method, counted)
+def stop_last(method: str, epoch: int, step: int, number: int, rank: int) -> None:
+    """Send the second of two processes a signal where it comes to a method of the training."""
+    be_patient()
+    if rank == 1:
+        once_at(pytest.MonkeyPatch(), method, epoch, send(number), step)
 
 
 @pytest.mark.parametrize(
-    ("stop", "count"),
-    [(("train_step", 12), 1), (("predict", 1), 2)],
-    ids=["training", "validation"],
+    ("where", "count"), [(("train_step", 1, 12), 1), (("epoch_scores", 1, 0), 2)]
 )
-def test_resumed_as_if_nothing_had_been(alone, tasks, tmp_path, stop, count):
-    group = Group(tmp_path, 2, tasks["forecast"], Stopper(*stop, 1, signal.SIGTERM))
+def test_resumed_as_if_nothing_had_been(alone, tasks, tmp_path, where, count):
+    stop = partial(stop_last, *where, signal.SIGTERM)
+    group = Group(tmp_path, 2, tasks["forecast"], stop)
     assert group.end() == [143, 143], group.said()
     assert not list(tmp_path.glob("work/results/*/*.npy"))
     ended(tmp_path, count, [*tasks["forecast"], "--resume"])
@@ -334,16 +319,17 @@ def test_resumed_as_if_nothing_had_been(alone, tasks, tmp_path, stop, count):
 
 
 @pytest.mark.parametrize(
-    ("stop", "kept"), [(("train_step", 30), "after step 4"), (("predict", 3), "after step 25")]
+    ("where", "kept"), [(("train_step", 2, 5), 4), (("epoch_scores", 2, 0), 25)]
 )
-def test_a_death_ends_the_others(alone, tasks, tmp_path, stop, kept):
-    group = Group(tmp_path, 2, tasks["forecast"], Stopper(*stop, 1, signal.SIGKILL))
+def test_a_death_ends_the_others(alone, tasks, tmp_path, where, kept):
+    stop = partial(stop_last, *where, signal.SIGKILL)
+    group = Group(tmp_path, 2, tasks["forecast"], stop)
     assert group.end() == [2, -9], group.said()
     line = only_line(group)
     assert line.startswith("error: another of the 2 processes ended or does not answer: ")
     assert not tree(tmp_path / "work") & {"results_long_term_forecast.txt"}
     ended(tmp_path, 1, [*tasks["forecast"], "--resume"])
-    assert f"epoch 2, {kept}" in (tmp_path / "out0").read_text()
+    assert f"epoch 2, after step {kept}" in (tmp_path / "out0").read_text()
     check_equal(alone("forecast"), tmp_path / "work")
 
 

@@ -1,6 +1,7 @@
 # ruff: noqa: E402 - OpenMP reads its settings when torch is imported
 """Fixtures: recordings and real data where they are, a small GPT-2 and a CSV made on the spot."""
 
+import json
 import os
 import re
 import sys
@@ -206,6 +207,12 @@ def newest():
         return max(Path("results").glob("*/run.json"), key=lambda p: p.stat().st_mtime_ns).parent
 
     return find
+
+
+@pytest.fixture
+def record(newest):
+    """What `run.json` says of the last run in the working folder."""
+    return lambda: json.loads((newest() / "run.json").read_text())
 
 
 def of_this_project(path: Path) -> bool:

@@ -18,12 +18,11 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
 from layers.backbone import load_backbone
-from run import main, parse_args
+from run import main
 from tests.conftest import WIDTH
 from tests.fuzz import examples
 from utils.errors import UserError
 from utils.files import file_name
-from utils.identity import settings_string
 
 
 class Payload:
@@ -193,16 +192,6 @@ def test_bad_name_of_a_run(refused, command, workdir, option):
     for name in BAD_NAMES:
         assert refused(command(option, name)).rstrip("\n").isprintable()
     assert not list(workdir.iterdir())
-
-
-@pytest.mark.parametrize("name", ["..", ".", "", "C:", "ETTh1_96_96", "a b", "it's", "Übung-1.5"])
-def test_good_name_of_a_run(name):
-    """`tests/fuzz` tries random ones."""
-    argv = "--task_name imputation --is_training 1 --model CALF --data ETTh1".split()
-    setting = settings_string(parse_args([*argv, f"--model_id={name}", f"--des={name}"]), 0)
-    assert setting.startswith(f"imputation_{name}_CALF_ETTh1_ftM_")
-    assert setting.endswith(f"_dtTrue_{name}_gpt6_0")
-    assert Path("x", setting).resolve().parent == Path("x").resolve()
 
 
 @examples(100)

@@ -74,47 +74,6 @@ def test_npy(tmp_path, data, kind):
         assert tables.filled == 0
 
 
-@pytest.mark.parametrize(
-    ("files", "name", "expected"),
-    [
-        ({"train": ""}, "train.csv", ["empty"]),
-        ({"train": TRAIN.replace("timestamp_(min)", "c")}, "train.csv", ["first column is c"]),
-        ({"train": TRAIN.replace("3,4", "3,4,9,9")}, "train.csv", ["not a CSV table"]),
-        (
-            {"train": TRAIN.replace(",4", ",four")},
-            "train.csv",
-            ["column b", "row 2 (line 3)", "'four' is not a number"],
-        ),
-        (
-            {"test": TEST.replace(",2", ",").replace(",4", ",False")},
-            "test.csv",
-            ["column b", "row 2 (line 3)", "'False'"],
-        ),
-        ({"test": TEST.replace("1.5", "inf")}, "test.csv", ["column a", "row 1", "inf is not"]),
-        ({"test": "timestamp_(min),a\n3,1\n4,2\n"}, "test.csv", ["1 channels", "has 2"]),
-        ({"labels": LABELS + "5,0\n"}, "test_label.csv", ["3 labels", "test.csv has 2 rows"]),
-        ({"labels": LABELS.replace("4,1", "4,x")}, "test_label.csv", ["column label", "'x'"]),
-    ],
-)
-def test_refused_csv(tmp_path, files, name, expected):
-    write_psm(tmp_path, **files)
-    says(refusal(read_anomaly, "PSM", tmp_path), f"{tmp_path / name}: ", *expected)
-
-
-@pytest.mark.parametrize(
-    ("test", "expected"),
-    [
-        (SWAT.replace("2,1", "2,"), ["column Normal/Attack, row 2", "nan"]),
-        (SWAT.replace(",2,1", ",2,Attack"), ["column Normal/Attack, row 2", "'Attack'"]),
-        ("a,label\n1,0\n", ["1 channels", "swat_train2.csv has 2"]),
-    ],
-)
-def test_refused_swat(tmp_path, test, expected):
-    (tmp_path / "swat_train2.csv").write_text(SWAT)
-    (tmp_path / "swat2.csv").write_text(test)
-    says(refusal(read_anomaly, "SWaT", tmp_path), f"{tmp_path / 'swat2.csv'}: ", *expected)
-
-
 def with_cell(value: float) -> np.ndarray:
     rows = np.zeros((4, 3))
     rows[2, 1] = value
@@ -122,39 +81,39 @@ def with_cell(value: float) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    ("arrays", "name", "expected"),
+    ("data", "changed", "name", "expected"),
     [
-        ({"test": with_cell(1e31)}, "MSL_test.npy", ["column 2, row 3: 1e+31 is not"]),
-        ({"test": np.zeros((4, 3, 1))}, "MSL_test.npy", ["3 dimensions"]),
-        ({"test": np.zeros((4, 0))}, "MSL_test.npy", ["no channels"]),
-        ({"train": np.full((6, 3), "1")}, "MSL_train.npy", ["<U1, not numbers"]),
-        ({"train": np.full((6, 3), None)}, "MSL_train.npy", ["Python objects"]),
-        ({"test": np.zeros((4, 2))}, "MSL_test.npy", ["2 channels", "MSL_train.npy has 3"]),
-        ({"test_label": np.zeros(5)}, "MSL_test_label.npy", ["5 labels", "has 4 rows"]),
-        ({"test_label": np.array([0, 1, 2, 0])}, "MSL_test_label.npy", ["row 3: the label 2 is"]),
-        ({"test_label": np.zeros((4, 2))}, "MSL_test_label.npy", ["shape is (4, 2)"]),
+        ("PSM", {"train": ""}, "train.csv", "empty"),
+        ("PSM", {"train": TRAIN.replace("timestamp_(min)", "c")}, "train.csv", "first column is c"),
+        ("PSM", {"train": TRAIN.replace("3,4", "3,4,9,9")}, "train.csv", "not a CSV table"),
+        ("PSM", {"train": TRAIN.replace(",4", ",four")}, "train.csv", "row 2 (line 3): 'four' is"),
+        ("PSM", {"test": TEST.replace(",4", ",False")}, "test.csv", "row 2 (line 3): 'False'"),
+        ("PSM", {"test": TEST.replace("1.5", "inf")}, "test.csv", "column a, row 1"),
+        ("PSM", {"test": "timestamp_(min),a\n3,1\n4,2\n"}, "test.csv", "1 channels"),
+        ("PSM", {"labels": LABELS + "5,0\n"}, "test_label.csv", "3 labels"),
+        ("PSM", {"labels": LABELS.replace("4,1", "4,x")}, "test_label.csv", "column label"),
+        ("SWaT", {"test": SWAT.replace("2,1", "2,")}, "swat2.csv", "column Normal/Attack, row 2"),
+        ("SWaT", {"test": SWAT.replace("2,1", "2,Attack")}, "swat2.csv", "'Attack'"),
+        ("SWaT", {"test": "a,label\n1,0\n"}, "swat2.csv", "1 channels"),
+        ("MSL", {"test": with_cell(1e31)}, "MSL_test.npy", "column 2, row 3: 1e+31 is not"),
+        ("MSL", {"test": np.zeros((4, 3, 1))}, "MSL_test.npy", "3 dimensions"),
+        ("MSL", {"test": np.zeros((4, 0))}, "MSL_test.npy", "no channels"),
+        ("MSL", {"train": np.full((6, 3), "1")}, "MSL_train.npy", "<U1, not numbers"),
+        ("MSL", {"train": np.full((6, 3), None)}, "MSL_train.npy", "Python objects"),
+        ("MSL", {"test": np.zeros((4, 2))}, "MSL_test.npy", "2 channels"),
+        ("MSL", {"test_label": np.zeros(5)}, "MSL_test_label.npy", "5 labels"),
+        ("MSL", {"test_label": np.array([0, 1, 2, 0])}, "MSL_test_label.npy", "row 3: the label 2"),
+        ("MSL", {"test_label": np.zeros((4, 2))}, "MSL_test_label.npy", "shape is (4, 2)"),
     ],
 )
-def test_refused_npy(tmp_path, arrays, name, expected):
-    write_npy(tmp_path, **arrays)
-    says(refusal(read_anomaly, "MSL", tmp_path), f"{tmp_path / name}: ", *expected)
-
-
-@pytest.mark.parametrize(
-    "damage",
-    [
-        lambda whole: b"",
-        lambda whole: whole[:-1],
-        lambda whole: b"PK\x03\x04" + whole,
-        lambda whole: whole.replace(b"<f8", b"<q9"),
-    ],
-)
-def test_damaged_npy(tmp_path, damage):
-    write_npy(tmp_path)
-    path = tmp_path / "MSL_train.npy"
-    path.write_bytes(damage(path.read_bytes()))
-    message = refusal(read_anomaly, "MSL", tmp_path)
-    assert f"{path}: damaged, or not a .npy file" in message
+def test_refused(tmp_path, data, changed, name, expected):
+    """`tests/fuzz/test_other_files.py` damages files at random."""
+    if data == "SWaT":
+        (tmp_path / "swat_train2.csv").write_text(SWAT)
+        (tmp_path / "swat2.csv").write_text(changed["test"])
+    else:
+        (write_psm if data == "PSM" else write_npy)(tmp_path, **changed)
+    says(refusal(read_anomaly, data, tmp_path), f"{tmp_path / name}: ", expected)
 
 
 def test_no_file(tmp_path):

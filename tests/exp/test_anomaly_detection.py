@@ -82,17 +82,3 @@ def test_swat(detect, workdir, results, data):
     of_msl = ExpAnomalyDetection(parse_args(detect()))
     of_swat = ExpAnomalyDetection(parse_args(argv))
     np.testing.assert_allclose(of_swat.train_set.values, of_msl.train_set.values, atol=1e-6)
-
-
-@pytest.mark.parametrize(
-    ("more", "said"),
-    [
-        (["--protocol", "published"], "told in docs/protocols.md"),
-        (["--data", "XYZ"], "PSM, MSL"),
-        (["--root_path", "."], "no such file"),
-        (["--anomaly_ratio", "0"], "--anomaly_ratio"),
-        (["--seq_len", "1000"], "rows are missing"),
-    ],
-)
-def test_mistakes(refused, detect, more, said):
-    assert said in refused(detect(*more))

@@ -128,30 +128,28 @@ def test_the_pages_lines_elsewhere(panel, tmp_path, quick):
     np.testing.assert_allclose(found.iloc[:, 1:], expected.iloc[:, 1:], rtol=1e-5)
 
 
-def test_one_line_of_what_is_wrong(wide, tmp_path, capsys, monkeypatch):
+def test_one_line_of_what_is_wrong(wide, workdir, capsys, monkeypatch):
     sizes = {"d_model": 16, "d_ff": 16, "n_heads": 2, "e_layers": 1}
-    CALFForecaster(model="iTransformer", **SMALL, **sizes).fit(wide).save(tmp_path / "marks")
-    (tmp_path / "folder.onnx").mkdir()
-    find = importlib.util.find_spec
-    for checkpoint, output, message in (
-        ("marks", "a.onnx", "iTransformer reads time marks: it can't be exported"),
-        ("marks", "a.pt", "the ending has to be one of .onnx, .pt2"),
-        ("marks", "folder.onnx", "a folder, not a file"),
-        ("absent", "a.pt2", "no such file or folder; check --checkpoint"),
-        ("folder.onnx", "a.pt2", "no such file; give the folder of save_pretrained"),
-        ("marks", "b.onnx", "pip install onnx onnxscript onnxruntime"),
-    ):
-        if output == "b.onnx":
-            monkeypatch.setattr(
-                exp.export, "find_spec", lambda name: None if name == "onnxscript" else find(name)
-            )
+    CALFForecaster(model="iTransformer", **SMALL, **sizes).fit(wide.tail(300)).save("marks")
+    Path("folder.onnx").mkdir()
+
+    def refused(checkpoint: str, output: str) -> str:
         capsys.readouterr()
-        paths = str(tmp_path / checkpoint), str(tmp_path / output)
-        assert main(["--checkpoint", paths[0], "--output", paths[1]]) == 2
+        assert main(["--checkpoint", checkpoint, "--output", output]) == 2
         error = capsys.readouterr().err
         assert error.startswith("error: ") and error.count("\n") == 1
-        assert message in error
-    assert {path.name for path in tmp_path.iterdir()} == {"marks", "folder.onnx"}
+        return error
+
+    assert "reads time marks: it can't be exported" in refused("marks", "a.onnx")
+    assert "the ending has to be one of .onnx, .pt2" in refused("marks", "a.pt")
+    assert "a folder, not a file" in refused("marks", "folder.onnx")
+    assert "no such file or folder; check --checkpoint" in refused("absent", "a.pt2")
+    assert "give the folder of save_pretrained" in refused("folder.onnx", "a.pt2")
+    find = importlib.util.find_spec
+    without = lambda name: None if name == "onnxscript" else find(name)  # noqa: E731
+    monkeypatch.setattr(exp.export, "find_spec", without)
+    assert "pip install onnx onnxscript onnxruntime" in refused("marks", "b.onnx")
+    assert {path.name for path in workdir.iterdir()} == {"marks", "folder.onnx"}
 
 
 def test_a_file_that_forecasts_otherwise_is_not_left(wide, tmp_path, capsys, monkeypatch, quick):

@@ -9,7 +9,6 @@ import torch
 from sklearn.metrics import mean_pinball_loss
 
 from exp.forecaster import CALFForecaster
-from utils import intervals
 from utils.errors import UserError
 from utils.intervals import (
     PROBABILITIES,
@@ -21,7 +20,6 @@ from utils.intervals import (
     pinball,
     quantiles,
     tails,
-    thinned,
     windows_needed,
 )
 
@@ -140,12 +138,6 @@ def test_recalibration_follows_a_drift():
     assert len(live.waiting) == 5 and torch.equal(live.errors[-395:], 5 * errors[:395])
     live.add(5 * errors[:5])
     torch.testing.assert_close(live.intervals().quantiles, 5 * first.quantiles, rtol=0.2, atol=0.1)
-
-
-def test_a_large_calibration_is_thinned(monkeypatch):
-    monkeypatch.setattr(intervals, "MAX_VALUES", 1000)
-    assert list(thinned(10, 100)) == list(range(10))
-    assert list(thinned(10, 300)) == [0, 3, 6, 9]
 
 
 def test_levels(capsys):

@@ -124,13 +124,14 @@ def test_a_signal_while_starting(small_data, workdir, monkeypatch, capsys):
     assert not [path for path in workdir.rglob("*") if path.is_file()]
 
 
-def test_training_outside_the_main_thread(small_data, workdir, reference):
-    """Without signal handling, training works there too."""
+def test_training_outside_the_main_thread(small_data, workdir, reference, capsys):
+    """Without signal handling, training works there too; and where there is no state."""
     found = {}
-    thread = threading.Thread(target=lambda: found.update(trained(LONG, small_data)))
+    thread = threading.Thread(target=lambda: found.update(trained(LONG, small_data, "--resume")))
     thread.start()
     thread.join()
     assert differ(found, reference(LONG)) == []
+    assert "state.safetensors is absent: training starts at the begin" in capsys.readouterr().out
 
 
 # Kills
@@ -176,11 +177,6 @@ def test_resumed_with_the_library_of_products_of_its_beginning(
     assert run.objective.notes["products"] != began_with
     assert differ(all_of(run), expected) == []
     assert run.objective.notes["products"] == began_with
-
-
-def test_nothing_to_resume_from(small_data, workdir, reference, capsys):
-    assert differ(trained(LONG, small_data, "--resume"), reference(LONG)) == []
-    assert "state.safetensors is absent: training starts at the begin" in capsys.readouterr().out
 
 
 def test_repetitions(small_data, workdir, monkeypatch, capsys):
@@ -294,17 +290,6 @@ def test_a_damaged_best_model(small_data, stopped, refused):
     assert "best checkpoint so far: start anew" in refused(argv(LONG, small_data, "--resume"))
     stopped.best_checkpoint.unlink()
     assert "no such file" in refused(argv(LONG, small_data, "--resume"))
-
-
-def test_a_best_model_damaged_while_training(small_data, refused, monkeypatch):
-    plain = ExpBasic.save_state
-
-    def save(self):
-        plain(self)
-        cut(self.folders.best_checkpoint)
-
-    monkeypatch.setattr(ExpBasic, "save_state", save)
-    assert "the checkpoint is damaged" in refused(argv(LONG, small_data))
 
 
 def full(path, tensors, notes, keep=None):

@@ -100,17 +100,3 @@ def test_series_too_short_to_hold_out(m4, workdir, capsys):
     (workdir / "m4" / "Test" / "Monthly-test.csv").write_text("V1" + ",1" * 18 + "\nM1" + ",1" * 18)
     with pytest.raises(UserError, match="--protocol published"):
         ExpShortTermForecasting(parse_args(m4("Monthly")))
-
-
-@pytest.mark.parametrize(
-    ("more", "said"),
-    [
-        (["--seasonal_patterns", "Fortnightly"], "Yearly, Quarterly"),
-        (["--data", "ETTh1"], "needs --data m4"),
-        (["--root_path", "."], "Train/Hourly-train.csv"),
-        (["--task_loss", "ce"], "smape, mase, mape"),
-        (["--do_predict"], "--do_predict"),
-    ],
-)
-def test_mistakes(refused, m4, more, said):
-    assert said in refused(m4("Hourly", *more))

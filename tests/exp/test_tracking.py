@@ -121,15 +121,6 @@ def test_the_test_split_changes_no_training(workdir, small_data, task):
     assert set(differ(*models)) == {"progress"}  # which has the scores
 
 
-def test_epochs_chosen_by_test_data_are_scored(workdir, small_data, capsys):
-    """Under the published protocol M4 is validated on its test data, whatever the option."""
-    run = experiment(
-        "short_term_forecast", small_data, *BRIEF, "--protocol", "published", "--no_epoch_test"
-    )
-    run.train()
-    assert run.progress.best.test == run.progress.best.validation
-
-
 def interrupted(data: Path, epoch: int, step: int, *more: str) -> ExpBasic:
     run = experiment(TASK, data, *more)
     with pytest.MonkeyPatch.context() as patch:

@@ -18,6 +18,7 @@ from exp.exp_long_term_forecasting import ExpLongTermForecasting
 from models import registry
 from run import main, parse_args
 from tests.conftest import load
+from tests.exp.small_runs import argv
 from utils.errors import UserError
 from utils.identity import TESTED, TRAINED
 from utils.option_table import MODEL_OPTIONS, UNUSED_OPTIONS, UNUSED_OPTIONS_OF_LIBRARY
@@ -77,22 +78,10 @@ def test_training_learns(workdir, command):
     assert experiment.test_score() == pytest.approx(best.test, rel=1e-6)
 
 
-@pytest.mark.parametrize("features", ["S", "MS"])
-def test_univariate(workdir, command, results, features):
-    more = ("--features", features, "--target", "HULL", "--do_predict")
-    assert main(command(*more)) == 0
-    assert load(results() / "pred.npy").shape[2] == 1
-    assert list(pd.read_csv(results() / "forecast.csv").columns) == ["date", "HULL"]
-
-
-def forecast(results) -> pd.DataFrame:
-    return pd.read_csv(results() / "forecast.csv", parse_dates=["date"])
-
-
 def test_forecast_beyond_the_file(workdir, command, results, synthetic_csv):
     assert main(command("--do_predict")) == 0
     table = pd.read_csv(synthetic_csv, parse_dates=["date"])
-    ahead = forecast(results)
+    ahead = pd.read_csv(results() / "forecast.csv", parse_dates=["date"])
     assert list(ahead.columns) == list(table.columns)
     assert len(ahead) == 8
     steps = pd.date_range(table["date"].iloc[-1], periods=9, freq="h")[1:]
@@ -194,27 +183,45 @@ def test_never_a_number(workdir, command, monkeypatch):
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        (["--d_model", "512"], ["--d_model is 512", "24 wide"]),
-        (["--gpt_layers", "9"], ["9", "3 blocks"]),
-        (["--percent", "1"], ["train", "5 rows are missing"]),
-        (["--task_loss", "huber"], ["huber", "smooth_l1"]),
-        (["--is_training", "0"], ["no such file", "--checkpoint"]),
-        (["--freq", "fortnight"], ["fortnight"]),
-        (["--checkpoints", "/proc/x"], ["/proc/x", "can't write there"]),
-        (["--task_w", "0", "--output_w", "0", "--feature_w", "0"], ["all 0"]),
-        (["--amp", "fp16", "--use_gpu", "0"], ["--amp bf16"]),
-        (
-            ["--task_name", "anomaly_detection", "--fill_missing", "linear"],
-            ["--fill_missing is for long_term_forecast, imputation"],
-        ),
+        ("--d_model 512", "--d_model is 512"),
+        ("--gpt_layers 9", "3 blocks"),
+        ("--percent 1", "5 rows are missing"),
+        ("--task_loss huber", "smooth_l1"),
+        ("--is_training 0", "no such file"),
+        ("--freq fortnight", "fortnight"),
+        ("--checkpoints /proc/x", "/proc/x: can't write there"),
+        ("--task_w 0 --output_w 0 --feature_w 0", "all 0"),
+        ("--amp fp16 --use_gpu 0", "--amp bf16"),
+        ("--task_name anomaly_detection --fill_missing linear", "--fill_missing is for long_term_"),
     ],
 )
 def test_mistakes_get_one_line(refused, command, workdir, more, said):
     """And leave no folder, which the glob of a later command would find."""
-    message = refused(command("--train_epochs", "1", *more))
-    for part in said:
-        assert part in message
+    assert said in refused(command("--train_epochs", "1", *more.split()))
     assert not list(workdir.glob("*/*"))
+
+
+@pytest.mark.parametrize(
+    ("task", "more", "said"),
+    [
+        ("anomaly_detection", "--protocol published", "told in docs/protocols.md"),
+        ("anomaly_detection", "--data XYZ", "PSM, MSL"),
+        ("anomaly_detection", "--root_path .", "no such file"),
+        ("anomaly_detection", "--anomaly_ratio 0", "--anomaly_ratio"),
+        ("anomaly_detection", "--seq_len 1000", "rows are missing"),
+        ("classification", "--protocol published", "told in docs/protocols.md"),
+        ("classification", "--data ETTh1", "needs --data UEA"),
+        ("classification", "--root_path .", "_TRAIN.ts"),
+        ("classification", "--task_loss l1", "use one of ce"),
+        ("short_term_forecast", "--seasonal_patterns Fortnightly", "Yearly, Quarterly"),
+        ("short_term_forecast", "--data ETTh1", "needs --data m4"),
+        ("short_term_forecast", "--root_path .", "Train/Weekly-train.csv"),
+        ("short_term_forecast", "--task_loss ce", "smape, mase, mape"),
+        ("short_term_forecast", "--do_predict", "--do_predict"),
+    ],
+)
+def test_mistakes_in_other_tasks(refused, small_data, task, more, said):
+    assert said in refused(argv(task, small_data, *more.split()))
 
 
 def test_a_gpu_that_is_absent(refused, command, monkeypatch):

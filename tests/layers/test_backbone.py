@@ -124,18 +124,17 @@ def test_bad_folders(small_gpt2, tmp_path, what, said):
     assert "\n" not in str(caught.value)
 
 
+SIZES = {"hidden_size": 48, "num_hidden_layers": 1, "num_attention_heads": 4, "vocab_size": 60}
+
+
 @pytest.mark.parametrize(
     ("config", "said"),
     [
         (T5Config(), "t5 model can't serve: it is an encoder-decoder"),
         (ViTConfig(num_hidden_layers=1), "vit model can't serve: it takes no embeddings"),
-        (
-            OPTConfig(hidden_size=48, word_embed_proj_dim=24, num_hidden_layers=1,
-                      num_attention_heads=4, vocab_size=60),
-            "opt model can't serve: .*48",
-        ),
+        (OPTConfig(**SIZES, word_embed_proj_dim=24), "opt model can't serve: .*48"),
     ],
-)  # fmt: skip
+)
 @pytest.mark.parametrize("weights", ["pretrained", "random"])
 def test_models_that_can_not_serve(tmp_path, config, said, weights):
     config.save_pretrained(tmp_path)

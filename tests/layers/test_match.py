@@ -6,7 +6,6 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from layers.instance_norm import standardise
 from layers.match import CrossModalMatch
 
 CLOSE = {"rtol": 1e-5, "atol": 1e-5}
@@ -106,19 +105,3 @@ def test_masks_act(prepare):
     prepare(match)
     for call, theirs in zip(calls, expected, strict=True):
         torch.testing.assert_close(call(), theirs, **CLOSE)
-
-
-def test_word_table_is_a_buffer_and_not_in_checkpoints():
-    match = CrossModalMatch(10, torch.randn(24, 9), n_heads=4)
-    assert dict(match.named_buffers())["word_embedding"].shape == (9, 24)
-    assert "word_embedding" not in match.state_dict()
-
-
-def test_standardise_with_a_mask():
-    x = torch.tensor([[[1.0], [3.0], [0.0], [0.0]]])
-    mask = torch.tensor([[[1.0], [1.0], [0.0], [0.0]]])
-    z, mean, scale = standardise(x, mask)
-    assert mean.item() == 1.0  # over all four entries, zeros included
-    torch.testing.assert_close(scale.square().flatten(), torch.tensor([2 + 1e-5]))
-    assert z[0, 2:].abs().max() == 0
-    assert torch.isfinite(standardise(x * 0, mask * 0)[0]).all()

@@ -139,13 +139,6 @@ def test_which_batches_may_be_split(module):
     assert same == hasattr(model, "tokens_per_window")
 
 
-@pytest.mark.parametrize("module", [*TRAINED, *NAIVE], ids=name)
-def test_unknown_task(module):
-    model = module.__name__.rpartition(".")[2]
-    with pytest.raises(UserError, match=f"{model} does not support --task_name dreams"):
-        module.Model(small(task_name="dreams"))
-
-
 @pytest.mark.parametrize("module", [iTransformer, PatchTST], ids=name)
 def test_transformer_options(module):
     with pytest.raises(UserError, match=r"--d_model 9 .*--n_heads 2"):

@@ -156,9 +156,8 @@ def test_configs_by_another_name(drop):
 )
 def test_an_odd_file_leaves_the_help_of_others_alone(drop, capsys, source):
     drop("Odd", source)
-    with pytest.raises(SystemExit) as end:
+    with pytest.raises(SystemExit, match="0"):
         parse_args(["--help"])
-    assert end.value.code == 0
     assert "width" in capsys.readouterr().out
 
 
@@ -297,33 +296,27 @@ def test_random_numbers_in_evaluation(drop, small_data, workdir, results):
     np.testing.assert_array_equal(load(results() / "pred.npy"), before)
 
 
+WEIGHTED = """
+    from models.interface import ParameterGroup
+    from models.supervised import SupervisedObjective
+
+    class Objective(SupervisedObjective):
+        loss_names = ("task", "size")
+
+        def losses(self, batch, weight):
+            task = super().losses(batch, weight)["total"]
+            size = self.model.linear.weight.square().mean() * weight.windows
+            return {"total": task + size, "task": task.detach(), "size": size.detach()}
+
+        def parameter_groups(self):
+            linear = self.model.linear
+            biases = ParameterGroup("biases", [linear.bias], 1e-2)
+            return [ParameterGroup("weights", [linear.weight]), biases]
+"""
+
+
 def test_an_objective_of_its_own(drop, small_data, workdir, capsys):
-    drop(
-        "Weighted",
-        linear()
-        + dedent(
-            """
-            from models.interface import ParameterGroup
-            from models.supervised import SupervisedObjective
-
-            class Objective(SupervisedObjective):
-                loss_names = ("task", "size")
-
-                def losses(self, batch, weight):
-                    task = super().losses(batch, weight)["total"]
-                    size = self.model.linear.weight.square().mean() * weight.windows
-                    terms = {"task": task.detach(), "size": size.detach()}
-                    return {"total": task + size, **terms}
-
-                def parameter_groups(self):
-                    linear = self.model.linear
-                    return [
-                        ParameterGroup("weights", [linear.weight]),
-                        ParameterGroup("biases", [linear.bias], 1e-2),
-                    ]
-            """
-        ),
-    )
+    drop("Weighted", linear() + dedent(WEIGHTED))
     assert main(command(LONG, small_data, "Weighted")) == 0
     assert ", size 0.0" in capsys.readouterr().out
 

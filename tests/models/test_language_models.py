@@ -1,6 +1,5 @@
 """CALF and GPT4TS on a language model of each family, by the command line."""
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -18,14 +17,18 @@ def without(argv: list[str], option: str) -> list[str]:
     return argv[:at] + argv[at + 2 :]
 
 
-def run(argv: list[str]) -> tuple[dict, np.ndarray]:
+@pytest.fixture
+def run(workdir, newest, record):
     """Run a command; returns the record and the predictions."""
-    assert main(argv) == 0
-    path = max(Path("results").glob("*/run.json"), key=lambda path: path.stat().st_mtime_ns)
-    return json.loads(path.read_text()), np.load(path.parent / "pred.npy")
+
+    def run(argv: list[str]) -> tuple[dict, np.ndarray]:
+        assert main(argv) == 0
+        return record(), np.load(newest() / "pred.npy")
+
+    return run
 
 
-def test_checkpoints(workdir, command, folders, family):
+def test_checkpoints(run, command, folders, family):
     """They have trained parameters alone, and predict what was predicted; `--d_model` is the
     model's."""
     argv = without(command(*SHORT, "--llm", str(folders[family])), "--d_model")
@@ -41,7 +44,7 @@ def test_checkpoints(workdir, command, folders, family):
 
 
 @pytest.mark.parametrize("weights", ["pretrained", "shuffled", "random"])
-def test_weights(workdir, command, folders, weights, capsys):
+def test_weights(run, command, folders, weights, capsys):
     argv = command(*SHORT, "--llm", str(folders["llama"]), "--llm_weights", weights)
     argv = [*without(argv, "--d_model"), "--r", "0"]
     record, predictions = run(argv)
@@ -52,7 +55,7 @@ def test_weights(workdir, command, folders, weights, capsys):
     assert np.array_equal(predictions, same)
 
 
-def test_gpt4ts(workdir, command, folders, family):
+def test_gpt4ts(run, command, folders, family):
     argv = command("--model", "GPT4TS", "--llm", str(folders[family]), *SHORT[:4])
     for option in ("--d_model", "--word_embedding_path"):
         argv = without(argv, option)

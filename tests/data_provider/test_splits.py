@@ -20,6 +20,7 @@ from utils.errors import UserError
 
 
 def test_custom_target_comes_last(arguments, splits):
+    """With MS it is scored alone, unless as published."""
     found = splits(target="HUFL")
     assert found.columns == ["HULL", "OT", "HUFL"]
     table = pd.read_csv(found.panel.source)
@@ -27,10 +28,6 @@ def test_custom_target_comes_last(arguments, splits):
     panel = read_data(arguments())
     assert panel.names == ["HUFL", "HULL", "OT"]
     assert chosen_series(panel, arguments(data="ETTh1", target="HUFL")) == panel.names
-
-
-def test_ms_scores_the_target_alone(splits):
-    """Unless as published."""
     assert splits(features="MS", target="HULL").target == 2
     assert splits(features="MS", target="HULL", protocol="published").target is None
 

@@ -86,18 +86,6 @@ def test_forecasts_know_what_is_ahead(trained, events, tmp_path):
     assert (tmp_path / "a.png").exists()
 
 
-def test_cross_validation_takes_them_from_the_frame(options, events):
-    few = options["iTransformer"] | {"train_epochs": 1}
-    forecaster = CALFForecaster(**few, **COLUMNS)
-    table = forecaster.cross_validation(events, n_windows=2, step_size=H, val_size=60)
-    forecaster.fit(events[events["date"] <= table["cutoff"].min()], val_size=60)
-    for cutoff, part in table.groupby("cutoff"):
-        known = events[events["date"] <= cutoff]
-        ahead = events[events["date"] > cutoff][["date", "promo"]]
-        found = forecaster.predict(known, futr_df=ahead)
-        np.testing.assert_allclose(part[forecaster.model], found["y"], rtol=1e-5)
-
-
 def test_pooled_series_have_their_own(options, events, tmp_path):
     few = options["iTransformer"] | {"train_epochs": 1}
     other = events.assign(promo=1 - events["promo"], y=-events["y"]).iloc[7:]

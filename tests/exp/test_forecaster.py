@@ -158,7 +158,7 @@ def test_trains_as_run_does(wide, synthetic_csv, calf, workdir, monkeypatch, mod
     np.testing.assert_allclose(found, same, rtol=1e-6, atol=1e-6)
 
 
-def test_columns_are_those_of_neuralforecast(long):
+def test_columns_are_those_of_neuralforecast_and_chronos(long):
     forecaster = CALFForecaster(h=8, level=[80, 95], **DLINEAR).fit(long)
     table = forecaster.predict()
     assert list(table) == [
@@ -174,6 +174,18 @@ def test_columns_are_those_of_neuralforecast(long):
     assert (table["DLinear-lo-80"] <= table["DLinear-hi-80"]).all()
     assert len(forecaster.predict(h=3)) == 6
     pd.testing.assert_frame_equal(forecaster.predict(long), table)
+
+    names = {"unique_id": "item_id", "ds": "timestamp", "y": "target"}
+    frame, levels = long.rename(columns=names), [0.1, 0.5, 0.9]
+    chronos = forecaster.predict_df(frame, prediction_length=5, quantile_levels=levels)
+    assert list(chronos) == [
+        "item_id", "timestamp", "target_name", "predictions", "0.1", "0.5", "0.9"
+    ]  # fmt: skip
+    assert len(chronos) == 10 and (chronos["target_name"] == "target").all()
+    assert forecaster.predict_df(pl.from_pandas(frame)).columns[:2] == ["item_id", "timestamp"]
+    expected = forecaster.predict(h=5, level=[80])
+    np.testing.assert_array_equal(chronos["predictions"], expected["DLinear"])
+    np.testing.assert_array_equal(chronos["0.9"], expected["DLinear-hi-80"])
 
 
 def test_series_in_another_order(wide, tmp_path, capsys):
@@ -284,20 +296,6 @@ def test_a_module_that_hides_a_package(workdir, name, package, before):
     assert failed and error.startswith(f"ImportError: {file} hides {ROOT / package}: rename it")
     remedy = error.partition("begin with ")[2]
     assert run(f"{remedy}\n{code}") == (0, [])
-
-
-def test_predict_df_as_chronos_has_it(long):
-    forecaster = CALFForecaster(h=8, **DLINEAR).fit(long)
-    frame = long.rename(columns={"unique_id": "item_id", "ds": "timestamp", "y": "target"})
-    table = forecaster.predict_df(frame, prediction_length=5, quantile_levels=[0.1, 0.5, 0.9])
-    assert list(table) == [
-        "item_id", "timestamp", "target_name", "predictions", "0.1", "0.5", "0.9"
-    ]  # fmt: skip
-    assert len(table) == 10 and (table["target_name"] == "target").all()
-    assert forecaster.predict_df(pl.from_pandas(frame)).columns[:2] == ["item_id", "timestamp"]
-    expected = forecaster.predict(h=5, level=[80])
-    np.testing.assert_array_equal(table["predictions"], expected["DLinear"])
-    np.testing.assert_array_equal(table["0.9"], expected["DLinear-hi-80"])
 
 
 def test_saved_and_loaded_elsewhere(wide, calf, tmp_path, monkeypatch):

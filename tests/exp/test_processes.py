@@ -415,17 +415,11 @@ def test_launched_and_ended(command, workdir, how):
         time.sleep(0.05)
 
 
-@pytest.mark.parametrize(
-    ("devices", "said"),
-    [("", "commas"), ("-1", "commas"), ("0,1,0", "duplicate"), ("0,", "commas")],
-)
-def test_wrong_devices(refused, command, devices, said):
-    message = refused(command("--use_multi_gpu", f"--devices={devices}"))
-    assert said in message
-    assert "--devices" in message
-
-
-def test_devices_that_are_not_there(refused, command, monkeypatch):
+def test_wrong_devices(refused, command, monkeypatch):
+    wrong = {"": "commas", "-1": "commas", "0,1,0": "duplicate", "0,": "commas"}
+    for devices, said in wrong.items():
+        message = refused(command("--use_multi_gpu", f"--devices={devices}"))
+        assert said in message and "--devices" in message
     several = command("--use_gpu", "1", "--use_multi_gpu", "--devices", "0,2")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert "--use_gpu 0" in refused(several)

@@ -22,6 +22,7 @@ from transformers import GPT2Config, GPT2Model
 from pca import principal_word_embeddings
 from run import main
 from tests.layers.families import FAMILIES, small_model
+from utils.errors import UserError
 from utils.synthetic import synthetic_ett
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -213,6 +214,20 @@ def newest():
 def record(newest):
     """What `run.json` says of the last run in the working folder."""
     return lambda: json.loads((newest() / "run.json").read_text())
+
+
+def refusal(call, *args, **options) -> str:
+    """The one line with which a call refuses its input."""
+    with pytest.raises(UserError) as caught:
+        call(*args, **options)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def says(message: str, *parts: str) -> None:
+    """Check that each of these parts is in a message."""
+    for part in parts:
+        assert part in message
 
 
 def of_this_project(path: Path) -> bool:

@@ -19,9 +19,8 @@ from safetensors.torch import load_file, save_file
 
 from layers.backbone import load_backbone
 from run import main
-from tests.conftest import WIDTH
+from tests.conftest import WIDTH, refusal
 from tests.fuzz import examples
-from utils.errors import UserError
 from utils.files import file_name
 
 
@@ -103,10 +102,7 @@ def test_hostile_backbone(unharmed, small_gpt2, recwarn, name, kind):
         (folder / "adapter_config.json").write_text(json.dumps(described))
     HOSTILE[kind](folder / name)
     load_backbone(str(folder), "random")  # from config.json alone
-    with pytest.raises(UserError) as caught:
-        load_backbone(str(folder))
-    assert "\n" not in str(caught.value)
-    assert not recwarn.list
+    assert refusal(load_backbone, str(folder)) and not recwarn.list
 
 
 def test_code_in_a_backbone_is_not_run(unharmed, small_gpt2):

@@ -11,7 +11,7 @@ from data_provider.anomaly import (
     point_scores,
     read_anomaly,
 )
-from tests.data_provider import refusal, says
+from tests.conftest import refusal, says
 
 TRAIN = "timestamp_(min),a,b\n0,1,2\n1,3,4\n2,5,6\n"
 TEST = "timestamp_(min),a,b\n3,1.5,2\n4,,4\n"

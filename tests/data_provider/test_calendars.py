@@ -17,7 +17,8 @@ from data_provider.calendars import (
 from data_provider.panel import Reading
 from data_provider.reader import read_panel
 from data_provider.timestamps import read_times
-from tests.data_provider import DAYS, future, long, refusal, says, written
+from tests.conftest import refusal, says
+from tests.data_provider import DAYS, future, long, written
 
 FREQUENCIES = ["min", "15min", "h", "6h", "D", "2D", "B", "W", "W-THU", "2W", "MS", "ME", "BME"]
 FREQUENCIES += ["QS", "QE", "QE-FEB", "YS", "YE", "BYE", "WOM-3FRI"]

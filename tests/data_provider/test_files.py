@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 
 from data_provider.files import TIME_NAMES, read_file, time_name
-from tests.data_provider import DAYS, refusal, says, written
+from tests.conftest import refusal, says
+from tests.data_provider import DAYS, written
 
 GOOD = "date,a,b\n2020-01-01,1,2\n2020-01-02,3,4\n2020-01-03,5,6\n"
 SEMICOLONS = GOOD.replace(",", ";")

@@ -9,7 +9,8 @@ import pytest
 
 from data_provider.panel import Reading
 from data_provider.reader import read_panel
-from tests.data_provider import DAYS, future, long, refusal, says, written
+from tests.conftest import refusal, says
+from tests.data_provider import DAYS, future, long, written
 
 GOOD = long({"a": DAYS, "b": DAYS})
 TEXT = "date,a,b\n2020-01-01,1,2\n2020-01-02,3,4\n2020-01-03,5,6\n"

@@ -15,7 +15,8 @@ from data_provider.splits import (
     splits_of,
     target_args,
 )
-from tests.data_provider import DAYS, long, refusal, written
+from tests.conftest import refusal
+from tests.data_provider import DAYS, long, written
 from utils.errors import UserError
 
 
@@ -160,3 +161,16 @@ def test_target_args(arguments, name, data, path):
     target = target_args(arguments(target_data=name))
     assert (target["data"], target["data_path"]) == (data, path)
     assert "freq" not in target  # a model expects as many time marks as in training
+
+
+def test_batch_is_slices_of_the_rows(splits):
+    windows = splits().split("train")
+    index = torch.tensor([0, 17, len(windows) - 1])
+    (x, y), (x_marks, y_marks) = windows.batch(index), windows.batch_marks(index)
+    for row, i in enumerate(index.tolist()):
+        cut = i + 24
+        assert torch.equal(x[row], windows.values[i:cut])
+        assert torch.equal(y[row], windows.values[cut : cut + 8])
+        assert torch.equal(x_marks[row], windows.marks[i:cut])
+        assert torch.equal(y_marks[row], windows.marks[cut - 6 : cut + 8])
+    assert cut + 8 == len(windows.values)

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from data_provider.uea import make_splits, read_pair, read_ts
-from tests.data_provider import refusal, says, written
+from tests.conftest import refusal, says
+from tests.data_provider import written
 
 GOOD = """# a comment
 @problemName Made Up
@@ -104,7 +105,7 @@ def test_missing_values_and_lengths(tmp_path, line, expected):
     ("text", "expected"),
     [
         ("", "line 1:"),
-        (GOOD.replace("true up down", "up down"), "line 5: @classLabel true"),
+        (GOOD.replace("true up down", "up down"), "line 5: no classes; write @classLabel true"),
         (GOOD.replace("up down", "up down up"), "duplicate class"),
         (GOOD.replace("@classLabel", "@targetLabel"), "no @classLabel"),
         (GOOD.replace("@dimensions 2", "@dimensions 3"), "line 7: 2 channels, but 3 in @dim"),
@@ -115,7 +116,7 @@ def test_missing_values_and_lengths(tmp_path, line, expected):
         (GOOD.replace("5,6", ",6"), "line 7, channel 2, value 2: ''"),
         (GOOD.replace("5,6", "5,-1e31"), "line 7, channel 2, value 3: '-1e31'"),
         (GOOD.replace("7,8,9", "x" * 500), "xxx…'"),
-        (GOOD.replace("7,8,9:-1,.5,1e-1", ""), "line 8: empty sample"),
+        (GOOD.replace("7,8,9:-1,.5,1e-1", ""), "line 8: an empty sample"),
         (GOOD.replace("1,2,3", "").replace("7,8,9", ""), "line 8: channel 1 is empty"),
         (GOOD[: GOOD.index("1,2,3")], "line 6: no sample"),
     ],

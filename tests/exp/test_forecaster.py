@@ -3,6 +3,7 @@ what people's frames have."""
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from sklearn.base import clone
 
 from exp.forecaster import CALFForecaster
 from run import main
-from tests.conftest import MODELS, ROOT
+from tests.conftest import MODELS, ROOT, refusal
 from tests.datasets.hub_server import MODEL, serve_model, use_hub
 from tests.exp.small_runs import once_at, raises, send
 from tests.rounding import use_float64
@@ -83,9 +84,7 @@ MISTAKES = [
 
 @pytest.mark.parametrize(("use", "message"), MISTAKES)
 def test_one_clear_error(naive, wide, use, message):
-    with pytest.raises(UserError, match=message) as error:
-        use(naive, wide)
-    assert "\n" not in str(error.value)
+    assert re.search(message, refusal(use, naive, wide))
 
 
 def test_arguments_that_can_not_be(naive, tmp_path, capsys):
@@ -93,8 +92,7 @@ def test_arguments_that_can_not_be(naive, tmp_path, capsys):
     naive.predict(level=[95])
     assert "needs 39 validation windows" in capsys.readouterr().err
     (tmp_path / "file").touch()
-    with pytest.raises(UserError, match="a file, not a folder"):
-        naive.save(tmp_path / "file")
+    assert "a file, not a folder" in refusal(naive.save, tmp_path / "file")
 
 
 @pytest.mark.parametrize(
@@ -108,9 +106,8 @@ def test_arguments_that_can_not_be(naive, tmp_path, capsys):
 )  # fmt: skip
 def test_wrong_types_of_parameters(wrong, wide):
     (name,) = wrong
-    with pytest.raises(UserError, match=rf"\b{name}\b") as error:
-        CALFForecaster(**{"h": 8} | DLINEAR | wrong).fit(wide)
-    assert "\n" not in str(error.value)
+    message = refusal(lambda: CALFForecaster(**{"h": 8} | DLINEAR | wrong).fit(wide))
+    assert re.search(rf"\b{name}\b", message)
 
 
 def test_states_to_resume_from_are_kept_if_asked(wide, workdir):
@@ -386,14 +383,15 @@ def test_all_rows_without_validation(wide):
     forecaster = CALFForecaster(h=8, **DLINEAR).fit(wide, val_size=0)
     assert forecaster.validation_scores is None
     assert len(forecaster.predict()) == 8
-    with pytest.raises(UserError, match="no validation windows"):
-        forecaster.predict(level=[80])
+    assert "no validation windows" in refusal(forecaster.predict, level=[80])
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(CALFForecaster, "_fit", raises(AssertionError("trained")))
-        with pytest.raises(UserError, match="level: val_size=0 leaves no validation windows"):
-            clone(forecaster).set_params(level=[80]).fit(wide, val_size=0)
-        with pytest.raises(UserError, match="level: val_size=0 leaves no validation windows"):
-            forecaster.cross_validation(wide, val_size=0, level=[80])
+        asked = clone(forecaster).set_params(level=[80])
+        for message in (
+            refusal(asked.fit, wide, val_size=0),
+            refusal(forecaster.cross_validation, wide, val_size=0, level=[80]),
+        ):
+            assert "level: val_size=0 leaves no validation windows" in message
     assert len(forecaster.predict()) == 8
     assert len(forecaster.predict(wide, level=[80], recalibrate=True)) == 8
 

@@ -7,7 +7,6 @@ from layers.covariates import standardise_by_history
 from models.CALF import CALFConfig
 from models.CALF import Model as CALF
 from models.iTransformer import Model as ITransformer
-from models.registry import model_names, options_of
 from tests.layers.families import WIDTH
 from tests.models.configs import small
 from utils.errors import UserError
@@ -79,12 +78,6 @@ def test_losses_are_of_the_targets(folders):
         model(x)
     with pytest.raises(UserError, match="31 channels and 3 covariates"):
         model.check_channels(31)
-
-
-def test_which_models_take_them():
-    able = {name for name in model_names() if "future_covariates" in options_of(name)}
-    assert able == {"CALF", "LLaTA", "iTransformer"}
-    assert all("past_covariates" in options_of(name) for name in able)
 
 
 def test_a_covariate_is_standardised_by_its_own_history():

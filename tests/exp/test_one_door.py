@@ -68,21 +68,19 @@ ACCEPTED = {
     "Parquet, indexed": (TIDY.set_index("date"), []),
 }  # fmt: skip
 
-# by name: the file, and words of the line
+# by name: the file, and a part of the line
 REFUSED = {
-    "a repeated date": (csv(REPEATED),
-                        ["row 51 (line 52)", "row 50 (line 51)", "2024-03-04", "--duplicates"]),
-    "a missing value": (csv(TIDY.replace({"b": {30.0: None}})),
-                        ["column b, row 61 (line 62)", "--fill_missing"]),
-    "long, unnamed": (csv(LONG.set_axis(["day", "shop", "sold"], axis=1)),
-                      ["shop", "--id_col shop", "--target_col sold"]),
-    "day or month": (csv(dated(MONTHS[:12].strftime("%d.%m.%Y"))), ["01.02.2010", "--dayfirst"]),
-    "thousands or decimals": (
-        "date\ta\n" + "".join(f"{d:%Y-%m-%d}\t1,500\n" for d in DAYS),
-        ["column a, row 1", "'1,500'", "--decimal", "--thousands"],
+    "a repeated date": (csv(REPEATED), "row 51 (line 52): 2024-03-04 stands in row 50 (line 51)"),
+    "a missing value": (csv(TIDY.replace({"b": {30.0: None}})), "column b, row 61 (line 62)"),
+    "long, unnamed": (
+        csv(LONG.set_axis(["day", "shop", "sold"], axis=1)), "--id_col shop and --target_col sold"
     ),
-    "no time": (csv(TIDY.rename(columns={"date": "when"})), ["--time_col", "when, a, b"]),
-    "a renamed column": (csv(TIDY.rename(columns={"a": "c"})), ["no column a", "trained on", "c"]),
+    "day or month": (csv(dated(MONTHS[:12].strftime("%d.%m.%Y"))), "--dayfirst"),
+    "thousands or decimals": (
+        "date\ta\n" + "".join(f"{d:%Y-%m-%d}\t1,500\n" for d in DAYS), "'1,500'"
+    ),
+    "no time": (csv(TIDY.rename(columns={"date": "when"})), "--time_col"),
+    "a renamed column": (csv(TIDY.rename(columns={"a": "c"})), "no column a"),
 }  # fmt: skip
 
 
@@ -161,7 +159,7 @@ def trained(tmp_path_factory) -> Path:
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_the_same_refusal(trained, workdir, name):
-    content, words = REFUSED[name]
+    content, part = REFUSED[name]
     path = written(workdir, content)
     out = workdir / "out.csv"
     argv = ["--checkpoint", trained, "--input", path, "--output", out, "--use_gpu", "0"]
@@ -174,9 +172,7 @@ def test_the_same_refusal(trained, workdir, name):
             break  # which may be trained on
         assert code == 2 and by_run.splitlines()[-1] == by_forecaster.splitlines()[-1]
     message = by_forecaster.splitlines()[-1]
-    assert message.startswith(f"error: {path}: ")
-    for word in words:
-        assert word in message
+    assert message.startswith(f"error: {path}: ") and part in message
     assert not out.exists()
 
 

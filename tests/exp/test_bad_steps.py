@@ -128,7 +128,7 @@ def test_some_are_left_out(small_data, workdir, capsys, spoil):
     assert "skipped, 2 of 2 allowed" in out
     assert run.progress.skipped == 2
     steps = {
-        state["step"].item() for o in run.optimisers.by_name.values() for state in o.state.values()
+        state["step"].item() for o in run.step.optimisers.values() for state in o.state.values()
     }
     assert steps == {2 * STEPS - 2}
     # the mean training loss is that of the steps that were taken
@@ -144,7 +144,7 @@ def test_some_are_left_out(small_data, workdir, capsys, spoil):
 def everything(run: ExpBasic) -> list[torch.Tensor]:
     """Copies of all that a step changes."""
     tensors = [p for p in run.objective.model.parameters() if p.requires_grad]
-    for optimiser in run.optimisers.by_name.values():
+    for optimiser in run.step.optimisers.values():
         tensors += [value for state in optimiser.state.values() for value in state.values()]
     return [tensor.detach().clone() for tensor in tensors]
 

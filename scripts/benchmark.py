@@ -49,13 +49,13 @@ FIRST_STEP = """
 import os, sys, time
 import run
 run.configure_openmp()
-from exp.step import Optimisers
-step = Optimisers.step
+from exp.step import TrainStep
+step = TrainStep.update
 def first(*arguments):
     step(*arguments)
     print("at", time.time(), flush=True)
     os._exit(0)
-Optimisers.step = first
+TrainStep.update = first
 run.main(sys.argv[1:])
 """
 # of the cases: (case, name in the summary, number)

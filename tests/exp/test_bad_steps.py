@@ -123,7 +123,7 @@ def test_the_mean_loss_is_that_of_the_steps_that_were_taken(small_data, workdir,
 def everything(run: ExpBasic) -> list[torch.Tensor]:
     """Copies of all that a step changes."""
     tensors = [p for p in run.objective.model.parameters() if p.requires_grad]
-    for optimiser in run.optimisers.by_name.values():
+    for optimiser in run.step.optimisers.values():
         tensors += [value for state in optimiser.state.values() for value in state.values()]
     return [tensor.detach().clone() for tensor in tensors]
 

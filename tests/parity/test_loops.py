@@ -86,11 +86,12 @@ class Replay:
         return self.recorded_batch("train", self.progress.steps)
 
     def train_step(self, step: int, index: Tensor) -> None:
-        before = self.losses.clone()
-        self.losses.zero_()  # the sum of an epoch has fewer digits
+        losses = self.step.sums["losses"]
+        before = losses.clone()
+        losses.zero_()  # the sum of an epoch has fewer digits
         super().train_step(step, index)
-        self.steps.append(self.losses[0].item())
-        self.losses += before
+        self.steps.append(losses[0].item())
+        losses += before
 
 
 class Imputation(Replay, ExpImputation):

@@ -10,7 +10,7 @@ from huggingface_hub import constants
 from data_provider.reader import read_panel
 from tests.conftest import HANG, ROOT
 from tests.datasets import load_command
-from tests.datasets.hub_server import REPOSITORY, serve
+from tests.datasets.hub_server import REPOSITORY, serve, use_hub
 
 download = load_command("download")
 WEATHER = "weather/weather.csv"
@@ -140,12 +140,11 @@ def test_wrong_command_lines(target, capsys, options, says):
     assert says in one_error(capsys)
 
 
-def test_the_settings_of_the_hub(target, capsys, monkeypatch):
+def test_the_settings_of_the_hub(target, cache, capsys, monkeypatch):
     with serve({WEATHER: CONTENT}) as server:
-        monkeypatch.setattr(constants, "ENDPOINT", server.url)  # of HF_ENDPOINT
-        assert run(target, "weather") == 0
-        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-        assert run(target, "traffic") == 2
+        for offline, data_set, code in ((False, "weather", 0), (True, "traffic", 2)):
+            use_hub(monkeypatch, server, cache, offline)
+            assert run(target, data_set) == code
     assert "offline" in one_error(capsys)
 
 

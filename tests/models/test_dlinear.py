@@ -28,8 +28,9 @@ def test_moving_average(kernel):
 
 
 def test_forecast_by_hand():
-    model = Model(small())
-    x = torch.randn(5, 24, 3)
+    model, x = Model(small()), torch.randn(5, 24, 3)
+    for layer in (model.seasonal, model.trend):
+        torch.nn.init.normal_(layer.weight)
     trend = moving_average(x, 5)
     seasonal = torch.einsum("blc,pl->bpc", x - trend, model.seasonal.weight)
     y = seasonal + torch.einsum("blc,pl->bpc", trend, model.trend.weight)

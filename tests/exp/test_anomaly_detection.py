@@ -76,7 +76,7 @@ def test_swat(detect, workdir, results, data):
     for name, rows, label in (("swat_train2", arrays[0], 0), ("swat2", arrays[1], labels)):
         table = pd.DataFrame(rows, columns=list("abcd")).assign(**{"Normal/Attack": label})
         table.to_csv(f"MSL/{name}.csv", index=False)
-    argv = detect("--data", data, "--train_epochs", "1")
+    argv = detect("--data", data, "--train_epochs", "1", "--model", "DLinear")
     assert main(argv) == 0
     assert f"_{data}_ft" in results().name
     of_msl = ExpAnomalyDetection(parse_args(detect()))

@@ -217,10 +217,9 @@ def check_equal(one: Path, other: Path) -> None:
 @pytest.mark.parametrize(
     ("task", "count"),
     [
-        ("forecast", 2),
         ("forecast", 3),
-        ("published validation", 3),
-        ("imputation", 3),
+        ("published validation", 2),
+        ("imputation", 2),
         ("classification", 2),
     ],
 )

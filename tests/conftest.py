@@ -36,7 +36,7 @@ HANG = 540  # seconds, after which a test gives up waiting; less than a collecti
 
 # which marker the tests of a folder or file get
 MARKED = {
-    "fast": ("data_provider", "layers", "models/test_objectives.py", "exp/test_step.py"),
+    "fast": ("data_provider", "layers", "models/test_calf.py", "exp/test_step.py"),
     "parity": ("parity",),
     "processes": ("exp/test_processes.py", "exp/test_kills.py"),
 }

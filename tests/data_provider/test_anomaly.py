@@ -107,7 +107,7 @@ def with_cell(value: float) -> np.ndarray:
     ],
 )
 def test_refused(tmp_path, data, changed, name, expected):
-    """`tests/fuzz/test_other_files.py` damages files at random."""
+    """`tests/fuzz` damages files at random."""
     if data == "SWaT":
         (tmp_path / "swat_train2.csv").write_text(SWAT)
         (tmp_path / "swat2.csv").write_text(changed["test"])

@@ -1,18 +1,22 @@
-"""Any table gives a clear error, or windows that are exact slices of its values."""
+"""Any table, and any bytes in the place of a data file: a clear error, or exact and finite values."""
 
 import csv
 from argparse import Namespace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from sklearn.preprocessing import StandardScaler
 
+from data_provider.anomaly import read_anomaly
+from data_provider.m4 import read_m4
 from data_provider.reader import read_panel
 from data_provider.splits import NoWindowError, chosen_series, read_data, splits_of
+from data_provider.uea import read_ts
 from tests.fuzz import examples
 from utils.errors import UserError
 
@@ -151,3 +155,75 @@ def test_any_bytes(tmp_path_factory, content):
     assert len(future) == 5
     assert future[0] > table.dates[-1]
     assert future.is_monotonic_increasing
+
+
+def in_range(values: np.ndarray) -> bool:
+    """Whether no value is larger than what is accepted, but missing ones."""
+    return not (np.abs(values) > 1e30).any()
+
+
+def read_or_refuse(read, folder: Path):
+    """What is read; None for an error, which names the file."""
+    try:
+        return read()
+    except UserError as error:
+        assert str(folder) in str(error) and "\n" not in str(error), error
+        return None
+
+
+@examples(30)
+@given(mutated(b'V1,V2,V3\n"H1",1,2.5\nH2,3,\nH3,4,NA\n'))
+def test_m4(tmp_path_factory, content):
+    path = tmp_path_factory.getbasetemp() / "x.csv"
+    path.write_bytes(content)
+    if file := read_or_refuse(lambda: read_m4(path), path):
+        assert len(set(file.ids)) == len(file.ids) == len(file.series) > 0
+        assert all(in_range(values) and len(values) for values in file.series)
+
+
+@examples(30)
+@given(mutated(b"@dimensions 2\n@classLabel true up down\n@data\n1,2:3,?:up\n4:-1e3,.5:down\n"))
+def test_uea(tmp_path_factory, content):
+    path = tmp_path_factory.getbasetemp() / "x.ts"
+    path.write_bytes(content)
+    if file := read_or_refuse(lambda: read_ts(path), path):
+        assert len(file.series) == len(file.labels) > 0
+        for values in file.series:
+            assert values.shape[1] == file.n_channels
+            assert in_range(values)
+
+
+def npy_bytes() -> bytes:
+    header = "{'descr': '<f8', 'fortran_order': False, 'shape': (4, 2), }"
+    text = header.ljust(117) + "\n"
+    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text.encode() + bytes(64)
+
+
+ROWS = b"timestamp_(min),a,b\n0,1,2\n1,3,4\n"
+LAYOUTS = {
+    "MSL": ("MSL_train.npy", "MSL_test.npy"),
+    "PSM": ("train.csv", "test.csv", "test_label.csv"),
+    "SWaT": ("swat_train2.csv", "swat2.csv"),
+}
+ANOMALY_FILES = st.one_of(
+    st.tuples(st.just("MSL"), mutated(npy_bytes())),
+    st.tuples(st.sampled_from(["PSM", "SWaT"]), mutated(ROWS)),
+)
+
+
+@examples(60)
+@given(ANOMALY_FILES)
+@example(("MSL", npy_bytes()[:-2] + b"\xf0\x7f"))  # infinite
+@example(("PSM", ROWS.replace(b"0,1,", b"0,1e31,")))
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_anomaly_detection(tmp_path_factory, made):
+    data, content = made
+    folder = tmp_path_factory.getbasetemp()
+    for name in LAYOUTS[data]:
+        (folder / name).write_bytes(content)
+    np.save(folder / "MSL_test_label.npy", np.zeros(4))
+    (folder / "test_label.csv").write_text("timestamp_(min),label\n0,0\n1,1\n")
+    if tables := read_or_refuse(lambda: read_anomaly(data, folder), folder):
+        assert tables.train.ndim == tables.test.ndim == 2
+        assert in_range(tables.train)
+        assert len(tables.labels) == len(tables.test)

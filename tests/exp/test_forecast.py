@@ -70,6 +70,16 @@ def test_a_long_file(pooled, tmp_path):
     pd.testing.assert_frame_equal(found, expected, check_dtype=False)
 
 
+@pytest.fixture
+def folder(tmp_path):
+    """A folder of three files."""
+    source = tmp_path / "data"
+    source.mkdir()
+    for number in range(3):
+        many_series(2 + number).to_parquet(source / f"part{number}.parquet")
+    return source
+
+
 def check_forecasts(folder, target, forecaster) -> None:
     for path in folder.iterdir():
         expected = forecaster.predict(pd.read_parquet(path))

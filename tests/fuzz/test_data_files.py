@@ -1,4 +1,4 @@
-"""Any table, and any bytes in the place of a data file: a clear error, or exact and finite values."""
+"""Any table, and any bytes in the place of a data file: a clear error, or exact values."""
 
 import csv
 from argparse import Namespace

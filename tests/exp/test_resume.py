@@ -1,5 +1,6 @@
 """A stopped training resumes to the same result."""
 
+import contextlib
 import errno
 import os
 import shutil
@@ -40,17 +41,20 @@ def reference(small_data, tmp_path_factory) -> References:
     return References(small_data, tmp_path_factory.mktemp("undisturbed"))
 
 
+def kill(data: Path, *more: str) -> ExpBasic:
+    """Train, killed in epoch 2, with a state after steps 4 and 8."""
+    run = experiment(LONG, data, "--save_every", "4", *more)
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed), run.folders.claim():
+        once_at(patch, "train_step", 2, raises(Killed()), step=9)
+        run.train()
+    return run
+
+
 @pytest.fixture(scope="module")
 def killed(small_data, tmp_path_factory):
-    """A run of long-term forecasting killed in epoch 2, with a state after steps 4 and 8."""
     folder = tmp_path_factory.mktemp("killed")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        once_at(patch, "train_step", 2, raises(Killed()), step=9)
-        run = experiment(LONG, small_data, "--save_every", "4")
-        with pytest.raises(Killed), run.folders.claim():
-            run.train()
-    return folder, run.folders
+    with contextlib.chdir(folder):
+        return folder, kill(small_data, *DLINEAR).folders
 
 
 @pytest.fixture
@@ -126,10 +130,12 @@ def test_a_signal_while_starting(small_data, workdir, monkeypatch, capsys):
 def test_training_outside_the_main_thread(small_data, workdir, reference, capsys):
     """Without signal handling, training works there too; and where there is no state."""
     found = {}
-    thread = threading.Thread(target=lambda: found.update(trained(LONG, small_data, "--resume")))
+    thread = threading.Thread(
+        target=lambda: found.update(trained(LONG, small_data, *DLINEAR, "--resume"))
+    )
     thread.start()
     thread.join()
-    assert differ(found, reference(LONG)) == []
+    assert differ(found, reference(LONG, *DLINEAR)) == []
     assert "state.safetensors is absent: training starts at the begin" in capsys.readouterr().out
 
 
@@ -154,7 +160,7 @@ def test_early_stopping_is_resumed(small_data, workdir, monkeypatch, capsys):
     errors = {1: 3.0, 2: 1.0, 3: 2.0, 4: float("nan"), 5: 0.1}
     name = "exp.exp_long_term_forecasting.ExpLongTermForecasting.validation_score"
     monkeypatch.setattr(name, lambda self: errors[self.progress.epoch])
-    more = ("--train_epochs", "9", "--patience", "2")
+    more = (*DLINEAR, "--train_epochs", "9", "--patience", "2")
     once_at(monkeypatch, "train_step", 4, send(signal.SIGTERM), step=1)
     with pytest.raises(Interrupted):
         trained(LONG, small_data, *more)
@@ -166,11 +172,11 @@ def test_early_stopping_is_resumed(small_data, workdir, monkeypatch, capsys):
 
 
 def test_resumed_with_the_library_of_products_of_its_beginning(
-    small_data, reference, stopped, monkeypatch
+    small_data, workdir, reference, monkeypatch
 ):
     """Where the measurement would choose the other one, it ends bit for bit as it would have."""
     expected = reference(LONG)
-    began_with = read_checkpoint(stopped.state).metadata["products"]
+    began_with = read_checkpoint(kill(small_data).folders.state).metadata["products"]
     monkeypatch.setattr("layers.fast_cpu.onednn_is_faster", lambda: began_with != "oneDNN")
     run = experiment(LONG, small_data, "--resume")
     assert run.objective.notes["products"] != began_with
@@ -238,7 +244,7 @@ def test_a_damaged_state(small_data, reference, stopped, monkeypatch, capsys, da
     # killed again once it has saved anew: what was damaged has not taken the place of what is whole
     once_at(monkeypatch, "train_step", 2, raises(Killed()), step=9)
     with pytest.raises(Killed):
-        trained(LONG, small_data, "--resume", "--save_every", "4")
+        trained(LONG, small_data, *DLINEAR, "--resume", "--save_every", "4")
     out = capsys.readouterr().out
     assert "trying the one before it" in out
     assert "state.previous.safetensors: epoch 2, after step 4" in out
@@ -248,7 +254,9 @@ def test_a_damaged_state(small_data, reference, stopped, monkeypatch, capsys, da
     )
     assert (newest, before) == (8, 4)
     if damage in ("cut", "a folder"):
-        assert differ(trained(LONG, small_data, "--resume"), reference(LONG)) == []
+        assert (
+            differ(trained(LONG, small_data, *DLINEAR, "--resume"), reference(LONG, *DLINEAR)) == []
+        )
 
 
 def test_both_states_damaged(small_data, stopped, refused):
@@ -256,7 +264,7 @@ def test_both_states_damaged(small_data, stopped, refused):
     cut(stopped.state)
     flip(before)
     kept = contents(stopped.state.parent)
-    message = refused(argv(LONG, small_data, "--resume"))
+    message = refused(argv(LONG, small_data, *DLINEAR, "--resume"))
     assert "state.safetensors and " in message
     assert "state.previous.safetensors: damaged" in message
     assert contents(stopped.state.parent) == kept
@@ -266,7 +274,7 @@ def test_killed_between_the_two_names(small_data, reference, stopped, capsys):
     """The last state is renamed already, the new one not yet."""
     before = stopped.state.with_name("state.previous.safetensors")
     stopped.state.replace(before)
-    assert differ(trained(LONG, small_data, "--resume"), reference(LONG)) == []
+    assert differ(trained(LONG, small_data, *DLINEAR, "--resume"), reference(LONG, *DLINEAR)) == []
     assert "state.previous.safetensors: epoch 2, after step 8" in capsys.readouterr().out
 
 
@@ -274,15 +282,17 @@ def test_what_a_killed_run_was_writing_is_removed(small_data, stopped, workdir):
     part = stopped.state.with_name(".state.safetensors.123.part")
     part.write_bytes(b"half")
     (stopped.plots / ".0_0.png.123.part").write_bytes(b"half")
-    assert main(argv(LONG, small_data, "--resume")) == 0
+    assert main(argv(LONG, small_data, *DLINEAR, "--resume")) == 0
     assert not list(workdir.rglob(".*"))
 
 
 def test_a_damaged_best_model(small_data, stopped, refused):
     cut(stopped.best_checkpoint)
-    assert "best checkpoint so far: start anew" in refused(argv(LONG, small_data, "--resume"))
+    assert "best checkpoint so far: start anew" in refused(
+        argv(LONG, small_data, *DLINEAR, "--resume")
+    )
     stopped.best_checkpoint.unlink()
-    assert "no such file" in refused(argv(LONG, small_data, "--resume"))
+    assert "no such file" in refused(argv(LONG, small_data, *DLINEAR, "--resume"))
 
 
 def full(path, tensors, notes, keep=None):
@@ -294,10 +304,10 @@ def test_a_full_disk_while_saving(small_data, stopped, reference, refused, monke
     kept = [path.read_bytes() for path in states]
     with monkeypatch.context() as patch:
         patch.setattr(utils.checkpoint, "save_tensors", full)
-        message = refused(argv(LONG, small_data, "--resume", "--save_every", "4"))
+        message = refused(argv(LONG, small_data, *DLINEAR, "--resume", "--save_every", "4"))
     assert "state.safetensors: No space left on device" in message
     assert [path.read_bytes() for path in states] == kept
-    assert differ(trained(LONG, small_data, "--resume"), reference(LONG)) == []
+    assert differ(trained(LONG, small_data, *DLINEAR, "--resume"), reference(LONG, *DLINEAR)) == []
 
 
 # Other runs
@@ -307,7 +317,7 @@ def test_a_full_disk_while_saving(small_data, stopped, reference, refused, monke
 def test_a_state_of_another_configuration(small_data, stopped, workdir, capsys, more):
     """Another run leaves it as it is, and says which it is."""
     kept = contents(workdir)
-    assert main(argv(LONG, small_data, "--seed", "3", *more)) == 0
+    assert main(argv(LONG, small_data, *DLINEAR, "--seed", "3", *more)) == 0
     now = contents(workdir)
     assert {path: now[path] for path in kept} == kept
     out = capsys.readouterr().out
@@ -321,25 +331,21 @@ def test_a_state_of_unknown_options(small_data, stopped, workdir, refused):
         cut(path)
     kept = contents(workdir)
     for more in ((), ("--resume",), ("--resume", "--overwrite")):
-        assert "of unknown options" in refused(argv(LONG, small_data, *more))
+        assert "of unknown options" in refused(argv(LONG, small_data, *DLINEAR, *more))
         assert contents(workdir) == kept
-    assert main(argv(LONG, small_data, "--overwrite")) == 0
+    assert main(argv(LONG, small_data, *DLINEAR, "--overwrite")) == 0
 
 
 def test_a_state_of_the_same_options_in_other_words(
-    small_data, stopped, workdir, reference, monkeypatch, capsys
+    small_data, stopped, workdir, reference, capsys
 ):
     """A path written in another way names another folder."""
-    monkeypatch.chdir(small_data)
     relative = os.path.relpath(small_data, workdir)
-    monkeypatch.chdir(workdir)
-    found = trained(LONG, small_data, "--resume", "--root_path", relative)
-    assert f"continues the run with the same options, in {stopped.state.parent}" in (
-        capsys.readouterr().out
-    )
-    assert differ(found, reference(LONG)) == []
-    other = stopped.state.parent
-    assert len(list(other.parent.iterdir())) == 2
+    found = trained(LONG, small_data, *DLINEAR, "--resume", "--root_path", relative)
+    folder = stopped.state.parent
+    assert f"continues the run with the same options, in {folder}" in capsys.readouterr().out
+    assert differ(found, reference(LONG, *DLINEAR)) == []
+    assert len(list(folder.parent.iterdir())) == 2
 
 
 def test_a_project_that_was_moved(small_data, tmp_path, monkeypatch, reference, capsys):
@@ -348,21 +354,18 @@ def test_a_project_that_was_moved(small_data, tmp_path, monkeypatch, reference, 
     shutil.copytree(small_data, before / "data")
     data = Path("data")
     monkeypatch.chdir(before)
-    once_at(monkeypatch, "train_step", 2, raises(Killed()), step=9)
-    run = experiment(LONG, data, "--save_every", "4")
-    with pytest.raises(Killed), run.folders.claim():
-        run.train()
+    run = kill(data, *DLINEAR)
     monkeypatch.chdir(tmp_path)
     before.rename(after)
     monkeypatch.chdir(after)
-    assert main(argv(LONG, data, "--resume")) == 0
+    assert main(argv(LONG, data, *DLINEAR, "--resume")) == 0
     assert "resumed from" in capsys.readouterr().out
     (folder,) = Path("checkpoints").iterdir()
     assert folder.name == run.folders.name
     # a copy may have other data of that name
     shutil.copytree(after, before)
     monkeypatch.chdir(before)
-    assert main(argv(LONG, data)) == 2
+    assert main(argv(LONG, data, *DLINEAR)) == 2
     assert f"--root_path {after / 'data'}, not {before / 'data'}" in capsys.readouterr().err
 
 
@@ -370,12 +373,9 @@ def test_a_project_that_was_moved(small_data, tmp_path, monkeypatch, reference, 
     ("name", "message"),
     [("model.safetensors", "another backbone"), ("words.pt", "other word embeddings")],
 )
-def test_a_state_of_another_gpt2(small_data, workdir, refused, monkeypatch, name, message):
+def test_a_state_of_another_gpt2(small_data, workdir, refused, name, message):
     data = Path(shutil.copytree(small_data, "data"))
-    once_at(monkeypatch, "train_step", 1, raises(Killed()), step=5)
-    run = experiment(LONG, data, "--save_every", "4")
-    with pytest.raises(Killed), run.folders.claim():
-        run.train()
+    kill(data)
     path = data / "gpt2" / name
     if name == "words.pt":
         torch.save(torch.load(path) + 1e-3, path)
@@ -388,12 +388,12 @@ def test_a_new_start_forgets_the_state_before(small_data, stopped, monkeypatch, 
     """Otherwise a run killed early would resume from a state of the run before it."""
     once_at(monkeypatch, "train_step", 1, raises(Killed()), step=2)
     with pytest.raises(Killed):
-        trained(LONG, small_data)
-    assert experiment(LONG, small_data, "--resume").folders.state == stopped.state
-    trained(LONG, small_data, "--resume")
+        trained(LONG, small_data, *DLINEAR)
+    assert experiment(LONG, small_data, *DLINEAR, "--resume").folders.state == stopped.state
+    trained(LONG, small_data, *DLINEAR, "--resume")
     assert "training starts at the beginning" in capsys.readouterr().out
 
 
 def test_a_checkpoint_is_no_state(small_data, stopped, refused):
     shutil.copy(stopped.best_checkpoint, stopped.state)
-    assert "the state of another model" in refused(argv(LONG, small_data, "--resume"))
+    assert "the state of another model" in refused(argv(LONG, small_data, *DLINEAR, "--resume"))

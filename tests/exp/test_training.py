@@ -17,12 +17,23 @@ from safetensors.torch import load_file, save_file
 from exp.exp_long_term_forecasting import ExpLongTermForecasting
 from models import registry
 from run import main, parse_args
-from tests.conftest import load
+from tests.conftest import load, refusal
 from tests.exp.small_runs import argv
-from utils.errors import UserError
 from utils.identity import TESTED, TRAINED
 from utils.option_table import MODEL_OPTIONS, UNUSED_OPTIONS, UNUSED_OPTIONS_OF_LIBRARY
 from utils.options import make_parser
+
+
+@pytest.fixture
+def build(workdir, command):
+    """The experiment of a command line with more options."""
+    return lambda *more: ExpLongTermForecasting(parse_args(command(*more)))
+
+
+@pytest.fixture
+def short(workdir, command) -> list[str]:
+    """The command line of an epoch of a quick model."""
+    return command("--model", "DLinear", "--train_epochs", "1")
 
 
 @pytest.mark.draws
@@ -66,8 +77,8 @@ def test_a_run_leaves_everything_in_its_place(workdir, command, results, capsys)
     assert not [path for path in workdir.rglob("*") if path.name.startswith(".")]
 
 
-def test_training_learns(workdir, command):
-    experiment = ExpLongTermForecasting(parse_args(command("--train_epochs", "8")))
+def test_training_learns(build):
+    experiment = build("--train_epochs", "8")
     untrained = experiment.test_score()
     experiment.train()
     assert experiment.progress.history[-1].train < 0.8 * experiment.progress.history[0].train
@@ -92,24 +103,23 @@ def test_forecast_beyond_the_file(workdir, command, results, synthetic_csv):
     assert (ahead.iloc[:, 1:] < recent.max() + 2 * recent.std()).all(axis=None)
 
 
-def test_zero_shot(workdir, command, newest, synthetic_csv):
+def test_zero_shot(workdir, synthetic_csv, short, record):
     table = pd.read_csv(synthetic_csv)
     table.iloc[:, 1:] *= 100
     table["date"] = pd.date_range("2020-01-01", periods=len(table), freq="15min")
     shutil.copy(synthetic_csv, workdir / "made_up.csv")
     table.to_csv(workdir / "other.csv", index=False)
     zero_shot = ("--zero_shot", "1", "--target_data", "other", "--root_path", ".")
-    assert main(command("--model", "DLinear")) == 0
-    plain = json.loads((newest() / "run.json").read_text())
-    assert main(command("--model", "DLinear", *zero_shot)) == 0
-    record = json.loads((newest() / "run.json").read_text())
-    assert record["test"]["data"] == "other.csv"
+    assert main(short) == 0
+    plain = record()
+    assert main([*short, *zero_shot]) == 0
+    assert record()["test"]["data"] == "other.csv"
     # its own scaler makes the scaled copy the same data
-    assert record["scores"]["mse"] == pytest.approx(plain["scores"]["mse"], rel=1e-4)
+    assert record()["scores"]["mse"] == pytest.approx(plain["scores"]["mse"], rel=1e-4)
 
 
 def test_zero_shot_tests_have_the_channels_in_the_order_of_the_training(
-    workdir, command, newest, synthetic_csv
+    workdir, command, synthetic_csv, record
 ):
     """Also in the run that trains, which otherwise tests another model than its checkpoint."""
     table = pd.read_csv(synthetic_csv)
@@ -117,25 +127,25 @@ def test_zero_shot_tests_have_the_channels_in_the_order_of_the_training(
     table[["date", *table.columns[:0:-1]]].to_csv(workdir / "other.csv", index=False)
     more = ("--zero_shot", "1", "--target_data", "other", "--root_path", ".", "--target", "OT")
     assert main(command(*more)) == 0
-    trained = newest()
-    test = ("--is_training", "0", "--checkpoint", f"checkpoints/{trained.name}", "--des", "again")
+    trained = record()
+    path = f"checkpoints/{trained['folder']}"
+    test = ("--is_training", "0", "--checkpoint", path, "--des", "again")
     assert main(command(*more, *test)) == 0
-    assert newest() != trained
-    scores = [json.loads((f / "run.json").read_text())["scores"] for f in (trained, newest())]
-    assert scores[0] == scores[1]
+    assert record()["folder"] != trained["folder"]
+    assert record()["scores"] == trained["scores"]
 
 
-def test_fewer_windows_than_the_batch(workdir, command, capsys):
-    experiment = ExpLongTermForecasting(parse_args(command("--batch_size", "4096")))
+def test_fewer_windows_than_the_batch(capsys, build):
+    experiment = build("--batch_size", "4096")
     assert "one batch of 389" in capsys.readouterr().out
     assert [len(index) for _, index in experiment.order.steps(1)] == [389]
     experiment.train()
     assert len(experiment.progress.history) == 2
 
 
-def test_published_validation(workdir, command):
-    plain = ExpLongTermForecasting(parse_args(command()))
-    noisy = ExpLongTermForecasting(parse_args(command("--protocol", "published")))
+def test_published_validation(build):
+    plain = build()
+    noisy = build("--protocol", "published")
     assert plain.epoch_scores(1)[0] == plain.epoch_scores(1)[0]
     assert noisy.epoch_scores(1)[0] == noisy.epoch_scores(1)[0]
     assert noisy.epoch_scores(1)[0] != noisy.epoch_scores(2)[0]
@@ -146,10 +156,9 @@ def test_published_validation(workdir, command):
 
 
 @pytest.mark.parametrize(("drop_last", "seen"), [(True, 48), (False, 53)])
-def test_order_of_published_validation(workdir, command, monkeypatch, drop_last, seen):
+def test_order_of_published_validation(monkeypatch, drop_last, seen, build):
     """Shuffled, other each epoch, and without the incomplete batch where training drops it."""
-    argv = command("--protocol", "published", "--batch_size", "8")
-    run = ExpLongTermForecasting(parse_args(argv))
+    run = build("--protocol", "published", "--batch_size", "8")
     monkeypatch.setattr(run, "drop_last", drop_last)
     batches = []
     monkeypatch.setattr(run, "batch_score", lambda index: (batches.append(index), (1.0, 1))[1])
@@ -163,21 +172,17 @@ def test_order_of_published_validation(workdir, command, monkeypatch, drop_last,
     assert orders[0] != orders[1]
 
 
-def test_published_validation_in_mixed_precision(workdir, command):
+def test_published_validation_in_mixed_precision(build):
     """It computes as the rest of the run does."""
-    argv = command("--protocol", "published", "--amp", "bf16")
-    run, kinds = ExpLongTermForecasting(parse_args(argv)), set()
+    run, kinds = build("--protocol", "published", "--amp", "bf16"), set()
     run.objective.model.out_layer.register_forward_hook(lambda *of: kinds.add(of[2].dtype))
     assert np.isfinite(run.epoch_scores(1)[0])
     assert kinds == {torch.bfloat16}
 
 
-def test_never_a_number(workdir, command, monkeypatch):
-    nan = float("nan")
-    monkeypatch.setattr(ExpLongTermForecasting, "validation_score", lambda *_: nan)
-    experiment = ExpLongTermForecasting(parse_args(command()))
-    with pytest.raises(UserError, match="--learning_rate"):
-        experiment.train()
+def test_never_a_number(monkeypatch, build):
+    monkeypatch.setattr(ExpLongTermForecasting, "validation_score", lambda *_: float("nan"))
+    assert "--learning_rate" in refusal(build().train)
 
 
 @pytest.mark.parametrize(
@@ -285,8 +290,7 @@ def test_filled_values_are_recorded(workdir, command, results, synthetic_csv, ca
         ["--is_training", "0", "--inverse"],
     ],
 )
-def test_other_configurations_have_folders_of_their_own(workdir, command, newest, more):
-    short = command("--model", "DLinear", "--train_epochs", "1")
+def test_other_configurations_have_folders_of_their_own(workdir, newest, more, short):
     assert main(short) == 0
     first = newest()
     before = {path: path.read_bytes() for path in workdir.glob("*/*/*")}
@@ -304,9 +308,8 @@ def test_other_configurations_have_folders_of_their_own(workdir, command, newest
     assert text.split("\n")[::3] == [first.name[:-9]] * 4 + [""]
 
 
-def test_which_checkpoint_is_tested(workdir, command, newest, capsys, refused):
+def test_which_checkpoint_is_tested(command, newest, capsys, refused, short):
     """That of the same options; or the only one trained with these; or the only one."""
-    short = command("--model", "DLinear", "--train_epochs", "1")
     test = command("--model", "DLinear", "--is_training", "0")
     assert main(short) == 0
     first = newest()
@@ -345,9 +348,8 @@ def test_a_tested_repetition_has_its_own_seed(workdir, command, newest):
         assert newest().name[-8:] == folder.name[-8:]
 
 
-def test_results_of_an_unknown_run(workdir, command, refused, results):
+def test_results_of_an_unknown_run(refused, results, short):
     """They are kept; overwriting leaves nothing of them."""
-    short = command("--model", "DLinear", "--train_epochs", "1")
     assert main([*short, "--do_predict"]) == 0
     shutil.rmtree("checkpoints")
     (results() / "run.json").unlink()
@@ -358,8 +360,7 @@ def test_results_of_an_unknown_run(workdir, command, refused, results):
     assert not (results() / "forecast.csv").exists()
 
 
-def test_another_model_is_another_configuration(workdir, command):
-    short = command("--model", "DLinear", "--train_epochs", "1")
+def test_another_model_is_another_configuration(workdir, short):
     assert main(short) == 0
     (ours,) = workdir.glob("checkpoints/*/checkpoint.safetensors")
     state = {name: value * 2 for name, value in load_file(ours).items()}
@@ -405,27 +406,25 @@ def test_full_disk(workdir, command, refused, monkeypatch):
     assert not [path for path in workdir.rglob("*") if path.is_file()]
 
 
-def test_compiling_is_for_gpus(workdir, command, capsys):
-    ExpLongTermForecasting(parse_args(command("--compile")))
+def test_compiling_is_for_gpus(capsys, build):
+    build("--compile")
     assert "--compile: skipped" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("multiplies", "chosen"), [(True, "bf16"), (False, "no")])
-def test_auto_takes_bf16_where_the_hardware_multiplies_it(
-    workdir, command, monkeypatch, multiplies, chosen
-):
+def test_auto_takes_bf16_where_the_hardware_multiplies_it(monkeypatch, multiplies, chosen, build):
     """The choice is recorded, and names the folder, as it changes results."""
     monkeypatch.setattr("exp.device.multiplies_bf16", lambda device: multiplies)
-    runs = [ExpLongTermForecasting(parse_args(command("--amp", amp))) for amp in ("auto", chosen)]
+    runs = [build("--amp", amp) for amp in ("auto", chosen)]
     assert runs[0].args.amp == chosen
     assert runs[0].folders.name == runs[1].folders.name
 
 
-def test_accumulated_batches_are_one(workdir, command):
+def test_accumulated_batches_are_one(build):
     """A step of K batches has the windows of one batch of their size."""
     orders = []
     for more in (["--batch_size", "16"], ["--batch_size", "4", "--accumulate", "4"]):
-        experiment = ExpLongTermForecasting(parse_args(command(*more)))
+        experiment = build(*more)
         orders.append([index.tolist() for _, index in experiment.order.steps(1)])
     assert orders[0] == orders[1]
 

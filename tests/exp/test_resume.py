@@ -144,7 +144,11 @@ def test_training_outside_the_main_thread(small_data, workdir, reference, capsys
 
 @pytest.mark.parametrize(
     "more",
-    [["--protocol", "published"], ["--accumulate", "3", "--grad_checkpoint"], ["--amp", "bf16"]],
+    [
+        ["--protocol", "published"],
+        ["--accumulate", "3", "--grad_checkpoint"],
+        ["--amp", "bf16", *DLINEAR],
+    ],
 )
 def test_killed_and_resumed(small_data, workdir, reference, monkeypatch, capsys, more):
     expected = reference(LONG, *more)

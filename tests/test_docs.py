@@ -240,14 +240,11 @@ def tags(cell: nbformat.NotebookNode) -> list[str]:
 
 
 @pytest.mark.slow
-def test_every_cell_runs(tmp_path: Path):
-    small = GPT2Config(n_embd=24, n_layer=6, n_head=4, n_positions=32, vocab_size=50,
-                       bos_token_id=0, eos_token_id=0)  # fmt: skip
-    GPT2Model(small).save_pretrained(tmp_path)
+def test_every_cell_runs(llm):
     tested = notebook()
     tested.cells = [cell for cell in tested.cells if "setup" not in tags(cell)]
     (parameters,) = (cell for cell in tested.cells if "parameters" in tags(cell))
-    parameters.source = f"%cd -q ..\nLLM, ROWS, EPOCHS = {str(tmp_path)!r}, 600, 1"
+    parameters.source = f"%cd -q ..\nLLM, ROWS, EPOCHS = {str(llm)!r}, 600, 1"
     client = NotebookClient(tested, timeout=300, resources={"metadata": {"path": ROOT / "docs"}})
     client.execute()
     difference = [cell for cell in tested.cells if cell.cell_type == "code"][-1].outputs[-1]

@@ -194,7 +194,7 @@ def test_never_a_number(monkeypatch, build):
         ("--task_loss huber", "smooth_l1"),
         ("--is_training 0", "no such file"),
         ("--freq fortnight", "fortnight"),
-        ("--checkpoints /proc/x", "/proc/x: can't write there"),
+        ("--checkpoints /proc/x", "can't write there"),
         ("--task_w 0 --output_w 0 --feature_w 0", "all 0"),
         ("--amp fp16 --use_gpu 0", "--amp bf16"),
         ("--task_name anomaly_detection --fill_missing linear", "--fill_missing is for long_term_"),

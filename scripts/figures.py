@@ -26,7 +26,7 @@ from utils.errors import UserError
 from utils.files import require_file
 from utils.intervals import Intervals, LookBacks
 from utils.metrics import PlacedErrorSums
-from utils.naive import naive_forecast
+from utils.naive import naive_lines
 from utils.plotting import method
 from utils.plotting.style import evenly, period
 
@@ -269,7 +269,8 @@ def draw_forecast(source: Source, against: Source | None, args: Namespace) -> li
             other = window_in_units(against, number)[2]
         times, panels = run.times(windows, number), []
         for i in evenly(len(names), plots.MOST_PANELS):
-            naive_name, naive = naive_forecast(x[:, i], len(true), run.season_length)
+            lines = naive_lines(x[:, i], len(true), run.season_length)
+            naive_name, naive = next(iter(lines.items()))
             forecasts = {source.name: pred[:, i], naive_name: naive}
             if against is not None:
                 forecasts[against.name] = other[:, i]
@@ -344,7 +345,8 @@ def errors_by_step(source: Source) -> dict[str, dict[str, list[float]]]:
         x, true = windows.scored(batch.x), windows.scored(batch.y).cpu()
         of_model.add(windows.scored(run.evaluation.predict(batch)).cpu(), true)
         steps_first = x.transpose(0, 1).cpu().numpy()
-        name, naive = naive_forecast(steps_first, true.shape[1], run.season_length)
+        lines = naive_lines(steps_first, true.shape[1], run.season_length)
+        name, naive = next(iter(lines.items()))
         of_naive.add(torch.from_numpy(naive).transpose(0, 1), true)
     return {source.name: of_model.by_step(), name: of_naive.by_step()}
 

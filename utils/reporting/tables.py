@@ -12,13 +12,13 @@ import pandas as pd
 
 from utils.errors import UserError
 from utils.files import file_name
-from utils.m4_summary import OTHERS, average_of_runs
+from utils.m4_summary import GROUPS, OTHERS, average_of_runs
 from utils.runs import DEFAULTS, FORECASTS, SPENT, WHAT
 
 # the paper's order; other data sets follow in alphabetical order
 ORDER = "ETTm1 ETTm2 ETTh1 ETTh2 weather electricity traffic illness exchange_rate".split()
 MODELS = "CALF TimeLLM GPT4TS PatchTST iTransformer TimesNet DLinear".split()
-M4_ORDER = ("Yearly", "Quarterly", "Monthly", *OTHERS)
+M4_ORDER = GROUPS["Average"]
 AVERAGE = "average"
 CONDITIONS = ["kind", "percent", "protocol", "look_back", "features", "units", "amp"]
 PLACE = ["dataset", "horizon", "method"]

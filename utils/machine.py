@@ -48,21 +48,12 @@ def keep_memory() -> None:
         mallopt(trim_threshold, (1 << 31) - 1)
 
 
-def device_name(device: "torch.device") -> str:
-    """Name the GPU or the processor."""
-    if device.type == "cuda":
-        import torch  # takes seconds
-
-        return torch.cuda.get_device_name(device)
-    return processor_name()
-
-
 def peak_memory(device: "torch.device") -> dict[str, float | None]:
     """Return peak memory in MB (10^6 bytes): resident memory of this process as `host`, None if the
     system does not tell; of the GPU's allocator as `device`, None on the CPU."""
     allocated = None
     if device.type == "cuda":
-        import torch
+        import torch  # takes seconds
 
         allocated = torch.cuda.max_memory_allocated(device) / 1e6
     return {"host": _peak_host_memory(), "device": allocated}

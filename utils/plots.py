@@ -55,12 +55,6 @@ def with_mse(name: str, pred: np.ndarray, true: np.ndarray) -> str:
     return f"{name}: MSE {np.square(pred - true).mean():.3g}"
 
 
-def window_title(data: str, channel: str, window: str, times: pd.Index, errors: str) -> str:
-    """Title a figure of one window by data set, channel, window, dates and errors."""
-    data, channel = shorten([data, channel], most=40)
-    return f"{data} · {channel} · {window}\n{period(times)} · {errors}"
-
-
 @dataclass(frozen=True)
 class ForecastPanel:
     """One channel of one window.

@@ -15,7 +15,7 @@ import torch
 
 from utils.errors import UserError
 from utils.files import whole_file
-from utils.machine import device_name, peak_memory
+from utils.machine import peak_memory, processor_name
 from utils.progress import EpochRecord, Progress
 from utils.results import EPOCHS, RunFolders
 
@@ -49,8 +49,9 @@ def commit() -> str | None:
 
 def circumstances(device: torch.device) -> dict[str, object]:
     """Describe the machine and the versions of packages for a run's record."""
+    is_gpu = device.type == "cuda"
     return {
-        "device": device_name(device),
+        "device": torch.cuda.get_device_name(device) if is_gpu else processor_name(),
         "peak_memory_mb": peak_memory(device),
         "threads": torch.get_num_threads(),
         "versions": {

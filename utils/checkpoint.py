@@ -121,17 +121,17 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
             f"{path}: a checkpoint of format {found}, but this version of the program reads "
             f"format {FORMAT}: use the version that wrote it, or train again"
         )
-    if not isinstance(state, dict) or not all(map(_is_entry, state.items())):
+    is_state = isinstance(state, dict) and all(
+        isinstance(name, str)
+        and torch.is_tensor(value)
+        and value.layout == torch.strided
+        and not (value.is_meta or value.is_quantized)
+        for name, value in state.items()
+    )
+    if not is_state:
         raise UserError(f"{path}: refused: not a state dict of tensors")
     state = {name.removeprefix("module."): value for name, value in state.items()}
     return Checkpoint(path, state, metadata, verified)
-
-
-def _is_entry(item: tuple[object, object]) -> bool:
-    """Return whether an entry is a name and a tensor that can be copied into a parameter."""
-    name, value = item
-    plain = torch.is_tensor(value) and value.layout == torch.strided and not value.is_meta
-    return isinstance(name, str) and plain and not value.is_quantized
 
 
 def _parse_notes(text: str) -> dict:

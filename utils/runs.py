@@ -103,6 +103,7 @@ def row_of(record: Mapping, folder: str) -> dict[str, object]:
         kind = "zero_shot" if is_transfer else "few_shot" if percent < 100 else "long_term"
     kind = KIND_OF_TASK.get(kind, kind)
     option = "pred_len" if kind in FORECASTS else ROW_OPTION.get(kind)
+    hashes = sorted({file["sha256"] for file in record["data"].values()})
     scores = {**record["scores"], **interval_scores(record.get("intervals"))}
     if not scores or not all(map(math.isfinite, scores.values())):
         raise ValueError("scores")
@@ -132,7 +133,7 @@ def row_of(record: Mapping, folder: str) -> dict[str, object]:
         "device": record.get("device", ""),
         "threads": record.get("threads"),
         "versions": ", ".join(f"{k} {v}" for k, v in (record.get("versions") or {}).items()),
-        "data": data_hash(record["data"]),
+        "data": hashes[0] if len(hashes) == 1 else sha256("\n".join(hashes).encode()).hexdigest(),
         "commit": record.get("commit") or "",
         "started": record.get("started", ""),
         "finished": record.get("finished", ""),
@@ -148,12 +149,6 @@ def dataset_name(options: Mapping) -> str:
         stem = Path(options["data_path"]).stem
         return KNOWN_FILES.get(stem, stem)
     return Path(options["root_path"]).name if data == "UEA" else data
-
-
-def data_hash(files: Mapping[str, Mapping]) -> str:
-    """SHA-256 of the data: of the file, or of the sorted hashes of several."""
-    hashes = sorted({file["sha256"] for file in files.values()})
-    return hashes[0] if len(hashes) == 1 else sha256("\n".join(hashes).encode()).hexdigest()
 
 
 def backbone_of(record: Mapping, trained: Mapping) -> dict[str, str]:

@@ -82,6 +82,7 @@ def latex(grid: Grid) -> str:
                 for frame in (grid.cells, grid.marks.map(LATEX.get))
             )
             notes = "Continued." if tables else " ".join(grid.notes)
+            caption = re.sub(r"([&%$#_{}])", r"\\\1", f"{grid.title}. {notes}".replace("\\", "/"))
             name = f"{grid.slug.replace('_', '-')}-{len(tables) + 1}"
             styler = escaped(cells, "latex").apply(lambda _, marks=marks: marks, axis=None)
             tables.append(
@@ -92,17 +93,12 @@ def latex(grid: Grid) -> str:
                     multirow_align="naive",
                     position="htbp",
                     position_float="centering",
-                    caption=latex_text(f"{grid.title}. {notes}"),
+                    caption=caption,
                     label=f"tab:{name}",
                 ).replace("\\begin{tabular}", "\\footnotesize\n\\begin{tabular}")
             )
     found = "\n".join(tables)
     return found.replace("±", "$\\pm$").replace("->", "$\\to$").replace("\N{EN DASH}", "--")
-
-
-def latex_text(text: str) -> str:
-    """Escape LaTeX's special characters."""
-    return re.sub(r"([&%$#_{}])", r"\\\1", text.replace("\\", "/"))
 
 
 def column_parts(cells: pd.DataFrame) -> list[list[str]]:

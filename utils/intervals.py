@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -40,8 +41,7 @@ REPORTED = (50, 80, 90, 95)  # levels in % of `held_out_coverage`
 RECENT = 512  # most windows of a `Recalibration`
 
 
-@dataclass(frozen=True)
-class LookBacks:
+class LookBacks(NamedTuple):
     """What intervals read of look-backs, `[windows, 1, channels]` each: their standard deviation,
     their median, and whether more than `AT_REST` of the steps have that value."""
 
@@ -113,9 +113,7 @@ class Intervals:
         """
         found = []
         for x, pred, true in windows:
-            looks = LookBacks.of(x)
-            parts = looks.spread, looks.value, looks.rests, true - pred
-            found.append([values.cpu() for values in parts])
+            found.append([values.cpu() for values in (*LookBacks.of(x), true - pred)])
         *parts, errors = (torch.cat(values) for values in zip(*found, strict=True))
         looks = LookBacks(*parts)
         least = LEAST * looks.spread.mean(dim=(0, 1))

@@ -1,6 +1,8 @@
 # ruff: noqa: E402 - OpenMP reads its settings when torch is imported
 """Fixtures: recordings and real data where they are, a small GPT-2 and a CSV made on the spot."""
 
+import contextlib
+import io
 import json
 import os
 import re
@@ -113,6 +115,23 @@ def small_data(tmp_path_factory, small_gpt2) -> Path:
 
     prepare(folder, small_gpt2)
     return folder
+
+
+@pytest.fixture(scope="session")
+def reference(small_data, tmp_path_factory):
+    """Results of undisturbed runs of `tests.exp.small_runs`, each trained once."""
+    from tests.exp.small_runs import trained
+
+    known = {}
+
+    def train(task: str, *more: str) -> dict[str, object]:
+        if (task, more) not in known:
+            folder = tmp_path_factory.mktemp("undisturbed")
+            with contextlib.chdir(folder), contextlib.redirect_stdout(io.StringIO()):
+                known[task, more] = trained(task, small_data, *more)
+        return known[task, more]
+
+    return train
 
 
 @pytest.fixture(autouse=True)

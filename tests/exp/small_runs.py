@@ -1,8 +1,6 @@
 """Small trainings of every task, and what they leave, for tests of resuming and the like."""
 
-import contextlib
 import importlib
-import io
 import os
 import shutil
 from pathlib import Path
@@ -117,21 +115,6 @@ def left(run: ExpBasic) -> dict[str, object]:
 
 def differ(one: dict[str, object], other: dict[str, object]) -> list[str]:
     return sorted(name for name in one.keys() | other.keys() if one.get(name) != other.get(name))
-
-
-class References:
-    """Undisturbed runs, each trained once a session, in folders of their own."""
-
-    def __init__(self, data: Path, folder: Path):
-        self.data, self.folder, self.known = data, folder, {}
-
-    def __call__(self, task: str, *more: str) -> dict[str, object]:
-        if (task, more) not in self.known:
-            folder = self.folder / str(len(self.known))
-            folder.mkdir()
-            with contextlib.chdir(folder), contextlib.redirect_stdout(io.StringIO()):
-                self.known[task, more] = trained(task, self.data, *more)
-        return self.known[task, more]
 
 
 def once_at(monkeypatch: pytest.MonkeyPatch, name: str, epoch: int, what, step: int = 0) -> None:

@@ -10,17 +10,12 @@ import torch
 from exp.exp_basic import ExpBasic
 from models.objectives import CALFObjective
 from run import main
-from tests.exp.small_runs import STEPS, References, argv, differ, experiment, trained
+from tests.exp.small_runs import STEPS, argv, differ, experiment, trained
 from utils.checkpoint import read_checkpoint
 from utils.errors import UserError
 
 LONG = "long_term_forecast"
 PLACE = (2, 5)  # epoch and step
-
-
-@pytest.fixture(scope="module")
-def reference(small_data, tmp_path_factory) -> References:
-    return References(small_data, tmp_path_factory.mktemp("undisturbed"))
 
 
 def spoil_loss(run, places):

@@ -19,7 +19,6 @@ from run import EXPERIMENTS, main
 from tests.exp.small_runs import (
     STEPS,
     Killed,
-    References,
     all_of,
     argv,
     differ,
@@ -34,11 +33,6 @@ from utils.interrupts import Interrupted
 
 LONG = "long_term_forecast"
 DLINEAR = ("--model", "DLinear")  # where the model does not matter
-
-
-@pytest.fixture(scope="module")
-def reference(small_data, tmp_path_factory) -> References:
-    return References(small_data, tmp_path_factory.mktemp("undisturbed"))
 
 
 def kill(data: Path, *more: str) -> ExpBasic:

@@ -13,16 +13,12 @@ def threshold(
     return float(np.percentile(np.concatenate(scores), 100 - anomaly_ratio))
 
 
-def _borders(labels: np.ndarray) -> np.ndarray:
-    """1 where a labelled segment starts, -1 right after its end, `[points + 1]`."""
-    return np.diff(np.asarray(labels, dtype=np.int8), prepend=0, append=0)
-
-
 def segments(labels: np.ndarray) -> list[tuple[int, int]]:
     """List the segments `[start, stop)` of labelled points `[points]`, bool or 0 and 1."""
-    borders = _borders(labels)
-    starts, stops = np.flatnonzero(borders == 1), np.flatnonzero(borders == -1)
-    return list(zip(starts.tolist(), stops.tolist(), strict=True))
+    from scipy import ndimage  # slow to import
+
+    numbered, _ = ndimage.label(labels)
+    return [(part.start, part.stop) for (part,) in ndimage.find_objects(numbered)]
 
 
 def point_adjust(pred: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -35,11 +31,11 @@ def point_adjust(pred: np.ndarray, labels: np.ndarray) -> np.ndarray:
     Args:
         pred, labels: whether a point is detected, and anomalous, `[points]`, bool or 0 and 1.
     """
+    from scipy import ndimage  # slow to import
+
     pred, labels = np.asarray(pred, dtype=bool), np.asarray(labels, dtype=bool)
-    segment = np.cumsum(_borders(labels)[:-1] == 1)  # number of the latest segment, from 1
-    detected = np.zeros(segment.max(initial=0) + 1, dtype=bool)
-    detected[segment[pred & labels]] = True
-    return pred | (labels & detected[segment])
+    numbered, _ = ndimage.label(labels)
+    return pred | (labels & np.isin(numbered, numbered[pred & labels]))
 
 
 def detection_scores(pred: np.ndarray, labels: np.ndarray) -> dict[str, float]:

@@ -6,6 +6,7 @@ import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -39,6 +40,7 @@ SETTINGS = {
     "figure.titlesize": 11,
     "legend.frameon": False,
     "legend.fontsize": 9,
+    "svg.hashsalt": "report",
 }
 # common fonts with more scripts than matplotlib's own; those that are not installed are left out
 FONTS = (
@@ -75,6 +77,14 @@ def subplots(
 
 
 @styled()
+def image(figure: "Figure", kind: str, dpi: int = 100) -> bytes:
+    """A figure as `png`, `pdf` or `svg`; the same figure gives the same bytes."""
+    undated = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}
+    file = BytesIO()
+    figure.savefig(file, format=kind, dpi=dpi, metadata=undated.get(kind))
+    return file.getvalue()
+
+
 def save(figure: "Figure", path: str | Path) -> list[Path]:
     """Write a figure, atomically; beside a PNG its PDF. Returns the written paths.
 
@@ -82,13 +92,11 @@ def save(figure: "Figure", path: str | Path) -> list[Path]:
     """
     path = Path(path)
     also = [path.with_suffix(".pdf")] if path.suffix.lower() == ".png" else []
-    undated = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         for target in (path, *also):
-            kind = target.suffix[1:].lower()
             with whole_file(target) as part:
-                figure.savefig(part, dpi=120, format=kind, metadata=undated.get(kind))
+                part.write_bytes(image(figure, target.suffix[1:].lower(), dpi=120))
             figure.set_layout_engine("none")  # it is laid out now
     said = " ".join(str(warning.message) for warning in caught)
     missing = dict.fromkeys(chr(int(code)) for code in re.findall(r"Glyph (\d+) ", said))
@@ -104,14 +112,7 @@ def save(figure: "Figure", path: str | Path) -> list[Path]:
 
 def for_notebooks(figure: "Figure") -> "Figure":
     """Let notebooks show a figure, which pyplot does not know; returns it."""
-
-    @styled()
-    def png() -> bytes:
-        file = BytesIO()
-        figure.savefig(file, dpi=100, format="png")
-        return file.getvalue()
-
-    figure._repr_png_ = png
+    figure._repr_png_ = partial(image, figure, "png")
     return figure
 
 

@@ -1,6 +1,5 @@
 """The pictures of a report: training curves, and errors by step of the horizon."""
 
-import io
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -74,10 +73,8 @@ def panels(
 
 
 def svg(figure: "Figure") -> bytes:
-    """A figure as SVG; the same figure gives the same bytes."""
+    """A figure as SVG, whose texts are texts."""
     from matplotlib import rc_context
 
-    file = io.BytesIO()
-    with rc_context({"svg.hashsalt": "report", "svg.fonttype": "none"}):
-        figure.savefig(file, format="svg", metadata={"Date": None})
-    return file.getvalue()
+    with rc_context({"svg.fonttype": "none"}):
+        return style.image(figure, "svg")

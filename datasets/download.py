@@ -14,7 +14,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from utils.command_line import Parser, guarded, one_line
-from utils.errors import UserError
+from utils.errors import UserError, first_line
 
 HUB = "https://huggingface.co"
 REPOSITORY = "thuml/Time-Series-Library"  # a data set of the hub
@@ -150,7 +150,7 @@ def copy_from_hub(place: str, path: Path, sha256: str | None, mirror: str | None
     except Exception as error:
         if isinstance(error, OSError) and error.strerror and error.filename:
             raise  # of this machine's disk
-        why = "HF_HUB_OFFLINE is set: offline" if constants.HF_HUB_OFFLINE else reason(error)
+        why = "HF_HUB_OFFLINE is set: offline" if constants.HF_HUB_OFFLINE else first_line(error)
         raise UserError(f"{endpoint}/{url}: {why}; {by_hand}") from error
     found = sha256_of(cached) if sha256 else None
     if found != sha256:
@@ -162,11 +162,6 @@ def copy_from_hub(place: str, path: Path, sha256: str | None, mirror: str | None
     with whole_file(path) as part:
         shutil.copyfile(cached, part)
     return True
-
-
-def reason(error: Exception) -> str:
-    """The first line of an error's message, or its name."""
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
 def download_smollm2(output: Path) -> str:

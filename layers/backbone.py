@@ -20,13 +20,12 @@ from layers.model_files import (
     HELP_WEIGHTS,
     NotThereError,
     explained,
-    first_line,
     from_disk_or_hub,
     location,
     quiet_transformers,
 )
 from utils.bars import clock
-from utils.errors import UserError
+from utils.errors import UserError, first_line
 
 # The published GPT-2s differ only in these numbers: random weights need no network.
 KNOWN_SHAPES = {

@@ -12,7 +12,7 @@ from huggingface_hub.utils import are_progress_bars_disabled, enable_progress_ba
 from transformers.utils import logging as transformers_logging
 
 from utils.bars import are_hidden
-from utils.errors import UserError
+from utils.errors import UserError, first_line
 from utils.files import fingerprints, require_model_folder
 
 T = TypeVar("T")
@@ -68,11 +68,6 @@ def explained(what: str, where: str):
         raise (NotThereError if missing else UserError)(
             f"--llm: can't {what} from {where}: {first_line(error)}"
         ) from error
-
-
-def first_line(error: Exception) -> str:
-    """Return the first line of an error's message, or its name."""
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
 def _check_hub(llm: str, ways_out: str) -> None:

@@ -1,6 +1,7 @@
 """Limits and wording of errors, common to the readers of data files."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from utils.errors import UserError
 from utils.files import require_file
 
 MAX_MAGNITUDE = 1e30  # of a value in a file; float32 ends at 3.4e38
+NOT_A_NUMBER = f"is not a number up to {MAX_MAGNITUDE:g}"
 MAX_LISTED = 12  # names in a message
 SETS = ("ETTh1", "ETTh2", "ETTm1", "ETTm2", "custom")
 PARQUET = (".parquet", ".pq")  # suffixes
@@ -45,15 +47,33 @@ def cell(source: Path | str, column: object, row: int) -> str:
     return f"{source}: column {column}, {row_and_line(source, row)}"
 
 
-def refuse_first(
-    wrong: np.ndarray | pd.Series, place: Callable[[int], str], problem: Callable[[int], str]
-) -> None:
-    """Refuse the first row that is `wrong` `[rows]`, if there is any; `place` names its cell, and
-    `problem` says what is wrong with it."""
+class RowError(UserError):
+    """Something is wrong with a row: `row`, counted from 0."""
+
+    def __init__(self, row: int, problem: str):
+        super().__init__(problem)
+        self.row = row
+
+
+@contextmanager
+def naming(place: Callable[[int], str]) -> Iterator[None]:
+    """Add the name of its cell to an error of a row."""
+    try:
+        yield
+    except RowError as error:
+        raise UserError(f"{place(error.row)}: {error}") from error
+
+
+def refuse_first(wrong: np.ndarray | pd.Series, problem: Callable[[int], str]) -> None:
+    """Refuse the first row that is `wrong` `[rows]`, if there is any.
+
+    Raises:
+        RowError: with the `problem` of the row.
+    """
     wrong = np.asarray(wrong, dtype=bool)
     if wrong.any():
         row = int(wrong.argmax())
-        raise UserError(f"{place(row)}: {problem(row)}")
+        raise RowError(row, problem(row))
 
 
 def row_and_line(source: Path | str, row: int) -> str:
@@ -80,14 +100,14 @@ def option(source: Path | str, name: str, *values: str) -> str:
     return " ".join([f"--{name}", " or ".join(values)]).strip()
 
 
-def how_to_fill(source: Path | str) -> str:
-    """Name the option that fills gaps."""
-    return option(source, "fill_missing", "linear", "ffill")
-
-
 def and_more(count: int, what: str = "in the file") -> str:
     """Add to a message about the first of `count` findings that there are more."""
     return f" ({count - 1} more {what})" if count > 1 else ""
+
+
+def quoted(text: str) -> str:
+    """Quote a text, or the beginning of a long one."""
+    return repr(text if len(text) <= 60 else f"{text[:59]}…")
 
 
 def shortened(names: Iterable[object], between: str = ", ") -> str:

@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 
 from data_provider.calendars import (
-    IrregularError,
     Step,
     given_step,
     insert_missing_rows,
@@ -21,9 +20,10 @@ from data_provider.calendars import (
 )
 from data_provider.checks import (
     MAX_MAGNITUDE,
+    RowError,
     and_more,
     cell,
-    how_to_fill,
+    naming,
     option,
     refuse_first,
     row_and_line,
@@ -115,13 +115,14 @@ class _Reader:
         self.long = reading.id_col in frame.columns or reading.names_long()
         self.reading = replace(reading, time_col=reading.time_col or time_name(frame.columns))
         self.covariates, self.rest = find_columns(frame, source, self.reading, self.long)
+        self.how_to_fill = self._option("fill_missing", "linear", "ffill")
 
     def panel(self, trained_dayfirst: bool | None) -> Panel:
         """Check the series, fill their gaps if asked to, and arrange them."""
         reading = self.reading
         column = reading.time_col
-        place = partial(self._place, column=column)
-        times = read_times(self.frame[column], place, reading.dayfirst, trained_dayfirst)
+        with naming(partial(self._place, column=column)):
+            times = read_times(self.frame[column], reading.dayfirst, trained_dayfirst)
         if times.note:
             print(f"{self.source}: column {column}: {times.note}")
         if reading.calendar and times.clock.counts_steps:
@@ -156,8 +157,7 @@ class _Reader:
         return f"{self.source}: {series}column {column}, {self._row(row)}"
 
     def _row(self, number: int) -> str:
-        """Name a row, with its line in a file."""
-        return row_and_line(self.source, int(number))
+        return row_and_line(self.source, number)
 
     def _stamp(self, row: int) -> str:
         """Write the timestamp of a row, as it stands in the table."""
@@ -182,8 +182,8 @@ class _Reader:
             raise UserError(f"{self.source}: no column besides {self.reading.time_col}{besides}")
         in_memory, numbers = self.source == FRAME, []
         for column in [*columns, *self.covariates]:
-            place = partial(self._place, column=column)
-            numbers.append(numbers_of(self.frame[column], place, in_memory))
+            with naming(partial(self._place, column=column)):
+                numbers.append(numbers_of(self.frame[column], in_memory))
         cells = np.stack(numbers, axis=1)
         order = np.lexsort((times.order.asi8, codes))
         parts = np.split(order, np.flatnonzero(np.diff(codes[order])) + 1)
@@ -200,8 +200,8 @@ class _Reader:
         """Number the series of the rows of a long table; returns also their ids."""
         id_col = self.reading.id_col
         ids = self.frame[id_col]
-        place = partial(cell, self.source, id_col)
-        refuse_first(ids.isna(), place, lambda row: "a missing id")
+        with naming(partial(cell, self.source, id_col)):
+            refuse_first(ids.isna(), lambda row: "a missing id")
         try:
             is_text = isinstance(ids.dtype, pd.StringDtype)
             return pd.factorize(ids if is_text else ids.to_numpy(object))
@@ -220,7 +220,7 @@ class _Reader:
                 self._refuse_duplicates(group)
             return groups
         unique = [group.take(~group.dates.duplicated(keep)) for group in groups]
-        count = sum(len(group.rows) for group in groups) - sum(len(group.rows) for group in unique)
+        count = len(self.frame) - sum(len(group.rows) for group in unique)
         if count:
             print(
                 f"{self.source}: rows that repeat a timestamp left out: {count:,}, "
@@ -273,11 +273,11 @@ class _Reader:
                 elif not finite[: row + 1, i].any() and finite[:, i].any():
                     start = self._stamp(group.rows[finite[:, i].argmax()])
                     advice = (
-                        f": it starts at {start}; {how_to_fill(self.source)} leaves the rows "
+                        f": it starts at {start}; {self.how_to_fill} leaves the rows "
                         f"before out, or drop the {kind}"
                     )
                 elif not finite[row, i]:
-                    advice = f"; {how_to_fill(self.source)} fills it"
+                    advice = f"; {self.how_to_fill} fills it"
                 more = and_more(int(bad[:, i].sum()), f"in the {kind}")
                 problem = problem_of(group.cells[row, i])
                 raise UserError(f"{self._place(group.rows[row], column)}: {problem}{more}{advice}")
@@ -317,19 +317,14 @@ class _Reader:
             dates, rows, _ = calendars[key]
             group = replace(group, dates=dates)
             if fill:
-                gaps = ~np.isfinite(group.cells)
-                for i, name in enumerate([*group.ids, *self.covariates]):
-                    if gaps[:, i].any():
-                        first = self._row(group.rows[gaps[:, i].argmax()])
-                        count, first = missing.get(name, (0, first))  # of a covariate, in others
-                        missing[name] = count + int(gaps[:, i].sum()), first
+                names, gaps = [*group.ids, *self.covariates], ~np.isfinite(group.cells)
+                for i in np.flatnonzero(gaps.any(axis=0)):
+                    first = self._row(group.rows[gaps[:, i].argmax()])
+                    count, first = missing.get(names[i], (0, first))  # of a covariate, in others
+                    missing[names[i]] = count + int(gaps[:, i].sum()), first
                 cells = np.where(rows[:, None] < 0, np.nan, group.cells[rows])
-                gaps = ~np.isfinite(cells)
-                filled += int(gaps.sum())
-                with_gaps = gaps.any(axis=0)
-                if with_gaps.any():
-                    cells[:, with_gaps] = fill_gaps(cells[:, with_gaps], fill)
-                group = replace(group, cells=cells)
+                filled += int((~np.isfinite(cells)).sum())
+                group = replace(group, cells=fill_gaps(cells, fill))
             complete.append(group)
         inserted = sum(int((rows < 0).sum()) for _, rows, _ in calendars.values())
         notes = [note for _, _, note in calendars.values() if note]
@@ -386,12 +381,12 @@ class _Reader:
             more = and_more(int(irregular.sum()), "such rows")
             warning = (
                 f"{place(row + 1)} follows {before}, but the usual step is {usual}{more}; rows "
-                f"are treated as evenly spaced; {how_to_fill(self.source)} inserts missing rows"
+                f"are treated as evenly spaced; {self.how_to_fill} inserts missing rows"
             )
             return dates, rows, warning
         try:
             complete = insert_missing_rows(dates, step)
-        except IrregularError as error:
+        except RowError as error:
             raise UserError(
                 f"{place(error.row)} {error}; the rows can't be made evenly spaced: correct the "
                 f"timestamps, or leave out {self._option('fill_missing')}"

@@ -1,9 +1,6 @@
 """Read the `.ts` files of the UEA and UCR archives into labelled series."""
 
-import contextlib
 import math
-import re
-import string
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -13,12 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from data_provider.checks import MAX_MAGNITUDE, require_data_file
-from data_provider.values import fill_gaps
+from data_provider.checks import naming, quoted, require_data_file
+from data_provider.values import fill_gaps, numbers_in
 from utils.errors import UserError
 
 HOLD_OUT_ONE_IN = 5  # training samples held out for validation: 20 %
-VALUE = re.compile(r"\?|nan|[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -125,8 +121,8 @@ def read_ts(path: str | Path) -> TsFile:
             body, _, label = (part.strip() for part in line.rpartition(":"))
             if label not in class_index:
                 raise UserError(
-                    f"{place}: the label {_short(label)}, after the last colon, is not one of "
-                    f"@classLabel: {_short(', '.join(class_names))}"
+                    f"{place}: the label {quoted(label)}, after the last colon, is not one of "
+                    f"@classLabel: {quoted(', '.join(class_names))}"
                 )
             channels = [channel.strip() for channel in body.split(":")]
             n_channels = n_channels or len(channels)
@@ -155,7 +151,7 @@ def _read_header(path: Path, lines: Iterator[tuple[int, str]]) -> tuple[list[str
             raise UserError(f"{place}: timestamps are not supported; write plain values")
         if tag in ("@dimension", "@dimensions"):
             if not value.isdecimal() or int(value) < 1:
-                raise UserError(f"{place}: {tag} needs a number of channels, not {_short(value)}")
+                raise UserError(f"{place}: {tag} needs a number of channels, not {quoted(value)}")
             n_channels = int(value)
         if tag == "@classlabel":
             class_names = values[1:]
@@ -174,42 +170,23 @@ def _read_header(path: Path, lines: Iterator[tuple[int, str]]) -> tuple[list[str
 
 
 def _sample(place: str, channels: list[str], n_channels: int) -> np.ndarray:
-    """Parse the `channels` of a sample in one call, as there may be many, to
-    `[length, n_channels]`, with NaN at the end of the shorter ones."""
-    lengths = [channel.count(",") + 1 if channel else 0 for channel in channels]
-    longest = max(lengths)
-    if not longest:
+    """Parse the `channels` of a sample to `[length, n_channels]`, with NaN at the end of the
+    shorter ones."""
+    if not any(channels):
         raise UserError(f"{place}: an empty sample; remove the line")
     if len(channels) != n_channels:
         raise UserError(
             f"{place}: {len(channels)} channels, but {n_channels} in @dimensions or in the samples "
             "above"
         )
-    joined = ",".join(channel for channel in channels if channel).replace("?", "nan")
-    values = np.empty(0)
-    with contextlib.suppress(ValueError):
-        values = np.fromstring(joined, sep=",")
-    if len(values) != sum(lengths) or (np.abs(values) > MAX_MAGNITUDE).any():
-        _refuse_first_bad_value(place, channels)
-    sample = np.full((n_channels, longest), np.nan)
-    sample[np.arange(longest) < np.array(lengths)[:, None]] = values
-    return sample.T
-
-
-def _refuse_first_bad_value(place: str, channels: list[str]) -> None:
+    found = []
     for channel, text in enumerate(channels, start=1):
-        for step, value in enumerate(text.split(",") if text else (), start=1):
-            value = value.strip(string.whitespace)
-            if VALUE.fullmatch(value) and not abs(float(value.replace("?", "nan"))) > MAX_MAGNITUDE:
-                continue
-            raise UserError(
-                f"{place}, channel {channel}, value {step}: {_short(value)} is not a number up to "
-                f"{MAX_MAGNITUDE:g}; write ? for a missing value"
-            )
-
-
-def _short(text: str) -> str:
-    return repr(text if len(text) <= 60 else f"{text[:59]}…")
+        with naming(lambda step: f"{place}, channel {channel}, value {step + 1}"):  # noqa: B023
+            found.append(numbers_in(text, gaps=True) if text else np.empty(0))
+    sample = np.full((n_channels, max(map(len, found))), np.nan)
+    for row, values in zip(sample, found, strict=True):
+        row[: len(values)] = values
+    return sample.T
 
 
 def read_pair(root_path: str | Path) -> tuple[TsFile, TsFile]:
@@ -231,7 +208,7 @@ def read_pair(root_path: str | Path) -> tuple[TsFile, TsFile]:
     if different:
         raise UserError(
             f"{test.path}: other classes than in {train.path.name}: only one of the two has "
-            f"{_short(min(different))}; both need the same @classLabel"
+            f"{quoted(min(different))}; both need the same @classLabel"
         )
     places = np.array([train.class_names.index(name) for name in test.class_names])
     return train, replace(test, class_names=train.class_names, labels=places[test.labels])
@@ -289,7 +266,7 @@ def _only_file(root: Path, pattern: str) -> Path:
             "(datasets/README.md says where the data sets come from)"
         )
     names = ", ".join(path.name for path in found)
-    raise UserError(f"{root}: {len(found)} files match {pattern}: keep one of {_short(names)}")
+    raise UserError(f"{root}: {len(found)} files match {pattern}: keep one of {quoted(names)}")
 
 
 def _hold_out(train: TsFile, seed: int) -> tuple[np.ndarray, np.ndarray]:

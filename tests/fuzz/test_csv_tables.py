@@ -254,10 +254,10 @@ def test_days_and_months_are_never_mixed_up(freq, start, count, dayfirst, random
     random.shuffle(dates)
     text = pd.Series(dates).dt.strftime("%d.%m.%Y %H:%M" if dayfirst else "%m.%d.%Y %H:%M")
     try:
-        times = read_times(text, str)
+        times = read_times(text)
     except UserError as error:
         assert "give --dayfirst" in str(error)
-        times = read_times(text, str, dayfirst)
+        times = read_times(text, dayfirst)
     assert times.dates.tolist() == dates
 
 

@@ -16,8 +16,6 @@ from transformers import (
 )
 
 from layers.model_files import (
-    HELP_CONFIG,
-    HELP_WEIGHTS,
     NotThereError,
     explained,
     from_disk_or_hub,
@@ -57,7 +55,7 @@ def load_backbone(
     """
     config = load_config(llm)
     n_layer = config.num_hidden_layers if n_layer is None else n_layer
-    check_depth(config, llm, n_layer)
+    check_backbone(config, llm, config.hidden_size, n_layer)
     with quiet_transformers(), clock(f"loading {llm}"):
         if weights == "random":
             model = random_backbone(config, seed, n_layer)
@@ -163,24 +161,15 @@ def check_backbone(config: PreTrainedConfig, llm: str, d_model: int, n_layer: in
     Raises:
         UserError: it has not; the message names both numbers.
     """
-    check_depth(config, llm, n_layer)
-    if config.hidden_size != d_model:
-        raise UserError(
-            f"--d_model is {d_model}, but the backbone {llm} is {config.hidden_size} wide: "
-            f"pass --d_model {config.hidden_size}"
-        )
-
-
-def check_depth(config: PreTrainedConfig, llm: str, n_layer: int) -> None:
-    """Check that the backbone has so many blocks.
-
-    Raises:
-        UserError: it has not; the message names both numbers.
-    """
     if n_layer > config.num_hidden_layers:
         raise UserError(
             f"--gpt_layers is {n_layer}, but the backbone {llm} has {config.num_hidden_layers} "
             "blocks: choose that many or fewer"
+        )
+    if config.hidden_size != d_model:
+        raise UserError(
+            f"--d_model is {d_model}, but the backbone {llm} is {config.hidden_size} wide: "
+            f"pass --d_model {config.hidden_size}"
         )
 
 
@@ -219,7 +208,7 @@ def load_config(llm: str) -> PreTrainedConfig:
     if name in KNOWN_SHAPES and not Path(llm).exists():
         config = GPT2Config(**KNOWN_SHAPES[name])
     else:
-        config = from_disk_or_hub(llm, lambda **where: _read_config(llm, **where), HELP_CONFIG)
+        config = from_disk_or_hub(llm, lambda **where: _read_config(llm, **where))
     kind = f"--llm {llm}: a {config.model_type} model can't serve:"
     if config.is_encoder_decoder:
         raise UserError(f"{kind} it is an encoder-decoder: take a decoder or an encoder alone")
@@ -270,4 +259,4 @@ def _load_weights(llm: str, config: PreTrainedConfig) -> PreTrainedModel:
             del model.config.quantization_config
         return model
 
-    return keep_blocks(from_disk_or_hub(llm, read, HELP_WEIGHTS), config.num_hidden_layers)
+    return keep_blocks(from_disk_or_hub(llm, read), config.num_hidden_layers)

@@ -21,14 +21,9 @@ T = TypeVar("T")
 GPT2_SHA256 = "248dfc3911869ec493c76e65bf2fcf7f615828b0254c12b473182f0f81d3a707"
 GPT2_REVISION = "607a30d783dfa663caf39e06633721c8d4cfcd7e"
 WEIGHTS_FILES = ("model.safetensors", "pytorch_model.bin")  # as Transformers looks for them
-# What helps where the configuration, or the weights alone, can't be had
-HELP_CONFIG = (
+WAYS_OUT = (
     "cache the model or set HF_ENDPOINT to a mirror, give --llm a local folder, or pass --llm gpt2 "
     "--llm_weights random, which needs no network"
-)
-HELP_WEIGHTS = (
-    "cache the model or set HF_ENDPOINT to a mirror, give --llm a local folder, or pass "
-    "--llm_weights random"
 )
 
 
@@ -36,7 +31,7 @@ class NotThereError(UserError):
     """A file of the model is missing."""
 
 
-def from_disk_or_hub(llm: str, read: Callable[..., T], ways_out: str) -> T:
+def from_disk_or_hub(llm: str, read: Callable[..., T]) -> T:
     """Read from a folder or file, else the cache, else the hub, with a timeout."""
     if Path(llm).exists():
         return read(where=f"the folder {llm}" if Path(llm).is_dir() else llm, local=True)
@@ -44,7 +39,7 @@ def from_disk_or_hub(llm: str, read: Callable[..., T], ways_out: str) -> T:
     try:
         return read(where=f"the cached copy of {llm}", local=True)
     except NotThereError:
-        _check_hub(llm, ways_out)
+        _check_hub(llm)
     return read(where=llm, local=False)
 
 
@@ -70,25 +65,23 @@ def explained(what: str, where: str):
         ) from error
 
 
-def _check_hub(llm: str, ways_out: str) -> None:
+def _check_hub(llm: str) -> None:
     """Send one request with a timeout; the libraries' own retries take most of a minute.
 
     Raises:
         UserError: the hub can't be reached, or it has no such model.
     """
     if constants.HF_HUB_OFFLINE:
-        raise UserError(f"{llm} is not cached and HF_HUB_OFFLINE is set: {ways_out}")
-    error = None
+        raise UserError(f"{llm} is not cached and HF_HUB_OFFLINE is set: {WAYS_OUT}")
     try:
         HfApi().model_info(llm, timeout=constants.HF_HUB_ETAG_TIMEOUT)
-    except Exception as raised:
-        error = raised
-    if isinstance(error, RepositoryNotFoundError) and not isinstance(error, GatedRepoError):
-        raise UserError(f"--llm {llm}: neither a local folder nor a model on the hub")
-    if isinstance(error, HfHubHTTPError):
-        raise UserError(f"--llm {llm}: the hub refused: {str(error).splitlines()[0]}; {ways_out}")
-    if error is not None:
-        raise UserError(f"{llm} is not cached and the hub can't be reached: {ways_out}")
+    except Exception as error:
+        why = f"not cached, and the hub can't be reached: {WAYS_OUT}"
+        if isinstance(error, HfHubHTTPError):
+            why = f"the hub refused: {first_line(error)}; {WAYS_OUT}"
+        if isinstance(error, RepositoryNotFoundError) and not isinstance(error, GatedRepoError):
+            why = "neither a local folder nor a model on the hub"
+        raise UserError(f"--llm {llm}: {why}") from error
 
 
 @contextlib.contextmanager

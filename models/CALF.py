@@ -98,11 +98,10 @@ class CALFConfig:
     past_covariates: Sequence[str] | None = None
     future_covariates: Sequence[str] | None = None
 
-    # options of this implementation alone, which configs of the published code lack
-    OPTIONAL = (
-        *("llm", "llm_weights", "seed", "n_channels", "num_class", "match_heads"),
-        *("llm_ablation", "words", "n_components", "scale_free"),
-        *("past_covariates", "future_covariates"),
+    # the other fields are of this implementation alone: configs of the published code lack them
+    PUBLISHED = (
+        *("task_name", "seq_len", "pred_len", "d_model", "gpt_layers"),
+        *("r", "lora_alpha", "lora_dropout", "word_embedding_path"),
     )
 
     @classmethod
@@ -117,7 +116,7 @@ class CALFConfig:
         known = {f.name: getattr(configs, f.name, MISSING) for f in fields(cls)}
         if known["n_channels"] is MISSING:
             known["n_channels"] = getattr(configs, N_CHANNELS, MISSING)
-        missing = [n for n, v in known.items() if v is MISSING and n not in cls.OPTIONAL]
+        missing = [name for name in cls.PUBLISHED if known[name] is MISSING]
         if missing:
             raise UserError(f"CALF: configs lacks {', '.join(missing)}")
         return cls(**{name: value for name, value in known.items() if value is not MISSING})

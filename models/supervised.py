@@ -17,17 +17,8 @@ from utils.losses import TaskLoss
 from utils.tasks import FORECASTING
 from utils.timefeatures import frequency_unit
 
-# what Time-Series-Library's layers call units of time; ours know these too
-FREQUENCIES = {
-    "second": "s",
-    "minute": "t",
-    "hour": "h",
-    "day": "d",
-    "week": "w",
-    "month": "m",
-    "quarter": "q",
-    "year": "a",
-}
+# what Time-Series-Library's layers call units of time whose first letter is not their name there
+FREQUENCIES = {"minute": "t", "year": "a"}
 
 
 class MissingOptionError(UserError, AttributeError):
@@ -205,13 +196,14 @@ class UntrainedObjective(SupervisedObjective):
 
 def make_configs(args: Configuration, shape: DataShape, device: torch.device) -> Configs:
     """Make what `Model(configs)` reads; sizes come from the data, whatever the options say."""
+    unit = frequency_unit(args.freq)
     sizes = {
         **dict.fromkeys(("enc_in", "dec_in", "c_out"), shape.n_channels),
         "seq_len": shape.seq_len,
         "label_len": min(args.label_len, shape.seq_len),
         "pred_len": shape.pred_len,
         "num_class": shape.num_class,
-        "freq": FREQUENCIES[frequency_unit(args.freq)],
+        "freq": FREQUENCIES.get(unit, unit[0]),
         "season_length": args.season_length or shape.season_length,
         "past_covariates": shape.past_covariates,
         "future_covariates": shape.future_covariates,

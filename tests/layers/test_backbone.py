@@ -90,7 +90,7 @@ def test_no_hub(monkeypatch, tmp_path):
     with pytest.raises(UserError) as caught:  # not the advice that was just followed
         load_backbone("someone/no-such-llama", "random")
     assert "pass --llm_weights random" not in str(caught.value)
-    with pytest.raises(UserError, match="pass --llm_weights random"):
+    with pytest.raises(UserError, match="--llm_weights random"):
         load_backbone("gpt2")
 
 

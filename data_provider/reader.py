@@ -37,7 +37,7 @@ from data_provider.values import fill_gaps, numbers_of, problem_of
 from utils.errors import UserError
 
 OTHER_STEP = 1.25  # times the step of the training
-# The benchmark set Weather repeats a date, and every published result counts both rows.
+# The file of the set Weather, which repeats a date; every published result counts both rows.
 WEATHER = "34ee981d07313e51da2a50bb600072c8ae4a69cb4b0651f4cb93a069d7a2ba63"
 
 
@@ -126,10 +126,8 @@ class _Reader:
         if times.note:
             print(f"{self.source}: column {column}: {times.note}")
         if reading.calendar and times.clock.counts_steps:
-            raise UserError(
-                f"{self.source}: --calendar (calendar=True): the timestamps are whole numbers, "
-                "which have no hour, weekday and month: leave it out"
-            )
+            why = "whole numbers have no hour, weekday and month"
+            raise UserError(f"{self.source}: {why}: leave out --calendar (calendar=True)")
         groups, clock = self._groups(times)
         groups = self._without_duplicates(groups)
         for group in groups:
@@ -206,9 +204,7 @@ class _Reader:
             is_text = isinstance(ids.dtype, pd.StringDtype)
             return pd.factorize(ids if is_text else ids.to_numpy(object))
         except TypeError as error:
-            raise UserError(
-                f"{self.source}: column {id_col}: an id is not hashable: {error}"
-            ) from error
+            raise UserError(f"{self.source}: column {id_col}: {error}") from error
 
     # Checks
 
@@ -234,7 +230,8 @@ class _Reader:
             return
         row = int(repeated.argmax())
         first, second = group.rows[row : row + 2]
-        if self.reading.fill_missing is None and _is_weather(self.source):
+        is_file = isinstance(self.source, Path) and self.reading.fill_missing is None
+        if is_file and hashlib.sha256(self.source.read_bytes()).hexdigest() == WEATHER:
             print(
                 f"{self.source}: the benchmark set Weather repeats {self._stamp(first)} in "
                 f"{self._row(second)}: both rows are used, as in every published result"
@@ -266,10 +263,7 @@ class _Reader:
                 row = int(bad[:, i].argmax())
                 advice = ""
                 if ahead[row, i]:
-                    advice = (
-                        ": rows that have covariates alone belong into the file of --future, or "
-                        "into futr_df of predict"
-                    )
+                    advice = ": rows with covariates alone belong into --future (futr_df)"
                 elif not finite[: row + 1, i].any() and finite[:, i].any():
                     start = self._stamp(group.rows[finite[:, i].argmax()])
                     advice = (
@@ -293,8 +287,7 @@ class _Reader:
             print(
                 f"{self.source}: column {[*group.ids, *self.covariates][latest]} starts at "
                 f"{self._stamp(group.rows[start])}: rows before it are left out: {lost:,} "
-                f"({self._option('panel', 'pooled')} keeps them, and trains on each column by "
-                "itself)"
+                f"({self._option('panel', 'pooled')} keeps them)"
             )
         return group.take(slice(start, None))
 
@@ -350,12 +343,7 @@ class _Reader:
         self, group: _Group, step: Step | None, counts_steps: bool
     ) -> tuple[pd.DatetimeIndex, np.ndarray, str]:
         """Return all dates of a group, the row of each, -1 where it is inserted, and the first gap
-        in words.
-
-        Args:
-            step: of the longest group, which holds if it fits, or if there are too few rows to
-                tell.
-        """
+        in words; the `step` of the longest group holds if it fits, or for too few rows to tell."""
         dates, rows = group.dates, np.arange(len(group.dates))
         if step is None:
             return dates, rows, ""
@@ -404,7 +392,7 @@ class _Reader:
             if asked == "channels":
                 raise UserError(
                     f"{self.source}: {channels}: each series of a long table has covariates of its "
-                    f"own: give {pooled}, or a wide table, whose covariates all series share"
+                    f"own: give {pooled}, or a wide table"
                 )
             if asked == "auto":
                 print(f"{self.source}: pooled, each series with covariates of its own")
@@ -439,9 +427,3 @@ class _Reader:
             start = stop
         values = np.ascontiguousarray(group.cells[:, : len(group.ids)])
         return Table(group.dates, group.ids, values, *parts)
-
-
-def _is_weather(source: Path | str) -> bool:
-    """Whether a file is the published set Weather, byte for byte."""
-    is_file = isinstance(source, Path)
-    return is_file and hashlib.sha256(source.read_bytes()).hexdigest() == WEATHER

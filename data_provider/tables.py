@@ -44,9 +44,10 @@ def find_columns(
         UserError: a column that `reading` names is not there, or there twice.
     """
     arguments = ("time_col", "id_col", "target_col") if long else ("time_col",)
-    for argument in arguments:
-        _require_column(frame, getattr(reading, argument), argument, source)
-    named = [getattr(reading, argument) for argument in arguments]
+    named = {getattr(reading, argument): argument for argument in arguments}
+    for name, argument in named.items():
+        if name not in frame.columns:
+            raise UserError(_no_column(frame, name, argument, source))
     rest = [name for name in frame.columns if name not in named]
     found = [str(name) for name in rest]
     repeated = list(frame.columns[frame.columns.duplicated()])
@@ -55,24 +56,20 @@ def find_columns(
             raise UserError(f"{source}: {repeated.count(name) + 1} columns are named {name}")
     for name in reading.covariates:
         if name not in found:
-            raise UserError(
-                f"{source}: no column {name}, which is a covariate; choose among {shortened(found)}"
-            )
+            among = shortened(found)
+            raise UserError(f"{source}: no column {name}, a covariate; choose among {among}")
     covariates = [rest[found.index(name)] for name in reading.covariates]
     return covariates, [name for name in rest if name not in covariates]
 
 
-def _require_column(frame: pd.DataFrame, name: object, argument: str, source: Path | str) -> None:
-    """Require that a frame has a column."""
-    if name in frame.columns:
-        return
+def _no_column(frame: pd.DataFrame, name: object, argument: str, source: Path | str) -> str:
+    """Say that a column is missing."""
     remedy = f"name it by {option(source, argument)}"
-    if isinstance(source, str) and (
-        name in frame.index.names or isinstance(frame.index, pd.DatetimeIndex)
-    ):
+    in_index = name in frame.index.names or isinstance(frame.index, pd.DatetimeIndex)
+    if isinstance(source, str) and in_index:
         remedy = f"it seems to be the index: use df.reset_index(), or {remedy}"
     what = f"no column {name}" if name is not None else "no column is named like timestamps (date)"
-    raise UserError(f"{source}: {what}; the columns are {shortened(frame.columns)}: {remedy}")
+    return f"{source}: {what}; the columns are {shortened(frame.columns)}: {remedy}"
 
 
 def refuse_unnamed_long_table(

@@ -18,6 +18,7 @@ from data_provider.checks import (
     naming,
     refuse_first,
     require_data_file,
+    require_same_channels,
 )
 from data_provider.files import read_csv
 from data_provider.values import numbers_of
@@ -98,17 +99,11 @@ def read_anomaly(data: str, root_path: str | Path) -> AnomalyTables:
     else:
         train, test = (_numbers(path, _npy_table(path)) for path in paths[:2])
         labels = _read_npy(label_path)
-    if train.shape[1] != test.shape[1]:
-        raise UserError(
-            f"{test_path}: {test.shape[1]} channels, but {train_path.name} has {train.shape[1]}; "
-            "both files need the same channels"
-        )
+    require_same_channels(test_path, test.shape[1], train_path, train.shape[1])
     labels = _flags(label_path, labels)
     if len(labels) != len(test):
-        raise UserError(
-            f"{label_path}: {len(labels)} labels, but {test_path.name} has {len(test)} rows; "
-            "each row needs one label"
-        )
+        rows = f"{test_path.name} has {len(test)} rows; each needs one"
+        raise UserError(f"{label_path}: {len(labels)} labels, but {rows}")
     filled = int(np.isnan(train).sum() + np.isnan(test).sum())
     return AnomalyTables(np.nan_to_num(train), np.nan_to_num(test), labels, filled)
 
@@ -217,10 +212,8 @@ def cut_windows(
     """
     last = len(rows) - seq_len
     if last < 0:
-        raise UserError(
-            f"{name}: {-last} rows are missing for one window: --seq_len is {seq_len}, "
-            f"{len(rows)} are available"
-        )
+        available = f"--seq_len is {seq_len}, {len(rows)} are available"
+        raise UserError(f"{name}: {-last} rows are missing for one window: {available}")
     starts = np.union1d(np.arange(0, last, stride), last)
     return WindowDataset(rows, seq_len, 0, [starts])
 

@@ -66,19 +66,16 @@ def given_step(freq: Frequency, counts_steps: bool) -> Step:
     """
     if counts_steps:
         if not str(freq).isdigit() or not int(freq):
-            raise UserError(
-                f"freq={freq!r}: timestamps are whole numbers: give one, or leave it out"
-            )
+            remedy = "timestamps are whole numbers: give one, or leave it out"
+            raise UserError(f"freq={freq!r}: {remedy}")
         return to_offset(pd.Timedelta(int(freq), unit="s"))
     try:
         step = to_offset(freq)
     except (ValueError, TypeError):
         step = None
     if step is None or step.n < 1:
-        raise UserError(
-            f"freq={freq!r} is no frequency of pandas: use s, min, h, D, B, W-MON, MS, ME, QE, YE "
-            "or the like, or a multiple such as 15min"
-        )
+        known = "s, min, h, D, B, W-MON, MS, ME, QE, YE or the like, or a multiple such as 15min"
+        raise UserError(f"freq={freq!r} is no frequency of pandas: use {known}")
     return step
 
 

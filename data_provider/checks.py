@@ -12,6 +12,7 @@ from utils.files import require_file
 
 MAX_MAGNITUDE = 1e30  # of a value in a file; float32 ends at 3.4e38
 NOT_A_NUMBER = f"is not a number up to {MAX_MAGNITUDE:g}"
+CHECK = "check {} (datasets/README.md says where the data sets come from)"
 MAX_LISTED = 12  # names in a message
 SETS = ("ETTh1", "ETTh2", "ETTm1", "ETTm2", "custom")
 PARQUET = (".parquet", ".pq")  # suffixes
@@ -23,7 +24,14 @@ def require_data_file(path: Path, options: str = "--root_path") -> None:
     Raises:
         UserError: with the `options` to check.
     """
-    require_file(path, f"check {options} (datasets/README.md says where the data sets come from)")
+    require_file(path, CHECK.format(options))
+
+
+def require_same_channels(test: Path, own: int, train: Path, trained: int) -> None:
+    """Refuse a test file with another number of channels than the training file."""
+    if own != trained:
+        has = f"{own} channels, but {train.name} has {trained}"
+        raise UserError(f"{test}: {has}; both files need the same channels")
 
 
 def require_set(data: str) -> None:

@@ -95,11 +95,9 @@ def require_future(panel: Panel, steps: int) -> None:
         known = steps if table.future is None else len(table.future.dates) - len(table.dates)
         if known < steps:
             name, dates = panel.reading.future_covariates[0], panel.future(table, steps)
-            raise UserError(
-                f"{_place(panel, panel.source, table, name, dates, known)}: not known, as the "
-                f"{steps} steps to forecast have to be: give futr_df of predict, or --future of "
-                "run.py and exp.forecast"
-            )
+            place = _place(panel, panel.source, table, name, dates, known)
+            steps = f"the {steps} steps to forecast have to be known"
+            raise UserError(f"{place}: {steps}: give --future (futr_df of predict)")
 
 
 def _place(
@@ -120,8 +118,8 @@ def _read_dates(panel: Panel, column: pd.Series, where: str) -> pd.DatetimeIndex
         return pd.DatetimeIndex(numbers.astype("datetime64[s]")).as_unit("us")
     with naming(lambda row: f"{where}, row {row + 1}"):
         times = read_times(column, clock.dayfirst)
-    if (times.utc is None) != (clock.tz is None):
-        has = "no time zone" if times.utc is None else "a time zone"
+    if (times.clock.tz is None) != (clock.tz is None):
+        has = "no time zone" if times.clock.tz is None else "a time zone"
         raise UserError(f"{where}: its timestamps have {has}, unlike those of {panel.source}")
     return times.order.as_unit("us")
 

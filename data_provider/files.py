@@ -165,10 +165,8 @@ def _column_names(path: Path, layout: dict) -> list[str]:
 def _require_distinct(path: Path, names: list[str]) -> None:
     name, count = Counter(names).most_common(1)[0]
     if "" in names:
-        raise UserError(
-            f"{path}: column {names.index('') + 1} has no name: name it (date, if it has the "
-            "timestamps), or remove it if it is a row index"
-        )
+        remedy = "name it (date, if it has the timestamps), or remove it"
+        raise UserError(f"{path}: column {names.index('') + 1} has no name: {remedy}")
     if count > 1:
         raise UserError(f"{path}: {count} columns are named {name}")
 

@@ -60,10 +60,8 @@ def find_file(root_path: str | Path, part: str, pattern: str) -> Path:
     for path in (root / part.capitalize() / name, root / name):
         if path.is_file():
             return path
-    raise UserError(
-        f"{root}: neither {part.capitalize()}/{name} nor {name} exists; "
-        "check --root_path and --seasonal_patterns"
-    )
+    neither = f"neither {part.capitalize()}/{name} nor {name} exists"
+    raise UserError(f"{root}: {neither}; check --root_path and --seasonal_patterns")
 
 
 def read_m4(path: str | Path) -> SeriesFile:
@@ -120,10 +118,8 @@ def align(file: SeriesFile, train: SeriesFile, horizon: int) -> np.ndarray:
     if by_id.keys() >= set(train.ids):
         rows = [by_id[name] for name in train.ids]
     elif len(rows) != len(train.ids):
-        raise UserError(
-            f"{file.path}: {len(rows)} series, but {train.path} has {len(train.ids)} with "
-            "different ids"
-        )
+        other = f"{train.path} has {len(train.ids)} with different ids"
+        raise UserError(f"{file.path}: {len(rows)} series, but {other}")
     for name, row in zip(train.ids, rows, strict=True):
         if len(row) < horizon:
             raise UserError(f"{file.path}: series {name} has {len(row)} values, not {horizon}")

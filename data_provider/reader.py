@@ -112,7 +112,8 @@ class _Reader:
 
     def __init__(self, frame: pd.DataFrame, source: Path | str, reading: Reading):
         self.frame, self.source = frame, source
-        self.long = reading.id_col in frame.columns or reading.names_long()
+        named = (reading.id_col, reading.target_col) != (Reading.id_col, Reading.target_col)
+        self.long = named or reading.id_col in frame.columns
         self.reading = replace(reading, time_col=reading.time_col or time_name(frame.columns))
         self.covariates, self.rest = find_columns(frame, source, self.reading, self.long)
         self.how_to_fill = self._option("fill_missing", "linear", "ffill")
@@ -263,7 +264,7 @@ class _Reader:
                 row = int(bad[:, i].argmax())
                 advice = ""
                 if ahead[row, i]:
-                    advice = ": rows with covariates alone belong into --future (futr_df)"
+                    advice = ": rows of covariates alone belong into the file of --future"
                 elif not finite[: row + 1, i].any() and finite[:, i].any():
                     start = self._stamp(group.rows[finite[:, i].argmax()])
                     advice = (
@@ -390,10 +391,8 @@ class _Reader:
         channels, pooled = self._option("panel", "channels"), self._option("panel", "pooled")
         if len(groups) > 1 and self.covariates:
             if asked == "channels":
-                raise UserError(
-                    f"{self.source}: {channels}: each series of a long table has covariates of its "
-                    f"own: give {pooled}, or a wide table"
-                )
+                own = "each series of a long table has covariates of its own"
+                raise UserError(f"{self.source}: {channels}: {own}: give {pooled}, or a wide table")
             if asked == "auto":
                 print(f"{self.source}: pooled, each series with covariates of its own")
             return True
@@ -407,10 +406,8 @@ class _Reader:
             for one in (first, other)
         )
         if asked == "channels":
-            raise UserError(
-                f"{self.source}: {channels} needs the same timestamps in all series, but {spans}: "
-                f"give {pooled}, or cut the series to the same timestamps"
-            )
+            needs = f"{channels} needs the same timestamps in all series"
+            raise UserError(f"{self.source}: {needs}, but {spans}: give {pooled}, or cut them")
         if asked == "auto":
             print(f"{self.source}: pooled, each series by itself, since {spans}")
         return True

@@ -56,8 +56,8 @@ def find_columns(
             raise UserError(f"{source}: {repeated.count(name) + 1} columns are named {name}")
     for name in reading.covariates:
         if name not in found:
-            among = shortened(found)
-            raise UserError(f"{source}: no column {name}, a covariate; choose among {among}")
+            missing = f"no column {name}, which is a covariate"
+            raise UserError(f"{source}: {missing}; choose among {shortened(found)}")
     covariates = [rest[found.index(name)] for name in reading.covariates]
     return covariates, [name for name in rest if name not in covariates]
 
@@ -109,7 +109,5 @@ def refuse_unnamed_long_table(
         if len(names) == 1:
             value = option(source, "target_col", str(rest[-1]))
             remedy = f"give {option(source, 'id_col', joined)} and {value}"
-        raise UserError(
-            f"{source}: dates repeat or go back, and {joined} set their rows apart: a long table, "
-            f"of several series one below the other: {remedy}"
-        )
+        why = f"dates repeat or go back, and {joined} set their rows apart"
+        raise UserError(f"{source}: {why}: a long table, of several series: {remedy}")

@@ -79,20 +79,15 @@ class Times:
 
     Attributes:
         dates: `[rows]`, naive: local, or seconds after 1970 if they count steps.
-        utc: the same in UTC, naive, if there is a time zone.
+        order: what sorts the rows: `dates`, in UTC if there is a time zone.
         clock: how they are written; its `fixed` is not decided yet.
         note: a line that tells how they were read, if that is not obvious.
     """
 
     dates: pd.DatetimeIndex
+    order: pd.DatetimeIndex
     clock: Clock
-    utc: pd.DatetimeIndex | None = None
     note: str = ""
-
-    @property
-    def order(self) -> pd.DatetimeIndex:
-        """What sorts the rows: local times repeat where clocks are set back."""
-        return self.dates if self.utc is None else self.utc
 
 
 def read_times(
@@ -119,13 +114,9 @@ def read_times(
     if kind == "string":
         return _of_text(column.astype(str), dayfirst, trained_dayfirst)
     if kind == "integer" or (kind == "floating" and (column % 1 == 0).all()):
-        refuse_first(
-            column.abs() > LARGEST_COUNT,
-            lambda row: (
-                "whole numbers count steps, and this one is too large: convert them, for "
-                "example by pandas.to_datetime(..., unit='ms')"
-            ),
-        )
+        remedy = "convert them, for example by pandas.to_datetime(..., unit='ms')"
+        too_large = f"whole numbers count steps, and this one is too large: {remedy}"
+        refuse_first(column.abs() > LARGEST_COUNT, lambda row: too_large)
         return _of_digits(column.astype("int64").astype(str), in_memory=True)
     if kind == "period":
         dates = pd.PeriodIndex(column).to_timestamp()
@@ -136,9 +127,9 @@ def read_times(
         raise RowError(0, f"{column.iloc[0]} is no timestamp: {kinds}")
     _require_years(dates, column.astype(str))
     if dates.tz is None:
-        return Times(dates, Clock(date_only=bool((dates == dates.normalize()).all())))
+        return Times(dates, dates, Clock(date_only=bool((dates == dates.normalize()).all())))
     utc = dates.tz_convert("UTC").tz_localize(None)
-    return Times(dates.tz_localize(None), Clock(tz=dates.tz), utc)
+    return Times(dates.tz_localize(None), utc, Clock(tz=dates.tz))
 
 
 def _datetimes(column: pd.Series) -> pd.DatetimeIndex:
@@ -168,12 +159,11 @@ def _of_digits(text: pd.Series, in_memory: bool) -> Times:
     elif years(4):
         form = "%Y%m%d"
     else:
-        seconds = numbers.to_numpy().astype("datetime64[s]")
-        return Times(pd.DatetimeIndex(seconds), Clock(counts_steps=True))
-    dates = pd.to_datetime(text.str.strip(), format=form, errors="coerce")
+        seconds = pd.DatetimeIndex(numbers.to_numpy().astype("datetime64[s]"))
+        return Times(seconds, seconds, Clock(counts_steps=True))
+    dates = pd.DatetimeIndex(pd.to_datetime(text.str.strip(), format=form, errors="coerce"))
     refuse_first(dates.isna(), lambda row: f"{text.iloc[row]!r} is not a date")
-    clock = Clock(digits=form if in_memory else None, date_only=True)
-    return Times(pd.DatetimeIndex(dates), clock)
+    return Times(dates, dates, Clock(digits=form if in_memory else None, date_only=True))
 
 
 def _of_text(text: pd.Series, dayfirst: bool | None, trained_dayfirst: bool | None) -> Times:
@@ -181,7 +171,7 @@ def _of_text(text: pd.Series, dayfirst: bool | None, trained_dayfirst: bool | No
     if unit is not None:
         utc = pd.DatetimeIndex(pd.to_datetime(text.astype("int64"), unit=unit))
         note = f"whole numbers are read as time after 1970 in {unit}, in UTC"
-        return Times(utc, Clock(tz=UTC), utc, note)
+        return Times(utc, utc, Clock(tz=UTC), note)
     if text.str.fullmatch(r"\s*[+-]?\d{1,10}\s*").all():
         return _of_digits(text, in_memory=False)
     parsed, dayfirst = _parsed(text, dayfirst, trained_dayfirst)
@@ -191,25 +181,25 @@ def _of_text(text: pd.Series, dayfirst: bool | None, trained_dayfirst: bool | No
     dates = pd.DatetimeIndex(parsed)
     if dates.tz is None:
         has_time = bool(text.str.contains(r":|T\d").any())
-        times = Times(dates, Clock(date_only=not has_time, dayfirst=dayfirst))
+        times = Times(dates, dates, Clock(date_only=not has_time, dayfirst=dayfirst))
     else:
         without = ~text.str.contains(ZONE)
         refuse_first(without, lambda row: f"{text.iloc[row]!r} has no UTC offset, others have")
         utc, offsets = dates.tz_convert("UTC").tz_localize(None), utc_offsets(text)
         zone = timezone(offsets[utc.argmax()].to_pytimedelta())  # of the last one
-        times = Times(utc + offsets, Clock(tz=zone, dayfirst=dayfirst), utc)
+        times = Times(utc + offsets, utc, Clock(tz=zone, dayfirst=dayfirst))
     _require_years(times.dates, text)
     return times
 
 
 def _require_years(dates: pd.DatetimeIndex, text: pd.Series) -> None:
-    refuse_first(
-        (dates.year < YEARS[0]) | (dates.year > YEARS[1]),
-        lambda row: (
-            f"{text.iloc[row]!r} is read as the year {dates.year[row]}, which is not "
-            f"within {YEARS[0]} to {YEARS[1]}"
-        ),
-    )
+    first, last = YEARS
+
+    def problem(row: int) -> str:
+        within = f"which is not within {first} to {last}"
+        return f"{text.iloc[row]!r} is read as the year {dates.year[row]}, {within}"
+
+    refuse_first((dates.year < first) | (dates.year > last), problem)
 
 
 def utc_offsets(text: pd.Series) -> pd.TimedeltaIndex:
@@ -305,11 +295,11 @@ def localised(times: Times, rows: np.ndarray, freq: Frequency | None) -> Times:
 
     `rows` are those of the longest series, in the order of time; `freq` is the step, if given.
     """
-    if times.utc is None:
+    if times.clock.tz is None:
         return times
-    last = int(times.utc.argmax())
-    offset = times.dates[last] - times.utc[last]
-    fixed = times.utc + offset
+    last = int(times.order.argmax())
+    offset = times.dates[last] - times.order[last]
+    fixed = times.order + offset
     if freq is not None:
         local = not isinstance(given_step(freq, False), pd.offsets.Tick)
     else:

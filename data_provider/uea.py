@@ -10,7 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from data_provider.checks import naming, quoted, require_data_file
+from data_provider.checks import (
+    CHECK,
+    naming,
+    quoted,
+    require_data_file,
+    require_same_channels,
+)
 from data_provider.values import fill_gaps, numbers_in
 from utils.errors import UserError
 
@@ -120,10 +126,8 @@ def read_ts(path: str | Path) -> TsFile:
             place = f"{path}: line {number}"
             body, _, label = (part.strip() for part in line.rpartition(":"))
             if label not in class_index:
-                raise UserError(
-                    f"{place}: the label {quoted(label)}, after the last colon, is not one of "
-                    f"@classLabel: {quoted(', '.join(class_names))}"
-                )
+                known = quoted(", ".join(class_names))
+                raise UserError(f"{place}: the label {quoted(label)} is not in @classLabel {known}")
             channels = [channel.strip() for channel in body.split(":")]
             n_channels = n_channels or len(channels)
             series.append(_sample(place, channels, n_channels))
@@ -133,10 +137,8 @@ def read_ts(path: str | Path) -> TsFile:
         raise UserError(f"{path}: line {number}: no sample below @data")
     empty = set(range(n_channels)) - observed
     if empty:
-        raise UserError(
-            f"{path}: line {number}: channel {min(empty) + 1} is empty in this and every other "
-            "sample; remove it"
-        )
+        what = f"channel {min(empty) + 1} is empty in this and every other sample"
+        raise UserError(f"{path}: line {number}: {what}; remove it")
     return TsFile(path, class_names, series, np.array(labels, dtype=np.int64))
 
 
@@ -160,10 +162,7 @@ def _read_header(path: Path, lines: Iterator[tuple[int, str]]) -> tuple[list[str
             if len(set(class_names)) < len(class_names):
                 raise UserError(f"{place}: @classLabel has a duplicate class")
         if tag == "@data" and class_names is None:
-            raise UserError(
-                f"{place}: no @classLabel above @data; write @classLabel true and the names of the "
-                "classes"
-            )
+            raise UserError(f"{place}: no @classLabel true and names of classes above @data")
         if tag == "@data":
             return class_names, n_channels, number
     raise UserError(f"{path}: line {number}: the file ends without @data; is it a .ts file?")
@@ -175,10 +174,8 @@ def _sample(place: str, channels: list[str], n_channels: int) -> np.ndarray:
     if not any(channels):
         raise UserError(f"{place}: an empty sample; remove the line")
     if len(channels) != n_channels:
-        raise UserError(
-            f"{place}: {len(channels)} channels, but {n_channels} in @dimensions or in the samples "
-            "above"
-        )
+        above = f"{n_channels} in @dimensions or in the samples above"
+        raise UserError(f"{place}: {len(channels)} channels, but {above}")
     found = []
     for channel, text in enumerate(channels, start=1):
         with naming(lambda step: f"{place}, channel {channel}, value {step + 1}"):  # noqa: B023
@@ -199,17 +196,12 @@ def read_pair(root_path: str | Path) -> tuple[TsFile, TsFile]:
     root = Path(root_path)
     train = read_ts(_only_file(root, "*_TRAIN.ts"))
     test = read_ts(_only_file(root, "*_TEST.ts"))
-    if test.n_channels != train.n_channels:
-        raise UserError(
-            f"{test.path}: {test.n_channels} channels, but {train.path.name} has "
-            f"{train.n_channels}; both files need the same channels"
-        )
+    require_same_channels(test.path, test.n_channels, train.path, train.n_channels)
     different = set(test.class_names) ^ set(train.class_names)
     if different:
-        raise UserError(
-            f"{test.path}: other classes than in {train.path.name}: only one of the two has "
-            f"{quoted(min(different))}; both need the same @classLabel"
-        )
+        other = f"other classes than in {train.path.name}: only one of the two has "
+        other += quoted(min(different))
+        raise UserError(f"{test.path}: {other}; both need the same @classLabel")
     places = np.array([train.class_names.index(name) for name in test.class_names])
     return train, replace(test, class_names=train.class_names, labels=places[test.labels])
 
@@ -261,10 +253,7 @@ def _only_file(root: Path, pattern: str) -> Path:
     if len(found) == 1:
         return found[0]
     if not found:
-        raise UserError(
-            f"{root}: no {pattern} in this folder; check --root_path "
-            "(datasets/README.md says where the data sets come from)"
-        )
+        raise UserError(f"{root}: no {pattern} in this folder; {CHECK.format('--root_path')}")
     names = ", ".join(path.name for path in found)
     raise UserError(f"{root}: {len(found)} files match {pattern}: keep one of {quoted(names)}")
 

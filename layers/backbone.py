@@ -162,15 +162,12 @@ def check_backbone(config: PreTrainedConfig, llm: str, d_model: int, n_layer: in
         UserError: it has not; the message names both numbers.
     """
     if n_layer > config.num_hidden_layers:
-        raise UserError(
-            f"--gpt_layers is {n_layer}, but the backbone {llm} has {config.num_hidden_layers} "
-            "blocks: choose that many or fewer"
-        )
-    if config.hidden_size != d_model:
-        raise UserError(
-            f"--d_model is {d_model}, but the backbone {llm} is {config.hidden_size} wide: "
-            f"pass --d_model {config.hidden_size}"
-        )
+        has = f"the backbone {llm} has {config.num_hidden_layers} blocks"
+        raise UserError(f"--gpt_layers is {n_layer}, but {has}: choose that many or fewer")
+    width = config.hidden_size
+    if width != d_model:
+        wide = f"the backbone {llm} is {width} wide"
+        raise UserError(f"--d_model is {d_model}, but {wide}: pass --d_model {width}")
 
 
 def check_hidden_states(model: PreTrainedModel, llm: str) -> None:
@@ -187,19 +184,17 @@ def check_hidden_states(model: PreTrainedModel, llm: str) -> None:
     try:
         with torch.no_grad():
             tokens = torch.zeros(1, 2, width)
-            found = model.eval()(inputs_embeds=tokens, output_hidden_states=True)
-        hidden, output = found.hidden_states, found.last_hidden_state
+            outputs = model.eval()(inputs_embeds=tokens, output_hidden_states=True)
+        hidden, output = outputs.hidden_states, outputs.last_hidden_state
     except Exception as error:
         raise UserError(f"{cannot} {first_line(error)}") from error
     finally:
         model.train(training)
     if output.shape != tokens.shape:
         raise UserError(f"{cannot} its hidden states are {output.shape[-1]} wide, not {width}")
-    if len(hidden or ()) != n_layer + 1:
-        raise UserError(
-            f"{cannot} it returns {len(hidden or ())} hidden states of {n_layer} blocks, not "
-            f"{n_layer + 1}"
-        )
+    found = len(hidden or ())
+    if found != n_layer + 1:
+        raise UserError(f"{cannot} it returns {found} hidden states of {n_layer} blocks")
 
 
 def load_config(llm: str) -> PreTrainedConfig:
@@ -240,10 +235,8 @@ def _load_weights(llm: str, config: PreTrainedConfig) -> PreTrainedModel:
     def read(where: str, local: bool) -> PreTrainedModel:
         folder = Path(llm)
         if folder.is_dir() and not [*folder.glob("*.safetensors"), *folder.glob("*.bin")]:
-            raise UserError(
-                f"--llm: {where} has a config.json and no weights (model.safetensors): pass "
-                "--llm_weights random, or add them"
-            )
+            remedy = "pass --llm_weights random, or add them"
+            raise UserError(f"--llm: {where} has no weights (model.safetensors): {remedy}")
         with explained("load a model", where), torch.random.fork_rng(devices=[]):
             # not by AutoModel, which asks the hub for adapters first
             model, report = MODEL_MAPPING[type(config)].from_pretrained(

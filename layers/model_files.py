@@ -112,29 +112,21 @@ def describe_weights_file(llm: str) -> dict[str, object] | None:
         `name`; `sha256`; `revision`, None unless it is known; and `is_published_gpt2`, whether this
         is the published file of GPT-2. None if the weights are in several files.
     """
-    folder = Path(llm)
-    is_local = folder.exists()
-    if folder.is_file():  # .gguf
-        folder, names = folder.parent, (folder.name,)
+    local = Path(llm)
+    if local.exists():
+        found = [local, *(local / name for name in WEIGHTS_FILES)]  # the first: .gguf
     else:
-        names = WEIGHTS_FILES
-    if not is_local:
-        config = try_to_load_from_cache(llm, "config.json")
-        if not isinstance(config, str):
-            return None
-        folder = Path(config).parent  # a snapshot, which is named by its revision
-    path = next((folder / name for name in names if (folder / name).is_file()), None)
+        cached = (try_to_load_from_cache(llm, name) for name in WEIGHTS_FILES)
+        found = [Path(path) for path in cached if isinstance(path, str)]
+    path = next((path for path in found if path.is_file()), None)
     if path is None:
         return None
     sha256 = fingerprints([path])[str(path)]["sha256"]
-    is_published = sha256 == GPT2_SHA256
-    known = GPT2_REVISION if is_published else None
-    return {
-        "name": path.name,
-        "sha256": sha256,
-        "revision": known if is_local else folder.name,
-        "is_published_gpt2": is_published,
-    }
+    published = sha256 == GPT2_SHA256
+    known = GPT2_REVISION if published else None
+    revision = known if local.exists() else path.parent.name  # of a snapshot
+    names = {"name": path.name, "sha256": sha256, "revision": revision}
+    return names | {"is_published_gpt2": published}
 
 
 def warn_of_another_gpt2(llm: str, file: Mapping[str, object] | None) -> None:

@@ -291,10 +291,8 @@ class Model(nn.Module):
         if given != self.n_covariates:
             raise UserError(f"CALF was made for {self.n_covariates} covariates, not for {given}")
         if text_branch and adapter_is_merged(self.gpt2):
-            raise UserError(
-                "the branches share their frozen weights, and LoRA is merged into them: "
-                "call gpt2.unmerge_adapter() before the textual branch runs"
-            )
+            why = "LoRA is merged into weights of the textual branch"
+            raise UserError(f"{why}: call gpt2.unmerge_adapter() before it runs")
 
         if self.config.task_name == "classification":
             mean = scale = None
@@ -347,10 +345,8 @@ class Model(nn.Module):
         positions = most_tokens(self.gpt2)
         if channels + self.n_covariates > positions:
             more = f" and {self.n_covariates} covariates" if self.n_covariates else ""
-            raise UserError(
-                f"the data has {channels} channels{more}, but the backbone {self.config.llm} has "
-                f"positions for {positions}: choose fewer columns"
-            )
+            has = f"{self.config.llm} has positions for {positions}"
+            raise UserError(f"{channels} channels{more}, but {has}: choose fewer columns")
 
 
 def _branch(

@@ -60,14 +60,11 @@ class Model(nn.Module):
         check_backbone(llm_config, configs.llm, configs.d_model, n_layer)
         backbone = load_backbone(configs.llm, configs.llm_weights, configs.seed, n_layer)
         if n_patches > most_tokens(backbone):
-            raise UserError(
-                f"--patch_len {configs.patch_len} and --stride {configs.stride} cut "
-                f"{configs.seq_len} steps into {n_patches} patches, but the backbone {configs.llm} "
-                f"has positions for {most_tokens(backbone)}: choose a larger --stride"
-            )
+            has = f"{configs.llm} has positions for {most_tokens(backbone)}"
+            raise UserError(f"{n_patches} patches, but {has}: choose a larger --stride")
+        language_model = describe_backbone(configs.llm, configs.llm_weights, configs.seed)
         blocks = describe_blocks(n_layer, configs.llm_ablation, configs.seed)
-        backbone_text = describe_backbone(configs.llm, configs.llm_weights, configs.seed)
-        self.backbone = f"{backbone_text}, {blocks}"
+        self.backbone = f"{language_model}, {blocks}"
         self.tokens_per_window = configs.enc_in * n_patches
 
         self.in_layer = nn.Linear(configs.patch_len, configs.d_model)

@@ -208,22 +208,18 @@ class Objective(ABC):
     def check_state(self, state: Mapping[str, Tensor], path: Path) -> None:
         """Check names and shapes of a state; see `load_state`."""
         own = self.model.state_dict()
+        remedy = f"give the {self.shape_options} that it was trained with"
         for name in state:
             if name in own and state[name].shape != own[name].shape:
-                raise UserError(
-                    f"{path} does not fit: {name} is {tuple(state[name].shape)} there and "
-                    f"{tuple(own[name].shape)} here; give the {self.shape_options} that it was "
-                    "trained with"
-                )
+                there, here = tuple(state[name].shape), tuple(own[name].shape)
+                what = f"{name} is {there} there and {here} here"
+                raise UserError(f"{path} does not fit: {what}; {remedy}")
         missing = sorted(self.saved_state().keys() - state.keys())
         extra = sorted(state.keys() - own.keys())
         if missing or extra:
-            what = f"lacks {missing[0]}" if missing else f"contains {extra[0]}"
-            raise UserError(
-                f"{path} does not fit: it {what} ({len(missing)} missing, {len(extra)} unknown); "
-                f"is it a checkpoint of this model? Then give the {self.shape_options} that it "
-                "was trained with"
-            )
+            what = f"it lacks {missing[0]}" if missing else f"it contains {extra[0]}"
+            what = f"{what} ({len(missing)} missing, {len(extra)} unknown)"
+            raise UserError(f"{path} does not fit: {what}; if it is of this model, {remedy}")
 
 
 class Predictor(nn.Module):

@@ -91,14 +91,12 @@ class FrozenBackbone(Objective):
     def check_resumable(self, notes: Mapping, path: Path) -> None:
         ours, theirs = (n.get("backbone", {}).get("fingerprint") for n in (self.notes, notes))
         if ours != theirs:
-            raise UserError(
-                f"{path}: training began with another backbone: --resume needs the same --llm"
-            )
+            what = "training began with another backbone"
+            raise UserError(f"{path}: {what}: --resume needs the same --llm")
         ours, theirs = (DIGEST.findall(n.get("word_embeddings", "")) for n in (self.notes, notes))
         if theirs and ours != theirs:  # states of earlier versions do not name them
-            raise UserError(
-                f"{path}: training began with other word embeddings: --resume needs the same file"
-            )
+            what = "training began with other word embeddings"
+            raise UserError(f"{path}: {what}: --resume needs the same file")
 
 
 class CALFObjective(FrozenBackbone):
@@ -231,9 +229,8 @@ class CALFObjective(FrozenBackbone):
             own, before = self.model.config, asdict(CALFConfig()) | trained
             for name in ("llm_ablation", "words", "scale_free", "lora_alpha"):
                 if before[name] != getattr(own, name):
-                    raise UserError(
-                        f"{path} was trained with --{name} {before[name]}: give the same"
-                    )
+                    trained = f"was trained with --{name} {before[name]}"
+                    raise UserError(f"{path} {trained}: give the same")
         # token tables and causal masks, which this model does not have
         left_out = (".wte.weight", ".attn.bias", ".attn.masked_bias", WORD_TABLE)
         state = {name: value for name, value in state.items() if not name.endswith(left_out)}
@@ -281,10 +278,8 @@ def resolve_word_embedding_path(args: Configuration) -> str:
         if path != DEFAULT_PATH or exists:
             return path
     if exists and random and is_read:
-        print(
-            f"{DEFAULT_PATH} is not read with random weights: --word_embedding_path {DEFAULT_PATH} "
-            "reads it"
-        )
+        remedy = f"--word_embedding_path {DEFAULT_PATH} reads it"
+        print(f"{DEFAULT_PATH} is not read with random weights: {remedy}")
     return DEFAULT_PATH if exists and is_read and not random else NO_FILE
 
 

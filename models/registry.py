@@ -5,13 +5,12 @@ import importlib
 import re
 from functools import cache
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 from utils.errors import UserError
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from models.interface import Objective
 
 FOLDER = Path(__file__).parent
@@ -67,18 +66,9 @@ def objective_class(name: str) -> type["Objective"]:
     """Import the objective of a model."""
     name = ALIASES.get(name, name)
     if name not in OBJECTIVES and "Objective" in _classes(name):
-        return _import(name).Objective
+        return import_file(name).Objective
     module, _, attribute = OBJECTIVES.get(name, SUPERVISED).partition(":")
     return getattr(importlib.import_module(module), attribute)
-
-
-def load_model(name: str) -> type["nn.Module"]:
-    """Import the class `Model` of a model's file.
-
-    Raises:
-        UserError: that fails; the message names what is missing.
-    """
-    return _import(ALIASES.get(name, name)).Model
 
 
 @cache
@@ -124,13 +114,13 @@ def _classes(name: str) -> list[str]:
     return re.findall(r"(?m)^class (\w+)", _source(f"models.{name}"))
 
 
-def _import(name: str):
+def import_file(name: str) -> ModuleType:
     """Import a model's file.
 
     Raises:
-        UserError: that fails.
+        UserError: that fails; the message names what is missing.
     """
-    path = model_file(name)
+    name, path = ALIASES.get(name, name), model_file(name)
     try:
         return importlib.import_module(f"{FOLDER.name}.{name}")
     except ModuleNotFoundError as error:

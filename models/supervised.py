@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from models.interface import DataShape, Objective
-from models.registry import load_model, model_file, options_of
+from models.registry import import_file, model_file, options_of
 from utils.batch import Batch, Weight
 from utils.checkpoint import Checkpoint
 from utils.configuration import Configuration
@@ -63,7 +63,7 @@ class SupervisedObjective(Objective):
         self.name, self.task, self.shape = args.model, args.task_name, shape
         configs = make_configs(args, shape, device)
         self.label_len = configs.label_len
-        build, batch = load_model(self.name), self._random_batch(device)
+        build, batch = import_file(self.name).Model, self._random_batch(device)
         try:
             with warnings.catch_warnings():
                 # of a forecasting head without a horizon, for a task without one

@@ -124,11 +124,8 @@ def _refuse_other_formats(path: Path) -> None:
 
 def _find_delimiter(path: Path) -> tuple[str, int]:
     """Find the delimiter with which the header has a column that is named like timestamps, or else
-    the one with the most columns; a first line `sep=;`, as Excel writes it, names it.
-
-    Returns:
-        It, and how many lines are above the header.
-    """
+    the one with the most columns; a first line `sep=;`, as Excel writes it, names it. Returns also
+    how many lines are above the header."""
     with path.open(encoding="utf-8-sig", errors="replace") as file:
         lines = (line for line in file if line.strip())
         header = next(lines, "")
@@ -149,11 +146,7 @@ def _find_delimiter(path: Path) -> tuple[str, int]:
 
 
 def _column_names(path: Path, layout: dict) -> list[str]:
-    """Read the names in the header, stripped.
-
-    Raises:
-        UserError: no CSV, or one with another delimiter.
-    """
+    """Read the names in the header, stripped."""
     row = read_csv(path, header=None, nrows=1, dtype=str, keep_default_na=False, **layout)
     names = ["" if pd.isna(name) else str(name).strip() for name in row.iloc[0]]
     other = re.search(r"[;\t|]", names[0]) if len(names) == 1 else None
@@ -229,9 +222,6 @@ def _with_signs(
     All cells decide together which sign stands before decimals. A number of groups of three digits
     is one with decimals only if others show that; it is never taken for thousands without
     `thousands`, or a cell that has both signs.
-
-    Raises:
-        UserError: names a cell that may be read in two ways, or that does not fit the others.
     """
     text = read_csv(path, **layout | {"dtype": str})
     cells = text[names].stack().dropna().astype(str)  # noqa: PD013 - melt goes by columns

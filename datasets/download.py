@@ -86,11 +86,7 @@ def sha256_of(path: Path) -> str:
 
 
 def download(names: Iterable[str], output: Path, mirror: str | None = None) -> Iterator[str]:
-    """Download files unless they are there; yields a line for each.
-
-    Args:
-        names: of `SETS`, below `output`.
-        mirror: URL of a mirror of the hub.
+    """Download files of `SETS`, unless they are there below `output`; yields a line for each.
 
     Raises:
         UserError: the hub can't be reached, refuses, or has no such file; or a file does not have

@@ -226,11 +226,7 @@ def _read_config(llm: str, where: str, local: bool) -> PreTrainedConfig:
 
 
 def _load_weights(llm: str, config: PreTrainedConfig) -> PreTrainedModel:
-    """Load the blocks that `config` has.
-
-    Raises:
-        UserError: weights are missing or have another shape.
-    """
+    """Load the blocks that `config` has."""
 
     def read(where: str, local: bool) -> PreTrainedModel:
         folder = Path(llm)

@@ -225,11 +225,7 @@ class _Zeros(nn.Module):
 
 
 def _keep_attention(model: PreTrainedModel) -> None:
-    """Remove the feed-forward part of the only block, and norms that nothing depends on then.
-
-    Raises:
-        UserError: the block has no attention by itself.
-    """
+    """Remove the feed-forward part of the only block, and norms that nothing depends on then."""
     (block,) = blocks_of(model)
     attention = [block.get_submodule(name) for name in projections_of(block)]
     _remove_feed_forward(block)

@@ -66,11 +66,7 @@ def explained(what: str, where: str):
 
 
 def _check_hub(llm: str) -> None:
-    """Send one request with a timeout; the libraries' own retries take most of a minute.
-
-    Raises:
-        UserError: the hub can't be reached, or it has no such model.
-    """
+    """Send one request with a timeout; the libraries' own retries take most of a minute."""
     if constants.HF_HUB_OFFLINE:
         raise UserError(f"{llm} is not cached and HF_HUB_OFFLINE is set: {WAYS_OUT}")
     try:
@@ -130,11 +126,8 @@ def describe_weights_file(llm: str) -> dict[str, object] | None:
 
 
 def warn_of_another_gpt2(llm: str, file: Mapping[str, object] | None) -> None:
-    """Print a line if `llm` is called gpt2 and its weights are not the published ones.
-
-    Args:
-        file: see `describe_weights_file`.
-    """
+    """Print a line if `llm` is called gpt2 and its weights, as `describe_weights_file` describes
+    their file, are not the published ones."""
     if Path(llm).name != "gpt2" or (file and file["is_published_gpt2"]):
         return
     found = f"{file['name']} has SHA-256 {file['sha256']}" if file else "several files"

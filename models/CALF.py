@@ -45,7 +45,6 @@ from utils.word_embeddings import (
 )
 
 WORDS = ("pca", "random", "none")
-N_CHANNELS = "enc_in"  # what Time-Series-Library calls them; in this project the data count
 
 
 @dataclass(frozen=True)
@@ -115,7 +114,7 @@ class CALFConfig:
         """
         known = {f.name: getattr(configs, f.name, MISSING) for f in fields(cls)}
         if known["n_channels"] is MISSING:
-            known["n_channels"] = getattr(configs, N_CHANNELS, MISSING)
+            known["n_channels"] = getattr(configs, "enc_in", MISSING)
         missing = [name for name in cls.PUBLISHED if known[name] is MISSING]
         if missing:
             raise UserError(f"CALF: configs lacks {', '.join(missing)}")
@@ -214,11 +213,11 @@ class Model(nn.Module):
             return torch.empty(config.d_model, 0)
         found, source = (given, "given") if given is not None else self._load_words(backbone)
         found = first_components(found, config.n_components, source)
+        if config.words == "random" or config.word_embedding_path == RANDOM:
+            found = random_directions(found, config.seed)
+            source = f"random (seed {config.seed}), variances of {source}"
         self.word_embeddings_source = source
-        if config.words == "pca" and config.word_embedding_path != RANDOM:
-            return found
-        self.word_embeddings_source = f"random (seed {config.seed}), variances of {source}"
-        return random_directions(found, config.seed)
+        return found
 
     def _load_words(self, backbone: PreTrainedModel) -> tuple[Tensor, str]:
         """Read or compute the principal word embeddings; returns where they come from, too."""
@@ -271,18 +270,14 @@ class Model(nn.Module):
         """Run the branches that the losses compare.
 
         Args:
-            x: `[batch, seq_len, channels]`; for imputation with masked entries set to 0.
-            mask: for imputation, 1 where observed, shape of `x`.
-            text_branch: whether to run the textual branch; by default in training only, since
-                the prediction does not need it.
+            x, mask, past, future: see `forward`.
+            text_branch: whether to run the textual branch; by default in training only.
             features: whether to project the hidden states for the feature loss; by default
                 whenever the textual branch runs.
-            past, future: covariates, see `forward`; outputs and features have no tokens of them.
 
         Raises:
             UserError: more channels than the backbone has learned positions, other covariates than
-                the model was made for, or the textual branch runs while LoRA is merged into the
-                weights that it shares.
+                the model was made for, or LoRA is merged into weights of the textual branch.
         """
         text_branch = self.training if text_branch is None else text_branch
         features = text_branch if features is None else features
@@ -352,12 +347,8 @@ class Model(nn.Module):
 def _branch(
     model: nn.Module, x: Tensor, features: bool, targets: slice
 ) -> tuple[Tensor, list[Tensor]]:
-    """Run a branch on tokens `[batch, tokens, d_model]` (`docs/method.md`, section 3).
-
-    Returns:
-        As `hidden_states`, with `x` added to the output, a residual around the language model; of
-        the `targets` alone.
-    """
+    """Run a branch on tokens `[batch, tokens, d_model]`, with a residual around it; returns what
+    `hidden_states` does, of the `targets` alone (`docs/method.md`, section 3)."""
     output, hidden = hidden_states(model, x, features)
     output = (output + x)[:, targets]
     return output, [*(state[:, targets] for state in hidden[:-1]), output] if features else []

@@ -32,14 +32,11 @@ class Model(nn.Module):
     frozen. Where `llm_ablation` replaces the blocks, nothing is frozen.
 
     Args:
-        configs: an object with the options of the command line as attributes: `task_name`,
-            `seq_len`, `pred_len`, `enc_in` (channels), `num_class`, `patch_len`, `stride`,
-            `d_model`, `gpt_layers`, `llm`, `llm_weights`, `llm_ablation`, `seed`.
+        configs: task_name, seq_len, pred_len, patch_len, stride, d_model, gpt_layers, llm,
+            llm_weights, llm_ablation, seed; enc_in and num_class for classification.
 
     Attributes:
         backbone: which language model this is, and what of it is used, as text.
-        tokens_per_window: patches of all channels. Windows do not influence each other, so that
-            a batch may be split into micro-batches.
 
     Raises:
         UserError: a patch is longer than the padded window, the backbone has too few positions, or
@@ -80,17 +77,14 @@ class Model(nn.Module):
     def forward(
         self, x_enc: Tensor, x_mark_enc=None, x_dec=None, x_mark_dec=None, mask=None
     ) -> Tensor:
-        """Predict from windows, with the arguments of Time-Series-Library's models.
+        """Predict from windows; marks and `x_dec` are not used.
 
         Args:
-            x_enc: `[batch, seq_len, channels]`; for imputation with masked entries set to 0.
-            x_mark_enc, x_dec, x_mark_dec: not used.
+            x_enc: `[batch, seq_len, channels]`; for imputation with masked entries 0.
             mask: for imputation, 1 where observed, shape of `x_enc`.
 
         Returns:
-            `[batch, pred_len, channels]` for forecasting, `[batch, seq_len, channels]` for
-            reconstruction, logits `[batch, classes]` for classification, whose input is not
-            standardised.
+            `[batch, steps, channels]`, or logits `[batch, num_class]`.
         """
         if self.task_name == "classification":
             y = self._encode(x_enc)

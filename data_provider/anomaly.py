@@ -16,12 +16,12 @@ from data_provider.checks import (
     NOT_A_NUMBER,
     cell,
     naming,
+    numbers_of,
     refuse_first,
     require_data_file,
     require_same_channels,
 )
 from data_provider.files import read_csv
-from data_provider.values import numbers_of
 from data_provider.windows import WindowDataset
 from utils.errors import UserError
 

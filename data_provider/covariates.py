@@ -12,6 +12,8 @@ from data_provider.checks import (
     RowError,
     and_more,
     naming,
+    numbers_of,
+    problem_of,
     refuse_first,
     shortened,
 )
@@ -19,7 +21,6 @@ from data_provider.files import time_name
 from data_provider.panel import Panel, Table
 from data_provider.tables import read_table
 from data_provider.timestamps import read_times
-from data_provider.values import numbers_of, problem_of
 from utils.errors import UserError
 
 FRAME = "futr_df"

@@ -9,8 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from data_provider.checks import naming, require_data_file
-from data_provider.values import numbers_in
+from data_provider.checks import naming, numbers_in, require_data_file
 from utils.errors import UserError
 
 

@@ -23,8 +23,11 @@ from data_provider.checks import (
     RowError,
     and_more,
     cell,
+    fill_gaps,
     naming,
+    numbers_of,
     option,
+    problem_of,
     refuse_first,
     row_and_line,
     shortened,
@@ -33,7 +36,6 @@ from data_provider.files import time_name
 from data_provider.panel import FRAME, Panel, Reading, Table
 from data_provider.tables import find_columns, read_table, refuse_unnamed_long_table
 from data_provider.timestamps import Clock, Times, localised, read_times
-from data_provider.values import fill_gaps, numbers_of, problem_of
 from utils.errors import UserError
 
 OTHER_STEP = 1.25  # times the step of the training

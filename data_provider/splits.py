@@ -220,10 +220,8 @@ class Splits:
             if options.data == "custom":
                 of = f"--split {','.join(map(str, options.split))}"
                 advice = "give fractions, such as 0.7,0.1,0.2"
-            return (
-                f"{where}: too few rows for the splits of {of}: it has {rows}, {last - rows} fewer "
-                f"than the {last} needed; {advice}"
-            )
+            has = f"it has {rows}, {last - rows} fewer than the {last} needed"
+            return f"{where}: too few rows for the splits of {of}: {has}; {advice}"
         available = border.stop - max(border.start, 0)
         missing = max(-border.start, 0) or options.seq_len + options.pred_len - available
         at = f" at --percent {options.percent}" if flag == "train" else ""

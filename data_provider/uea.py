@@ -12,12 +12,13 @@ from torch import Tensor
 
 from data_provider.checks import (
     CHECK,
+    fill_gaps,
     naming,
+    numbers_in,
     quoted,
     require_data_file,
     require_same_channels,
 )
-from data_provider.values import fill_gaps, numbers_in
 from utils.errors import UserError
 
 HOLD_OUT_ONE_IN = 5  # training samples held out for validation: 20 %

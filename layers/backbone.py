@@ -148,11 +148,8 @@ def most_tokens(model: nn.Module) -> float:
 
 def describe_backbone(llm: str, weights: str, seed: int) -> str:
     """Describe a backbone and its weights."""
-    kinds = {
-        "random": f"random weights (seed {seed})",
-        "shuffled": f"shuffled weights (seed {seed})",
-    }
-    return f"{llm} with {kinds.get(weights, 'its weights')}"
+    kind = "its weights" if weights == "pretrained" else f"{weights} weights (seed {seed})"
+    return f"{llm} with {kind}"
 
 
 def check_backbone(config: PreTrainedConfig, llm: str, d_model: int, n_layer: int) -> None:

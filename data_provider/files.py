@@ -7,6 +7,7 @@ import warnings
 import zipfile
 from collections import Counter
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 
 import pandas as pd
@@ -60,13 +61,17 @@ def read_file(
     if path.suffix.lower() in PARQUET:
         return _read_parquet(path)
     _refuse_other_formats(path)
-    delimiter, skipped = _find_delimiter(path)
-    layout = {"sep": delimiter, "skiprows": skipped}
-    names = _column_names(path, layout)
+    delimiter, above, names = _read_header(path)
+    names = names or list(read_csv(path))  # which refuses an empty file, or no table
+    other = re.search(r"[;\t|]", names[0])
+    if other and len(names) == 1:
+        raise UserError(f"{path}: columns are separated by {other[0]!r}: use commas")
     _require_distinct(path, names)
     as_text = {name for name in names if name in (*text, time_name(names))}
     numbers = [name for name in names if name not in as_text]
-    layout |= {
+    layout = {
+        "sep": delimiter,
+        "skiprows": above,
         "names": names,
         "header": 0,
         "dtype": dict.fromkeys(as_text, str),
@@ -122,37 +127,31 @@ def _refuse_other_formats(path: Path) -> None:
         raise UserError(f"{path}: a {kind} file, not a CSV: {remedy}")
 
 
-def _find_delimiter(path: Path) -> tuple[str, int]:
+def _read_header(path: Path) -> tuple[str, int, list[str]]:
     """Find the delimiter with which the header has a column that is named like timestamps, or else
-    the one with the most columns; a first line `sep=;`, as Excel writes it, names it. Returns also
-    how many lines are above the header."""
-    with path.open(encoding="utf-8-sig", errors="replace") as file:
-        lines = (line for line in file if line.strip())
-        header = next(lines, "")
-        excel = re.fullmatch(r"\s*sep=(.)\s*", header)
+    the one with the most columns; a first line `sep=;`, as Excel writes it, names it.
+
+    Returns:
+        It, how many lines are above the header, and the names there, stripped.
+    """
+    headers, choices, above = {}, list(DELIMITERS), 0
+    with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
+        excel = re.fullmatch(r"\s*sep=(.)\s*", file.readline())
         if excel and excel[1] in DELIMITERS:
-            return excel[1], 1
-    headers = {}
-    for delimiter in DELIMITERS:
-        with contextlib.suppress(csv.Error):  # no CSV, as the reader of the table will say
-            names = next(csv.reader([header], delimiter=delimiter), [])
-            headers[delimiter] = [name.strip() for name in names]
+            choices, above = [excel[1]], 1
+        for delimiter in choices:
+            file.seek(0)
+            rows = islice(csv.reader(file, delimiter=delimiter), above, None)
+            with contextlib.suppress(csv.Error):  # no CSV, as the reader of the table will say
+                names = next((row for row in rows if row), [])
+                headers[delimiter] = [name.strip() for name in names]
 
     def likelihood(delimiter: str) -> tuple[bool, bool, int]:
         names = headers[delimiter]
         return "date" in names, time_name(names) is not None, len(names)
 
-    return max(headers, key=likelihood, default=","), 0
-
-
-def _column_names(path: Path, layout: dict) -> list[str]:
-    """Read the names in the header, stripped."""
-    row = read_csv(path, header=None, nrows=1, dtype=str, keep_default_na=False, **layout)
-    names = ["" if pd.isna(name) else str(name).strip() for name in row.iloc[0]]
-    other = re.search(r"[;\t|]", names[0]) if len(names) == 1 else None
-    if other:
-        raise UserError(f"{path}: columns are separated by {other[0]!r}: use commas")
-    return names
+    best = max(headers, key=likelihood, default=",")
+    return best, above, headers.get(best, [])
 
 
 def _require_distinct(path: Path, names: list[str]) -> None:

@@ -17,9 +17,8 @@ from data_provider.checks import (
     refuse_first,
     shortened,
 )
-from data_provider.files import time_name
+from data_provider.files import read_table, time_name
 from data_provider.panel import Panel, Table
-from data_provider.tables import read_table
 from data_provider.timestamps import read_times
 from utils.errors import UserError
 

@@ -32,9 +32,8 @@ from data_provider.checks import (
     row_and_line,
     shortened,
 )
-from data_provider.files import time_name
+from data_provider.files import find_columns, read_table, refuse_unnamed_long_table, time_name
 from data_provider.panel import FRAME, Panel, Reading, Table
-from data_provider.tables import find_columns, read_table, refuse_unnamed_long_table
 from data_provider.timestamps import Clock, Times, localised, read_times
 from utils.errors import UserError
 

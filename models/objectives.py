@@ -11,9 +11,8 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from layers.backbone import load_config
+from layers.backbone import describe_weights_file, load_config, warn_of_another_gpt2
 from layers.instance_norm import standardise
-from layers.model_files import describe_weights_file, warn_of_another_gpt2
 from layers.patching import patches
 from models.CALF import CALFConfig, Model
 from models.interface import DataShape, Objective, ParameterGroup, Predictor

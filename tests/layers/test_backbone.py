@@ -10,14 +10,15 @@ from huggingface_hub import HfApi, constants
 from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModel, OPTConfig, T5Config, ViTConfig
 
-from layers import backbone, model_files
+from layers import backbone
 from layers.backbone import (
     blocks_of,
     check_backbone,
+    describe_weights_file,
     load_backbone,
     random_backbone,
+    warn_of_another_gpt2,
 )
-from layers.model_files import describe_weights_file, warn_of_another_gpt2
 from utils.errors import UserError
 
 
@@ -193,7 +194,7 @@ def test_the_file_of_a_folder(small_gpt2, tmp_path, monkeypatch, capsys, name):
     assert sha256 in line
     assert "248dfc3911869ec493c76e65bf2fcf7f615828b0254c12b473182f0f81d3a707" in line
 
-    monkeypatch.setattr(model_files, "GPT2_SHA256", sha256)
+    monkeypatch.setattr(backbone, "GPT2_SHA256", sha256)
     file = describe_weights_file(str(folder))
     assert file["is_published_gpt2"]
     assert file["revision"] == "607a30d783dfa663caf39e06633721c8d4cfcd7e"

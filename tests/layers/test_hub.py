@@ -7,7 +7,7 @@ import sys
 
 from huggingface_hub import constants
 
-from layers.model_files import describe_weights_file
+from layers.backbone import describe_weights_file
 from tests.conftest import ROOT
 from tests.datasets.hub_server import COMMIT, MODEL, serve_model
 

@@ -16,7 +16,7 @@ from exp.device import autocast, choose_device, choose_precision, speed_up
 from exp.evaluation import Evaluation
 from exp.processes import Processes, Stopping
 from exp.resume import TrainingState
-from exp.step import Optimisers, TrainStep, largest_gradients, learning_rate_schedule
+from exp.step import TrainStep, largest_gradients
 from models.interface import DataShape, Objective
 from models.registry import ALIASES, objective_class
 from utils.bars import progress_bar
@@ -121,18 +121,10 @@ class ExpBasic(ABC):
 
         per_step = args.batch_size * args.accumulate
         self.order = TrainingOrder(len(self.train_set), per_step, device, self.seed, self.drop_last)
-        self.optimisers = Optimisers(
-            objective.parameter_groups(), args.learning_rate, device, args.amp == "fp16"
-        )
-        self.scheduler = learning_rate_schedule(self.optimisers.main, args)
-        self.step = TrainStep(objective, self.optimisers, self.processes, self.stopping, precision)
+        self.step = TrainStep(objective, args, self.processes, self.stopping, precision)
+        self.state = TrainingState(self.folders, args, self.step, keep_states)
         trivial = {} if self.val_set is None else self.trivial_scores()
         self.trivial = TrivialScores(self.score_name, self.higher_is_better, trivial)
-        self.losses = torch.zeros(1 + len(objective.loss_names), device=device)  # sums of an epoch
-        self.state = TrainingState(
-            self.folders, args, objective, self.optimisers, self.scheduler,
-            {"losses": self.losses, "gradient_norms": self.step.gradient_norms}, keep_states,
-        )  # fmt: skip
 
     # What a task implements
 
@@ -226,7 +218,7 @@ class ExpBasic(ABC):
                 if args.save_every and step % args.save_every == 0 and step < steps:
                     self.save_state()
                 if bar.update():
-                    bar.set_postfix_str(f"loss {progress.mean(self.losses)[0]:.4f}")
+                    bar.set_postfix_str(f"loss {progress.mean(self.step.sums['losses'])[0]:.4f}")
                 self.stopping.check(self.step.signals)
 
         # validation, and the best checkpoint
@@ -247,10 +239,7 @@ class ExpBasic(ABC):
         if progress.epochs_without_improvement >= args.patience:
             print(f"no improvement for {args.patience} epochs: stopped early")
             progress.finished = True
-        if not progress.finished:
-            self.scheduler.step()
-        self.losses.zero_()
-        self.step.gradient_norms.zero_()
+        self.step.end_epoch(last=progress.finished)
 
     def epoch_scores(self, epoch: int) -> tuple[float | None, float | None]:
         """Score the validation split, as `--protocol` says, and the test split; None for a split
@@ -283,14 +272,11 @@ class ExpBasic(ABC):
         return (sums[0] / sums[1]).item()
 
     def train_step(self, step: int, index: Tensor) -> None:
-        """Take one optimisation step on the windows `index`, and add its losses to the epoch's."""
+        """Take one optimisation step on the windows `index`."""
         where = (self.seed, self.progress.epoch, step)
         torch.manual_seed(derived_seed(*where))
-        losses = self.step(self.training_batch(index), *where)
-        if losses is None:
+        if not self.step(self.training_batch(index), *where):
             self.skip_step(step, index)
-        else:
-            self.losses += losses
 
     def skip_step(self, step: int, index: Tensor) -> None:
         """Count a step that updated nothing, as loss or gradient was not finite.
@@ -324,15 +310,15 @@ class ExpBasic(ABC):
         progress, order = self.progress, self.order
         found = self.diagnostics()
         self.clock.add_to(progress)
-        (norm,) = progress.mean(self.step.gradient_norms)
-        train, *parts = progress.mean(self.losses)
+        (norm,) = progress.mean(self.step.sums["gradient_norms"])
+        train, *parts = progress.mean(self.step.sums["losses"])
         memory = peak_memory(self.device)
         return EpochRecord(
             epoch=progress.epoch,
             train=train,
             validation=validation,
             test=test,
-            learning_rate=self.optimisers.main.param_groups[0]["lr"],
+            learning_rate=self.step.schedule.optimizer.param_groups[0]["lr"],
             seconds=progress.seconds,
             losses=dict(zip(self.objective.loss_names, parts, strict=True)),
             gradient_norm=norm if isfinite(norm) else None,

@@ -294,7 +294,7 @@ def summarise_folder(root_path: str | Path, folder: Path) -> dict[str, dict[str,
 def with_owa(ours: PatternScores, naive2: PatternScores | None) -> dict[str, float]:
     """Return smape, mase and mape by name and, with the scores of Naive2, owa."""
     scores = {name: getattr(ours, name) for name in SCORES}
-    return scores | ({"owa": overall_weighted_average(scores, vars(naive2))} if naive2 else {})
+    return scores | ({"owa": overall_weighted_average(scores, naive2._asdict())} if naive2 else {})
 
 
 def _line(name: str, scores: dict[str, float]) -> str:

@@ -5,11 +5,10 @@ from pathlib import Path
 
 from torch import Tensor
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
 
 from exp.device import use_products
 from exp.other_runs import finished_training, other_state
-from exp.step import Optimisers
+from exp.step import TrainStep
 from models.interface import Objective
 from utils.checkpoint import Checkpoint, StateFile, read_checkpoint, save_tensors
 from utils.configuration import Configuration
@@ -26,19 +25,16 @@ class TrainingState:
 
     Args:
         folders: of the run; only the process that writes there saves the state.
-        sums: of this epoch, by name. keep: whether states are written at all.
+        keep: whether states are written at all.
     """
 
     folders: RunFolders
     args: Configuration
-    objective: Objective
-    optimisers: Optimisers
-    scheduler: LRScheduler
-    sums: dict[str, Tensor]
+    step: TrainStep
     keep: bool = True
 
     def __post_init__(self) -> None:
-        self.file = StateFile(self.folders.state)
+        self.file, self.objective = StateFile(self.folders.state), self.step.objective
 
     def start(self) -> Progress:
         """Remove the states of an earlier run, which nothing may resume from any more."""
@@ -51,9 +47,9 @@ class TrainingState:
         if not self.folders.writes or not self.keep:
             return
         model = self.objective.saved_state()
-        tensors = {f"model.{name}": value for name, value in model.items()} | self.sums
-        rates = {"scaler": self.optimisers.scaler.state_dict()}
-        for name, optimiser in self.optimisers.by_name.items():
+        tensors = {f"model.{name}": value for name, value in model.items()} | self.step.sums
+        rates = {"scaler": self.step.scaler.state_dict()}
+        for name, optimiser in self.step.optimisers.items():
             flat = flat_state(self.objective, optimiser)
             moments = {k: v for k, v in flat.items() if k.startswith("state.")}
             tensors |= {f"{name}.{key}": value for key, value in moments.items()}
@@ -62,7 +58,7 @@ class TrainingState:
         notes = {
             **self.objective.notes,
             "progress": asdict(progress),
-            "scheduler": self.scheduler.state_dict(),
+            "scheduler": self.step.schedule.state_dict(),
             "rates": rates,
             "arguments": vars(self.args),
         }
@@ -89,7 +85,7 @@ class TrainingState:
             use_products(self.objective, state.metadata["products"])
         progress = self._restore(state)
         if progress.reopen(args.train_epochs, args.patience):
-            self.scheduler.step()  # which the end of training left out
+            self.step.schedule.step()  # which the end of training left out
         if progress.best is not None:
             self._take_over(best)
         return self._told(progress, state.path)
@@ -157,15 +153,15 @@ class TrainingState:
             )
         self.objective.model.load_state_dict(stored, strict=False)
         options = StateDictOptions(flatten_optimizer_state_dict=True)
-        for name, sums in self.sums.items():
+        for name, sums in self.step.sums.items():
             sums.copy_(state[name])
-        for name, optimiser in self.optimisers.by_name.items():
+        for name, optimiser in self.step.optimisers.items():
             if moments := part(name):  # a step was taken
                 flat = flat_state(self.objective, optimiser) | moments
                 set_optimizer_state_dict(self.objective.model, optimiser, flat, options=options)
             optimiser.param_groups[0].update(notes["rates"][name])
-        self.optimisers.scaler.load_state_dict(notes["rates"]["scaler"])
-        self.scheduler.load_state_dict(notes["scheduler"])
+        self.step.scaler.load_state_dict(notes["rates"]["scaler"])
+        self.step.schedule.load_state_dict(notes["scheduler"])
         return Progress.from_notes(notes["progress"])
 
 

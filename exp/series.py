@@ -20,7 +20,7 @@ from utils.batch import Batch
 from utils.errors import UserError
 from utils.metrics import ErrorSums, PlacedErrorSums
 from utils.naive import naive_forecasts, with_season
-from utils.plots import window_title
+from utils.plotting.style import period, shorten
 from utils.timefeatures import CALENDAR, mark_count
 
 PLOTTED_WINDOWS = 5
@@ -199,9 +199,9 @@ class ExpSeries(ExpBasic):
         self, windows: WindowDataset, number: int, times: pd.Index, errors: str, more: str = ""
     ) -> str:
         """Write the title of the figure of a test window, with the `times` of its truth."""
-        name = windows.name(number, self.shown_channel(windows))
+        names = self.tested_file.name, windows.name(number, self.shown_channel(windows))
         what = f"test window {number} of {len(windows)}{more}"
-        return window_title(self.tested_file.name, name, what, times, errors)
+        return f"{' · '.join([*shorten(names, 40), what])}\n{period(times)} · {errors}"
 
     def one(self, number: int) -> Tensor:
         """Return the index of a single window as a tensor `[1]`."""

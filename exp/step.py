@@ -4,9 +4,8 @@ A batch of `--batch_size` times `--accumulate` windows is computed in micro-batc
 are summed. The model limits their size: see `models.interface.Objective.training_windows`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from math import inf
 
 import torch
@@ -17,7 +16,7 @@ from torch.optim import Adam, Optimizer
 from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, LRScheduler
 
 from exp.processes import Processes, Stopping
-from models.interface import Objective, ParameterGroup
+from models.interface import Objective
 from utils.batch import Batch, Weight
 from utils.configuration import Configuration
 from utils.seeds import derived_seed
@@ -50,97 +49,74 @@ def micro_batches(
     return parts
 
 
-class Optimisers:
-    """An Adam for each of the model's parameter groups; non-finite updates are skipped.
+class TrainStep:
+    """Takes optimisation steps: the gradients of a batch, then an Adam for each of the model's
+    parameter groups.
 
     Args:
-        groups: see `models.interface.Objective.parameter_groups`.
-        learning_rate: for the groups without a fixed one.
-        fp16: whether gradients are scaled for half precision.
+        autocast: makes the context of mixed precision.
 
     Attributes:
-        by_name: the optimisers. main: the one whose learning rate is scheduled.
+        optimisers: by name of the group; the learning rate of the first one is scheduled.
+        schedule: of that, stepped once per epoch.
+        scaler: of gradients in half precision.
+        sums: over the updates of an epoch, on the device: `losses` `[1 + loss_names]`, the total
+            first, and `gradient_norms` `[1]`.
+        signals: which signals any process received, reduced with the last gradients; None for a
+            single process.
     """
 
     def __init__(
         self,
-        groups: Sequence[ParameterGroup],
-        learning_rate: float,
-        device: torch.device,
-        fp16: bool = False,
+        objective: Objective,
+        args: Configuration,
+        processes: Processes,
+        stopping: Stopping,
+        autocast: Callable[[], AbstractContextManager],
     ):
-        fused = device.type in ("cpu", "cuda")
-        self.by_name = {
-            group.name: Adam(group.parameters, lr=group.learning_rate or learning_rate, fused=fused)
-            for group in groups
-        }
-        self.main = next(iter(self.by_name.values()))
+        self.objective, self.processes, self.stopping = objective, processes, stopping
+        self.autocast, device = autocast, stopping.device
+        groups, fused = objective.parameter_groups(), device.type in ("cpu", "cuda")
         self.parameters = [p for group in groups for p in group.parameters]
-        self.scaler = torch.amp.GradScaler(device.type, enabled=fp16)
+        self.optimisers = {
+            g.name: Adam(g.parameters, lr=g.learning_rate or args.learning_rate, fused=fused)
+            for g in groups
+        }
+        self.schedule = learning_rate_schedule(next(iter(self.optimisers.values())), args)
+        self.scaler = torch.amp.GradScaler(device.type, enabled=args.amp == "fp16")
+        self.sums = {
+            "losses": torch.zeros(1 + len(objective.loss_names), device=device),
+            "gradient_norms": torch.zeros(1, dtype=torch.float64, device=device),
+        }
+        self.signals: Tensor | None = None
+        # of batch normalisation, which a skipped step must not change
+        norms = (m for m in objective.model.modules() if isinstance(m, _BatchNorm))
+        self.statistics = [values for norm in norms for values in norm.buffers()]
 
-    def zero_grad(self) -> None:
-        """Clear the gradients."""
-        for p in self.parameters:
-            p.grad = None
-
-    def step(self, loss: Tensor) -> Tensor | None:
-        """Update the parameters, unless the loss of the batch or a gradient is not finite.
-
-        In half precision the scaler checks the gradients, and skips updates by itself.
-
-        Returns:
-            The L2 norm of all gradients, `[]` on the device; None if the loss is not finite, or,
-            but for half precision, the norm.
-        """
-        norm, scales = get_total_norm(self.gradients()), self.scaler.is_enabled()
-        if scales:
-            norm = norm / self.scaler.get_scale()
-        finite = torch.isfinite(loss if scales else loss + norm).item()
-        if finite or scales:
-            for optimiser in self.by_name.values():
-                self.scaler.step(optimiser)
-            self.scaler.update()
-        return norm if finite else None
-
-    def gradients(self, of_all: bool = False) -> list[Tensor]:
-        """Return the gradients; with `of_all`, zeros for parameters without one."""
-        for p in self.parameters if of_all else ():
-            p.grad = torch.zeros_like(p) if p.grad is None else p.grad
-        return [p.grad for p in self.parameters if p.grad is not None]
-
-
-@dataclass
-class TrainStep:
-    """Takes optimisation steps.
-
-    Attributes:
-        autocast: makes the context of mixed precision.
-        signals: which signals any process received, reduced with the last gradients; None for a
-            single process.
-        gradient_norms: sum over the updates of an epoch, `[1]` on the device.
-        statistics: of batch normalisation, which a skipped step must not change.
-    """
-
-    objective: Objective
-    optimisers: Optimisers
-    processes: Processes
-    stopping: Stopping
-    autocast: Callable[[], AbstractContextManager]
-    signals: Tensor | None = None
-
-    def __post_init__(self) -> None:
-        self.gradient_norms = torch.zeros(1, dtype=torch.float64, device=self.stopping.device)
-        modules = self.objective.model.modules()
-        self.statistics = [v for m in modules if isinstance(m, _BatchNorm) for v in m.buffers()]
-
-    def gradients(self, batch: Batch, *where: int) -> Tensor:
-        """Compute the gradients of a batch over all micro-batches and processes; return its losses
-        `[1 + loss_names]`, the total first.
+    def __call__(self, batch: Batch, *where: int) -> bool:
+        """Take a step, and add its losses to the sums. If loss or gradient is not finite, nothing
+        is updated, running statistics neither; returns whether there was an update.
 
         Args:
             where: seed, epoch and step; they and the number of the micro-batch seed dropout.
         """
-        self.optimisers.zero_grad()
+        before = [values.clone() for values in self.statistics]
+        losses = self.gradients(batch, *where)
+        norm = self.update(losses[0])
+        if norm is None:
+            for values, earlier in zip(self.statistics, before, strict=True):
+                values.copy_(earlier)
+            return False
+        self.sums["losses"] += losses
+        # half precision's scaler skips updates of infinite gradients
+        self.sums["gradient_norms"] += torch.where(torch.isfinite(norm), norm, 0.0)
+        return True
+
+    def gradients(self, batch: Batch, *where: int) -> Tensor:
+        """Compute the gradients of a batch over all micro-batches and processes; return its losses
+        `[1 + loss_names]`, the total first."""
+        for p in self.parameters:
+            p.grad = None
         names = ("total", *self.objective.loss_names)
         losses = torch.zeros(len(names), device=batch.x.device)
         # on CPUs the same micro-batches as in a single process, on GPUs work for every process
@@ -150,27 +126,42 @@ class TrainStep:
             torch.manual_seed(derived_seed(*where, number))
             with self.autocast():
                 terms = self.objective.losses(part, weight)
-            self.optimisers.scaler.scale(terms["total"]).backward()
+            self.scaler.scale(terms["total"]).backward()
             losses += torch.stack([terms[name].detach() for name in names])
         if self.processes.count > 1:
             self.signals = self.stopping.flags()
-            gradients = self.optimisers.gradients(of_all=True)
+            for p in self.parameters:
+                p.grad = torch.zeros_like(p) if p.grad is None else p.grad
+            gradients = [p.grad for p in self.parameters]
             self.processes.all_reduce([*gradients, losses, self.signals])
         return losses
 
-    def __call__(self, batch: Batch, *where: int) -> Tensor | None:
-        """Take a step; return the losses, as `gradients` does. If loss or gradient is not finite,
-        nothing is updated, running statistics neither; None is returned."""
-        before = [values.clone() for values in self.statistics]
-        losses = self.gradients(batch, *where)
-        norm = self.optimisers.step(losses[0])
-        if norm is None:
-            for values, earlier in zip(self.statistics, before, strict=True):
-                values.copy_(earlier)
-            return None
-        # half precision's scaler skips updates of infinite gradients
-        self.gradient_norms += torch.where(torch.isfinite(norm), norm, 0.0)
-        return losses
+    def update(self, loss: Tensor) -> Tensor | None:
+        """Update the parameters, unless the loss of the batch or a gradient is not finite.
+
+        In half precision the scaler checks the gradients, and skips updates by itself.
+
+        Returns:
+            The L2 norm of all gradients, `[]` on the device; None if the loss is not finite, or,
+            but for half precision, the norm.
+        """
+        norm = get_total_norm([p.grad for p in self.parameters if p.grad is not None])
+        scales = self.scaler.is_enabled()
+        if scales:
+            norm = norm / self.scaler.get_scale()
+        finite = torch.isfinite(loss if scales else loss + norm).item()
+        if finite or scales:
+            for optimiser in self.optimisers.values():
+                self.scaler.step(optimiser)
+            self.scaler.update()
+        return norm if finite else None
+
+    def end_epoch(self, last: bool) -> None:
+        """Begin the sums anew, and step the schedule, unless the epoch was the last one."""
+        for sums in self.sums.values():
+            sums.zero_()
+        if not last:
+            self.schedule.step()
 
 
 def largest_gradients(model: nn.Module, count: int = 3) -> str:

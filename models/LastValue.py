@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 
 from models.checks import check_task
-from utils.naive import last_value
+from utils.naive import seasonal_naive
 from utils.tasks import FORECASTING
 
 
@@ -26,4 +26,4 @@ class Model(nn.Module):
         self, x_enc: Tensor, x_mark_enc=None, x_dec=None, x_mark_dec=None, mask=None
     ) -> Tensor:
         """Forecast `[batch, pred_len, channels]` from `x_enc` `[batch, seq_len, channels]`."""
-        return last_value(x_enc, self.pred_len)
+        return seasonal_naive(x_enc, self.pred_len, 1)

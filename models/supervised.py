@@ -13,7 +13,7 @@ from utils.batch import Batch, Weight
 from utils.checkpoint import Checkpoint
 from utils.configuration import Configuration
 from utils.errors import UserError, first_line
-from utils.losses import TaskLoss
+from utils.losses import choose_loss, compare
 from utils.tasks import FORECASTING
 from utils.timefeatures import frequency_unit
 
@@ -50,7 +50,8 @@ class SupervisedObjective(Objective):
         """Without `--task_loss`, take the usual one of the task."""
         if "task_loss" in args.given:
             return args
-        return args.replace(task_loss=TaskLoss.default(args.task_name))
+        usual = {"classification": "ce", "short_term_forecast": "smape"}
+        return args.replace(task_loss=usual.get(args.task_name, "mse"))
 
     def __init__(
         self,
@@ -59,7 +60,7 @@ class SupervisedObjective(Objective):
         device: torch.device,
         checkpoint: Checkpoint | None = None,
     ):
-        self.loss = TaskLoss.from_args(args)
+        self.loss = choose_loss(args, "task_loss")
         self.name, self.task, self.shape = args.model, args.task_name, shape
         configs = make_configs(args, shape, device)
         self.label_len = configs.label_len
@@ -95,7 +96,8 @@ class SupervisedObjective(Objective):
         )
 
     def losses(self, batch: Batch, weight: Weight) -> dict[str, Tensor]:
-        return {"total": self.loss(self._outputs(batch), batch, weight)}
+        loss = compare(self.loss, self._outputs(batch), batch.y, batch)
+        return {"total": weight.scored * loss}
 
     def predict(self, batch: Batch) -> Tensor:
         return self._outputs(batch)

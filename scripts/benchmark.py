@@ -49,13 +49,13 @@ FIRST_STEP = """
 import os, sys, time
 import run
 run.configure_openmp()
-from exp.step import Optimisers
-step = Optimisers.step
+from exp.step import TrainStep
+step = TrainStep.update
 def first(*arguments):
     step(*arguments)
     print("at", time.time(), flush=True)
     os._exit(0)
-Optimisers.step = first
+TrainStep.update = first
 run.main(sys.argv[1:])
 """
 # of the cases: (case, name in the summary, number)
@@ -134,13 +134,11 @@ class Case:
 
     def time(self, task: Callable[[], object]) -> float:
         """Seconds of a task, including work queued on the device."""
-        cuda = self.device.type == "cuda"
-        if cuda:
-            torch.cuda.synchronize()
+        finish = torch.cuda.synchronize if self.device.type == "cuda" else lambda: None
+        finish()
         start = time.perf_counter()
         task()
-        if cuda:
-            torch.cuda.synchronize()
+        finish()
         return time.perf_counter() - start
 
     def rates(self, tokens: int) -> dict[str, float]:
@@ -207,10 +205,7 @@ class Case:
         tokens = len(parts[0][1]) * self.experiment.n_channels
         result = self.interleaved(task, tokens, training_flops(self.tokens, self.horizon))
         gather = self.time(lambda: [self.gather() for _ in range(10)]) / 10
-        return result | {
-            "peak_gb": peak,
-            "input_share": gather / result["seconds"],
-        }
+        return result | {"peak_gb": peak, "input_share": gather / result["seconds"]}
 
     def peak_gb(self) -> float:
         """Peak memory in GB (10^9 bytes), of the GPU's allocator or else of the process."""
@@ -304,30 +299,29 @@ class Case:
 
 def cases(quick: bool, device: list[str]) -> dict[str, dict]:
     """All cases by name."""
-    found = {}
-
-    def add(name: str, kind: str, *more: str, **options: object) -> None:
-        sizes = {"channels": 7, "batch": 256, "horizon": 96, "rows": 2000, "repeats": 3}
-        found[name] = sizes | options | {"kind": kind, "more": [*device, *more]}
-
-    if quick:
-        add("train", "train", batch=128, rows=5 * 700)
-        add("evaluate", "evaluate", rows=5 * 700, repeats=2, reference_windows=8)
-        return found
     full = {"rows": 5 * ETTH1_TEST_ROWS, "repeats": 7}
-    add("train", "train", **full)
-    add("evaluate", "evaluate", **full, reference_windows=32)
-    add("published step", "published_step")
-    add("batch 32", "train", batch=32)
-    add("horizon 720", "train", horizon=720, rows=9000)
-    for channels, batch in ((21, 64), (321, 32), (862, 8)):
-        add(f"channels {channels}", "train", channels=channels, batch=batch)
-    add("evaluate channels 862", "evaluate", channels=862, rows=1000)
-    add("grad_checkpoint", "train", "--grad_checkpoint")
-    add("bf16", "train", "--amp", "bf16")
-    add("checkpoint", "checkpoint", batch=32)
-    add("first step", "first_step", rows=5 * ETTH1_TEST_ROWS)
-    return found
+    wide = {f"channels {n}": {"channels": n, "batch": size}
+            for n, size in ((21, 64), (321, 32), (862, 8))}  # fmt: skip
+    chosen = {
+        "train": full,
+        "evaluate": full | {"kind": "evaluate", "reference_windows": 32},
+        "published step": {"kind": "published_step"},
+        "batch 32": {"batch": 32},
+        "horizon 720": {"horizon": 720, "rows": 9000},
+        **wide,
+        "evaluate channels 862": {"kind": "evaluate", "channels": 862, "rows": 1000},
+        "grad_checkpoint": {"more": ["--grad_checkpoint"]},
+        "bf16": {"more": ["--amp", "bf16"]},
+        "checkpoint": {"kind": "checkpoint", "batch": 32},
+        "first step": {"kind": "first_step", "rows": 5 * ETTH1_TEST_ROWS},
+    }
+    if quick:
+        evaluated = {"kind": "evaluate", "rows": 5 * 700, "repeats": 2, "reference_windows": 8}
+        chosen = {"train": {"batch": 128, "rows": 5 * 700}, "evaluate": evaluated}
+    usual = {"kind": "train", "channels": 7, "batch": 256, "horizon": 96, "rows": 2000}
+    usual |= {"repeats": 3, "more": []}
+    found = {name: usual | options for name, options in chosen.items()}
+    return {name: of | {"more": [*device, *of["more"]]} for name, of in found.items()}
 
 
 def run_case(name: str, options: dict) -> dict:
@@ -357,16 +351,14 @@ def main() -> int:
         print(RESULT + json.dumps(getattr(Case(options), options["kind"])()))
         return 0
     chosen = cases(args.quick, ["--use_gpu", "0"] if args.cpu else [])
-    unknown = [name for name in args.only or [] if name not in chosen]
-    if unknown:
-        parser.error(f"no case {unknown[0]}: there are {', '.join(chosen)}")
+    for name in args.only or []:
+        if name not in chosen:
+            parser.error(f"no case {name}: there are {', '.join(chosen)}")
     gpu = torch.cuda.is_available() and not args.cpu
     machine = circumstances(torch.device("cuda" if gpu else "cpu"))
     report: dict = {"machine": machine, "quick": args.quick, "cases": {}}
-    for name, options in chosen.items():
-        if args.only and name not in args.only:
-            continue
-        report["cases"][name] = run_case(name, options)
+    for name in args.only or chosen:
+        report["cases"][name] = run_case(name, chosen[name])
         if not args.json:
             print(json.dumps({name: report["cases"][name]}), flush=True)
     for case, name, value in SUMMARY:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from transformers import GPT2Config
 
-from utils.reporting.published import published_results
+from utils.reporting.tables import published_results
 
 SMOLLM2, SMALL_GPT2 = Path("datasets/smollm2-135m"), Path("datasets/small-gpt2")
 FIGURES = Path("figures/demo")

@@ -26,7 +26,7 @@ from utils.errors import UserError
 from utils.files import require_file
 from utils.intervals import Intervals, LookBacks
 from utils.metrics import PlacedErrorSums
-from utils.naive import naive_forecast
+from utils.naive import naive_lines
 from utils.plotting import method
 from utils.plotting.style import evenly, period
 
@@ -43,12 +43,8 @@ class LacksError(UserError):
 
 @dataclass
 class Source:
-    """A checkpoint with the run that is rebuilt from it.
-
-    Attributes:
-        name: of the model, for figures.
-        results: folder of the run's results; None if it is not known.
-    """
+    """A checkpoint with the run that is rebuilt from it, the model's name for figures, and the
+    folder of the run's results; None if it is not known."""
 
     checkpoint: Checkpoint
     run: ExpLongTermForecasting
@@ -57,16 +53,14 @@ class Source:
 
     @classmethod
     def read(cls, path: Path, args: Namespace) -> "Source":
-        """Read a checkpoint, and rebuild its run.
+        """Read a checkpoint, or that of a folder of results or checkpoints, and rebuild its run.
 
         Args:
-            path: a checkpoint, or a folder of results or checkpoints.
-            args: of this program.
+            args: of this program: data to use instead, device.
 
         Raises:
             UserError: there is none; it is of another task or program; its data are missing.
         """
-
         file = find_checkpoint(path)
         checkpoint = read_checkpoint(file)
         run = ExpLongTermForecasting(run_arguments(checkpoint, args), writes=False)
@@ -110,14 +104,7 @@ def find_checkpoint(path: Path) -> Path:
 
 
 def run_arguments(checkpoint: Checkpoint, args: Namespace) -> Configuration:
-    """Complete the arguments of a checkpoint's training to those of a test.
-
-    Args:
-        args: of this program: data to use instead, device.
-
-    Raises:
-        UserError: the checkpoint has no arguments, or they are of another task.
-    """
+    """Complete the arguments of a checkpoint's training to those of a test; see `Source.read`."""
     path, trained = checkpoint.path, checkpoint.metadata.get("arguments")
     if trained is None:
         raise UserError(
@@ -208,10 +195,9 @@ def embed(kinds: dict[str, Tensor], seed: int) -> dict[str, np.ndarray]:
 def draw_attention(source: Source, against: Source | None, args: Namespace) -> list[Path]:
     """Draw how the channels attend to the principal words."""
     run = source.run
-    windows = max(1, ATTENDED // run.n_channels)
     run.objective.model.eval()
     with torch.no_grad():
-        batch = shown_batch(run, windows)
+        batch = shown_batch(run, max(1, ATTENDED // run.n_channels))
         attention = run.objective.word_attention(batch)
     if attention is None:
         raise LacksError(f"attention: this {source.name} has no attention to words")
@@ -224,8 +210,11 @@ def draw_attention(source: Source, against: Source | None, args: Namespace) -> l
 
 
 def draw_distance(source: Source, against: Source | None, args: Namespace) -> list[Path]:
-    """Draw the feature distance between the branches by layer over training."""
-    epochs = recorded_epochs(source)
+    """Draw the feature distance between the branches by layer over training; a checkpoint alone has
+    the epochs until its own."""
+    notes = source.checkpoint.metadata
+    record = source.results and json.loads((source.results / "run.json").read_text())
+    epochs = (record or notes)["epochs"]
     recorded = [e for e in epochs if any(n.startswith("distance_") for n in e["diagnostics"])]
     if not recorded:
         raise LacksError(
@@ -234,39 +223,25 @@ def draw_distance(source: Source, against: Source | None, args: Namespace) -> li
             "--tensorboard alone"
         )
     distances = np.array([list(epoch["diagnostics"].values()) for epoch in recorded])
-    title = (
-        f"{source.name} on {source.run.args.data_path}: distance between the features of the "
-        "branches"
-    )
-    return method.plot_distances(
-        args.output / "distance.png",
-        np.array([epoch["epoch"] for epoch in recorded]),
-        distances,
-        source.checkpoint.metadata["epoch"]["epoch"],
-        title,
-    )
-
-
-def recorded_epochs(source: Source) -> list[dict]:
-    """Return the records of all epochs; a checkpoint alone has those until its own."""
-    if source.results is None:
-        return source.checkpoint.metadata["epochs"]
-    return json.loads((source.results / "run.json").read_text())["epochs"]
+    numbers = np.array([epoch["epoch"] for epoch in recorded])
+    on = f"{source.name} on {source.run.args.data_path}"
+    title = f"{on}: distance between the features of the branches"
+    path = args.output / "distance.png"
+    return method.plot_distances(path, numbers, distances, notes["epoch"]["epoch"], title)
 
 
 def draw_forecast(source: Source, against: Source | None, args: Namespace) -> list[Path]:
     """Draw the forecasts of some channels of the chosen windows, in original units."""
     run, written = source.run, []
     windows = run.test_set
-    names = scored_channels(run)
+    names = windows.columns if windows.target is None else [windows.columns[windows.target]]
     for number in args.windows:
         if number >= len(windows):
             raise UserError(
                 f"--windows {number}: {run.tested_file} has test windows 0 to {len(windows) - 1}"
             )
         x, true, pred, bands = window_in_units(source, number)
-        if against is not None:
-            other = window_in_units(against, number)[2]
+        other = None if against is None else window_in_units(against, number)[2]
         times, panels = run.times(windows, number), []
         for i in evenly(len(names), plots.MOST_PANELS):
             naive_name, naive = naive_forecast(x[:, i], len(true), run.season_length)
@@ -274,16 +249,9 @@ def draw_forecast(source: Source, against: Source | None, args: Namespace) -> li
             if against is not None:
                 forecasts[against.name] = other[:, i]
             errors = f"{source.name} {plots.errors_of(pred[:, i], true[:, i])}"
+            title = f"{names[i]}: {errors}; {plots.with_mse(naive_name, naive, true[:, i])}"
             of_channel = {level: (low[:, i], high[:, i]) for level, (low, high) in bands.items()}
-            panels.append(
-                plots.ForecastPanel(
-                    f"{names[i]}: {errors}; {plots.with_mse(naive_name, naive, true[:, i])}",
-                    x[:, i],
-                    true[:, i],
-                    forecasts,
-                    of_channel,
-                )
-            )
+            panels.append(plots.ForecastPanel(title, x[:, i], true[:, i], forecasts, of_channel))
         title = (
             f"{run.tested_file.name}, test window {number} of {len(windows)}: "
             f"{period(times[-len(true) :])}"
@@ -293,10 +261,9 @@ def draw_forecast(source: Source, against: Source | None, args: Namespace) -> li
     return written
 
 
-def scored_channels(run: ExpLongTermForecasting) -> list[str]:
-    """Return the names of the scored channels."""
-    windows = run.test_set
-    return windows.columns if windows.target is None else [windows.columns[windows.target]]
+def naive_forecast(history: np.ndarray, steps: int, season: int) -> tuple[str, np.ndarray]:
+    """Return the best known of `naive_lines`, with its name."""
+    return next(iter(naive_lines(history, steps, season).items()))
 
 
 def window_in_units(source: Source, number: int) -> tuple:
@@ -328,10 +295,8 @@ def draw_steps(source: Source, against: Source | None, args: Namespace) -> list[
     errors = errors_by_step(source)
     if against is not None:
         errors[against.name] = errors_by_step(against)[against.name]
-    run = source.run
-    title = (
-        f"{run.tested_file.name}: errors by step, {len(run.test_set):,} test windows, standardised"
-    )
+    count = f"{len(source.run.test_set):,} test windows"
+    title = f"{source.run.tested_file.name}: errors by step, {count}, standardised"
     return method.plot_steps(args.output / "steps.png", errors, title)
 
 

@@ -18,7 +18,7 @@ from utils.errors import UserError
 from utils.files import CHECKPOINT
 from utils.report import Files, sections_of, write_report
 from utils.reporting import formats, grids
-from utils.reporting.grids import ABSENT, Grid, make_grid
+from utils.reporting.grids import ABSENT, Grid
 from utils.reporting.tables import Table, make_tables
 from utils.runs import newest, read_runs, write_runs
 
@@ -81,7 +81,7 @@ def published_records(folder: Path) -> Records:
 
 def hours(runs: Sequence[Run], published: pd.DataFrame) -> float:
     """Estimate the hours of runs by the medians of published ones of the same model, of the same
-    horizon and data set where there are such; those of a checkpoint are tested alone."""
+    data set and horizon where there are such; those of a checkpoint are tested alone."""
     total = 0.0
     for run in runs:
         alike = published[published["model"].eq(run.args.model)]
@@ -98,23 +98,23 @@ def lists_grid(folder: Path) -> Grid:
     """A row for each list: how many of its runs are published, the models of missing ones, and the
     hours that those take."""
     records, (published, _) = published_records(folder), read_runs([folder])
-    lines = []
+    lines = {}
     for path in sorted(folder.glob("*.toml")):
         planned = read_list(str(path))
         absent = [run for run in planned.runs if record_of(run, records) is None]
         missing = Counter(run.args.model for run in absent)
-        lacking = ", ".join(f"{model} {count}" for model, count in missing.items()) or ABSENT
-        counts = (len(planned.runs), len(planned.runs) - missing.total())
-        time = f"{hours(absent, published):.1f}" if absent else ABSENT
-        texts = [lacking, *map(str, counts), time]
-        lines.append(([planned.name, planned.description], [(text, "") for text in texts]))
-    columns = [("", name) for name in ("missing", "runs", "published", "hours")]
+        lines[planned.name, planned.description] = {
+            ("", "missing"): ", ".join(map("{} {}".format, missing, missing.values())) or ABSENT,
+            ("", "runs"): f"{len(planned.runs)}",
+            ("", "published"): f"{len(planned.runs) - len(absent)}",
+            ("", "hours"): f"{hours(absent, published):.1f}" if absent else ABSENT,
+        }
     notes = [
         "python -m scripts.reproduce docs/results/LIST.toml runs what is missing. The hours are "
         "estimated from published runs of the same model, on one core or two; too few where it has "
         "none of such a data set."
     ]
-    return make_grid("Runs of each list", "lists", notes, ["list", "what"], columns, lines, [])
+    return Grid("Runs of each list", "lists", notes, ["list", "what"], lines)
 
 
 def pages(root: Path) -> dict[Path, Files]:
@@ -141,7 +141,6 @@ def pages(root: Path) -> dict[Path, Files]:
         if section is None:
             raise UserError(f"docs/results/notes.md: no section is called {title}")
         section.prose = prose
-    page = ("Results", LEAD, sections, problems)
     path = root / "README.md"
     before, start, rest = path.read_text(encoding="utf-8").partition(START)
     _, end, after = rest.partition(END)
@@ -150,8 +149,8 @@ def pages(root: Path) -> dict[Path, Files]:
     return {
         root: {"README.md": f"{before}{start}\n{readme(tables)}{end}{after}"},
         docs: {
-            "RESULTS.md": formats.markdown_page(*page),
-            "results.html": formats.html_page(*page),
+            "RESULTS.md": formats.markdown_page(LEAD, sections, problems),
+            "results.html": formats.html_page(LEAD, sections, problems),
         },
     }
 
@@ -170,10 +169,10 @@ def answers(tables: Sequence[Table], questions: Path) -> list[formats.Section]:
     sections = []
     for question in tomllib.loads(questions.read_text(encoding="utf-8"))["questions"]:
         grid = grids.paired_grid(language, question.get("method", CALFS[1]), question["others"])
-        sections += [formats.Section(question["title"], [grid])] * (len(grid.cells) > 0)
+        sections += [formats.Section(question["title"], [grid])] if grid else []
     ahead = [grids.main_grid(main), grids.main_grid(few)]
     for grid, table in zip(ahead, (main, few), strict=True):
-        grid.title = grids.heading(table)
+        grid.title = table.heading
     ahead += [grids.paired_grid(few, ours, AHEAD_OF) for ours in CALFS]
     sections.append(formats.Section(AHEAD, ahead))
     for number, grid in enumerate(grid for section in sections for grid in section.grids):
@@ -190,7 +189,7 @@ def readme(tables: Sequence[Table]) -> str:
     for grid, title in zip(parts, ("All training rows, look-back 96", "Few-shot"), strict=True):
         grid.title = title
     parts[1].cells = parts[1].cells.drop(index=grids.AVERAGE, level="horizon", errors="ignore")
-    parts[1].notes = [grids.heading(language)]
+    parts[1].notes = [language.heading]
     return "".join(formats.markdown(grid, 4) for grid in parts)
 
 

@@ -17,20 +17,16 @@ def main(argv: list[str] | None = None) -> int:
         description="Draw the figures of the method, as PNG and PDF (docs/report.md).",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
+    path = {"type": Path, "metavar": "PATH"}
     parser.add_argument(
-        "--checkpoint",
-        type=Path,
-        required=True,
-        metavar="PATH",
+        "--checkpoint", required=True, **path,
         help="a checkpoint of run.py, or the results folder of a run",
-    )
+    )  # fmt: skip
     parser.add_argument(
-        "--against",
-        type=Path,
-        metavar="PATH",
+        "--against", **path,
         help="a checkpoint of GPT4TS on the same data, for tsne, forecast and steps; without it "
         "tsne shows an untrained projection of patches",
-    )
+    )  # fmt: skip
     parser.add_argument(
         "--figures", nargs="+", choices=FIGURES, help="what to draw; by default all that there is"
     )

@@ -1,13 +1,11 @@
 # ruff: noqa: E402 - OpenMP reads its settings when torch is imported
 """Fixtures: recordings and real data where they are, a small GPT-2 and a CSV made on the spot."""
 
+import json
 import os
 import re
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
-from typing import TypeVar
 
 from run import configure_openmp
 
@@ -15,6 +13,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # the same rounding in every test
 configure_openmp()
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from matplotlib.figure import Figure
@@ -23,9 +22,9 @@ from transformers import GPT2Config, GPT2Model
 from pca import principal_word_embeddings
 from run import main
 from tests.layers.families import FAMILIES, small_model
+from utils.errors import UserError
 from utils.synthetic import synthetic_ett
 
-T = TypeVar("T")
 ROOT = Path(__file__).resolve().parent.parent
 GOLDEN = Path(os.environ.get("CALF_GOLDEN", ROOT / "tests" / "golden"))
 DATA = Path(os.environ.get("CALF_DATA", ROOT.parent / "shared" / "data"))
@@ -37,7 +36,7 @@ HANG = 540  # seconds, after which a test gives up waiting; less than a collecti
 
 # which marker the tests of a folder or file get
 MARKED = {
-    "fast": ("data_provider", "layers", "models/test_objectives.py", "exp/test_step.py"),
+    "fast": ("data_provider", "layers", "models/test_calf.py", "exp/test_step.py"),
     "parity": ("parity",),
     "processes": ("exp/test_processes.py", "exp/test_kills.py"),
 }
@@ -99,6 +98,11 @@ def synthetic_csv(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("data") / "made_up.csv"
     synthetic_ett(rows=600, channels=3, seed=1).to_csv(path, index=False)
     return path
+
+
+@pytest.fixture
+def wide(synthetic_csv) -> pd.DataFrame:
+    return pd.read_csv(synthetic_csv)
 
 
 @pytest.fixture(scope="session")
@@ -206,6 +210,26 @@ def newest():
     return find
 
 
+@pytest.fixture
+def record(newest):
+    """What `run.json` says of the last run in the working folder."""
+    return lambda: json.loads((newest() / "run.json").read_text())
+
+
+def refusal(call, *args, **options) -> str:
+    """The one line with which a call refuses its input."""
+    with pytest.raises(UserError) as caught:
+        call(*args, **options)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def says(message: str, *parts: str) -> None:
+    """Check that each of these parts is in a message."""
+    for part in parts:
+        assert part in message
+
+
 def of_this_project(path: Path) -> bool:
     """Return whether a source file is no model that somebody put into `models/`."""
     source = path.read_text(encoding="utf-8", errors="replace")
@@ -215,22 +239,3 @@ def of_this_project(path: Path) -> bool:
 
 def load(path: Path) -> np.ndarray:
     return np.load(path, allow_pickle=False)
-
-
-def with_few_lines(most: int, call: Callable[[], T]) -> T:
-    """Call a function that may execute so many lines of Python, also of libraries: a loop over all
-    cells of a table has more. Unlike its duration, this is the same on any machine."""
-    executed = 0
-
-    def count(frame: FrameType, event: str, _: object):
-        nonlocal executed
-        executed += event == "line"
-        assert executed <= most, f"more than {most} lines of Python, at last in {frame.f_code}"
-        return count
-
-    before = sys.gettrace()
-    sys.settrace(count)
-    try:
-        return call()
-    finally:
-        sys.settrace(before)

@@ -6,7 +6,6 @@ import torch
 from sklearn.decomposition import PCA
 
 from pca import main, principal_word_embeddings
-from utils.errors import UserError
 
 
 @pytest.mark.parametrize(("vocabulary", "width", "components"), [(300, 32, 20), (40, 64, 39)])
@@ -16,6 +15,7 @@ def test_scores_are_scikit_learns(vocabulary, width, components):
     table = rng.standard_normal((vocabulary, width)) * spread + rng.standard_normal(width)
     ours = principal_word_embeddings(torch.tensor(table), components).numpy()
     theirs = PCA(components, svd_solver="full").fit_transform(table.T)
+    assert (ours[np.abs(ours).argmax(axis=0), np.arange(components)] > 0).all()  # the signs
     signs = np.sign((ours * theirs).sum(axis=0))
     np.testing.assert_allclose(ours, theirs * signs, rtol=1e-5, atol=1e-5 * np.abs(theirs).max())
 
@@ -30,19 +30,6 @@ def test_randomized_solver():
     torch.testing.assert_close(words.abs(), exact.abs(), rtol=1e-2, atol=1e-2)
 
 
-def test_signs_are_fixed():
-    table = torch.randn(100, 16, generator=torch.Generator().manual_seed(0))
-    words = principal_word_embeddings(table, 8)
-    largest = words.gather(0, words.abs().argmax(0)[None])
-    assert (largest > 0).all()
-    torch.testing.assert_close(principal_word_embeddings(-table, 8).abs(), words.abs())
-
-
-def test_too_many_components():
-    with pytest.raises(UserError, match="1 to 16"):
-        principal_word_embeddings(torch.randn(100, 16), 17)
-
-
 def test_command(small_gpt2, workdir, capsys):
     assert main(["--llm", str(small_gpt2), "--n_components", "12", "--output", "w.pt"]) == 0
     words = torch.load("w.pt", weights_only=True)
@@ -54,11 +41,10 @@ def test_command(small_gpt2, workdir, capsys):
 
 
 @pytest.mark.parametrize(
-    "options", [["--n_components", "500"], ["--llm", "./nowhere"], ["--output", "/dev/null/w.pt"]]
+    "options", ["--n_components 500", "--llm ./nowhere", "--output /dev/null/w.pt"]
 )
 def test_command_refuses_in_one_line(small_gpt2, workdir, capsys, options):
-    assert main(["--llm", str(small_gpt2), "--n_components", "12", *options]) == 2
+    assert main(["--llm", str(small_gpt2), "--n_components", "12", *options.split()]) == 2
     message = capsys.readouterr().err
-    assert message.startswith("error: ")
-    assert message.count("\n") == 1
+    assert message.startswith("error: ") and message.count("\n") == 1
     assert not list(workdir.iterdir())

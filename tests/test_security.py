@@ -2,10 +2,12 @@
 
 import csv
 import gzip
+import io
 import json
 import os
 import pickle
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -16,12 +18,10 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
 from layers.backbone import load_backbone
-from run import main, parse_args
-from tests.conftest import WIDTH
+from run import main
+from tests.conftest import WIDTH, refusal
 from tests.fuzz import examples
-from utils.errors import UserError
 from utils.files import file_name
-from utils.identity import settings_string
 
 
 class Payload:
@@ -43,14 +43,11 @@ def test_the_payload_would_run(workdir):
     assert (workdir / "ran").exists()
 
 
-def write_npy_of_objects(path: Path) -> None:
-    with path.open("wb") as file:
-        np.save(file, np.array([[Payload()]], dtype=object), allow_pickle=True)
-
-
-def write_npz_of_objects(path: Path) -> None:
-    with path.open("wb") as file:
-        np.savez(file, words=np.array([[Payload()]], dtype=object))
+def saved(save: Callable) -> bytes:
+    """What NumPy writes of an array of objects."""
+    file = io.BytesIO()
+    save(file, np.array([[Payload()]], dtype=object))
+    return file.getvalue()
 
 
 def write_safetensors_lookalike(path: Path) -> None:
@@ -69,8 +66,8 @@ HOSTILE = {
     "ASCII pickle": lambda path: path.write_bytes(pickle.dumps(STATE, protocol=0)),
     "compressed pickle": lambda path: path.write_bytes(gzip.compress(pickle.dumps(STATE))),
     "array of objects": lambda path: torch.save(np.array([Payload()], dtype=object), path),
-    "npy": write_npy_of_objects,
-    "npz": write_npz_of_objects,
+    "npy": lambda path: path.write_bytes(saved(np.save)),
+    "npz": lambda path: path.write_bytes(saved(np.savez)),
     "lookalike": write_safetensors_lookalike,
 }
 
@@ -105,10 +102,7 @@ def test_hostile_backbone(unharmed, small_gpt2, recwarn, name, kind):
         (folder / "adapter_config.json").write_text(json.dumps(described))
     HOSTILE[kind](folder / name)
     load_backbone(str(folder), "random")  # from config.json alone
-    with pytest.raises(UserError) as caught:
-        load_backbone(str(folder))
-    assert "\n" not in str(caught.value)
-    assert not recwarn.list
+    assert refusal(load_backbone, str(folder)) and not recwarn.list
 
 
 def test_code_in_a_backbone_is_not_run(unharmed, small_gpt2):
@@ -126,28 +120,20 @@ def test_code_in_a_backbone_is_not_run(unharmed, small_gpt2):
 @pytest.mark.parametrize(
     ("options", "files"),
     [
-        ("--data custom --data_path x.csv", ["x.csv"]),
-        ("--data custom --data_path x.pkl", ["x.pkl"]),
-        (
-            "--task_name short_term_forecast --data m4 --seasonal_patterns Hourly",
-            ["Hourly-train.csv", "Hourly-test.csv"],
-        ),
-        ("--task_name classification --data UEA", ["X_TRAIN.ts", "X_TEST.ts"]),
-        (
-            "--task_name anomaly_detection --data MSL",
-            ["MSL_train.npy", "MSL_test.npy", "MSL_test_label.npy"],
-        ),
-        (
-            "--task_name anomaly_detection --data PSM",
-            ["train.csv", "test.csv", "test_label.csv"],
-        ),
-        ("--task_name anomaly_detection --data SWaT", ["swat_train2.csv", "swat2.csv"]),
+        ("--data custom --data_path x.csv", "x.csv"),
+        ("--data custom --data_path x.pkl", "x.pkl"),
+        ("--task_name short_term_forecast --data m4 --seasonal_patterns Hourly",
+         "Hourly-train.csv Hourly-test.csv"),
+        ("--task_name classification --data UEA", "X_TRAIN.ts X_TEST.ts"),
+        ("--task_name anomaly_detection --data MSL", "MSL_train.npy MSL_test.npy"),
+        ("--task_name anomaly_detection --data PSM", "train.csv test.csv test_label.csv"),
+        ("--task_name anomaly_detection --data SWaT", "swat_train2.csv swat2.csv"),
     ],
-)
+)  # fmt: skip
 def test_hostile_data(unharmed, command, refused, options, files, kind):
-    for name in files:
+    for name in files.split():
         HOSTILE[kind](Path(name))
-    assert files[0] in refused(command("--root_path", ".", *options.split()))
+    assert files.split()[0] in refused(command("--root_path", ".", *options.split()))
 
 
 def notes(**more) -> str:
@@ -173,65 +159,40 @@ def test_checkpoint_with_other_notes(command, refused, notes):
     assert "x.safetensors: " in refused(argv)
 
 
-STRANGE = {
-    "a number for a name": lambda x: {1: x},
-    "sparse": lambda x: {"out_layer.bias": x.to_sparse()},
-    "without values": lambda x: {"out_layer.bias": x.to("meta")},
-    "quantised": lambda x: {"out_layer.bias": torch.quantize_per_tensor(x, 1.0, 0, torch.qint8)},
-}
-
-
-@pytest.mark.parametrize("what", STRANGE)
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda x: {1: x},
+        lambda x: {"out_layer.bias": x.to_sparse()},
+        lambda x: {"out_layer.bias": x.to("meta")},
+        lambda x: {"out_layer.bias": torch.quantize_per_tensor(x, 1.0, 0, torch.qint8)},
+    ],
+    ids=["a number for a name", "sparse", "without values", "quantised"],
+)
 @pytest.mark.filterwarnings("ignore:torch.quantize_per_tensor")
-def test_checkpoint_of_strange_tensors(command, refused, what):
-    torch.save(STRANGE[what](torch.ones(8)), "x.pth")
+def test_checkpoint_of_strange_tensors(command, refused, change):
+    torch.save(change(torch.ones(8)), "x.pth")
     argv = command("--is_training", "0", "--checkpoint", "x.pth")
     assert "x.pth: refused" in refused(argv)
 
 
-BAD_NAMES = {
-    "above": "../../x",
-    "absolute": "/etc/x",
-    "backslashes": "..\\..\\x",
-    "drive": "C:\\x",
-    "NUL": "a\0b",
-    "line break": "a\nresult\nmse:0, mae:0\n",
-    "carriage return": "a\rmse:0",
-    "vertical tab": "a\x0bb",
-    "form feed": "a\x0cb",
-    "file separator": "a\x1cb",
-    "next line": "a\x85b",
-    "line separator": "a\u2028b",
-    "paragraph separator": "a\u2029b",
-    "escape sequence": "a\x1b[2Jb",
-    "right to left": "a\u202eb",
-    "not text": "a\udcffb",
-    "too long": "x" * 256,
-    "too long in bytes": "\u00e4" * 120,
-}
+BAD_NAMES = [
+    "../../x", "/etc/x", "..\\..\\x", "C:\\x", "a\0b", "a\nresult\nmse:0, mae:0\n", "a\x1b[2Jb",
+    *(f"a{character}b" for character in "\r\x0b\x0c\x1c\x85\u2028\u2029\u202e\udcff"),
+    "x" * 256, "\u00e4" * 120,
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("option", ["--model_id", "--des", "--embed", "--data"])
 def test_bad_name_of_a_run(refused, command, workdir, option):
-    for name in BAD_NAMES.values():
+    for name in BAD_NAMES:
         assert refused(command(option, name)).rstrip("\n").isprintable()
     assert not list(workdir.iterdir())
-
-
-@pytest.mark.parametrize("name", ["..", ".", "", "C:", "ETTh1_96_96", "a b", "it's", "Übung-1.5"])
-def test_good_name_of_a_run(name):
-    argv = "--task_name imputation --is_training 1 --model CALF --data ETTh1".split()
-    args = parse_args([*argv, f"--model_id={name}", f"--des={name}"])
-    setting = settings_string(args, 0)
-    assert setting.startswith(f"imputation_{name}_CALF_ETTh1_ftM_sl96_ll48_pl96_dm512_")
-    assert setting.endswith(f"_dtTrue_{name}_gpt6_0")
-    assert Path("x", setting).resolve().parent == Path("x").resolve()
 
 
 @examples(100)
 @given(st.text())
 @example("../../x")
-@example("/etc/x")
 @example("..")
 @example("C:x")
 @example("a\0b")
@@ -239,11 +200,8 @@ def test_good_name_of_a_run(name):
 @example("\u00e4" * 200)
 def test_file_name_stays_in_its_folder(text):
     name = file_name(text)
-    assert name
-    assert len(name.encode()) <= 100
-    assert name.isprintable()
-    assert not set(name) & set('/\\:\0*?"<>|')
-    assert name[0] != "."
+    assert name.isprintable() and 0 < len(name.encode()) <= 100
+    assert name[0] != "." and not set(name) & set('/\\:\0*?"<>|')
     assert Path("x", f"{name}.png").resolve().parent == Path("x").resolve()
 
 

@@ -7,8 +7,6 @@ import sys
 import tomllib
 from pathlib import Path
 
-import pytest
-
 from tests.conftest import ROOT, of_this_project
 
 ROOMS = ("exp", "models", "layers", "data_provider", "utils")
@@ -36,22 +34,19 @@ def imported(path: Path) -> set[str]:
     return found
 
 
-@pytest.mark.parametrize("path", files("exp"), ids=name)
-def test_exp_knows_models_by_their_interface_alone(path):
-    known = {module for module in imported(path) if module.startswith(("models", "layers"))}
-    assert known <= {"models.interface", "models.registry", "layers.fast_cpu"}
-
-
-@pytest.mark.parametrize("path", files("models", "layers"), ids=name)
-def test_models_know_no_experiment_and_no_data(path):
-    rooms = {module.partition(".")[0] for module in imported(path)}
-    assert not rooms & {"exp", "data_provider", "run", "argparse"}
-
-
-@pytest.mark.parametrize("path", files("utils", "data_provider"), ids=name)
-def test_the_lower_rooms_know_none_above(path):
-    above = {"exp", "run", "models", "layers"}
-    assert not {module.partition(".")[0] for module in imported(path)} & above
+def test_which_room_imports_which():
+    """`exp` knows models by their interface alone, models neither experiments nor data, and the
+    lower rooms none above."""
+    known = {"models.interface", "models.registry", "layers.fast_cpu"}
+    for path in files("exp"):
+        found = {module for module in imported(path) if module.startswith(("models", "layers"))}
+        assert found <= known, path
+    above = {"models": {"exp", "data_provider", "run", "argparse"}}
+    above["layers"] = above["models"]
+    above["utils"] = above["data_provider"] = {"exp", "run", "models", "layers"}
+    for room, others in above.items():
+        for path in files(room):
+            assert not {module.partition(".")[0] for module in imported(path)} & others, path
 
 
 def test_no_circles():
@@ -82,14 +77,18 @@ def test_pip_installs_every_room_and_its_programs():
     assert set(setuptools["py-modules"]) == others
 
 
-def test_models_are_imported_when_they_are_built():
+def test_what_is_slow_is_imported_when_it_is_used(synthetic_csv):
     """The libraries behind a model take seconds: an error in the data is reported before that."""
-    code = (
-        "import sys, run, exp.exp_long_term_forecasting, exp.exp_classification; "
-        "print([m for m in sys.modules if m in ('transformers', 'peft', 'accelerate', "
-        "'matplotlib', 'torch.distributed.checkpoint')])"
-    )
+    code = f"""
+import sys, run, exp.exp_long_term_forecasting, exp.exp_classification
+slow = {{"transformers", "peft", "accelerate", "matplotlib", "torch.distributed.checkpoint"}}
+print(slow & sys.modules.keys())
+from exp.forecaster import CALFForecaster
+forecaster = CALFForecaster(h=8, model="LastValue", use_gpu=False, verbose=False)
+forecaster.fit({str(synthetic_csv)!r}).predict()
+print("polars" in sys.modules)
+"""
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    assert done.stdout.strip() == "[]"
+    assert done.stdout.split() == ["set()", "False"]

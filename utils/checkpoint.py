@@ -6,6 +6,7 @@ import math
 import os
 import re
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import torch
@@ -49,12 +50,8 @@ class Checkpoint:
 def save_tensors(
     path: str | Path, tensors: dict[str, Tensor], notes: dict, keep: Path | None = None
 ) -> None:
-    """Write tensors and notes with a checksum, atomically; tied tensors are stored once.
-
-    Args:
-        path: the file. tensors: by name. notes: anything that JSON can encode.
-        keep: where to move an earlier file of that path.
-    """
+    """Write tensors and notes, which JSON can encode, with a checksum, atomically; tied tensors are
+    stored once. `keep`: where to move an earlier file of that path."""
     first, stored, tied = {}, {}, {}
     for name, tensor in tensors.items():
         tensor = tensor.detach()
@@ -63,10 +60,9 @@ def save_tensors(
         if same != name and tensor.numel():
             tied[name] = same
             continue
-        shared = tensor.untyped_storage().nbytes() > tensor.nbytes  # a part of another one
-        stored[name] = tensor.cpu().contiguous()
-        if shared:
-            stored[name] = stored[name].clone()
+        is_part = tensor.untyped_storage().nbytes() > tensor.nbytes  # of another one
+        tensor = tensor.cpu().contiguous()
+        stored[name] = tensor.clone() if is_part else tensor
     text = json.dumps({"format": FORMAT, **({TIED: tied} if tied else {}), **notes})
     metadata = {METADATA_KEY: text, CHECKSUM_KEY: checksum(stored, text)}
     with whole_file(path, keep) as part:
@@ -120,23 +116,22 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
         raise UserError(
             f"{path}: refused: not a checkpoint, or it contains more than tensors"
         ) from error
-    found = metadata.get("format", FORMAT)
-    if found != FORMAT:
+    if (found := metadata.get("format", FORMAT)) != FORMAT:
         raise UserError(
             f"{path}: a checkpoint of format {found}, but this version of the program reads "
             f"format {FORMAT}: use the version that wrote it, or train again"
         )
-    if not isinstance(state, dict) or not all(map(_is_entry, state.items())):
+    is_state = isinstance(state, dict) and all(
+        isinstance(name, str)
+        and torch.is_tensor(value)
+        and value.layout == torch.strided
+        and not (value.is_meta or value.is_quantized)
+        for name, value in state.items()
+    )
+    if not is_state:
         raise UserError(f"{path}: refused: not a state dict of tensors")
     state = {name.removeprefix("module."): value for name, value in state.items()}
     return Checkpoint(path, state, metadata, verified)
-
-
-def _is_entry(item: tuple[object, object]) -> bool:
-    """Return whether an entry is a name and a tensor that can be copied into a parameter."""
-    name, value = item
-    plain = torch.is_tensor(value) and value.layout == torch.strided and not value.is_meta
-    return isinstance(name, str) and plain and not value.is_quantized
 
 
 def _parse_notes(text: str) -> dict:
@@ -148,18 +143,17 @@ def _parse_notes(text: str) -> dict:
     notes = json.loads(text)
     try:
         columns, epochs = notes.get("columns", []), notes.get("epochs", [])
-        series = notes.get("series", columns)
         moments = [notes["scaler"][name] for name in ("mean", "scale")] if "scaler" in notes else []
+        numbers = [*chain(*moments), *(epoch["seconds"] for epoch in epochs)]
         as_written = (
             all(isinstance(notes.get(name, {}), dict) for name in ("config", "backbone", "epoch"))
             and isinstance(columns, list)
             and all(isinstance(name, str) for name in columns)
-            and all(math.isfinite(epoch["seconds"]) for epoch in epochs)
-            and all(len(numbers) == len(series) for numbers in moments)
-            and all(math.isfinite(number) for numbers in moments for number in numbers)
+            and all(len(values) == len(notes.get("series", columns)) for values in moments)
+            and all(map(math.isfinite, numbers))
         )
-    except (AttributeError, LookupError, TypeError) as error:
-        raise ValueError("unexpected notes") from error
+    except (AttributeError, LookupError, TypeError):
+        as_written = False
     if not as_written:
         raise ValueError("unexpected notes")
     return notes
@@ -197,16 +191,17 @@ class StateFile:
         for path in there:
             try:
                 checkpoint = read_checkpoint(path)
-                if not checkpoint.verified:
-                    raise UserError(f"{path}: the checksum is missing")
-                return checkpoint
+                if checkpoint.verified:
+                    return checkpoint
+                why = f"{path}: the checksum is missing"
             except (UserError, OSError) as error:
-                self._is_damaged |= path == self.path
-                if path != there[-1]:
-                    print(f"{message_of(error)}; trying the one before it: {there[-1]}")
-        if there:
-            names = " and ".join(map(str, there))
-            raise UserError(
-                f"{names}: damaged: there is no state to --resume from; start anew without it"
-            )
-        return None
+                why = message_of(error)
+            self._is_damaged |= path == self.path
+            if path != there[-1]:
+                print(f"{why}; trying the one before it: {there[-1]}")
+        if not there:
+            return None
+        names = " and ".join(map(str, there))
+        raise UserError(
+            f"{names}: damaged: there is no state to --resume from; start anew without it"
+        )

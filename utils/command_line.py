@@ -85,7 +85,7 @@ def split_parts(text: str) -> list[float] | list[int]:
     try:
         sizes = [kind(part) for part in parts]
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text} is not three numbers") from None
+        sizes = []
     if len(sizes) != 3:
         raise argparse.ArgumentTypeError(f"{text} is not three numbers with commas between them")
     if not all(0 < size < math.inf for size in sizes):
@@ -102,20 +102,19 @@ def names(text: str) -> list[str]:
     found = [name.strip() for name in text.split(",")]
     if "" in found:
         raise argparse.ArgumentTypeError(f"{text!r}: give names with commas between them")
-    twice = next((name for name in found if found.count(name) > 1), None)
-    if twice is not None:
-        raise argparse.ArgumentTypeError(f"{text}: {twice} stands there twice")
+    for name in found:
+        if found.count(name) > 1:
+            raise argparse.ArgumentTypeError(f"{text}: {name} stands there twice")
     return found
 
 
 def switch(text: str) -> bool:
     """Option type: a boolean, as 1 / 0, true / false, yes / no or on / off."""
-    word = text.lower()
-    if word in ("1", "true", "yes", "on"):
-        return True
-    if word in ("0", "false", "no", "off"):
-        return False
-    raise argparse.ArgumentTypeError(f"{text} is neither true nor false")
+    values = dict.fromkeys("1 true yes on".split(), True)
+    values |= dict.fromkeys("0 false no off".split(), False)
+    if text.lower() not in values:
+        raise argparse.ArgumentTypeError(f"{text} is neither true nor false")
+    return values[text.lower()]
 
 
 # what Python values an option type accepts, and what to call them; others have text

@@ -6,16 +6,9 @@ import numpy as np
 def threshold(
     train_scores: np.ndarray, test_scores: np.ndarray | None, anomaly_ratio: float
 ) -> float:
-    """Compute the score above which a point is detected (`docs/method.md`, section 8).
-
-    The published code takes the (100 - `anomaly_ratio`) percentile of training and test scores
-    together, which depends on the test scores.
-
-    Args:
-        train_scores: `[training points]`.
-        test_scores: `[test points]`; None takes the percentile of the training scores alone.
-        anomaly_ratio: percentage of points to detect.
-    """
+    """Compute the score above which a point is detected (`docs/method.md`, section 8): the
+    (100 - `anomaly_ratio`) percentile of the scores `[points]` of training and, as published, test,
+    on which it depends then."""
     scores = [train_scores] if test_scores is None else [train_scores, test_scores]
     return float(np.percentile(np.concatenate(scores), 100 - anomaly_ratio))
 
@@ -50,15 +43,9 @@ def point_adjust(pred: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def detection_scores(pred: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-    """Score detections after point adjustment, as published, and before it.
-
-    Args:
-        pred, labels: see `point_adjust`.
-
-    Returns:
-        `precision`, `recall`, `f1` and `accuracy` after point adjustment, which inflates them, and
-        `precision_raw`, `recall_raw` and `f1_raw` before it; fractions, 0 where undefined.
-    """
+    """Score detections, see `point_adjust`: `precision`, `recall`, `f1` and `accuracy` after point
+    adjustment, as published, which inflates them, and `precision_raw`, `recall_raw` and `f1_raw`
+    before it; fractions, 0 where undefined."""
     from sklearn.metrics import accuracy_score, precision_recall_fscore_support  # slow to import
 
     pred, labels = np.asarray(pred, dtype=bool), np.asarray(labels, dtype=bool)

@@ -1,7 +1,6 @@
 """Files: atomic writing, safe names, safe reading."""
 
 import contextlib
-import errno
 import functools
 import hashlib
 import json
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
 CHECKPOINT = "checkpoint.safetensors"  # in the folder of a training
 METADATA_KEY = "calf"  # of the notes in our checkpoints
 PICTURES = (".png", ".pdf", ".svg")
-LONGEST_HEADER = 100_000_000  # bytes, of a safetensors file, by its format
 LONGEST_NAME = 255  # bytes, on all usual file systems
 
 
@@ -35,10 +33,12 @@ def whole_file(path: str | Path, keep: Path | None = None) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
+        part.touch()
+        mode = part.stat().st_mode
         yield part
+        part.chmod(mode)  # some libraries let only the owner read their files
         with part.open("rb+") as file:
             os.fsync(file.fileno())
-        part.chmod(0o666 & ~_umask())  # some libraries let only the owner read their files
         if keep is not None and path.exists():
             path.replace(keep)
         part.replace(path)
@@ -51,30 +51,19 @@ def whole_file(path: str | Path, keep: Path | None = None) -> Iterator[Path]:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Sync a folder to disk, if the system can."""
-    if os.name != "posix":
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF):  # some network shares
-            raise
-    finally:
-        os.close(handle)
+    """Sync a folder to disk, if the system and the file system can."""
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def remove_parts(folder: Path) -> None:
     """Remove the unfinished files of a killed process; no other may be writing there."""
     for part in folder.glob(".*.part"):
         part.unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    """Return the process's umask, which can only be read by setting it."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def file_name(text: str) -> str:
@@ -149,19 +138,14 @@ def _sha256(path: Path, size: int, changed: int) -> str:
 
 
 def read_notes(path: Path) -> dict | None:
-    """Read the notes of one of our safetensors files, without its tensors and without PyTorch.
+    """Read the notes of one of our safetensors files, without its tensors and without PyTorch; None
+    if it is another file or damaged."""
+    from safetensors import SafetensorError, safe_open  # with NumPy, which is slow to import
 
-    Returns:
-        None if it is another file or damaged.
-    """
-    damaged = (ValueError, LookupError, TypeError, RecursionError)
-    with path.open("rb") as file, contextlib.suppress(*damaged):
-        size = int.from_bytes(file.read(8), "little")
-        header = json.loads(file.read(size)) if size <= LONGEST_HEADER else {}
-        notes = json.loads(header.pop("__metadata__")[METADATA_KEY])
-        end = max((tensor["data_offsets"][1] for tensor in header.values()), default=0)
-        if isinstance(notes, dict) and path.stat().st_size == 8 + size + end:
-            return notes
+    damaged = (SafetensorError, ValueError, LookupError, TypeError, RecursionError)
+    with contextlib.suppress(*damaged), safe_open(path, "np") as file:
+        notes = json.loads(file.metadata()[METADATA_KEY])
+        return notes if isinstance(notes, dict) else None
     return None
 
 
@@ -199,13 +183,13 @@ class NpyWriter:
         precise: bool = False,
         keep: Sequence[int] = (),
     ):
-        from numpy.lib import format as npy  # NumPy is slow to import, too
+        from numpy.lib.format import write_array_header_1_0  # NumPy is slow to import, too
 
         self._file, self._kind = file, "<f8" if precise else "<f4"
         self._keep, self._written, self.kept = set(keep), 0, {}
         if file is not None:
             header = {"descr": self._kind, "fortran_order": False, "shape": shape}
-            npy.write_array_header_1_0(file, header)
+            write_array_header_1_0(file, header)
 
     def write(self, batch: "Tensor") -> None:
         """Append `batch`, whose axes after the first are those of the array."""

@@ -14,7 +14,7 @@ Handler = Callable[[int, FrameType | None], object] | int | None
 
 
 class Interrupted(Exception):
-    """The run was stopped by a signal. `code`: its exit code."""
+    """The run was stopped by a signal, with this exit code."""
 
     def __init__(self, code: int):
         super().__init__(f"exit code {code}")
@@ -22,10 +22,7 @@ class Interrupted(Exception):
 
 
 def handle(number: int, handler: Handler) -> Handler:
-    """Install a signal handler, and return the one before.
-
-    Does nothing outside the main thread.
-    """
+    """Install a signal handler, and return the one before; outside the main thread do nothing."""
     if threading.current_thread() is not threading.main_thread() or handler is None:
         return None
     return signal.signal(number, handler)

@@ -16,8 +16,9 @@ a local spread); Romano et al., Conformalized Quantile Regression, 2019 (both ta
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from math import ceil, floor
+from itertools import product
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -40,14 +41,9 @@ REPORTED = (50, 80, 90, 95)  # levels in % of `held_out_coverage`
 RECENT = 512  # most windows of a `Recalibration`
 
 
-@dataclass(frozen=True)
-class LookBacks:
-    """What intervals read of look-backs; `[windows, 1, channels]` each.
-
-    Attributes:
-        spread: standard deviation. value: of the middle step, in order of size.
-        rests: whether more than `AT_REST` of the steps have this value.
-    """
+class LookBacks(NamedTuple):
+    """What intervals read of look-backs, `[windows, 1, channels]` each: their standard deviation,
+    their median, and whether more than `AT_REST` of the steps have that value."""
 
     spread: Tensor
     value: Tensor
@@ -115,15 +111,14 @@ class Intervals:
         Returns:
             The intervals, and the errors in units of their spread, `[windows, steps, channels]`.
         """
-        found, errors = [], []
+        found = []
         for x, pred, true in windows:
-            looks = LookBacks.of(x)
-            found.append([values.cpu() for values in (looks.spread, looks.value, looks.rests)])
-            errors.append((true - pred).cpu())
-        looks = LookBacks(*(torch.cat(parts) for parts in zip(*found, strict=True)))
+            found.append([values.cpu() for values in (*LookBacks.of(x), true - pred)])
+        *parts, errors = (torch.cat(values) for values in zip(*found, strict=True))
+        looks = LookBacks(*parts)
         least = LEAST * looks.spread.mean(dim=(0, 1))
         least[least == 0] = 1.0  # constant channels
-        errors = torch.cat(errors).div_(looks.scale(least))
+        errors.div_(looks.scale(least))
         return cls(quantiles(errors), least, len(errors), unit), errors
 
     def in_unit(self, unit: Tensor | None) -> "Intervals":
@@ -134,8 +129,8 @@ class Intervals:
 
     def save(self, path: Path) -> None:
         """Write the intervals."""
-        tensors = {"quantiles": self.quantiles, "least": self.least, "unit": self.unit}
-        tensors = {name: tensor for name, tensor in tensors.items() if tensor is not None}
+        tensors = {"quantiles": self.quantiles, "least": self.least}
+        tensors |= {} if self.unit is None else {"unit": self.unit}
         save_tensors(path, tensors, {"calibration_windows": self.windows})
 
     @classmethod
@@ -172,10 +167,10 @@ def check_levels(levels: Sequence[float], intervals: Intervals) -> None:
     for."""
     require_levels(levels)
     for level in levels:
-        if intervals.windows < windows_needed(level):
+        if intervals.windows < (needed := windows_needed(level)):
             print(
-                f"warning: a level of {level:g} % needs {windows_needed(level)} validation "
-                f"windows; there are {intervals.windows}: the bounds are the extreme errors",
+                f"warning: a level of {level:g} % needs {needed} validation windows; there are "
+                f"{intervals.windows}: the bounds are the extreme errors",
                 file=sys.stderr,
             )
 
@@ -207,9 +202,10 @@ def quantiles(errors: Tensor) -> Tensor:
     rank floor((n + 1) p), so that an interval covers at least as often as its level says.
     """
     count = len(errors)
-    exact = [round((count + 1) * p, 6) for p in PROBABILITIES]  # 0.1 * 30 is not 3 in binary
-    ranks = [ceil(r) if p > 0.5 else floor(r) for r, p in zip(exact, PROBABILITIES, strict=True)]
-    rows = torch.tensor(ranks).clamp(1, count) - 1
+    probabilities = np.array(PROBABILITIES)
+    ranks = ((count + 1) * probabilities).round(6)  # 0.1 * 30 is not 3 in binary
+    ranks = np.where(probabilities > 0.5, np.ceil(ranks), np.floor(ranks)).astype(int)
+    rows = ranks.clip(1, count) - 1
     by_window = errors.movedim(0, -1).numpy(force=True)
     ordered = np.sort(np.ascontiguousarray(by_window), axis=-1)  # faster than PyTorch by far
     return torch.from_numpy(ordered[..., rows]).movedim(-1, 0).contiguous()
@@ -287,27 +283,21 @@ class IntervalTest:
         `true` are `[batch, steps, channels]`, look-backs `x` `[batch, seq_len, channels]`."""
         parts = (values.split(self.steps) for values in (pred, x, true, index))
         for forecast, look_back, truth, numbers in zip(*parts, strict=True):
-            looks = LookBacks.of(look_back)
-            for sums, intervals in zip(
-                self.sums, (self.intervals, self.recalibration.intervals()), strict=True
+            looks, y = LookBacks.of(look_back), self.units(truth, numbers)
+            both = self.intervals, self.recalibration.intervals()
+            for (row, level), (sums, intervals) in product(
+                enumerate(self.levels), zip(self.sums, both, strict=True)
             ):
-                for row, level in enumerate(self.levels):
-                    bounds = intervals.bounds(forecast, looks, level)
-                    scores = self._scores(level, bounds, truth, numbers)
-                    for total, values in zip(sums, scores, strict=True):
-                        total[row] += values.double().sum(dim=(0, 2)).cpu()
+                bounds = intervals.bounds(forecast, looks, level)
+                lower, upper = (self.units(values, numbers) for values in bounds)
+                below, above = tails(level)
+                loss = (pinball(y - lower, below) + pinball(y - upper, above)) / 2
+                scores = (y >= lower) & (y <= upper), upper - lower, loss
+                for total, values in zip(sums, scores, strict=True):
+                    total[row] += values.double().sum(dim=(0, 2)).cpu()
             self.count += truth.shape[0] * truth.shape[2]
             errors = (truth - forecast) / looks.scale(self.intervals.least)
             self.recalibration.add(errors.cpu())
-
-    def _scores(
-        self, level: float, bounds: tuple[Tensor, Tensor], true: Tensor, index: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Whether bounds cover the truth, their width, and their pinball loss, elementwise."""
-        lower, upper, truth = (self.units(values, index) for values in (*bounds, true))
-        below, above = tails(level)
-        loss = (pinball(truth - lower, below) + pinball(truth - upper, above)) / 2
-        return (truth >= lower) & (truth <= upper), upper - lower, loss
 
     def results(self) -> dict[str, object]:
         """Return the scores for `run.json`: a number a level, and the coverage of every step."""

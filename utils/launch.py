@@ -4,6 +4,7 @@ reports an error."""
 import contextlib
 import logging
 import os
+import re
 import signal
 import sys
 import threading
@@ -36,7 +37,7 @@ def device_numbers(devices: str) -> list[int]:
         UserError: it is not a list of distinct numbers.
     """
     items = devices.replace(" ", "").split(",")
-    if not all(item.isascii() and item.isdigit() and len(item) < 5 for item in items):
+    if not all(re.fullmatch("[0-9]{1,4}", item) for item in items):
         raise UserError(f"--devices {devices}: numbers separated by commas, such as 0,1")
     numbers = [int(item) for item in items]
     if len(set(numbers)) < len(numbers):

@@ -25,9 +25,6 @@ def require_levels(
     if isinstance(levels, str) or not isinstance(levels, Collection):
         raise UserError(f"{name}={levels!r}: give a list, such as {example}")
     for one in levels:
-        number = isinstance(one, Real) and not isinstance(one, bool)
-        if not number or not lowest <= one <= highest:
-            raise UserError(
-                f"{name}: {one!r} is not a number from {lowest} to {highest}: give a list, such "
-                f"as {example}"
-            )
+        if isinstance(one, bool) or not isinstance(one, Real) or not lowest <= one <= highest:
+            why = f"{one!r} is not a number from {lowest} to {highest}"
+            raise UserError(f"{name}: {why}: give a list, such as {example}")

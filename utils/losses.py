@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 import torch.nn.functional as F
@@ -13,15 +12,14 @@ from utils.errors import UserError
 
 WHOLE = Weight()
 Loss = Callable[[Tensor, Tensor], Tensor]
-
+SeriesLoss = Callable[[Tensor, Tensor, Batch], Tensor]
+FEATURE_DECAY = 0.8
 POINT_LOSSES: dict[str, Loss] = {
     "l1": F.l1_loss,
     "smooth_l1": F.smooth_l1_loss,
     "mse": F.mse_loss,
     "ce": F.cross_entropy,
 }
-
-SeriesLoss = Callable[[Tensor, Tensor, Batch], Tensor]
 
 
 def _divide(numerator: Tensor, denominator: Tensor) -> Tensor:
@@ -52,8 +50,6 @@ def mase_loss(forecast: Tensor, target: Tensor, batch: Batch) -> Tensor:
 
 SERIES_LOSSES: dict[str, SeriesLoss] = {"smape": smape_loss, "mase": mase_loss, "mape": mape_loss}
 
-FEATURE_DECAY = 0.8
-
 
 def feature_regularisation(
     loss: Loss, features_time: Iterable[Tensor], features_text: Iterable[Tensor]
@@ -71,15 +67,6 @@ def feature_regularisation(
     for time, text in zip(features_time, features_text, strict=True):
         total = FEATURE_DECAY * total + loss(time, text)
     return total
-
-
-class BranchOutputs(Protocol):
-    """The result of a forward pass; see `models.CALF.CALFOutput`."""
-
-    outputs_time: Tensor
-    outputs_text: Tensor | None
-    features_time: tuple[Tensor, ...] | None
-    features_text: tuple[Tensor, ...] | None
 
 
 def choose_loss(args: object, option: str) -> Loss | SeriesLoss:
@@ -113,41 +100,10 @@ def compare(loss: Loss | SeriesLoss, ours: Tensor, theirs: Tensor, batch: Batch)
 
 
 @dataclass(frozen=True)
-class TaskLoss:
-    """The loss between predictions and truth, for models without other terms."""
-
-    loss: Loss | SeriesLoss
-
-    @classmethod
-    def from_args(cls, args: object) -> "TaskLoss":
-        """Read `--task_loss`."""
-        return cls(choose_loss(args, "task_loss"))
-
-    @staticmethod
-    def default(task_name: str) -> str:
-        """Name the usual loss of a task."""
-        return {"classification": "ce", "short_term_forecast": "smape"}.get(task_name, "mse")
-
-    def __call__(self, prediction: Tensor, batch: Batch, weight: Weight = WHOLE) -> Tensor:
-        """Compute the loss of a micro-batch, weighted in the mean over its batch.
-
-        Args:
-            prediction: `[batch, steps, channels]` or logits `[batch, classes]`.
-        """
-        return weight.scored * compare(self.loss, prediction, batch.y, batch)
-
-
-@dataclass(frozen=True)
 class CALFLoss:
-    """The total loss: task + output consistency + feature regularisation.
-
-    Attributes:
-        task: loss of predictions and truth. output: of the branches' outputs. feature: of the
-            branches' features.
-        task_w, output_w, feature_w: the loss weights of the three terms.
-
-    Source: docs/method.md, section 4.
-    """
+    """The total loss: task + output consistency + feature regularisation, of predictions and truth,
+    of the branches' outputs, and of their features, each with its weight (docs/method.md, section
+    4)."""
 
     task: Loss | SeriesLoss
     output: Loss | SeriesLoss
@@ -173,14 +129,11 @@ class CALFLoss:
         """Whether the hidden states have to be projected."""
         return self.feature_w != 0
 
-    def __call__(
-        self, output: BranchOutputs, batch: Batch, weight: Weight = WHOLE
-    ) -> dict[str, Tensor]:
+    def __call__(self, output: object, batch: Batch, weight: Weight = WHOLE) -> dict[str, Tensor]:
         """Compute the terms whose loss weight is not 0.
 
         Args:
-            output: of a forward pass, with the branches and features that the loss weights require.
-            batch: its batch, with the truth.
+            output: `models.CALF.CALFOutput`, with what the loss weights require.
             weight: of a micro-batch in the means over its batch.
 
         Returns:
@@ -188,8 +141,8 @@ class CALFLoss:
             their loss weights, detached. Those of the micro-batches of a batch add up to those
             of the batch.
         """
-        time, nothing = output.outputs_time, output.outputs_time.new_zeros(())
-        parts = {"task": nothing, "output": nothing, "feature": nothing}
+        time = output.outputs_time
+        parts = dict.fromkeys(("task", "output", "feature"), time.new_zeros(()))
         total = parts["task"] = self.task_w * compare(self.task, time, batch.y, batch)
         if self.output_w != 0:
             parts["output"] = self.output_w * compare(self.output, time, output.outputs_text, batch)

@@ -2,17 +2,17 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 OTHERS = ("Weekly", "Daily", "Hourly")
-GROUPS = ("Yearly", "Quarterly", "Monthly", "Others", "Average")
+SINGLE = ("Yearly", "Quarterly", "Monthly")
+GROUPS = {name: (name,) for name in SINGLE} | {"Others": OTHERS, "Average": (*SINGLE, *OTHERS)}
 SCORES = ("smape", "mase", "mape")
 
 
-@dataclass(frozen=True)
-class PatternScores:
+class PatternScores(NamedTuple):
     """Number of series of one frequency; means of sMAPE (0 to 200), MASE and MAPE (%) over them."""
 
     series: int
@@ -49,49 +49,37 @@ def score_pattern(
     )
 
 
-def overall_weighted_average(ours: dict[str, float], naive2: dict[str, float]) -> float:
+def overall_weighted_average(ours: Mapping[str, float], naive2: Mapping[str, float]) -> float:
     """OWA: the mean of the ratios of sMAPE and MASE to those of Naive2."""
     return (ours["smape"] / naive2["smape"] + ours["mase"] / naive2["mase"]) / 2
 
 
-def summarise(scores: dict[str, PatternScores]) -> dict[str, dict[str, float]]:
-    """Average the six frequencies by the competition's groups.
-
-    Args:
-        scores: of all six frequencies, by name.
-
-    Returns:
-        For each score, its value by group; Others and Average are weighted by number of series.
-    """
+def summarise(scores: Mapping[str, PatternScores]) -> dict[str, dict[str, float]]:
+    """Average the scores of all six frequencies by the competition's groups: for each score its
+    value by group; Others and Average are weighted by number of series."""
 
     def mean(patterns: Sequence[str], name: str) -> float:
-        series = [scores[pattern].series for pattern in patterns]
         values = [getattr(scores[pattern], name) for pattern in patterns]
-        return float(np.average(values, weights=series))
+        return float(np.average(values, weights=[scores[pattern].series for pattern in patterns]))
 
-    members = {group: (group,) for group in GROUPS[:3]}
-    members |= {"Others": OTHERS, "Average": tuple(scores)}
-    return {
-        name: {group: mean(patterns, name) for group, patterns in members.items()}
-        for name in SCORES
-    }
+    return {name: {group: mean(of, name) for group, of in GROUPS.items()} for name in SCORES}
 
 
 def summarise_owa(
-    ours: dict[str, dict[str, float]], naive2: dict[str, dict[str, float]]
+    ours: Mapping[str, Mapping[str, float]], naive2: Mapping[str, Mapping[str, float]]
 ) -> dict[str, float]:
     """OWA of each group, from two results of `summarise`."""
     return {
         group: overall_weighted_average(
-            {name: ours[name][group] for name in ("smape", "mase")},
-            {name: naive2[name][group] for name in ("smape", "mase")},
+            *({name: summary[name][group] for name in SCORES} for summary in (ours, naive2))
         )
         for group in GROUPS
     }
 
 
 def average_of_runs(runs: Sequence[Mapping], group: str, metric: str) -> float:
-    """Average a score over frequencies, weighted by number of series; NaN if it is unknown.
+    """Average a score over the frequencies of a group, weighted by number of series; NaN if it is
+    unknown.
 
     OWA needs the scores of Naive2. It is taken from a run's summary of all forecasts whose sMAPE
     and MASE are those of these runs.
@@ -99,20 +87,19 @@ def average_of_runs(runs: Sequence[Mapping], group: str, metric: str) -> float:
     Args:
         runs: a row of `utils.runs` for each frequency.
     """
+
+    def mean(name: str) -> float:
+        values, series = ([run[column] for run in runs] for column in (name, "windows"))
+        return float(np.average(values, weights=series))
+
     if metric in SCORES:
-        scores = {
-            run["horizon"]: PatternScores(run["windows"], *(run[name] for name in SCORES))
-            for run in runs
-        }
-        if group == "Average":
-            return summarise(scores)[metric][group]
-        values = [getattr(score, metric) for score in scores.values()]
-        return float(np.average(values, weights=[score.series for score in scores.values()]))
+        return mean(metric)
     for run in runs:
-        summary = json.loads(run["summary"] or "{}")
-        if group in summary.get(metric, {}) and all(
-            np.isclose(summary[name][group], average_of_runs(runs, group, name))
+        found = json.loads(run["summary"] or "{}")
+        is_of_these = all(
+            group in found.get(name, {}) and np.isclose(found[name][group], mean(name))
             for name in ("smape", "mase")
-        ):
-            return float(summary[metric][group])
+        )
+        if is_of_these and group in found.get(metric, {}):
+            return float(found[metric][group])
     return float("nan")

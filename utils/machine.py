@@ -4,6 +4,7 @@ import ctypes
 import os
 import platform
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,28 +35,17 @@ def processor_name() -> str:
     cpus = Path("/proc/cpuinfo")
     lines = cpus.read_text().splitlines() if cpus.exists() else []
     names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(filter(None, names), "") or platform.processor() or platform.machine()
+    return next(names, "") or platform.processor() or platform.machine()
 
 
 def keep_memory() -> None:
     """Make glibc reuse freed memory instead of returning it to the system: a training step frees
     and allocates more than a gigabyte, and page faults on fresh memory are slow."""
     mmap_threshold, trim_threshold = -3, -1  # from malloc.h
-    try:
+    with suppress(OSError, TypeError, AttributeError):  # another C library
         mallopt = ctypes.CDLL(None).mallopt
-    except (OSError, TypeError, AttributeError):  # another C library
-        return
-    mallopt(mmap_threshold, 1 << 26)
-    mallopt(trim_threshold, (1 << 31) - 1)
-
-
-def device_name(device: "torch.device") -> str:
-    """Name the GPU or the processor."""
-    if device.type == "cuda":
-        import torch  # takes seconds
-
-        return torch.cuda.get_device_name(device)
-    return processor_name()
+        mallopt(mmap_threshold, 1 << 26)
+        mallopt(trim_threshold, (1 << 31) - 1)
 
 
 def peak_memory(device: "torch.device") -> dict[str, float | None]:
@@ -63,21 +53,20 @@ def peak_memory(device: "torch.device") -> dict[str, float | None]:
     system does not tell; of the GPU's allocator as `device`, None on the CPU."""
     allocated = None
     if device.type == "cuda":
-        import torch
+        import torch  # takes seconds
 
         allocated = torch.cuda.max_memory_allocated(device) / 1e6
     return {"host": _peak_host_memory(), "device": allocated}
 
 
 def _peak_host_memory() -> float | None:
-    try:  # Linux; the other way counts that of the process which started this one, too
+    # Linux; getrusage counts that of the process which started this one, too
+    with suppress(OSError, IndexError):
         status = Path("/proc/self/status").read_text()
         return int(status.partition("VmHWM:")[2].split()[0]) * 1024 / 1e6
-    except (OSError, IndexError):
-        pass
-    try:
+    with suppress(ImportError):  # Windows
         import resource
-    except ImportError:  # Windows
-        return None
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
+
+        unit = 1 if sys.platform == "darwin" else 1024
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
+    return None

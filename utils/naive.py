@@ -13,13 +13,9 @@ LAST_VALUE, SEASONAL_NAIVE = "LastValue", "SeasonalNaive"  # as the models are n
 TITLES = {LAST_VALUE: "last value", SEASONAL_NAIVE: "seasonal naive"}
 
 
-def last_value(x: "Series", pred_len: int) -> "Series":
-    """Repeat the last step of `x` `[batch, length, ..]` `pred_len` times."""
-    return x[:, [-1] * pred_len]
-
-
 def seasonal_naive(x: "Series", pred_len: int, period: int) -> "Series":
-    """Repeat the last `period` steps of `x` `[batch, length, ..]` over `pred_len` steps.
+    """Repeat the last `period` steps of `x` `[batch, length, ..]` over `pred_len` steps; 1 repeats
+    the last value.
 
     Raises:
         ValueError: `x` is shorter than `period`.
@@ -36,7 +32,7 @@ def naive_forecasts(x: "Series", pred_len: int, season_length: int) -> "dict[str
         season_length: steps of a season; 0 or 1, or more than `x` has, leaves the seasonal naive
             forecast out.
     """
-    forecasts = {LAST_VALUE: last_value(x, pred_len)}
+    forecasts = {LAST_VALUE: seasonal_naive(x, pred_len, 1)}
     if 1 < season_length <= x.shape[1]:
         forecasts[SEASONAL_NAIVE] = seasonal_naive(x, pred_len, season_length)
     return forecasts
@@ -49,11 +45,6 @@ def naive_lines(history: "np.ndarray", steps: int, season: int) -> "dict[str, np
     return {title(name, season): pred[0] for name, pred in reversed(forecasts.items())}
 
 
-def naive_forecast(history: "np.ndarray", steps: int, season: int) -> "tuple[str, np.ndarray]":
-    """Return the first of `naive_lines`, with its name."""
-    return next(iter(naive_lines(history, steps, season).items()))
-
-
 def title(name: str, season: int) -> str:
     """Name a forecast and the steps of its season, where it has one."""
     return f"{TITLES[name]} ({season})" if name == SEASONAL_NAIVE else TITLES[name]
@@ -63,8 +54,10 @@ def with_season(
     scores: Mapping[str, Mapping[str, float]], season_length: int
 ) -> dict[str, dict[str, float]]:
     """Add the steps of the season to the scores of the seasonal naive forecast."""
-    seasons = {SEASONAL_NAIVE: {"season": season_length}}
-    return {name: {**values, **seasons.get(name, {})} for name, values in scores.items()}
+    found = {name: dict(values) for name, values in scores.items()}
+    if SEASONAL_NAIVE in found:
+        found[SEASONAL_NAIVE]["season"] = season_length
+    return found
 
 
 def print_naive(

@@ -1,7 +1,7 @@
 """The figures that runs leave: forecasts, imputations, detections and confusion matrices.
 
 Functions with a `path` write an image there, whose suffix is the format, and beside a PNG a PDF;
-they return the written files. `title` names data set, channel or window, and scores.
+they return the written files.
 """
 
 from collections.abc import Mapping, Sequence
@@ -55,12 +55,6 @@ def with_mse(name: str, pred: np.ndarray, true: np.ndarray) -> str:
     return f"{name}: MSE {np.square(pred - true).mean():.3g}"
 
 
-def window_title(data: str, channel: str, window: str, times: pd.Index, errors: str) -> str:
-    """Title a figure of one window by data set, channel, window, dates and errors."""
-    data, channel = shorten([data, channel], most=40)
-    return f"{data} · {channel} · {window}\n{period(times)} · {errors}"
-
-
 @dataclass(frozen=True)
 class ForecastPanel:
     """One channel of one window.
@@ -84,23 +78,19 @@ def _draw(axes: "Axes", times: pd.Index, panel: ForecastPanel, ylabel: str) -> N
     known = np.concatenate([panel.history, panel.true])
     label = "truth" if len(panel.true) else "history"
     axes.plot(x[: len(known)], known, color=GREY, lw=1.3, label=label)
-    clear = 1.0  # share of white
+    ahead, clear = x[cut:], 1.0  # share of white
     for rank, level in enumerate(sorted(panel.bands, reverse=True)):
-        lower, upper = panel.bands[level]
-        name = f"{level:g} % interval"
         clear *= max(0.82 - 0.14 * rank, 0.4)
         # opaque, so that the legend has the colour of a band upon a wider one
-        style = {"color": mixed(BLUE, 1 - clear), "lw": 0, "zorder": 1}
-        places = x[cut : cut + len(lower)]
-        if len(places) > 1:
-            axes.fill_between(places, lower, upper, label=name, **style)
+        style = {"color": mixed(BLUE, 1 - clear), "zorder": 1, "label": f"{level:g} % interval"}
+        if len(ahead) > 1:
+            axes.fill_between(ahead, *panel.bands[level], lw=0, **style)
         else:  # an area would have no width
-            axes.vlines(places, lower, upper, label=name, **style | {"lw": 8})
+            axes.vlines(ahead, *panel.bands[level], lw=8, **style)
+    single = {"marker": "o", "ms": 4} if len(ahead) == 1 else {}
     for rank, (name, values) in enumerate(panel.forecasts.items()):
-        style = LINES[rank % len(LINES)]
-        if len(values) == 1:
-            style = style | {"marker": "o", "ms": 4}
-        axes.plot(x[cut : cut + len(values)], values, label=name, zorder=3 - 0.1 * rank, **style)
+        style = LINES[rank % len(LINES)] | single
+        axes.plot(ahead, values, label=name, zorder=3 - 0.1 * rank, **style)
     if 0 < cut < len(x):
         axes.axvline(x[cut - 1], color="#a0a0a0", lw=0.8, ls=":")
     axes.set(title=panel.title, ylabel=ylabel)
@@ -111,24 +101,19 @@ def plot_window(
     path: str | Path, times: pd.Index, panels: Sequence[ForecastPanel], ylabel: str, title: str = ""
 ) -> list[Path]:
     """Plot the forecasts of channels of one window: look-back and truth as one line, and the
-    forecasts.
-
-    Args:
-        times: timestamps, or numbers, of look-back and horizon `[seq_len + pred_len]`.
-        ylabel: channel and unit. title: of the figure.
-    """
+    forecasts; `times` are timestamps, or numbers, of both `[seq_len + pred_len]`."""
     return save(_figure([times] * len(panels), panels, ylabel, title), path)
 
 
-@styled
+@styled()
 def _figure(
     times: Sequence[pd.Index], panels: Sequence[ForecastPanel], ylabel: str, title: str
 ) -> "Figure":
     """Draw panels, each with timestamps of its own; see `plot_window`."""
-    columns = 1 if len(panels) == 1 else 2
+    columns = min(2, len(panels))
     rows = -(-len(panels) // columns)
     height = 1.4 + 2.4 * rows if title else 3.6 * rows
-    figure, grid = subplots(9 if columns == 1 else 12, height, rows, columns)
+    figure, grid = subplots(6 + 3 * columns, height, rows, columns)
     for axes, of_panel, panel in zip(grid.flat, times, panels, strict=False):
         _draw(axes, of_panel, panel, ylabel)
     for axes in grid.flat[len(panels) :]:
@@ -155,12 +140,11 @@ def future_figure(
     those of six evenly chosen ones.
 
     Args:
-        history: known values, `[steps, series]`, of which the last four horizons are shown.
-            The index has timestamps, or numbers that count steps; series that end at different
-            times have NaN.
+        history: known values, `[steps, series]`, of which the last four horizons are shown, by
+            timestamp or number of the step; NaN where a series has ended.
         forecast: what follows, with the same columns.
         bands: lower and upper bounds by level in %, shaped as `forecast`.
-        title: of the figure. model: name of the forecast.
+        model: name of the forecast.
     """
     chosen = [forecast.columns[i] for i in evenly(forecast.shape[1], MOST_PANELS)]
     times, panels = [], []
@@ -172,17 +156,16 @@ def future_figure(
             level: tuple(bound[name].to_numpy()[has_steps] for bound in bounds)
             for level, bounds in (bands or {}).items()
         }
-        title_of_panel, *_ = shorten([name], most=60)
         known, future = shown.to_numpy(), {model: ahead.to_numpy()}
         times.append(wall_times(shown.index.append(ahead.index)))
-        panels.append(ForecastPanel(title_of_panel, known, np.empty(0), future, within))
-    more = forecast.shape[1] - len(chosen)
-    note = f" ({len(chosen)} of {forecast.shape[1]} series)" if more else ""
+        panels.append(ForecastPanel(*shorten([name], 60), known, np.empty(0), future, within))
+    count = forecast.shape[1]
+    note = f" ({len(chosen)} of {count} series)" if len(chosen) < count else ""
     of_all = title or f"{model}, {period(wall_times(forecast.index))}"
     return _figure(times, panels, "original units", of_all + note)
 
 
-@styled
+@styled()
 def plot_imputation(
     path: str | Path,
     times: pd.Index,
@@ -201,8 +184,7 @@ def plot_imputation(
         ylabel: channel and unit.
     """
     x = times.to_numpy()
-    figure, grid = subplots(9, 3.6)
-    axes = grid[0, 0]
+    figure, ((axes,),) = subplots(9, 3.6)
     axes.plot(x, true, color=GREY, lw=0.9, alpha=0.6, label="truth")
     axes.plot(x[observed], true[observed], ".", color=BLACK, ms=3, label="observed")
     colours = ((BLUE, "o", 4), (VERMILLION, "x", 4))
@@ -214,31 +196,28 @@ def plot_imputation(
     return save(figure, path)
 
 
-@styled
+@styled()
 def plot_confusion(
     path: str | Path, counts: np.ndarray, names: list[str], title: str
 ) -> list[Path]:
     """Plot a confusion matrix of `counts` of samples `[true class, predicted class]`; `names` are
     those of the classes."""
     side = max(4, 0.45 * len(names) + 2.5)
-    figure, grid = subplots(side + 0.8, side)
-    axes = grid[0, 0]
+    figure, ((axes,),) = subplots(side + 0.8, side)
     recall = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     image = axes.imshow(recall, cmap="Blues", vmin=0, vmax=1)
-    if len(names) <= 26:
-        for row, column in np.argwhere(counts > 0):
-            color = "white" if recall[row, column] > 0.5 else "black"
-            style = {"ha": "center", "va": "center", "fontsize": 8}
-            axes.text(column, row, str(counts[row, column]), color=color, **style)
-    ticks, names = range(len(names)), shorten(names)
+    style = {"ha": "center", "va": "center", "fontsize": 8}
+    for row, column in np.argwhere(counts > 0) if len(names) <= 26 else ():
+        color = "white" if recall[row, column] > 0.5 else "black"
+        axes.text(column, row, str(counts[row, column]), color=color, **style)
     axes.set(xlabel="predicted class", ylabel="true class", title=title)
-    axes.set_xticks(ticks, names, rotation=90)
-    axes.set_yticks(ticks, names)
+    axes.set_xticks(range(len(names)), shorten(names), rotation=90)
+    axes.set_yticks(range(len(names)), shorten(names))
     figure.colorbar(image, ax=axes, shrink=0.7, label="share of the true class")
     return save(figure, path)
 
 
-@styled
+@styled()
 def plot_anomalies(
     path: str | Path,
     scores: np.ndarray,
@@ -246,15 +225,9 @@ def plot_anomalies(
     segments: list[tuple[int, int]],
     title: str,
 ) -> list[Path]:
-    """Plot the scores of all points with the threshold and the labelled segments.
-
-    Args:
-        scores: anomaly scores `[points]`; long series are reduced to the maximum of each bin.
-        threshold: above it a point is detected.
-        segments: labelled segments `[start, stop)`.
-    """
-    figure, grid = subplots(11, 3.6)
-    axes = grid[0, 0]
+    """Plot the scores of all points `[points]`, of long series the maximum of each bin, with the
+    threshold above which a point is detected and the labelled segments `[start, stop)`."""
+    figure, ((axes,),) = subplots(11, 3.6)
     least = len(scores) / MAX_BINS  # narrower ones would be invisible
     for number, (start, stop) in enumerate(segments):
         label = "labelled anomaly" if number == 0 else None
@@ -262,8 +235,7 @@ def plot_anomalies(
         axes.axvspan(start, stop, color=ORANGE, alpha=0.35, lw=0, label=label)
     starts = np.arange(0, len(scores), max(1, len(scores) // MAX_BINS))
     axes.plot(starts, np.maximum.reduceat(scores, starts), color=GREY, lw=0.7, label="score")
-    style = {"color": BLUE, "lw": 1.4, "ls": "--"}
-    axes.axhline(threshold, label=f"threshold {threshold:.3g}", **style)
+    axes.axhline(threshold, label=f"threshold {threshold:.3g}", color=BLUE, lw=1.4, ls="--")
     axes.set_yscale("log")
     axes.yaxis.set_major_formatter("{x:g}")
     axes.yaxis.set_minor_formatter("")

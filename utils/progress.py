@@ -36,14 +36,17 @@ class EpochRecord:
 
     def line(self, epochs: int, score: str) -> str:
         """Format the line of the epoch, of `epochs`; `score` names the scores."""
-        terms = ", ".join(f"{name} {value:.4f}" for name, value in self.losses.items())
         validation = "-" if self.validation is None else f"{self.validation:.4f}"
-        test = "" if self.test is None else f"test {score} {self.test:.4f} | "
-        return (
-            f"epoch {self.epoch}/{epochs} | train loss {self.train:.4f} | "
-            f"{terms + ' | ' if terms else ''}validation {score} {validation} | {test}"
-            f"lr {self.learning_rate:.2e} | {self.seconds:.1f} s"
-        )
+        parts = [
+            f"epoch {self.epoch}/{epochs}",
+            f"train loss {self.train:.4f}",
+            ", ".join(f"{name} {value:.4f}" for name, value in self.losses.items()),
+            f"validation {score} {validation}",
+            "" if self.test is None else f"test {score} {self.test:.4f}",
+            f"lr {self.learning_rate:.2e}",
+            f"{self.seconds:.1f} s",
+        ]
+        return " | ".join(filter(None, parts))
 
 
 @dataclass

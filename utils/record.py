@@ -2,7 +2,7 @@
 
 import platform
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import version
@@ -15,7 +15,7 @@ import torch
 
 from utils.errors import UserError
 from utils.files import whole_file
-from utils.machine import device_name, peak_memory
+from utils.machine import peak_memory, processor_name
 from utils.progress import EpochRecord, Progress
 from utils.results import EPOCHS, RunFolders
 
@@ -49,8 +49,9 @@ def commit() -> str | None:
 
 def circumstances(device: torch.device) -> dict[str, object]:
     """Describe the machine and the versions of packages for a run's record."""
+    is_gpu = device.type == "cuda"
     return {
-        "device": device_name(device),
+        "device": torch.cuda.get_device_name(device) if is_gpu else processor_name(),
         "peak_memory_mb": peak_memory(device),
         "threads": torch.get_num_threads(),
         "versions": {
@@ -93,10 +94,7 @@ class Tracker:
             from torch.utils.tensorboard import SummaryWriter  # takes seconds to import
 
             self._writer = SummaryWriter(self.events)
-        if progress.history:
-            self._write_csv(progress)
-        for record in progress.history:
-            self._add_scalars(record)
+        self._write(progress, progress.history)
         try:
             yield
         finally:
@@ -106,24 +104,23 @@ class Tracker:
     def write(self, progress: Progress) -> None:
         """Write the epochs so far."""
         if self.folders.writes:
-            self._write_csv(progress)
-            self._add_scalars(progress.history[-1])
+            self._write(progress, progress.history[-1:])
 
-    def _write_csv(self, progress: Progress) -> None:
-        """Write `epochs.csv`, a row for each epoch; numbers that were not recorded stay empty."""
+    def _write(self, progress: Progress, new: Sequence[EpochRecord]) -> None:
+        """Write `epochs.csv`, a row for each epoch, where numbers that were not recorded stay
+        empty, and add the new epochs to TensorBoard's files."""
+        if not progress.history:
+            return
         table = pd.DataFrame([_columns(record, self.score) for record in progress.history])
         best = progress.best.epoch if progress.best else None
-        table["best"] = (table["epoch"] == best).astype(int)
         with whole_file(self.path) as part:
-            table.to_csv(part, index=False)
-
-    def _add_scalars(self, record: EpochRecord) -> None:
-        """Add the numbers of an epoch to TensorBoard's files."""
+            table.assign(best=(table["epoch"] == best).astype(int)).to_csv(part, index=False)
         if self._writer is None:
             return
-        for name, value in _columns(record, self.score).items():
-            if name != "epoch" and value is not None:
-                self._writer.add_scalar(_tag(name), value, record.epoch)
+        for record in new:
+            for name, value in _columns(record, self.score).items():
+                if name != "epoch" and value is not None:
+                    self._writer.add_scalar(_tag(name), value, record.epoch)
         self._writer.flush()
 
 

@@ -25,21 +25,21 @@ def sections_of(tables: Sequence[Table], runs: pd.DataFrame) -> list[Section]:
         section = sections.setdefault(table.title, Section(table.title, []))
         plain = table.runs[table.runs["method"] == table.runs["usual"]]
         usual = Table(plain, table.metrics, table.order) if len(plain) else table
-        found = [
+        section.grids += filter(None, [
             grids.scores_grid(usual),
             *grids.published_grids(table),
             grids.variants_grid(table),
             grids.intervals_grid(table),
-        ]
-        section.grids += [grid for grid in found if grid]
+        ])  # fmt: skip
         drawn = {
             "Training": charts.training_curves(usual, epochs),
             "Error by step of the horizon": charts.errors_by_step(usual, steps),
         }
+        left = len(usual.methods) - charts.MOST
+        more = f"; without {left} more models: --models chooses" if left > 0 else ""
         for name, figure in drawn.items():
             if figure:
-                text = charts.caption(f"{name}. {grids.heading(table)}", usual)
-                section.figures[text] = charts.svg(figure)
+                section.figures[f"{name}. {table.heading}{more}"] = charts.svg(figure)
     return list(sections.values())
 
 
@@ -71,19 +71,20 @@ def make_report(
     sections = sections_of(make_tables(runs, metrics, models, names or {}), runs)
     if transpose:
         for section in sections:
-            section.grids = [grid.transposed() for grid in section.grids]
+            for grid in section.grids:
+                grid.cells, grid.marks = grid.cells.T, grid.marks.T
     lead, grids = f"{len(runs)} runs.", [grid for section in sections for grid in section.grids]
-    page = ("Results", lead, sections, notes)
     files: Files = {
-        "report.md": formats.markdown_page(*page),
-        "report.html": formats.html_page(*page),
+        "report.md": formats.markdown_page(lead, sections, notes),
+        "report.html": formats.html_page(lead, sections, notes),
         "report.tex": formats.LATEX_HEAD + "\n".join(map(formats.latex, grids)),
         "runs.csv": runs.drop(columns="source").to_csv(index=False),
     }
-    files |= {f"tables/{grid.slug}.csv": grid.csv() for grid in grids}
+    files |= {
+        f"tables/{grid.slug}.csv": pd.DataFrame(grid.records).to_csv(index=False) for grid in grids
+    }
     figures = [figure for section in sections for figure in section.figures.values()]
-    files |= {f"figures/{number}.svg": svg for number, svg in enumerate(figures, 1)}
-    return files, notes
+    return files | {f"figures/{number}.svg": svg for number, svg in enumerate(figures, 1)}, notes
 
 
 def write_report(files: Mapping[str, str | bytes], output: Path) -> None:

@@ -5,7 +5,7 @@ import json
 import math
 import re
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from hashlib import sha256
 from pathlib import Path
 
@@ -18,9 +18,10 @@ from utils.option_table import OWN_OPTIONS, PUBLISHED_OPTIONS
 
 RUNS, EPOCHS, STEPS = "runs.csv", "epochs.csv.gz", "steps.csv.gz"
 # the columns of runs.csv: in front of the scores, and behind them
+BACKBONE = "backbone weights fingerprint published_file words".split()
 WHAT = (
     *"run task kind model dataset horizon seed look_back percent protocol features units".split(),
-    *"backbone weights fingerprint published_file words settings trained_by".split(),
+    *(*BACKBONE, "settings", "trained_by"),
 )
 SPENT = (
     *"parameters windows channels training_seconds test_seconds memory_mb device threads".split(),
@@ -89,9 +90,8 @@ def row_of(record: Mapping, folder: str) -> dict[str, object]:
             finite.
     """
     given, test, spent = record["arguments"], record["test"], record.get("peak_memory_mb") or {}
-    trained = record.get("trained_with") or given
+    trained, seed = record.get("trained_with") or given, record["seed"]
     checkpoint = Path(str(record.get("checkpoint"))).parent.name
-    seed = record["seed"]
     if trained is not given:
         iteration = ITERATION.search(checkpoint)
         seed = trained["seed"] + (int(iteration[1]) if iteration else 0)
@@ -103,8 +103,9 @@ def row_of(record: Mapping, folder: str) -> dict[str, object]:
         kind = "zero_shot" if is_transfer else "few_shot" if percent < 100 else "long_term"
     kind = KIND_OF_TASK.get(kind, kind)
     option = "pred_len" if kind in FORECASTS else ROW_OPTION.get(kind)
+    hashes = sorted({file["sha256"] for file in record["data"].values()})
     scores = {**record["scores"], **interval_scores(record.get("intervals"))}
-    if not scores or not all(math.isfinite(scores[name]) for name in scores):
+    if not scores or not all(map(math.isfinite, scores.values())):
         raise ValueError("scores")
     return {
         "run": folder,
@@ -132,7 +133,7 @@ def row_of(record: Mapping, folder: str) -> dict[str, object]:
         "device": record.get("device", ""),
         "threads": record.get("threads"),
         "versions": ", ".join(f"{k} {v}" for k, v in (record.get("versions") or {}).items()),
-        "data": data_hash(record["data"]),
+        "data": hashes[0] if len(hashes) == 1 else sha256("\n".join(hashes).encode()).hexdigest(),
         "commit": record.get("commit") or "",
         "started": record.get("started", ""),
         "finished": record.get("finished", ""),
@@ -150,17 +151,11 @@ def dataset_name(options: Mapping) -> str:
     return Path(options["root_path"]).name if data == "UEA" else data
 
 
-def data_hash(files: Mapping[str, Mapping]) -> str:
-    """SHA-256 of the data: of the file, or of the sorted hashes of several."""
-    hashes = sorted({file["sha256"] for file in files.values()})
-    return hashes[0] if len(hashes) == 1 else sha256("\n".join(hashes).encode()).hexdigest()
-
-
 def backbone_of(record: Mapping, trained: Mapping) -> dict[str, str]:
     """Make the columns of the language model; empty for models without one."""
     described = record.get("backbone") or {}
     if not described and "llm" not in trained.get("model_options", ()):
-        return dict.fromkeys(("backbone", "weights", "fingerprint", "published_file", "words"), "")
+        return dict.fromkeys(BACKBONE, "")
     weights = described.get("llm_weights", trained.get("llm_weights", "pretrained"))
     if trained.get("llm_ablation") == "random":
         weights = "random"
@@ -191,10 +186,8 @@ def settings_of(given: Mapping, trained: Mapping, is_trained: bool) -> str:
 
 def interval_scores(entry: Mapping | None) -> dict[str, float]:
     """Name coverage in %, width and pinball loss of prediction intervals by level."""
-    if not entry:
-        return {}
     scores = {}
-    for suffix, one in (("", entry), (", recalibrated", entry.get("recalibrated"))):
+    for suffix, one in (("", entry), (", recalibrated", (entry or {}).get("recalibrated"))):
         for number, level in enumerate(entry["levels"] if one else ()):
             scores[f"{level:g} % coverage{suffix}"] = 100 * one["coverage"][number]
             scores[f"{level:g} % width{suffix}"] = one["width"][number]
@@ -221,11 +214,11 @@ def write_runs(folder: Path, runs: pd.DataFrame) -> None:
     give the same bytes."""
     runs = runs.sort_values("run")
     epochs, steps = epochs_of(runs), steps_of(runs)
-    scores = [name for name in runs if name not in (*WHAT, *SPENT, "source")]
-    table = runs[[*WHAT, *scores, *SPENT]].dropna(axis="columns", how="all").convert_dtypes()
+    columns = [*WHAT, *(name for name in runs if name not in (*WHAT, *SPENT, "source")), *SPENT]
+    table = runs[columns].dropna(axis="columns", how="all").convert_dtypes()
     folder.mkdir(parents=True, exist_ok=True)
     with whole_file(folder / RUNS) as part:
-        table.reindex(columns=[*WHAT, *scores, *SPENT]).to_csv(part, index=False)
+        table.reindex(columns=columns).to_csv(part, index=False)
     for name, frame, digits in ((EPOCHS, epochs, 8), (STEPS, steps, 4)):
         if len(frame):
             text = frame.to_csv(index=False, float_format=f"%.{digits}g").encode()
@@ -241,11 +234,9 @@ def epochs_of(runs: pd.DataFrame) -> pd.DataFrame:
         names = ("epoch", "train", "validation", "test", "learning_rate", "seconds")
         best = (record.get("best_epoch") or {}).get("epoch")
         return [
-            {
-                **{name: epoch.get(name) for name in names},
-                **(epoch.get("losses") or {}),
-                "best": int(epoch["epoch"] == best),
-            }
+            {name: epoch.get(name) for name in names}
+            | (epoch.get("losses") or {})
+            | {"best": int(epoch["epoch"] == best)}
             for epoch in record.get("epochs") or []
         ]
 
@@ -262,18 +253,18 @@ def steps_of(runs: pd.DataFrame) -> pd.DataFrame:
     return _beside(runs[runs["kind"].isin(FORECASTS)], STEPS, of_record)
 
 
-def _beside(runs: pd.DataFrame, name: str, of_record) -> pd.DataFrame:
+def _beside(
+    runs: pd.DataFrame, name: str, of_record: Callable[[Mapping], list[dict]]
+) -> pd.DataFrame:
     """Collect from the records of runs, or from the files of this name beside `runs.csv`."""
-    frames = []
+    frames = [pd.DataFrame(columns=["run"])]
     for source, of_source in runs.groupby("source"):
-        path = Path(source) / RECORD
-        if path.exists():
-            rows = of_record(json.loads(path.read_text()))
-            frames.append(pd.DataFrame([{"run": of_source["run"].iloc[0]} | row for row in rows]))
-        elif (path := Path(source) / name).exists():
-            frame = pd.read_csv(path)
-            frames.append(frame[frame["run"].isin(of_source["run"])])
-    frames = [frame for frame in frames if len(frame)]
-    if not frames:
-        return pd.DataFrame(columns=["run"])
-    return pd.concat(frames).sort_values(["run", frames[0].columns[1]], ignore_index=True)
+        record, table = Path(source) / RECORD, Path(source) / name
+        if record.exists():
+            frame = pd.DataFrame(of_record(json.loads(record.read_text())))
+            frame.insert(0, "run", of_source["run"].iloc[0])
+        else:
+            frame = pd.read_csv(table) if table.exists() else frames[0]
+        frames.append(frame[frame["run"].isin(of_source["run"])])
+    frames = [frame for frame in frames if len(frame)] or frames[:1]
+    return pd.concat(frames).sort_values([*frames[0].columns[:2]], ignore_index=True)

@@ -20,14 +20,10 @@ NO_FILE, RANDOM = "none", "random"
 
 # The only globals that a pickle may load: those of arrays pickled by NumPy 1 and 2.
 _NUMPY_GLOBALS = [
-    np.ndarray,
-    np.dtype,
-    type(np.dtype(np.float32)),
-    type(np.dtype(np.float64)),
-    _codecs.encode,
-    (np.ndarray.__reduce__(np.empty(0))[0], "numpy.core.multiarray._reconstruct"),
-    (np.ndarray.__reduce__(np.empty(0))[0], "numpy._core.multiarray._reconstruct"),
-]
+    *(np.ndarray, np.dtype, type(np.dtype(np.float32)), type(np.dtype(np.float64)), _codecs.encode),
+    *((np._core.multiarray._reconstruct, f"numpy.{core}.multiarray._reconstruct")
+      for core in ("core", "_core")),
+]  # fmt: skip
 
 
 def load_word_embeddings(path: str | Path, d_model: int) -> "Tensor":
@@ -51,11 +47,9 @@ def load_word_embeddings(path: str | Path, d_model: int) -> "Tensor":
     path = Path(path)
     require_word_embeddings(path)
     try:
-        if path.suffix == ".npy":
-            embeddings = np.load(path, allow_pickle=False)
-        else:
-            embeddings = load_tensors(path, _NUMPY_GLOBALS)
-        embeddings = torch.as_tensor(embeddings)
+        is_npy = path.suffix == ".npy"
+        read = np.load(path) if is_npy else load_tensors(path, _NUMPY_GLOBALS)
+        embeddings = torch.as_tensor(read)
         if embeddings.layout != torch.strided or embeddings.is_meta:
             raise TypeError("not a dense tensor")
     except OSError:

@@ -143,9 +143,9 @@ def runs_of_item(
         raise UserError(f"{min(variables)} is for items with a script")
     if "targets" in item and "after" not in item:
         raise UserError("targets is for items with after")
+    if "after" in item and scripts:
+        raise UserError("give either after or script")
     if "after" in item:
-        if scripts:
-            raise UserError("give either after or script")
         yield from tests_after(item, options, more, named)
         return
     for script, values in itertools.product(scripts or [None], combinations(item, options)):

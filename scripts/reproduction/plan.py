@@ -34,8 +34,8 @@ Records = Mapping[Identity, Record]
 def read_records(folder: Path) -> Records:
     """Read the records in a folder of results, without damaged ones."""
     paths = sorted(folder.glob("*/run.json"))
-    found = (read_record(path, path.stat().st_mtime_ns) for path in paths)
-    return {record.identity: record for record in found if record}
+    found = filter(None, (read_record(path, path.stat().st_mtime_ns) for path in paths))
+    return {record.identity: record for record in found}
 
 
 @cache

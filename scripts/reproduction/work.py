@@ -23,6 +23,7 @@ from utils.machine import usable_cores
 LOGS = Path("reproduce")
 PROGRAM = ROOT / "run.py"
 POLL = 0.1  # seconds
+Jobs = dict[Run, tuple[subprocess.Popen, Mapping[str, str]]]  # with their environments
 
 
 @contextmanager
@@ -61,7 +62,7 @@ def do(plan: Plan, environments: Sequence[Mapping[str, str]], lock: int) -> dict
             this process at once, and the jobs within a second.
     """
     waiting, free, failed = list(plan.left), list(environments), {}
-    jobs: dict[Run, tuple[subprocess.Popen, Mapping[str, str]]] = {}
+    jobs: Jobs = {}
 
     def fail(run: Run, why: str) -> None:
         failed[run] = why
@@ -93,7 +94,7 @@ def do(plan: Plan, environments: Sequence[Mapping[str, str]], lock: int) -> dict
 
 
 @contextmanager
-def ended(jobs: Mapping[Run, tuple[subprocess.Popen, Mapping[str, str]]]) -> Iterator[None]:
+def ended(jobs: Jobs) -> Iterator[None]:
     """After an interruption, terminate the jobs and wait until they have saved their states."""
     try:
         yield
@@ -133,8 +134,7 @@ def why_failed(code: int, log: Path) -> str:
     if code == 0:
         return "it wrote no run.json with its command"
     how = f"exit code {code}" if code > 0 else signal.Signals(-code).name
-    lines = log.read_text(errors="replace").split("\n")
-    last = next((line for line in reversed(lines) if line.strip()), "")
+    _, _, last = log.read_text(errors="replace").strip().rpartition("\n")
     return f"{how}: {one_line(last)} ({log})"
 
 

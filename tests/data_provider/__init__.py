@@ -4,20 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pytest
 
 from data_provider.panel import Panel
-from utils.errors import UserError
 
 DAYS = pd.date_range("2024-01-01", periods=20, freq="D")
-
-
-def refusal(call, *args, **options) -> str:
-    """The one line with which a call refuses its input."""
-    with pytest.raises(UserError) as caught:
-        call(*args, **options)
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
 
 
 def written(folder: Path, content: str | bytes | pd.DataFrame, name="x.csv", **options) -> Path:

@@ -1,33 +1,22 @@
 """Options of a run on the CSV made on the spot, and its splits."""
 
-from argparse import Namespace
-
 import pytest
 
 from data_provider.splits import Splits, chosen_series, read_data, splits_of
+from run import parse_args
+from utils.configuration import Configuration
+
+LINE = (
+    "--task_name long_term_forecast --is_training 1 --model_id x --model DLinear --data custom "
+    "--seq_len 24 --label_len 6 --pred_len 8 --target OT"
+)
 
 
 @pytest.fixture
 def arguments(synthetic_csv):
-    def build(**more) -> Namespace:
-        defaults = {
-            "data": "custom",
-            "root_path": str(synthetic_csv.parent),
-            "data_path": synthetic_csv.name,
-            "features": "M",
-            "target": "OT",
-            "freq": "h",
-            "embed": "timeF",
-            "seq_len": 24,
-            "label_len": 6,
-            "pred_len": 8,
-            "percent": 100,
-            "batch_size": 32,
-            "split": None,
-            "protocol": "sound",
-            "given": ["target"],
-        }
-        return Namespace(**{**defaults, **more})
+    def build(**more) -> Configuration:
+        paths = ["--root_path", str(synthetic_csv.parent), "--data_path", synthetic_csv.name]
+        return parse_args([*LINE.split(), *paths]).replace(**more)
 
     return build
 

@@ -11,7 +11,7 @@ from data_provider.anomaly import (
     point_scores,
     read_anomaly,
 )
-from utils.errors import UserError
+from tests.conftest import refusal, says
 
 TRAIN = "timestamp_(min),a,b\n0,1,2\n1,3,4\n2,5,6\n"
 TEST = "timestamp_(min),a,b\n3,1.5,2\n4,,4\n"
@@ -37,14 +37,6 @@ def write_npy(folder, data="MSL", **arrays):
     return {**default, **arrays}
 
 
-def message_of(folder, data: str) -> str:
-    with pytest.raises(UserError) as caught:
-        read_anomaly(data, folder)
-    message = str(caught.value)
-    assert "\n" not in message
-    return message
-
-
 def test_psm(tmp_path):
     """Channels go by their names."""
     test = "timestamp_(min),b,a\n3,2,1.5\n4,4,\n"
@@ -66,67 +58,20 @@ def test_swat(tmp_path):
     assert tables.labels.tolist() == [False, True]
     assert tables.filled == 0
     (tmp_path / "swat_train2.csv").write_text("a,b,label\n1,2,7\n3,,text\n")
-    assert "swat_train2.csv: column b, row 2 (line 3)" in message_of(tmp_path, "SWaT")
+    assert "swat_train2.csv: column b, row 2 (line 3)" in refusal(read_anomaly, "SWaT", tmp_path)
 
 
 @pytest.mark.parametrize("data", ["MSL", "SMAP", "SMD"])
 @pytest.mark.parametrize("kind", [bool, np.uint8, np.int64, np.float32])
 def test_npy(tmp_path, data, kind):
     flags = np.array([False, True, True, False])
-    arrays = write_npy(tmp_path, data, test_label=flags.astype(kind))
-    tables = read_anomaly(data, tmp_path)
-    np.testing.assert_array_equal(tables.train, arrays["train"])
-    np.testing.assert_array_equal(tables.test, arrays["test"])
-    assert tables.labels.dtype == bool
-    np.testing.assert_array_equal(tables.labels, flags)
-    assert tables.filled == 0
-    np.save(tmp_path / f"{data}_test_label.npy", flags[:, None].astype(kind))
-    np.testing.assert_array_equal(read_anomaly(data, tmp_path).labels, flags)
-
-
-@pytest.mark.parametrize(
-    ("files", "name", "expected"),
-    [
-        ({"train": ""}, "train.csv", ["empty"]),
-        ({"train": TRAIN.replace("timestamp_(min)", "c")}, "train.csv", ["first column is c"]),
-        ({"train": TRAIN.replace("3,4", "3,4,9,9")}, "train.csv", ["not a CSV table"]),
-        (
-            {"train": TRAIN.replace(",4", ",four")},
-            "train.csv",
-            ["column b", "row 2 (line 3)", "'four' is not a number"],
-        ),
-        (
-            {"test": TEST.replace(",2", ",").replace(",4", ",False")},
-            "test.csv",
-            ["column b", "row 2 (line 3)", "'False'"],
-        ),
-        ({"test": TEST.replace("1.5", "inf")}, "test.csv", ["column a", "row 1", "inf is not"]),
-        ({"test": "timestamp_(min),a\n3,1\n4,2\n"}, "test.csv", ["1 channels", "has 2"]),
-        ({"labels": LABELS + "5,0\n"}, "test_label.csv", ["3 labels", "test.csv has 2 rows"]),
-        ({"labels": LABELS.replace("4,1", "4,x")}, "test_label.csv", ["column label", "'x'"]),
-    ],
-)
-def test_refused_csv(tmp_path, files, name, expected):
-    write_psm(tmp_path, **files)
-    message = message_of(tmp_path, "PSM")
-    for part in [f"{tmp_path / name}: ", *expected]:
-        assert part in message
-
-
-@pytest.mark.parametrize(
-    ("test", "expected"),
-    [
-        (SWAT.replace("2,1", "2,"), ["column Normal/Attack, row 2", "nan"]),
-        (SWAT.replace(",2,1", ",2,Attack"), ["column Normal/Attack, row 2", "'Attack'"]),
-        ("a,label\n1,0\n", ["1 channels", "swat_train2.csv has 2"]),
-    ],
-)
-def test_refused_swat(tmp_path, test, expected):
-    (tmp_path / "swat_train2.csv").write_text(SWAT)
-    (tmp_path / "swat2.csv").write_text(test)
-    message = message_of(tmp_path, "SWaT")
-    for part in [f"{tmp_path / 'swat2.csv'}: ", *expected]:
-        assert part in message
+    for labels in (flags, flags[:, None]):
+        arrays = write_npy(tmp_path, data, test_label=labels.astype(kind))
+        tables = read_anomaly(data, tmp_path)
+        np.testing.assert_array_equal(tables.train, arrays["train"])
+        np.testing.assert_array_equal(tables.test, arrays["test"])
+        assert (tables.labels.dtype, tables.labels.tolist()) == (bool, flags.tolist())
+        assert tables.filled == 0
 
 
 def with_cell(value: float) -> np.ndarray:
@@ -136,49 +81,46 @@ def with_cell(value: float) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    ("arrays", "name", "expected"),
+    ("data", "changed", "name", "expected"),
     [
-        ({"test": with_cell(1e31)}, "MSL_test.npy", ["column 2, row 3: 1e+31 is not"]),
-        ({"test": np.zeros((4, 3, 1))}, "MSL_test.npy", ["3 dimensions"]),
-        ({"test": np.zeros((4, 0))}, "MSL_test.npy", ["no channels"]),
-        ({"train": np.full((6, 3), "1")}, "MSL_train.npy", ["<U1, not numbers"]),
-        ({"train": np.full((6, 3), None)}, "MSL_train.npy", ["Python objects"]),
-        ({"test": np.zeros((4, 2))}, "MSL_test.npy", ["2 channels", "MSL_train.npy has 3"]),
-        ({"test_label": np.zeros(5)}, "MSL_test_label.npy", ["5 labels", "has 4 rows"]),
-        ({"test_label": np.array([0, 1, 2, 0])}, "MSL_test_label.npy", ["row 3: the label 2 is"]),
-        ({"test_label": np.zeros((4, 2))}, "MSL_test_label.npy", ["shape is (4, 2)"]),
+        ("PSM", {"train": ""}, "train.csv", "empty"),
+        ("PSM", {"train": TRAIN.replace("timestamp_(min)", "c")}, "train.csv", "first column is c"),
+        ("PSM", {"train": TRAIN.replace("3,4", "3,4,9,9")}, "train.csv", "not a CSV table"),
+        ("PSM", {"train": TRAIN.replace(",4", ",four")}, "train.csv", "row 2 (line 3): 'four' is"),
+        ("PSM", {"test": TEST.replace(",4", ",False")}, "test.csv", "row 2 (line 3): 'False'"),
+        ("PSM", {"test": TEST.replace("1.5", "inf")}, "test.csv", "column a, row 1"),
+        ("PSM", {"test": "timestamp_(min),a\n3,1\n4,2\n"}, "test.csv", "1 channels"),
+        ("PSM", {"labels": LABELS + "5,0\n"}, "test_label.csv", "3 labels"),
+        ("PSM", {"labels": LABELS.replace("4,1", "4,x")}, "test_label.csv", "column label"),
+        ("SWaT", {"test": SWAT.replace("2,1", "2,")}, "swat2.csv", "column Normal/Attack, row 2"),
+        ("SWaT", {"test": SWAT.replace("2,1", "2,Attack")}, "swat2.csv", "'Attack'"),
+        ("SWaT", {"test": "a,label\n1,0\n"}, "swat2.csv", "1 channels"),
+        ("MSL", {"test": with_cell(1e31)}, "MSL_test.npy", "column 2, row 3: 1e+31 is not"),
+        ("MSL", {"test": np.zeros((4, 3, 1))}, "MSL_test.npy", "3 dimensions"),
+        ("MSL", {"test": np.zeros((4, 0))}, "MSL_test.npy", "no channels"),
+        ("MSL", {"train": np.full((6, 3), "1")}, "MSL_train.npy", "<U1, not numbers"),
+        ("MSL", {"train": np.full((6, 3), None)}, "MSL_train.npy", "Python objects"),
+        ("MSL", {"test": np.zeros((4, 2))}, "MSL_test.npy", "2 channels"),
+        ("MSL", {"test_label": np.zeros(5)}, "MSL_test_label.npy", "5 labels"),
+        ("MSL", {"test_label": np.array([0, 1, 2, 0])}, "MSL_test_label.npy", "row 3: the label 2"),
+        ("MSL", {"test_label": np.zeros((4, 2))}, "MSL_test_label.npy", "shape is (4, 2)"),
     ],
 )
-def test_refused_npy(tmp_path, arrays, name, expected):
-    write_npy(tmp_path, **arrays)
-    message = message_of(tmp_path, "MSL")
-    for part in [f"{tmp_path / name}: ", *expected]:
-        assert part in message
-
-
-@pytest.mark.parametrize(
-    "damage",
-    [
-        lambda whole: b"",
-        lambda whole: whole[:-1],
-        lambda whole: b"PK\x03\x04" + whole,
-        lambda whole: whole.replace(b"<f8", b"<q9"),
-    ],
-)
-def test_damaged_npy(tmp_path, damage):
-    write_npy(tmp_path)
-    path = tmp_path / "MSL_train.npy"
-    path.write_bytes(damage(path.read_bytes()))
-    message = message_of(tmp_path, "MSL")
-    assert f"{path}: damaged, or not a .npy file" in message
+def test_refused(tmp_path, data, changed, name, expected):
+    """`tests/fuzz` damages files at random."""
+    if data == "SWaT":
+        (tmp_path / "swat_train2.csv").write_text(SWAT)
+        (tmp_path / "swat2.csv").write_text(changed["test"])
+    else:
+        (write_psm if data == "PSM" else write_npy)(tmp_path, **changed)
+    says(refusal(read_anomaly, data, tmp_path), f"{tmp_path / name}: ", expected)
 
 
 def test_no_file(tmp_path):
     write_psm(tmp_path)
     (tmp_path / "test.csv").unlink()
-    assert f"{tmp_path / 'test.csv'}: no such file; check --root_path" in message_of(
-        tmp_path, "PSM"
-    )
+    message = refusal(read_anomaly, "PSM", tmp_path)
+    assert f"{tmp_path / 'test.csv'}: no such file; check --root_path" in message
 
 
 def numbered(rows: int, channels: int = 2) -> np.ndarray:
@@ -230,5 +172,4 @@ def test_splits(tables, data):
 )
 def test_too_few_rows(train, test, expected):
     tables = AnomalyTables(numbered(train), numbered(test), np.zeros(test, dtype=bool), filled=0)
-    with pytest.raises(UserError, match=expected):
-        make_splits(tables, "SMAP", seq_len=25)
+    assert expected in refusal(make_splits, tables, "SMAP", 25)

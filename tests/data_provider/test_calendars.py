@@ -17,7 +17,8 @@ from data_provider.checks import RowError, naming
 from data_provider.panel import Reading
 from data_provider.reader import read_panel
 from data_provider.timestamps import read_times
-from tests.data_provider import DAYS, future, long, refusal, written
+from tests.conftest import refusal, says
+from tests.data_provider import DAYS, future, long, written
 
 FREQUENCIES = ["min", "15min", "h", "6h", "D", "2D", "B", "W", "W-THU", "2W", "MS", "ME", "BME"]
 FREQUENCIES += ["QS", "QE", "QE-FEB", "YS", "YE", "BYE", "WOM-3FRI"]
@@ -186,8 +187,7 @@ def test_undecided_dates(stamps):
     """Nothing but an option or the training of a model tells days from months."""
     message = refusal(times_of, stamps)
     row = next(i for i, text in enumerate(stamps, 1) if text[:2] != text[3:5])
-    for part in (f"row {row}: {stamps[row - 1]!r} may be ", "give --dayfirst true or false"):
-        assert part in message
+    says(message, f"row {row}: {stamps[row - 1]!r} may be ", "give --dayfirst true or false")
     for known in ((True,), (True, False), (None, True)):
         days = times_of(stamps, *known).dates
         assert texts(days, "%d.%m.%Y") == [text[:10] for text in stamps]

@@ -8,7 +8,8 @@ from data_provider.covariates import with_future
 from data_provider.panel import Reading
 from data_provider.reader import read_panel
 from data_provider.splits import Scaler, padded
-from tests.data_provider import DAYS, refusal, written
+from tests.conftest import refusal
+from tests.data_provider import DAYS, written
 from utils.timefeatures import calendar
 
 BOTH = {"past_covariates": ["temp"], "future_covariates": ["promo"]}

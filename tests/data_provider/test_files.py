@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 
 from data_provider.files import TIME_NAMES, read_file, time_name
-from tests.data_provider import DAYS, refusal, written
+from tests.conftest import refusal, says
+from tests.data_provider import DAYS, written
 
 GOOD = "date,a,b\n2020-01-01,1,2\n2020-01-02,3,4\n2020-01-03,5,6\n"
 SEMICOLONS = GOOD.replace(",", ";")
@@ -98,56 +99,42 @@ def test_ambiguous_numbers_are_refused(tmp_path, cells, options, row, problem):
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("", ["empty"]),
-        (GOOD.replace("3,4", "3,4,9,9"), ["not a CSV table"]),
-        (GOOD.replace(",2\n", ",2,7\n").replace(",4", ",4,7").replace(",6", ",6,7"), ["header"]),
-        (GOOD.replace("date", ""), ["column 1 has no name: name it (date, if it has the"]),
-        (GOOD.replace(",", "|"), ["separated by '|'", "commas"]),
-        (GOOD.replace("a", "a\0"), ["not a text file"]),
-        ("date,größe\n2020-01-01,1\n".encode("latin-1"), ["not in UTF-8: save it as UTF-8"]),
-        (
-            ("date,a\n" + "2020-01-01,1\n" * 9000 + "Köln,1\n").encode("latin-1"),
-            ["not in UTF-8: save it as UTF-8"],
-        ),
-        (GOOD.encode("utf-16"), ["UTF-16", "UTF-8"]),
+        ("", "empty"),
+        (GOOD.replace("3,4", "3,4,9,9"), "not a CSV table"),
+        (GOOD.replace(",2\n", ",2,7\n").replace(",4", ",4,7").replace(",6", ",6,7"), "header"),
+        (GOOD.replace("date", ""), "column 1 has no name: name it (date, if it has the"),
+        (GOOD.replace(",", "|"), "separated by '|'"),
+        (GOOD.replace("a", "a\0"), "not a text file"),
+        ("date,größe\n2020-01-01,1\n".encode("latin-1"), "not in UTF-8: save it as UTF-8"),
+        (("date,a\n" + "2020-01-01,1\n" * 9000 + "Köln,1\n").encode("latin-1"), "not in UTF-8"),
+        (GOOD.encode("utf-16"), "UTF-16"),
     ],
 )
 def test_no_table(tmp_path, text, expected):
-    message = refusal(read_file, path := written(tmp_path, text))
-    for part in [str(path), *expected]:
-        assert part in message
-
-
-def other_format(folder, suffix: str):
-    """A file of another format, as far as a reader may look."""
-    path = folder / f"x{suffix}"
-    if suffix == ".parquet":
-        pd.DataFrame({"date": DAYS, "a": 1.0}).to_parquet(path)
-    elif suffix == ".gz":
-        path.write_bytes(gzip.compress(GOOD.encode()))
-    elif suffix == ".xls":
-        path.write_bytes(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1")
-    else:
-        members = {".zip": "x.csv", ".xlsx": "xl/workbook.xml", ".ods": "content.xml"}
-        with zipfile.ZipFile(path, "w") as archive:
-            archive.writestr(members.get(suffix, "x"), GOOD)
-    return path
+    says(refusal(read_file, path := written(tmp_path, text)), str(path), expected)
 
 
 @pytest.mark.parametrize(
-    ("suffix", "name", "expected"),
+    ("member", "name", "expected"),
     [
-        (".xlsx", "x.xlsx", "a .xlsx file, not a CSV: save the sheet as CSV (UTF-8) there"),
-        (".xlsx", "x.csv", "a .xlsx file, not a CSV: save the sheet"),
-        (".zip", "x.csv", "a .zip file, not a CSV: unpack it"),
-        (".gz", "x.csv", "a .gz file, not a CSV: unpack it"),
-        (".feather", "x.feather", "a .feather file, not a CSV: save it as CSV or Parquet"),
-        (".parquet", "x.csv", "a .parquet file, not a CSV: rename it to x.parquet"),
+        ("xl/workbook.xml", "x.xlsx", "a .xlsx file, not a CSV: save the sheet as CSV (UTF-8)"),
+        ("xl/workbook.xml", "x.csv", "a .xlsx file, not a CSV: save the sheet"),
+        ("x.csv", "x.csv", "a .zip file, not a CSV: unpack it"),
+        ("gzip", "x.csv", "a .gz file, not a CSV: unpack it"),
+        ("x", "x.feather", "a .feather file, not a CSV: save it as CSV or Parquet"),
+        ("Parquet", "x.csv", "a .parquet file, not a CSV: rename it to x.parquet"),
     ],
 )
-def test_other_formats(tmp_path, suffix, name, expected):
+def test_other_formats(tmp_path, member, name, expected):
     """The advice needs nothing that is not installed."""
-    path = other_format(tmp_path, suffix).rename(tmp_path / name)
+    path = tmp_path / name
+    if member == "Parquet":
+        pd.DataFrame({"date": DAYS, "a": 1.0}).to_parquet(path)
+    elif member == "gzip":
+        path.write_bytes(gzip.compress(GOOD.encode()))
+    else:
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr(member, GOOD)
     message = refusal(read_file, path)
     assert expected in message
     assert "pandas" not in message

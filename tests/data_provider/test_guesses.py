@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-import exp.forecast
 from data_provider.guesses import LENGTHS
 from run import main, parse_args
 from utils.identity import digest, settings_string
@@ -79,20 +78,6 @@ def test_short_series_still_have_windows(rows, workdir, capsys, newest):
     assert main(["--data_path", path, "--model", "DLinear", "--train_epochs", "2"]) == 0
     assert newest().name.startswith("x_DLinear_")
     assert "windows: " in capsys.readouterr().out
-
-
-def test_a_forecast_from_a_file_alone(workdir):
-    path = write(Path("data/x.csv"), 120, "D")
-    options = "--model DLinear --train_epochs 1 --moving_avg 5 --itr 2".split()
-    for _ in range(2):  # a second run replaces the first
-        assert main(["--data_path", path, *options]) == 0
-        names = sorted((folder.name for folder in Path("checkpoints").iterdir()), key=len)
-        assert [name[:-9] for name in names] == ["x_DLinear_33_9", "x_DLinear_33_9_1"]
-    checkpoint = str(Path("checkpoints") / names[0])
-    words = ["--checkpoint", checkpoint, "--input", path, "--output", "f.csv"]
-    assert exp.forecast.main(words) == 0
-    assert len(pd.read_csv("f.csv")) == 9
-    assert main(["--checkpoint", checkpoint, "--data_path", path]) == 0
 
 
 def test_one_line_of_what_is_wrong(refused):

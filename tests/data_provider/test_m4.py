@@ -3,13 +3,8 @@
 import pytest
 
 from data_provider.m4 import find_file, read_m4, read_pair
+from tests.data_provider import written
 from utils.errors import UserError
-
-
-def written(tmp_path, text: str):
-    path = tmp_path / "x.csv"
-    path.write_text(text)
-    return path
 
 
 @pytest.mark.parametrize(
@@ -45,23 +40,19 @@ def test_refused(tmp_path, text, expected):
         read_m4(written(tmp_path, text))
 
 
-def test_files_side_by_side(tmp_path):
-    flat = tmp_path / "Hourly-train.csv"
-    flat.write_text("V1,V2\nH1,1\n")
-    assert find_file(tmp_path, "train", "Hourly") == flat
-    with pytest.raises(UserError, match=r"neither Test/Hourly-test\.csv nor"):
-        find_file(tmp_path, "test", "Hourly")
-
-
 @pytest.mark.parametrize(
     ("test", "expected"),
     [
+        (None, r"neither Test/Hourly-test\.csv nor"),
         ("V1,V2\nH1,1\n", "series H1 has 1 values, not 48"),
         ("V1,V2\nH7,1\nH8,2\n", "different ids"),
     ],
 )
-def test_mismatched_test_file(tmp_path, test, expected):
-    (tmp_path / "Hourly-train.csv").write_text("V1,V2\nH1,1\n")
-    (tmp_path / "Hourly-test.csv").write_text(test)
+def test_pairs_refused(tmp_path, test, expected):
+    """Files side by side are found, too."""
+    train = written(tmp_path, "V1,V2\nH1,1\n", "Hourly-train.csv")
+    assert find_file(tmp_path, "train", "Hourly") == train
+    if test is not None:
+        written(tmp_path, test, "Hourly-test.csv")
     with pytest.raises(UserError, match=expected):
         read_pair(tmp_path, "Hourly")

@@ -10,17 +10,18 @@ from data_provider.splits import (
     NoWindowError,
     Scaler,
     chosen_series,
-    held_out_borders,
     read_data,
     split_borders,
     splits_of,
     target_args,
 )
-from tests.data_provider import DAYS, long, refusal, written
+from tests.conftest import refusal
+from tests.data_provider import DAYS, long, written
 from utils.errors import UserError
 
 
 def test_custom_target_comes_last(arguments, splits):
+    """With MS it is scored alone, unless as published."""
     found = splits(target="HUFL")
     assert found.columns == ["HULL", "OT", "HUFL"]
     table = pd.read_csv(found.panel.source)
@@ -28,19 +29,8 @@ def test_custom_target_comes_last(arguments, splits):
     panel = read_data(arguments())
     assert panel.names == ["HUFL", "HULL", "OT"]
     assert chosen_series(panel, arguments(data="ETTh1", target="HUFL")) == panel.names
-
-
-def test_ms_scores_the_target_alone(splits):
-    """Unless as published."""
     assert splits(features="MS", target="HULL").target == 2
     assert splits(features="MS", target="HULL", protocol="published").target is None
-
-
-@pytest.mark.parametrize(("train", "val"), [(80, (56, 100)), (100, (76, 100)), (20, (0, 100))])
-def test_held_out_borders(train, val):
-    borders = held_out_borders(100, train, 24)
-    expected = [(0, train), val, (100, 100)]
-    assert [(border.start, border.stop) for border in borders.values()] == expected
 
 
 @pytest.mark.parametrize("rows", [10, 601, 966, 17420])
@@ -173,15 +163,14 @@ def test_target_args(arguments, name, data, path):
     assert "freq" not in target  # a model expects as many time marks as in training
 
 
-def test_options_of_a_run_reach_the_reader(arguments, tmp_path):
-    text = "when;a\n01.02.2024;1,500\n02.02.2024;\n02.02.2024;3\n03.02.2024;4\n"
-    path = written(tmp_path, text)
-    here = {"root_path": tmp_path, "data_path": path.name, "time_col": "when", "decimal": ","}
-    here |= {"thousands": None, "duplicates": "last", "fill_missing": "linear"}
-    for panel in (
-        read_data(arguments(**here, dayfirst=True)),
-        read_data(arguments(**here, dayfirst=None), {"dayfirst": True}),
-    ):
-        assert panel.tables[0].values[:, 0].tolist() == [1.5, 3, 4]
-        assert panel.tables[0].dates[0] == pd.Timestamp("2024-02-01")
-    assert "--dayfirst true or false" in refusal(read_data, arguments(**here, dayfirst=None))
+def test_batch_is_slices_of_the_rows(splits):
+    windows = splits().split("train")
+    index = torch.tensor([0, 17, len(windows) - 1])
+    (x, y), (x_marks, y_marks) = windows.batch(index), windows.batch_marks(index)
+    for row, i in enumerate(index.tolist()):
+        cut = i + 24
+        assert torch.equal(x[row], windows.values[i:cut])
+        assert torch.equal(y[row], windows.values[cut : cut + 8])
+        assert torch.equal(x_marks[row], windows.marks[i:cut])
+        assert torch.equal(y_marks[row], windows.marks[cut - 6 : cut + 8])
+    assert cut + 8 == len(windows.values)

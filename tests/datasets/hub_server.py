@@ -9,20 +9,20 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import pytest
+from huggingface_hub import constants
+
 REPOSITORY = "thuml/Time-Series-Library"  # of data sets
 MODEL = "someone/small-gpt2"
 COMMIT = "1" * 40
+TEMPLATE = constants.HUGGINGFACE_CO_URL_TEMPLATE.removeprefix(constants.ENDPOINT)
 
 
 class Server(ThreadingHTTPServer):
-    """Serves `files`, contents by path, in the manner `fault`.
-
-    Faults: `breaks once` after half of a file and resumes; `breaks`, and never resumes; `too long`
-    and `too short` are lies about the length of the body, and `wrong head` is one of HEAD alone;
-    `refuses`; `hangs`; `breaks off` each connection.
+    """Serves `files`, contents by path; with a `fault` it `refuses` or `breaks off` connections.
 
     Attributes:
-        requests: how many there were, by method and path. ranges: what was asked to resume.
+        requests: how many there were, by method and path.
     """
 
     def __init__(self, files: dict[str, bytes], fault: str = "", is_model: bool = False):
@@ -32,8 +32,6 @@ class Server(ThreadingHTTPServer):
         self.files, self.fault = files, fault
         self.etags = {path: hashlib.sha256(body).hexdigest() for path, body in files.items()}
         self.requests: Counter = Counter()
-        self.ranges: list[str] = []
-        self.released = threading.Event()
 
     @property
     def url(self) -> str:
@@ -44,24 +42,17 @@ class Handler(BaseHTTPRequestHandler):
     server: Server
 
     def do_HEAD(self):
-        self.answer(is_head=True)
+        self.do_GET()
 
     def do_GET(self):
-        self.answer(is_head=False)
-
-    def answer(self, is_head: bool):
-        server, fault = self.server, self.server.fault
+        server = self.server
         server.requests[self.command, self.path] += 1
         place = self.path.removeprefix(f"/{server.repository}/resolve/").partition("/")[2]
-        if fault == "breaks off":
+        if server.fault == "breaks off":
             self.close_connection = True
-            return None
-        if fault == "hangs":
-            server.released.wait()
-            return None
-        if fault == "refuses":
-            return self.send(503, b"", {})
-        if self.path.startswith(server.described):
+        elif server.fault == "refuses":
+            self.send(503, b"", {})
+        elif self.path.startswith(server.described):
             siblings = [{"rfilename": path} for path in server.files]
             tree = [
                 {"type": "file", "path": path, "oid": "2" * 40, "size": len(body)}
@@ -69,28 +60,16 @@ class Handler(BaseHTTPRequestHandler):
             ]
             described = {"id": server.repository, "sha": COMMIT, "siblings": siblings}
             body = json.dumps(tree if "/tree/" in self.path else described).encode()
-            return self.send(200, body, {"Content-Type": "application/json"})
-        if place not in server.files:
+            self.send(200, body, {"Content-Type": "application/json"})
+        elif place not in server.files:
             known = server.repository in self.path
             code = "EntryNotFound" if known else "RepoNotFound"
-            return self.send(404, b"", {"X-Error-Code": code, "X-Repo-Commit": COMMIT})
-        body = server.files[place]
-        headers = {"X-Repo-Commit": COMMIT, "ETag": f'"{server.etags[place]}"'}
-        if is_head:
-            lie = {"wrong head": 9, "too short": -9}.get(fault, 0)
-            return self.send(200, b"", headers | {"Content-Length": str(len(body) + lie)})
-        asked = self.headers.get("Range")
-        if asked:
-            server.ranges.append(asked)
-            start = int(asked.removeprefix("bytes=").partition("-")[0])
-            if fault == "breaks once":
-                headers["Content-Range"] = f"bytes {start}-{len(body) - 1}/{len(body)}"
-                return self.send(206, body[start:], headers)
-            if fault == "too long":
-                return self.send(416, b"", {})
-        sent = body[: len(body) // 2] if fault.startswith("breaks") else body
-        length = len(body) + {"too long": 9, "too short": -9}.get(fault, 0)
-        return self.send(200, sent, headers | {"Content-Length": str(length)})
+            self.send(404, b"", {"X-Error-Code": code, "X-Repo-Commit": COMMIT})
+        else:
+            body = server.files[place]
+            headers = {"X-Repo-Commit": COMMIT, "ETag": f'"{server.etags[place]}"'}
+            headers["Content-Length"] = str(len(body))
+            self.send(200, b"" if self.command == "HEAD" else body, headers)
 
     def send(self, status: int, body: bytes, headers: dict[str, str]) -> None:
         self.send_response(status)
@@ -111,9 +90,17 @@ def serve(files: dict[str, bytes], fault: str = "", is_model: bool = False) -> I
     try:
         yield server
     finally:
-        server.released.set()
         server.shutdown()
         server.server_close()
+
+
+def use_hub(patch: pytest.MonkeyPatch, server: Server, cache: Path, offline: bool = False) -> None:
+    """Let the libraries of this process use a server, as HF_ENDPOINT, HF_HOME and HF_HUB_OFFLINE
+    would."""
+    patch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", server.url + TEMPLATE)
+    patch.setattr(constants, "ENDPOINT", server.url)
+    patch.setattr(constants, "HF_HUB_CACHE", str(cache))
+    patch.setattr(constants, "HF_HUB_OFFLINE", offline)
 
 
 def serve_model(folder: Path, fault: str = ""):

@@ -81,9 +81,14 @@ def argv(task: str, data: Path, *more: str) -> list[str]:
 
 
 def experiment(task: str, data: Path, *more: str) -> ExpBasic:
-    module, name = EXPERIMENTS[task].split(":")
-    of_task = getattr(importlib.import_module(f"exp.{module}"), name)
-    return of_task(parse_args(argv(task, data, *more)))
+    return built(argv(task, data, *more))
+
+
+def built(line: list[str]) -> ExpBasic:
+    """The experiment of a command line."""
+    args = parse_args(line)
+    module, name = EXPERIMENTS[args.task_name].split(":")
+    return getattr(importlib.import_module(f"exp.{module}"), name)(args)
 
 
 def trained(task: str, data: Path, *more: str) -> dict[str, object]:

@@ -59,8 +59,7 @@ def test_anomalies_are_found(detect, workdir, results):
     assert scores["f1"] > 0.8
     assert scores["f1"] >= scores["f1_raw"]
     line = (workdir / "results_anomaly_detection.txt").read_text().split("\n")[1]
-    names = [part.split(":")[0] for part in line.split(", ")]
-    assert {"precision", "recall", "f1", "accuracy", "f1_raw"} <= set(names)
+    assert all(f"{name}:" in line for name in ("precision", "recall", "f1", "accuracy", "f1_raw"))
     assert next((workdir / "test_results").glob("*/anomalies.png")).stat().st_size > 1000
 
 
@@ -77,23 +76,9 @@ def test_swat(detect, workdir, results, data):
     for name, rows, label in (("swat_train2", arrays[0], 0), ("swat2", arrays[1], labels)):
         table = pd.DataFrame(rows, columns=list("abcd")).assign(**{"Normal/Attack": label})
         table.to_csv(f"MSL/{name}.csv", index=False)
-    argv = detect("--data", data, "--train_epochs", "1")
+    argv = detect("--data", data, "--train_epochs", "1", "--model", "DLinear")
     assert main(argv) == 0
     assert f"_{data}_ft" in results().name
     of_msl = ExpAnomalyDetection(parse_args(detect()))
     of_swat = ExpAnomalyDetection(parse_args(argv))
     np.testing.assert_allclose(of_swat.train_set.values, of_msl.train_set.values, atol=1e-6)
-
-
-@pytest.mark.parametrize(
-    ("more", "said"),
-    [
-        (["--protocol", "published"], "told in docs/protocols.md"),
-        (["--data", "XYZ"], "PSM, MSL"),
-        (["--root_path", "."], "no such file"),
-        (["--anomaly_ratio", "0"], "--anomaly_ratio"),
-        (["--seq_len", "1000"], "rows are missing"),
-    ],
-)
-def test_mistakes(refused, detect, more, said):
-    assert said in refused(detect(*more))

@@ -52,19 +52,8 @@ def test_the_longest_series_is_the_look_back(classify):
 def test_the_later_of_equals_is_kept(classify, monkeypatch):
     accuracies = iter([0.5, 0.9, 0.9, 0.7])
     monkeypatch.setattr(ExpClassification, "validation_score", lambda *_: next(accuracies))
-    experiment = ExpClassification(parse_args(classify("--train_epochs", "4")))
+    experiment = ExpClassification(
+        parse_args(classify("--train_epochs", "4", "--model", "DLinear"))
+    )
     experiment.train()
     assert experiment.progress.best.epoch == 3
-
-
-@pytest.mark.parametrize(
-    ("more", "said"),
-    [
-        (["--protocol", "published"], "told in docs/protocols.md"),
-        (["--data", "ETTh1"], "needs --data UEA"),
-        (["--root_path", "."], "_TRAIN.ts"),
-        (["--task_loss", "l1"], "use one of ce"),
-    ],
-)
-def test_mistakes(refused, classify, more, said):
-    assert said in refused(classify(*more))

@@ -11,7 +11,6 @@ import exp.export
 import exp.forecast
 from exp.forecaster import CALFForecaster
 from run import main
-from tests.exp.small_runs import Killed, once_at, raises
 from utils.errors import UserError
 
 H, ROWS = 4, 420
@@ -87,18 +86,6 @@ def test_forecasts_know_what_is_ahead(trained, events, tmp_path):
     assert (tmp_path / "a.png").exists()
 
 
-def test_cross_validation_takes_them_from_the_frame(options, events):
-    few = options["iTransformer"] | {"train_epochs": 1}
-    forecaster = CALFForecaster(**few, **COLUMNS)
-    table = forecaster.cross_validation(events, n_windows=2, step_size=H, val_size=60)
-    forecaster.fit(events[events["date"] <= table["cutoff"].min()], val_size=60)
-    for cutoff, part in table.groupby("cutoff"):
-        known = events[events["date"] <= cutoff]
-        ahead = events[events["date"] > cutoff][["date", "promo"]]
-        found = forecaster.predict(known, futr_df=ahead)
-        np.testing.assert_allclose(part[forecaster.model], found["y"], rtol=1e-5)
-
-
 def test_pooled_series_have_their_own(options, events, tmp_path):
     few = options["iTransformer"] | {"train_epochs": 1}
     other = events.assign(promo=1 - events["promo"], y=-events["y"]).iloc[7:]
@@ -120,21 +107,20 @@ def test_pooled_series_have_their_own(options, events, tmp_path):
 
 def test_what_is_missing_is_one_line(trained, events):
     known, after = events[:ROWS], events[ROWS:][["date", "promo"]]
-    with pytest.raises(
-        UserError, match=r"column promo, 2024-01-18 12:00:00: not known, as .*futr_df"
-    ):
+    unknown = r"column promo, 2024-01-18 12:00:00: not known, as .*futr_df"
+    with pytest.raises(UserError, match=unknown):
         trained.predict()
     with pytest.raises(UserError, match="no column temp, which is a covariate"):
         trained.predict(known.drop(columns="temp"), futr_df=after)
-    with pytest.raises(UserError, match="hist_exog_list: 'a,b' has a comma: rename the column"):
-        CALFForecaster(h=H, hist_exog_list=["a,b"])
-    with pytest.raises(UserError, match="hist_exog_list='temp': give a list of names"):
-        CALFForecaster(h=H, hist_exog_list="temp")
-    with pytest.raises(UserError, match="DLinear takes no covariates; CALF, iTransformer do"):
-        CALFForecaster(h=H, model="DLinear", futr_exog_list=["promo"])
     plain = CALFForecaster(h=H, model="LastValue", input_size=12, verbose=False).fit(known)
     with pytest.raises(UserError, match="no covariates that are known ahead"):
         plain.predict(futr_df=after)
+    for wrong, message in (
+        ({"hist_exog_list": ["a,b"]}, "hist_exog_list: 'a,b' has a comma: rename the column"),
+        ({"hist_exog_list": "temp"}, "hist_exog_list='temp': give a list of names"),
+    ):
+        with pytest.raises(UserError, match=message):
+            CALFForecaster(h=H, **wrong)
 
 
 @pytest.fixture
@@ -170,32 +156,17 @@ def test_run_and_its_checkpoint(line, newest, refused, events):
     ours, theirs = (pd.read_csv(file) for file in ("out.csv", newest() / "forecast.csv"))
     pd.testing.assert_frame_equal(ours, theirs, rtol=1e-5)
     assert main([*line, "--is_training", "0"]) == 0
+    assert main([*line, "--refit", *AHEAD[1:]]) == 0
 
     message = refused(["--checkpoint", str(path), "--do_predict"])
     assert "promo of the steps to forecast are needed" in message
-    message = refused(["--checkpoint", str(path), "--past_covariates", "promo"])
-    assert "was trained with" in message
-    for other in (line[:-1], [word for word in line if "_cov" not in word and word != "temp"]):
-        other = [word for word in other if word != "promo"] if len(other) < len(line) - 1 else other
-        message = refused([*other, "--is_training", "0", "--checkpoint", str(path)])
-        assert "was trained with" in message
+    plain = [word for word in line if "_cov" not in word and word not in ("temp", "promo")]
+    for other in (["--past_covariates", "promo"], line[:-1], plain):
+        test = () if len(other) == 2 else ("--is_training", "0")
+        assert "was trained with" in refused([*other, *test, "--checkpoint", str(path)])
     events[:ROWS].drop(columns="promo").to_csv("y.csv", index=False)
     message = refused(["--checkpoint", str(path), "--data_path", "y.csv"])
     assert "y.csv: no column promo, which is a covariate; choose among temp, y" in message
-
-
-def test_resumed(line, newest):
-    main(line)
-    expected = json.loads((newest() / "run.json").read_text())["scores"]
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):
-        once_at(patch, "train_step", 2, raises(Killed()), step=3)
-        main([*line, "--des", "again"])
-    assert main([*line, "--des", "again", "--resume"]) == 0
-    assert json.loads((newest() / "run.json").read_text())["scores"] == expected
-
-
-def test_refit(line):
-    assert main([*line, "--refit", *AHEAD[1:]]) == 0
 
 
 @pytest.mark.parametrize(

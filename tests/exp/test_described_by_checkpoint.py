@@ -1,4 +1,5 @@
-"""A checkpoint describes itself: `run.py --checkpoint FILE` needs nothing else."""
+"""Checkpoints: ours, which describe themselves (`run.py --checkpoint FILE` needs nothing else), the
+reference's, and files that are neither."""
 
 import contextlib
 import io
@@ -13,10 +14,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from safetensors.torch import load_file, save, save_file
+from transformers import GPT2Config, GPT2Model
 
+from data_provider.splits import read_data, splits_of
 from run import EXPERIMENTS, main, parse_args
-from tests.conftest import HANG, ROOT
+from tests.conftest import ROOT, load
 from tests.exp.small_runs import argv
+from tests.parity.recordings import Recording, tiny_options
 from utils.checkpoint import read_checkpoint, save_tensors
 from utils.files import read_notes
 
@@ -61,11 +66,10 @@ def test_a_relative_language_model(small_data, workdir):
     assert record(Path())["scores"] == pytest.approx(record(Path("work"))["scores"])
 
 
-@pytest.mark.parametrize("task", EXPERIMENTS)
-@pytest.mark.parametrize("model", ["CALF", "DLinear"])
+@pytest.mark.parametrize(
+    ("task", "model"), [(LONG, "CALF"), *((task, "DLinear") for task in EXPERIMENTS)]
+)
 def test_alone(trained, workdir, task, model):
-    if task != LONG and model == "CALF":
-        pytest.skip("the options of a task are those of any model")
     path = trained(task, model)
     before = (path.parents[2] / "results").rglob("*")
     before = {file: file.read_bytes() for file in before if file.is_file()}
@@ -108,18 +112,17 @@ def test_where_a_file_is_looked_for(trained, small_data, workdir):
     assert parsed(path, "--model_id", "mine").model_id == "mine"
 
 
-@pytest.mark.parametrize(
-    ("file", "data"), [("ETTh2.csv", "ETTh2"), ("new.csv", "custom"), ("ETTh1_new.csv", "custom")]
-)
-def test_the_splits_of_another_file(trained, workdir, file, data):
+def test_the_splits_of_another_file(trained, workdir):
+    """Those of ETT, if both files are of ETT."""
     arguments = {"data": "ETTm1", "data_path": "ETTm1.csv", "zero_shot": 1, "target_data": "ETTh1"}
     path = with_arguments(trained(LONG), **arguments)
-    alone = parsed(path)
-    assert (alone.data, alone.zero_shot) == ("ETTm1", 1)
-    found = parsed(path, "--data_path", file)
-    assert (found.data, found.zero_shot) == (data, 0)
-    assert parsed(path, "--data_path", file, "--data", "ETTm2").data == "ETTm2"
-    assert parsed(trained(LONG), "--data_path", file).data == "custom"
+    assert (parsed(path).data, parsed(path).zero_shot) == ("ETTm1", 1)
+    files = {"ETTh2.csv": "ETTh2", "new.csv": "custom", "ETTh1_new.csv": "custom"}
+    for file, data in files.items():
+        found = parsed(path, "--data_path", file)
+        assert (found.data, found.zero_shot) == (data, 0)
+    assert parsed(path, "--data_path", "ETTh2.csv", "--data", "ETTm2").data == "ETTm2"
+    assert parsed(trained(LONG), "--data_path", "ETTh2.csv").data == "custom"
 
 
 def with_arguments(path: Path, **changed: object) -> Path:
@@ -192,9 +195,8 @@ def test_notes_that_are_no_options(trained, workdir, capsys, changed):
 
 
 def test_wrong_paths_need_no_torch(trained, small_data, workdir):
-    np.save("words.npy", np.ones((24, 12), dtype=np.float32))
     (workdir / "file").write_text("")
-    calf = argv(LONG, small_data)
+    calf, described = argv(LONG, small_data), ["--checkpoint", str(trained(LONG))]
     lines = {
         "no.csv: no such file": [*calf, "--data_path", "no.csv"],
         "--llm ./no: no such folder": [*calf, "--llm", "./no"],
@@ -205,24 +207,124 @@ def test_wrong_paths_need_no_torch(trained, small_data, workdir):
         "no/uea: no such folder": argv("classification", Path("no/uea")),
         "no.pth: no such file": [*calf, "--is_training", "0", "--checkpoint", "no.pth"],
         "no.safetensors: no such file": ["--checkpoint", "no.safetensors"],
-        "new.csv: no such file": ["--checkpoint", str(trained(LONG)), "--data_path", "new.csv"],
-        "was trained with": ["--checkpoint", str(trained(LONG)), "--seq_len", "3"],
+        "new.csv: no such file": [*described, "--data_path", "new.csv"],
+        "was trained with": [*described, "--seq_len", "3"],
     }
     program = (
         "import sys, json, run\n"
         "for line in json.load(sys.stdin):\n"
         "    try: code = run.main(line)\n"
         "    except SystemExit as end: code = end.code\n"
-        "    print(code, 'torch' in sys.modules, 'transformers' in sys.modules)\n"
+        "    print(code, 'torch' in sys.modules, file=sys.stderr)\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", program],
-        input=json.dumps(list(lines.values())), capture_output=True, text=True, check=True,
-        env={"PYTHONPATH": str(ROOT), "PATH": ""}, timeout=HANG,
+        [sys.executable, "-c", program], input=json.dumps(list(lines.values())),
+        capture_output=True, text=True, check=True, env={"PYTHONPATH": str(ROOT), "PATH": ""},
     )  # fmt: skip
-    said = [text for text in done.stdout.splitlines() if not text.startswith("options of ")]
-    assert said == len(lines) * ["2 False False"]
-    errors = [text for text in done.stderr.splitlines() if text.startswith("error: ")]
-    assert len(errors) == len(lines)
-    for start, error in zip(lines, errors, strict=True):
-        assert start in error
+    said = [text for text in done.stderr.splitlines() if not text.startswith("warning: ")]
+    assert said[1::2] == len(lines) * ["2 False"]
+    for start, error in zip(lines, said[::2], strict=True):
+        assert error.startswith("error: ") and start in error
+
+
+@pytest.fixture
+def reference(golden, workdir, synthetic_csv):
+    """A checkpoint as the authors' code writes it, and the command line that tests it."""
+    recording = Recording(golden, "long_term_forecast")
+    torch.save(recording.group("state"), workdir / "checkpoint.pth")
+    config = recording.config
+    argv = [
+        *"--task_name long_term_forecast --is_training 0 --model_id r --data custom".split(),
+        *f"--root_path {synthetic_csv.parent} --data_path {synthetic_csv.name}".split(),
+        *f"--seq_len {config['seq_len']} --label_len 0 --pred_len {config['pred_len']}".split(),
+        *tiny_options(recording.tiny), *"--model LLaTA --checkpoint checkpoint.pth".split(),
+    ]  # fmt: skip
+    return recording, argv
+
+
+def test_reference_checkpoint(reference, results):
+    """It brings its own backbone."""
+    recording, argv = reference
+    args = parse_args(argv)
+    windows = splits_of(read_data(args), args).split("test")
+    x, y = windows.batch(torch.arange(len(windows)))
+    with torch.no_grad():
+        expected = recording.model()(x)
+    for more in ([], ["--llm_weights", "random"]):
+        assert main([*argv, *more]) == 0
+        np.testing.assert_allclose(load(results() / "pred.npy"), expected, rtol=1e-4, atol=1e-4)
+        np.testing.assert_array_equal(load(results() / "true.npy"), y)
+        shutil.rmtree("results")
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "said"),
+    [("--pred_len", "7", "(7,"), ("--r", "3", "lora_A"), ("--gpt_layers", "1", "unknown")],
+)
+def test_reference_checkpoint_of_another_shape(refused, reference, option, value, said):
+    message = refused([*reference[1], option, value])
+    assert said in message and option in message
+
+
+def test_checkpoint_of_other_options_or_version(workdir, command, refused):
+    """What no shape shows is in the notes."""
+    assert main(command("--train_epochs", "1")) == 0
+    (ours,) = workdir.glob("checkpoints/*/checkpoint.safetensors")
+
+    def tested(*more: str) -> str:
+        return refused(command("--checkpoint", str(ours), "--is_training", "0", *more))
+
+    assert "(24, 24) there and (24, 30) here" in tested("--seq_len", "30")
+    assert "--lora_alpha 32" in tested("--lora_alpha", "16")
+    message = tested("--llm_weights", "random")
+    assert "another backbone" in message and "pretrained weights" in message
+    wide = GPT2Config(n_embd=48, n_layer=2, n_head=4, n_positions=32, vocab_size=50)
+    GPT2Model(wide).save_pretrained(workdir / "wide")
+    np.save("words.npy", np.ones((48, 12), dtype=np.float32))
+    another = ("--llm", "wide", "--d_model", "48", "--word_embedding_path", "words.npy")
+    assert "was trained with --d_model 24" in tested(*another)
+
+    def with_notes(**changed: object) -> str:
+        notes = read_checkpoint(ours).metadata | changed
+        save_file(load_file(ours), "other.safetensors", {"calf": json.dumps(notes)})
+        return tested("--checkpoint", "other.safetensors")
+
+    assert "format 2" in with_notes(format=2)
+    config = read_checkpoint(ours).metadata["config"]
+    for name, value in {"lora_alpha": 16, "scale_free": 1, "words": "none"}.items():
+        message = with_notes(config=config | {name: value})
+        assert f"was trained with --{name} {value}: give the same" in message
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        save({"a": torch.ones(3000)})[:500],
+        b"",
+        b"hello, this is no checkpoint at all",
+        save({"a": torch.ones(3)}),
+    ],
+    ids=["cut short", "empty", "text", "another model"],
+)
+def test_no_checkpoint_at_all(workdir, command, refused, content):
+    """`tests/test_security.py` has more kinds."""
+    Path("x.pth").write_bytes(content)
+    assert "x.pth" in refused(command("--checkpoint", "x.pth", "--is_training", "0"))
+
+
+def test_checkpoints_of_several_gpus(workdir, golden):
+    """DataParallel puts `module.` before every name."""
+    state = load_file(golden / "tiny" / "long_term_forecast.safetensors")
+    torch.save({f"module.{name}": value for name, value in state.items()}, "x.pth")
+    assert read_checkpoint("x.pth").state.keys() == state.keys()
+
+
+def test_tied_tensors_are_stored_once(tmp_path):
+    weight = torch.randn(64, 64)
+    tensors = {"a": weight, "b": weight, "part": weight[:2], "turned": weight.t()}
+    save_tensors(tmp_path / "x.safetensors", tensors, {})
+    assert (tmp_path / "x.safetensors").stat().st_size < 2.5 * weight.nbytes
+    found = read_checkpoint(tmp_path / "x.safetensors").state
+    assert found.keys() == tensors.keys()
+    for name, tensor in tensors.items():
+        assert torch.equal(found[name], tensor)

@@ -22,7 +22,7 @@ def lenient():
 def outcome(folder: Path, task: str, data: Path, monkeypatch, *more: str) -> dict[str, bytes]:
     folder.mkdir()
     monkeypatch.chdir(folder)
-    assert main(argv(task, data, "--train_epochs", "2", *more)) == 0
+    assert main(argv(task, data, "--train_epochs", "1", *more)) == 0
     paths = [*folder.glob("results/*/*.npy"), *folder.glob("m4_results/*/*.csv")]
     (checkpoint,) = folder.glob("checkpoints/*/checkpoint.safetensors")
     tensors = read_checkpoint(checkpoint).state.items()
@@ -40,10 +40,6 @@ def test_equal_bytes_and_strict_mode(small_data, tmp_path, monkeypatch, task):
     assert not torch.is_deterministic_algorithms_warn_only_enabled()
     assert ("pred.npy" in one) == (task != "short_term_forecast")
     assert differ(one, strict) == []
-
-
-def test_another_seed_gives_other_bytes(small_data, tmp_path, monkeypatch):
-    task = "long_term_forecast"
-    one = outcome(tmp_path / "one", task, small_data, monkeypatch)
-    other = outcome(tmp_path / "two", task, small_data, monkeypatch, "--seed", "3")
-    assert "pred.npy" in differ(one, other)
+    if task == "long_term_forecast":
+        other = outcome(tmp_path / "three", task, small_data, monkeypatch, "--seed", "3")
+        assert "pred.npy" in differ(one, other)

@@ -2,8 +2,6 @@
 
 import contextlib
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +10,6 @@ import pytest
 
 from exp.forecast import main
 from exp.forecaster import CALFForecaster
-from tests.conftest import ROOT
 
 OPTIONS = {"model": "DLinear", "input_size": 24, "train_epochs": 1, "moving_avg": 5,
            "verbose": False, "use_gpu": False}  # fmt: skip
@@ -35,14 +32,6 @@ def pooled(tmp_path_factory):
     """A saved model of pooled daily series, and the forecaster."""
     folder = tmp_path_factory.mktemp("pooled")
     forecaster = CALFForecaster(h=7, panel="pooled", **OPTIONS).fit(many_series(3, 90))
-    forecaster.save(folder)
-    return folder, forecaster
-
-
-@pytest.fixture(scope="module")
-def channels(tmp_path_factory, synthetic_csv):
-    folder = tmp_path_factory.mktemp("channels")
-    forecaster = CALFForecaster(h=7, **OPTIONS).fit(pd.read_csv(synthetic_csv))
     forecaster.save(folder)
     return folder, forecaster
 
@@ -70,21 +59,20 @@ def test_the_language_model_of_the_training(synthetic_csv, small_gpt2, workdir, 
     pd.testing.assert_frame_equal(pd.read_csv("out.csv"), expected)
 
 
-@pytest.mark.parametrize(("before", "after"), [("csv", "parquet"), ("parquet", "csv")])
-def test_a_long_file(pooled, tmp_path, before, after):
+def test_a_long_file(pooled, tmp_path):
+    """From Parquet to CSV; `tests/exp/test_one_door.py` reads many kinds."""
     table = many_series(5)
-    source, target = tmp_path / f"in.{before}", tmp_path / f"new/out.{after}"
-    table.to_csv(source, index=False) if before == "csv" else table.to_parquet(source)
+    source, target = tmp_path / "in.parquet", tmp_path / "new/out.csv"
+    table.to_parquet(source)
     assert run(pooled[0], source, target, "--level", "80") == 0
-    found = pd.read_csv(target) if after == "csv" else pd.read_parquet(target)
     expected = pooled[1].predict(table, level=[80])
-    found["ds"] = pd.to_datetime(found["ds"]).astype(expected["ds"].dtype)
+    found = pd.read_csv(target, parse_dates=["ds"]).astype({"ds": expected["ds"].dtype})
     pd.testing.assert_frame_equal(found, expected, check_dtype=False)
 
 
 @pytest.fixture
 def folder(tmp_path):
-    """A folder of three files, and the forecasts of each by itself."""
+    """A folder of three files."""
     source = tmp_path / "data"
     source.mkdir()
     for number in range(3):
@@ -92,37 +80,30 @@ def folder(tmp_path):
     return source
 
 
-def same_forecasts(folder, target, forecaster) -> bool:
+def check_forecasts(folder, target, forecaster) -> None:
     for path in folder.iterdir():
         expected = forecaster.predict(pd.read_parquet(path))
-        pd.testing.assert_frame_equal(
-            pd.read_parquet(target / path.name), expected, check_dtype=False
-        )
-    return True
+        found = pd.read_parquet(target / path.name)
+        pd.testing.assert_frame_equal(found, expected, check_dtype=False)
 
 
-def test_a_folder_by_torchrun(pooled, folder, tmp_path):
-    done = subprocess.run(
-        [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2",
-         "-m", "exp.forecast", "--checkpoint", pooled[0], "--input", folder,
-         "--output", tmp_path / "out", "--use_gpu", "0"],
-        cwd=ROOT, capture_output=True, text=True,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert same_forecasts(folder, tmp_path / "out", pooled[1])
-    assert done.stdout.count(" rows") == 3
+def test_a_folder_by_torchrun(pooled, folder, tmp_path, monkeypatch, capsys):
+    """Whose variables tell each process which files are its own."""
+    rows = []
+    for rank in ("0", "1"):
+        for name, value in {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": "2"}.items():
+            monkeypatch.setenv(name, value)
+        assert run(pooled[0], folder, tmp_path / "out") == 0
+        rows.append(capsys.readouterr().out.count(" rows"))
+    assert rows == [2, 1]
+    check_forecasts(folder, tmp_path / "out", pooled[1])
 
 
 @pytest.mark.slow
 def test_a_folder_by_ray(pooled, folder, tmp_path):
     pytest.importorskip("ray", reason='Ray is not installed: pip install "ray[data]"')
-    done = subprocess.run(
-        [sys.executable, "-m", "exp.forecast", "--checkpoint", pooled[0], "--input", folder,
-         "--output", tmp_path / "out", "--use_gpu", "0", "--engine", "ray", "--workers", "2"],
-        cwd=ROOT, capture_output=True, text=True,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-2000:]
-    assert same_forecasts(folder, tmp_path / "out", pooled[1])
+    assert run(pooled[0], folder, tmp_path / "out", "--engine", "ray", "--workers", "2") == 0
+    check_forecasts(folder, tmp_path / "out", pooled[1])
 
 
 def test_a_folder_goes_on_after_a_bad_file(pooled, folder, tmp_path, capsys):
@@ -155,30 +136,6 @@ def test_wrong_paths(pooled, tmp_path, monkeypatch, capsys, change, message):
     paths = {"checkpoint": pooled[0], "source": "in.csv", "target": "out.csv"} | change
     assert run(**paths) == 2
     assert message in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("ending", ["csv", "parquet"])
-@pytest.mark.parametrize("shape", ["wide", "long"])
-def test_messages_name_the_row_of_the_file(pooled, channels, tmp_path, capsys, ending, shape):
-    """Not that of the rows that were read, nor the arguments of Python."""
-    long = many_series(3, 3000)
-    wide = pd.DataFrame(long["y"].to_numpy().reshape(3, 3000).T, columns=["HUFL", "HULL", "OT"])
-    wide.insert(0, "date", long["ds"][:3000])
-    table, column = (wide, "HULL") if shape == "wide" else (long, "y")
-    source, row = tmp_path / f"in.{ending}", len(table) - 4
-    table.loc[row, column] = None
-    if ending == "csv":
-        table.to_csv(source, index=False)
-    else:
-        table.to_parquet(source)
-    checkpoint = (channels if shape == "wide" else pooled)[0]
-    assert run(checkpoint, source, tmp_path / "out.csv") == 2
-    error = capsys.readouterr().err
-    where = f"row {row + 1}" + (f" (line {row + 2}):" if ending == "csv" else ":")
-    series = "" if shape == "wide" else "series s2, "
-    assert f"{source}: {series}column {column}, {where}" in error
-    assert "--fill_missing linear" in error and "fill_missing=" not in error
-    assert run(checkpoint, source, tmp_path / "out.csv", "--fill_missing", "linear") == 0
 
 
 @pytest.mark.parametrize(

@@ -30,11 +30,6 @@ def table(card: ModelCard, name: str) -> dict[str, list[str]]:
     return {first.strip(): [cell.strip() for cell in others] for first, *others in rows}
 
 
-@pytest.fixture
-def wide(synthetic_csv) -> pd.DataFrame:
-    return pd.read_csv(synthetic_csv)
-
-
 def test_scores_beside_naive_ones_and_coverage(wide, tmp_path):
     forecaster = CALFForecaster(**SMALL).fit(wide, val_size=120)
     card = card_of(forecaster, tmp_path)
@@ -74,7 +69,7 @@ def test_three_lines_load_what_was_pushed(wide, tmp_path, monkeypatch):
             return type("Repo", (), {"repo_id": repo_id})
 
         def upload_folder(self, repo_id, folder_path, **_):
-            shutil.copytree(folder_path, tmp_path / repo_id)
+            shutil.copytree(folder_path, tmp_path / repo_id, dirs_exist_ok=True)
             return "a commit"
 
     monkeypatch.setattr("huggingface_hub.hub_mixin.HfApi", Api)
@@ -87,6 +82,9 @@ def test_three_lines_load_what_was_pushed(wide, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # where the id is a folder
     exec(code, names)
     pd.testing.assert_frame_equal(names["forecast"], forecaster.predict(wide))
+    for asked in (False, True):  # its series, which are pushed if asked for
+        forecaster.push_to_hub("someone/model", **({"save_dataset": True} if asked else {}))
+        assert (CALFForecaster.load("someone/model").history is not None) == asked
 
 
 def test_scores_of_a_run_are_those_of_its_test(command, workdir):

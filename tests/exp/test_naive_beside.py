@@ -15,11 +15,15 @@ LONG, SHORT = "long_term_forecast", "short_term_forecast"
 NAIVE = ("LastValue", "SeasonalNaive")
 
 
-def run(task: str, data: Path, *more: str) -> dict:
+@pytest.fixture
+def run(small_data, workdir, record):
     """Run, and return `run.json`."""
-    assert main(argv(task, data, "--train_epochs", "1", "--itr", "1", *more)) == 0
-    newest = max(Path("results").glob("*/run.json"), key=lambda path: path.stat().st_mtime_ns)
-    return json.loads(newest.read_text())
+
+    def run(task: str, *more: str) -> dict:
+        assert main(argv(task, small_data, "--train_epochs", "1", *more)) == 0
+        return record()
+
+    return run
 
 
 @pytest.mark.parametrize(
@@ -30,27 +34,27 @@ def run(task: str, data: Path, *more: str) -> dict:
         ("--zero_shot", "1", "--target_data", "made_up", "--protocol", "published"),
     ],
 )
-def test_they_are_those_of_the_models(small_data, workdir, capsys, more):
-    found = run(LONG, small_data, "--model", "DLinear", *more)["baselines"]
+def test_they_are_those_of_the_models(run, capsys, more):
+    found = run(LONG, "--model", "DLinear", *more)["baselines"]
     assert sorted(found) == sorted(NAIVE)
     assert found["SeasonalNaive"].pop("season") == (5 if "--season_length" in more else 24)
     printed = capsys.readouterr().out
     for name in NAIVE:
-        scores = run(LONG, small_data, "--model", name, *more)["scores"]
+        scores = run(LONG, "--model", name, *more)["scores"]
         assert found[name] == pytest.approx({key: scores[key] for key in ("mse", "mae")}, rel=1e-9)
         assert f"mse {scores['mse']:.4g}, mae {scores['mae']:.4g}" in printed
 
 
-def test_of_m4(small_data, workdir):
+def test_of_m4(run):
     more = ("--seasonal_patterns", "Weekly")
-    record = run(SHORT, small_data, "--model", "DLinear", *more)
-    naive = run(SHORT, small_data, "--model", "LastValue", *more)
+    record = run(SHORT, "--model", "DLinear", *more)
+    naive = run(SHORT, "--model", "LastValue", *more)
     assert list(record["baselines"]) == ["LastValue"]  # weeks have no season in M4
     for name, value in record["baselines"]["LastValue"].items():
         assert value == pytest.approx(naive["scores"][name], rel=1e-6)
-    seasonal = run(SHORT, small_data, "--model", "DLinear", *more, "--season_length", "4")
-    naive = run(SHORT, small_data, "--model", "SeasonalNaive", *more, "--season_length", "4")
-    found = seasonal["baselines"]["SeasonalNaive"]
+    more += ("--season_length", "4")
+    found = run(SHORT, "--model", "DLinear", *more)["baselines"]["SeasonalNaive"]
+    naive = run(SHORT, "--model", "SeasonalNaive", *more)
     assert found["season"] == 4
     assert found["smape"] == pytest.approx(naive["scores"]["smape"], rel=1e-6)
 
@@ -67,15 +71,11 @@ def test_each_score_is_judged(capsys):
 
 
 @pytest.mark.parametrize("season", ["unknown", "too long"])
-def test_without_a_season(small_data, workdir, season):
-    table = pd.read_csv(small_data / "made_up.csv")
-    if season == "unknown":
-        table["date"] = np.arange(len(table))
-        table.to_csv("own.csv", index=False)
-    else:
-        table.to_csv("own.csv", index=False)
+def test_without_a_season(run, wide, season):
+    dates = np.arange(len(wide)) if season == "unknown" else wide["date"]
+    wide.assign(date=dates).to_csv("own.csv", index=False)
     more = ("--root_path", ".", "--data_path", "own.csv", "--seq_len", "20", "--model", "DLinear")
-    assert list(run(LONG, small_data, *more)["baselines"]) == ["LastValue"]
+    assert list(run(LONG, *more)["baselines"]) == ["LastValue"]
 
 
 def random_walk(path: str) -> None:
@@ -85,28 +85,22 @@ def random_walk(path: str) -> None:
     pd.DataFrame({"date": dates, "OT": values}).to_csv(path, index=False)
 
 
-def test_a_run_that_loses_says_so(small_data, workdir, capsys):
+def test_a_run_that_loses_says_so(run, capsys):
     random_walk("walk.csv")
     walk = ("--root_path", ".", "--data_path", "walk.csv")
-    lost = run(LONG, small_data, *walk, "--model", "DLinear", "--learning_rate", "1e-9")
+    lost = run(LONG, *walk, "--model", "DLinear", "--learning_rate", "1e-9")
     out = capsys.readouterr().out
-    mse, last = lost["scores"]["mse"], lost["baselines"]["LastValue"]["mse"]
-    assert mse > last
-    mae, last_mae = lost["scores"]["mae"], lost["baselines"]["LastValue"]["mae"]
-    assert (
-        f"DLinear loses to the last value forecast: mse {mse:.4g} against {last:.4g}, "
-        f"mae {mae:.4g} against {last_mae:.4g}"
-    ) in out
+    scores, last = lost["scores"], lost["baselines"]["LastValue"]
+    against = ", ".join(f"{n} {scores[n]:.4g} against {last[n]:.4g}" for n in ("mse", "mae"))
+    assert f"DLinear loses to the last value forecast: {against}" in out
     score = lost["best_epoch"]["validation"]
     trivial = lost["validation_baselines"]["the last value"]
     assert f"did not learn: validation mse {score:.4g} (epoch 1) against {trivial:.4g}" in out
     assert not lost["diverged"]
-    run(LONG, small_data, *walk, "--model", "LastValue")
-    assert "loses" not in capsys.readouterr().out
-    run(LONG, small_data, "--model", "DLinear", "--train_epochs", "3")
+    run(LONG, *walk, "--model", "LastValue")
+    run(LONG, "--model", "DLinear", "--train_epochs", "3")
     out = capsys.readouterr().out
-    assert "loses" not in out
-    assert "did not learn" not in out
+    assert "loses" not in out and "did not learn" not in out
 
 
 def test_a_diverged_training(small_data, workdir, capsys):
@@ -129,8 +123,8 @@ def test_a_diverged_training(small_data, workdir, capsys):
 
 
 @pytest.mark.parametrize("task", ["imputation", "anomaly_detection", "classification", SHORT])
-def test_of_other_tasks(small_data, workdir, task):
-    trivial = run(task, small_data, "--model", "DLinear")["validation_baselines"]
+def test_of_other_tasks(small_data, run, task):
+    trivial = run(task, "--model", "DLinear")["validation_baselines"]
     if task == "classification":
         assert trivial == {"the most frequent class": 0.5}
     elif task == "imputation":

@@ -34,98 +34,53 @@ def csv(frame: pd.DataFrame, **options) -> str:
 
 BUSINESS = pd.bdate_range("2024-01-01", periods=123)
 BERLIN = pd.date_range("2024-02-20", periods=120, freq="D", tz="Europe/Berlin")
-HOURS = pd.date_range("2024-03-29", periods=120, freq="h", tz="Europe/Berlin")
+MONTHS = pd.date_range("2010-01", periods=120, freq="MS")
 GERMAN = TIDY.assign(date=DAYS.strftime("%d.%m.%Y"), a=1000 + TIDY["a"])
+REPEATED = TIDY.iloc[[*range(50), *range(49, 120)]]
 LATE = TIDY.assign(b=TIDY["b"].where(TIDY.index >= 20))
 
 # by name: the file (text, or a frame that becomes Parquet) and the options that it needs
 ACCEPTED = {
     "tidy": (csv(TIDY), []),
-    "semicolons": (csv(TIDY, sep=";"), []),
-    "tabs": (csv(TIDY, sep="\t"), []),
-    "decimal commas": (csv(TIDY, sep=";", decimal=","), []),
-    "sep= line": ("sep=;\n" + csv(TIDY, sep=";", decimal=","), []),
+    "decimal commas": ("sep=;\n" + csv(TIDY, sep=";", decimal=","), ["--decimal", ","]),
     "German dates and numbers": (csv(GERMAN, sep=";", decimal=","), []),
-    "German thousands": (
-        "date;a\n"
-        + "".join(f"{d:%d.%m.%Y};1.{n:03},5\n" for n, d in enumerate(DAYS)),
-        ["--target", "a"],
-    ),
     "named thousands": (
         "date\ta\n" + "".join(f"{d:%Y-%m-%d}\t1,{n:03}\n" for n, d in enumerate(DAYS)),
         ["--thousands", ","],
     ),
-    "a missing row": (csv(TIDY.drop(index=50)), []),
     "a missing row, filled": (csv(TIDY.drop(index=50)), ["--fill_missing", "linear"]),
-    "a missing value, filled": (
-        csv(TIDY.replace({"b": {30.0: None}})), ["--fill_missing", "ffill"]
-    ),
     "starts late, filled": (csv(LATE), ["--fill_missing", "linear"]),
-    "a repeated date, first": (csv(TIDY.iloc[[*range(50), *range(49, 120)]]),
-                               ["--duplicates", "first"]),
-    "a repeated date, last": (csv(TIDY.iloc[[*range(50), *range(49, 120)]]),
-                              ["--duplicates", "last"]),
-    "newest first": (csv(TIDY[::-1]), []),
+    "a repeated date, first": (csv(REPEATED), ["--duplicates", "first"]),
     "shuffled": (csv(TIDY.sample(frac=1, random_state=0)), []),
-    "ds": (csv(TIDY.rename(columns={"date": "ds"})), []),
     "ds and y, as Prophet": (csv(TIDY[["date", "a"]].set_axis(["ds", "y"], axis=1)), []),
     "a named time": (csv(TIDY.rename(columns={"date": "when"})), ["--time_col", "when"]),
     "long": (csv(LONG), []),
-    "long, by time": (csv(LONG.sort_values("ds", kind="stable")), []),
-    "long, shuffled": (csv(LONG.sample(frac=1, random_state=0)), []),
     "long, other names": (csv(LONG.set_axis(["day", "shop", "sold"], axis=1)),
                           ["--id_col", "shop", "--target_col", "sold"]),
     "long, pooled": (csv(LONG.drop(index=range(120, 140))), []),
-    "long, late, filled": (csv(LONG.assign(y=LONG["y"].where(~LONG.index.isin(range(120, 150))))),
-                           ["--fill_missing", "linear"]),
     "ids as text": (csv(LONG.replace({"unique_id": {"a": "001", "b": "NA"}})), []),
     "pooled by option": (csv(TIDY), ["--panel", "pooled"]),
     "holidays": (csv(dated(BUSINESS.delete([40, 41, 80]))), []),
     "clocks change, daily": (csv(dated([d.isoformat() for d in BERLIN])), []),
-    "clocks change, hourly": (csv(dated([d.isoformat() for d in HOURS])), []),
-    "third Fridays": (csv(dated(pd.date_range("2010-01-01", periods=120, freq="WOM-3FRI"))), []),
-    "15th of a month": (csv(dated([pd.Timestamp(2010 + n // 12, 1 + n % 12, 15)
-                                   for n in range(120)])), []),
-    "months of six digits": (csv(dated(pd.date_range("2010-01", periods=120, freq="MS")
-                                       .strftime("%Y%m"))), []),
+    "months of six digits": (csv(dated(MONTHS.strftime("%Y%m"))), []),
     "whole numbers": (csv(dated(range(0, 600, 5))), []),
-    "day first, by option": (
-        csv(dated(pd.date_range("2010-01", periods=120, freq="MS").strftime("%d.%m.%Y"))),
-        ["--dayfirst", "true"],
-    ),
-    "a large level": (csv(TIDY.assign(a=1e9 + TIDY["a"])), []),
-    "Parquet": (TIDY, []),
+    "day first, by option": (csv(dated(MONTHS.strftime("%d.%m.%Y"))), ["--dayfirst", "true"]),
     "Parquet, indexed": (TIDY.set_index("date"), []),
-    "Parquet, long": (LONG, []),
 }  # fmt: skip
 
-# by name: the file, and words of the line
+# by name: the file, and a part of the line
 REFUSED = {
-    "a repeated date": (csv(TIDY.iloc[[*range(50), *range(49, 120)]]),
-                        ["row 51 (line 52)", "row 50 (line 51)", "2024-03-04", "--duplicates"]),
-    "a missing value": (csv(TIDY.replace({"b": {30.0: None}})),
-                        ["column b, row 61 (line 62)", "--fill_missing"]),
-    "starts late": (csv(LATE), ["column b", "2024-02-04"]),
-    "long, unnamed": (csv(LONG.set_axis(["day", "shop", "sold"], axis=1)),
-                      ["shop", "--id_col shop", "--target_col sold"]),
-    "day or month": (csv(dated(pd.date_range("2024-01", periods=12, freq="MS")
-                               .strftime("%d.%m.%Y"))), ["01.02.2024", "--dayfirst"]),
-    "the year 1": (csv(dated([f"Jan-{n:02}" for n in range(1, 29)])), ["Jan-01"]),
+    "a repeated date": (csv(REPEATED), "row 51 (line 52): 2024-03-04 stands in row 50 (line 51)"),
+    "a missing value": (csv(TIDY.replace({"b": {30.0: None}})), "column b, row 61 (line 62)"),
+    "long, unnamed": (
+        csv(LONG.set_axis(["day", "shop", "sold"], axis=1)), "--id_col shop and --target_col sold"
+    ),
+    "day or month": (csv(dated(MONTHS[:12].strftime("%d.%m.%Y"))), "--dayfirst"),
     "thousands or decimals": (
-        "date\ta\n" + "".join(f"{d:%Y-%m-%d}\t1,500\n" for d in DAYS),
-        ["column a, row 1", "'1,500'", "--decimal", "--thousands"],
+        "date\ta\n" + "".join(f"{d:%Y-%m-%d}\t1,500\n" for d in DAYS), "'1,500'"
     ),
-    "thousands among commas": (
-        csv(TIDY, sep=";", decimal=",").replace("29,5", "1.012"),
-        ["'1.012'", "column b, row 60", "--thousands ."],
-    ),
-    "a point among commas": (
-        csv(TIDY, sep=";", decimal=",").replace("29,5", "29.5"), ["column b, row 60", "'29.5'"]
-    ),
-    "text": (csv(TIDY.astype(object).replace({"b": {30.0: "closed"}})),
-             ["column b, row 61", "'closed'"]),
-    "no time": (csv(TIDY.rename(columns={"date": "when"})), ["--time_col", "when, a, b"]),
-    "a renamed column": (csv(TIDY.rename(columns={"a": "c"})), ["no column a", "trained on", "c"]),
+    "no time": (csv(TIDY.rename(columns={"date": "when"})), "--time_col"),
+    "a renamed column": (csv(TIDY.rename(columns={"a": "c"})), "no column a"),
 }  # fmt: skip
 
 
@@ -167,33 +122,22 @@ def test_the_same_series_windows_and_forecast(workdir, name):
     assert code == 0, errors
     (by_run,) = workdir.glob("results/*/forecast.csv")
     (folder,) = workdir.glob("checkpoints/*")
-    options = more[:0] if "--panel" in more else more
-    words = ["--checkpoint", folder, "--input", path, "--output", workdir / "out.csv"]
-    words += [
-        "--level",
-        "80",
-        "--use_gpu",
-        "0",
-        *[w for w in options if w not in ("--target", "a")],
-    ]
+    words = ["--checkpoint", folder, "--input", path, "--output", "out.csv", "--use_gpu", "0"]
+    words += ["--level", "80", *(() if "--panel" in more else more)]
     code, _, errors = quietly(forecast_main, [str(word) for word in words])
     assert code == 0, errors
-    assert by_run.read_bytes() == (workdir / "out.csv").read_bytes()
+    assert by_run.read_bytes() == Path("out.csv").read_bytes()
 
-    args = parse_args(line(path, *more))
-    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-        one = ExpLongTermForecasting(args, writes=False)
-        pairs = zip(more[::2], more[1::2], strict=True)
-        given = {option.removeprefix("--"): value for option, value in pairs}
-        given |= {"dayfirst": True} if "dayfirst" in given else {}
-        forecaster = CALFForecaster(
-            HORIZON, LOOK_BACK, use_gpu=False, split=(0.7, 0.1, 0.2), **OPTIONS, **given
-        )
-        panel = forecaster.read(path)
-        other = ExpLongTermForecasting(
-            forecaster.configuration(panel).replace(checkpoints="elsewhere"),
-            memory=InMemory(panel), writes=False,
-        )  # fmt: skip
+    one = ExpLongTermForecasting(parse_args(line(path, *more)), writes=False)
+    pairs = zip(more[::2], more[1::2], strict=True)
+    given = {option.removeprefix("--"): value for option, value in pairs}
+    given |= {"dayfirst": True} if "dayfirst" in given else {}
+    forecaster = CALFForecaster(
+        HORIZON, LOOK_BACK, use_gpu=False, split=(0.7, 0.1, 0.2), **OPTIONS, **given
+    )
+    panel = forecaster.read(path)
+    configuration = forecaster.configuration(panel).replace(checkpoints="elsewhere")
+    other = ExpLongTermForecasting(configuration, memory=InMemory(panel), writes=False)
     assert [t.ids for t in one.panel.tables] == [t.ids for t in other.panel.tables]
     for split in ("train_set", "val_set"):
         ours, theirs = getattr(one, split), getattr(other, split)
@@ -215,7 +159,7 @@ def trained(tmp_path_factory) -> Path:
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_the_same_refusal(trained, workdir, name):
-    content, words = REFUSED[name]
+    content, part = REFUSED[name]
     path = written(workdir, content)
     out = workdir / "out.csv"
     argv = ["--checkpoint", trained, "--input", path, "--output", out, "--use_gpu", "0"]
@@ -228,9 +172,7 @@ def test_the_same_refusal(trained, workdir, name):
             break  # which may be trained on
         assert code == 2 and by_run.splitlines()[-1] == by_forecaster.splitlines()[-1]
     message = by_forecaster.splitlines()[-1]
-    assert message.startswith(f"error: {path}: ")
-    for word in words:
-        assert word in message
+    assert message.startswith(f"error: {path}: ") and part in message
     assert not out.exists()
 
 
@@ -241,11 +183,10 @@ def test_a_file_in_the_place_of_a_set(workdir, refused):
     assert f"--data custom --data_path {path.name}" in refused(argv)
 
 
-def test_a_large_level_keeps_its_digits(trained, workdir):
+def test_a_large_level_keeps_its_digits(workdir):
     """A series of 1e9 plus the tidy one is forecast as far above the tidy forecast, in float64."""
-    high = pd.DataFrame({"date": TIDY["date"], "a": TIDY["a"] + 1e9, "b": TIDY["b"]})
     tables = []
-    for frame in (TIDY, high):
+    for frame in (TIDY, TIDY.assign(a=TIDY["a"] + 1e9)):
         forecaster = CALFForecaster(HORIZON, LOOK_BACK, use_gpu=False, verbose=False, **OPTIONS)
         tables.append(forecaster.fit(frame).predict(level=[80]))
     for column in ("a", "a-lo-80", "a-hi-80"):

@@ -11,7 +11,7 @@ from sklearn.preprocessing import StandardScaler
 from exp.exp_long_term_forecasting import ExpLongTermForecasting
 from exp.forecast import main as forecast_main
 from run import main
-from tests.exp.small_runs import Killed, argv, once_at, raises
+from tests.exp.small_runs import Killed, argv
 from utils.checkpoint import read_checkpoint
 from utils.intervals import INTERVALS, PROBABILITIES, Intervals
 from utils.results import REFIT
@@ -83,18 +83,12 @@ def test_the_forecast_is_that_of_the_refit(refitted, workdir, monkeypatch, capsy
         found.unlink()
 
 
-def growing(folder: Path) -> Path:
-    """A file whose later rows vary more than its training rows, so that scalers differ."""
-    table = pd.read_csv(folder / "made_up.csv")
-    table.iloc[-ROWS // 4 :, 1:] *= 3
-    table.to_csv("growing.csv", index=False)
-    return Path("growing.csv")
-
-
-def test_intervals_are_in_the_units_of_the_refit(small_data, workdir):
+def test_intervals_are_in_the_units_of_the_refit(small_data, workdir, wide):
     """Their least spread is one of the first training's standardised values."""
-    path = growing(small_data)
-    more = ("--root_path", ".", "--data_path", path.name, "--refit", "--level", "80")
+    path = "growing.csv"  # whose later rows vary more, so that scalers differ
+    wide.iloc[-ROWS // 4 :, 1:] *= 3
+    wide.to_csv(path, index=False)
+    more = ("--root_path", ".", "--data_path", path, "--refit", "--level", "80")
     assert main(line(small_data, *more, "--train_epochs", "1")) == 0
     found = of_folder(workdir)
     intervals = Intervals.load(found["refit"].path.with_name(INTERVALS))
@@ -111,7 +105,7 @@ def test_intervals_are_in_the_units_of_the_refit(small_data, workdir):
             limit = np.minimum if bound == "lo" else np.maximum
             expected = limit(expected, table[name])
             np.testing.assert_allclose(table[f"{name}-{bound}-80"], expected, rtol=1e-4, atol=1e-4)
-    forecast = ["--input", str(path), "--output", "again.csv", "--level", "80"]
+    forecast = ["--input", path, "--output", "again.csv", "--level", "80"]
     assert forecast_main(["--checkpoint", str(found["refit"].path), *forecast]) == 0
     again = pd.read_csv("again.csv")
     np.testing.assert_allclose(again["OT-hi-80"], table["OT-hi-80"], rtol=1e-4)
@@ -120,15 +114,19 @@ def test_intervals_are_in_the_units_of_the_refit(small_data, workdir):
 @pytest.mark.parametrize("refit", [False, True])
 def test_killed_and_resumed(refitted, small_data, workdir, monkeypatch, capsys, refit):
     """In the third epoch of the first training, or in the second one of the refit."""
+    plain = ExpLongTermForecasting.train_step
     monkeypatch.setattr(VALIDATION, lambda self: [3.0, 1.0, 2.0][self.progress.epoch - 1])
     command = line(small_data, "--refit", "--save_every", "5")
-    with monkeypatch.context() as patch:
-        if refit:
-            kill_refit(patch)
-        else:
-            once_at(patch, "train_step", 3, raises(Killed()), step=7)
-        with pytest.raises(Killed):
-            main(command)
+
+    def step(self, number, index):
+        of_refit = self.memory is not None
+        if (of_refit, self.progress.epoch, number) == (refit, 2 if refit else 3, 7):
+            raise Killed
+        plain(self, number, index)
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(ExpLongTermForecasting, "train_step", step)
+        main(command)
     assert main(command) == 2
     assert ("its refit" if refit else "epoch 3 of 3") in capsys.readouterr().err
     assert main([*command, "--resume"]) == 0
@@ -144,29 +142,11 @@ def test_killed_and_resumed(refitted, small_data, workdir, monkeypatch, capsys, 
         assert all(value.equal(expected[key]) for key, value in found[name].state.items())
 
 
-def kill_refit(patch: pytest.MonkeyPatch) -> None:
-    """Kill the next refit in its second epoch."""
-    plain = ExpLongTermForecasting.train_step
-
-    def step(self, number, index):
-        if self.memory is not None and self.progress.epoch == 2 and number == 7:
-            raise Killed
-        plain(self, number, index)
-
-    patch.setattr(ExpLongTermForecasting, "train_step", step)
-
-
 @pytest.mark.parametrize(
-    "more",
-    [
-        ("--is_training", "0"),
-        ("--percent", "10"),
-        ("--zero_shot", "1"),
-        ("--task_name", "imputation"),
-    ],
+    "more", ["--is_training 0", "--percent 10", "--zero_shot 1", "--task_name imputation"]
 )
 def test_refused(small_data, refused, more):
-    assert "--refit" in refused(line(small_data, "--refit", *more))
+    assert "--refit" in refused(line(small_data, "--refit", *more.split()))
 
 
 def test_a_naive_model_has_nothing_to_refit(small_data, workdir):

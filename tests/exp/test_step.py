@@ -3,36 +3,19 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from transformers import GPT2Config, GPT2Model
 
 from exp.step import learning_rate_schedule, micro_batches
-from models.CALF import CALFConfig, Model
+from models.CALF import Model
 from run import parse_args
+from tests.models.same_results import learned_calf
 from tests.rounding import doubled
 from utils.batch import Batch, Weight
 from utils.losses import CALFLoss
 
 
 @pytest.fixture
-def model():
-    """A model in float64, without dropout, whose LoRA has learned something."""
-    torch.manual_seed(1)
-    config = GPT2Config(
-        n_embd=48, n_layer=3, n_head=4, n_positions=300, vocab_size=20, bos_token_id=0,
-        eos_token_id=0, attn_pdrop=0.0, resid_pdrop=0.0, embd_pdrop=0.0,
-    )  # fmt: skip
-    calf = CALFConfig(
-        seq_len=16, pred_len=5, d_model=48, gpt_layers=3, lora_dropout=0.0, match_heads=4
-    )
-    model = Model(calf, GPT2Model(config), torch.randn(48, 9))
-    for parameter in model.parameters():
-        parameter.data += 0.05 * torch.randn_like(parameter)
-    for module in model.modules():
-        if isinstance(module, torch.nn.Dropout):
-            module.p = 0.0
-        if isinstance(module, torch.nn.MultiheadAttention):
-            module.dropout = 0.0
-    return model.double().train()
+def model() -> Model:
+    return learned_calf().double().train()
 
 
 def gradients(model: Model) -> dict[str, torch.Tensor]:

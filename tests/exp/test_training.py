@@ -12,17 +12,28 @@ import pandas as pd
 import pytest
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from exp.exp_long_term_forecasting import ExpLongTermForecasting
 from models import registry
 from run import main, parse_args
-from tests.conftest import load
-from utils.checkpoint import read_checkpoint
-from utils.errors import UserError
+from tests.conftest import load, refusal
+from tests.exp.small_runs import argv
 from utils.identity import TESTED, TRAINED
 from utils.option_table import MODEL_OPTIONS, UNUSED_OPTIONS, UNUSED_OPTIONS_OF_LIBRARY
 from utils.options import make_parser
+
+
+@pytest.fixture
+def build(workdir, command):
+    """The experiment of a command line with more options."""
+    return lambda *more: ExpLongTermForecasting(parse_args(command(*more)))
+
+
+@pytest.fixture
+def short(workdir, command) -> list[str]:
+    """The command line of an epoch of a quick model."""
+    return command("--model", "DLinear", "--train_epochs", "1")
 
 
 @pytest.mark.draws
@@ -66,21 +77,8 @@ def test_a_run_leaves_everything_in_its_place(workdir, command, results, capsys)
     assert not [path for path in workdir.rglob("*") if path.name.startswith(".")]
 
 
-def test_repetitions(workdir, command):
-    """A folder and a seed each; tested again, they are the same."""
-    assert main(command("--itr", "2", "--train_epochs", "1")) == 0
-    folders = sorted(Path("results").iterdir())
-    assert [folder.name[-11:-8] for folder in folders] == ["_0_", "_1_"]
-    records = [json.loads((folder / "run.json").read_text()) for folder in folders]
-    assert [record["seed"] for record in records] == [2021, 2022]
-    assert main(command("--itr", "2", "--is_training", "0")) == 0
-    lines = (workdir / "results_long_term_forecast.txt").read_text().split("\n")
-    assert lines[:6] == lines[6:12]
-    assert len(list((workdir / "results").iterdir())) == 2
-
-
-def test_training_learns(workdir, command):
-    experiment = ExpLongTermForecasting(parse_args(command("--train_epochs", "8")))
+def test_training_learns(build):
+    experiment = build("--train_epochs", "8")
     untrained = experiment.test_score()
     experiment.train()
     assert experiment.progress.history[-1].train < 0.8 * experiment.progress.history[0].train
@@ -91,22 +89,10 @@ def test_training_learns(workdir, command):
     assert experiment.test_score() == pytest.approx(best.test, rel=1e-6)
 
 
-@pytest.mark.parametrize("features", ["S", "MS"])
-def test_univariate(workdir, command, results, features):
-    more = ("--features", features, "--target", "HULL", "--do_predict")
-    assert main(command(*more)) == 0
-    assert load(results() / "pred.npy").shape[2] == 1
-    assert list(pd.read_csv(results() / "forecast.csv").columns) == ["date", "HULL"]
-
-
-def forecast(results) -> pd.DataFrame:
-    return pd.read_csv(results() / "forecast.csv", parse_dates=["date"])
-
-
 def test_forecast_beyond_the_file(workdir, command, results, synthetic_csv):
     assert main(command("--do_predict")) == 0
     table = pd.read_csv(synthetic_csv, parse_dates=["date"])
-    ahead = forecast(results)
+    ahead = pd.read_csv(results() / "forecast.csv", parse_dates=["date"])
     assert list(ahead.columns) == list(table.columns)
     assert len(ahead) == 8
     steps = pd.date_range(table["date"].iloc[-1], periods=9, freq="h")[1:]
@@ -117,24 +103,23 @@ def test_forecast_beyond_the_file(workdir, command, results, synthetic_csv):
     assert (ahead.iloc[:, 1:] < recent.max() + 2 * recent.std()).all(axis=None)
 
 
-def test_zero_shot(workdir, command, newest, synthetic_csv):
+def test_zero_shot(workdir, synthetic_csv, short, record):
     table = pd.read_csv(synthetic_csv)
     table.iloc[:, 1:] *= 100
     table["date"] = pd.date_range("2020-01-01", periods=len(table), freq="15min")
     shutil.copy(synthetic_csv, workdir / "made_up.csv")
     table.to_csv(workdir / "other.csv", index=False)
     zero_shot = ("--zero_shot", "1", "--target_data", "other", "--root_path", ".")
-    assert main(command("--model", "DLinear")) == 0
-    plain = json.loads((newest() / "run.json").read_text())
-    assert main(command("--model", "DLinear", *zero_shot)) == 0
-    record = json.loads((newest() / "run.json").read_text())
-    assert record["test"]["data"] == "other.csv"
+    assert main(short) == 0
+    plain = record()
+    assert main([*short, *zero_shot]) == 0
+    assert record()["test"]["data"] == "other.csv"
     # its own scaler makes the scaled copy the same data
-    assert record["scores"]["mse"] == pytest.approx(plain["scores"]["mse"], rel=1e-4)
+    assert record()["scores"]["mse"] == pytest.approx(plain["scores"]["mse"], rel=1e-4)
 
 
 def test_zero_shot_tests_have_the_channels_in_the_order_of_the_training(
-    workdir, command, newest, synthetic_csv
+    workdir, command, synthetic_csv, record
 ):
     """Also in the run that trains, which otherwise tests another model than its checkpoint."""
     table = pd.read_csv(synthetic_csv)
@@ -142,26 +127,25 @@ def test_zero_shot_tests_have_the_channels_in_the_order_of_the_training(
     table[["date", *table.columns[:0:-1]]].to_csv(workdir / "other.csv", index=False)
     more = ("--zero_shot", "1", "--target_data", "other", "--root_path", ".", "--target", "OT")
     assert main(command(*more)) == 0
-    trained = json.loads((newest() / "run.json").read_text())
-    (checkpoint,) = workdir.glob("checkpoints/*/checkpoint.safetensors")
-    again = command(*more, "--is_training", "0", "--checkpoint", str(checkpoint), "--des", "again")
-    assert main(again) == 0
-    tested = json.loads((newest() / "run.json").read_text())
-    assert tested["setting"] != trained["setting"]
-    assert tested["scores"] == trained["scores"]
+    trained = record()
+    path = f"checkpoints/{trained['folder']}"
+    test = ("--is_training", "0", "--checkpoint", path, "--des", "again")
+    assert main(command(*more, *test)) == 0
+    assert record()["folder"] != trained["folder"]
+    assert record()["scores"] == trained["scores"]
 
 
-def test_fewer_windows_than_the_batch(workdir, command, capsys):
-    experiment = ExpLongTermForecasting(parse_args(command("--batch_size", "4096")))
+def test_fewer_windows_than_the_batch(capsys, build):
+    experiment = build("--batch_size", "4096")
     assert "one batch of 389" in capsys.readouterr().out
     assert [len(index) for _, index in experiment.order.steps(1)] == [389]
     experiment.train()
     assert len(experiment.progress.history) == 2
 
 
-def test_published_validation(workdir, command):
-    plain = ExpLongTermForecasting(parse_args(command()))
-    noisy = ExpLongTermForecasting(parse_args(command("--protocol", "published")))
+def test_published_validation(build):
+    plain = build()
+    noisy = build("--protocol", "published")
     assert plain.epoch_scores(1)[0] == plain.epoch_scores(1)[0]
     assert noisy.epoch_scores(1)[0] == noisy.epoch_scores(1)[0]
     assert noisy.epoch_scores(1)[0] != noisy.epoch_scores(2)[0]
@@ -172,10 +156,9 @@ def test_published_validation(workdir, command):
 
 
 @pytest.mark.parametrize(("drop_last", "seen"), [(True, 48), (False, 53)])
-def test_order_of_published_validation(workdir, command, monkeypatch, drop_last, seen):
+def test_order_of_published_validation(monkeypatch, drop_last, seen, build):
     """Shuffled, other each epoch, and without the incomplete batch where training drops it."""
-    argv = command("--protocol", "published", "--batch_size", "8")
-    run = ExpLongTermForecasting(parse_args(argv))
+    run = build("--protocol", "published", "--batch_size", "8")
     monkeypatch.setattr(run, "drop_last", drop_last)
     batches = []
     monkeypatch.setattr(run, "batch_score", lambda index: (batches.append(index), (1.0, 1))[1])
@@ -189,66 +172,67 @@ def test_order_of_published_validation(workdir, command, monkeypatch, drop_last,
     assert orders[0] != orders[1]
 
 
-def test_published_validation_in_mixed_precision(workdir, command):
+def test_published_validation_in_mixed_precision(build):
     """It computes as the rest of the run does."""
-    scores = {}
-    for amp in ("no", "bf16"):
-        run = ExpLongTermForecasting(parse_args(command("--protocol", "published", "--amp", amp)))
-        kinds = []
-        run.objective.model.out_layer.register_forward_hook(
-            lambda module, args, y, kinds=kinds: kinds.append(y.dtype)
-        )
-        scores[amp] = run.epoch_scores(1)[0]
-        assert set(kinds) == {torch.float32 if amp == "no" else torch.bfloat16}
-    assert scores["bf16"] != scores["no"]
-    assert scores["bf16"] == pytest.approx(scores["no"], rel=0.1)
+    run, kinds = build("--protocol", "published", "--amp", "bf16"), set()
+    run.objective.model.out_layer.register_forward_hook(lambda *of: kinds.add(of[2].dtype))
+    assert np.isfinite(run.epoch_scores(1)[0])
+    assert kinds == {torch.bfloat16}
 
 
-def test_never_a_number(workdir, command, monkeypatch):
-    nan = float("nan")
-    monkeypatch.setattr(ExpLongTermForecasting, "validation_score", lambda *_: nan)
-    experiment = ExpLongTermForecasting(parse_args(command()))
-    with pytest.raises(UserError, match="--learning_rate"):
-        experiment.train()
+def test_never_a_number(monkeypatch, build):
+    monkeypatch.setattr(ExpLongTermForecasting, "validation_score", lambda *_: float("nan"))
+    assert "--learning_rate" in refusal(build().train)
 
 
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        (["--d_model", "512"], ["--d_model is 512", "24 wide"]),
-        (["--gpt_layers", "9"], ["9", "3 blocks"]),
-        (["--percent", "1"], ["train", "5 rows are missing"]),
-        (["--task_loss", "huber"], ["huber", "smooth_l1"]),
-        (["--is_training", "0"], ["no such file", "--checkpoint"]),
-        (["--freq", "fortnight"], ["fortnight"]),
-        (["--checkpoints", "/proc/x"], ["/proc/x", "can't write there"]),
-        (["--task_w", "0", "--output_w", "0", "--feature_w", "0"], ["all 0"]),
-        (["--amp", "fp16", "--use_gpu", "0"], ["--amp bf16"]),
-        (
-            ["--task_name", "anomaly_detection", "--fill_missing", "linear"],
-            ["--fill_missing is for long_term_forecast, imputation"],
-        ),
+        ("--d_model 512", "--d_model is 512"),
+        ("--gpt_layers 9", "3 blocks"),
+        ("--percent 1", "5 rows are missing"),
+        ("--task_loss huber", "smooth_l1"),
+        ("--is_training 0", "no such file"),
+        ("--freq fortnight", "fortnight"),
+        ("--checkpoints /proc/x", "/proc/x: can't write there"),
+        ("--task_w 0 --output_w 0 --feature_w 0", "all 0"),
+        ("--amp fp16 --use_gpu 0", "--amp bf16"),
+        ("--task_name anomaly_detection --fill_missing linear", "--fill_missing is for long_term_"),
     ],
 )
 def test_mistakes_get_one_line(refused, command, workdir, more, said):
     """And leave no folder, which the glob of a later command would find."""
-    message = refused(command("--train_epochs", "1", *more))
-    for part in said:
-        assert part in message
+    assert said in refused(command("--train_epochs", "1", *more.split()))
     assert not list(workdir.glob("*/*"))
 
 
-def test_cuda_asked_for_and_absent(refused, command):
-    if torch.cuda.is_available():
-        pytest.skip("CUDA is there")
-    argv = command()
-    assert "--use_gpu 0" in refused([*argv, "--use_gpu", "1"])
+@pytest.mark.parametrize(
+    ("task", "more", "said"),
+    [
+        ("anomaly_detection", "--protocol published", "told in docs/protocols.md"),
+        ("anomaly_detection", "--data XYZ", "PSM, MSL"),
+        ("anomaly_detection", "--root_path .", "no such file"),
+        ("anomaly_detection", "--anomaly_ratio 0", "--anomaly_ratio"),
+        ("anomaly_detection", "--seq_len 1000", "rows are missing"),
+        ("classification", "--protocol published", "told in docs/protocols.md"),
+        ("classification", "--data ETTh1", "needs --data UEA"),
+        ("classification", "--root_path .", "_TRAIN.ts"),
+        ("classification", "--task_loss l1", "use one of ce"),
+        ("short_term_forecast", "--seasonal_patterns Fortnightly", "Yearly, Quarterly"),
+        ("short_term_forecast", "--data ETTh1", "needs --data m4"),
+        ("short_term_forecast", "--root_path .", "Train/Weekly-train.csv"),
+        ("short_term_forecast", "--task_loss ce", "smape, mase, mape"),
+        ("short_term_forecast", "--do_predict", "--do_predict"),
+    ],
+)
+def test_mistakes_in_other_tasks(refused, small_data, task, more, said):
+    assert said in refused(argv(task, small_data, *more.split()))
 
 
-def test_a_gpu_by_number_and_absent(refused, command, monkeypatch):
+def test_a_gpu_that_is_absent(refused, command, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    argv = command("--gpu", "1", "--use_gpu", "1")
-    assert "--gpu 1" in refused(argv)
+    assert "--use_gpu 0" in refused(command("--use_gpu", "1"))
+    assert "--gpu 1" in refused(command("--gpu", "1", "--use_gpu", "1"))
 
 
 PARSER, _ = make_parser(registry)
@@ -274,15 +258,14 @@ def test_debug_shows_where_an_error_comes_from(workdir, command, capsys):
 
 def test_single_and_constant_channels(workdir, command, capsys, newest, synthetic_csv):
     table = pd.read_csv(synthetic_csv)[["OT", "date"]]
-    table.to_csv("one.csv", index=False)
-    one = ("--root_path", ".", "--train_epochs", "1", "--data_path")
-    assert main(command(*one, "one.csv")) == 0
-    assert load(newest() / "pred.npy").shape[2] == 1
-    table["flat"] = 0.1
-    table.to_csv("flat.csv", index=False)
-    assert main(command(*one, "flat.csv")) == 0
-    assert "constant in the training rows: flat" in capsys.readouterr().out
-    assert np.isfinite(load(newest() / "pred.npy")).all()
+    one = command("--root_path", ".", "--train_epochs", "1", "--data_path", "one.csv")
+    for flat in (False, True):
+        (table.assign(flat=0.1) if flat else table).to_csv("one.csv", index=False)
+        assert main(one) == 0
+        assert load(newest() / "pred.npy").shape[2] == 1 + flat
+        assert np.isfinite(load(newest() / "pred.npy")).all()
+        said = "constant in the training rows: flat" in capsys.readouterr().out
+        assert said == flat
 
 
 def test_filled_values_are_recorded(workdir, command, results, synthetic_csv, capsys):
@@ -298,10 +281,6 @@ def test_filled_values_are_recorded(workdir, command, results, synthetic_csv, ca
     assert capsys.readouterr().out.count("values filled") == 2
 
 
-def contents(folder) -> dict:
-    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
 @pytest.mark.parametrize(
     "more",
     [
@@ -311,15 +290,14 @@ def contents(folder) -> dict:
         ["--is_training", "0", "--inverse"],
     ],
 )
-def test_other_configurations_have_folders_of_their_own(workdir, command, newest, more):
-    short = command("--model", "DLinear", "--train_epochs", "1")
+def test_other_configurations_have_folders_of_their_own(workdir, newest, more, short):
     assert main(short) == 0
-    first, before = newest(), contents(workdir)
+    first = newest()
+    before = {path: path.read_bytes() for path in workdir.glob("*/*/*")}
     assert main([*short, *more]) == 0
-    second, now = newest(), contents(workdir)
+    second = newest()
     assert first.name[:-8] == second.name[:-8]
-    del before[workdir / "results_long_term_forecast.txt"]
-    assert {path: now[path] for path in before} == before
+    assert {path: path.read_bytes() for path in before} == before
     # with the same options, and others that change no result, each replaces its own
     assert main([*short, *more, "--save_every", "5", "--overwrite"]) == 0
     assert newest() == second
@@ -330,42 +308,48 @@ def test_other_configurations_have_folders_of_their_own(workdir, command, newest
     assert text.split("\n")[::3] == [first.name[:-9]] * 4 + [""]
 
 
-def test_which_checkpoint_is_tested(workdir, command, newest, capsys, refused):
+def test_which_checkpoint_is_tested(command, newest, capsys, refused, short):
     """That of the same options; or the only one trained with these; or the only one."""
-    test = ("--is_training", "0")
-    assert main(command("--train_epochs", "1")) == 0
+    test = command("--model", "DLinear", "--is_training", "0")
+    assert main(short) == 0
     first = newest()
     said = f"tests checkpoints/{first.name}/checkpoint.safetensors\n"
-    assert main(command("--train_epochs", "1", *test)) == 0
+    assert main([*short, "--is_training", "0"]) == 0
     assert said not in capsys.readouterr().out
-    assert main(command(*test)) == 0  # as trained by other options
+    assert main(test) == 0  # as trained by other options
     assert said in capsys.readouterr().out
     assert newest() == first
-    assert main(command("--train_epochs", "1", "--seed", "3")) == 0
+    assert main([*short, "--seed", "3"]) == 0
     capsys.readouterr()
-    assert main(command("--train_epochs", "1", "--inverse", *test)) == 0
+    assert main([*short, "--inverse", "--is_training", "0"]) == 0
     assert said in capsys.readouterr().out
-    message = refused(command(*test))
+    message = refused(test)
     assert "several checkpoints of this setting: checkpoints/" in message
     assert "choose one by --checkpoint" in message
     assert message.count("/checkpoint.safetensors") == 2
 
 
 def test_a_tested_repetition_has_its_own_seed(workdir, command, newest):
-    """Also where the checkpoint of the second one is tested as the first."""
-    assert main(command("--itr", "2", "--train_epochs", "1")) == 0
-    first, second = sorted(workdir.glob("checkpoints/*/checkpoint.safetensors"))
-    digests = set()
-    for path in (first, second):
-        assert main(command("--is_training", "0", "--checkpoint", str(path))) == 0
-        digests.add(newest().name[-8:])
-    assert digests == {path.parent.name[-8:] for path in (first, second)}
-    assert len(digests) == 2
+    """A folder and a seed each; also where the checkpoint of the second is tested as the first."""
+    short = command("--model", "DLinear", "--itr", "2", "--train_epochs", "1")
+    assert main(short) == 0
+    folders = sorted(Path("results").iterdir())
+    assert [folder.name[-11:-8] for folder in folders] == ["_0_", "_1_"]
+    records = [json.loads((folder / "run.json").read_text()) for folder in folders]
+    assert [record["seed"] for record in records] == [2021, 2022]
+    assert main([*short, "--is_training", "0"]) == 0
+    lines = (workdir / "results_long_term_forecast.txt").read_text().split("\n")
+    assert lines[:6] == lines[6:12]
+    assert len(list(Path("results").iterdir())) == 2
+    for folder in folders:
+        path = f"checkpoints/{folder.name}/checkpoint.safetensors"
+        argv = command("--model", "DLinear", "--is_training", "0", "--checkpoint", path)
+        assert main(argv) == 0
+        assert newest().name[-8:] == folder.name[-8:]
 
 
-def test_results_of_an_unknown_run(workdir, command, refused, results):
+def test_results_of_an_unknown_run(refused, results, short):
     """They are kept; overwriting leaves nothing of them."""
-    short = command("--model", "DLinear", "--train_epochs", "1")
     assert main([*short, "--do_predict"]) == 0
     shutil.rmtree("checkpoints")
     (results() / "run.json").unlink()
@@ -376,13 +360,11 @@ def test_results_of_an_unknown_run(workdir, command, refused, results):
     assert not (results() / "forecast.csv").exists()
 
 
-def test_another_model_is_another_configuration(workdir, command):
-    short = command("--train_epochs", "1")
+def test_another_model_is_another_configuration(workdir, short):
     assert main(short) == 0
     (ours,) = workdir.glob("checkpoints/*/checkpoint.safetensors")
-    state = {name: value * 2 for name, value in read_checkpoint(ours).state.items()}
-    notes = {"backbone": read_checkpoint(ours).metadata["backbone"]}
-    save_file(state, "other.safetensors", {"calf": json.dumps(notes)})
+    state = {name: value * 2 for name, value in load_file(ours).items()}
+    save_file(state, "other.safetensors")
     assert main([*short, "--is_training", "0", "--checkpoint", "other.safetensors"]) == 0
     assert len(list(Path("results").iterdir())) == 2
 
@@ -424,42 +406,34 @@ def test_full_disk(workdir, command, refused, monkeypatch):
     assert not [path for path in workdir.rglob("*") if path.is_file()]
 
 
-def test_compiling_is_for_gpus(workdir, command, capsys):
-    ExpLongTermForecasting(parse_args(command("--compile")))
+def test_compiling_is_for_gpus(capsys, build):
+    build("--compile")
     assert "--compile: skipped" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("multiplies", "chosen"), [(True, "bf16"), (False, "no")])
-def test_auto_takes_bf16_where_the_hardware_multiplies_it(
-    workdir, command, monkeypatch, multiplies, chosen
-):
+def test_auto_takes_bf16_where_the_hardware_multiplies_it(monkeypatch, multiplies, chosen, build):
     """The choice is recorded, and names the folder, as it changes results."""
     monkeypatch.setattr("exp.device.multiplies_bf16", lambda device: multiplies)
-    runs = [ExpLongTermForecasting(parse_args(command("--amp", amp))) for amp in ("auto", chosen)]
+    runs = [build("--amp", amp) for amp in ("auto", chosen)]
     assert runs[0].args.amp == chosen
     assert runs[0].folders.name == runs[1].folders.name
 
 
-def test_accumulated_batches_are_one(workdir, command):
+def test_accumulated_batches_are_one(build):
     """A step of K batches has the windows of one batch of their size."""
     orders = []
     for more in (["--batch_size", "16"], ["--batch_size", "4", "--accumulate", "4"]):
-        experiment = ExpLongTermForecasting(parse_args(command(*more)))
+        experiment = build(*more)
         orders.append([index.tolist() for _, index in experiment.order.steps(1)])
     assert orders[0] == orders[1]
 
 
-def test_without_fast_kernels(workdir, command, newest):
-    """Plain PyTorch trains too, and predicts the same with the same parameters."""
-    assert main(command()) == 0
-    first, fast = newest(), load(newest() / "pred.npy")
-    assert json.loads((first / "run.json").read_text())["fast_cpu"]
-    assert main(command("--is_training", "0", "--fast_cpu", "off")) == 0
-    assert newest() == first
-    assert not json.loads((first / "run.json").read_text())["fast_cpu"]
-    np.testing.assert_allclose(load(first / "pred.npy"), fast, rtol=1e-4, atol=1e-5)
-    # dropout draws other numbers, so that a training is another one
-    assert main(command("--fast_cpu", "off")) == 0
-    assert newest() != first
-    plain = load(newest() / "metrics.npy")
-    assert np.isfinite(plain[:2]).all()
+def test_without_fast_kernels(workdir, command, results):
+    """Plain PyTorch predicts the same with the same parameters."""
+    assert main(command("--train_epochs", "1")) == 0
+    fast = load(results() / "pred.npy")
+    assert json.loads((results() / "run.json").read_text())["fast_cpu"]
+    assert main(command("--train_epochs", "1", "--is_training", "0", "--fast_cpu", "off")) == 0
+    assert not json.loads((results() / "run.json").read_text())["fast_cpu"]
+    np.testing.assert_allclose(load(results() / "pred.npy"), fast, rtol=1e-4, atol=1e-5)

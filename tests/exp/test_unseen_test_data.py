@@ -71,12 +71,12 @@ def trained_twice(small_data, tmp_path, monkeypatch):
     """Train before and after the test data are changed."""
 
     def trained_twice(task: str, *more: str):
-        changed = tmp_path / "data"
+        changed = tmp_path / task / "data"
         shutil.copytree(small_data, changed)
         CHANGES[task](changed)
         more = ("--llm", str(small_data / "gpt2"), *more)
         pairs = [
-            run(task, data, tmp_path / name, monkeypatch, *more)
+            run(task, data, tmp_path / task / name, monkeypatch, *more)
             for name, data in (("before", small_data), ("after", changed))
         ]
         return zip(*pairs, strict=True)
@@ -115,9 +115,5 @@ def test_zero_shot(small_data, tmp_path, monkeypatch):
 def test_the_published_protocol_chooses_by_test_data(trained_twice):
     (before, after), _ = trained_twice("short_term_forecast", "--protocol", "published", *DLINEAR)
     assert before["progress"] != after["progress"]
-
-
-def test_the_published_threshold_depends_on_test_scores(trained_twice):
-    (before, after), records = trained_twice("anomaly_detection", *DLINEAR)
-    assert [name for name in before if before[name] != after[name]] == []
+    _, records = trained_twice("anomaly_detection", *DLINEAR)
     assert records[0]["threshold"] != records[1]["threshold"]

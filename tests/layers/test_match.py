@@ -6,7 +6,6 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from layers.instance_norm import standardise
 from layers.match import CrossModalMatch
 
 CLOSE = {"rtol": 1e-5, "atol": 1e-5}
@@ -40,15 +39,6 @@ def small_match(dropout: float = 0.0) -> CrossModalMatch:
     return match
 
 
-def assert_encodes(match, expected, x):
-    """Compare temporal tokens in training, in evaluation, and without gradients."""
-    for training in (True, False):
-        match.train(training)
-        torch.testing.assert_close(match.temporal_tokens(x), expected(x), **CLOSE)
-        with torch.no_grad():
-            torch.testing.assert_close(match.temporal_tokens(x), expected(x), **CLOSE)
-
-
 def test_textual_tokens_are_multi_head_attention_to_every_samples_words(prepare):
     match = small_match().eval()
     plain = deepcopy(match.cross_attention)
@@ -62,50 +52,37 @@ def test_textual_tokens_are_multi_head_attention_to_every_samples_words(prepare)
 
 
 @pytest.mark.parametrize("norm_first", [False, True])
-@pytest.mark.parametrize("more", ["a single layer", "a second layer", "a final norm"])
-def test_temporal_tokens_are_pytorchs_encoder(prepare, norm_first, more):
+def test_temporal_tokens_are_pytorchs_encoder(prepare, norm_first):
+    """In training, in evaluation, and without gradients."""
     match = small_match()
-    encoder = match.transformer_encoder
-    encoder.layers[0].norm_first = norm_first
-    if more == "a second layer":
-        encoder.layers.append(deepcopy(encoder.layers[0]))
-        encoder.layers[1].linear1.weight.data.mul_(-2)
-    elif more == "a final norm":
-        encoder.norm = torch.nn.LayerNorm(24)
-        torch.nn.init.normal_(encoder.norm.weight)
+    match.transformer_encoder.layers[0].norm_first = norm_first
     plain = deepcopy(match)
     prepare(match)
-
-    def expected(x):
-        x = plain.linear(x)
-        for layer in plain.transformer_encoder.layers:
-            x = encode(layer, x, norm_first)
-        norm = plain.transformer_encoder.norm
-        return x if norm is None else norm(x)
-
-    assert_encodes(match, expected, torch.randn(3, 5, 10))
-
-
-def test_dropout_of_the_encoder_layer(prepare):
     x = torch.randn(3, 5, 10)
-    for name in ("self_attn", "dropout", "dropout1", "dropout2"):
+    expected = encode(plain.transformer_encoder.layers[0], plain.linear(x), norm_first)
+    for training in (True, False):
+        match.train(training)
+        torch.testing.assert_close(match.temporal_tokens(x), expected, **CLOSE)
+        with torch.no_grad():
+            torch.testing.assert_close(match.temporal_tokens(x), expected, **CLOSE)
+
+
+def test_dropout(prepare):
+    """Of the encoder layer and of the cross-attention, in training alone."""
+    x = torch.randn(3, 5, 10)
+    for name in ("self_attn", "dropout", "dropout1", "dropout2", "cross_attention"):
         match = small_match()
-        module = getattr(match.transformer_encoder.layers[0], name)
-        setattr(module, "dropout" if name == "self_attn" else "p", 0.5)
+        layer = match.transformer_encoder.layers[0]
+        module = match.cross_attention if name == "cross_attention" else getattr(layer, name)
+        setattr(module, "dropout" if "attn" in name or "attention" in name else "p", 0.5)
         prepare(match)
-        assert not torch.equal(match.temporal_tokens(x), match.temporal_tokens(x)), name
+
+        def tokens(match=match) -> torch.Tensor:
+            return match.textual_tokens(match.temporal_tokens(x))
+
+        assert not torch.equal(tokens(), tokens()), name
         match.eval()
-        assert torch.equal(match.temporal_tokens(x), match.temporal_tokens(x)), name
-
-
-def test_dropout_of_the_cross_attention(prepare):
-    match = small_match()
-    match.cross_attention.dropout = 0.5
-    prepare(match)
-    x = torch.randn(3, 5, 24)
-    assert not torch.equal(match.textual_tokens(x), match.textual_tokens(x))
-    match.eval()
-    assert torch.equal(match.textual_tokens(x), match.textual_tokens(x))
+        assert torch.equal(tokens(), tokens()), name
 
 
 def test_masks_act(prepare):
@@ -128,19 +105,3 @@ def test_masks_act(prepare):
     prepare(match)
     for call, theirs in zip(calls, expected, strict=True):
         torch.testing.assert_close(call(), theirs, **CLOSE)
-
-
-def test_word_table_is_a_buffer_and_not_in_checkpoints():
-    match = CrossModalMatch(10, torch.randn(24, 9), n_heads=4)
-    assert dict(match.named_buffers())["word_embedding"].shape == (9, 24)
-    assert "word_embedding" not in match.state_dict()
-
-
-def test_standardise_with_a_mask():
-    x = torch.tensor([[[1.0], [3.0], [0.0], [0.0]]])
-    mask = torch.tensor([[[1.0], [1.0], [0.0], [0.0]]])
-    z, mean, scale = standardise(x, mask)
-    assert mean.item() == 1.0  # over all four entries, zeros included
-    torch.testing.assert_close(scale.square().flatten(), torch.tensor([2 + 1e-5]))
-    assert z[0, 2:].abs().max() == 0
-    assert torch.isfinite(standardise(x * 0, mask * 0)[0]).all()

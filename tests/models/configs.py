@@ -19,8 +19,3 @@ def published(**changed) -> SimpleNamespace:
     """Options of a long-term forecast of 7 channels, such as ETT, from 96 steps to 96 steps."""
     sizes = {"seq_len": 96, "pred_len": 96, "enc_in": 7, "c_out": 7, "moving_avg": 25}
     return small(**{**sizes, **changed})
-
-
-def size(model) -> int:
-    """Count the parameters."""
-    return sum(p.numel() for p in model.parameters())

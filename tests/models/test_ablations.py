@@ -110,8 +110,7 @@ def test_too_many_components(config):
 )
 def test_checkpoints(workdir, command, refused, option, value):
     """One loads with the same options, and with no other of these."""
-    short = ("--train_epochs", "1", "--percent", "40", "--protocol", "published")
-    assert main(command(*short, "--grad_checkpoint", f"--{option}", value)) == 0
+    assert main(command(*SHORT, f"--{option}", value)) == 0
     (ours,) = workdir.glob("checkpoints/*/checkpoint.safetensors")
     notes = read_checkpoint(ours).metadata
     assert notes["config"][option] == value
@@ -119,14 +118,13 @@ def test_checkpoints(workdir, command, refused, option, value):
         assert notes["backbone"][option] == value
     test = ("--is_training", "0", "--checkpoint", str(ours))
     assert main(command(*test, f"--{option}", value)) == 0
-    for other in ABLATIONS if option == "llm_ablation" else WORDS:
-        if other != value:
-            message = refused(command(*test, f"--{option}", other))
-            assert f"was trained with --{option} {value}" in message
+    others = {*(ABLATIONS if option == "llm_ablation" else WORDS)} - {value}
+    for other in others:
+        message = refused(command(*test, f"--{option}", other))
+        assert f"was trained with --{option} {value}" in message
 
 
 SHORT = ("--train_epochs", "1", "--percent", "40")
-UNTRAINED = (*SHORT, "--llm_weights", "random")
 
 
 def without_path(argv: list[str]) -> list[str]:
@@ -135,28 +133,16 @@ def without_path(argv: list[str]) -> list[str]:
     return argv[:at] + argv[at + 2 :]
 
 
-def newest() -> str:
-    """The name of the folders of the last run."""
-    paths = Path("results").glob("*/run.json")
-    return max(paths, key=lambda path: path.stat().st_mtime_ns).parent.name
-
-
-def record() -> dict:
-    return json.loads((Path("results") / newest() / "run.json").read_text())
-
-
-def manifests() -> set[str]:
-    """What the manifests of the last run and of its checkpoint say of the word embeddings."""
-    read = [json.loads(path.read_text()) for path in Path().glob(f"*/{newest()}/manifest.json")]
+def manifests(results: Path) -> set[str]:
+    """What the manifests of a run and of its checkpoint say of the word embeddings."""
+    read = [json.loads(path.read_text()) for path in Path().glob(f"*/{results.name}/manifest.json")]
     assert len(read) == 2
     names = ("word_embedding_path", "trained word_embedding_path")
     return {options[name] for options in read for name in names}
 
 
-def trained_bytes() -> dict[str, bytes]:
-    ours = Path("checkpoints") / newest() / "checkpoint.safetensors"
-    found = {name: t.numpy().tobytes() for name, t in read_checkpoint(ours).state.items()}
-    return found | {"predictions": (Path("results") / newest() / "pred.npy").read_bytes()}
+def predictions(results: Path) -> bytes:
+    return (results / "pred.npy").read_bytes()
 
 
 def write_words(path: str, seed: int = 0) -> None:
@@ -164,46 +150,48 @@ def write_words(path: str, seed: int = 0) -> None:
     torch.save(words, path)
 
 
-def test_random_weights_ignore_a_file_that_happens_to_be_there(workdir, command, capsys):
-    argv = without_path(command(*UNTRAINED))
+def test_random_weights_ignore_a_file_that_happens_to_be_there(
+    workdir, command, capsys, newest, record
+):
+    argv = without_path(command(*SHORT, "--llm_weights", "random"))
     assert main(argv) == 0
     assert "is not read" not in capsys.readouterr().out
-    plain = trained_bytes()
+    plain = predictions(newest())
     write_words(DEFAULT_PATH)
     assert main(argv) == 0
     assert len(list(Path("results").iterdir())) == 1  # the same configuration, too
-    assert trained_bytes() == plain
+    assert predictions(newest()) == plain
     out = capsys.readouterr().out
     assert out.count(f"{DEFAULT_PATH} is not read with random weights") == 1
     assert out.count("word embeddings: 24 components computed from") == 1
-    assert manifests() == {"none"}
+    assert manifests(newest()) == {"none"}
     assert record()["arguments"]["word_embedding_path"] == "none"
     assert main([*argv, "--word_embedding_path", "none"]) == 0
-    assert trained_bytes() == plain
+    assert predictions(newest()) == plain
     assert "is not read" not in capsys.readouterr().out
     assert main([*argv, "--word_embedding_path", DEFAULT_PATH]) == 0
-    assert trained_bytes() != plain
+    assert predictions(newest()) != plain
     assert record()["word_embeddings"].startswith(DEFAULT_PATH)
 
 
-def test_pretrained_weights_read_the_default_file(workdir, command, refused):
+def test_pretrained_weights_read_the_default_file(workdir, command, refused, newest, record):
     """Also with `--llm_ablation random`, which leaves the token table alone."""
     argv = without_path(command(*SHORT))
     named = [*argv, "--word_embedding_path", DEFAULT_PATH]
     assert f"{DEFAULT_PATH}: no such file" in refused([*named, "--llm_weights", "random"])
     assert main([*named, "--words", "none"]) == 0
     assert main(argv) == 0
-    assert manifests() == {"none"}
+    assert manifests(newest()) == {"none"}
     assert main(named) == 0  # the same words
     assert record()["word_embeddings"].startswith("24 components computed from")
     write_words(DEFAULT_PATH)
     for more in ((), ("--llm_ablation", "random")):
         assert main([*argv, *more]) == 0
-        assert manifests() == {str(Path(DEFAULT_PATH).resolve())}
+        assert manifests(newest()) == {str(Path(DEFAULT_PATH).resolve())}
         assert record()["word_embeddings"].startswith(f"{DEFAULT_PATH} (SHA-256 ")
 
 
-def test_sources_of_word_embeddings(workdir, command, capsys):
+def test_sources_of_word_embeddings(workdir, command, capsys, newest, record):
     """Each is recorded, tested again, and has a folder of its own."""
     write_words("none")
     digest = hashlib.sha256(Path("none").read_bytes()).hexdigest()[:16]
@@ -222,10 +210,10 @@ def test_sources_of_word_embeddings(workdir, command, capsys):
         source = source.format(record()["arguments"]["llm"])
         assert record()["word_embeddings"] == source
         assert f"word embeddings: {source}\n" in capsys.readouterr().out
-        assert manifests() == {stated}
-        trained = trained_bytes()
+        assert manifests(newest()) == {stated}
+        before = predictions(newest())
         assert main(command(*SHORT, *more, "--is_training", "0")) == 0
-        assert trained_bytes() == trained
+        assert predictions(newest()) == before
         assert record()["word_embeddings"] == source
     write_words("none", seed=1)
     assert main(command(*SHORT, "--word_embedding_path", "./none")) == 0

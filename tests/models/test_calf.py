@@ -1,29 +1,29 @@
 """The whole model: sizes, what runs when, and what it refuses."""
 
+from copy import deepcopy
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
 import torch
+from torch._dynamo.testing import CompileCounter
 
 from layers.fast_cpu import install
 from models.CALF import CALFConfig, CALFOutput, Model
 from models.objectives import parameter_groups
+from tests.exp.small_runs import experiment
+from utils.batch import Batch, Weight
 from utils.errors import UserError
+from utils.tasks import TASKS
+
+SIZES = {"seq_len": 16, "pred_len": 5, "d_model": 24, "gpt_layers": 2}
 
 
 @pytest.fixture
 def model(small_gpt2) -> Model:
     torch.manual_seed(0)
-    return Model(
-        CALFConfig(
-            seq_len=16,
-            pred_len=5,
-            d_model=24,
-            gpt_layers=2,
-            llm=str(small_gpt2),
-            word_embedding_path=str(small_gpt2 / "words.pt"),
-        )
-    )
+    words = str(small_gpt2 / "words.pt")
+    return Model(CALFConfig(**SIZES, llm=str(small_gpt2), word_embedding_path=words))
 
 
 def test_published_size():
@@ -36,22 +36,13 @@ def test_published_size():
     assert sum(p.numel() for p in optimised) == 18_022_496
 
 
-def count_text_runs(model: Model) -> list:
-    runs = []
-    model.gpt2_text.register_forward_hook(lambda *_: runs.append(1))
-    return runs
-
-
 def test_textual_branch_runs_only_where_asked_for(model):
-    x = torch.randn(2, 16, 3)
-    runs = count_text_runs(model)
-    model.eval()
-    output = model.branches(x)
+    x, runs = torch.randn(2, 16, 3), []
+    model.gpt2_text.register_forward_hook(lambda *_: runs.append(1))
+    output = model.eval().branches(x)
     assert output.outputs_time.shape == (2, 5, 3)
-    assert output.outputs_text is None
-    assert output.features_time is None
-    model.train()
-    model.branches(x, text_branch=False)
+    assert output.outputs_text is None and output.features_time is None
+    model.train().branches(x, text_branch=False)
     model(x)
     assert not runs
     output = model.branches(x)
@@ -68,6 +59,37 @@ def test_no_attention_maps_are_kept(model):
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         model.branches(torch.randn(2, 16, 31), text_branch=True).outputs_text.sum().backward()
     assert not [size for size in sizes if size[-2:] == (31, 31)]
+
+
+def called_by_the_library(model: Model, task: str, x: torch.Tensor) -> torch.Tensor:
+    """Call a model as the experiment of `task` of Time-Series-Library does."""
+    marks = torch.randn(2, 16, 4)
+    if task == "classification":
+        return model(x, torch.ones(2, 16), None, None)
+    if task == "anomaly_detection":
+        return model(x, None, None, None)
+    if task == "imputation":
+        mask = (torch.rand_like(x) > 0.3).float()
+        y = model(x * mask, marks, None, None, mask)
+        assert not torch.allclose(y, model(x * mask, marks, None, None))
+        return y
+    return model(x, marks, torch.randn(2, 8 + 5, 3), torch.randn(2, 8 + 5, 4))
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_the_librarys_signature(small_gpt2, task):
+    """`forward` returns the prediction alone."""
+    lora = {"r": 4, "lora_alpha": 8, "lora_dropout": 0.1}
+    paths = {"llm": str(small_gpt2), "word_embedding_path": str(small_gpt2 / "words.pt")}
+    options = {"task_name": task, "label_len": 8, "enc_in": 3, "num_class": 4}
+    model = Model(SimpleNamespace(**SIZES, **lora, **paths, **options))
+    y = called_by_the_library(model, task, torch.randn(2, 16, 3))
+    steps = (2, 5, 3) if "forecast" in task else (2, 16, 3)
+    assert type(y) is torch.Tensor
+    assert y.shape == ((2, 4) if task == "classification" else steps)
+    y.square().sum().backward()
+    missing = {n for n, p in model.named_parameters() if p.requires_grad and p.grad is None}
+    assert all("text" in n or n.startswith(("in_layer.cross", "time_proj")) for n in missing)
 
 
 def test_more_channels_than_positions(model):
@@ -108,9 +130,7 @@ def test_the_textual_branch_refuses_merged_weights(model):
 
 def test_scale_free_alignment(small_gpt2):
     """Neither the scale of principal words nor that of hidden states reaches the losses."""
-    config = CALFConfig(
-        seq_len=16, pred_len=5, d_model=24, gpt_layers=2, llm=str(small_gpt2), scale_free=True
-    )
+    config = CALFConfig(**SIZES, llm=str(small_gpt2), scale_free=True)
     words, x = torch.randn(24, 9), torch.randn(2, 16, 3)
 
     def run(words: torch.Tensor) -> tuple[Model, CALFOutput]:
@@ -132,3 +152,25 @@ def test_scale_free_alignment(small_gpt2):
     model.branches(x, text_branch=True)
     for state in inputs:
         torch.testing.assert_close(state.square().mean(-1), torch.ones(2, 3), rtol=1e-3, atol=1e-3)
+
+
+def test_compiled(workdir, small_data, monkeypatch):
+    """Losses and predictions run compiled; the model, its copies and its names stay as they are."""
+    run = experiment("long_term_forecast", small_data, "--fast_cpu", "off", "--gpt_layers", "1")
+    objective, shape = run.objective, (2, run.args.seq_len, run.n_channels)
+    batch = Batch(torch.randn(shape), torch.randn(2, run.args.pred_len, run.n_channels))
+    objective.model.eval()
+    losses, y = objective.losses(batch, Weight()), objective.predict(batch)
+    names = objective.saved_state().keys()
+
+    counter = CompileCounter()
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=counter))
+    objective.compile()
+    for name, value in objective.losses(batch, Weight()).items():
+        assert value.item() == pytest.approx(losses[name].item(), rel=1e-5)
+    graphs = counter.frame_count
+    assert graphs > 0
+    torch.testing.assert_close(objective.predict(batch), y)
+    assert counter.frame_count > graphs
+    assert objective.saved_state().keys() == names
+    assert torch.equal(deepcopy(objective.model)(batch.x), y)

@@ -3,10 +3,10 @@
 import pytest
 import torch
 
+from layers.covariates import standardise_by_history
 from models.CALF import CALFConfig
 from models.CALF import Model as CALF
 from models.iTransformer import Model as ITransformer
-from models.registry import model_names, options_of
 from tests.layers.families import WIDTH
 from tests.models.configs import small
 from utils.errors import UserError
@@ -80,7 +80,19 @@ def test_losses_are_of_the_targets(folders):
         model.check_channels(31)
 
 
-def test_which_models_take_them():
-    able = {name for name in model_names() if "future_covariates" in options_of(name)}
-    assert able == {"CALF", "LLaTA", "iTransformer"}
-    assert all("past_covariates" in options_of(name) for name in able)
+def test_a_covariate_is_standardised_by_its_own_history():
+    """A restless history by its spread; one that is calm or constant by the training rows', so that
+    the first event after it keeps its size."""
+    values = torch.randn(3, 30, 3, dtype=torch.float64)
+    history = values[:, :24]
+    restless = values[..., 0] - history[..., :1].mean(1)
+    values[..., 0] = 5 * restless / history[..., 0].std(1)[:, None]
+    values[..., 1] = 0.001 * values[..., 1] + 7
+    values[..., 2] = torch.cat((torch.zeros(3, 24), torch.ones(3, 6)), dim=1)
+    found = standardise_by_history(values, 24)
+    torch.testing.assert_close(found[:, :24].mean(1), torch.zeros(3, 3, dtype=torch.float64))
+    spread = found[:, :24].std(1, unbiased=False)
+    torch.testing.assert_close(spread[:, 0], torch.ones(3, dtype=torch.float64))
+    assert (spread[:, 1] < 0.002).all()
+    assert torch.equal(found[..., 2], values[..., 2])
+    torch.testing.assert_close(standardise_by_history(values + 3, 24), found)

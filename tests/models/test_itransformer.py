@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from models.iTransformer import Model
-from tests.models.configs import published, size, small
+from tests.models.configs import small
 
 
 def by_hand(state: dict, options, x: torch.Tensor, marks: torch.Tensor | None) -> torch.Tensor:
@@ -71,10 +71,3 @@ def test_classification():
     features = F.gelu(model.encode(x)).flatten(1)
     expected = features @ model.projection.weight.T + model.projection.bias
     torch.testing.assert_close(model(x, torch.ones(5, 24)), expected)
-
-
-def test_published_size():
-    d, d_ff = 256, 256
-    layer = 4 * (d * d + d) + (d * d_ff + d_ff) + (d_ff * d + d) + 2 * 2 * d
-    model = Model(published(d_model=d, d_ff=d_ff, n_heads=8, e_layers=2))
-    assert size(model) == (96 * d + d) + 2 * layer + 2 * d + (d * 96 + 96) == 841_568

@@ -1,15 +1,12 @@
 """CALF and GPT4TS on a language model of each family, by the command line."""
 
-import json
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from models.objectives import WORD_TABLE
 from run import main
-from tests.parity.recordings import Recording
 from utils.checkpoint import read_checkpoint
 
 SHORT = "--train_epochs 1 --percent 30 --word_embedding_path none".split()
@@ -20,14 +17,18 @@ def without(argv: list[str], option: str) -> list[str]:
     return argv[:at] + argv[at + 2 :]
 
 
-def run(argv: list[str]) -> tuple[dict, np.ndarray]:
+@pytest.fixture
+def run(workdir, newest, record):
     """Run a command; returns the record and the predictions."""
-    assert main(argv) == 0
-    path = max(Path("results").glob("*/run.json"), key=lambda path: path.stat().st_mtime_ns)
-    return json.loads(path.read_text()), np.load(path.parent / "pred.npy")
+
+    def run(argv: list[str]) -> tuple[dict, np.ndarray]:
+        assert main(argv) == 0
+        return record(), np.load(newest() / "pred.npy")
+
+    return run
 
 
-def test_checkpoints(workdir, command, folders, family):
+def test_checkpoints(run, command, folders, family):
     """They have trained parameters alone, and predict what was predicted; `--d_model` is the
     model's."""
     argv = without(command(*SHORT, "--llm", str(folders[family])), "--d_model")
@@ -43,7 +44,7 @@ def test_checkpoints(workdir, command, folders, family):
 
 
 @pytest.mark.parametrize("weights", ["pretrained", "shuffled", "random"])
-def test_weights(workdir, command, folders, weights, capsys):
+def test_weights(run, command, folders, weights, capsys):
     argv = command(*SHORT, "--llm", str(folders["llama"]), "--llm_weights", weights)
     argv = [*without(argv, "--d_model"), "--r", "0"]
     record, predictions = run(argv)
@@ -54,7 +55,7 @@ def test_weights(workdir, command, folders, weights, capsys):
     assert np.array_equal(predictions, same)
 
 
-def test_gpt4ts(workdir, command, folders, family):
+def test_gpt4ts(run, command, folders, family):
     argv = command("--model", "GPT4TS", "--llm", str(folders[family]), *SHORT[:4])
     for option in ("--d_model", "--word_embedding_path"):
         argv = without(argv, option)
@@ -62,29 +63,3 @@ def test_gpt4ts(workdir, command, folders, family):
     _, predictions = run(argv)
     _, same = run([*argv, "--is_training", "0"])
     assert np.array_equal(predictions, same)
-
-
-@pytest.mark.parametrize("task", ["long_term_forecast", "classification"])
-def test_without_lora_is_the_reference_with_b_zero(golden, task):
-    recording = Recording(golden, task)
-    reference = recording.model()
-    for name, parameter in reference.named_parameters():
-        if "lora_B" in name:
-            torch.nn.init.zeros_(parameter)
-    recording.config = {**recording.config, "r": 0}
-    model = recording.new_model().eval()
-    model.load_state_dict(
-        {
-            name.replace("base_model.model.", "").replace("base_layer.", ""): tensor
-            for name, tensor in reference.state_dict().items()
-            if "lora_" not in name
-        }
-    )
-    with torch.no_grad():
-        ours, theirs = (
-            m.branches(recording.tensors["x"], text_branch=True) for m in (model, reference)
-        )
-    torch.testing.assert_close(ours.outputs_time, theirs.outputs_time, rtol=1e-5, atol=1e-5)
-    torch.testing.assert_close(ours.outputs_text, theirs.outputs_text, rtol=1e-5, atol=1e-5)
-    for state, expected in zip(ours.features_time, theirs.features_time, strict=True):
-        torch.testing.assert_close(state, expected, rtol=1e-5, atol=1e-5)

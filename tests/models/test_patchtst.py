@@ -6,7 +6,7 @@ from transformers import PatchTSTConfig, PatchTSTForPrediction
 
 from layers.instance_norm import denormalise, standardise
 from models.PatchTST import Model
-from tests.models.configs import published, size, small
+from tests.models.configs import small
 from utils.errors import UserError
 
 LAYER = {
@@ -101,14 +101,3 @@ def test_patches_of_the_padded_series():
     model = Model(small(patch_len=7, stride=5))  # these do not reach the end of the padding
     assert model.position.shape == ((24 + 5 - 7) // 5 + 1, 8)
     assert model(torch.randn(2, 24, 3)).shape == (2, 10, 3)
-
-
-def test_published_size():
-    d, d_ff, patch_len, stride = 512, 2048, 16, 8
-    count = (96 - patch_len) // stride + 2
-    layer = 4 * (d * d + d) + (d * d_ff + d_ff) + (d_ff * d + d) + 2 * 2 * d
-    embedding = (patch_len * d + d) + count * d
-    head = count * d * 96 + 96
-    sizes = {"d_model": d, "d_ff": d_ff, "n_heads": 2, "e_layers": 1}
-    model = Model(published(**sizes, patch_len=patch_len, stride=stride))
-    assert size(model) == embedding + layer + head == 3_757_152

@@ -8,9 +8,8 @@ import torch
 import torch.nn.functional as F
 
 from layers.embedding_of_steps import StepEmbedding
-from layers.inception import InceptionBlock
 from models.TimesNet import Model, TimesBlock, periods
-from tests.models.configs import published, size, small
+from tests.models.configs import small
 from utils.errors import UserError
 
 
@@ -24,30 +23,13 @@ def test_periods_of_sinusoids():
     torch.testing.assert_close(amplitude, expected, rtol=1e-4, atol=1e-3)
 
 
-@pytest.mark.parametrize("shape", [(1, 20), (2, 9), (7, 3), (12, 12), (20, 1)])
-@pytest.mark.parametrize("num_kernels", [1, 3, 6])
-def test_merged_convolution(shape, num_kernels):
-    """It equals the mean of the convolutions, in values and gradients."""
-    torch.manual_seed(0)
-    block = InceptionBlock(4, 5, num_kernels)
-    for kernel in block.kernels:
-        assert not kernel.bias.any()
-        torch.nn.init.normal_(kernel.bias)
-    x = torch.randn(3, 4, *shape, requires_grad=True)
-    merged = block(x)
-    plain = torch.stack([kernel(x) for kernel in block.kernels]).mean(dim=0)
-    torch.testing.assert_close(merged, plain, rtol=1e-5, atol=1e-5)
-    weights = torch.randn(plain.shape)
-    wrt = [x, *block.parameters()]
-    ours, expected = (torch.autograd.grad((y * weights).sum(), wrt) for y in (merged, plain))
-    torch.testing.assert_close(ours, expected, rtol=1e-5, atol=1e-4)
-
-
 @pytest.mark.parametrize("length", [24, 25, 29])
 def test_block_by_hand(length):
     """Fold each channel by NumPy, also where the period does not divide the length."""
     torch.manual_seed(0)
     block = TimesBlock(4, 6, top_k=3, num_kernels=2)
+    for kernel in (*block.conv[0].kernels, *block.conv[2].kernels):  # whose mean is one kernel
+        torch.nn.init.normal_(kernel.bias)
     x = torch.randn(2, length, 4)
     found, amplitude = periods(x, 3)
     assert [p for p in found if length % p] or length == 24
@@ -92,13 +74,11 @@ def test_embedding_by_hand():
 
 def test_integer_marks():
     """Month, day, weekday, hour and quarter of an hour, up to their largest values."""
-    model = Model(small(embed="fixed", freq="15min"))
-    marks = torch.tensor([12.0, 31, 6, 23, 3]).expand(2, 24, 5)
-    tables = [table.weight for table in model.embedding.marks.tables]
-    x = torch.randn(2, 24, 3)
-    added = model.embedding(x, marks) - model.embedding(x)
-    expected = sum(table[i] for table, i in zip(tables, (12, 31, 6, 23, 3), strict=True))
-    torch.testing.assert_close(added, expected.expand(2, 24, 8), rtol=1e-5, atol=1e-5)
+    embedding = Model(small(embed="fixed", freq="15min")).embedding
+    marks, x = torch.tensor([12.0, 31, 6, 23, 3]).expand(2, 24, 5), torch.randn(2, 24, 3)
+    tables = zip(embedding.marks.tables, (12, 31, 6, 23, 3), strict=True)
+    expected = sum(table.weight[i] for table, i in tables).expand(2, 24, 8)
+    torch.testing.assert_close(embedding(x, marks) - embedding(x), expected, rtol=1e-5, atol=1e-5)
     assert len(Model(small(embed="fixed")).embedding.marks.tables) == 4
 
 
@@ -119,10 +99,8 @@ def test_forecast_is_the_end():
     torch.manual_seed(0)
     model = Model(small())
     x, marks = torch.randn(2, 24, 3) * 4 + 3, torch.rand(2, 24, 4)
-    mean, std = (
-        x.mean(dim=1, keepdim=True),
-        (x.var(dim=1, correction=0, keepdim=True) + 1e-5).sqrt(),
-    )
+    mean = x.mean(dim=1, keepdim=True)
+    std = (x.var(dim=1, correction=0, keepdim=True) + 1e-5).sqrt()
     tokens = model.embedding((x - mean) / std, marks)
     tokens = torch.einsum("bld,sl->bsd", tokens, model.extend.weight)
     tokens = tokens + model.extend.bias[:, None]
@@ -138,14 +116,3 @@ def test_more_periods_than_frequencies(task, length):
     Model(small(**options, top_k=length // 2))(torch.randn(2, 8, 3))
     with pytest.raises(UserError, match=f"--top_k {length // 2 + 1}.*{length} steps"):
         Model(small(**options, top_k=length // 2 + 1))
-
-
-def test_published_size():
-    d, d_ff, kernels = 16, 32, 6
-    areas = sum((2 * i + 1) ** 2 for i in range(kernels))
-    block = (d * d_ff * areas + kernels * d_ff) + (d_ff * d * areas + kernels * d)
-    embedding = 7 * d * 3 + 4 * d
-    extend = 96 * 192 + 192
-    sizes = {"d_model": d, "d_ff": d_ff, "e_layers": 2, "top_k": 5, "num_kernels": kernels}
-    expected = embedding + extend + 2 * block + 2 * d + (d * 7 + 7)
-    assert size(Model(published(**sizes))) == expected == 605_479

@@ -39,6 +39,13 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
     return tensors
 
 
+def tiny_options(tiny: Path) -> list[str]:
+    """The options of a CALF of the recorded sizes."""
+    paths = f"--llm {tiny / 'gpt2_tiny'} --word_embedding_path {tiny / 'words.npy'}"
+    sizes = "--d_model 48 --gpt_layers 2 --r 4 --lora_alpha 16 --use_gpu 0 --model CALF"
+    return f"{paths} {sizes}".split()
+
+
 class Recording:
     """One task's file and its entry in `golden.json`."""
 
@@ -72,23 +79,16 @@ class Recording:
     def new_model(self) -> Model:
         """Our model on the recorded backbone, all else initialised as for training."""
         config = self.config
-        return Model(
-            CALFConfig(
-                task_name=self.task,
-                seq_len=config["seq_len"],
-                pred_len=config["pred_len"],
-                d_model=config["d_model"],
-                gpt_layers=config["gpt_layers"],
-                r=config["r"],
-                lora_alpha=config["lora_alpha"],
-                lora_dropout=config["lora_dropout"],
-                n_channels=config["channels"],
-                num_class=config.get("num_class", 0),
-                match_heads=config.get("encoder_heads", 12),
-            ),
-            load_backbone(str(self.tiny / "gpt2_tiny")),
-            torch.from_numpy(np.load(self.tiny / "words.npy")),
+        same = "seq_len pred_len d_model gpt_layers r lora_alpha lora_dropout".split()
+        options = CALFConfig(
+            task_name=self.task,
+            **{name: config[name] for name in same},
+            n_channels=config["channels"],
+            num_class=config.get("num_class", 0),
+            match_heads=config.get("encoder_heads", 12),
         )
+        words = torch.from_numpy(np.load(self.tiny / "words.npy"))
+        return Model(options, load_backbone(str(self.tiny / "gpt2_tiny")), words)
 
     def batch(self) -> Batch:
         """The recorded windows, as a task hands them to the model."""

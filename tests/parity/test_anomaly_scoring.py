@@ -9,7 +9,7 @@ import torch
 
 from data_provider.anomaly import AnomalyTables, make_splits, read_anomaly
 from run import main
-from tests.parity.recordings import load_tensors
+from tests.parity.recordings import Recording, load_tensors, tiny_options
 from utils.detection import detection_scores, point_adjust, threshold
 
 SCORES = {"precision": "precision", "recall": "recall", "f1": "f_score", "accuracy": "accuracy"}
@@ -32,19 +32,14 @@ def detect(recorded, golden, workdir):
         frame = pd.DataFrame(values, columns=[f"feature_{i}" for i in range(values.shape[1])])
         frame.insert(0, "timestamp_(min)", np.arange(len(frame)))
         frame.to_csv(folder / f"{name}.csv", index=False)
-    tiny = golden / "tiny"
-    state = load_tensors(tiny / "anomaly_detection.safetensors")
-    state = {n.removeprefix("state."): p for n, p in state.items() if n.startswith("state.")}
-    torch.save(state, workdir / "checkpoint.pth")
+    torch.save(Recording(golden, "anomaly_detection").group("state"), "checkpoint.pth")
 
     def detect(*more: str):
         argv = [
-            *"--task_name anomaly_detection --is_training 0 --model_id PSM --model CALF".split(),
-            *f"--data PSM --root_path {folder} --seq_len 24 --use_gpu 0 --batch_size 32".split(),
-            *f"--llm {tiny / 'gpt2_tiny'} --d_model 48 --gpt_layers 2 --r 4".split(),
-            *f"--lora_alpha 16 --word_embedding_path {tiny / 'words.npy'}".split(),
-            *("--checkpoint", str(workdir / "checkpoint.pth"), *more),
-        ]
+            *"--task_name anomaly_detection --is_training 0 --model_id PSM --data PSM".split(),
+            *f"--root_path {folder} --seq_len 24 --batch_size 32".split(),
+            *tiny_options(golden / "tiny"), *("--checkpoint", "checkpoint.pth", *more),
+        ]  # fmt: skip
         assert main(argv) == 0
         (results,) = (workdir / "results").glob("*PSM*")
         record = json.loads((results / "run.json").read_text())

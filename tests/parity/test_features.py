@@ -10,7 +10,7 @@ import torch
 import exp.exp_long_term_forecasting as module
 from exp.exp_long_term_forecasting import ExpLongTermForecasting
 from run import main, parse_args
-from tests.parity.recordings import load_tensors
+from tests.parity.recordings import Recording, tiny_options
 from utils.batch import Weight
 
 RUNS = [f"{features}{inverse}" for features in ("M", "MS", "S") for inverse in ("", "_inverse")]
@@ -24,24 +24,19 @@ def recorded(golden) -> dict:
 @pytest.fixture
 def argv(recorded, golden, workdir):
     """The command line of a recorded run; it trains nothing."""
-    csv, tiny = recorded["csv"], golden / "tiny"
+    csv = recorded["csv"]
     pd.DataFrame(csv["rows"], columns=csv["columns"]).to_csv("table.csv", index=False)
-    state = load_tensors(tiny / "long_term_forecast.safetensors")
-    state = {n.removeprefix("state."): p for n, p in state.items() if n.startswith("state.")}
-    torch.save(state, "checkpoint.pth")
+    torch.save(Recording(golden, "long_term_forecast").group("state"), "checkpoint.pth")
 
     def argv(run: str, *more: str) -> list[str]:
         features, _, inverse = run.partition("_")
         return [
-            *"--task_name long_term_forecast --is_training 0 --model_id t --model CALF".split(),
-            *f"--data custom --root_path . --data_path table.csv --features {features}".split(),
-            *"--seq_len 24 --label_len 0 --pred_len 12 --batch_size 8 --use_gpu 0".split(),
-            *f"--llm {tiny / 'gpt2_tiny'} --d_model 48 --gpt_layers 2 --r 4".split(),
-            *f"--lora_alpha 16 --word_embedding_path {tiny / 'words.npy'}".split(),
-            *"--checkpoint checkpoint.pth".split(),
-            *(["--inverse"] if inverse else []),
-            *more,
-        ]
+            *"--task_name long_term_forecast --is_training 0 --model_id t --data custom".split(),
+            *f"--root_path . --data_path table.csv --features {features}".split(),
+            *"--seq_len 24 --label_len 0 --pred_len 12 --batch_size 8".split(),
+            *tiny_options(golden / "tiny"), *("--checkpoint", "checkpoint.pth"),
+            *(["--inverse"] if inverse else []), *more,
+        ]  # fmt: skip
 
     return argv
 

@@ -1,6 +1,5 @@
-"""The recordings themselves: complete, each tensor stored once, equal to the originals."""
+"""The recordings themselves are those of the originals."""
 
-from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -8,7 +7,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from tests.conftest import GOLDEN, ROOT
-from tests.parity.recordings import elsewhere, load_tensors
+from tests.parity.recordings import load_tensors
 
 HERE = ROOT / "tests" / "golden"
 TINY = sorted((HERE / "tiny").glob("*.safetensors"))
@@ -21,27 +20,6 @@ def files(folder: Path) -> set[Path]:
 def bits(tensor: Tensor) -> tuple:
     """What two tensors must have in common to be the same, NaN and the sign of 0 included."""
     return tensor.dtype, tensor.shape, tensor.numpy().tobytes()
-
-
-def test_each_tensor_stored_elsewhere_is_found():
-    stored = {path: set(load_file(path)) for path in TINY}
-    referred = set()
-    for path in TINY:
-        for other, names in elsewhere(path).items():
-            assert not stored[path] & names.keys()
-            assert set(names.values()) <= load_file(other).keys(), other
-            referred |= {(other, name) for name in names.values()}
-    recorded = {path for path in TINY if elsewhere(path)}
-    assert len(recorded) == 5
-    parts = {(path, name) for path in stored.keys() - recorded for name in stored[path]}
-    assert parts <= referred
-
-
-def test_each_tensor_is_stored_once():
-    backbone = load_file(HERE / "tiny" / "gpt2_tiny" / "model.safetensors")
-    known = Counter({bits(tensor): 1 for tensor in backbone.values()})
-    known.update(bits(tensor) for path in TINY for tensor in load_file(path).values())
-    assert known.most_common(1)[0][1] == 1
 
 
 @pytest.mark.skipif(

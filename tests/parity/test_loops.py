@@ -24,7 +24,7 @@ from exp.step import learning_rate_schedule
 from models.interface import DataShape
 from models.objectives import PROJECTION_LEARNING_RATE
 from run import parse_args
-from tests.parity.recordings import load_tensors
+from tests.parity.recordings import Recording, load_tensors, tiny_options
 from tests.rounding import use_float64
 from utils.batch import Batch
 
@@ -47,18 +47,14 @@ class Replay:
         self.recorded = load_tensors(folder / f"{loop}_loop.safetensors")
         self.steps: list[float] = []
         argv = [
-            *f"--task_name {LOOPS[loop]} --is_training 1 --model_id loop --model CALF".split(),
-            *f"--data recorded --llm {tiny / 'gpt2_tiny'} --use_gpu 0 --seq_len 24".split(),
-            *f"--word_embedding_path {tiny / 'words.npy'} --gpt_layers 2 --d_model 48".split(),
-            *"--r 4 --lora_alpha 16 --batch_size 4 --patience 100 --learning_rate 0.001".split(),
+            *f"--task_name {LOOPS[loop]} --is_training 1 --model_id loop --seq_len 24".split(),
+            *"--data recorded --batch_size 4 --patience 100 --learning_rate 0.001".split(),
             *"--feature_loss smooth_l1 --output_loss smooth_l1".split(),
             *(() if loop == "classification" else ("--task_loss", "smooth_l1")),
-            *"--train_epochs 2 --cos 0 --overwrite".split(),
-            *more,
-        ]
+            *"--train_epochs 2 --cos 0 --overwrite".split(), *tiny_options(tiny), *more,
+        ]  # fmt: skip
         super().__init__(parse_args(argv))
-        start = load_tensors(tiny / f"{LOOPS[loop]}.safetensors")
-        state = {n.removeprefix("state."): p for n, p in start.items() if n.startswith("state.")}
+        state = Recording(golden, LOOPS[loop]).group("state")
         model = self.objective.model
         own = model.state_dict()
         self.start = {name: state[name] for name in own}
@@ -90,11 +86,12 @@ class Replay:
         return self.recorded_batch("train", self.progress.steps)
 
     def train_step(self, step: int, index: Tensor) -> None:
-        before = self.losses.clone()
-        self.losses.zero_()  # the sum of an epoch has fewer digits
+        losses = self.step.sums["losses"]
+        before = losses.clone()
+        losses.zero_()  # the sum of an epoch has fewer digits
         super().train_step(step, index)
-        self.steps.append(self.losses[0].item())
-        self.losses += before
+        self.steps.append(losses[0].item())
+        losses += before
 
 
 class Imputation(Replay, ExpImputation):

@@ -12,8 +12,7 @@ from scipy import stats
 from tests.utils.report_runs import GPT2, leave_run
 from utils.report import main, make_report
 from utils.reporting import charts, formats, grids
-from utils.reporting.published import published_results
-from utils.reporting.tables import AVERAGE, Row, Table, make_tables
+from utils.reporting.tables import AVERAGE, Row, Table, make_tables, published_results
 from utils.runs import epochs_of, read_runs
 
 
@@ -49,7 +48,7 @@ def test_means_are_over_seeds_alone(workdir):
 def test_other_conditions_have_a_table_of_their_own(workdir, other):
     leave_run(workdir, "DLinear")
     leave_run(workdir, "DLinear", digest="other", **other)
-    headings = [grids.heading(found) for found in tables()]
+    headings = [found.heading for found in tables()]
     assert len(set(headings)) == 2
     assert all("protocol" in heading for heading in headings)
 
@@ -338,7 +337,8 @@ def test_at_most_eight_models_in_a_picture_each_with_a_colour(workdir):
     colours = [line.get_color() for line in legend.get_lines()[:8]]
     assert names == [*found.methods[:8], "validation score", "training loss"]
     assert len(set(colours)) == 8
-    assert "without 1 more models" in charts.caption("Training", found)
+    page = make_report([Path("results")])[0]["report.html"]
+    assert "without 1 more models: --models chooses" in page
 
 
 def test_methods_are_compared_seed_by_seed():

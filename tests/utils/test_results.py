@@ -26,23 +26,31 @@ def folders_in(folder: Path, setting: str = "setting") -> RunFolders:
     return folders
 
 
-def appending(folder: Path, setting: str, start) -> None:
-    folders = folders_in(folder, setting)
-    start.wait()
-    for number in range(RECORDS):
-        folders.append_result({"mse": number})
+def together(task, *given: object) -> None:
+    """Run a task in a process for each argument, all at the same time."""
+    context = multiprocessing.get_context("fork")
+    start = context.Barrier(len(given))
+
+    def run(one: object) -> None:
+        start.wait()
+        task(one)
+
+    processes = [context.Process(target=run, args=(one,)) for one in given]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0] * len(given)
 
 
 def test_eight_runs_append_whole_records(tmp_path):
-    context = multiprocessing.get_context("fork")
-    start = context.Barrier(8)
+    def append(setting: str) -> None:
+        folders = folders_in(tmp_path, setting)
+        for number in range(RECORDS):
+            folders.append_result({"mse": number})
+
     names = [str(number) * 5000 for number in range(8)]  # longer than a page of memory
-    runs = [context.Process(target=appending, args=(tmp_path, name, start)) for name in names]
-    for run in runs:
-        run.start()
-    for run in runs:
-        run.join()
-    assert [run.exitcode for run in runs] == [0] * 8
+    together(append, *names)
     records = (tmp_path / "results_x.txt").read_text().split("\n\n")
     assert records.pop() == ""
     whole = [f"{name}\nmse:{number}" for name in names for number in range(RECORDS)]
@@ -143,41 +151,27 @@ def test_a_lock_keeps_others_out_and_goes_away(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def counting(folder: Path, start) -> None:
-    """Add to a number in a file, which loses some where two processes do so at a time."""
-    start.wait()
-    for _ in range(RECORDS):
-        with locked(folder / ".lock", wait=True) as ours:
-            assert ours
-            number = int((folder / "number").read_text())
-            (folder / "number").write_text(str(number + 1))
-
-
 def test_who_waits_is_alone_though_the_file_is_removed(tmp_path):
-    (tmp_path / "number").write_text("0")
-    context = multiprocessing.get_context("fork")
-    start = context.Barrier(4)
-    runs = [context.Process(target=counting, args=(tmp_path, start)) for _ in range(4)]
-    for run in runs:
-        run.start()
-    for run in runs:
-        run.join()
-    assert [run.exitcode for run in runs] == [0] * 4
-    assert (tmp_path / "number").read_text() == str(4 * RECORDS)
-    assert [path.name for path in tmp_path.iterdir()] == ["number"]
+    (number := tmp_path / "number").write_text("0")
 
+    def count(_: int) -> None:
+        """Add to a number in a file, which loses some where two processes do so at a time."""
+        for _ in range(RECORDS):
+            with locked(tmp_path / ".lock", wait=True) as ours:
+                assert ours
+                number.write_text(str(int(number.read_text()) + 1))
 
-def dying(path: Path) -> None:
-    with locked(path) as ours:
-        os._exit(0 if ours else 1)
+    together(count, *range(4))
+    assert number.read_text() == str(4 * RECORDS)
+    assert list(tmp_path.iterdir()) == [number]
 
 
 def test_a_killed_process_holds_nobody_up(tmp_path):
-    path = tmp_path / ".lock"
-    run = multiprocessing.get_context("fork").Process(target=dying, args=(path,))
-    run.start()
-    run.join()
-    assert run.exitcode == 0
+    def die(path: Path) -> None:
+        with locked(path) as ours:
+            os._exit(0 if ours else 1)
+
+    together(die, path := tmp_path / ".lock")
     assert path.exists()
     with locked(path) as ours:
         assert ours

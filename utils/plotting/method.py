@@ -31,7 +31,7 @@ POINTS = (
 MOST_CHANNELS, MOST_WORDS = 40, 40  # in a figure of the attention
 
 
-@styled
+@styled()
 def plot_embeddings(
     path: str | Path, panels: Mapping[str, Mapping[str, np.ndarray]], title: str
 ) -> list[Path]:
@@ -49,7 +49,7 @@ def plot_embeddings(
     return save(figure, path)
 
 
-@styled
+@styled()
 def plot_attention(
     path: str | Path, attention: np.ndarray, channels: Sequence[str], title: str
 ) -> list[Path]:
@@ -61,23 +61,20 @@ def plot_attention(
     """
     rows = evenly(len(channels), MOST_CHANNELS)
     relative = attention * attention.shape[1]
-    most = np.argsort(-relative.mean(axis=0), kind="stable")[:MOST_WORDS]
-    words = np.sort(most)
-    figure, grid = subplots(2.5 + 0.22 * len(words), 2.2 + 0.24 * len(rows))
-    axes = grid[0, 0]
+    words = np.sort(np.argsort(-relative.mean(axis=0), kind="stable")[:MOST_WORDS])
+    figure, ((axes,),) = subplots(2.5 + 0.22 * len(words), 2.2 + 0.24 * len(rows))
     shown = relative[np.ix_(rows, words)]
     image = axes.imshow(shown, cmap=SEQUENTIAL, aspect="auto", vmin=min(1, shown.min()))
     axes.set_yticks(range(len(rows)), shorten([channels[i] for i in rows]))
     axes.set_xticks(range(len(words)), [str(word + 1) for word in words], rotation=90, fontsize=8)
     what = f"principal word: {len(words)} of {attention.shape[1]} with the most attention"
     axes.set(title=title, ylabel="channel", xlabel=what)
-    for side in axes.spines.values():
-        side.set_visible(False)
+    axes.spines[:].set_visible(False)
     figure.colorbar(image, ax=axes, label="attention / uniform attention", pad=0.02)
     return save(figure, path)
 
 
-@styled
+@styled()
 def plot_distances(
     path: str | Path, epochs: np.ndarray, distances: np.ndarray, best: int | None, title: str
 ) -> list[Path]:
@@ -89,8 +86,7 @@ def plot_distances(
     from matplotlib import colormaps
     from matplotlib.ticker import MaxNLocator
 
-    figure, grid = subplots(7.5, 4.2)
-    axes = grid[0, 0]
+    figure, ((axes,),) = subplots(7.5, 4.2)
     states = distances.shape[1]
     for i in range(states):
         colour = colormaps["viridis"](0.9 * i / max(states - 1, 1))
@@ -107,7 +103,7 @@ def plot_distances(
     return save(figure, path)
 
 
-@styled
+@styled()
 def plot_steps(
     path: str | Path, errors: Mapping[str, Mapping[str, Sequence[float]]], title: str
 ) -> list[Path]:
@@ -118,9 +114,8 @@ def plot_steps(
         for rank, (name, by_step) in enumerate(errors.items()):
             steps = np.arange(1, len(by_step[score]) + 1)
             label = name if score == "mse" else None
-            style = LINES[rank % len(LINES)]
-            marker = "o" if len(steps) == 1 else None
-            axes.plot(steps, by_step[score], marker=marker, label=label, **style)
+            style = LINES[rank % len(LINES)] | {"marker": "o" if len(steps) == 1 else None}
+            axes.plot(steps, by_step[score], label=label, **style)
         axes.set(xlabel="step of the horizon", ylabel=score.upper())
         axes.set_ylim(bottom=0)
     figure.suptitle(title, x=0.01, ha="left")

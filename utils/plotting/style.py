@@ -4,11 +4,11 @@ the functions, since it is slow to import."""
 import re
 import sys
 import warnings
-from collections.abc import Callable, Sequence
-from functools import cache, partial, wraps
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -19,11 +19,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-Given, Result = ParamSpec("Given"), TypeVar("Result")
-
 # Okabe and Ito's colours, which the colour-blind can tell apart (jfly.uni-koeln.de/color)
 BLACK, ORANGE, SKY, GREEN = "#000000", "#e69f00", "#56b4e9", "#009e73"
-YELLOW, BLUE, VERMILLION, PURPLE = "#f0e442", "#0072b2", "#d55e00", "#cc79a7"
+BLUE, VERMILLION, PURPLE = "#0072b2", "#d55e00", "#cc79a7"
 GREY = "#595959"
 SEQUENTIAL = "cividis"  # for the colour-blind, too
 # of forecasts: the model's, the baseline's, others'
@@ -50,17 +48,19 @@ FONTS = (
 reported_missing: set[str] = set()  # characters, of the one line that a process prints
 
 
-def styled(draw: Callable[Given, Result]) -> Callable[Given, Result]:
-    """Decorate a function that draws a figure, so that it has the common style."""
+@contextmanager
+def styled() -> Iterator[None]:
+    """Draw in the common style; also a decorator, `@styled()`, of functions that draw.
 
-    @wraps(draw)
-    def drawn(*given: Given.args, **named: Given.kwargs) -> Result:
-        from matplotlib import rc_context
+    Installed fonts fill in for characters that matplotlib's own lacks.
+    """
+    from matplotlib import rc_context, rcParams
+    from matplotlib.font_manager import fontManager
 
-        with rc_context(_settings()):
-            return draw(*given, **named)
-
-    return drawn
+    installed = {font.name for font in fontManager.ttflist}
+    families = [*rcParams["font.sans-serif"][:1], *(name for name in FONTS if name in installed)]
+    with rc_context(SETTINGS | {"font.family": families}):
+        yield
 
 
 def subplots(
@@ -74,7 +74,7 @@ def subplots(
     return figure, figure.subplots(rows, columns, squeeze=False)
 
 
-@styled
+@styled()
 def save(figure: "Figure", path: str | Path) -> list[Path]:
     """Write a figure, atomically; beside a PNG its PDF. Returns the written paths.
 
@@ -90,19 +90,13 @@ def save(figure: "Figure", path: str | Path) -> list[Path]:
             with whole_file(target) as part:
                 figure.savefig(part, dpi=120, format=kind, metadata=undated.get(kind))
             figure.set_layout_engine("none")  # it is laid out now
-    missing = []
-    for warning in caught:
-        if glyph := re.match(r"Glyph (\d+) .* missing from", str(warning.message)):
-            missing.append(chr(int(glyph[1])))
-        else:
-            warnings.warn_explicit(
-                warning.message, warning.category, warning.filename, warning.lineno
-            )
+    said = " ".join(str(warning.message) for warning in caught)
+    missing = dict.fromkeys(chr(int(code)) for code in re.findall(r"Glyph (\d+) ", said))
     if missing and not reported_missing:
         reported_missing.update(missing)
         print(
-            f"warning: figures: no installed font has {''.join(dict.fromkeys(missing))[:10]}, "
-            "drawn as boxes: install one that does, such as Noto Sans CJK",
+            f"warning: figures: no installed font has {''.join(missing)[:10]}, drawn as boxes: "
+            "install one that does, such as Noto Sans CJK",
             file=sys.stderr,
         )
     return [path, *also]
@@ -110,26 +104,15 @@ def save(figure: "Figure", path: str | Path) -> list[Path]:
 
 def for_notebooks(figure: "Figure") -> "Figure":
     """Let notebooks show a figure, which pyplot does not know; returns it."""
-    figure._repr_png_ = partial(_png, figure)
-    return figure
 
-
-@styled
-def _png(figure: "Figure") -> bytes:
-    with BytesIO() as file:
+    @styled()
+    def png() -> bytes:
+        file = BytesIO()
         figure.savefig(file, dpi=100, format="png")
         return file.getvalue()
 
-
-@cache
-def _settings() -> dict[str, object]:
-    """The settings of matplotlib; installed fonts fill in for characters that its own lacks."""
-    from matplotlib import rcParams
-    from matplotlib.font_manager import fontManager
-
-    installed = {font.name for font in fontManager.ttflist}
-    families = [*rcParams["font.sans-serif"][:1], *(name for name in FONTS if name in installed)]
-    return SETTINGS | {"font.family": families}
+    figure._repr_png_ = png
+    return figure
 
 
 def mark_time(axes: "Axes", times: pd.Index) -> None:

@@ -2,9 +2,12 @@
 
 import base64
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from html import escape
+
+import pandas as pd
+from pandas.io.formats.style import Styler
 
 from utils.reporting.grids import Grid
 
@@ -57,28 +60,31 @@ def plain(text: str) -> str:
 
 def html(grid: Grid) -> str:
     """A grid as an HTML table with heading and notes, in a box that scrolls."""
-    styler = grid.cells.style.format(escape="html").set_td_classes(grid.marks)
-    for axis in (0, 1):
-        styler.format_index(escape="html", axis=axis)
-    styler.set_uuid(grid.slug)
+    styler = escaped(grid.cells, "html").set_td_classes(grid.marks).set_uuid(grid.slug)
     styler.cell_ids = False
     notes = "".join(f'<p class="note">{escape(note)}</p>' for note in grid.notes)
     return f'<h3>{escape(grid.title)}</h3>{notes}<div class="scroll">{styler.to_html()}</div>'
 
 
+def escaped(cells: pd.DataFrame, kind: str) -> Styler:
+    """Cells, labels and heads with the special characters of `html` or `latex` escaped."""
+    styler = cells.style.format(escape=kind)
+    return styler.format_index(escape=kind, axis=0).format_index(escape=kind, axis=1)
+
+
 def latex(grid: Grid) -> str:
     """A grid as booktabs tables, split to fit a page."""
     tables = []
-    for columns in column_parts(grid):
+    for columns in column_parts(grid.cells):
         for start in range(0, len(grid.cells), LATEX_ROWS):
-            part = (slice(start, start + LATEX_ROWS), columns)
-            cells, marks = grid.cells.iloc[part], grid.marks.iloc[part]
-            styler = cells.style.format(escape="latex")
-            for axis in (0, 1):
-                styler.format_index(escape="latex", axis=axis)
-            styler.apply(lambda _, marks=marks: marks.map(LATEX.get), axis=None)
+            cells, marks = (
+                frame[columns].iloc[start : start + LATEX_ROWS]
+                for frame in (grid.cells, grid.marks.map(LATEX.get))
+            )
             notes = "Continued." if tables else " ".join(grid.notes)
+            caption = re.sub(r"([&%$#_{}])", r"\\\1", f"{grid.title}. {notes}".replace("\\", "/"))
             name = f"{grid.slug.replace('_', '-')}-{len(tables) + 1}"
+            styler = escaped(cells, "latex").apply(lambda _, marks=marks: marks, axis=None)
             tables.append(
                 styler.to_latex(
                     hrules=True,
@@ -87,7 +93,7 @@ def latex(grid: Grid) -> str:
                     multirow_align="naive",
                     position="htbp",
                     position_float="centering",
-                    caption=latex_text(f"{grid.title}. {notes}"),
+                    caption=caption,
                     label=f"tab:{name}",
                 ).replace("\\begin{tabular}", "\\footnotesize\n\\begin{tabular}")
             )
@@ -95,35 +101,25 @@ def latex(grid: Grid) -> str:
     return found.replace("±", "$\\pm$").replace("->", "$\\to$").replace("\N{EN DASH}", "--")
 
 
-def latex_text(text: str) -> str:
-    """Escape LaTeX's special characters."""
-    return re.sub(r"([&%$#_{}])", r"\\\1", text.replace("\\", "/"))
-
-
-def column_parts(grid: Grid) -> list[list[int]]:
-    """Divide the columns of a grid into tables that fit a page; those of a model stay together."""
-
-    def width(texts: Iterable[object]) -> int:
-        return max(len(str(text)) for text in texts) + 2
-
-    head = grid.cells.columns
-    index = grid.cells.index
-    labels = sum(width(index.get_level_values(i)) for i in range(index.nlevels))
+def column_parts(cells: pd.DataFrame) -> list[list[str]]:
+    """Divide the models, or what else heads the columns, into tables that fit a page."""
+    heads = cells.columns.get_level_values(-1)
+    widths = (cells.map(len).max().clip(lower=heads.str.len()) + 2).groupby(level=0, sort=False)
+    widths = widths.sum()
+    widths = widths.clip(lower=widths.index.str.len() + 2)
+    labels = sum(max(map(len, level)) + 2 for level in zip(*cells.index, strict=True))
     parts, used = [[]], labels
-    for name in dict.fromkeys(head.get_level_values(0)):
-        members = [i for i, column in enumerate(head) if column[0] == name]
-        inner = sum(width([head[i][-1], *grid.cells.iloc[:, i]]) for i in members)
-        needed = max(inner, len(str(name)) + 2)
-        if parts[-1] and used + needed > LATEX_WIDTH:
+    for name, width in widths.items():
+        if parts[-1] and used + width > LATEX_WIDTH:
             parts, used = [*parts, []], labels
-        parts[-1] += members
-        used += needed
+        parts[-1].append(name)
+        used += width
     return parts
 
 
-def markdown_page(title: str, lead: str, sections: Sequence[Section], notes: Sequence[str]) -> str:
+def markdown_page(lead: str, sections: Sequence[Section], notes: Sequence[str]) -> str:
     """The report in Markdown; `notes` are on runs that are left out."""
-    parts = [f"# {title}\n", f"{lead}\n"]
+    parts = [f"# Results\n\n{lead}\n"]
     for section in sections:
         parts += [f"## {plain(section.title)}\n", *filter(None, [section.prose])]
         parts += [markdown(grid) for grid in section.grids]
@@ -132,13 +128,13 @@ def markdown_page(title: str, lead: str, sections: Sequence[Section], notes: Seq
     return "\n".join(parts)
 
 
-def html_page(title: str, lead: str, sections: Sequence[Section], notes: Sequence[str]) -> str:
+def html_page(lead: str, sections: Sequence[Section], notes: Sequence[str]) -> str:
     """The report as one HTML file, which needs no other."""
     parts = [
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">',
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
-        f"<title>{escape(title)}</title><style>{STYLE}</style></head><body>",
-        f"<h1>{escape(title)}</h1><p>{escape(lead)}</p>",
+        f"<title>Results</title><style>{STYLE}</style></head><body>",
+        f"<h1>Results</h1><p>{escape(lead)}</p>",
     ]
     for section in sections:
         parts.append(f"<h2>{escape(section.title)}</h2>")

@@ -1,13 +1,11 @@
 """The tables of the report as text, before they are formatted."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from itertools import product
 
 import numpy as np
 import pandas as pd
 
-from utils.reporting.published import published_of
 from utils.reporting.tables import (
     AVERAGE,
     HIGHER,
@@ -20,103 +18,69 @@ from utils.reporting.tables import (
 )
 from utils.runs import DEFAULTS
 
-UPPER = {"mse": "MSE", "mae": "MAE", "smape": "sMAPE", "mase": "MASE", "owa": "OWA", "f1": "F1"}
+NAMES = {"mse": "MSE", "mae": "MAE", "smape": "sMAPE", "mase": "MASE", "owa": "OWA", "f1": "F1"}
 ABSENT = "\N{EN DASH}"
 ENOUGH = 5  # data sets for a rank test
 SEEDS = "Mean ± standard deviation over n seeds"
+# texts by heading, of the rows by their labels
+Lines = Mapping[tuple[str, ...], Mapping[tuple[str, str], str]]
 
 
-@dataclass
 class Grid:
     """A table of texts.
 
-    Attributes:
-        slug: name for files. notes: lines above the table.
-        cells: texts. marks: `best`, `second` or empty, of the same shape.
+    Args:
+        slug: name for files. notes: lines above the table; empty ones are left out.
+        labels: headings of the rows' labels. lines: texts. marks: `best`, `second` or empty.
         records: the numbers in full precision, for CSV.
     """
 
-    title: str
-    slug: str
-    notes: list[str]
-    cells: pd.DataFrame
-    marks: pd.DataFrame
-    records: list[dict] = field(default_factory=list)
-
-    def csv(self) -> str:
-        """The numbers as CSV."""
-        return pd.DataFrame(self.records).to_csv(index=False)
-
-    def transposed(self) -> "Grid":
-        """The same with models down and data sets across."""
-        return replace(self, cells=self.cells.T, marks=self.marks.T)
-
-
-def make_grid(
-    title: str,
-    slug: str,
-    notes: Iterable[str],
-    labels: Sequence[str],
-    columns: Sequence[tuple[str, str]],
-    lines: Iterable[tuple[Sequence[str], Sequence[tuple[str, str]]]],
-    records: list[dict],
-) -> Grid:
-    """Make a grid of lines: labels, and cells with their marks."""
-    found = list(lines)
-    index = pd.MultiIndex.from_tuples([tuple(where) for where, _ in found], names=labels)
-    head = pd.MultiIndex.from_tuples(columns)
-    texts, marks = ([[cell[i] for cell in cells] for _, cells in found] for i in (0, 1))
-    shown = [note for note in notes if note]
-    cells, marks = (pd.DataFrame(values, index, head) for values in (texts, marks))
-    return Grid(title, slug, shown, cells, marks, records)
+    def __init__(
+        self,
+        title: str,
+        slug: str,
+        notes: Iterable[str],
+        labels: Sequence[str],
+        lines: Lines,
+        marks: Lines | None = None,
+        records: list[dict] | None = None,
+    ):
+        self.title, self.slug, self.records = title, slug, records
+        self.notes = [note for note in notes if note]
+        rows = pd.MultiIndex.from_tuples(lines, names=labels)
+        columns = pd.MultiIndex.from_tuples(next(iter(lines.values())))
+        self.cells, self.marks = (
+            pd.DataFrame([list(line.values()) for line in found.values()] or "", rows, columns)
+            for found in (lines, marks or {})
+        )
 
 
-def heading(table: Table) -> str:
-    """The conditions of a table."""
-    words = ", ".join(table.conditions)
-    return f"{words[:1].upper()}{words[1:]}"
-
-
-def metric_name(metric: str) -> str:
-    """Spell the name of a metric for readers."""
-    return UPPER.get(metric, metric)
-
-
-def score(summary: Summary | None, most: int = 1) -> str:
+def score(summary: Summary | None, most: int | None = None) -> str:
     """Write mean and deviation, and the number of seeds if it is not `most`."""
     if summary is None:
         return ABSENT
     text = f"{summary.mean:.3f}"
     text += "" if summary.deviation is None else f" ± {summary.deviation:.3f}"
-    return text if summary.n == most else f"{text} (n={summary.n})"
-
-
-def labels_of(table: Table, row: Row) -> list[str]:
-    """The label cells of a row."""
-    return [row.dataset, row.horizon] if table.column else [row.dataset]
-
-
-def label_names(table: Table) -> list[str]:
-    """The headings of `labels_of`."""
-    return ["data set", table.column] if table.column else ["data set"]
+    return text if most in (None, summary.n) else f"{text} (n={summary.n})"
 
 
 def scores_grid(table: Table, title: str = "") -> Grid:
     """The table in the paper's layout: data sets and horizons down, models across."""
     seeds = {method: table.seeds(method) for method in table.methods}
-    heads = {m: f"{m}, n={n}" if table.has_seeds(m) else m for m, n in seeds.items()}
-    columns = [(heads[m], metric_name(metric)) for m in table.methods for metric in table.metrics]
-    lines, records = [], []
-    for row in table.all_rows:
-        marks = {metric: table.marks(row, metric) for metric in table.metrics}
-        cells = []
+    is_trained = {method: (table.of(method)["parameters"] > 0).any() for method in seeds}
+    heads = {m: f"{m}, n={n}" if is_trained[m] else m for m, n in seeds.items()}
+    lines, marks, records = {}, {}, []
+    for row in table.parts:
+        of_row = {metric: table.marks(row, metric) for metric in table.metrics}
+        texts = lines[row[: len(table.labels)]] = {}
+        signs = marks[row[: len(table.labels)]] = {}
         for method, metric in product(table.methods, table.metrics):
-            found, mark = table.summary(row, method, metric), marks[metric].get(method, "")
-            cells.append((score(found, seeds[method]), mark))
+            column = heads[method], NAMES.get(metric, metric)
+            found, mark = table.summary(row, method, metric), of_row[metric].get(method, "")
+            texts[column], signs[column] = score(found, seeds[method]), mark
             if found:
-                where = {"dataset": row.dataset, "horizon": row.horizon, "method": method}
-                records.append(where | {"metric": metric} | vars(found) | {"mark": mark})
-        lines.append((labels_of(table, row), cells))
+                where = row._asdict() | {"method": method, "metric": metric}
+                records.append(where | found._asdict() | {"mark": mark})
     notes = [
         f"{SEEDS}; best in bold, second best underlined.",
         *loss_weights(table),
@@ -124,8 +88,8 @@ def scores_grid(table: Table, title: str = "") -> Grid:
         missing_rows(table),
         mean_ranks(table),
     ]
-    title = title or heading(table)
-    return make_grid(title, table.slug, notes, label_names(table), columns, lines, records)
+    title = title or table.heading
+    return Grid(title, table.slug, notes, table.labels, lines, marks, records)
 
 
 def intervals_grid(table: Table) -> Grid | None:
@@ -134,7 +98,7 @@ def intervals_grid(table: Table) -> Grid | None:
     if not metrics:
         return None
     part = Table(table.runs[table.runs[metrics].notna().any(axis=1)], metrics)
-    grid = scores_grid(part, f"Prediction intervals. {heading(table)}")
+    grid = scores_grid(part, f"Prediction intervals. {table.heading}")
     grid.slug += "_intervals"
     grid.notes = [f"{SEEDS}. Read coverage first, beside the nominal level: intervals that are too "
                   "narrow are no merit."]  # fmt: skip
@@ -162,13 +126,11 @@ def better_in(table: Table) -> str:
     parts = []
     for other in others:
         both = [[table.summary(row, m, metric) for m in (first, other)] for row in table.rows]
-        pairs = [(one.mean, two.mean) for one, two in both if one and two]
-        sign = -1 if metric in HIGHER else 1
-        better = sum(sign * (one - two) < 0 for one, two in pairs)
-        parts += [f"{other} in {better} of {len(pairs)} rows"] if pairs else []
-    if not parts:
-        return ""
-    return f"By mean {metric_name(metric)}, {first} is better than {', '.join(parts)}."
+        gaps = [one.mean - two.mean for one, two in both if one and two]
+        better = sum(gap > 0 if metric in HIGHER else gap < 0 for gap in gaps)
+        parts += [f"{other} in {better} of {len(gaps)} rows"] if gaps else []
+    name = NAMES.get(metric, metric)
+    return f"By mean {name}, {first} is better than {', '.join(parts)}." if parts else ""
 
 
 def missing_rows(table: Table) -> str:
@@ -190,52 +152,53 @@ def mean_ranks(table: Table) -> str:
     JMLR 7, 2006) of the models that have every data set; empty below five data sets."""
     from scipy import stats  # slow to import
 
-    metric, averages = table.metrics[0], {row.dataset: row for row in table.averages}
-    rows = [averages.get(name) or Row(name, table.horizons(name)[0]) for name in table.datasets]
-    found = {m: [table.summary(row, m, metric) for row in rows] for m in table.methods}
+    metric = table.metrics[0]
+    last = {row.dataset: row for row in table.parts if row.dataset != AVERAGE}  # of the data set
+    found = {m: [table.summary(row, m, metric) for row in last.values()] for m in table.methods}
     complete = [method for method, of_rows in found.items() if all(of_rows)]
-    if len(rows) < ENOUGH or len(complete) < 3:
+    models, count = len(complete), len(last)
+    if count < ENOUGH or models < 3:
         return ""
     errors = np.array([[summary.mean for summary in found[m]] for m in complete]).T
     ranks = stats.rankdata(-errors if metric in HIGHER else errors, axis=1).mean(axis=0)
-    models, count = len(complete), len(rows)
     quantile = stats.studentized_range.ppf(0.95, models, np.inf) / np.sqrt(2)
     critical = quantile * np.sqrt(models * (models + 1) / (6 * count))
     test = stats.friedmanchisquare(*errors.T)
     named = ", ".join(f"{m} {rank:.2f}" for rank, m in sorted(zip(ranks, complete, strict=True)))
     return (
-        f"Mean ranks by {metric_name(metric)} over {count} data sets: {named}. Friedman's test: "
-        f"p = {test.pvalue:.2g}; Nemenyi's critical difference at 5 %: {critical:.2f}."
+        f"Mean ranks by {NAMES.get(metric, metric)} over {count} data sets: {named}. Friedman's "
+        f"test: p = {test.pvalue:.2g}; Nemenyi's critical difference at 5 %: {critical:.2f}."
     )
 
 
-def paired_grid(table: Table, method: str, others: Iterable[str]) -> Grid:
+def paired_grid(table: Table, method: str, others: Iterable[str]) -> Grid | None:
     """Compare a method with others by the seeds that both have: means, the mean difference with its
-    95 % interval by Student's t over the seeds, and the standard deviation of the other's seeds."""
+    95 % interval by Student's t over the seeds, and the standard deviation of the other's seeds;
+    None without such runs."""
     from scipy import stats  # slow to import
 
-    metric, lines, stem = table.metrics[0], [], method.removesuffix(")")
+    metric, lines, stem = table.metrics[0], {}, method.removesuffix(")")
+    heads = ("its MSE", "the other's", "difference", "in %", "95 % interval", "deviation", "lower")
     for other, row in product(others, table.rows):
-        name = f"the same{other[len(stem) : -1]}" if other.startswith(stem) else other
-        cells = [table.cells.get((row, m)) for m in (method, other)]
-        if any(cell is None for cell in cells):
+        if not {(row, method), (row, other)} <= table.cells.keys():
             continue
-        both = pd.concat([cell[metric] for cell in cells], axis=1, join="inner").to_numpy()
-        gaps, n = both[:, 0] - both[:, 1], len(both)
-        texts = [f"{mean:.3f}" for mean in both.mean(axis=0)] + [f"{gaps.mean():+.3f}"]
-        texts.append(f"{100 * gaps.mean() / both[:, 1].mean():+.1f} %")
+        name = f"the same{other[len(stem) : -1]}" if other.startswith(stem) else other
+        cells = [table.cells[row, m][metric] for m in (method, other)]
+        both = pd.concat(cells, axis=1, join="inner").to_numpy()
+        gaps, (own, others_mean), n = both[:, 0] - both[:, 1], both.mean(axis=0), len(both)
+        gap, interval, deviation = gaps.mean(), ABSENT, ABSENT
         if n > 1:
             half = stats.t.ppf(0.975, n - 1) * stats.sem(gaps)
-            texts.append(f"{gaps.mean() - half:+.3f} to {gaps.mean() + half:+.3f}")
-            texts.append(f"{both[:, 1].std(ddof=1):.3f}")
-        else:
-            texts += [ABSENT, ABSENT]
-        texts.append(f"{(gaps < 0).sum()} of {n}")
-        lines.append(([name, *row], [(text, "") for text in texts]))
-    heads = ("its MSE", "the other's", "difference", "in %", "95 % interval", "deviation", "lower")
-    notes = [f"{heading(table)}; means over the seeds that both have; deviation: of the other's."]
-    columns, labels = [("", name) for name in heads], ["the other", "data set", "horizon"]
-    return make_grid(f"{method}, and others", "paired", notes, labels, columns, lines, [])
+            interval = f"{gap - half:+.3f} to {gap + half:+.3f}"
+            deviation = f"{both[:, 1].std(ddof=1):.3f}"
+        texts = (
+            f"{own:.3f}", f"{others_mean:.3f}", f"{gap:+.3f}", f"{100 * gap / others_mean:+.1f} %",
+            interval, deviation, f"{(gaps < 0).sum()} of {n}",
+        )  # fmt: skip
+        lines[name, *row] = {("", head): text for head, text in zip(heads, texts, strict=True)}
+    notes = [f"{table.heading}; means over the seeds that both have; deviation: of the other's."]
+    labels = ["the other", "data set", "horizon"]
+    return Grid(f"{method}, and others", "paired", notes, labels, lines) if lines else None
 
 
 def compared(
@@ -244,7 +207,7 @@ def compared(
     notes: Sequence[str],
     table: Table,
     names: tuple[str, str],
-    found: Iterable[tuple[Row, str, Mapping[str, tuple[Summary | None, Summary | None]]]],
+    found: Sequence[tuple[Row, str, Mapping[str, tuple[Summary | None, Summary | None]]]],
 ) -> Grid | None:
     """Make a grid of two scores and their difference, the first minus the second, by row and
     method; None without any.
@@ -252,25 +215,24 @@ def compared(
     Args:
         names: of the two scores. found: row, method, and both scores by metric.
     """
-    lines, records = [], []
-    found = list(found)
+    lines, records = {}, []
     metrics = [m for m in table.metrics if any(m in pairs and pairs[m][1] for *_, pairs in found)]
+    if not metrics:
+        return None
     for row, method, pairs in found:
-        cells = []
+        n = next((f"{one.n}" for one, _ in pairs.values() if one), "")
+        texts = lines[*row[: len(table.labels)], method, n] = {}
         for metric in metrics:
             one, two = pairs[metric]
-            gap = one.mean - two.mean if one and two else None
-            cells += [(score(one, one.n if one else 1), ""), (score(two, two.n if two else 1), "")]
-            cells.append((ABSENT if gap is None else f"{gap:+.3f}", ""))
+            head, gap = NAMES.get(metric, metric), one.mean - two.mean if one and two else None
+            texts |= {(head, names[0]): score(one), (head, names[1]): score(two)}
+            texts[head, "difference"] = ABSENT if gap is None else f"{gap:+.3f}"
             if gap is not None:
-                where = {"dataset": row.dataset, "horizon": row.horizon, "method": method}
-                both = {name: one.mean if name == names[0] else two.mean for name in names}
-                records.append(where | {"metric": metric} | both | {"difference": gap})
-        n = next((f"{one.n}" for one, _ in pairs.values() if one), "")
-        lines.append(([*labels_of(table, row), method, n], cells))
-    columns = [(metric_name(m), name) for m in metrics for name in (*names, "difference")]
-    labels = [*label_names(table), "model", "n"]
-    return make_grid(title, slug, notes, labels, columns, lines, records) if metrics else None
+                where = row._asdict() | {"method": method, "metric": metric}
+                means = {names[0]: one.mean, names[1]: two.mean}
+                records.append(where | means | {"difference": gap})
+    labels = [*table.labels, "model", "n"]
+    return Grid(title, slug, notes, labels, lines, records=records)
 
 
 def published_grids(table: Table) -> list[Grid]:
@@ -282,22 +244,21 @@ def published_grids(table: Table) -> list[Grid]:
     groups: dict[str, list[str]] = {}
     for method in table.methods:
         run = table.of(method).iloc[0]
-        is_ours = run["backbone"] and run["published_file"] != "yes"
         is_control = run["weights"] == "shuffled" or "llm_ablation" in run["settings"]
         is_control |= run["weights"] == "random" and run["backbone"] != "gpt2"
         if run["usual"] == method and not is_control:
+            is_ours = run["backbone"] and run["published_file"] != "yes"
             other = method.partition("(")[2].rstrip(")") if is_ours else ""
             groups.setdefault(other, []).append(method)
     grids = []
     for other, methods in groups.items():
         found, details = [], []
-        for row, method in product(table.all_rows, methods):
-            theirs = published_of(table, row, table.of(method)["model"].iloc[0])
+        for row, method in product(table.parts, methods):
+            theirs = table.published(row, method)
             ours = {metric: table.summary(row, method, metric) for metric in table.metrics}
             if len(theirs) and any(ours.values()):
-                values = {m: Summary(theirs["value"][m], None, 1) if m in theirs.index else None
-                          for m in table.metrics}  # fmt: skip
-                found.append((row, method, {m: (ours[m], values[m]) for m in table.metrics}))
+                values = {m: Summary(value, None, 1) for m, value in theirs["value"].items()}
+                found.append((row, method, {m: (ours[m], values.get(m)) for m in ours}))
                 details.append(theirs)
         if not found:
             continue
@@ -305,11 +266,11 @@ def published_grids(table: Table) -> list[Grid]:
         checked = f"{(all_of['checked_twice'] == 'yes').sum()} of {len(all_of)} numbers"
         sources = "; ".join(sorted(set(all_of["source"])))
         notes = [f"Published: {sources}; the transcription of {checked} was checked a second time."]
-        title = f"Published beside ours. {heading(table)}"
+        title = f"Published beside ours. {table.heading}"
         if other:
             models = " and ".join(dict.fromkeys(m.partition(" (")[0] for m in methods))
             title = (f"{models} on {other} and, for orientation, the paper's numbers, which are on "
-                     f"the published GPT-2. {heading(table)}")  # fmt: skip
+                     f"the published GPT-2. {table.heading}")  # fmt: skip
         slug = f"{table.slug}_published" + (f"_{len(grids)}" if other else "")
         grids.append(compared(title, slug, notes, table, ("ours", "published"), found))
     return [grid for grid in grids if grid]
@@ -320,34 +281,35 @@ def main_grid(table: Table) -> Grid:
     score in brackets, on data sets with all horizons."""
     metric, runs = table.metrics[0], table.runs
     usual = Table(runs[(runs["method"] == runs["usual"]) & (runs["parameters"] > 0)], [metric])
-    rows = [row for row in usual.all_rows if Row(row.dataset, AVERAGE) in usual.averages]
-    methods = [m for m in usual.methods if any(usual.summary(r, m, metric) for r in usual.averages)]
-    rows = [row for row in rows if all(usual.summary(row, m, metric) for m in methods[:1])]
-    lines = []
-    for row in rows:
-        cells, marks = [], usual.marks(row, metric)
-        for method in methods:
-            theirs = published_of(usual, row, usual.of(method)["model"].iloc[0])
-            found = usual.summary(row, method, metric)
-            text = ABSENT if found is None else f"{found.mean:.3f}"
-            text += f" ({theirs['value'][metric]:.3f})" if metric in theirs.index else ""
-            cells.append((text, marks.get(method, "")))
-        lines.append((labels_of(usual, row), cells))
-    columns = [(f"{m}, n={usual.seeds(m)}", metric_name(metric)) for m in methods]
+    averages = [row for row in usual.parts if row.horizon == AVERAGE]
+    methods = [m for m in usual.methods if any(usual.summary(r, m, metric) for r in averages)]
+    heads = {m: (f"{m}, n={usual.seeds(m)}", NAMES.get(metric, metric)) for m in methods}
+    lines, marks = {}, {}
+    for row in usual.parts:
+        found = {method: usual.summary(row, method, metric) for method in methods}
+        has_average = Row(row.dataset, AVERAGE) in averages
+        if not (has_average and next(iter(found.values()), None)):
+            continue
+        signs, texts = usual.marks(row, metric), lines.setdefault(row, {})
+        for method, summary in found.items():
+            theirs = usual.published(row, method)["value"]
+            text = ABSENT if summary is None else f"{summary.mean:.3f}"
+            texts[heads[method]] = text + (f" ({theirs[metric]:.3f})" if metric in theirs else "")
+        marks[row] = {heads[method]: signs.get(method, "") for method in methods}
     notes = ["Mean over n seeds, in brackets what the paper gives; its CALF is on GPT-2's weights."]
-    return make_grid("", "main", notes, label_names(usual), columns, lines, [])
+    return Grid("", "main", notes, usual.labels, lines, marks)
 
 
 def variants_grid(table: Table) -> Grid | None:
     """Compare models in other settings with their usual ones by the main metric; None without
     variants."""
     found, metric = [], table.metrics[0]
-    for row, method in product(table.all_rows, table.methods):
+    for row, method in product(table.parts, table.methods):
         usual = table.of(method)["usual"].iloc[0]
         pair = table.summary(row, method, metric), table.summary(row, usual, metric)
         if method != usual and pair[0]:
             found.append((row, method, {metric: pair}))
-    title = f"Variants. {heading(table)}"
+    title = f"Variants. {table.heading}"
     notes = [f"{SEEDS}. Difference: the variant minus the model in its usual settings."]
     names = ("variant", "usual")
     return compared(title, f"{table.slug}_variants", notes, table, names, found)

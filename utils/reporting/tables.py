@@ -2,9 +2,9 @@
 
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import pairwise
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -18,9 +18,10 @@ from utils.runs import DEFAULTS, FORECASTS, SPENT, WHAT
 # the paper's order; other data sets follow in alphabetical order
 ORDER = "ETTm1 ETTm2 ETTh1 ETTh2 weather electricity traffic illness exchange_rate".split()
 MODELS = "CALF TimeLLM GPT4TS PatchTST iTransformer TimesNet DLinear".split()
-M4_ORDER = ("Yearly", "Quarterly", "Monthly", *OTHERS)
+M4_ORDER = GROUPS["Average"]
 AVERAGE = "average"
 CONDITIONS = ["kind", "percent", "protocol", "look_back", "features", "units", "amp"]
+PLACE = ["dataset", "horizon", "method"]
 LOSS_WEIGHTS = ("task_w", "output_w", "feature_w")
 BACKBONES = {"gpt2": "GPT-2", "smollm2-135m": "SmolLM2-135M"}
 KNOWN_WEIGHTS = {
@@ -48,6 +49,9 @@ COLUMNS = {"short_term": "frequency", "imputation": "mask rate"} | dict.fromkeys
 )
 HIGHER = ("f1", "precision", "recall", "accuracy")  # are better
 LOWER = ("mse", "mae", "rmse", "smape", "mase", "owa")
+PUBLISHED = Path(__file__).resolve().parents[2] / "datasets" / "published_results.csv"
+PUBLISHED_LOOK_BACK = 96
+PUBLISHED_HORIZONS = {"96", "192", "336", "720"}  # of averages
 
 
 class Row(NamedTuple):
@@ -57,23 +61,12 @@ class Row(NamedTuple):
     horizon: str
 
 
-@dataclass(frozen=True)
-class Summary:
-    """Mean and standard deviation (ddof 1) of a score over `n` seeds.
-
-    Attributes:
-        deviation: None for one seed.
-    """
+class Summary(NamedTuple):
+    """Mean and standard deviation (ddof 1; None for one seed) of a score over `n` seeds."""
 
     mean: float
     deviation: float | None
     n: int
-
-
-def mean_over_seeds(values: Sequence[float]) -> Summary:
-    """Summarise the values of seeds."""
-    deviation = float(np.std(values, ddof=1)) if len(values) > 1 else None
-    return Summary(float(np.mean(values)), deviation, len(values))
 
 
 class Table:
@@ -86,27 +79,40 @@ class Table:
             other trained models, naive ones.
 
     Attributes:
-        kind: such as `few_shot`. title: of the kind. conditions: such as `look-back 96`.
-        metrics: shown, the main one first. column: heading of the horizons; may be empty.
+        kind: such as `few_shot`. title: of the kind. heading: conditions, such as `look-back 96`.
+        slug: the same as a name for files.
+        metrics: shown, the main one first. labels: headings of data set and horizon, if there are
+            any horizons. cells: runs by seed, by row and method. parts: the rows that each row
+            averages, by row, an average behind its parts; itself alone if it is none.
     """
 
     def __init__(self, runs: pd.DataFrame, metrics: Sequence[str] = (), order: Sequence[str] = ()):
         self.runs, self.order, first = runs, order, runs.iloc[0]
         self.kind, self.protocol = first["kind"], first["protocol"]
         self.title = TITLES.get(self.kind, self.kind.replace("_", " ").capitalize())
-        self.conditions = in_words(first)
+        words = in_words(first)
+        self.heading = f"{words[0][:1].upper()}{', '.join(words)[1:]}"
+        slug = "_".join((self.kind, *words)).replace("%", "percent").replace(" ", "_")
+        self.slug = file_name(slug)
         self.metrics = tuple(metrics) or metrics_of(self.kind, runs)
-        self.column = COLUMNS.get(self.kind, "")
+        self.labels = ["data set", *filter(None, [COLUMNS.get(self.kind)])]
         self.cells = {
             (Row(*key[:2]), key[2]): of_cell.set_index("seed")
-            for key, of_cell in runs.groupby(["dataset", "horizon", "method"])
+            for key, of_cell in runs.groupby(PLACE)
         }
-
-    @property
-    def slug(self) -> str:
-        """A name for files."""
-        words = "_".join((self.kind, *self.conditions)).replace("%", "percent")
-        return file_name(words.replace(" ", "_"))
+        self.rows = sorted({row for row, _ in self.cells}, key=row_order)
+        self.parts = {}
+        for name in dict.fromkeys(row.dataset for row in self.rows):
+            rows = [row for row in self.rows if row.dataset == name]
+            self.parts |= {row: [row] for row in rows}
+            if self.kind == "short_term":
+                if {row.horizon for row in rows} == set(M4_ORDER):
+                    others = [row for row in rows if row.horizon in OTHERS]
+                    self.parts |= {Row(name, "Others"): others, Row(name, AVERAGE): rows}
+            elif len(rows) > 1:
+                self.parts[Row(name, AVERAGE)] = rows
+        if len(self.labels) == 1 and len(self.rows) > 1:
+            self.parts[Row(AVERAGE, "")] = self.rows
 
     @cached_property
     def methods(self) -> list[str]:
@@ -121,71 +127,28 @@ class Table:
 
         return sorted(first.index, key=key)
 
-    @cached_property
-    def rows(self) -> list[Row]:
-        """The rows that have a run, sorted."""
-        return sorted({row for row, _ in self.cells}, key=row_order)
-
-    @property
-    def datasets(self) -> list[str]:
-        return list(dict.fromkeys(row.dataset for row in self.rows))
-
-    def horizons(self, dataset: str) -> list[str]:
-        """The horizons of a data set, of any method."""
-        return [row.horizon for row in self.rows if row.dataset == dataset]
-
-    @cached_property
-    def averages(self) -> list[Row]:
-        """The average rows: over horizons, over data sets where there are none, or M4's groups."""
-        if self.kind == "short_term":
-            complete = set(self.horizons("m4")) == set(M4_ORDER)
-            return [Row("m4", group) for group in (*GROUPS[3:-1], AVERAGE)] if complete else []
-        if not self.column:
-            return [Row(AVERAGE, "")] if len(self.rows) > 1 else []
-        return [Row(name, AVERAGE) for name in self.datasets if len(self.horizons(name)) > 1]
-
-    @property
-    def all_rows(self) -> list[Row]:
-        """All rows, each average after its parts."""
-        of = {name: [row for row in self.rows if row.dataset == name] for name in self.datasets}
-        for row in self.averages:
-            of.setdefault(row.dataset, []).append(row)
-        return [row for rows in of.values() for row in rows]
-
     def of(self, method: str) -> pd.DataFrame:
         """The runs of a method."""
         return self.runs[self.runs["method"] == method]
 
-    def has_seeds(self, method: str) -> bool:
-        """Whether the scores of a method depend on a seed: it is trained."""
-        return bool((self.of(method)["parameters"] > 0).any())
-
     def seeds(self, method: str) -> int:
         """The largest number of seeds in a row of the method."""
         return max(len(cell) for (_, name), cell in self.cells.items() if name == method)
-
-    def parts(self, row: Row) -> list[Row]:
-        """The rows that a row averages; `row` itself if it is no average."""
-        if row not in self.averages:
-            return [row]
-        if row.dataset == AVERAGE:
-            return self.rows
-        horizons = OTHERS if row.horizon == "Others" else self.horizons(row.dataset)
-        return [Row(row.dataset, horizon) for horizon in horizons]
 
     def summary(self, row: Row, method: str, metric: str) -> Summary | None:
         """Mean over seeds of a score; None without runs, or if a part of an average lacks them.
 
         An average whose parts have different seeds is the mean of their means, without deviation.
         """
-        parts = [self.cells.get((part, method)) for part in self.parts(row)]
+        parts = [self.cells.get((part, method)) for part in self.parts.get(row, [row])]
         if any(part is None for part in parts) or metric not in self.runs:
             return None
         seeds = sorted(set(parts[0].index))
         if all(sorted(part.index) == seeds for part in parts):
-            by_seed = ([part.loc[seed] for part in parts] for seed in seeds)
-            of_seed = [self.score(row, runs, metric) for runs in by_seed]
-            return None if np.isnan(of_seed).any() else mean_over_seeds(of_seed)
+            of_seed = [self.score(row, [p.loc[seed] for p in parts], metric) for seed in seeds]
+            deviation = float(np.std(of_seed, ddof=1)) if len(seeds) > 1 else None
+            mean = float(np.mean(of_seed))
+            return None if np.isnan(mean) else Summary(mean, deviation, len(seeds))
         if self.kind == "short_term":
             return None
         mean = float(np.mean([part[metric].mean() for part in parts]))
@@ -198,6 +161,19 @@ class Table:
             return average_of_runs(runs, group, metric)
         return float(np.mean([run[metric] for run in runs]))
 
+    def published(self, row: Row, method: str) -> pd.DataFrame:
+        """Published results of the method's model on a row, see `published_results`, by metric; of
+        averages only over the same horizons."""
+        found, run = published_results(), self.of(method).iloc[0]
+        like = run["units"] == "standardised" and run["features"] == "M" and self.kind != "anomaly"
+        setting = self.kind if run["percent"] == 100 else f"{self.kind}_{run['percent']:g}"
+        horizons, is_average = {part.horizon for part in self.parts[row]}, row.horizon == AVERAGE
+        if is_average and horizons not in (PUBLISHED_HORIZONS, set(M4_ORDER)):
+            return found.iloc[:0]
+        key = (setting, row.dataset, "avg" if is_average else row.horizon, run["model"])
+        like &= pd.isna(run["look_back"]) or run["look_back"] == PUBLISHED_LOOK_BACK
+        return found.loc[key] if like and key in found.index else found.iloc[:0]
+
     def marks(self, row: Row, metric: str) -> dict[str, str]:
         """Mark the `best` and the `second` method of a row, ties included, as three decimals
         show."""
@@ -208,6 +184,22 @@ class Table:
         places = sorted(set(shown.values()), reverse=metric in HIGHER)[:2]
         names = dict(zip(places, ("best", "second"), strict=False))
         return {m: names[value] for m, value in shown.items() if value in names}
+
+
+@cache
+def published_results() -> pd.DataFrame:
+    """Read the published results: `value`, `checked_twice` and `source` by setting, data set,
+    horizon, model and metric.
+
+    Raises:
+        UserError: the file is damaged or absent.
+    """
+    try:
+        keys = ["setting", "dataset", "horizon", "model", "metric"]
+        found = pd.read_csv(PUBLISHED, dtype={"horizon": str}).set_index(keys).sort_index()
+        return found[["value", "checked_twice", "source"]].astype({"value": float})
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(f"{PUBLISHED}: damaged or absent: git checkout restores it") from error
 
 
 def metrics_of(kind: str, runs: pd.DataFrame) -> tuple[str, ...]:
@@ -237,12 +229,8 @@ def row_order(row: Row) -> tuple:
     """Sort key of rows: data sets as in the paper, horizons by size, frequencies as in M4."""
     source, _, target = row.dataset.partition("->")
     names = tuple((ORDER.index(n) if n in ORDER else len(ORDER), n) for n in (source, target))
-    if row.horizon in M4_ORDER:
-        return names, float(M4_ORDER.index(row.horizon)), row.horizon
-    try:
-        return names, float(row.horizon or 0), row.horizon
-    except ValueError:
-        return names, float("inf"), row.horizon
+    in_m4 = row.horizon in M4_ORDER
+    return names, M4_ORDER.index(row.horizon) if in_m4 else float(row.horizon or 0)
 
 
 def make_tables(
@@ -269,9 +257,8 @@ def make_tables(
         require(old, named, "--rename")
         for column in ("method", "usual"):
             is_named = (named["model"] == old) | (named[column] == old)
-            named.loc[is_named, column] = named.loc[is_named, column].str.replace(
-                old, new, regex=False
-            )
+            renamed = named[column].str.replace(old, new, regex=False)
+            named[column] = renamed.where(is_named, named[column])
         models = [new if model == old else model for model in models]
     order: list[str] = []
     for model in models:
@@ -280,9 +267,8 @@ def make_tables(
         if metric not in runs:
             raise UserError(f"--metric {metric}: no run has such a score")
     named = named[named["method"].isin(order)] if order else named
-    place = ["dataset", "horizon", "method"]
     seeded = named["seed"].where(named["parameters"] > 0, 0)
-    named = named.assign(seed=seeded).drop_duplicates([*CONDITIONS, *place, "seed"], keep="last")
+    named = named.assign(seed=seeded).drop_duplicates([*CONDITIONS, *PLACE, "seed"], keep="last")
     tables = [Table(g, metrics, order) for _, g in named.groupby(CONDITIONS, dropna=False)]
     kinds = [*FORECASTS, *METRICS]
 
@@ -315,29 +301,40 @@ def name_methods(runs: pd.DataFrame) -> pd.DataFrame:
     most runs, then the earliest.
     """
     runs = runs.reset_index(drop=True)
-    options = [settings(run) for _, run in runs.iterrows()]
-    plain = [base_name(run, {}) for _, run in runs.iterrows()]
-    names = [base_name(run, used) for (_, run), used in zip(runs.iterrows(), options, strict=True)]
+    rows = [run for _, run in runs.iterrows()]
+    given = pd.DataFrame(map(settings, rows))
+    options = sorted({*given, "llm_ablation", "zero_shot", *LOSS_WEIGHTS, "scale_free"})
+    given = (
+        given.reindex(columns=options)
+        .astype(object)
+        .fillna({o: str(DEFAULTS.get(o)) for o in options})
+    )
+    names = pd.Series(map(base_name, rows, given["llm_ablation"]))
 
-    def split(scope: Sequence[str], chosen: Iterable[str] | None) -> None:
-        """Add to equal names in a scope the options that differ."""
+    def split(scope: Sequence[str], chosen: Sequence[str]) -> None:
+        """Add to equal names in a scope those of the chosen options that differ."""
         for _, group in runs.assign(name=names).groupby(["name", *scope]):
-            among = chosen or sorted({name for i in group.index for name in options[i]})
-            unlike = [o for o in among if len({options[i].get(o) for i in group.index}) > 1]
-            if not unlike:
+            values = given.loc[group.index, chosen]
+            values = values.loc[:, (values != values.iloc[0]).any()]
+            if values.empty:
                 continue
-            usual = _most_usual(group, options, unlike)
-            for i in group.index:
-                differs = [o for o in unlike if options[i].get(o) != usual.get(o)]
-                shown = ", ".join(f"{o} {options[i].get(o, DEFAULTS.get(o))}" for o in differs)
+
+            def order(alike: pd.DataFrame, unlike: Sequence[str] = tuple(values)) -> tuple:
+                replaced = min(_replacements(command, unlike) for command in alike["command"])
+                return replaced, -len(alike), alike["started"].min(), alike.index[0]
+
+            alike = (part for _, part in group.groupby([values[name] for name in values]))
+            usual = values.loc[min(alike, key=order).index[0]]
+            for i, own in values.iterrows():
+                shown = ", ".join(f"{o} {own[o]}" for o in values if own[o] != usual[o])
                 if shown:
                     names[i] = f"{names[i]} ({shown})".replace(") (", ", ")
 
     split([], ["zero_shot"])
     split(["dataset"], [*LOSS_WEIGHTS, "scale_free"])
-    split(["dataset", "horizon"], None)
-    usual = [base if base in names else name for base, name in zip(plain, names, strict=True)]
-    return runs.assign(method=names, usual=usual)
+    split(["dataset", "horizon"], options)
+    plain = pd.Series(base_name(run, "none") for run in rows)
+    return runs.assign(method=names, usual=plain.where(plain.isin(names), names))
 
 
 def settings(run: Mapping[str, object]) -> dict[str, str]:
@@ -348,7 +345,7 @@ def settings(run: Mapping[str, object]) -> dict[str, str]:
     return found | {"data": run["data"][:8], "word embeddings": run["words"]}
 
 
-def base_name(run: Mapping[str, object], options: Mapping[str, str]) -> str:
+def base_name(run: Mapping[str, object], ablation: str) -> str:
     """Name a model with its backbone, the backbone's weights, and what replaces its blocks."""
     if not run["backbone"]:
         return run["model"]
@@ -360,24 +357,8 @@ def base_name(run: Mapping[str, object], options: Mapping[str, str]) -> str:
         parts[1] = f"published file {fingerprint[:8]}"
     if is_published or run["weights"] != "pretrained" or fingerprint in KNOWN_WEIGHTS:
         parts[0] = BACKBONES.get(parts[0], parts[0])
-    ablation = options.get("llm_ablation", "none")
     parts += [REPLACEMENTS.get(ablation, ablation)] if ablation not in ("none", "random") else []
     return f"{run['model']} ({', '.join(parts)})"
-
-
-def _most_usual(
-    group: pd.DataFrame, options: Sequence[Mapping[str, str]], unlike: Sequence[str]
-) -> Mapping[str, str]:
-    """The usual options in a group of runs; see `name_methods`."""
-    alike: dict[tuple, list[int]] = {}
-    for i in group.index:
-        alike.setdefault(tuple(options[i].get(o) for o in unlike), []).append(i)
-
-    def order(members: list[int]) -> tuple:
-        replaced = min(_replacements(group.loc[i, "command"], unlike) for i in members)
-        return replaced, -len(members), min(group.loc[members, "started"]), members
-
-    return options[min(alike.values(), key=order)[0]]
 
 
 def _replacements(command: str, options: Iterable[str]) -> int:

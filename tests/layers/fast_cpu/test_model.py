@@ -5,12 +5,11 @@ from copy import deepcopy
 
 import pytest
 import torch
-from torch import nn
-from transformers import GPT2Config, GPT2Model
 
 from layers.fast_cpu import install
 from layers.fast_cpu.modules import FAST
-from models.CALF import CALFConfig, Model
+from models.CALF import Model
+from tests.models.same_results import learned_calf
 from tests.rounding import smooth
 
 
@@ -20,24 +19,9 @@ def relative(ours: torch.Tensor, theirs: torch.Tensor) -> float:
 
 @pytest.fixture
 def models() -> tuple[Model, Model]:
-    """A fast and a plain model without dropout whose LoRA has learned something."""
-    torch.manual_seed(1)
-    backbone = GPT2Config(
-        n_embd=48, n_layer=3, n_head=4, n_positions=300, vocab_size=20, bos_token_id=0,
-        eos_token_id=0, attn_pdrop=0.0, resid_pdrop=0.0, embd_pdrop=0.0,
-    )  # fmt: skip
-    config = CALFConfig(
-        seq_len=16, pred_len=5, d_model=48, gpt_layers=3, lora_dropout=0.0, match_heads=4
-    )
-    plain = Model(config, GPT2Model(backbone), torch.randn(48, 9))
+    """A fast and a plain model."""
+    plain = learned_calf()
     smooth(plain)
-    for parameter in plain.parameters():
-        parameter.data += 0.05 * torch.randn_like(parameter)
-    for module in plain.modules():
-        if isinstance(module, nn.Dropout):
-            module.p = 0.0
-        if isinstance(module, nn.MultiheadAttention):
-            module.dropout = 0.0
     fast = deepcopy(plain)
     known = [module for module in fast.modules() if type(module) in FAST]
     assert install(fast) == len(known) > 50
@@ -73,9 +57,3 @@ def test_the_whole_model(models, channels, training):
             continue
         scale = parameter.grad.norm() + 1e-3 * largest  # keys' biases have no gradient
         assert (fast[name].grad - parameter.grad).norm() / scale < 1e-5, name
-
-
-def test_state_dicts_are_the_same(models):
-    fast, plain = (model.state_dict() for model in models)
-    assert list(fast) == list(plain)
-    assert all(type(tensor) is torch.Tensor for tensor in fast.values())

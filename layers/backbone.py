@@ -51,7 +51,11 @@ TANH_GELU = ("gelu_new", "gelu_fast")
 
 
 def load_backbone(
-    llm: str, weights: str = "pretrained", seed: int = 2021, n_layer: int | None = None
+    llm: str,
+    weights: str = "pretrained",
+    seed: int = 2021,
+    n_layer: int | None = None,
+    d_model: int | None = None,
 ) -> PreTrainedModel:
     """Load the first blocks of a language model in float32; the global random state is unchanged.
 
@@ -61,14 +65,22 @@ def load_backbone(
             built from its configuration alone.
         seed: of random weights, and of shuffling.
         n_layer: number of blocks; by default all.
+        d_model: the width that it has to have, if there is one.
 
     Raises:
-        UserError: the hub can't be reached and nothing is cached; files are missing or damaged; or
-            the model does not take `inputs_embeds` or return hidden states.
+        UserError: the hub can't be reached and nothing is cached; files are missing or damaged; the
+            model has another width or fewer blocks, or does not take `inputs_embeds` or return
+            hidden states.
     """
     config = load_config(llm)
-    n_layer = config.num_hidden_layers if n_layer is None else n_layer
-    check_backbone(config, llm, config.hidden_size, n_layer)
+    depth, width = config.num_hidden_layers, config.hidden_size
+    n_layer = depth if n_layer is None else n_layer
+    if n_layer > depth:
+        has = f"the backbone {llm} has {depth} blocks"
+        raise UserError(f"--gpt_layers is {n_layer}, but {has}: choose that many or fewer")
+    if d_model not in (None, width):
+        wide = f"the backbone {llm} is {width} wide"
+        raise UserError(f"--d_model is {d_model}, but {wide}: pass --d_model {width}")
     with quiet_transformers(), clock(f"loading {llm}"):
         if weights == "random":
             model = random_backbone(config, seed, n_layer)
@@ -163,21 +175,6 @@ def describe_backbone(llm: str, weights: str, seed: int) -> str:
     """Describe a backbone and its weights."""
     kind = "its weights" if weights == "pretrained" else f"{weights} weights (seed {seed})"
     return f"{llm} with {kind}"
-
-
-def check_backbone(config: PreTrainedConfig, llm: str, d_model: int, n_layer: int) -> None:
-    """Check that the backbone has this width, and so many blocks.
-
-    Raises:
-        UserError: it has not; the message names both numbers.
-    """
-    if n_layer > config.num_hidden_layers:
-        has = f"the backbone {llm} has {config.num_hidden_layers} blocks"
-        raise UserError(f"--gpt_layers is {n_layer}, but {has}: choose that many or fewer")
-    width = config.hidden_size
-    if width != d_model:
-        wide = f"the backbone {llm} is {width} wide"
-        raise UserError(f"--d_model is {d_model}, but {wide}: pass --d_model {width}")
 
 
 def check_hidden_states(model: PreTrainedModel, llm: str) -> None:

@@ -12,7 +12,6 @@ from transformers import PreTrainedModel
 
 from layers.backbone import (
     blocks_of,
-    check_backbone,
     describe_backbone,
     keep_blocks,
     load_backbone,
@@ -171,9 +170,8 @@ class Model(nn.Module):
         self.backbone = describe_backbone(config.llm, config.llm_weights, config.seed)
         n_layer, d_model = blocks_used(config.gpt_layers, config.llm_ablation), config.d_model
         llm_config = load_config(config.llm) if backbone is None else deepcopy(backbone.config)
-        check_backbone(llm_config, config.llm, d_model, n_layer)
         if backbone is None:
-            backbone = load_backbone(config.llm, config.llm_weights, config.seed, n_layer)
+            backbone = load_backbone(config.llm, config.llm_weights, config.seed, n_layer, d_model)
         else:
             keep_blocks(backbone, n_layer)
         self.blocks = describe_blocks(n_layer, config.llm_ablation, config.seed)
@@ -324,7 +322,7 @@ class Model(nn.Module):
         any more."""
         self.gpt2 = merge_adapter(self.gpt2)
         self.gpt2_text = self.time_proj = self.text_proj = None
-        self.in_layer.drop_cross_attention()
+        self.in_layer.cross_attention = self.in_layer.word_embedding = None
 
     def grad_checkpoint(self, enabled: bool) -> None:
         """Store only the inputs of the blocks; recompute the blocks in the backward pass."""

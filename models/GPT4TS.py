@@ -4,7 +4,6 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from layers.backbone import (
-    check_backbone,
     describe_backbone,
     load_backbone,
     load_config,
@@ -53,9 +52,9 @@ class Model(nn.Module):
         self.patch_len, self.stride = configs.patch_len, configs.stride
         n_patches = patch_count(configs.seq_len, configs.patch_len, configs.stride)
         n_layer = blocks_used(configs.gpt_layers, configs.llm_ablation)
-        llm_config = load_config(configs.llm)
-        check_backbone(llm_config, configs.llm, configs.d_model, n_layer)
-        backbone = load_backbone(configs.llm, configs.llm_weights, configs.seed, n_layer)
+        backbone = load_backbone(
+            configs.llm, configs.llm_weights, configs.seed, n_layer, configs.d_model
+        )
         if n_patches > most_tokens(backbone):
             has = f"{configs.llm} has positions for {most_tokens(backbone)}"
             raise UserError(f"{n_patches} patches, but {has}: choose a larger --stride")
@@ -65,7 +64,8 @@ class Model(nn.Module):
         self.tokens_per_window = configs.enc_in * n_patches
 
         self.in_layer = nn.Linear(configs.patch_len, configs.d_model)
-        self.gpt2 = build_blocks(backbone, llm_config, configs.llm_ablation, configs.seed)
+        whole = load_config(configs.llm)
+        self.gpt2 = build_blocks(backbone, whole, configs.llm_ablation, configs.seed)
         train_parts(self.gpt2, configs.llm_ablation)
         width = configs.d_model * n_patches
         if configs.task_name == "classification":

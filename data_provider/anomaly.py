@@ -190,7 +190,6 @@ def make_splits(tables: AnomalyTables, data: str, seq_len: int) -> AnomalySplits
         for rows in (tables.train, tables.test)
     )
     cut = int(len(train) * TRAIN_FRACTION)
-
     return AnomalySplits(
         train=cut_windows(train[:cut], seq_len, STRIDES.get(data, 1), f"{data}, training split"),
         val=cut_windows(train[cut:], seq_len, seq_len, f"{data}, validation split"),

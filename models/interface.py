@@ -157,13 +157,12 @@ class Objective(ABC):
         return {}
 
     def tokens(self, batch: Batch) -> dict[str, Tensor]:
-        """Return the embeddings of a batch that figures compare with words: by name,
-        `[tokens, d_model]`; by default none."""
+        """Return the embeddings that figures compare with words, `[tokens, d_model]`, by name."""
         return {}
 
     def word_attention(self, batch: Batch) -> Tensor | None:
-        """Return how the channels of a batch attend to words, means over windows and heads,
-        `[channels, words]`; by default None."""
+        """Return how channels attend to words, means over windows and heads, `[channels, words]`;
+        by default None."""
         return None
 
     def saved_state(self) -> dict[str, Tensor]:

@@ -34,8 +34,7 @@ PACKAGES = {
     "sktime": "sktime",
 }
 
-# module and class of the objectives of models that are more than a task's loss and one Adam; a
-# model's file may also have a class `Objective` of its own
+# objectives of models that are more than a task's loss and one Adam; a file may have its own
 SUPERVISED = "models.supervised:SupervisedObjective"
 OBJECTIVES = {
     "CALF": "models.objectives:CALFObjective",

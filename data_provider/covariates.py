@@ -96,8 +96,8 @@ def require_future(panel: Panel, steps: int) -> None:
         if known < steps:
             name, dates = panel.reading.future_covariates[0], panel.future(table, steps)
             place = _place(panel, panel.source, table, name, dates, known)
-            steps = f"the {steps} steps to forecast have to be known"
-            raise UserError(f"{place}: {steps}: give --future (futr_df of predict)")
+            why = f"not known, as the {steps} steps to forecast have to be"
+            raise UserError(f"{place}: {why}: give --future (futr_df of predict)")
 
 
 def _place(

@@ -1,6 +1,5 @@
 """Anomaly-detection sets in the files of Time-Series-Library, and their windows."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,9 +11,17 @@ import torch
 from numpy.lib.format import open_memmap
 from torch import Tensor
 
-from data_provider.checks import MAX_MAGNITUDE, and_more, cell, refuse_first, require_data_file
+from data_provider.checks import (
+    MAX_MAGNITUDE,
+    NOT_A_NUMBER,
+    cell,
+    naming,
+    numbers_of,
+    refuse_first,
+    require_data_file,
+    require_same_channels,
+)
 from data_provider.files import read_csv
-from data_provider.values import numbers_of
 from data_provider.windows import WindowDataset
 from utils.errors import UserError
 
@@ -84,27 +91,19 @@ def read_anomaly(data: str, root_path: str | Path) -> AnomalyTables:
         frames = [_without_timestamp(path) for path in paths]
         if set(frames[1].columns) == set(frames[0].columns):
             frames[1] = frames[1][frames[0].columns]
-        train, test, labels = (
-            _numbers(*pair, gaps=True) for pair in zip(paths, frames, strict=True)
-        )
+        train, test, labels = map(partial(_numbers, gaps=True), paths, frames)
     elif data == "SWaT":
         train = _numbers(train_path, _read_csv(train_path).iloc[:, :-1])
         table = _numbers(test_path, _read_csv(test_path))
         test, labels = table[:, :-1], table[:, -1]
     else:
-        train, test = _read_npy_rows(train_path), _read_npy_rows(test_path)
+        train, test = (_numbers(path, _npy_table(path)) for path in paths[:2])
         labels = _read_npy(label_path)
-    if train.shape[1] != test.shape[1]:
-        raise UserError(
-            f"{test_path}: {test.shape[1]} channels, but {train_path.name} has {train.shape[1]}; "
-            "both files need the same channels"
-        )
+    require_same_channels(test_path, test.shape[1], train_path, train.shape[1])
     labels = _flags(label_path, labels)
     if len(labels) != len(test):
-        raise UserError(
-            f"{label_path}: {len(labels)} labels, but {test_path.name} has {len(test)} rows; "
-            "each row needs one label"
-        )
+        rows = f"{test_path.name} has {len(test)} rows; each needs one"
+        raise UserError(f"{label_path}: {len(labels)} labels, but {rows}")
     filled = int(np.isnan(train).sum() + np.isnan(test).sum())
     return AnomalyTables(np.nan_to_num(train), np.nan_to_num(test), labels, filled)
 
@@ -127,22 +126,14 @@ def _without_timestamp(path: Path) -> pd.DataFrame:
 
 def _numbers(path: Path, frame: pd.DataFrame, gaps: bool = False) -> np.ndarray:
     """Convert a table to float64; with `gaps`, cells may be missing, and become NaN."""
-    columns = [numbers_of(c, partial(cell, path, name)) for name, c in frame.items()]
-    return _checked(path, np.stack(columns, axis=1), frame.columns, gaps)
-
-
-def _checked(
-    path: Path, values: np.ndarray, columns: Sequence[object], gaps: bool = False
-) -> np.ndarray:
-    """Refuse values `[rows, channels]` that are too large or missing."""
-    wrong = ~(np.abs(values) <= MAX_MAGNITUDE) & ~(gaps & np.isnan(values))
-    if wrong.any():
-        row, column = np.argwhere(wrong)[0]
-        raise UserError(
-            f"{cell(path, columns[column], int(row))}: {values[row, column]} is not a number up to "
-            f"{MAX_MAGNITUDE:g}; replace it{and_more(int(wrong.sum()))}"
-        )
-    return values
+    columns = []
+    for name, column in frame.items():
+        with naming(partial(cell, path, name)):
+            values = numbers_of(column)
+            wrong = ~(np.abs(values) <= MAX_MAGNITUDE) & ~(gaps & np.isnan(values))
+            refuse_first(wrong, lambda row: f"{values[row]} {NOT_A_NUMBER}; replace it")  # noqa: B023
+        columns.append(values)
+    return np.stack(columns, axis=1)
 
 
 def _read_npy(path: Path) -> np.ndarray:
@@ -157,13 +148,14 @@ def _read_npy(path: Path) -> np.ndarray:
     return array
 
 
-def _read_npy_rows(path: Path) -> np.ndarray:
+def _npy_table(path: Path) -> pd.DataFrame:
+    """Read rows of numbers, whose columns are counted from 1."""
     array = _read_npy(path)
     if array.ndim != 2:
         raise UserError(f"{path}: {array.ndim} dimensions instead of 2 (rows, channels)")
     if not array.size:
         raise UserError(f"{path}: no rows or no channels: its shape is {array.shape}")
-    return _checked(path, np.array(array, dtype=np.float64), range(1, array.shape[1] + 1))
+    return pd.DataFrame(array.astype(np.float64), columns=range(1, array.shape[1] + 1))
 
 
 def _flags(path: Path, labels: np.ndarray) -> np.ndarray:
@@ -172,11 +164,9 @@ def _flags(path: Path, labels: np.ndarray) -> np.ndarray:
         labels = labels[:, 0]
     if labels.ndim != 1:
         raise UserError(f"{path}: each row needs one label, but the shape is {labels.shape}")
-    refuse_first(
-        (labels != 0) & (labels != 1),
-        partial(cell, path, "label"),
-        lambda row: f"the label {labels[row]} is neither 0 nor 1",
-    )
+    with naming(partial(cell, path, "label")):
+        wrong = (labels != 0) & (labels != 1)
+        refuse_first(wrong, lambda row: f"the label {labels[row]} is neither 0 nor 1")
     return np.array(labels, dtype=bool)
 
 
@@ -200,7 +190,6 @@ def make_splits(tables: AnomalyTables, data: str, seq_len: int) -> AnomalySplits
         for rows in (tables.train, tables.test)
     )
     cut = int(len(train) * TRAIN_FRACTION)
-
     return AnomalySplits(
         train=cut_windows(train[:cut], seq_len, STRIDES.get(data, 1), f"{data}, training split"),
         val=cut_windows(train[cut:], seq_len, seq_len, f"{data}, validation split"),
@@ -222,10 +211,8 @@ def cut_windows(
     """
     last = len(rows) - seq_len
     if last < 0:
-        raise UserError(
-            f"{name}: {-last} rows are missing for one window: --seq_len is {seq_len}, "
-            f"{len(rows)} are available"
-        )
+        available = f"--seq_len is {seq_len}, {len(rows)} are available"
+        raise UserError(f"{name}: {-last} rows are missing for one window: {available}")
     starts = np.union1d(np.arange(0, last, stride), last)
     return WindowDataset(rows, seq_len, 0, [starts])
 

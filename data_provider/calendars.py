@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from pandas.tseries.frequencies import to_offset
 
+from data_provider.checks import RowError
 from utils.errors import UserError
 from utils.timefeatures import frequency_unit
 
@@ -21,18 +22,6 @@ DAY = 24 * 60 * 60  # seconds
 
 Step = pd.offsets.BaseOffset
 Frequency = str | int | Step
-
-
-class IrregularError(ValueError):
-    """Timestamps that no rows inserted between them make evenly spaced.
-
-    Attributes:
-        row: the first that is amiss, counted from 0.
-    """
-
-    def __init__(self, row: int, problem: str):
-        super().__init__(problem)
-        self.row = row
 
 
 def usual_step(dates: pd.DatetimeIndex, counts_steps: bool = False) -> Step | None:
@@ -77,19 +66,16 @@ def given_step(freq: Frequency, counts_steps: bool) -> Step:
     """
     if counts_steps:
         if not str(freq).isdigit() or not int(freq):
-            raise UserError(
-                f"freq={freq!r}: timestamps are whole numbers: give one, or leave it out"
-            )
+            remedy = "timestamps are whole numbers: give one, or leave it out"
+            raise UserError(f"freq={freq!r}: {remedy}")
         return to_offset(pd.Timedelta(int(freq), unit="s"))
     try:
         step = to_offset(freq)
     except (ValueError, TypeError):
         step = None
     if step is None or step.n < 1:
-        raise UserError(
-            f"freq={freq!r} is no frequency of pandas: use s, min, h, D, B, W-MON, MS, ME, QE, YE "
-            "or the like, or a multiple such as 15min"
-        )
+        known = "s, min, h, D, B, W-MON, MS, ME, QE, YE or the like, or a multiple such as 15min"
+        raise UserError(f"freq={freq!r} is no frequency of pandas: use {known}")
     return step
 
 
@@ -123,12 +109,12 @@ def insert_missing_rows(dates: pd.DatetimeIndex, step: Step) -> tuple[pd.Datetim
         All timestamps, and for each the row that has it, -1 where it was inserted, `[rows]`.
 
     Raises:
-        IrregularError: more than half of the steps are not `step`, a timestamp is not a whole
+        RowError: more than half of the steps are not `step`, a timestamp is not a whole
             number of steps after the first, or more rows are missing than there are.
     """
     irregular = irregular_under(dates, step)
     if irregular.sum() * 2 > len(irregular):
-        raise IrregularError(
+        raise RowError(
             int(irregular.argmax()) + 1,
             f"does not follow the row above it by {step_name(step)}, as most rows don't",
         )
@@ -136,14 +122,14 @@ def insert_missing_rows(dates: pd.DatetimeIndex, step: Step) -> tuple[pd.Datetim
     usual = float(np.median(np.diff(fine.asi8)))
     steps = np.diff(fine.asi8) / usual
     if steps.sum() > 2 * len(dates) + 1:
-        raise IrregularError(
+        raise RowError(
             int(steps.argmax()) + 1, "comes after so long a gap that most rows would be inserted"
         )
     tolerance = pd.Timedelta(int(usual * TOLERANCE), unit="us")
     grid = pd.date_range(fine[0], fine[-1] + tolerance, freq=step, unit="us")
     slots = grid.get_indexer(fine, method="nearest", tolerance=tolerance)
     if (slots < 0).any():
-        raise IrregularError(
+        raise RowError(
             int((slots < 0).argmax()), f"is not a whole number of steps of {step_name(step)} later"
         )
     found = np.full(len(grid), -1)

@@ -1,6 +1,7 @@
-"""Limits and wording of errors, common to the readers of data files."""
+"""What the readers of data files share: limits, errors of a cell, and cells to numbers."""
 
-from collections.abc import Callable, Iterable
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,8 @@ from utils.errors import UserError
 from utils.files import require_file
 
 MAX_MAGNITUDE = 1e30  # of a value in a file; float32 ends at 3.4e38
+NOT_A_NUMBER = f"is not a number up to {MAX_MAGNITUDE:g}"
+CHECK = "check {} (datasets/README.md says where the data sets come from)"
 MAX_LISTED = 12  # names in a message
 SETS = ("ETTh1", "ETTh2", "ETTm1", "ETTm2", "custom")
 PARQUET = (".parquet", ".pq")  # suffixes
@@ -21,7 +24,14 @@ def require_data_file(path: Path, options: str = "--root_path") -> None:
     Raises:
         UserError: with the `options` to check.
     """
-    require_file(path, f"check {options} (datasets/README.md says where the data sets come from)")
+    require_file(path, CHECK.format(options))
+
+
+def require_same_channels(test: Path, own: int, train: Path, trained: int) -> None:
+    """Refuse a test file with another number of channels than the training file."""
+    if own != trained:
+        has = f"{own} channels, but {train.name} has {trained}"
+        raise UserError(f"{test}: {has}; both files need the same channels")
 
 
 def require_set(data: str) -> None:
@@ -45,15 +55,33 @@ def cell(source: Path | str, column: object, row: int) -> str:
     return f"{source}: column {column}, {row_and_line(source, row)}"
 
 
-def refuse_first(
-    wrong: np.ndarray | pd.Series, place: Callable[[int], str], problem: Callable[[int], str]
-) -> None:
-    """Refuse the first row that is `wrong` `[rows]`, if there is any; `place` names its cell, and
-    `problem` says what is wrong with it."""
+class RowError(UserError):
+    """Something is wrong with a row: `row`, counted from 0."""
+
+    def __init__(self, row: int, problem: str):
+        super().__init__(problem)
+        self.row = row
+
+
+@contextlib.contextmanager
+def naming(place: Callable[[int], str]) -> Iterator[None]:
+    """Add the name of its cell to an error of a row."""
+    try:
+        yield
+    except RowError as error:
+        raise UserError(f"{place(error.row)}: {error}") from error
+
+
+def refuse_first(wrong: np.ndarray | pd.Series, problem: Callable[[int], str]) -> None:
+    """Refuse the first row that is `wrong` `[rows]`, if there is any.
+
+    Raises:
+        RowError: with the `problem` of the row.
+    """
     wrong = np.asarray(wrong, dtype=bool)
     if wrong.any():
         row = int(wrong.argmax())
-        raise UserError(f"{place(row)}: {problem(row)}")
+        raise RowError(row, problem(row))
 
 
 def row_and_line(source: Path | str, row: int) -> str:
@@ -80,14 +108,14 @@ def option(source: Path | str, name: str, *values: str) -> str:
     return " ".join([f"--{name}", " or ".join(values)]).strip()
 
 
-def how_to_fill(source: Path | str) -> str:
-    """Name the option that fills gaps."""
-    return option(source, "fill_missing", "linear", "ffill")
-
-
 def and_more(count: int, what: str = "in the file") -> str:
     """Add to a message about the first of `count` findings that there are more."""
     return f" ({count - 1} more {what})" if count > 1 else ""
+
+
+def quoted(text: str) -> str:
+    """Quote a text, or the beginning of a long one."""
+    return repr(text if len(text) <= 60 else f"{text[:59]}…")
 
 
 def shortened(names: Iterable[object], between: str = ", ") -> str:
@@ -95,3 +123,88 @@ def shortened(names: Iterable[object], between: str = ", ") -> str:
     names = [str(name) for name in names]
     listed = between.join(names[:MAX_LISTED])
     return listed if len(names) <= MAX_LISTED else f"{listed}{between}… ({len(names)} in all)"
+
+
+# Cells to numbers
+
+
+def fill_gaps(values: np.ndarray, how: str) -> np.ndarray:
+    """Fill missing and infinite values of `[rows, columns]`, column by column.
+
+    Args:
+        values: a column without a finite value becomes NaN.
+        how: "linear" interpolates over rows and repeats the first and last value at the ends;
+            "ffill" repeats the previous value, and the first one at the start.
+    """
+    frame = pd.DataFrame(np.where(np.isfinite(values), values, np.nan))
+    linear = how == "linear"
+    filled = frame.interpolate(limit_direction="both") if linear else frame.ffill().bfill()
+    return np.ascontiguousarray(filled.to_numpy())
+
+
+def numbers_of(column: pd.Series, in_memory: bool = False) -> np.ndarray:
+    """Convert a column to float64, NaN where it is missing, `[rows]`.
+
+    Args:
+        in_memory: whether text that looks like a number is none, as in a frame of pandas; in a file
+            a column is text if one of its cells is.
+
+    Raises:
+        RowError: text, a truth value or a date among the numbers.
+    """
+    if column.dtype == np.float64:
+        return column.to_numpy()
+    if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
+        return column.to_numpy(dtype=np.float64, na_value=np.nan)
+    if pd.api.types.is_datetime64_any_dtype(column):
+        raise RowError(0, f"{str(column.iloc[0])!r} is not a number; drop the column")
+    parsed = pd.to_numeric(column.astype(object), errors="coerce")
+    boolean = column.map(lambda value: isinstance(value, bool | np.bool_)).to_numpy(bool)
+    wrong = (column.notna() & parsed.isna()).to_numpy() | boolean
+    text = column.map(lambda value: isinstance(value, str)).to_numpy(bool)
+    if in_memory and not wrong.any():
+        wrong = text
+    if wrong.any():
+        row = int(wrong.argmax())
+        found, advice = str(column.iloc[row]), ""
+        if found in ("True", "False"):
+            advice = f"; turn it into 1 and 0, in pandas by df[{str(column.name)!r}].astype(int)"
+        elif in_memory and text[row]:
+            advice = "; pandas.to_numeric converts text, or drop the column"
+        elif pd.Series([found]).str.fullmatch(r"\s*[+-]?\d{1,3}(,\d{3})+(\.\d*)?\s*").item():
+            advice = "; give --thousands , if it has thousands, or --decimal ,"
+        raise RowError(row, f"{found!r} is not a number{advice}")
+    return parsed.to_numpy(dtype=np.float64, na_value=np.nan)
+
+
+def numbers_in(text: str, gaps: bool = False) -> np.ndarray:
+    """Read the numbers between commas; with `gaps`, `?` and `nan` are missing, and become NaN.
+
+    Raises:
+        RowError: a cell, counted from 0, is no number or too large.
+    """
+    known = text.replace("?", "nan") if gaps else text
+    with contextlib.suppress(ValueError):
+        values = np.array(known.split(",") if "_" not in text else "", dtype=np.float64)
+        if not (np.abs(values) > MAX_MAGNITUDE).any() and (gaps or not np.isnan(values).any()):
+            return values
+    parts = pd.Series(text.split(",")).str.strip()
+    numbers = pd.to_numeric(parts, errors="coerce")
+    missing = parts.str.lower().isin(["?", "nan"]) & gaps
+    wrong = ~(numbers.abs() <= MAX_MAGNITUDE) & ~missing
+    remedy = "; write ? for a missing value" if gaps else ""
+
+    def problem(number: int) -> str:
+        if not (parts[number] or gaps):
+            return "a missing value"
+        return f"{quoted(parts[number])} {NOT_A_NUMBER}{remedy}"
+
+    refuse_first(wrong, problem)
+    return numbers.to_numpy()
+
+
+def problem_of(value: float) -> str:
+    """Say what is wrong with a value."""
+    if np.isnan(value):
+        return "a missing value"
+    return "an infinite value" if np.isinf(value) else f"{value:g} is too large"

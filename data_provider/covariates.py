@@ -1,6 +1,5 @@
 """What is known ahead of a forecast: the future covariates of the steps that follow a panel."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -8,12 +7,19 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from data_provider.checks import MAX_MAGNITUDE, and_more, refuse_first, shortened
-from data_provider.files import time_name
+from data_provider.checks import (
+    MAX_MAGNITUDE,
+    RowError,
+    and_more,
+    naming,
+    numbers_of,
+    problem_of,
+    refuse_first,
+    shortened,
+)
+from data_provider.files import read_table, time_name
 from data_provider.panel import Panel, Table
-from data_provider.tables import read_table
 from data_provider.timestamps import read_times
-from data_provider.values import numbers_of, problem_of
 from utils.errors import UserError
 
 FRAME = "futr_df"
@@ -52,8 +58,8 @@ def with_future(panel: Panel, source: str | Path | pd.DataFrame, steps: int) -> 
         wanted = _comparable(panel, dates)
         columns = []
         for column in reading.future_covariates:
-            place = partial(_place, panel, name, table, column, dates)
-            columns.append(_column(rows, column, wanted, place, in_memory))
+            with naming(partial(_place, panel, name, table, column, dates)):
+                columns.append(_column(rows, column, wanted, in_memory))
         known = table.future.rows(slice(len(table.dates)))
         values = np.concatenate([known.values, np.stack(columns, axis=1)])
         return replace(table, future=Table(known.dates.append(dates), known.ids, values))
@@ -61,16 +67,10 @@ def with_future(panel: Panel, source: str | Path | pd.DataFrame, steps: int) -> 
     return panel.with_tables(ahead)
 
 
-def _column(
-    rows: pd.DataFrame,
-    name: str,
-    wanted: pd.DatetimeIndex,
-    place: Callable[[int], str],
-    in_memory: bool,
-) -> np.ndarray:
-    """Return the values of a covariate at the `wanted` timestamps `[steps]`; `place` names one."""
+def _column(rows: pd.DataFrame, name: str, wanted: pd.DatetimeIndex, in_memory: bool) -> np.ndarray:
+    """Return the values of a covariate at the `wanted` timestamps `[steps]`."""
     if name not in rows:
-        raise UserError(f"{place(0)}: no such column; it has {shortened(rows.columns)}")
+        raise RowError(0, f"no such column; it has {shortened(rows.columns)}")
     column = rows.loc[rows.index.isin(wanted), name]
     count = column.groupby(level=0).size().reindex(wanted, fill_value=0).to_numpy()
     if (count != 1).any():
@@ -79,9 +79,9 @@ def _column(
         if not count[step]:
             missing = int((count == 0).sum())
             problem = f"no row of this step{and_more(missing, 'of the steps to forecast')}"
-        raise UserError(f"{place(step)}: {problem}; {len(wanted)} steps are forecast")
-    values = numbers_of(column.loc[wanted], place, in_memory)
-    refuse_first(~(np.abs(values) <= MAX_MAGNITUDE), place, lambda step: problem_of(values[step]))
+        raise RowError(step, f"{problem}; {len(wanted)} steps are forecast")
+    values = numbers_of(column.loc[wanted], in_memory)
+    refuse_first(~(np.abs(values) <= MAX_MAGNITUDE), lambda step: problem_of(values[step]))
     return values
 
 
@@ -95,11 +95,9 @@ def require_future(panel: Panel, steps: int) -> None:
         known = steps if table.future is None else len(table.future.dates) - len(table.dates)
         if known < steps:
             name, dates = panel.reading.future_covariates[0], panel.future(table, steps)
-            raise UserError(
-                f"{_place(panel, panel.source, table, name, dates, known)}: not known, as the "
-                f"{steps} steps to forecast have to be: give futr_df of predict, or --future of "
-                "run.py and exp.forecast"
-            )
+            place = _place(panel, panel.source, table, name, dates, known)
+            why = f"not known, as the {steps} steps to forecast have to be"
+            raise UserError(f"{place}: {why}: give --future (futr_df of predict)")
 
 
 def _place(
@@ -118,9 +116,10 @@ def _read_dates(panel: Panel, column: pd.Series, where: str) -> pd.DatetimeIndex
         if not (numbers % 1 == 0).all():
             raise UserError(f"{where}: whole numbers are needed, as in {panel.source}")
         return pd.DatetimeIndex(numbers.astype("datetime64[s]")).as_unit("us")
-    times = read_times(column, lambda row: f"{where}, row {row + 1}", clock.dayfirst)
-    if (times.utc is None) != (clock.tz is None):
-        has = "no time zone" if times.utc is None else "a time zone"
+    with naming(lambda row: f"{where}, row {row + 1}"):
+        times = read_times(column, clock.dayfirst)
+    if (times.clock.tz is None) != (clock.tz is None):
+        has = "no time zone" if times.clock.tz is None else "a time zone"
         raise UserError(f"{where}: its timestamps have {has}, unlike those of {panel.source}")
     return times.order.as_unit("us")
 

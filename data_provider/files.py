@@ -1,4 +1,4 @@
-"""Read a CSV or a Parquet file of any columns into a frame: the only place that opens one."""
+"""Read a CSV or a Parquet file of any columns into a frame, and find its columns."""
 
 import contextlib
 import csv
@@ -6,17 +6,22 @@ import re
 import warnings
 import zipfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
+from itertools import combinations, islice
 from pathlib import Path
 
 import pandas as pd
 from pandas._libs.parsers import STR_NA_VALUES
 
-from data_provider.checks import PARQUET, cell, require_data_file
+from data_provider.checks import PARQUET, cell, option, require_data_file, shortened
+from data_provider.panel import FRAME, Reading
+from utils.bars import clock
 from utils.errors import UserError
 
 DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 TIME_NAMES = ("date", "ds", "timestamp", "datetime", "time", "date_time", "day", "month", "index")
+REPEATED = 0.1  # of a long table's rows, at least, have the date of another one
+MAX_ID_COLUMNS = 8  # that are tried in pairs
 # suffixes of what is no CSV, by the first bytes
 SIGNATURES = {
     b"PAR1": ".parquet",
@@ -29,6 +34,25 @@ REMEDIES = {
     **dict.fromkeys((".zip", ".gz"), "unpack it"),
     ".feather": "save it as CSV or Parquet",
 }
+
+
+def read_table(
+    source: str | Path | pd.DataFrame, reading: Reading, name: str = FRAME
+) -> tuple[pd.DataFrame, Path | str]:
+    """Return the table of a file, or a frame as one of pandas; and its path, or the `name` that
+    messages call it."""
+    if isinstance(source, str | Path):
+        source = Path(source)
+        text = (reading.id_col, *([reading.time_col] if reading.time_col else []))
+        with clock(f"reading {source}"):
+            return read_file(source, text, reading.decimal, reading.thousands), source
+    if not isinstance(source, pd.DataFrame):
+        if not hasattr(source, "to_pandas"):
+            raise UserError(f"a DataFrame or a path is needed, not {type(source).__name__}")
+        source = source.to_pandas()
+    if not len(source):
+        raise UserError(f"{name}: no rows")
+    return source, name
 
 
 def read_file(
@@ -60,13 +84,17 @@ def read_file(
     if path.suffix.lower() in PARQUET:
         return _read_parquet(path)
     _refuse_other_formats(path)
-    delimiter, skipped = _find_delimiter(path)
-    layout = {"sep": delimiter, "skiprows": skipped}
-    names = _column_names(path, layout)
+    delimiter, above, names = _read_header(path)
+    names = names or list(read_csv(path))  # which refuses an empty file, or no table
+    other = re.search(r"[;\t|]", names[0])
+    if other and len(names) == 1:
+        raise UserError(f"{path}: columns are separated by {other[0]!r}: use commas")
     _require_distinct(path, names)
     as_text = {name for name in names if name in (*text, time_name(names))}
     numbers = [name for name in names if name not in as_text]
-    layout |= {
+    layout = {
+        "sep": delimiter,
+        "skiprows": above,
         "names": names,
         "header": 0,
         "dtype": dict.fromkeys(as_text, str),
@@ -122,53 +150,38 @@ def _refuse_other_formats(path: Path) -> None:
         raise UserError(f"{path}: a {kind} file, not a CSV: {remedy}")
 
 
-def _find_delimiter(path: Path) -> tuple[str, int]:
+def _read_header(path: Path) -> tuple[str, int, list[str]]:
     """Find the delimiter with which the header has a column that is named like timestamps, or else
     the one with the most columns; a first line `sep=;`, as Excel writes it, names it.
 
     Returns:
-        It, and how many lines are above the header.
+        It, how many lines are above the header, and the names there, stripped.
     """
-    with path.open(encoding="utf-8-sig", errors="replace") as file:
-        lines = (line for line in file if line.strip())
-        header = next(lines, "")
-        excel = re.fullmatch(r"\s*sep=(.)\s*", header)
+    headers, choices, above = {}, list(DELIMITERS), 0
+    with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
+        excel = re.fullmatch(r"\s*sep=(.)\s*", file.readline())
         if excel and excel[1] in DELIMITERS:
-            return excel[1], 1
-    headers = {}
-    for delimiter in DELIMITERS:
-        with contextlib.suppress(csv.Error):  # no CSV, as the reader of the table will say
-            names = next(csv.reader([header], delimiter=delimiter), [])
-            headers[delimiter] = [name.strip() for name in names]
+            choices, above = [excel[1]], 1
+        for delimiter in choices:
+            file.seek(0)
+            rows = islice(csv.reader(file, delimiter=delimiter), above, None)
+            with contextlib.suppress(csv.Error):  # no CSV, as the reader of the table will say
+                names = next((row for row in rows if row), [])
+                headers[delimiter] = [name.strip() for name in names]
 
     def likelihood(delimiter: str) -> tuple[bool, bool, int]:
         names = headers[delimiter]
         return "date" in names, time_name(names) is not None, len(names)
 
-    return max(headers, key=likelihood, default=","), 0
-
-
-def _column_names(path: Path, layout: dict) -> list[str]:
-    """Read the names in the header, stripped.
-
-    Raises:
-        UserError: no CSV, or one with another delimiter.
-    """
-    row = read_csv(path, header=None, nrows=1, dtype=str, keep_default_na=False, **layout)
-    names = ["" if pd.isna(name) else str(name).strip() for name in row.iloc[0]]
-    other = re.search(r"[;\t|]", names[0]) if len(names) == 1 else None
-    if other:
-        raise UserError(f"{path}: columns are separated by {other[0]!r}: use commas")
-    return names
+    best = max(headers, key=likelihood, default=",")
+    return best, above, headers.get(best, [])
 
 
 def _require_distinct(path: Path, names: list[str]) -> None:
     name, count = Counter(names).most_common(1)[0]
     if "" in names:
-        raise UserError(
-            f"{path}: column {names.index('') + 1} has no name: name it (date, if it has the "
-            "timestamps), or remove it if it is a row index"
-        )
+        remedy = "name it (date, if it has the timestamps), or remove it"
+        raise UserError(f"{path}: column {names.index('') + 1} has no name: {remedy}")
     if count > 1:
         raise UserError(f"{path}: {count} columns are named {name}")
 
@@ -231,9 +244,6 @@ def _with_signs(
     All cells decide together which sign stands before decimals. A number of groups of three digits
     is one with decimals only if others show that; it is never taken for thousands without
     `thousands`, or a cell that has both signs.
-
-    Raises:
-        UserError: names a cell that may be read in two ways, or that does not fit the others.
     """
     text = read_csv(path, **layout | {"dtype": str})
     cells = text[names].stack().dropna().astype(str)  # noqa: PD013 - melt goes by columns
@@ -277,3 +287,84 @@ def _with_signs(
         commas = ", numbers with decimal commas" if decimal == "," else ""
         print(f"{path}: columns are separated by {DELIMITERS[layout['sep']]}{commas}")
     return read_csv(path, decimal=decimal, thousands=thousands, **layout)
+
+
+# Columns
+
+
+def find_columns(
+    frame: pd.DataFrame, source: Path | str, reading: Reading, long: bool
+) -> tuple[list[Hashable], list[Hashable]]:
+    """Find the covariates of a table, and the columns that are left.
+
+    Raises:
+        UserError: a column that `reading` names is not there, or there twice.
+    """
+    arguments = ("time_col", "id_col", "target_col") if long else ("time_col",)
+    named = {getattr(reading, argument): argument for argument in arguments}
+    for name, argument in named.items():
+        if name not in frame.columns:
+            raise UserError(_no_column(frame, name, argument, source))
+    rest = [name for name in frame.columns if name not in named]
+    found = [str(name) for name in rest]
+    repeated = list(frame.columns[frame.columns.duplicated()])
+    for name in (*named, *reading.covariates, *(() if long else rest)):
+        if name in repeated:
+            raise UserError(f"{source}: {repeated.count(name) + 1} columns are named {name}")
+    for name in reading.covariates:
+        if name not in found:
+            missing = f"no column {name}, which is a covariate"
+            raise UserError(f"{source}: {missing}; choose among {shortened(found)}")
+    covariates = [rest[found.index(name)] for name in reading.covariates]
+    return covariates, [name for name in rest if name not in covariates]
+
+
+def _no_column(frame: pd.DataFrame, name: object, argument: str, source: Path | str) -> str:
+    """Say that a column is missing."""
+    remedy = f"name it by {option(source, argument)}"
+    in_index = name in frame.index.names or isinstance(frame.index, pd.DatetimeIndex)
+    if isinstance(source, str) and in_index:
+        remedy = f"it seems to be the index: use df.reset_index(), or {remedy}"
+    what = f"no column {name}" if name is not None else "no column is named like timestamps (date)"
+    return f"{source}: {what}; the columns are {shortened(frame.columns)}: {remedy}"
+
+
+def refuse_unnamed_long_table(
+    source: Path | str, frame: pd.DataFrame, dates: pd.DatetimeIndex
+) -> None:
+    """Refuse several series one below the other, told apart by one or two columns that no option
+    names: they are text or whole numbers, repeat, and tell rows of the same date apart; and many
+    dates repeat, or go back where the next series begins. A few repeated dates, as of
+    daylight-saving time, are no sign of them.
+
+    Args:
+        frame: the columns beside the dates. dates: of its rows.
+    """
+    stamps = pd.Series(dates.asi8)
+    goes_back = not stamps.is_monotonic_increasing
+    if stamps.is_unique and not goes_back:
+        return
+    often, ids = stamps.duplicated(keep=False).mean() >= REPEATED, {}
+    for name, column in frame.items():
+        numbers = pd.to_numeric(column.astype(object), errors="coerce")
+        text = bool((column.notna() & numbers.isna()).any())
+        codes, known = pd.factorize(column, use_na_sentinel=False)
+        if 2 <= len(known) <= len(frame) / 2 and (text or (numbers % 1 == 0).all()):
+            ids[name] = (not text, len(known), codes)  # text first, then the one of fewest values
+    order = sorted(ids, key=lambda name: ids[name][:2])
+    pairs = combinations(order[:MAX_ID_COLUMNS], 2) if often else ()
+    for names in [*combinations(order, 1), *pairs]:
+        series = stamps.groupby([ids[name][2] for name in names])
+        if series.nunique().sum() < len(stamps):
+            continue
+        text = not stamps.is_unique and not any(ids[name][0] for name in names)
+        if not (often or text or (goes_back and not (series.diff() < 0).any())):
+            continue
+        joined = " and ".join(map(str, names))
+        rest = [name for name in frame.columns if name not in names] or ["y"]
+        remedy = f"join {joined} to one column, and name it by {option(source, 'id_col')}"
+        if len(names) == 1:
+            value = option(source, "target_col", str(rest[-1]))
+            remedy = f"give {option(source, 'id_col', joined)} and {value}"
+        why = f"dates repeat or go back, and {joined} set their rows apart"
+        raise UserError(f"{source}: {why}: a long table, of several series: {remedy}")

@@ -1,16 +1,15 @@
 """The files of the M4 competition, and windows at random points of its series."""
 
-import contextlib
 import re
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import torch
 from torch import Tensor
 
-from data_provider.checks import MAX_MAGNITUDE, require_data_file
+from data_provider.checks import naming, numbers_in, require_data_file
 from utils.errors import UserError
 
 
@@ -60,10 +59,8 @@ def find_file(root_path: str | Path, part: str, pattern: str) -> Path:
     for path in (root / part.capitalize() / name, root / name):
         if path.is_file():
             return path
-    raise UserError(
-        f"{root}: neither {part.capitalize()}/{name} nor {name} exists; "
-        "check --root_path and --seasonal_patterns"
-    )
+    neither = f"neither {part.capitalize()}/{name} nor {name} exists"
+    raise UserError(f"{root}: {neither}; check --root_path and --seasonal_patterns")
 
 
 def read_m4(path: str | Path) -> SeriesFile:
@@ -88,23 +85,15 @@ def read_m4(path: str | Path) -> SeriesFile:
                 continue
             if name in found:
                 raise UserError(f"{path}: line {number}: duplicate series {name}")
-            found[name] = _numbers(path, number, name, cells)
+            with naming(partial(_place, path, number, name)):
+                found[name] = numbers_in(cells)
     if not found:
         raise UserError(f"{path}: no series in the file")
     return SeriesFile(path, list(found), list(found.values()))
 
 
-def _numbers(path: Path, line: int, name: str, cells: str) -> np.ndarray:
-    with contextlib.suppress(ValueError):
-        values = np.array(cells.split(","), dtype=np.float64)
-        if (np.abs(values) <= MAX_MAGNITUDE).all():
-            return values
-    parts = pd.Series(cells.split(",")).str.strip()
-    right = pd.to_numeric(parts, errors="coerce").abs() <= MAX_MAGNITUDE
-    column = int(right.argmin())
-    cell = parts[column]
-    problem = f"{cell!r} is not a number up to {MAX_MAGNITUDE:g}" if cell else "a missing value"
-    raise UserError(f"{path}: line {line} (series {name}), column {column + 2}: {problem}")
+def _place(path: Path, line: int, series: str, number: int) -> str:
+    return f"{path}: line {line} (series {series}), column {number + 2}"
 
 
 def read_pair(root_path: str | Path, pattern: str) -> tuple[SeriesFile, np.ndarray]:
@@ -128,10 +117,8 @@ def align(file: SeriesFile, train: SeriesFile, horizon: int) -> np.ndarray:
     if by_id.keys() >= set(train.ids):
         rows = [by_id[name] for name in train.ids]
     elif len(rows) != len(train.ids):
-        raise UserError(
-            f"{file.path}: {len(rows)} series, but {train.path} has {len(train.ids)} with "
-            "different ids"
-        )
+        other = f"{train.path} has {len(train.ids)} with different ids"
+        raise UserError(f"{file.path}: {len(rows)} series, but {other}")
     for name, row in zip(train.ids, rows, strict=True):
         if len(row) < horizon:
             raise UserError(f"{file.path}: series {name} has {len(row)} values, not {horizon}")

@@ -66,10 +66,6 @@ class Reading:
         """The columns that are covariates, those known up to now first."""
         return [*(self.past_covariates or ()), *(self.future_covariates or ())]
 
-    def names_long(self) -> bool:
-        """Whether a column of a long table was named."""
-        return (self.id_col, self.target_col) != (Reading.id_col, Reading.target_col)
-
 
 @dataclass(frozen=True)
 class Table:
@@ -166,10 +162,8 @@ class Panel:
         """
         step = self.step(table)
         if step is None:
-            raise UserError(
-                f"{self.place(table)}: two different timestamps are needed to infer the step of a "
-                "forecast (freq= in Python and --freq of exp.forecast name it)"
-            )
+            needed = "two different timestamps are needed to infer the step of a forecast"
+            raise UserError(f"{self.place(table)}: {needed} (freq= or --freq names it)")
         return pd.date_range(table.dates[-1] + step, periods=steps, freq=step)
 
     def notes(self) -> dict[str, object]:

@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 
 from data_provider.calendars import (
-    IrregularError,
     Step,
     given_step,
     insert_missing_rows,
@@ -21,23 +20,25 @@ from data_provider.calendars import (
 )
 from data_provider.checks import (
     MAX_MAGNITUDE,
+    RowError,
     and_more,
     cell,
-    how_to_fill,
+    fill_gaps,
+    naming,
+    numbers_of,
     option,
+    problem_of,
     refuse_first,
     row_and_line,
     shortened,
 )
-from data_provider.files import time_name
+from data_provider.files import find_columns, read_table, refuse_unnamed_long_table, time_name
 from data_provider.panel import FRAME, Panel, Reading, Table
-from data_provider.tables import find_columns, read_table, refuse_unnamed_long_table
 from data_provider.timestamps import Clock, Times, localised, read_times
-from data_provider.values import fill_gaps, numbers_of, problem_of
 from utils.errors import UserError
 
 OTHER_STEP = 1.25  # times the step of the training
-# The benchmark set Weather repeats a date, and every published result counts both rows.
+# The file of the set Weather, which repeats a date; every published result counts both rows.
 WEATHER = "34ee981d07313e51da2a50bb600072c8ae4a69cb4b0651f4cb93a069d7a2ba63"
 
 
@@ -67,11 +68,8 @@ def read_panel(
     now = panel.notes()
     seconds = trained.get("step_seconds"), now["step_seconds"]
     if all(seconds) and max(seconds) > OTHER_STEP * min(seconds):
-        print(
-            f"warning: {panel.source}: its step is {now['step']}, but the model was trained on "
-            f"steps of {trained['step']}",
-            file=sys.stderr,
-        )
+        before = f"but the model was trained on steps of {trained['step']}"
+        print(f"warning: {panel.source}: its step is {now['step']}, {before}", file=sys.stderr)
     return panel
 
 
@@ -112,24 +110,24 @@ class _Reader:
 
     def __init__(self, frame: pd.DataFrame, source: Path | str, reading: Reading):
         self.frame, self.source = frame, source
-        self.long = reading.id_col in frame.columns or reading.names_long()
+        named = (reading.id_col, reading.target_col) != (Reading.id_col, Reading.target_col)
+        self.long = named or reading.id_col in frame.columns
         self.reading = replace(reading, time_col=reading.time_col or time_name(frame.columns))
         self.covariates, self.rest = find_columns(frame, source, self.reading, self.long)
+        self.how_to_fill = self._option("fill_missing", "linear", "ffill")
 
     def panel(self, trained_dayfirst: bool | None) -> Panel:
         """Check the series, fill their gaps if asked to, and arrange them."""
         reading = self.reading
         column = reading.time_col
-        place = partial(self._place, column=column)
-        times = read_times(self.frame[column], place, reading.dayfirst, trained_dayfirst)
+        with naming(partial(self._place, column=column)):
+            times = read_times(self.frame[column], reading.dayfirst, trained_dayfirst)
         if times.note:
-            print(f"{self.source}: column {column}: {times.note}")
+            self._print(f"column {column}: {times.note}")
         if reading.calendar and times.clock.counts_steps:
-            raise UserError(
-                f"{self.source}: --calendar (calendar=True): the timestamps are whole numbers, "
-                "which have no hour, weekday and month: leave it out"
-            )
-        groups, clock = self._groups(times)
+            why = "whole numbers have no hour, weekday and month"
+            raise UserError(f"{self.source}: {why}: leave out --calendar (calendar=True)")
+        groups, self.clock = self._groups(times)
         groups = self._without_duplicates(groups)
         for group in groups:
             self._check_values(group)
@@ -138,7 +136,7 @@ class _Reader:
                 groups = [one for group in groups for one in group.single()]
             groups = [self._from_first_values(group) for group in groups]
         names = [name for group in groups for name in group.ids]
-        groups, filled = self._evenly_spaced(groups, clock.counts_steps)
+        groups, filled = self._evenly_spaced(groups)
         pooled = self._pooled(groups)
         if pooled:
             groups = [one for group in groups for one in group.single()]
@@ -146,18 +144,18 @@ class _Reader:
             cells = np.column_stack([group.cells for group in groups])
             groups = [replace(groups[0], ids=names, cells=cells)]
         tables = [self._table(group, pooled) for group in groups]
-        return Panel(tables, names, pooled, clock, self.source, reading, self.long, filled)
+        return Panel(tables, names, pooled, self.clock, self.source, reading, self.long, filled)
 
     # Cells of the table, and their names in messages
 
-    def _place(self, row: int, column: Hashable) -> str:
-        """Name a cell, with the series of its row in a long table."""
+    def _place(self, row: int, column: Hashable = None) -> str:
+        """Name a cell, by default a timestamp, with the series of its row in a long table."""
+        column = self.reading.time_col if column is None else column
         series = f"series {self.frame[self.reading.id_col].iloc[row]}, " if self.long else ""
         return f"{self.source}: {series}column {column}, {self._row(row)}"
 
     def _row(self, number: int) -> str:
-        """Name a row, with its line in a file."""
-        return row_and_line(self.source, int(number))
+        return row_and_line(self.source, number)
 
     def _stamp(self, row: int) -> str:
         """Write the timestamp of a row, as it stands in the table."""
@@ -167,6 +165,9 @@ class _Reader:
     def _option(self, name: str, *values: str) -> str:
         return option(self.source, name, *values)
 
+    def _print(self, text: str) -> None:
+        print(f"{self.source}: {text}")
+
     def _groups(self, times: Times) -> tuple[list[_Group], Clock]:
         """Read the cells, sorted by series and time, and the clock of their dates."""
         codes, ids, columns = np.zeros(len(self.frame), dtype=int), self.rest, self.rest
@@ -174,7 +175,7 @@ class _Reader:
             codes, ids = self._series_of_rows()
             columns = [self.reading.target_col]
             if self.rest:
-                print(f"{self.source}: columns that are not used: {shortened(self.rest)}")
+                self._print(f"columns that are not used: {shortened(self.rest)}")
         elif self.rest:
             refuse_unnamed_long_table(self.source, self.frame[self.rest], times.order)
         else:
@@ -182,13 +183,13 @@ class _Reader:
             raise UserError(f"{self.source}: no column besides {self.reading.time_col}{besides}")
         in_memory, numbers = self.source == FRAME, []
         for column in [*columns, *self.covariates]:
-            place = partial(self._place, column=column)
-            numbers.append(numbers_of(self.frame[column], place, in_memory))
+            with naming(partial(self._place, column=column)):
+                numbers.append(numbers_of(self.frame[column], in_memory))
         cells = np.stack(numbers, axis=1)
         order = np.lexsort((times.order.asi8, codes))
         parts = np.split(order, np.flatnonzero(np.diff(codes[order])) + 1)
         if any((np.diff(rows) < 0).any() for rows in parts):
-            print(f"{self.source}: rows are not in the order of time: sorted")
+            self._print("rows are not in the order of time: sorted")
         times = localised(times, max(parts, key=len), self.reading.freq)
         groups = [
             _Group(rows, times.dates[rows], [ids[i]] if self.long else ids, cells[rows])
@@ -200,15 +201,13 @@ class _Reader:
         """Number the series of the rows of a long table; returns also their ids."""
         id_col = self.reading.id_col
         ids = self.frame[id_col]
-        place = partial(cell, self.source, id_col)
-        refuse_first(ids.isna(), place, lambda row: "a missing id")
+        with naming(partial(cell, self.source, id_col)):
+            refuse_first(ids.isna(), lambda row: "a missing id")
         try:
             is_text = isinstance(ids.dtype, pd.StringDtype)
             return pd.factorize(ids if is_text else ids.to_numpy(object))
         except TypeError as error:
-            raise UserError(
-                f"{self.source}: column {id_col}: an id is not hashable: {error}"
-            ) from error
+            raise UserError(f"{self.source}: column {id_col}: {error}") from error
 
     # Checks
 
@@ -220,12 +219,10 @@ class _Reader:
                 self._refuse_duplicates(group)
             return groups
         unique = [group.take(~group.dates.duplicated(keep)) for group in groups]
-        count = sum(len(group.rows) for group in groups) - sum(len(group.rows) for group in unique)
+        count = len(self.frame) - sum(len(group.rows) for group in unique)
         if count:
-            print(
-                f"{self.source}: rows that repeat a timestamp left out: {count:,}, "
-                f"{self._option('duplicates', keep)}"
-            )
+            asked = self._option("duplicates", keep)
+            self._print(f"rows that repeat a timestamp left out: {count:,}, {asked}")
         return unique
 
     def _refuse_duplicates(self, group: _Group) -> None:
@@ -234,18 +231,16 @@ class _Reader:
             return
         row = int(repeated.argmax())
         first, second = group.rows[row : row + 2]
-        if self.reading.fill_missing is None and _is_weather(self.source):
-            print(
-                f"{self.source}: the benchmark set Weather repeats {self._stamp(first)} in "
-                f"{self._row(second)}: both rows are used, as in every published result"
-            )
+        is_file = isinstance(self.source, Path) and self.reading.fill_missing is None
+        if is_file and hashlib.sha256(self.source.read_bytes()).hexdigest() == WEATHER:
+            repeats = f"the benchmark set Weather repeats {self._stamp(first)} in"
+            both = f"{self._row(second)}: both rows are used, as in every published result"
+            self._print(f"{repeats} {both}")
             return
         more = and_more(int(repeated.sum()), "such rows")
-        raise UserError(
-            f"{self._place(second, self.reading.time_col)}: {self._stamp(second)} "
-            f"stands in {self._row(first)} already{more}: correct it, or give "
-            f"{self._option('duplicates', 'first', 'last')}"
-        )
+        already = f"{self._stamp(second)} stands in {self._row(first)} already{more}"
+        remedy = f"correct it, or give {self._option('duplicates', 'first', 'last')}"
+        raise UserError(f"{self._place(second)}: {already}: {remedy}")
 
     def _check_values(self, group: _Group) -> None:
         """Refuse values that are too large or, unless they are filled, missing or infinite; and, if
@@ -266,18 +261,13 @@ class _Reader:
                 row = int(bad[:, i].argmax())
                 advice = ""
                 if ahead[row, i]:
-                    advice = (
-                        ": rows that have covariates alone belong into the file of --future, or "
-                        "into futr_df of predict"
-                    )
+                    advice = ": rows of covariates alone belong into the file of --future"
                 elif not finite[: row + 1, i].any() and finite[:, i].any():
                     start = self._stamp(group.rows[finite[:, i].argmax()])
-                    advice = (
-                        f": it starts at {start}; {how_to_fill(self.source)} leaves the rows "
-                        f"before out, or drop the {kind}"
-                    )
+                    remedy = f"{self.how_to_fill} leaves the rows before out, or drop the {kind}"
+                    advice = f": it starts at {start}; {remedy}"
                 elif not finite[row, i]:
-                    advice = f"; {how_to_fill(self.source)} fills it"
+                    advice = f"; {self.how_to_fill} fills it"
                 more = and_more(int(bad[:, i].sum()), f"in the {kind}")
                 problem = problem_of(group.cells[row, i])
                 raise UserError(f"{self._place(group.rows[row], column)}: {problem}{more}{advice}")
@@ -290,89 +280,73 @@ class _Reader:
         latest = int(starts.argmax())
         start, lost = int(starts[latest]), int(starts[latest] - starts.min())
         if lost:
-            print(
-                f"{self.source}: column {[*group.ids, *self.covariates][latest]} starts at "
-                f"{self._stamp(group.rows[start])}: rows before it are left out: {lost:,} "
-                f"({self._option('panel', 'pooled')} keeps them, and trains on each column by "
-                "itself)"
+            name, first = [*group.ids, *self.covariates][latest], self._stamp(group.rows[start])
+            keeps = f"{self._option('panel', 'pooled')} keeps them"
+            self._print(
+                f"column {name} starts at {first}: rows before it are left out: {lost:,} ({keeps})"
             )
         return group.take(slice(start, None))
 
     # Evenly spaced timestamps
 
-    def _evenly_spaced(self, groups: list[_Group], counts_steps: bool) -> tuple[list[_Group], int]:
+    def _evenly_spaced(self, groups: list[_Group]) -> tuple[list[_Group], int]:
         """Insert missing rows and fill gaps if asked to, and print it; else warn of irregular
         timestamps. Returns also the number of values that were filled."""
-        fill, freq, source = self.reading.fill_missing, self.reading.freq, self.source
+        fill, freq = self.reading.fill_missing, self.reading.freq
         if freq is not None:
-            step = given_step(freq, counts_steps)
+            step = given_step(freq, self.clock.counts_steps)
         else:
             longest = max(groups, key=lambda group: len(group.dates))
-            step = usual_step(longest.dates, counts_steps)
+            step = usual_step(longest.dates, self.clock.counts_steps)
         calendars, complete, missing, filled = {}, [], {}, 0
         for group in groups:
             key = group.dates.asi8.tobytes()
             if key not in calendars:
-                calendars[key] = self._calendar(group, step, counts_steps)
+                calendars[key] = self._calendar(group, step)
             dates, rows, _ = calendars[key]
             group = replace(group, dates=dates)
             if fill:
-                gaps = ~np.isfinite(group.cells)
-                for i, name in enumerate([*group.ids, *self.covariates]):
-                    if gaps[:, i].any():
-                        first = self._row(group.rows[gaps[:, i].argmax()])
-                        count, first = missing.get(name, (0, first))  # of a covariate, in others
-                        missing[name] = count + int(gaps[:, i].sum()), first
+                names, gaps = [*group.ids, *self.covariates], ~np.isfinite(group.cells)
+                for i in np.flatnonzero(gaps.any(axis=0)):
+                    first = self._row(group.rows[gaps[:, i].argmax()])
+                    count, first = missing.get(names[i], (0, first))  # of a covariate, in others
+                    missing[names[i]] = count + int(gaps[:, i].sum()), first
                 cells = np.where(rows[:, None] < 0, np.nan, group.cells[rows])
-                gaps = ~np.isfinite(cells)
-                filled += int(gaps.sum())
-                with_gaps = gaps.any(axis=0)
-                if with_gaps.any():
-                    cells[:, with_gaps] = fill_gaps(cells[:, with_gaps], fill)
-                group = replace(group, cells=cells)
+                filled += int((~np.isfinite(cells)).sum())
+                group = replace(group, cells=fill_gaps(cells, fill))
             complete.append(group)
         inserted = sum(int((rows < 0).sum()) for _, rows, _ in calendars.values())
         notes = [note for _, _, note in calendars.values() if note]
         filled_by = self._option("fill_missing", fill) if fill else ""
         if inserted:
-            print(
-                f"{source}: rows inserted where timestamps are missing: {inserted:,}, {notes[0]}, "
-                f"{filled_by}"
-            )
+            where = f"{inserted:,}, {notes[0]}, {filled_by}"
+            self._print(f"rows inserted where timestamps are missing: {where}")
         if missing:
             listed = [f"{name} {n}, the first in {row}" for name, (n, row) in missing.items()]
             total = sum(n for n, _ in missing.values())
-            print(
-                f"{source}: missing or infinite values filled: {total:,} "
-                f"({shortened(listed, '; ')}), {filled_by}"
-            )
+            where = f"{total:,} ({shortened(listed, '; ')}), {filled_by}"
+            self._print(f"missing or infinite values filled: {where}")
         if notes and not fill:
             more = and_more(len(notes), "such series")
             print(f"warning: {notes[0]}{more}", file=sys.stderr)
         return complete, filled
 
     def _calendar(
-        self, group: _Group, step: Step | None, counts_steps: bool
+        self, group: _Group, step: Step | None
     ) -> tuple[pd.DatetimeIndex, np.ndarray, str]:
         """Return all dates of a group, the row of each, -1 where it is inserted, and the first gap
-        in words.
-
-        Args:
-            step: of the longest group, which holds if it fits, or if there are too few rows to
-                tell.
-        """
+        in words; the `step` of the longest group holds if it fits, or for too few rows to tell."""
         dates, rows = group.dates, np.arange(len(group.dates))
         if step is None:
             return dates, rows, ""
         irregular = irregular_under(dates, step)
         if self.reading.freq is None and len(dates) > 2 and irregular.any():
-            step = usual_step(dates, counts_steps)
+            step = usual_step(dates, self.clock.counts_steps)
             irregular = irregular_under(dates, step)
-        usual = step_name(step, counts_steps)
+        usual = step_name(step, self.clock.counts_steps)
 
         def place(row: int) -> str:
-            row = group.rows[row]
-            return f"{self._place(row, self.reading.time_col)}: {self._stamp(row)}"
+            return f"{self._place(group.rows[row])}: {self._stamp(group.rows[row])}"
 
         if self.reading.freq is not None and not (
             isinstance(step, pd.offsets.Tick) or step.is_on_offset(dates[0])
@@ -384,18 +358,15 @@ class _Reader:
         before = self._stamp(group.rows[row])
         if self.reading.fill_missing is None:
             more = and_more(int(irregular.sum()), "such rows")
-            warning = (
-                f"{place(row + 1)} follows {before}, but the usual step is {usual}{more}; rows "
-                f"are treated as evenly spaced; {how_to_fill(self.source)} inserts missing rows"
-            )
-            return dates, rows, warning
+            follows = f"{place(row + 1)} follows {before}, but the usual step is {usual}{more}"
+            remedy = f"{self.how_to_fill} inserts missing rows"
+            return dates, rows, f"{follows}; rows are treated as evenly spaced; {remedy}"
         try:
             complete = insert_missing_rows(dates, step)
-        except IrregularError as error:
-            raise UserError(
-                f"{place(error.row)} {error}; the rows can't be made evenly spaced: correct the "
-                f"timestamps, or leave out {self._option('fill_missing')}"
-            ) from error
+        except RowError as error:
+            problem = f"{error}; the rows can't be made evenly spaced: correct the timestamps"
+            remedy = f"or leave out {self._option('fill_missing')}"
+            raise UserError(f"{place(error.row)} {problem}, {remedy}") from error
         where = self._row(group.rows[row])
         return *complete, f"the first after {where}, {before} (usual step {usual})"
 
@@ -405,31 +376,23 @@ class _Reader:
         """Whether each series is by itself: asked for, or because their dates differ."""
         first, asked = groups[0], self.reading.panel
         channels, pooled = self._option("panel", "channels"), self._option("panel", "pooled")
-        if len(groups) > 1 and self.covariates:
-            if asked == "channels":
-                raise UserError(
-                    f"{self.source}: {channels}: each series of a long table has covariates of its "
-                    f"own: give {pooled}, or a wide table, whose covariates all series share"
-                )
-            if asked == "auto":
-                print(f"{self.source}: pooled, each series with covariates of its own")
-            return True
         others = (g for g in groups if g.dates is not first.dates)
         other = next((g for g in others if not g.dates.equals(first.dates)), None)
-        if other is None:
+        if len(groups) > 1 and self.covariates:
+            why, remedy = "each has covariates of its own", "a wide table"
+        elif other is None:
             return asked == "pooled"
-        spans = " and ".join(
-            f"series {one.ids[0]} has {len(one.dates)} timestamps, {self._stamp(one.rows[0])} to "
-            f"{self._stamp(one.rows[-1])}"
-            for one in (first, other)
-        )
-        if asked == "channels":
-            raise UserError(
-                f"{self.source}: {channels} needs the same timestamps in all series, but {spans}: "
-                f"give {pooled}, or cut the series to the same timestamps"
+        else:
+            remedy = "cut them to the same timestamps"
+            why = " and ".join(
+                f"series {one.ids[0]} has {len(one.dates)} timestamps, "
+                f"{self._stamp(one.rows[0])} to {self._stamp(one.rows[-1])}"
+                for one in (first, other)
             )
+        if asked == "channels":
+            raise UserError(f"{self.source}: {channels}, but {why}: give {pooled}, or {remedy}")
         if asked == "auto":
-            print(f"{self.source}: pooled, each series by itself, since {spans}")
+            self._print(f"pooled, each series by itself, since {why}")
         return True
 
     def _table(self, group: _Group, pooled: bool) -> Table:
@@ -444,9 +407,3 @@ class _Reader:
             start = stop
         values = np.ascontiguousarray(group.cells[:, : len(group.ids)])
         return Table(group.dates, group.ids, values, *parts)
-
-
-def _is_weather(source: Path | str) -> bool:
-    """Whether a file is the published set Weather, byte for byte."""
-    is_file = isinstance(source, Path)
-    return is_file and hashlib.sha256(source.read_bytes()).hexdigest() == WEATHER

@@ -26,11 +26,11 @@ CUSTOM_SPLIT = (0.7, 0.1, 0.2)  # fractions of the rows for training, validation
 FEW_WINDOWS = 10
 
 
+Borders = dict[str, range]  # rows of each split, including its look-back
+
+
 class NoWindowError(UserError):
     """A split has no window."""
-
-
-Borders = dict[str, range]  # rows of each split, including its look-back
 
 
 def split_borders(
@@ -71,25 +71,23 @@ def split_borders(
 
 def held_out_borders(rows: int, train: int, seq_len: int) -> Borders:
     """Borders where all rows behind the training rows are for validation, and there is no test."""
-    start = max(0, train - seq_len)
-    return {"train": range(train), "val": range(start, rows), "test": range(rows, rows)}
+    val = range(max(0, train - seq_len), rows)
+    return {"train": range(train), "val": val, "test": range(rows, rows)}
 
 
 Moments = tuple[np.ndarray, np.ndarray]  # mean and scale, `[series]`
 
 
-def _moments(values: np.ndarray) -> Moments:
+def _moments(values: np.ndarray, covariates: bool = False) -> Moments:
+    """Compute mean and scale; a constant covariate is scaled by its size, if that is above 1."""
     from sklearn.preprocessing import StandardScaler  # slow to import
 
     scaler = StandardScaler().fit(values)
-    return scaler.mean_, scaler.scale_
-
-
-def _covariate_moments(values: np.ndarray) -> Moments:
-    """Compute those of covariates: a constant one is scaled by its size, if that is above 1."""
-    mean, scale = _moments(values)
-    constant = np.ptp(values, axis=0) == 0
-    return mean, np.where(constant, np.maximum(np.abs(mean), 1), scale)
+    mean, scale = scaler.mean_, scaler.scale_
+    if covariates:
+        constant = np.ptp(values, axis=0) == 0
+        scale = np.where(constant, np.maximum(np.abs(mean), 1), scale)
+    return mean, scale
 
 
 @dataclass(frozen=True)
@@ -108,26 +106,26 @@ class Scaler:
     def fit(cls, tables: Sequence[Table], rows: Sequence[int]) -> "Scaler":
         """Compute those of tables and their covariates; `rows`: training rows of each, the first
         ones."""
-        parts = [(table, stop, _moments) for table, stop in zip(tables, rows, strict=True)]
+        parts = [(table, stop, False) for table, stop in zip(tables, rows, strict=True)]
         parts += [
-            (part, stop, _covariate_moments)
+            (part, stop, True)
             for table, stop, _ in parts
             for part in (table.past, table.future)
             if part is not None
         ]
-        moments = [compute(part.values[:stop]) for part, stop, compute in parts]
+        moments = [_moments(part.values[:stop], covariates) for part, stop, covariates in parts]
         mean, scale = (np.concatenate(numbers) for numbers in zip(*moments, strict=True))
         ids = [name for part, _, _ in parts for name in part.ids]
         return cls(mean, scale, {name: number for number, name in enumerate(ids)})
 
-    def of(self, table: Table, moments: Callable[[np.ndarray], Moments] = _moments) -> Moments:
+    def of(self, table: Table, covariates: bool = False) -> Moments:
         """Return mean and scale of the series of a table; those of a series that training has not
-        seen are the `moments` of the rows at hand."""
+        seen are of the rows at hand."""
         unseen = [name not in self.number for name in table.ids]
         places = [self.number.get(name, 0) for name in table.ids]
         mean, scale = self.mean[places], self.scale[places]
         if any(unseen):
-            own_mean, own_scale = moments(table.values)
+            own_mean, own_scale = _moments(table.values, covariates)
             mean, scale = np.where(unseen, own_mean, mean), np.where(unseen, own_scale, scale)
         return mean, scale
 
@@ -146,7 +144,7 @@ class Scaler:
         start, stop, _ = part.indices(len(table.dates))
 
         def scaled(covariates: Table, stop: int) -> np.ndarray:
-            mean, scale = self.of(covariates, _covariate_moments)
+            mean, scale = self.of(covariates, covariates=True)
             return (covariates.values[start:stop] - mean) / scale
 
         past = None if table.past is None else scaled(table.past, stop)
@@ -204,11 +202,10 @@ class Splits:
                 parts.append((table, slice(border.start, border.stop)))
         if not parts:
             raise NoWindowError(self._without_window(flag))
-        if len(parts) < len(self.panel.tables):
-            print(
-                f"{self.panel.source}: series without a window in the {flag} split: "
-                f"{len(self.panel.tables) - len(parts):,} of {len(self.panel.tables):,}"
-            )
+        every = len(self.panel.tables)
+        if len(parts) < every:
+            without = f"series without a window in the {flag} split"
+            print(f"{self.panel.source}: {without}: {every - len(parts):,} of {every:,}")
         return self.windows(parts)
 
     def _without_window(self, flag: str) -> str:
@@ -223,10 +220,8 @@ class Splits:
             if options.data == "custom":
                 of = f"--split {','.join(map(str, options.split))}"
                 advice = "give fractions, such as 0.7,0.1,0.2"
-            return (
-                f"{where}: too few rows for the splits of {of}: it has {rows}, {last - rows} fewer "
-                f"than the {last} needed; {advice}"
-            )
+            has = f"it has {rows}, {last - rows} fewer than the {last} needed"
+            return f"{where}: too few rows for the splits of {of}: {has}; {advice}"
         available = border.stop - max(border.start, 0)
         missing = max(-border.start, 0) or options.seq_len + options.pred_len - available
         at = f" at --percent {options.percent}" if flag == "train" else ""
@@ -288,11 +283,8 @@ class Splits:
             print(f"{panel.source}: the last {unused:,} rows are in none of the splits")
         if len(val) < FEW_WINDOWS:
             more = "; --split gives it more rows" if custom else ""
-            print(
-                f"warning: {panel.source}: {len(val)} validation windows: too few to choose the "
-                f"best epoch by{more}",
-                file=sys.stderr,
-            )
+            few = f"{len(val)} validation windows: too few to choose the best epoch by"
+            print(f"warning: {panel.source}: {few}{more}", file=sys.stderr)
         constant = [
             str(table.ids[i])
             for table, rows in zip(panel.tables, self.training_rows, strict=True)
@@ -301,10 +293,7 @@ class Splits:
         if constant:
             print(f"{panel.source}: constant in the training rows: {shortened(constant)}")
         if len(train) < options.batch_size:
-            print(
-                f"fewer training windows than --batch_size {options.batch_size}: "
-                f"one batch of {len(train)}"
-            )
+            print(f"--batch_size {options.batch_size}: one batch of {len(train)} training windows")
 
 
 # From the options of a run
@@ -338,18 +327,16 @@ def chosen_series(panel: Panel, args: Configuration) -> list:
             print(f"{panel.source}: no column {args.target}: the target is {last}, the last")
         return list(panel.names)
     if args.target not in by_name:
+        among = shortened(panel.names)
         raise UserError(
-            f"{panel.source}: no column named {args.target}; choose the --target among "
-            f"{shortened(panel.names)}"
+            f"{panel.source}: no column named {args.target}; choose --target among {among}"
         )
     target = by_name[args.target]
     if args.features == "S":
         return [target]
     if panel.pooled:
-        raise UserError(
-            f"{panel.source}: --features {args.features} needs the same timestamps in all series: "
-            "give --features M, or S for one of them"
-        )
+        needs = f"--features {args.features} needs the same timestamps in all series"
+        raise UserError(f"{panel.source}: {needs}: give --features M, or S for one of them")
     if args.data == "custom":
         return [name for name in panel.names if name != target] + [target]
     return list(panel.names)

@@ -2,7 +2,6 @@
 
 import re
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, timezone, tzinfo
 
@@ -10,8 +9,7 @@ import numpy as np
 import pandas as pd
 
 from data_provider.calendars import DAY, Frequency, given_step, irregular_under, usual_step
-from data_provider.checks import refuse_first
-from utils.errors import UserError
+from data_provider.checks import RowError, refuse_first
 
 YEARS = (1600, 2200)
 EPOCH_UNITS = {10: "s", 13: "ms", 16: "us", 19: "ns"}  # by the number of digits
@@ -81,27 +79,19 @@ class Times:
 
     Attributes:
         dates: `[rows]`, naive: local, or seconds after 1970 if they count steps.
-        utc: the same in UTC, naive, if there is a time zone.
+        order: what sorts the rows: `dates`, in UTC if there is a time zone.
         clock: how they are written; its `fixed` is not decided yet.
         note: a line that tells how they were read, if that is not obvious.
     """
 
     dates: pd.DatetimeIndex
+    order: pd.DatetimeIndex
     clock: Clock
-    utc: pd.DatetimeIndex | None = None
     note: str = ""
-
-    @property
-    def order(self) -> pd.DatetimeIndex:
-        """What sorts the rows: local times repeat where clocks are set back."""
-        return self.dates if self.utc is None else self.utc
 
 
 def read_times(
-    column: pd.Series,
-    place: Callable[[int], str],
-    dayfirst: bool | None = None,
-    trained_dayfirst: bool | None = None,
+    column: pd.Series, dayfirst: bool | None = None, trained_dayfirst: bool | None = None
 ) -> Times:
     """Read a column of timestamps of any kind.
 
@@ -110,47 +100,39 @@ def read_times(
 
     Args:
         column: datetimes, dates, periods (by their start), whole numbers, or text.
-        place: names the cell of a row, counted from 0, for messages.
         dayfirst: whether 05/02/2024 is in February; None decides by all rows.
         trained_dayfirst: what decides if the rows do not.
 
     Raises:
-        UserError: a timestamp is missing, can't be read, or is not in the years 1600 to 2200; or
+        RowError: a timestamp is missing, can't be read, or is not in the years 1600 to 2200; or
             nothing decides between day and month.
     """
-    refuse_first(column.isna(), place, lambda row: "a missing timestamp")
+    refuse_first(column.isna(), lambda row: "a missing timestamp")
     if isinstance(column.dtype, pd.CategoricalDtype):
         column = column.astype(object)
     kind = pd.api.types.infer_dtype(column)
     if kind == "string":
-        return _of_text(column.astype(str), place, dayfirst, trained_dayfirst)
+        return _of_text(column.astype(str), dayfirst, trained_dayfirst)
     if kind == "integer" or (kind == "floating" and (column % 1 == 0).all()):
-        refuse_first(
-            column.abs() > LARGEST_COUNT,
-            place,
-            lambda row: (
-                "whole numbers count steps, and this one is too large: convert them, for "
-                "example by pandas.to_datetime(..., unit='ms')"
-            ),
-        )
-        return _of_digits(column.astype("int64").astype(str), place, in_memory=True)
+        remedy = "convert them, for example by pandas.to_datetime(..., unit='ms')"
+        too_large = f"whole numbers count steps, and this one is too large: {remedy}"
+        refuse_first(column.abs() > LARGEST_COUNT, lambda row: too_large)
+        return _of_digits(column.astype("int64").astype(str), in_memory=True)
     if kind == "period":
         dates = pd.PeriodIndex(column).to_timestamp()
     elif kind in ("datetime64", "datetime", "date"):
-        dates = _datetimes(column, place)
+        dates = _datetimes(column)
     else:
-        raise UserError(
-            f"{place(0)}: {column.iloc[0]} is no timestamp: datetimes, dates, periods, text or "
-            "whole numbers are"
-        )
-    _require_years(dates, column.astype(str), place)
+        kinds = "datetimes, dates, periods, text or whole numbers are"
+        raise RowError(0, f"{column.iloc[0]} is no timestamp: {kinds}")
+    _require_years(dates, column.astype(str))
     if dates.tz is None:
-        return Times(dates, Clock(date_only=bool((dates == dates.normalize()).all())))
+        return Times(dates, dates, Clock(date_only=bool((dates == dates.normalize()).all())))
     utc = dates.tz_convert("UTC").tz_localize(None)
-    return Times(dates.tz_localize(None), Clock(tz=dates.tz), utc)
+    return Times(dates.tz_localize(None), utc, Clock(tz=dates.tz))
 
 
-def _datetimes(column: pd.Series, place: Callable[[int], str]) -> pd.DatetimeIndex:
+def _datetimes(column: pd.Series) -> pd.DatetimeIndex:
     """Read a column of datetimes or dates; of several time zones, the first one's counts."""
     try:
         return pd.DatetimeIndex(pd.to_datetime(column))
@@ -158,13 +140,11 @@ def _datetimes(column: pd.Series, place: Callable[[int], str]) -> pd.DatetimeInd
         zones = [value.tzinfo for value in column]
         if None in zones:
             row = zones.index(None)
-            raise UserError(
-                f"{place(row)}: {column.iloc[row]} has no time zone, others have"
-            ) from None
+            raise RowError(row, f"{column.iloc[row]} has no time zone, others have") from None
         return pd.DatetimeIndex(pd.to_datetime(column, utc=True)).tz_convert(zones[0])
 
 
-def _of_digits(text: pd.Series, place: Callable[[int], str], in_memory: bool) -> Times:
+def _of_digits(text: pd.Series, in_memory: bool) -> Times:
     """Read whole numbers: years (not `in_memory`), months, days, or else steps."""
     numbers = text.astype("int64")
 
@@ -179,56 +159,47 @@ def _of_digits(text: pd.Series, place: Callable[[int], str], in_memory: bool) ->
     elif years(4):
         form = "%Y%m%d"
     else:
-        seconds = numbers.to_numpy().astype("datetime64[s]")
-        return Times(pd.DatetimeIndex(seconds), Clock(counts_steps=True))
-    dates = pd.to_datetime(text.str.strip(), format=form, errors="coerce")
-    refuse_first(dates.isna(), place, lambda row: f"{text.iloc[row]!r} is not a date")
-    clock = Clock(digits=form if in_memory else None, date_only=True)
-    return Times(pd.DatetimeIndex(dates), clock)
+        seconds = pd.DatetimeIndex(numbers.to_numpy().astype("datetime64[s]"))
+        return Times(seconds, seconds, Clock(counts_steps=True))
+    dates = pd.DatetimeIndex(pd.to_datetime(text.str.strip(), format=form, errors="coerce"))
+    refuse_first(dates.isna(), lambda row: f"{text.iloc[row]!r} is not a date")
+    return Times(dates, dates, Clock(digits=form if in_memory else None, date_only=True))
 
 
-def _of_text(
-    text: pd.Series,
-    place: Callable[[int], str],
-    dayfirst: bool | None,
-    trained_dayfirst: bool | None,
-) -> Times:
+def _of_text(text: pd.Series, dayfirst: bool | None, trained_dayfirst: bool | None) -> Times:
     unit = _epoch_unit(text)
     if unit is not None:
         utc = pd.DatetimeIndex(pd.to_datetime(text.astype("int64"), unit=unit))
         note = f"whole numbers are read as time after 1970 in {unit}, in UTC"
-        return Times(utc, Clock(tz=UTC), utc, note)
+        return Times(utc, utc, Clock(tz=UTC), note)
     if text.str.fullmatch(r"\s*[+-]?\d{1,10}\s*").all():
-        return _of_digits(text, place, in_memory=False)
-    parsed, dayfirst = _parsed(text, place, dayfirst, trained_dayfirst)
+        return _of_digits(text, in_memory=False)
+    parsed, dayfirst = _parsed(text, dayfirst, trained_dayfirst)
     # what pandas takes for the time of today
     wrong = parsed.isna() | text.str.lower().isin(["now", "today"]) | text.str.match(TIME_ALONE)
-    refuse_first(wrong, place, lambda row: f"{text.iloc[row]!r} is not a date")
+    refuse_first(wrong, lambda row: f"{text.iloc[row]!r} is not a date")
     dates = pd.DatetimeIndex(parsed)
     if dates.tz is None:
         has_time = bool(text.str.contains(r":|T\d").any())
-        times = Times(dates, Clock(date_only=not has_time, dayfirst=dayfirst))
+        times = Times(dates, dates, Clock(date_only=not has_time, dayfirst=dayfirst))
     else:
         without = ~text.str.contains(ZONE)
-        refuse_first(
-            without, place, lambda row: f"{text.iloc[row]!r} has no UTC offset, others have"
-        )
+        refuse_first(without, lambda row: f"{text.iloc[row]!r} has no UTC offset, others have")
         utc, offsets = dates.tz_convert("UTC").tz_localize(None), utc_offsets(text)
         zone = timezone(offsets[utc.argmax()].to_pytimedelta())  # of the last one
-        times = Times(utc + offsets, Clock(tz=zone, dayfirst=dayfirst), utc)
-    _require_years(times.dates, text, place)
+        times = Times(utc + offsets, utc, Clock(tz=zone, dayfirst=dayfirst))
+    _require_years(times.dates, text)
     return times
 
 
-def _require_years(dates: pd.DatetimeIndex, text: pd.Series, place: Callable[[int], str]) -> None:
-    refuse_first(
-        (dates.year < YEARS[0]) | (dates.year > YEARS[1]),
-        place,
-        lambda row: (
-            f"{text.iloc[row]!r} is read as the year {dates.year[row]}, which is not "
-            f"within {YEARS[0]} to {YEARS[1]}"
-        ),
-    )
+def _require_years(dates: pd.DatetimeIndex, text: pd.Series) -> None:
+    first, last = YEARS
+
+    def problem(row: int) -> str:
+        within = f"which is not within {first} to {last}"
+        return f"{text.iloc[row]!r} is read as the year {dates.year[row]}, {within}"
+
+    refuse_first((dates.year < first) | (dates.year > last), problem)
 
 
 def utc_offsets(text: pd.Series) -> pd.TimedeltaIndex:
@@ -249,7 +220,7 @@ def _epoch_unit(text: pd.Series) -> str | None:
 
 
 def _parsed(
-    text: pd.Series, place: Callable[[int], str], dayfirst: bool | None, trained: bool | None
+    text: pd.Series, dayfirst: bool | None, trained: bool | None
 ) -> tuple[pd.Series, bool | None]:
     """Parse dates of one format, NaT where that fails; return also whether days come first, None
     where no date is ambiguous."""
@@ -278,9 +249,10 @@ def _parsed(
         if len(ordered) != 1 and trained not in valid:
             row = int((readings[best] != readings[others[0]]).to_numpy().argmax())
             both = " or ".join(f"{readings[choice][row]:%Y-%m-%d}" for choice in valid)
-            raise UserError(
-                f"{place(row)}: {text.iloc[row]!r} may be {both}, and no row tells which: give "
-                "--dayfirst true or false (dayfirst= in Python)"
+            raise RowError(
+                row,
+                f"{text.iloc[row]!r} may be {both}, and no row tells which: give --dayfirst true "
+                "or false (dayfirst= in Python)",
             )
         best = ordered[0] if len(ordered) == 1 else trained
     return readings[best], best
@@ -323,11 +295,11 @@ def localised(times: Times, rows: np.ndarray, freq: Frequency | None) -> Times:
 
     `rows` are those of the longest series, in the order of time; `freq` is the step, if given.
     """
-    if times.utc is None:
+    if times.clock.tz is None:
         return times
-    last = int(times.utc.argmax())
-    offset = times.dates[last] - times.utc[last]
-    fixed = times.utc + offset
+    last = int(times.order.argmax())
+    offset = times.dates[last] - times.order[last]
+    fixed = times.order + offset
     if freq is not None:
         local = not isinstance(given_step(freq, False), pd.offsets.Tick)
     else:

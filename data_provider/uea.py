@@ -1,9 +1,6 @@
 """Read the `.ts` files of the UEA and UCR archives into labelled series."""
 
-import contextlib
 import math
-import re
-import string
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -13,12 +10,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from data_provider.checks import MAX_MAGNITUDE, require_data_file
-from data_provider.values import fill_gaps
+from data_provider.checks import (
+    CHECK,
+    fill_gaps,
+    naming,
+    numbers_in,
+    quoted,
+    require_data_file,
+    require_same_channels,
+)
 from utils.errors import UserError
 
 HOLD_OUT_ONE_IN = 5  # training samples held out for validation: 20 %
-VALUE = re.compile(r"\?|nan|[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -124,10 +127,8 @@ def read_ts(path: str | Path) -> TsFile:
             place = f"{path}: line {number}"
             body, _, label = (part.strip() for part in line.rpartition(":"))
             if label not in class_index:
-                raise UserError(
-                    f"{place}: the label {_short(label)}, after the last colon, is not one of "
-                    f"@classLabel: {_short(', '.join(class_names))}"
-                )
+                known = quoted(", ".join(class_names))
+                raise UserError(f"{place}: the label {quoted(label)} is not in @classLabel {known}")
             channels = [channel.strip() for channel in body.split(":")]
             n_channels = n_channels or len(channels)
             series.append(_sample(place, channels, n_channels))
@@ -137,10 +138,8 @@ def read_ts(path: str | Path) -> TsFile:
         raise UserError(f"{path}: line {number}: no sample below @data")
     empty = set(range(n_channels)) - observed
     if empty:
-        raise UserError(
-            f"{path}: line {number}: channel {min(empty) + 1} is empty in this and every other "
-            "sample; remove it"
-        )
+        what = f"channel {min(empty) + 1} is empty in this and every other sample"
+        raise UserError(f"{path}: line {number}: {what}; remove it")
     return TsFile(path, class_names, series, np.array(labels, dtype=np.int64))
 
 
@@ -155,7 +154,7 @@ def _read_header(path: Path, lines: Iterator[tuple[int, str]]) -> tuple[list[str
             raise UserError(f"{place}: timestamps are not supported; write plain values")
         if tag in ("@dimension", "@dimensions"):
             if not value.isdecimal() or int(value) < 1:
-                raise UserError(f"{place}: {tag} needs a number of channels, not {_short(value)}")
+                raise UserError(f"{place}: {tag} needs a number of channels, not {quoted(value)}")
             n_channels = int(value)
         if tag == "@classlabel":
             class_names = values[1:]
@@ -164,52 +163,28 @@ def _read_header(path: Path, lines: Iterator[tuple[int, str]]) -> tuple[list[str
             if len(set(class_names)) < len(class_names):
                 raise UserError(f"{place}: @classLabel has a duplicate class")
         if tag == "@data" and class_names is None:
-            raise UserError(
-                f"{place}: no @classLabel above @data; write @classLabel true and the names of the "
-                "classes"
-            )
+            raise UserError(f"{place}: no @classLabel true and names of classes above @data")
         if tag == "@data":
             return class_names, n_channels, number
     raise UserError(f"{path}: line {number}: the file ends without @data; is it a .ts file?")
 
 
 def _sample(place: str, channels: list[str], n_channels: int) -> np.ndarray:
-    """Parse the `channels` of a sample in one call, as there may be many, to
-    `[length, n_channels]`, with NaN at the end of the shorter ones."""
-    lengths = [channel.count(",") + 1 if channel else 0 for channel in channels]
-    longest = max(lengths)
-    if not longest:
+    """Parse the `channels` of a sample to `[length, n_channels]`, with NaN at the end of the
+    shorter ones."""
+    if not any(channels):
         raise UserError(f"{place}: an empty sample; remove the line")
     if len(channels) != n_channels:
-        raise UserError(
-            f"{place}: {len(channels)} channels, but {n_channels} in @dimensions or in the samples "
-            "above"
-        )
-    joined = ",".join(channel for channel in channels if channel).replace("?", "nan")
-    values = np.empty(0)
-    with contextlib.suppress(ValueError):
-        values = np.fromstring(joined, sep=",")
-    if len(values) != sum(lengths) or (np.abs(values) > MAX_MAGNITUDE).any():
-        _refuse_first_bad_value(place, channels)
-    sample = np.full((n_channels, longest), np.nan)
-    sample[np.arange(longest) < np.array(lengths)[:, None]] = values
-    return sample.T
-
-
-def _refuse_first_bad_value(place: str, channels: list[str]) -> None:
+        above = f"{n_channels} in @dimensions or in the samples above"
+        raise UserError(f"{place}: {len(channels)} channels, but {above}")
+    found = []
     for channel, text in enumerate(channels, start=1):
-        for step, value in enumerate(text.split(",") if text else (), start=1):
-            value = value.strip(string.whitespace)
-            if VALUE.fullmatch(value) and not abs(float(value.replace("?", "nan"))) > MAX_MAGNITUDE:
-                continue
-            raise UserError(
-                f"{place}, channel {channel}, value {step}: {_short(value)} is not a number up to "
-                f"{MAX_MAGNITUDE:g}; write ? for a missing value"
-            )
-
-
-def _short(text: str) -> str:
-    return repr(text if len(text) <= 60 else f"{text[:59]}…")
+        with naming(lambda step: f"{place}, channel {channel}, value {step + 1}"):  # noqa: B023
+            found.append(numbers_in(text, gaps=True) if text else np.empty(0))
+    sample = np.full((n_channels, max(map(len, found))), np.nan)
+    for row, values in zip(sample, found, strict=True):
+        row[: len(values)] = values
+    return sample.T
 
 
 def read_pair(root_path: str | Path) -> tuple[TsFile, TsFile]:
@@ -222,17 +197,12 @@ def read_pair(root_path: str | Path) -> tuple[TsFile, TsFile]:
     root = Path(root_path)
     train = read_ts(_only_file(root, "*_TRAIN.ts"))
     test = read_ts(_only_file(root, "*_TEST.ts"))
-    if test.n_channels != train.n_channels:
-        raise UserError(
-            f"{test.path}: {test.n_channels} channels, but {train.path.name} has "
-            f"{train.n_channels}; both files need the same channels"
-        )
+    require_same_channels(test.path, test.n_channels, train.path, train.n_channels)
     different = set(test.class_names) ^ set(train.class_names)
     if different:
-        raise UserError(
-            f"{test.path}: other classes than in {train.path.name}: only one of the two has "
-            f"{_short(min(different))}; both need the same @classLabel"
-        )
+        other = f"other classes than in {train.path.name}: only one of the two has "
+        other += quoted(min(different))
+        raise UserError(f"{test.path}: {other}; both need the same @classLabel")
     places = np.array([train.class_names.index(name) for name in test.class_names])
     return train, replace(test, class_names=train.class_names, labels=places[test.labels])
 
@@ -284,12 +254,9 @@ def _only_file(root: Path, pattern: str) -> Path:
     if len(found) == 1:
         return found[0]
     if not found:
-        raise UserError(
-            f"{root}: no {pattern} in this folder; check --root_path "
-            "(datasets/README.md says where the data sets come from)"
-        )
+        raise UserError(f"{root}: no {pattern} in this folder; {CHECK.format('--root_path')}")
     names = ", ".join(path.name for path in found)
-    raise UserError(f"{root}: {len(found)} files match {pattern}: keep one of {_short(names)}")
+    raise UserError(f"{root}: {len(found)} files match {pattern}: keep one of {quoted(names)}")
 
 
 def _hold_out(train: TsFile, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -1,10 +1,18 @@
-"""Load a language model of Transformers, or build one with random weights."""
+"""Language models of Transformers: from a folder, a file, the hub's cache or the hub, or built with
+random weights."""
 
+import contextlib
 import inspect
+import warnings
+from collections.abc import Callable, Mapping
 from copy import deepcopy
 from pathlib import Path
+from typing import TypeVar
 
 import torch
+from huggingface_hub import HfApi, constants, try_to_load_from_cache
+from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
+from huggingface_hub.utils import are_progress_bars_disabled, enable_progress_bars
 from torch import nn
 from transformers import (
     MODEL_MAPPING,
@@ -14,20 +22,22 @@ from transformers import (
     PreTrainedConfig,
     PreTrainedModel,
 )
+from transformers.utils import logging as transformers_logging
 
-from layers.model_files import (
-    HELP_CONFIG,
-    HELP_WEIGHTS,
-    NotThereError,
-    explained,
-    first_line,
-    from_disk_or_hub,
-    location,
-    quiet_transformers,
+from utils.bars import are_hidden, clock
+from utils.errors import UserError, first_line
+from utils.files import fingerprints, require_model_folder
+
+T = TypeVar("T")
+
+# The published file of GPT-2's weights, its SHA-256 and its revision on the hub
+GPT2_SHA256 = "248dfc3911869ec493c76e65bf2fcf7f615828b0254c12b473182f0f81d3a707"
+GPT2_REVISION = "607a30d783dfa663caf39e06633721c8d4cfcd7e"
+WEIGHTS_FILES = ("model.safetensors", "pytorch_model.bin")  # as Transformers looks for them
+WAYS_OUT = (
+    "cache the model or set HF_ENDPOINT to a mirror, give --llm a local folder, or pass --llm gpt2 "
+    "--llm_weights random, which needs no network"
 )
-from utils.bars import clock
-from utils.errors import UserError
-
 # The published GPT-2s differ only in these numbers: random weights need no network.
 KNOWN_SHAPES = {
     "distilgpt2": {"n_layer": 6},
@@ -41,7 +51,11 @@ TANH_GELU = ("gelu_new", "gelu_fast")
 
 
 def load_backbone(
-    llm: str, weights: str = "pretrained", seed: int = 2021, n_layer: int | None = None
+    llm: str,
+    weights: str = "pretrained",
+    seed: int = 2021,
+    n_layer: int | None = None,
+    d_model: int | None = None,
 ) -> PreTrainedModel:
     """Load the first blocks of a language model in float32; the global random state is unchanged.
 
@@ -51,14 +65,22 @@ def load_backbone(
             built from its configuration alone.
         seed: of random weights, and of shuffling.
         n_layer: number of blocks; by default all.
+        d_model: the width that it has to have, if there is one.
 
     Raises:
-        UserError: the hub can't be reached and nothing is cached; files are missing or damaged; or
-            the model does not take `inputs_embeds` or return hidden states.
+        UserError: the hub can't be reached and nothing is cached; files are missing or damaged; the
+            model has another width or fewer blocks, or does not take `inputs_embeds` or return
+            hidden states.
     """
     config = load_config(llm)
-    n_layer = config.num_hidden_layers if n_layer is None else n_layer
-    check_depth(config, llm, n_layer)
+    depth, width = config.num_hidden_layers, config.hidden_size
+    n_layer = depth if n_layer is None else n_layer
+    if n_layer > depth:
+        has = f"the backbone {llm} has {depth} blocks"
+        raise UserError(f"--gpt_layers is {n_layer}, but {has}: choose that many or fewer")
+    if d_model not in (None, width):
+        wide = f"the backbone {llm} is {width} wide"
+        raise UserError(f"--d_model is {d_model}, but {wide}: pass --d_model {width}")
     with quiet_transformers(), clock(f"loading {llm}"):
         if weights == "random":
             model = random_backbone(config, seed, n_layer)
@@ -151,38 +173,8 @@ def most_tokens(model: nn.Module) -> float:
 
 def describe_backbone(llm: str, weights: str, seed: int) -> str:
     """Describe a backbone and its weights."""
-    kinds = {
-        "random": f"random weights (seed {seed})",
-        "shuffled": f"shuffled weights (seed {seed})",
-    }
-    return f"{llm} with {kinds.get(weights, 'its weights')}"
-
-
-def check_backbone(config: PreTrainedConfig, llm: str, d_model: int, n_layer: int) -> None:
-    """Check that the backbone has this width, and so many blocks.
-
-    Raises:
-        UserError: it has not; the message names both numbers.
-    """
-    check_depth(config, llm, n_layer)
-    if config.hidden_size != d_model:
-        raise UserError(
-            f"--d_model is {d_model}, but the backbone {llm} is {config.hidden_size} wide: "
-            f"pass --d_model {config.hidden_size}"
-        )
-
-
-def check_depth(config: PreTrainedConfig, llm: str, n_layer: int) -> None:
-    """Check that the backbone has so many blocks.
-
-    Raises:
-        UserError: it has not; the message names both numbers.
-    """
-    if n_layer > config.num_hidden_layers:
-        raise UserError(
-            f"--gpt_layers is {n_layer}, but the backbone {llm} has {config.num_hidden_layers} "
-            "blocks: choose that many or fewer"
-        )
+    kind = "its weights" if weights == "pretrained" else f"{weights} weights (seed {seed})"
+    return f"{llm} with {kind}"
 
 
 def check_hidden_states(model: PreTrainedModel, llm: str) -> None:
@@ -199,19 +191,17 @@ def check_hidden_states(model: PreTrainedModel, llm: str) -> None:
     try:
         with torch.no_grad():
             tokens = torch.zeros(1, 2, width)
-            found = model.eval()(inputs_embeds=tokens, output_hidden_states=True)
-        hidden, output = found.hidden_states, found.last_hidden_state
+            outputs = model.eval()(inputs_embeds=tokens, output_hidden_states=True)
+        hidden, output = outputs.hidden_states, outputs.last_hidden_state
     except Exception as error:
         raise UserError(f"{cannot} {first_line(error)}") from error
     finally:
         model.train(training)
     if output.shape != tokens.shape:
         raise UserError(f"{cannot} its hidden states are {output.shape[-1]} wide, not {width}")
-    if len(hidden or ()) != n_layer + 1:
-        raise UserError(
-            f"{cannot} it returns {len(hidden or ())} hidden states of {n_layer} blocks, not "
-            f"{n_layer + 1}"
-        )
+    found = len(hidden or ())
+    if found != n_layer + 1:
+        raise UserError(f"{cannot} it returns {found} hidden states of {n_layer} blocks")
 
 
 def load_config(llm: str) -> PreTrainedConfig:
@@ -220,7 +210,7 @@ def load_config(llm: str) -> PreTrainedConfig:
     if name in KNOWN_SHAPES and not Path(llm).exists():
         config = GPT2Config(**KNOWN_SHAPES[name])
     else:
-        config = from_disk_or_hub(llm, lambda **where: _read_config(llm, **where), HELP_CONFIG)
+        config = from_disk_or_hub(llm, lambda **where: _read_config(llm, **where))
     kind = f"--llm {llm}: a {config.model_type} model can't serve:"
     if config.is_encoder_decoder:
         raise UserError(f"{kind} it is an encoder-decoder: take a decoder or an encoder alone")
@@ -243,19 +233,13 @@ def _read_config(llm: str, where: str, local: bool) -> PreTrainedConfig:
 
 
 def _load_weights(llm: str, config: PreTrainedConfig) -> PreTrainedModel:
-    """Load the blocks that `config` has.
-
-    Raises:
-        UserError: weights are missing or have another shape.
-    """
+    """Load the blocks that `config` has."""
 
     def read(where: str, local: bool) -> PreTrainedModel:
         folder = Path(llm)
         if folder.is_dir() and not [*folder.glob("*.safetensors"), *folder.glob("*.bin")]:
-            raise UserError(
-                f"--llm: {where} has a config.json and no weights (model.safetensors): pass "
-                "--llm_weights random, or add them"
-            )
+            remedy = "pass --llm_weights random, or add them"
+            raise UserError(f"--llm: {where} has no weights (model.safetensors): {remedy}")
         with explained("load a model", where), torch.random.fork_rng(devices=[]):
             # not by AutoModel, which asks the hub for adapters first
             model, report = MODEL_MAPPING[type(config)].from_pretrained(
@@ -271,4 +255,117 @@ def _load_weights(llm: str, config: PreTrainedConfig) -> PreTrainedModel:
             del model.config.quantization_config
         return model
 
-    return keep_blocks(from_disk_or_hub(llm, read, HELP_WEIGHTS), config.num_hidden_layers)
+    return keep_blocks(from_disk_or_hub(llm, read), config.num_hidden_layers)
+
+
+# Files
+
+
+class NotThereError(UserError):
+    """A file of the model is missing."""
+
+
+def from_disk_or_hub(llm: str, read: Callable[..., T]) -> T:
+    """Read from a folder or file, else the cache, else the hub, with a timeout."""
+    if Path(llm).exists():
+        return read(where=f"the folder {llm}" if Path(llm).is_dir() else llm, local=True)
+    require_model_folder(llm)
+    try:
+        return read(where=f"the cached copy of {llm}", local=True)
+    except NotThereError:
+        _check_hub(llm)
+    return read(where=llm, local=False)
+
+
+def location(llm: str) -> dict[str, str]:
+    """Return the arguments of `from_pretrained` that locate a model."""
+    path = Path(llm)
+    if path.is_file():
+        return {"pretrained_model_name_or_path": str(path.parent), "gguf_file": path.name}
+    return {"pretrained_model_name_or_path": llm}
+
+
+@contextlib.contextmanager
+def explained(what: str, where: str):
+    """Turn errors of the libraries into a `UserError` of one line."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        missing = isinstance(error, OSError) and not isinstance(error, PermissionError)
+        raise (NotThereError if missing else UserError)(
+            f"--llm: can't {what} from {where}: {first_line(error)}"
+        ) from error
+
+
+def _check_hub(llm: str) -> None:
+    """Send one request with a timeout; the libraries' own retries take most of a minute."""
+    if constants.HF_HUB_OFFLINE:
+        raise UserError(f"{llm} is not cached and HF_HUB_OFFLINE is set: {WAYS_OUT}")
+    try:
+        HfApi().model_info(llm, timeout=constants.HF_HUB_ETAG_TIMEOUT)
+    except Exception as error:
+        why = f"not cached, and the hub can't be reached: {WAYS_OUT}"
+        if isinstance(error, HfHubHTTPError):
+            why = f"the hub refused: {first_line(error)}; {WAYS_OUT}"
+        if isinstance(error, RepositoryNotFoundError) and not isinstance(error, GatedRepoError):
+            why = "neither a local folder nor a model on the hub"
+        raise UserError(f"--llm {llm}: {why}") from error
+
+
+@contextlib.contextmanager
+def quiet_transformers():
+    """Silence progress bars, logs and warnings of transformers; bars of the hub's downloads stay,
+    unless bars are hidden."""
+    verbosity = transformers_logging.get_verbosity()
+    bars = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.set_verbosity_error()
+    downloads = not are_progress_bars_disabled() and not are_hidden()
+    transformers_logging.disable_progress_bar()  # those of the hub too
+    if downloads:
+        enable_progress_bars()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        transformers_logging.set_verbosity(verbosity)
+        if bars:
+            transformers_logging.enable_progress_bar()
+
+
+def describe_weights_file(llm: str) -> dict[str, object] | None:
+    """Describe the file that `load_backbone` reads pre-trained weights from.
+
+    Returns:
+        `name`; `sha256`; `revision`, None unless it is known; and `is_published_gpt2`, whether this
+        is the published file of GPT-2. None if the weights are in several files.
+    """
+    local = Path(llm)
+    if local.exists():
+        found = [local, *(local / name for name in WEIGHTS_FILES)]  # the first: .gguf
+    else:
+        cached = (try_to_load_from_cache(llm, name) for name in WEIGHTS_FILES)
+        found = [Path(path) for path in cached if isinstance(path, str)]
+    path = next((path for path in found if path.is_file()), None)
+    if path is None:
+        return None
+    sha256 = fingerprints([path])[str(path)]["sha256"]
+    published = sha256 == GPT2_SHA256
+    known = GPT2_REVISION if published else None
+    revision = known if local.exists() else path.parent.name  # of a snapshot
+    names = {"name": path.name, "sha256": sha256, "revision": revision}
+    return names | {"is_published_gpt2": published}
+
+
+def warn_of_another_gpt2(llm: str, file: Mapping[str, object] | None) -> None:
+    """Print a line if `llm` is called gpt2 and its weights, as `describe_weights_file` describes
+    their file, are not the published ones."""
+    if Path(llm).name != "gpt2" or (file and file["is_published_gpt2"]):
+        return
+    found = f"{file['name']} has SHA-256 {file['sha256']}" if file else "several files"
+    print(
+        f"--llm {llm}: not the published file of GPT-2: {found}, model.safetensors of revision "
+        f"{GPT2_REVISION[:8]} has {GPT2_SHA256}"
+    )

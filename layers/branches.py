@@ -190,10 +190,8 @@ def _with_lora(model: PreTrainedModel, r: int, lora_alpha: int, lora_dropout: fl
     """Add LoRA to the projections of queries, keys and values."""
     targets = projections_of(model)
     if not targets:
-        raise UserError(
-            f"a {model.config.model_type} model has no projections of queries, keys and values for "
-            "LoRA: --r 0 trains it without"
-        )
+        kind = f"a {model.config.model_type} model"
+        raise UserError(f"{kind} has no projections for LoRA: --r 0 trains it without")
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     lora = LoraConfig(
         r=r,
@@ -227,11 +225,7 @@ class _Zeros(nn.Module):
 
 
 def _keep_attention(model: PreTrainedModel) -> None:
-    """Remove the feed-forward part of the only block, and norms that nothing depends on then.
-
-    Raises:
-        UserError: the block has no attention by itself.
-    """
+    """Remove the feed-forward part of the only block, and norms that nothing depends on then."""
     (block,) = blocks_of(model)
     attention = [block.get_submodule(name) for name in projections_of(block)]
     _remove_feed_forward(block)
@@ -241,10 +235,8 @@ def _keep_attention(model: PreTrainedModel) -> None:
     if attention:
         model.eval()(inputs_embeds=x).last_hidden_state.sum().backward()
     if not all(module.weight.grad is not None for module in attention) or not attention:
-        raise UserError(
-            f"--llm_ablation attention: the blocks of a {model.config.model_type} model can't be "
-            "reduced to their attention"
-        )
+        kind = f"a {model.config.model_type} model"
+        raise UserError(f"--llm_ablation attention: {kind} can't be reduced to its attention")
     model.train(training)
     for name, norm in list(block.named_modules()):
         if norm in norms_of(block) and all(p.grad is None for p in norm.parameters()):

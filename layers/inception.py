@@ -25,21 +25,13 @@ class InceptionBlock(nn.Module):
             nn.init.kaiming_normal_(kernel.weight, mode="fan_out", nonlinearity="relu")
             nn.init.zeros_(kernel.bias)
 
-    def mean_kernel(self) -> tuple[Tensor, Tensor]:
-        """Average the kernels, zero-padded to the largest, and their biases.
-
-        Returns:
-            Weight `[out_channels, in_channels, size, size]` and bias `[out_channels]`.
-        """
+    def forward(self, x: Tensor) -> Tensor:
+        """Map `x` `[batch, in_channels, rows, columns]` to `[batch, out_channels, ..., ...]`."""
         weight = self.kernels[0].weight
         for kernel in self.kernels[1:]:
             weight = F.pad(weight, (1, 1, 1, 1)) + kernel.weight
+        weight = weight / len(self.kernels)
         bias = torch.stack([kernel.bias for kernel in self.kernels]).mean(dim=0)
-        return weight / len(self.kernels), bias
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map `x` `[batch, in_channels, rows, columns]` to `[batch, out_channels, ..., ...]`."""
-        weight, bias = self.mean_kernel()
         # what lies farther from the centre than the image is large only meets padding
         radius = [min(weight.shape[-1] // 2, size - 1) for size in x.shape[-2:]]
         for dim, kept in zip((-2, -1), radius, strict=True):

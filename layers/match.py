@@ -46,10 +46,6 @@ class CrossModalMatch(nn.Module):
             self.register_buffer("word_embedding", word_embeddings.T.contiguous(), persistent=False)
         self.linear_ahead = nn.Linear(steps_ahead, d_model) if steps_ahead else None
 
-    def drop_cross_attention(self) -> None:
-        """Remove what only textual tokens need."""
-        self.cross_attention = self.word_embedding = None
-
     def temporal_tokens(
         self, x: Tensor, past: Tensor | None = None, future: Tensor | None = None
     ) -> Tensor:

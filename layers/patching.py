@@ -14,10 +14,8 @@ def patch_count(seq_len: int, patch_len: int, stride: int) -> int:
         UserError: not even one.
     """
     if patch_len > seq_len + stride:
-        raise UserError(
-            f"--patch_len {patch_len} is longer than --seq_len {seq_len} and --stride {stride} "
-            "together: choose shorter patches"
-        )
+        longer = f"longer than --seq_len {seq_len} and --stride {stride} together"
+        raise UserError(f"--patch_len {patch_len} is {longer}: choose shorter patches")
     return (seq_len + stride - patch_len) // stride + 1
 
 

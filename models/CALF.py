@@ -12,7 +12,6 @@ from transformers import PreTrainedModel
 
 from layers.backbone import (
     blocks_of,
-    check_backbone,
     describe_backbone,
     keep_blocks,
     load_backbone,
@@ -45,7 +44,6 @@ from utils.word_embeddings import (
 )
 
 WORDS = ("pca", "random", "none")
-N_CHANNELS = "enc_in"  # what Time-Series-Library calls them; in this project the data count
 
 
 @dataclass(frozen=True)
@@ -98,11 +96,10 @@ class CALFConfig:
     past_covariates: Sequence[str] | None = None
     future_covariates: Sequence[str] | None = None
 
-    # options of this implementation alone, which configs of the published code lack
-    OPTIONAL = (
-        *("llm", "llm_weights", "seed", "n_channels", "num_class", "match_heads"),
-        *("llm_ablation", "words", "n_components", "scale_free"),
-        *("past_covariates", "future_covariates"),
+    # the other fields are of this implementation alone: configs of the published code lack them
+    PUBLISHED = (
+        *("task_name", "seq_len", "pred_len", "d_model", "gpt_layers"),
+        *("r", "lora_alpha", "lora_dropout", "word_embedding_path"),
     )
 
     @classmethod
@@ -116,8 +113,8 @@ class CALFConfig:
         """
         known = {f.name: getattr(configs, f.name, MISSING) for f in fields(cls)}
         if known["n_channels"] is MISSING:
-            known["n_channels"] = getattr(configs, N_CHANNELS, MISSING)
-        missing = [n for n, v in known.items() if v is MISSING and n not in cls.OPTIONAL]
+            known["n_channels"] = getattr(configs, "enc_in", MISSING)
+        missing = [name for name in cls.PUBLISHED if known[name] is MISSING]
         if missing:
             raise UserError(f"CALF: configs lacks {', '.join(missing)}")
         return cls(**{name: value for name, value in known.items() if value is not MISSING})
@@ -173,9 +170,8 @@ class Model(nn.Module):
         self.backbone = describe_backbone(config.llm, config.llm_weights, config.seed)
         n_layer, d_model = blocks_used(config.gpt_layers, config.llm_ablation), config.d_model
         llm_config = load_config(config.llm) if backbone is None else deepcopy(backbone.config)
-        check_backbone(llm_config, config.llm, d_model, n_layer)
         if backbone is None:
-            backbone = load_backbone(config.llm, config.llm_weights, config.seed, n_layer)
+            backbone = load_backbone(config.llm, config.llm_weights, config.seed, n_layer, d_model)
         else:
             keep_blocks(backbone, n_layer)
         self.blocks = describe_blocks(n_layer, config.llm_ablation, config.seed)
@@ -207,29 +203,28 @@ class Model(nn.Module):
 
     def _choose_word_embeddings(self, backbone: PreTrainedModel, given: Tensor | None) -> Tensor:
         """Return the word embeddings `[d_model, components]` that the configuration names."""
-        config = self.config
+        config, path = self.config, self.config.word_embedding_path
         if config.words not in WORDS:
             raise UserError(f"--words {config.words}: use one of {', '.join(WORDS)}")
         if config.words == "none":
             self.word_embeddings_source = "none"
             return torch.empty(config.d_model, 0)
-        found, source = (given, "given") if given is not None else self._load_words(backbone)
+        is_file = path not in (NO_FILE, RANDOM) and (path != DEFAULT_PATH or Path(path).exists())
+        if given is not None:
+            found, source = given, "given"
+        elif is_file:
+            found, source = load_word_embeddings(path, config.d_model), describe_file(path)
+        else:
+            components = config.n_components or min(500, config.d_model)
+            table = backbone.get_input_embeddings().weight
+            found = principal_word_embeddings(table, components)
+            source = f"{components} components computed from {self.backbone}"
         found = first_components(found, config.n_components, source)
+        if config.words == "random" or path == RANDOM:
+            found = random_directions(found, config.seed)
+            source = f"random (seed {config.seed}), variances of {source}"
         self.word_embeddings_source = source
-        if config.words == "pca" and config.word_embedding_path != RANDOM:
-            return found
-        self.word_embeddings_source = f"random (seed {config.seed}), variances of {source}"
-        return random_directions(found, config.seed)
-
-    def _load_words(self, backbone: PreTrainedModel) -> tuple[Tensor, str]:
-        """Read or compute the principal word embeddings; returns where they come from, too."""
-        path = self.config.word_embedding_path
-        absent = path == DEFAULT_PATH and not Path(path).exists()
-        if path not in (NO_FILE, RANDOM) and not absent:
-            return load_word_embeddings(path, self.config.d_model), describe_file(path)
-        components = self.config.n_components or min(500, self.config.d_model)
-        found = principal_word_embeddings(backbone.get_input_embeddings().weight, components)
-        return found, f"{components} components computed from {self.backbone}"
+        return found
 
     def forward(
         self,
@@ -272,18 +267,14 @@ class Model(nn.Module):
         """Run the branches that the losses compare.
 
         Args:
-            x: `[batch, seq_len, channels]`; for imputation with masked entries set to 0.
-            mask: for imputation, 1 where observed, shape of `x`.
-            text_branch: whether to run the textual branch; by default in training only, since
-                the prediction does not need it.
+            x, mask, past, future: see `forward`.
+            text_branch: whether to run the textual branch; by default in training only.
             features: whether to project the hidden states for the feature loss; by default
                 whenever the textual branch runs.
-            past, future: covariates, see `forward`; outputs and features have no tokens of them.
 
         Raises:
             UserError: more channels than the backbone has learned positions, other covariates than
-                the model was made for, or the textual branch runs while LoRA is merged into the
-                weights that it shares.
+                the model was made for, or LoRA is merged into weights of the textual branch.
         """
         text_branch = self.training if text_branch is None else text_branch
         features = text_branch if features is None else features
@@ -292,10 +283,8 @@ class Model(nn.Module):
         if given != self.n_covariates:
             raise UserError(f"CALF was made for {self.n_covariates} covariates, not for {given}")
         if text_branch and adapter_is_merged(self.gpt2):
-            raise UserError(
-                "the branches share their frozen weights, and LoRA is merged into them: "
-                "call gpt2.unmerge_adapter() before the textual branch runs"
-            )
+            why = "LoRA is merged into weights of the textual branch"
+            raise UserError(f"{why}: call gpt2.unmerge_adapter() before it runs")
 
         if self.config.task_name == "classification":
             mean = scale = None
@@ -332,7 +321,7 @@ class Model(nn.Module):
         any more."""
         self.gpt2 = merge_adapter(self.gpt2)
         self.gpt2_text = self.time_proj = self.text_proj = None
-        self.in_layer.drop_cross_attention()
+        self.in_layer.cross_attention = self.in_layer.word_embedding = None
 
     def grad_checkpoint(self, enabled: bool) -> None:
         """Store only the inputs of the blocks; recompute the blocks in the backward pass."""
@@ -348,21 +337,15 @@ class Model(nn.Module):
         positions = most_tokens(self.gpt2)
         if channels + self.n_covariates > positions:
             more = f" and {self.n_covariates} covariates" if self.n_covariates else ""
-            raise UserError(
-                f"the data has {channels} channels{more}, but the backbone {self.config.llm} has "
-                f"positions for {positions}: choose fewer columns"
-            )
+            has = f"{self.config.llm} has positions for {positions}"
+            raise UserError(f"{channels} channels{more}, but {has}: choose fewer columns")
 
 
 def _branch(
     model: nn.Module, x: Tensor, features: bool, targets: slice
 ) -> tuple[Tensor, list[Tensor]]:
-    """Run a branch on tokens `[batch, tokens, d_model]` (`docs/method.md`, section 3).
-
-    Returns:
-        As `hidden_states`, with `x` added to the output, a residual around the language model; of
-        the `targets` alone.
-    """
+    """Run a branch on tokens `[batch, tokens, d_model]`, with a residual around it; returns what
+    `hidden_states` does, of the `targets` alone (`docs/method.md`, section 3)."""
     output, hidden = hidden_states(model, x, features)
     output = (output + x)[:, targets]
     return output, [*(state[:, targets] for state in hidden[:-1]), output] if features else []

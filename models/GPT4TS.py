@@ -4,7 +4,6 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from layers.backbone import (
-    check_backbone,
     describe_backbone,
     load_backbone,
     load_config,
@@ -32,14 +31,11 @@ class Model(nn.Module):
     frozen. Where `llm_ablation` replaces the blocks, nothing is frozen.
 
     Args:
-        configs: an object with the options of the command line as attributes: `task_name`,
-            `seq_len`, `pred_len`, `enc_in` (channels), `num_class`, `patch_len`, `stride`,
-            `d_model`, `gpt_layers`, `llm`, `llm_weights`, `llm_ablation`, `seed`.
+        configs: task_name, seq_len, pred_len, patch_len, stride, d_model, gpt_layers, llm,
+            llm_weights, llm_ablation, seed; enc_in and num_class for classification.
 
     Attributes:
         backbone: which language model this is, and what of it is used, as text.
-        tokens_per_window: patches of all channels. Windows do not influence each other, so that
-            a batch may be split into micro-batches.
 
     Raises:
         UserError: a patch is longer than the padded window, the backbone has too few positions, or
@@ -56,22 +52,20 @@ class Model(nn.Module):
         self.patch_len, self.stride = configs.patch_len, configs.stride
         n_patches = patch_count(configs.seq_len, configs.patch_len, configs.stride)
         n_layer = blocks_used(configs.gpt_layers, configs.llm_ablation)
-        llm_config = load_config(configs.llm)
-        check_backbone(llm_config, configs.llm, configs.d_model, n_layer)
-        backbone = load_backbone(configs.llm, configs.llm_weights, configs.seed, n_layer)
+        backbone = load_backbone(
+            configs.llm, configs.llm_weights, configs.seed, n_layer, configs.d_model
+        )
         if n_patches > most_tokens(backbone):
-            raise UserError(
-                f"--patch_len {configs.patch_len} and --stride {configs.stride} cut "
-                f"{configs.seq_len} steps into {n_patches} patches, but the backbone {configs.llm} "
-                f"has positions for {most_tokens(backbone)}: choose a larger --stride"
-            )
+            has = f"{configs.llm} has positions for {most_tokens(backbone)}"
+            raise UserError(f"{n_patches} patches, but {has}: choose a larger --stride")
+        language_model = describe_backbone(configs.llm, configs.llm_weights, configs.seed)
         blocks = describe_blocks(n_layer, configs.llm_ablation, configs.seed)
-        backbone_text = describe_backbone(configs.llm, configs.llm_weights, configs.seed)
-        self.backbone = f"{backbone_text}, {blocks}"
+        self.backbone = f"{language_model}, {blocks}"
         self.tokens_per_window = configs.enc_in * n_patches
 
         self.in_layer = nn.Linear(configs.patch_len, configs.d_model)
-        self.gpt2 = build_blocks(backbone, llm_config, configs.llm_ablation, configs.seed)
+        whole = load_config(configs.llm)
+        self.gpt2 = build_blocks(backbone, whole, configs.llm_ablation, configs.seed)
         train_parts(self.gpt2, configs.llm_ablation)
         width = configs.d_model * n_patches
         if configs.task_name == "classification":
@@ -83,17 +77,14 @@ class Model(nn.Module):
     def forward(
         self, x_enc: Tensor, x_mark_enc=None, x_dec=None, x_mark_dec=None, mask=None
     ) -> Tensor:
-        """Predict from windows, with the arguments of Time-Series-Library's models.
+        """Predict from windows; marks and `x_dec` are not used.
 
         Args:
-            x_enc: `[batch, seq_len, channels]`; for imputation with masked entries set to 0.
-            x_mark_enc, x_dec, x_mark_dec: not used.
+            x_enc: `[batch, seq_len, channels]`; for imputation with masked entries 0.
             mask: for imputation, 1 where observed, shape of `x_enc`.
 
         Returns:
-            `[batch, pred_len, channels]` for forecasting, `[batch, seq_len, channels]` for
-            reconstruction, logits `[batch, classes]` for classification, whose input is not
-            standardised.
+            `[batch, steps, channels]`, or logits `[batch, num_class]`.
         """
         if self.task_name == "classification":
             y = self._encode(x_enc)

@@ -25,10 +25,8 @@ class Model(nn.Module):
         if not configs.season_length:
             raise UserError("the dates tell no season: give the steps of one by --season_length")
         if configs.season_length > configs.seq_len:
-            raise UserError(
-                f"a season of {configs.season_length} steps does not fit --seq_len "
-                f"{configs.seq_len}: give a longer one, or another --season_length"
-            )
+            longer = f"{configs.season_length} steps is longer than --seq_len {configs.seq_len}"
+            raise UserError(f"a season of {longer}: give another one or --season_length")
         self.pred_len, self.season_length = configs.pred_len, configs.season_length
 
     def forward(

@@ -77,10 +77,8 @@ class Model(nn.Module):
         self.pred_len = configs.pred_len if configs.task_name in FORECASTING else 0
         length = configs.seq_len + self.pred_len
         if configs.top_k > length // 2:
-            raise UserError(
-                f"--top_k {configs.top_k}: a series of {length} steps has {length // 2} "
-                "frequencies; choose fewer"
-            )
+            has = f"a series of {length} steps has {length // 2} frequencies"
+            raise UserError(f"--top_k {configs.top_k}: {has}; choose fewer")
         freq = configs.freq if configs.task_name in WITH_MARKS else None
         self.embedding = StepEmbedding(
             configs.seq_len, configs.enc_in, configs.d_model, configs.dropout, freq, configs.embed

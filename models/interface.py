@@ -120,19 +120,13 @@ class Objective(ABC):
         """
 
     def predictor(self, channel: int | None = None) -> "Predictor":
-        """Take what predictions need as a module to export; training is over then.
-
-        Args:
-            channel: the only one that is forecast; None takes all.
-        """
+        """Take what predictions need as a module to export; training is over then. `channel` is
+        the only one that is forecast; None takes all."""
         return Predictor(self, channel)
 
     def split_batches(self, tokens: int, batch_size: int, device: torch.device) -> None:
-        """Allow micro-batches; choose the windows of these and of evaluation batches.
-
-        Args:
-            tokens: of a window, by which its memory is measured.
-        """
+        """Allow micro-batches; choose the windows of these and of evaluation batches by the tokens
+        of a window, which measure its memory."""
         on_cpu = device.type == "cpu"
         evaluated = CPU_EVALUATION_TOKENS if on_cpu else GPU_EVALUATION_TOKENS
         self.evaluation_windows = max(1, evaluated // tokens)
@@ -141,11 +135,9 @@ class Objective(ABC):
 
     def parameter_counts(self) -> dict[str, int]:
         """Count the parameters that are trained, and all in memory."""
-        counts = [(p.numel(), p.requires_grad) for p in self.model.parameters()]
-        return {
-            "trained": sum(n for n, trained in counts if trained),
-            "in_memory": sum(n for n, _ in counts),
-        }
+        parameters = list(self.model.parameters())
+        trained = sum(p.numel() for p in parameters if p.requires_grad)
+        return {"trained": trained, "in_memory": sum(p.numel() for p in parameters)}
 
     def parameter_groups(self) -> list[ParameterGroup]:
         """Group the trained parameters; by default one group, with `--learning_rate`."""
@@ -165,13 +157,12 @@ class Objective(ABC):
         return {}
 
     def tokens(self, batch: Batch) -> dict[str, Tensor]:
-        """Return the embeddings of a batch that figures compare with words: by name,
-        `[tokens, d_model]`; by default none."""
+        """Return the embeddings that figures compare with words, `[tokens, d_model]`, by name."""
         return {}
 
     def word_attention(self, batch: Batch) -> Tensor | None:
-        """Return how the channels of a batch attend to words, means over windows and heads,
-        `[channels, words]`; by default None."""
+        """Return how channels attend to words, means over windows and heads, `[channels, words]`;
+        by default None."""
         return None
 
     def saved_state(self) -> dict[str, Tensor]:
@@ -185,21 +176,15 @@ class Objective(ABC):
     def load_state(self, state: Mapping[str, Tensor], notes: Mapping, path: Path) -> None:
         """Load what `saved_state` returned; it may contain parameters that are not saved.
 
-        Args:
-            notes: those of the checkpoint; may be empty.
-            path: of the checkpoint, for messages.
-
         Raises:
-            UserError: names or shapes differ.
+            UserError: names or shapes differ, or `notes`; `path` is that of the checkpoint.
         """
         self.check_state(state, path)
         self.model.load_state_dict(state, strict=False)
 
     def check_resumable(self, notes: Mapping, path: Path) -> None:  # noqa: B027
-        """Check that a training state belongs to this model; by default its shapes say enough.
-
-        Args:
-            notes: those of the state. path: of the state, for messages.
+        """Check that a training state with these notes belongs to this model; by default its
+        shapes say enough.
 
         Raises:
             UserError: it does not.
@@ -208,29 +193,22 @@ class Objective(ABC):
     def check_state(self, state: Mapping[str, Tensor], path: Path) -> None:
         """Check names and shapes of a state; see `load_state`."""
         own = self.model.state_dict()
+        remedy = f"give the {self.shape_options} that it was trained with"
         for name in state:
             if name in own and state[name].shape != own[name].shape:
-                raise UserError(
-                    f"{path} does not fit: {name} is {tuple(state[name].shape)} there and "
-                    f"{tuple(own[name].shape)} here; give the {self.shape_options} that it was "
-                    "trained with"
-                )
+                there, here = tuple(state[name].shape), tuple(own[name].shape)
+                what = f"{name} is {there} there and {here} here"
+                raise UserError(f"{path} does not fit: {what}; {remedy}")
         missing = sorted(self.saved_state().keys() - state.keys())
         extra = sorted(state.keys() - own.keys())
         if missing or extra:
-            what = f"lacks {missing[0]}" if missing else f"contains {extra[0]}"
-            raise UserError(
-                f"{path} does not fit: it {what} ({len(missing)} missing, {len(extra)} unknown); "
-                f"is it a checkpoint of this model? Then give the {self.shape_options} that it "
-                "was trained with"
-            )
+            what = f"it lacks {missing[0]}" if missing else f"it contains {extra[0]}"
+            what = f"{what} ({len(missing)} missing, {len(extra)} unknown)"
+            raise UserError(f"{path} does not fit: {what}; if it is of this model, {remedy}")
 
 
 class Predictor(nn.Module):
-    """Predictions alone: `[batch, seq_len, channels]` to `[batch, steps, channels]`.
-
-    Args: see `Objective.predictor`.
-    """
+    """Predictions alone: `[batch, seq_len, channels]` to `[batch, steps, channels]`."""
 
     def __init__(self, objective: Objective, channel: int | None):
         super().__init__()

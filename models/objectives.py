@@ -11,9 +11,8 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from layers.backbone import load_config
+from layers.backbone import describe_weights_file, load_config, warn_of_another_gpt2
 from layers.instance_norm import standardise
-from layers.model_files import describe_weights_file, warn_of_another_gpt2
 from layers.patching import patches
 from models.CALF import CALFConfig, Model
 from models.interface import DataShape, Objective, ParameterGroup, Predictor
@@ -28,6 +27,7 @@ from utils.word_embeddings import DEFAULT_PATH, NO_FILE, require_word_embeddings
 
 PROJECTION_LEARNING_RATE = 1e-4
 DIGEST = re.compile(r"SHA-256 (\w+)")  # in the description of a file of word embeddings
+BACKBONE_OPTIONS = ("llm", "llm_weights", "seed", "llm_ablation", "gpt_layers")
 WORD_TABLE = "in_layer.word_embedding"  # in checkpoints
 
 
@@ -49,19 +49,12 @@ class FrozenBackbone(Objective):
     def backbone_notes(self, args: Configuration) -> dict:
         """Describe the backbone, for records and checkpoints; a line names other weights than those
         of the published GPT-2 under its name."""
+        notes = {name: getattr(args, name) for name in BACKBONE_OPTIONS}
         with clock("hashing the weights"):
-            fingerprint = frozen_fingerprint(self.model.gpt2)
-            file = None if args.llm_weights == "random" else describe_weights_file(args.llm)
-        notes = {
-            "llm": args.llm,
-            "llm_weights": args.llm_weights,
-            "seed": args.seed,
-            "llm_ablation": args.llm_ablation,
-            "gpt_layers": args.gpt_layers,
-            "fingerprint": fingerprint,
-        }
-        if args.llm_weights != "random":
-            notes["file"] = file
+            notes["fingerprint"] = frozen_fingerprint(self.model.gpt2)
+            if args.llm_weights != "random":
+                notes["file"] = describe_weights_file(args.llm)
+        if "file" in notes:
             warn_of_another_gpt2(args.llm, notes["file"])
         return notes
 
@@ -87,25 +80,22 @@ class FrozenBackbone(Objective):
         backbone = notes.get("backbone", {})
         whole = state.keys() >= self.model.state_dict().keys()
         if not whole and backbone.get("fingerprint") != self.notes["backbone"]["fingerprint"]:
+            llm, weights, seed = (backbone.get(name, "unknown") for name in BACKBONE_OPTIONS[:3])
             raise UserError(
-                f"{path} was trained on another backbone: {backbone.get('llm', 'unknown')}, "
-                f"{backbone.get('llm_weights', 'unknown')} weights, seed "
-                f"{backbone.get('seed', 'unknown')}; give the same --llm, --llm_weights, "
-                "--llm_ablation and --llm_seed"
+                f"{path} was trained on another backbone: {llm}, {weights} weights, seed {seed}; "
+                "give the same --llm, --llm_weights, --llm_ablation and --llm_seed"
             )
         self.model.load_state_dict(state, strict=False)
 
     def check_resumable(self, notes: Mapping, path: Path) -> None:
         ours, theirs = (n.get("backbone", {}).get("fingerprint") for n in (self.notes, notes))
         if ours != theirs:
-            raise UserError(
-                f"{path}: training began with another backbone: --resume needs the same --llm"
-            )
+            what = "training began with another backbone"
+            raise UserError(f"{path}: {what}: --resume needs the same --llm")
         ours, theirs = (DIGEST.findall(n.get("word_embeddings", "")) for n in (self.notes, notes))
         if theirs and ours != theirs:  # states of earlier versions do not name them
-            raise UserError(
-                f"{path}: training began with other word embeddings: --resume needs the same file"
-            )
+            what = "training began with other word embeddings"
+            raise UserError(f"{path}: {what}: --resume needs the same file")
 
 
 class CALFObjective(FrozenBackbone):
@@ -165,18 +155,13 @@ class CALFObjective(FrozenBackbone):
         print(f"word embeddings: {model.word_embeddings_source}")
 
     def losses(self, batch: Batch, weight: Weight) -> dict[str, Tensor]:
-        output = self.branches(
-            batch.x,
-            batch.mask,
-            text_branch=self.loss.needs_text_branch,
-            features=self.loss.needs_features,
-            **batch.covariates,
-        )
+        needs = {"text_branch": self.loss.needs_text_branch, "features": self.loss.needs_features}
+        output = self.branches(batch.x, batch.mask, **needs, **batch.covariates)
         return self.loss(output, batch, weight)
 
     def predict(self, batch: Batch) -> Tensor:
-        output = self.branches(batch.x, batch.mask, text_branch=False, **batch.covariates)
-        return output.outputs_time
+        more = {"text_branch": False, **batch.covariates}
+        return self.branches(batch.x, batch.mask, **more).outputs_time
 
     def diagnostics(self, batch: Batch) -> dict[str, float]:
         """Return `distance_I`, the feature loss of hidden state I = 0..N without any weight, if
@@ -199,11 +184,8 @@ class CALFObjective(FrozenBackbone):
     def tokens(self, batch: Batch) -> dict[str, Tensor]:
         """Return X_time and X_text of all channels and windows."""
         x_time = self._temporal_tokens(batch)
-        tokens = {
-            "temporal tokens": x_time,
-            "textual tokens": self.model.in_layer.textual_tokens(x_time),
-        }
-        return {name: rearrange(x, "b c d -> (b c) d") for name, x in tokens.items()}
+        x_text = self.model.in_layer.textual_tokens(x_time)
+        return {"temporal tokens": x_time.flatten(0, 1), "textual tokens": x_text.flatten(0, 1)}
 
     def word_attention(self, batch: Batch) -> Tensor | None:
         """Return the weights of the cross-attention, `[channels, principal words]`; None if the
@@ -246,13 +228,11 @@ class CALFObjective(FrozenBackbone):
             own, before = self.model.config, asdict(CALFConfig()) | trained
             for name in ("llm_ablation", "words", "scale_free", "lora_alpha"):
                 if before[name] != getattr(own, name):
-                    raise UserError(
-                        f"{path} was trained with --{name} {before[name]}: give the same"
-                    )
+                    trained = f"was trained with --{name} {before[name]}"
+                    raise UserError(f"{path} {trained}: give the same")
         # token tables and causal masks, which this model does not have
         left_out = (".wte.weight", ".attn.bias", ".attn.masked_bias", WORD_TABLE)
         state = {name: value for name, value in state.items() if not name.endswith(left_out)}
-        self.check_state(state, path)
         super().load_state(state, notes, path)
 
 
@@ -279,7 +259,7 @@ class GPT4TSObjective(FrozenBackbone, SupervisedObjective):
         """Return the embedded patches of all channels and windows."""
         x, _, _ = standardise(batch.x, batch.mask)
         tokens = self.model.in_layer(patches(x, self.model.patch_len, self.model.stride))
-        return {"temporal tokens": rearrange(tokens, "b c n d -> (b c n) d")}
+        return {"temporal tokens": tokens.flatten(0, 2)}
 
 
 def resolve_word_embedding_path(args: Configuration) -> str:
@@ -297,10 +277,8 @@ def resolve_word_embedding_path(args: Configuration) -> str:
         if path != DEFAULT_PATH or exists:
             return path
     if exists and random and is_read:
-        print(
-            f"{DEFAULT_PATH} is not read with random weights: --word_embedding_path {DEFAULT_PATH} "
-            "reads it"
-        )
+        remedy = f"--word_embedding_path {DEFAULT_PATH} reads it"
+        print(f"{DEFAULT_PATH} is not read with random weights: {remedy}")
     return DEFAULT_PATH if exists and is_read and not random else NO_FILE
 
 

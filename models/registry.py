@@ -1,22 +1,28 @@
 """The models by name: the files of this folder. Importing one takes seconds, so that only the one
 to build is imported; what else is known of it is read from its source."""
 
-import ast
 import importlib
+import re
 from functools import cache
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 from utils.errors import UserError
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from models.interface import Objective
 
 FOLDER = Path(__file__).parent
 ALIASES = {"LLaTA": "CALF"}  # its first name
 
+# what a model's class calls its configs, what is read of them, and the imports of a module
+CONSTRUCTOR = r"(?ms)^class Model\b.*?\n    def __init__\(\s*self,\s*(\w+)"
+READ_OF_CONFIGS = (
+    r"(?<![\w.])(?:self\.)?(?:{called})\.(\w+)"
+    r"|\bgetattr\(\s*(?:self\.)?(?:{called}),\s*[\"'](\w+)"
+)
+IMPORT = r"(?m)^\s*from ((?:layers|utils)\.[\w.]+) import"
 ROOMS = ("layers", "utils", "models", "data_provider", "exp")  # of this repository
 # what brings modules that models of Time-Series-Library import, where its name is another one
 PACKAGES = {
@@ -28,8 +34,7 @@ PACKAGES = {
     "sktime": "sktime",
 }
 
-# module and class of the objectives of models that are more than a task's loss and one Adam; a
-# model's file may also have a class `Objective` of its own
+# objectives of models that are more than a task's loss and one Adam; a file may have its own
 SUPERVISED = "models.supervised:SupervisedObjective"
 OBJECTIVES = {
     "CALF": "models.objectives:CALFObjective",
@@ -60,18 +65,9 @@ def objective_class(name: str) -> type["Objective"]:
     """Import the objective of a model."""
     name = ALIASES.get(name, name)
     if name not in OBJECTIVES and "Objective" in _classes(name):
-        return _import(name).Objective
+        return import_file(name).Objective
     module, _, attribute = OBJECTIVES.get(name, SUPERVISED).partition(":")
     return getattr(importlib.import_module(module), attribute)
-
-
-def load_model(name: str) -> type["nn.Module"]:
-    """Import the class `Model` of a model's file.
-
-    Raises:
-        UserError: that fails; the message names what is missing.
-    """
-    return _import(ALIASES.get(name, name)).Model
 
 
 @cache
@@ -79,104 +75,51 @@ def options_of(name: str) -> frozenset[str]:
     """Return the names that a model reads from its configs, by its source and that of its layers;
     among them are the options that it uses."""
     name = ALIASES.get(name, name)
-    called = {"configs", "config", *_constructor_arguments(name)}
-    nodes = (
-        node
-        for module in _modules_of(name)
-        if not module.startswith("utils.")
-        for node in ast.walk(_tree(_path(module)))
-    )
-    read = {_read_of_configs(node, called) for node in nodes} - {None}
-    return frozenset(read.union(OPTIONS.get(name, "").split()))
+    own = re.search(CONSTRUCTOR, _source(f"models.{name}"))
+    called = "|".join({"configs", "config", *(own.groups() if own else ())})
+    read = re.compile(READ_OF_CONFIGS.format(called=called))
+    layers = [module for module in _modules_of(name) if not module.startswith("utils.")]
+    found = {one or other for module in layers for one, other in read.findall(_source(module))}
+    return frozenset(found.union(OPTIONS.get(name, "").split()))
 
 
 def _modules_of(name: str) -> list[str]:
     """List a model's module, and those of `layers/` and `utils/` that it needs."""
     found = [f"models.{name}"]
     for module in found:  # which grows
-        for node in ast.walk(_tree(_path(module))):
-            imported = (node.module or "") if isinstance(node, ast.ImportFrom) else ""
-            if imported.startswith(("layers.", "utils.")) and imported not in found:
-                found.append(imported)
+        imported = re.findall(IMPORT, _source(module))
+        found += [other for other in dict.fromkeys(imported) if other not in found]
     return found
-
-
-def _path(module: str) -> Path:
-    """Return the file of a module."""
-    return FOLDER.parent.joinpath(*module.split(".")).with_suffix(".py")
-
-
-def _constructor_arguments(name: str) -> list[str]:
-    """What a model's class calls its configs."""
-    return [
-        function.args.args[1].arg
-        for node in _tree(FOLDER / f"{name}.py").body
-        if isinstance(node, ast.ClassDef) and node.name == "Model"
-        for function in node.body
-        if getattr(function, "name", "") == "__init__" and len(function.args.args) > 1
-    ]
-
-
-def _read_of_configs(node: ast.AST, called: set[str]) -> str | None:
-    """Return NAME of `configs.NAME`, `self.configs.NAME` or `getattr(configs, "NAME", ...)`.
-
-    Args:
-        called: what configs are called.
-    """
-    if isinstance(node, ast.Attribute):
-        owner, name = node.value, node.attr
-    elif (
-        isinstance(node, ast.Call)
-        and getattr(node.func, "id", "") == "getattr"
-        and len(node.args) > 1
-    ):
-        owner, name = node.args[0], getattr(node.args[1], "value", None)
-        name = name if isinstance(name, str) else None
-    else:
-        return None
-    if getattr(owner, "id", None) in called:
-        return name
-    of_self = isinstance(owner, ast.Attribute) and getattr(owner.value, "id", None) == "self"
-    return name if of_self and owner.attr in called else None
 
 
 def refusal_of(name: str) -> str:
     """Say why a file in the folder of models is no model; empty if there is no such file."""
-    path = FOLDER / f"{name}.py"
-    if path not in FOLDER.glob("*.py"):
-        return ""
-    try:
-        ast.parse(path.read_text(encoding="utf-8"))
-    except SyntaxError as error:
-        return f"{model_file(name)}, line {error.lineno}: {error.msg}"
-    except (OSError, ValueError) as error:
-        return f"{model_file(name)}: {error}"
-    return f"{model_file(name)} has no class Model"
+    is_there = FOLDER / f"{name}.py" in FOLDER.glob("*.py")
+    return f"{model_file(name)} has no class Model" if is_there else ""
 
 
 @cache
-def _tree(path: Path) -> ast.Module:
-    """Parse a file; one that is missing or can't be parsed fails when it is imported."""
+def _source(module: str) -> str:
+    """Read a module's file; one that is missing or damaged fails when it is imported."""
+    path = FOLDER.parent.joinpath(*module.split(".")).with_suffix(".py")
     try:
-        return ast.parse(path.read_text(encoding="utf-8"))
-    except (OSError, SyntaxError, ValueError):
-        return ast.Module([], [])
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
 
 
-def _classes(name: str) -> set[str]:
+def _classes(name: str) -> list[str]:
     """Names of the classes of a model's file."""
-    return {
-        node.name for node in _tree(FOLDER / f"{name}.py").body if isinstance(node, ast.ClassDef)
-    }
+    return re.findall(r"(?m)^class (\w+)", _source(f"models.{name}"))
 
 
-def _import(name: str):
+def import_file(name: str) -> ModuleType:
     """Import a model's file.
 
     Raises:
-        UserError: that fails.
+        UserError: that fails; the message names what is missing.
     """
-    path = model_file(name)
+    name, path = ALIASES.get(name, name), model_file(name)
     try:
         return importlib.import_module(f"{FOLDER.name}.{name}")
     except ModuleNotFoundError as error:
@@ -191,6 +134,8 @@ def _import(name: str):
             absent = absent or [f"{missing.replace('.', '/')}.py"]
             what = f"{', '.join(absent)}: missing, copy them too (docs/models.md)"
         raise UserError(f"{path} needs {what}") from error
+    except SyntaxError as error:
+        raise UserError(f"{path}, line {error.lineno}: {error.msg}") from error
     except ImportError as error:
         raise UserError(
             f"{path}: {str(error).partition(' (')[0]}: two files of the same name? (docs/models.md)"

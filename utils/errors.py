@@ -11,3 +11,8 @@ class UserError(Exception):
 
 class ProcessGone(UserError):
     """Another process of a run ended, or does not answer."""
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of an error's message, or its name."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)

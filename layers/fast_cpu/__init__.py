@@ -19,33 +19,20 @@ def install(model: nn.Module) -> int:
     Returns:
         How many modules were replaced.
     """
-    replaced = 0
-    for module in model.modules():
-        if type(module) in FAST:
-            module.__class__ = FAST[type(module)]
-            replaced += 1
-    _change_attention(model, "sdpa", FAST_CPU)
-    return replaced
+    return _replace(model, FAST, "sdpa", FAST_CPU)
 
 
 def uninstall(model: nn.Module) -> int:
-    """Undo `install`.
-
-    Returns:
-        How many modules were restored.
-    """
-    plain = {fast: base for base, fast in FAST.items()}
-    restored = 0
-    for module in model.modules():
-        if type(module) in plain:
-            module.__class__ = plain[type(module)]
-            restored += 1
-    _change_attention(model, FAST_CPU, "sdpa")
-    return restored
+    """Undo `install`; returns how many modules were restored."""
+    return _replace(model, {fast: base for base, fast in FAST.items()}, FAST_CPU, "sdpa")
 
 
-def _change_attention(model: nn.Module, old: str, new: str) -> None:
-    """Replace the attention function `old` of language models."""
+def _replace(model: nn.Module, classes: dict[type, type], old: str, new: str) -> int:
+    """Replace classes of modules, and the attention function `old`; count the modules."""
+    known = [module for module in model.modules() if type(module) in classes]
+    for module in known:
+        module.__class__ = classes[type(module)]
     for module in model.modules():
         if isinstance(module, PreTrainedModel) and module.config._attn_implementation == old:
             module.set_attn_implementation(new)
+    return len(known)

@@ -4,7 +4,6 @@ It is registered with Transformers as the attention function `FAST_CPU`.
 """
 
 from collections.abc import Iterator
-from typing import NamedTuple
 
 import torch
 from einops import rearrange
@@ -14,7 +13,7 @@ from transformers.integrations.sdpa_attention import repeat_kv, sdpa_attention_f
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, sdpa_mask
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-from layers.fast_cpu.dropout import draw_keep_mask, draws_masks
+from layers.fast_cpu.dropout import draw_keep_mask, draws_masks, scale_of_kept
 from layers.fast_cpu.products import linear
 
 FAST_CPU = "fast_cpu"
@@ -44,14 +43,15 @@ class DropoutAttention(torch.autograd.Function):
         is_causal: bool,
         scale: float,
     ) -> Tensor:
-        q, k, v = packed = _pack(query, key, value, scale)
+        # a head of a sample after the other, `[3, batch * heads, tokens, width]`
+        q, k, v = packed = torch.stack((query * scale, key, value)).flatten(1, 2)
         ctx.heads, ctx.dropout, ctx.is_causal, ctx.scale = query.shape[1], dropout, is_causal, scale
-        ctx.seed = int(torch.randint(2**62, ()))
+        ctx.seed, ctx.scale_of_kept = int(torch.randint(2**62, ())), scale_of_kept(dropout)
         ctx.maps = list(_maps(ctx, q, k)) if q.shape[1] < q.shape[2] else None
         mixed = torch.empty_like(q)
-        for part in ctx.maps or _maps(ctx, q, k):
-            weights = (part.attention * part.keep_mask).mul_(part.mask_scale)
-            mixed[part.rows] = _times(weights, v[part.columns])
+        for rows, columns, attention, keep_mask in ctx.maps or _maps(ctx, q, k):
+            weights = (attention * keep_mask).mul_(ctx.scale_of_kept)
+            mixed[rows] = _by_transposed(weights, v[columns].mT)
         ctx.save_for_backward(packed)
         return rearrange(mixed, "(b h) c k -> b c h k", h=ctx.heads).contiguous()
 
@@ -62,46 +62,25 @@ class DropoutAttention(torch.autograd.Function):
         grad_y = rearrange(grad_y, "b c h k -> (b h) c k").contiguous()
         grad_packed = q.new_zeros(3, *q.shape)
         grad_q, grad_k, grad_v = grad_packed
-        for rows, columns, attention, keep_mask, mask_scale in ctx.maps or _maps(ctx, q, k):
-            factor = keep_mask.to(attention.dtype).mul_(mask_scale)
+        for rows, columns, attention, keep_mask in ctx.maps or _maps(ctx, q, k):
+            factor = keep_mask.to(attention.dtype).mul_(ctx.scale_of_kept)
             grad_scores = _by_transposed(grad_y[rows], v[columns])
             grad_scores.mul_(factor).mul_(attention)
             grad_scores.addcmul_(attention, grad_scores.sum(dim=-1, keepdim=True), value=-1)
             grad_v[columns] += _transposed_times(factor.mul_(attention), grad_y[rows])
-            grad_q[rows] = _times(grad_scores, k[columns])
+            grad_q[rows] = _by_transposed(grad_scores, k[columns].mT)
             grad_k[columns] += _transposed_times(grad_scores, q[rows])
         grad_q *= ctx.scale
         return *rearrange(grad_packed, "n (b h) c k -> n b h c k", h=ctx.heads), None, None, None
 
 
-class Part(NamedTuple):
-    """Part of the attention maps.
+def _maps(ctx: FunctionCtx, q: Tensor, k: Tensor) -> Iterator[tuple[tuple, tuple, Tensor, Tensor]]:
+    """Compute the maps part by part, the same at every call for one context; `q` is scaled.
 
-    Attributes:
-        rows, columns: which heads and queries, and which heads and keys.
-        attention: the softmax over them, `[.., queries, keys]`.
-        keep_mask: 1 where an entry is kept, else 0. mask_scale: the scale of kept entries.
+    Yields:
+        Which heads and queries, which heads and keys, their softmax `[.., queries, keys]`, and the
+        mask of its entries, see `draw_keep_mask`.
     """
-
-    rows: tuple
-    columns: tuple
-    attention: Tensor
-    keep_mask: Tensor
-    mask_scale: float
-
-
-def _pack(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
-    """Copy scaled queries, keys and values, a head of a sample after the other, to
-    `[3, batch * heads, tokens, width]`."""
-    packed = query.new_empty(3, *query.shape)
-    torch.mul(query, scale, out=packed[0])
-    packed[1].copy_(key)
-    packed[2].copy_(value)
-    return packed.flatten(1, 2)
-
-
-def _maps(ctx: FunctionCtx, q: Tensor, k: Tensor) -> Iterator[Part]:
-    """Compute the maps part by part, the same at every call for one context; `q` is scaled."""
     generator = torch.Generator().manual_seed(ctx.seed)
     future = None
     if ctx.is_causal:
@@ -111,8 +90,8 @@ def _maps(ctx: FunctionCtx, q: Tensor, k: Tensor) -> Iterator[Part]:
         scores = _by_transposed(q[rows], k[columns])
         if future is not None:
             scores += future[rows[1], columns[1]]
-        keep_mask, mask_scale = draw_keep_mask(scores.shape, ctx.dropout, generator)
-        yield Part(rows, columns, torch.softmax(scores, dim=-1), keep_mask, mask_scale)
+        keep_mask = draw_keep_mask(scores.shape, ctx.dropout, generator)
+        yield rows, columns, torch.softmax(scores, dim=-1), keep_mask
 
 
 def _cut(heads: int, tokens: int, is_causal: bool) -> Iterator[tuple[tuple, tuple]]:
@@ -134,11 +113,6 @@ def _cut(heads: int, tokens: int, is_causal: bool) -> Iterator[tuple[tuple, tupl
 def _by_transposed(a: Tensor, b: Tensor) -> Tensor:
     """Compute `a b^T` of matrices or of batches of them."""
     return linear(a, b) if a.dim() == 2 else torch.bmm(a, b.transpose(1, 2))
-
-
-def _times(a: Tensor, b: Tensor) -> Tensor:
-    """Compute `a b`."""
-    return linear(a, b.t()) if a.dim() == 2 else torch.bmm(a, b)
 
 
 def _transposed_times(a: Tensor, b: Tensor) -> Tensor:
@@ -166,19 +140,14 @@ def attention(
     Returns:
         `[batch, tokens, heads, width]`, and no attention maps.
     """
-    groups = query.shape[1] // key.shape[1]
     causal = getattr(module, "is_causal", True) if is_causal is None else is_causal
-    known = attention_mask is None and query.shape == (
-        *key.shape[:1],
-        query.shape[1],
-        *key.shape[2:],
-    )
-    if not (known and key.shape == value.shape and draws_masks(query, dropout)):
+    known = query[:, 0].shape == key[:, 0].shape == value[:, 0].shape and attention_mask is None
+    if not (known and draws_masks(query, dropout)):
         return sdpa_attention_forward(
             module, query, key, value, attention_mask, dropout, scaling, is_causal, **more
         )
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
-    key, value = repeat_kv(key, groups), repeat_kv(value, groups)
+    key, value = (repeat_kv(x, query.shape[1] // x.shape[1]) for x in (key, value))
     return DropoutAttention.apply(query, key, value, dropout, causal, scale), None
 
 

@@ -50,14 +50,14 @@ class FastMultiheadAttention(nn.MultiheadAttention):
         is_causal: bool = False,
     ) -> tuple[Tensor, Tensor | None]:
         dropout = self.dropout if self.training else 0.0
-        packed = query is key is value and draws_masks(query, dropout)
+        own = query is key is value
         known = (
             key_padding_mask is None
             and attn_mask is None
             and not (need_weights or is_causal)
             and query.dim() == 3
             and on_cpu(query)
-            and (packed or dropout == 0)
+            and (dropout == 0 or (own and draws_masks(query, dropout)))
             and self.batch_first
             and self._qkv_same_embed_dim
             and self.in_proj_bias is not None
@@ -65,26 +65,21 @@ class FastMultiheadAttention(nn.MultiheadAttention):
             and not self.add_zero_attn
         )
         if not known:
-            masks = {"key_padding_mask": key_padding_mask, "attn_mask": attn_mask}
-            weights = {"need_weights": need_weights, "average_attn_weights": average_attn_weights}
-            return super().forward(query, key, value, **masks, **weights, is_causal=is_causal)
-        if packed:
-            qkv = linear(query, self.in_proj_weight, self.in_proj_bias)
-            heads = rearrange(qkv, "b c (n h k) -> n b h c k", n=3, h=self.num_heads)
-            y = DropoutAttention.apply(*heads, dropout, False, self.head_dim**-0.5).flatten(2)
-        else:
-            y = self._attend(query, key, value)
-        return linear(y, self.out_proj.weight, self.out_proj.bias), None
-
-    def _attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        """Attend without dropout, before the output projection."""
-        if query is key is value:
+            return super().forward(
+                query, key, value, key_padding_mask, need_weights, attn_mask, average_attn_weights,
+                is_causal,
+            )  # fmt: skip
+        if own:
             qkv = linear(query, self.in_proj_weight, self.in_proj_bias).chunk(3, dim=-1)
         else:
             weights, biases = self.in_proj_weight.chunk(3), self.in_proj_bias.chunk(3)
             qkv = map(linear, (query, key, value), weights, biases)
-        heads = (rearrange(x, "b c (h k) -> b h c k", h=self.num_heads) for x in qkv)
-        return rearrange(F.scaled_dot_product_attention(*heads), "b h c k -> b c (h k)")
+        heads = [rearrange(x, "b c (h k) -> b h c k", h=self.num_heads) for x in qkv]
+        if dropout:
+            y = DropoutAttention.apply(*heads, dropout, False, self.head_dim**-0.5)
+        else:
+            y = F.scaled_dot_product_attention(*heads).transpose(1, 2)
+        return linear(y.flatten(2), self.out_proj.weight, self.out_proj.bias), None
 
 
 class FastTransformerEncoderLayer(nn.TransformerEncoderLayer):

@@ -8,12 +8,12 @@ import pytest
 from pandas.tseries.holiday import USFederalHolidayCalendar
 
 from data_provider.calendars import (
-    IrregularError,
     given_step,
     insert_missing_rows,
     mark_frequency,
     usual_step,
 )
+from data_provider.checks import RowError, naming
 from data_provider.panel import Reading
 from data_provider.reader import read_panel
 from data_provider.timestamps import read_times
@@ -39,7 +39,8 @@ def panel_of(stamps, **reading):
 
 
 def times_of(stamps, *dayfirst):
-    return read_times(pd.Series(stamps), lambda row: f"row {row + 1}", *dayfirst)
+    with naming(lambda row: f"row {row + 1}"):
+        return read_times(pd.Series(stamps), *dayfirst)
 
 
 def texts(dates: pd.DatetimeIndex, form: str) -> list[str]:
@@ -237,7 +238,7 @@ def test_continued(dates, gap):
     ],
 )
 def test_rows_that_can_not_be_inserted(dates, row):
-    with pytest.raises(IrregularError) as caught:
+    with pytest.raises(RowError) as caught:
         insert_missing_rows(dates, usual_step(dates))
     assert caught.value.row == row
 

@@ -12,13 +12,14 @@ from huggingface_hub import HfApi, constants
 from safetensors.torch import load_file
 from transformers import AutoConfig, AutoModel, OPTConfig, T5Config, ViTConfig
 
-from layers import backbone, model_files
+from layers import backbone
 from layers.backbone import (
     blocks_of,
+    describe_weights_file,
     load_backbone,
     random_backbone,
+    warn_of_another_gpt2,
 )
-from layers.model_files import describe_weights_file, warn_of_another_gpt2
 from pca import main
 from tests.conftest import refusal
 from tests.datasets.hub_server import COMMIT, MODEL, serve_model, use_hub
@@ -89,7 +90,7 @@ def test_no_hub(monkeypatch, tmp_path):
         assert way_out in message
     assert "\n" not in message
     advice = "pass --llm_weights random"
-    assert advice in refusal(load_backbone, "gpt2")
+    assert "--llm_weights random" in refusal(load_backbone, "gpt2")
     assert advice not in refusal(load_backbone, "someone/no-such-llama", "random")  # is followed
 
 
@@ -162,7 +163,7 @@ def test_the_file_of_a_folder(small_gpt2, tmp_path, monkeypatch, capsys, name):
     assert sha256 in line
     assert "248dfc3911869ec493c76e65bf2fcf7f615828b0254c12b473182f0f81d3a707" in line
 
-    monkeypatch.setattr(model_files, "GPT2_SHA256", sha256)
+    monkeypatch.setattr(backbone, "GPT2_SHA256", sha256)
     file = describe_weights_file(str(folder))
     assert file["is_published_gpt2"]
     assert file["revision"] == "607a30d783dfa663caf39e06633721c8d4cfcd7e"

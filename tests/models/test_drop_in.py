@@ -92,7 +92,7 @@ def drop(tmp_path, monkeypatch):
         forget()
 
     def forget() -> None:
-        for function in (registry.model_names, registry.options_of, registry._tree):
+        for function in (registry.model_names, registry.options_of, registry._source):
             function.cache_clear()
         importlib.invalidate_caches()
 

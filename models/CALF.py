@@ -44,6 +44,7 @@ from utils.word_embeddings import (
 )
 
 WORDS = ("pca", "random", "none")
+N_CHANNELS = "enc_in"  # what Time-Series-Library calls them; in this project the data count
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,7 @@ class CALFConfig:
         """
         known = {f.name: getattr(configs, f.name, MISSING) for f in fields(cls)}
         if known["n_channels"] is MISSING:
-            known["n_channels"] = getattr(configs, "enc_in", MISSING)
+            known["n_channels"] = getattr(configs, N_CHANNELS, MISSING)
         missing = [name for name in cls.PUBLISHED if known[name] is MISSING]
         if missing:
             raise UserError(f"CALF: configs lacks {', '.join(missing)}")

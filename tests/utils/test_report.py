@@ -213,11 +213,20 @@ def test_a_table_counts_the_rows_in_which_its_first_model_is_better(workdir):
     assert line == "By mean MSE, PatchTST is better than DLinear in 1 of 2 rows."
 
 
+def test_random_words_of_any_seed_are_one_model(workdir):
+    leave_run(workdir, "CALF", entry_word_embeddings="w.pt (SHA-256 ab)")
+    for seed in (2021, 2022):
+        words = f"random (seed {seed}), variances of w.pt (SHA-256 ab)"
+        leave_run(workdir, "CALF", digest="r", seed=seed, entry_word_embeddings=words)
+    assert len(table().methods) == 2
+
+
 def test_missing_rows_are_named(workdir):
     for horizon in (96, 192):
         leave_run(workdir, "DLinear", horizon=horizon)
-    leave_run(workdir, "PatchTST", horizon=96)
-    assert grids.missing_rows(table()) == "Missing: PatchTST: ETTh1 192."
+    for model in ("PatchTST", "iTransformer"):
+        leave_run(workdir, model, horizon=96)
+    assert grids.missing_rows(table()) == "Missing: PatchTST, iTransformer: ETTh1 192."
 
 
 def test_a_rank_test_needs_five_data_sets(workdir):

@@ -136,14 +136,15 @@ def better_in(table: Table) -> str:
 def missing_rows(table: Table) -> str:
     """Name the rows that a model lacks, among those of other models or M4's six frequencies."""
     rows = [Row("m4", name) for name in M4_ORDER] if table.kind == "short_term" else table.rows
-    parts = []
+    lack_same: dict[str, list[str]] = {}
     for method in table.methods:
         lacking: dict[str, list[str]] = {}
         for row in rows:
             if (row, method) not in table.cells:
                 lacking.setdefault(row.dataset, []).append(row.horizon)
         where = "; ".join(f"{name} {', '.join(found)}".strip() for name, found in lacking.items())
-        parts += [f"{method}: {where}"] if where else []
+        lack_same.setdefault(where, []).append(method)
+    parts = [f"{', '.join(names)}: {where}" for where, names in lack_same.items() if where]
     return f"Missing: {'. '.join(parts)}." if parts else ""
 
 

@@ -1,5 +1,6 @@
 """Group runs into tables, name their methods, and average over seeds."""
 
+import re
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache, cached_property
@@ -24,6 +25,7 @@ CONDITIONS = ["kind", "percent", "protocol", "look_back", "features", "units", "
 PLACE = ["dataset", "horizon", "method"]
 LOSS_WEIGHTS = ("task_w", "output_w", "feature_w")
 BACKBONES = {"gpt2": "GPT-2", "smollm2-135m": "SmolLM2-135M"}
+RANDOM_WORDS = re.compile(r"random \(seed \d+\), variances of (\S+) .*")  # whatever the seed
 KNOWN_WEIGHTS = {
     "97a832b6405fcca8": "pre-trained, 4-bit weights",  # six blocks of SmolLM2
     "041e1cd610fb0461": "pre-trained, 4-bit weights",  # the same with --r 0
@@ -342,7 +344,8 @@ def settings(run: Mapping[str, object]) -> dict[str, str]:
     words = shlex.split(run["settings"])
     pairs = zip(words[::2], words[1::2], strict=True)
     found = {name.removeprefix("--"): value for name, value in pairs}
-    return found | {"data": run["data"][:8], "word embeddings": run["words"]}
+    kind = RANDOM_WORDS.sub(r"random, variances of \1", run["words"])
+    return found | {"data": run["data"][:8], "word embeddings": kind}
 
 
 def base_name(run: Mapping[str, object], ablation: str) -> str:

@@ -222,8 +222,14 @@ class Splits:
                 advice = "give fractions, such as 0.7,0.1,0.2"
             has = f"it has {rows}, {last - rows} fewer than the {last} needed"
             return f"{where}: too few rows for the splits of {of}: {has}; {advice}"
-        available = border.stop - max(border.start, 0)
-        missing = max(-border.start, 0) or options.seq_len + options.pred_len - available
+        if border.start < 0:
+            return (
+                f"{where}: no window in the {flag} split: {-border.start} rows are missing before "
+                f"it (a look-back of --seq_len {options.seq_len} rows is needed, "
+                f"{options.seq_len + border.start} are available)"
+            )
+        available = len(border)
+        missing = options.seq_len + options.pred_len - available
         at = f" at --percent {options.percent}" if flag == "train" else ""
         return (
             f"{where}: no window in the {flag} split: {missing} rows are missing (--seq_len "

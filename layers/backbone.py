@@ -35,8 +35,8 @@ GPT2_SHA256 = "248dfc3911869ec493c76e65bf2fcf7f615828b0254c12b473182f0f81d3a707"
 GPT2_REVISION = "607a30d783dfa663caf39e06633721c8d4cfcd7e"
 WEIGHTS_FILES = ("model.safetensors", "pytorch_model.bin")  # as Transformers looks for them
 WAYS_OUT = (
-    "cache the model or set HF_ENDPOINT to a mirror, give --llm a local folder, or pass --llm gpt2 "
-    "--llm_weights random, which needs no network"
+    "cache the model or set HF_ENDPOINT to a mirror; give --llm a local folder, such as that of "
+    "python datasets/download.py smollm2; or pass --llm gpt2 --llm_weights random"
 )
 # The published GPT-2s differ only in these numbers: random weights need no network.
 KNOWN_SHAPES = {

@@ -33,7 +33,7 @@ class Parser(argparse.ArgumentParser):
         if rest:
             self.error(
                 f"unrecognized arguments: {shlex.join(rest)} (a pattern with * may stand for "
-                "several files)"
+                "several files: name one)"
             )
         return found
 

@@ -75,7 +75,7 @@ def choose_loss(args: object, option: str) -> Loss | SeriesLoss:
     Raises:
         UserError: it is unknown, or not for this task.
     """
-    names = ["l1", "smooth_l1", "mse"]
+    names = [name for name in POINT_LOSSES if name != "ce"]
     if args.task_name == "classification" and option == "task_loss":
         names = ["ce"]
     if args.task_name == "short_term_forecast" and option != "feature_loss":

@@ -67,6 +67,8 @@ def read_runs(folders: Iterable[Path]) -> tuple[pd.DataFrame, list[str]]:
         for path in sorted(folder.rglob(RECORD)):
             try:
                 record = json.loads(path.read_text())
+                if "forecast_from" in record:  # which scored nothing
+                    continue
                 rows.append(row_of(record, path.parent.name) | {"source": str(path.parent)})
             except (OSError, ValueError, LookupError, TypeError, AttributeError):
                 problems.append(f"{path}: damaged, or without scores")
@@ -128,7 +130,7 @@ def row_of(record: Mapping, folder: str) -> dict[str, object]:
         "windows": test["windows"],
         "channels": test.get("channels"),
         "training_seconds": record["training_seconds"],
-        "test_seconds": test["seconds"],
+        "test_seconds": test.get("seconds"),
         "memory_mb": spent.get("device") or spent.get("host"),
         "device": record.get("device", ""),
         "threads": record.get("threads"),

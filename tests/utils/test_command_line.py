@@ -46,7 +46,7 @@ def test_parser_errors_are_one_line(capsys):
     [
         ("--modle DLinear", "--modle: did you mean --model?"),
         ("--xyz", "--xyz; python x.py --help"),
-        ("--model DLinear b c", "b c (a pattern with * may stand for several files)"),
+        ("--model DLinear b c", "b c (a pattern with * may stand for several files: name one)"),
         ("--mod", "--model: expected one argument"),
         ("", "required: --model"),
     ],

@@ -213,6 +213,13 @@ def test_a_table_counts_the_rows_in_which_its_first_model_is_better(workdir):
     assert line == "By mean MSE, PatchTST is better than DLinear in 1 of 2 rows."
 
 
+def test_a_forecast_alone_has_no_scores_and_no_fault(workdir):
+    leave_run(workdir, "DLinear", {}, entry_forecast_from="new.csv")
+    leave_run(workdir, "PatchTST", entry_test={"windows": 5})  # of a task of one's own
+    runs, problems = read_runs([workdir / "results"])
+    assert (list(runs["model"]), problems) == (["PatchTST"], [])
+
+
 def test_random_words_of_any_seed_are_one_model(workdir):
     leave_run(workdir, "CALF", entry_word_embeddings="w.pt (SHA-256 ab)")
     for seed in (2021, 2022):

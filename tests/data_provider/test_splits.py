@@ -82,17 +82,9 @@ def test_without_the_usual_target(splits, synthetic_csv, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("more", "flag", "missing"),
     [
-        (
-            {"percent": 1},
-            "train",
-            "5 rows are missing (--seq_len",
-        ),  # (420 - 24) // 100 + 24 = 27 of 32 rows
+        ({"percent": 1}, "train", "5 rows are missing (--seq_len"),  # 27 of 32 rows
         ({"pred_len": 100}, "val", "40 rows are missing (--seq_len"),  # 60 + 24 of 124 rows
-        (
-            {"seq_len": 500},
-            "val",
-            "80 rows are missing before it (a look-back of",
-        ),  # 420 of 500 rows before the split
+        ({"seq_len": 500}, "val", "80 rows are missing before it"),  # 420 of 500 rows
         ({"data": "ETTh1"}, "train", "13800 fewer"),  # 20 months of 720 rows
     ],
 )

@@ -266,7 +266,7 @@ def published_grids(table: Table) -> list[Grid]:
         all_of = pd.concat(details)
         checked = f"{(all_of['checked_twice'] == 'yes').sum()} of {len(all_of)} numbers"
         sources = "; ".join(sorted(set(all_of["source"])))
-        notes = [f"Published: {sources}; the transcription of {checked} was checked a second time."]
+        notes = [f"Published: {sources}; {checked} read twice."]
         title = f"Published beside ours. {table.heading}"
         if other:
             models = " and ".join(dict.fromkeys(m.partition(" (")[0] for m in methods))

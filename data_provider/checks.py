@@ -184,10 +184,11 @@ def numbers_in(text: str, gaps: bool = False) -> np.ndarray:
         RowError: a cell, counted from 0, is no number or too large.
     """
     known = text.replace("?", "nan") if gaps else text
-    with contextlib.suppress(ValueError):
-        values = np.array(known.split(",") if "_" not in text else "", dtype=np.float64)
-        if not (np.abs(values) > MAX_MAGNITUDE).any() and (gaps or not np.isnan(values).any()):
-            return values
+    if "_" not in text:  # NumPy reads 1_0 as 10
+        with contextlib.suppress(ValueError):
+            values = np.array(known.split(","), dtype=np.float64)
+            if not (np.abs(values) > MAX_MAGNITUDE).any() and (gaps or not np.isnan(values).any()):
+                return values
     parts = pd.Series(text.split(",")).str.strip()
     numbers = pd.to_numeric(parts, errors="coerce")
     missing = parts.str.lower().isin(["?", "nan"]) & gaps

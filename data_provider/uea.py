@@ -200,9 +200,11 @@ def read_pair(root_path: str | Path) -> tuple[TsFile, TsFile]:
     require_same_channels(test.path, test.n_channels, train.path, train.n_channels)
     different = set(test.class_names) ^ set(train.class_names)
     if different:
-        other = f"other classes than in {train.path.name}: only one of the two has "
-        other += quoted(min(different))
-        raise UserError(f"{test.path}: {other}; both need the same @classLabel")
+        name = quoted(min(different))
+        raise UserError(
+            f"{test.path}: other classes than in {train.path.name}: only one of them has {name}; "
+            "both need the same @classLabel"
+        )
     places = np.array([train.class_names.index(name) for name in test.class_names])
     return train, replace(test, class_names=train.class_names, labels=places[test.labels])
 

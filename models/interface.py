@@ -176,8 +176,11 @@ class Objective(ABC):
     def load_state(self, state: Mapping[str, Tensor], notes: Mapping, path: Path) -> None:
         """Load what `saved_state` returned; it may contain parameters that are not saved.
 
+        Args:
+            notes: those of the checkpoint; may be empty. path: of the checkpoint, for messages.
+
         Raises:
-            UserError: names or shapes differ, or `notes`; `path` is that of the checkpoint.
+            UserError: names or shapes differ, or, for some models, what the notes tell.
         """
         self.check_state(state, path)
         self.model.load_state_dict(state, strict=False)

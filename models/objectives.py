@@ -155,13 +155,18 @@ class CALFObjective(FrozenBackbone):
         print(f"word embeddings: {model.word_embeddings_source}")
 
     def losses(self, batch: Batch, weight: Weight) -> dict[str, Tensor]:
-        needs = {"text_branch": self.loss.needs_text_branch, "features": self.loss.needs_features}
-        output = self.branches(batch.x, batch.mask, **needs, **batch.covariates)
+        output = self.branches(
+            batch.x,
+            batch.mask,
+            text_branch=self.loss.needs_text_branch,
+            features=self.loss.needs_features,
+            **batch.covariates,
+        )
         return self.loss(output, batch, weight)
 
     def predict(self, batch: Batch) -> Tensor:
-        more = {"text_branch": False, **batch.covariates}
-        return self.branches(batch.x, batch.mask, **more).outputs_time
+        output = self.branches(batch.x, batch.mask, text_branch=False, **batch.covariates)
+        return output.outputs_time
 
     def diagnostics(self, batch: Batch) -> dict[str, float]:
         """Return `distance_I`, the feature loss of hidden state I = 0..N without any weight, if

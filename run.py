@@ -9,14 +9,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from models import registry
-from utils import options
-from utils.command_line import guarded
-from utils.configuration import Configuration
-from utils.errors import UserError
-from utils.files import require_file, require_model_folder
-from utils.interrupts import Interrupted, handle
-from utils.launch import (
+from exp.launch import (
     check_devices,
     device_numbers,
     follow_parent,
@@ -27,6 +20,13 @@ from utils.launch import (
     visible_devices,
     world,
 )
+from models import registry
+from utils import options
+from utils.command_line import guarded
+from utils.configuration import Configuration
+from utils.errors import UserError
+from utils.files import require_file, require_model_folder
+from utils.interrupts import Interrupted, handle
 from utils.machine import usable_cores
 from utils.tasks import EXPERIMENTS
 
@@ -193,7 +193,7 @@ def speaks(error: BaseException) -> bool:
     """Return whether this process prints `error`."""
     if world()[1] == 1:
         return True
-    from utils.launch import reports
+    from exp.launch import reports
 
     return reports(error)
 

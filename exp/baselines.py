@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from exp.progress import EpochRecord
 from utils.errors import UserError
-from utils.progress import EpochRecord
 
 DIVERGED = 100.0  # times the largest trivial error
 

@@ -15,6 +15,8 @@ from exp.baselines import TrivialScores
 from exp.device import autocast, choose_device, choose_precision, speed_up
 from exp.evaluation import Evaluation
 from exp.processes import Processes, Stopping
+from exp.progress import Clock, EpochRecord, Progress
+from exp.record import Tracker, circumstances, commit
 from exp.resume import TrainingState
 from exp.step import TrainStep, largest_gradients
 from models.interface import DataShape, Objective
@@ -28,8 +30,6 @@ from utils.files import fingerprints
 from utils.identity import PUBLISHED_TASKS, settings_string, task_of
 from utils.interrupts import Interrupted
 from utils.machine import peak_memory
-from utils.progress import Clock, EpochRecord, Progress
-from utils.record import Tracker, circumstances, commit
 from utils.results import RunFolders, find_checkpoint
 from utils.seeds import derived_seed, seed_everything
 

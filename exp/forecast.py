@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data_provider.checks import PARQUET
+from exp.launch import world
 from utils.command_line import Parser, guarded, message_of, whole
 from utils.errors import UserError
 from utils.files import require_file, require_picture
-from utils.launch import world
 from utils.levels import level
 from utils.option_table import TABLE_OPTIONS, TABLES
 from utils.options import add_option

@@ -4,9 +4,9 @@ because it was finished."""
 from collections.abc import Mapping
 from pathlib import Path
 
+from exp.progress import Progress
 from utils.files import read_notes
 from utils.identity import LENGTH
-from utils.progress import Progress
 from utils.results import RunFolders, read_record
 
 

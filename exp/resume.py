@@ -8,12 +8,12 @@ from torch.optim import Optimizer
 
 from exp.device import use_products
 from exp.other_runs import finished_training, other_state
+from exp.progress import Progress
 from exp.step import TrainStep
 from models.interface import Objective
 from utils.checkpoint import Checkpoint, StateFile, read_checkpoint, save_tensors
 from utils.configuration import Configuration
 from utils.errors import UserError
-from utils.progress import Progress
 from utils.results import RunFolders
 
 

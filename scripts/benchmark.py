@@ -31,6 +31,8 @@ from transformers import GPT2Config, GPT2Model, PreTrainedModel
 
 from exp.device import prepare_torch
 from exp.exp_long_term_forecasting import ExpLongTermForecasting
+from exp.progress import EpochRecord
+from exp.record import circumstances
 from exp.step import micro_batches
 from layers import fast_cpu
 from layers.backbone import quiet_transformers
@@ -38,8 +40,6 @@ from layers.match import CrossModalMatch
 from models.objectives import parameter_groups
 from utils.checkpoint import read_checkpoint
 from utils.machine import peak_memory
-from utils.progress import EpochRecord
-from utils.record import circumstances
 from utils.synthetic import synthetic_ett
 
 LAYERS, WIDTH, ENCODER_WIDTH, COMPONENTS, LOOK_BACK = 6, 768, 2048, 500, 96

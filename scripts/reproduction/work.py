@@ -12,12 +12,12 @@ from pathlib import Path
 
 from filelock import lock_descriptor
 
+from exp.launch import FOLLOW_PARENT, device_numbers, visible_devices
 from scripts.reproduction.lists import ROOT, Run
 from scripts.reproduction.plan import Plan
 from utils.command_line import one_line
 from utils.errors import UserError
 from utils.interrupts import Interrupts
-from utils.launch import FOLLOW_PARENT, device_numbers, visible_devices
 from utils.machine import usable_cores
 
 LOGS = Path("reproduce")

@@ -25,16 +25,16 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+import exp.launch
 import utils.interrupts
-import utils.launch
 from exp.exp_basic import ExpBasic
+from exp.launch import device_numbers, visible_devices
 from exp.processes import Processes
 from run import main
 from tests.conftest import HANG, ROOT, load
 from tests.exp.small_runs import argv, once_at, send
 from tests.rounding import use_float64
 from utils.errors import UserError
-from utils.launch import device_numbers, visible_devices
 
 FORKED = multiprocessing.get_context("forkserver")
 FORKED.set_forkserver_preload(  # imports that take seconds
@@ -71,7 +71,7 @@ def be_one(rank: int, folder: Path, argv: list[str], variables: dict, first: Cal
 
 def be_patient(rank: int = 0) -> None:
     """Let no process give up waiting for the others because the machine is busy."""
-    utils.launch.PARTING = utils.launch.SAVING = utils.interrupts.REPEATED = HANG
+    exp.launch.PARTING = exp.launch.SAVING = utils.interrupts.REPEATED = HANG
 
 
 def free_port() -> int:

@@ -13,15 +13,15 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from exp import record
 from exp.exp_basic import ExpBasic
+from exp.record import Tracker, commit
 from exp.step import TrainStep
 from run import EXPERIMENTS, main
 from tests.conftest import load
 from tests.exp.small_runs import STEPS, argv, differ, experiment, left, once_at, send
-from utils import record
 from utils.checkpoint import read_checkpoint
 from utils.interrupts import Interrupted
-from utils.record import Tracker, commit
 
 READ = {
     "long_term_forecast": ["made_up.csv"],
@@ -319,6 +319,6 @@ def test_tensorboard_has_what_the_table_has(workdir, small_data):
 
 def test_tensorboard_that_can_not_be(refused, small_data, monkeypatch):
     assert "--tensorboard" in refused(argv(TASK, small_data, "--tensorboard", "--is_training", "0"))
-    monkeypatch.setattr("utils.record.find_spec", lambda name: None)
+    monkeypatch.setattr("exp.record.find_spec", lambda name: None)
     assert "pip install tensorboard" in refused(argv(TASK, small_data, "--tensorboard"))
     assert not Path("checkpoints").exists()

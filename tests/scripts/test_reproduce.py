@@ -27,7 +27,7 @@ STAND_IN = """
 import json, os, shlex, signal, sys, time
 from pathlib import Path
 
-from utils.launch import follow_parent
+from exp.launch import follow_parent
 
 argv = sys.argv[1:]
 

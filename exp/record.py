@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import torch
 
+from exp.progress import EpochRecord, Progress
 from utils.errors import UserError
 from utils.files import whole_file
 from utils.machine import peak_memory, processor_name
-from utils.progress import EpochRecord, Progress
 from utils.results import EPOCHS, RunFolders
 
 if TYPE_CHECKING:

@@ -137,6 +137,11 @@ class Panel:
             return [repr(name) for name in self.tables[0].ids]
         return names
 
+    @property
+    def channels(self) -> list[str]:
+        """Names of the channels of a window."""
+        return ["value"] if self.pooled else self.columns
+
     def place(self, table: Table) -> str:
         """Name a table for messages."""
         return f"{self.source}: series {table.ids[0]}" if self.pooled else str(self.source)

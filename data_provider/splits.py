@@ -164,7 +164,9 @@ class Splits:
         options: `seq_len`, `label_len`, `pred_len`, `freq` and `embed` are read.
         borders: of a table of so many rows, by the percentage of them that is trained on.
         target: the only channel that is scored; None scores all.
-        scaler: by default fitted on all training rows, whatever part of them is trained on.
+
+    Attributes:
+        scaler: fitted on all training rows, whatever part of them is trained on.
     """
 
     def __init__(
@@ -173,19 +175,13 @@ class Splits:
         options: Configuration,
         borders: Callable[[int, int], Borders],
         target: int | None = None,
-        scaler: Scaler | None = None,
     ):
         self.panel, self.options, self.target = panel, options, target
         lengths = [len(table.dates) for table in panel.tables]
         self.borders = [borders(rows, options.percent) for rows in lengths]
         whole = [borders(rows, 100)["train"] for rows in lengths]
         self.training_rows = [max(border.stop, 1) for border in whole]
-        self.scaler = scaler or Scaler.fit(panel.tables, self.training_rows)
-
-    @property
-    def columns(self) -> list[str]:
-        """Names of the channels."""
-        return self.panel.columns if not self.panel.pooled else ["value"]
+        self.scaler = Scaler.fit(panel.tables, self.training_rows)
 
     def split(self, flag: str) -> WindowDataset:
         """Cut the windows of the split `train`, `val` or `test`, of all tables that have one.
@@ -206,7 +202,7 @@ class Splits:
         if len(parts) < every:
             without = f"series without a window in the {flag} split"
             print(f"{self.panel.source}: {without}: {every - len(parts):,} of {every:,}")
-        return self.windows(parts)
+        return windows_of(self.panel, parts, self.options, self.scaler, self.target)
 
     def _without_window(self, flag: str) -> str:
         """Say why there is no window, by the longest table."""
@@ -237,48 +233,13 @@ class Splits:
             f"available{at})"
         )
 
-    def windows(self, parts: Sequence[tuple[Table, slice]]) -> WindowDataset:
-        """Put rows of tables one below the other; no window has rows of two."""
-        options = self.options
-        window = options.seq_len + options.pred_len
-        dates = [table.dates[part] for table, part in parts]
-        moments = [self.scaler.of(table) for table, _ in parts]
-        mean, scale = (np.stack(numbers) for numbers in zip(*moments, strict=True))
-        values, covariates, starts, above = [], [], [], 0
-        for number, (table, part) in enumerate(parts):
-            values.append((table.values[part] - mean[number]) / scale[number])
-            covariates.append(self.scaler.covariates(self.panel, table, part, dates[number]))
-            starts.append(above + np.arange(max(0, len(dates[number]) - window + 1)))
-            above += len(dates[number])
-        past, future = (
-            None if rows[0] is None else np.concatenate(rows)
-            for rows in zip(*covariates, strict=True)
-        )
-        return WindowDataset(
-            np.concatenate(values),
-            options.seq_len,
-            options.pred_len,
-            starts,
-            options.label_len,
-            dates[0].append(dates[1:]),
-            torch.from_numpy(mean),
-            torch.from_numpy(scale),
-            self.columns,
-            self.target,
-            options.freq,
-            options.embed,
-            names=[table.ids[0] for table, _ in parts] if self.panel.pooled else None,
-            past=past,
-            future=future,
-        )
-
     def describe(self, train: WindowDataset, val: WindowDataset, test: WindowDataset) -> None:
         """Print the sizes of the splits, rows behind them, constant channels, and too large a batch
         size; warn of few validation windows."""
         panel, options = self.panel, self.options
         what = f"series: {len(panel.tables):,}, pooled"
         if not panel.pooled:
-            what = f"channels: {len(self.columns)}"
+            what = f"channels: {len(panel.channels)}"
         print(
             f"{panel.source}: {what}; windows: {len(train):,} train, {len(val):,} validation, "
             f"{len(test):,} test"
@@ -300,6 +261,57 @@ class Splits:
             print(f"{panel.source}: constant in the training rows: {shortened(constant)}")
         if len(train) < options.batch_size:
             print(f"--batch_size {options.batch_size}: one batch of {len(train)} training windows")
+
+
+def windows_of(
+    panel: Panel,
+    parts: Sequence[tuple[Table, slice]],
+    args: Configuration,
+    scaler: Scaler,
+    target: int | None = None,
+    ahead: int = 0,
+) -> WindowDataset:
+    """Put rows of tables of a panel one below the other; no window has rows of two.
+
+    Args:
+        ahead: steps to forecast behind the rows, the last ones of their tables: only their dates
+            and what is known ahead are there, the rest is NaN.
+    """
+    moments = [scaler.of(table) for table, _ in parts]
+    mean, scale = (np.stack(numbers) for numbers in zip(*moments, strict=True))
+    dates, values, covariates, starts, above = [], [], [], [], 0
+    for number, (table, part) in enumerate(parts):
+        rows = table.dates[part]
+        dates.append(rows.append(panel.future(table, ahead)) if ahead else rows)
+        scaled = (table.values[part] - mean[number]) / scale[number]
+        past, future = scaler.covariates(panel, table, part, dates[-1])
+        unknown = ((0, ahead), (0, 0))
+        values.append(np.pad(scaled, unknown, constant_values=np.nan))
+        past = past if past is None else np.pad(past, unknown, constant_values=np.nan)
+        covariates.append((past, future))
+        last = len(dates[-1]) - args.seq_len - args.pred_len
+        starts.append(above + np.arange(max(0, last + 1)))
+        above += len(dates[-1])
+    past, future = (
+        None if rows[0] is None else np.concatenate(rows) for rows in zip(*covariates, strict=True)
+    )
+    return WindowDataset(
+        np.concatenate(values),
+        args.seq_len,
+        args.pred_len,
+        starts,
+        args.label_len,
+        dates[0].append(dates[1:]),
+        torch.from_numpy(mean),
+        torch.from_numpy(scale),
+        panel.channels,
+        target,
+        args.freq,
+        args.embed,
+        names=[table.ids[0] for table, _ in parts] if panel.pooled else None,
+        past=past,
+        future=future,
+    )
 
 
 # From the options of a run

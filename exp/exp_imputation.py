@@ -131,7 +131,7 @@ class ExpImputation(ExpSeries):
 
     def checkpoint_notes(self) -> dict:
         return {
-            "columns": self.splits.columns,
+            "columns": self.panel.channels,
             "mode": self.panel.mode,
             "reading": self.panel.notes(),
         }

@@ -13,7 +13,6 @@ from torch import Tensor
 from data_provider.covariates import with_future
 from data_provider.panel import Panel, Table
 from data_provider.splits import (
-    Borders,
     NoWindowError,
     Scaler,
     Splits,
@@ -22,11 +21,11 @@ from data_provider.splits import (
     padded,
     splits_of,
     target_args,
+    windows_of,
 )
 from data_provider.windows import WindowDataset
 from exp.forecasts import (
     Forecast,
-    forecast_panel,
     intervals_of,
     require_forecast,
     write_table,
@@ -108,7 +107,7 @@ class ExpLongTermForecasting(ExpSeries):
         args = self.args
         tested = source = self.read() if args.is_training or not args.zero_shot else None
         if args.zero_shot:
-            tested = self.read(source.columns if source else None, **target_args(args))
+            tested = self.read(source.panel.channels if source else None, **target_args(args))
         self.splits, self.target = tested, tested.target
         self.note_files(source and source.panel, tested.panel)
         self.scaler = self._saved_scaler() or tested.scaler
@@ -390,17 +389,23 @@ class ExpLongTermForecasting(ExpSeries):
         return found
 
     def forecast(self, panel: Panel) -> Forecast:
-        """Forecast what follows a panel with the channels of the training; see `forecast_panel`."""
-        return forecast_panel(panel, self.args, self.scaler, self.target, self.evaluation)
+        """Forecast what follows the tables of a panel, which has the channels of the training in
+        their order; see `require_forecast`."""
+        args, target = self.args, self.target
+        require_forecast(panel, args)
+        looks = [(table, slice(-args.seq_len, None)) for table in panel.tables]
+        windows = windows_of(panel, looks, args, self.scaler, target, ahead=args.pred_len)
+        batches = self.evaluation.batches(windows.to(self.device), "forecasting")
+        found = [(x, pred) for _, x, pred, _ in self.forecasts(windows, batches)]
+        x, pred = (torch.cat(values) for values in zip(*found, strict=True))
+        if target is not None:
+            panel = panel.only(panel.tables[0].ids[target : target + 1])
+        return Forecast(args.model, panel, windows, x, pred)
 
     def recalibrate(self, panel: Panel) -> Intervals:
         """Compute prediction intervals from all windows of the rows of a panel."""
-
-        def all_rows(rows: int, _: int) -> Borders:
-            return held_out_borders(rows, rows, 0)
-
-        splits = Splits(panel, self.args, all_rows, self.target, self.scaler)
-        windows = splits.windows([(table, slice(None)) for table in panel.tables])
+        parts = [(table, slice(None)) for table in panel.tables]
+        windows = windows_of(panel, parts, self.args, self.scaler, self.target)
         if len(windows) == 0:
             raise UserError(
                 f"recalibrate=True: {panel.place(panel.tables[0])}: too few rows for a window of "
@@ -433,7 +438,7 @@ class ExpLongTermForecasting(ExpSeries):
         last = max(table.dates[-1] for table in panel.tables)
         refit = {"refit": True} if self.memory and self.memory.held_out == 0 else {}
         return {
-            "columns": splits.columns,
+            "columns": panel.channels,
             "series": [written(name) for name in scaler.number],
             "mode": panel.mode,
             "season_length": panel.season_length,

@@ -1,10 +1,9 @@
 """Forecasts of what follows the series of a panel: their units, their table, their file."""
 
 import sys
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from itertools import compress, pairwise
+from itertools import compress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,17 +15,13 @@ from torch import Tensor
 from data_provider.checks import PARQUET, and_more, shortened
 from data_provider.covariates import require_future
 from data_provider.panel import Panel, Reading, Table
-from data_provider.splits import Scaler
-from exp.evaluation import Evaluation
-from utils.bars import progress_bar
-from utils.batch import Batch
+from data_provider.windows import WindowDataset
 from utils.checkpoint import Checkpoint
 from utils.configuration import Configuration
 from utils.errors import UserError
 from utils.files import whole_file
 from utils.intervals import AT_REST, INTERVALS, Intervals, LookBacks, bounds_of
 from utils.plots import future_figure
-from utils.timefeatures import time_features
 
 if TYPE_CHECKING:
     import polars
@@ -44,29 +39,28 @@ class Forecast:
 
     Attributes:
         model: its name. panel: of the series that are forecast.
-        x, pred: look-backs and forecasts, scaled, `[tables, steps, channels]`.
-        mean, scale: of the series, `[tables, 1, channels]`, float64.
+        windows: of the tables, one each. x, pred: their look-backs and forecasts, scaled,
+            `[tables, steps, channels]`.
         outputs: the forecast and the bounds of its intervals, by names of columns, in the units of
             the series, `[tables, steps, channels]`. levels: of the intervals, in %.
     """
 
     model: str
     panel: Panel
+    windows: WindowDataset
     x: Tensor
     pred: Tensor
-    mean: np.ndarray
-    scale: np.ndarray
     outputs: dict[str, np.ndarray] = field(default_factory=dict)
     levels: Sequence[float] = ()
 
     def unscaled(self, values: Tensor) -> np.ndarray:
         """Convert forecasts or bounds to the units of the series, in float64."""
-        return values.cpu().numpy().astype(np.float64) * self.scale + self.mean
+        index = torch.arange(len(values), device=values.device)
+        return self.windows.inverse_transform(values, index).cpu().numpy()
 
     def in_unit(self, intervals: Intervals) -> Intervals:
         """Convert intervals to the units of the scaled forecasts; see `Intervals.in_unit`."""
-        unit = None if self.panel.pooled else torch.from_numpy(self.scale[0, 0])
-        return intervals.in_unit(unit)
+        return intervals.in_unit(None if self.panel.pooled else self.windows.unit)
 
     def with_intervals(
         self, levels: Sequence[float] = (), intervals: Intervals | None = None
@@ -163,51 +157,6 @@ def require_forecast(panel: Panel, args: Configuration) -> None:
     for table in panel.tables:
         panel.future(table, 1)
     require_future(panel, args.pred_len)
-
-
-def forecast_panel(
-    panel: Panel, args: Configuration, scaler: Scaler, target: int | None, evaluation: Evaluation
-) -> Forecast:
-    """Forecast what follows the tables of a panel, in batches; see `require_forecast`.
-
-    Args:
-        panel: of the channels of the training, in their order. scaler: of its series.
-        target: the only channel that is forecast; None forecasts all.
-    """
-    require_forecast(panel, args)
-    parts, moments = defaultdict(list), []
-    for table in panel.tables:
-        mean, scale = scaler.of(table)
-        part = slice(-args.seq_len, None)
-        look = table.rows(part)
-        moments.append((mean, scale))
-        dates = look.dates.append(panel.future(table, args.pred_len))
-        found = {"x": (look.values - mean) / scale}
-        found["past"], found["future"] = scaler.covariates(panel, table, part, dates)
-        if evaluation.objective.uses_marks:
-            features = time_features(dates, args.freq, args.embed)
-            label = max(args.seq_len - args.label_len, 0)
-            found |= {"x_mark": features[: args.seq_len], "y_mark": features[label:]}
-        for name, values in found.items():
-            if values is not None:
-                parts[name].append(values)
-    tensors = {
-        name: torch.tensor(np.stack(values), dtype=torch.float32, device=evaluation.device)
-        for name, values in parts.items()
-    }
-    whole, x, forecasts = Batch(**tensors), tensors["x"], []
-    with progress_bar("forecasting", len(x)) as bar:
-        for start, stop in pairwise([*range(0, len(x), evaluation.windows), len(x)]):
-            forecasts.append(evaluation.predict(whole[start:stop]))
-            bar.update(stop - start)
-    pred = torch.cat(forecasts)
-    mean, scale = (np.stack(numbers)[:, None] for numbers in zip(*moments, strict=True))
-    if target is not None:
-        one = slice(target, target + 1)
-        panel = panel.only(panel.tables[0].ids[one])
-        x, mean, scale = (values[..., one] for values in (x, mean, scale))
-        pred = pred if pred.shape[-1] == 1 else pred[..., one]
-    return Forecast(args.model, panel, x, pred, mean, scale)
 
 
 def schema_of(source: object) -> Schema | None:

@@ -25,7 +25,7 @@ from utils.errors import UserError
 def test_custom_target_comes_last(arguments, splits):
     """With MS it is scored alone, unless as published."""
     found = splits(target="HUFL")
-    assert found.columns == ["HULL", "OT", "HUFL"]
+    assert found.panel.channels == ["HULL", "OT", "HUFL"]
     table = pd.read_csv(found.panel.source)
     np.testing.assert_array_equal(found.panel.tables[0].values[:, 2], table["HUFL"])
     panel = read_data(arguments())
@@ -72,7 +72,7 @@ def test_without_the_usual_target(splits, synthetic_csv, tmp_path, capsys):
     table = pd.read_csv(synthetic_csv).rename(columns={"OT": "other"})
     table = table[["date", "other", *[c for c in table.columns if c not in ("date", "other")]]]
     here = {"root_path": str(written(tmp_path, table).parent), "data_path": "x.csv"}
-    assert splits(**here, given=[]).columns == list(table.columns[1:])
+    assert splits(**here, given=[]).panel.channels == list(table.columns[1:])
     assert f"no column OT: the target is {table.columns[-1]}, the last" in capsys.readouterr().out
     for more in ({"given": ["target"]}, {"given": [], "features": "MS"}):
         with pytest.raises(UserError, match="no column named OT"):
@@ -127,7 +127,7 @@ def test_pooled_series(pooled, capsys):
     panel = read_data(args)
     found = splits_of(panel.only(chosen_series(panel, args)), args)
     windows = found.split("train")
-    assert (found.columns, windows.n_channels) == (["value"], 1)
+    assert (found.panel.channels, windows.n_channels) == (["value"], 1)
     lengths = [int(rows * 0.7) for rows in (60, 40, 9)]
     assert len(windows) == sum(rows - 5 for rows in lengths)
     for number in range(len(windows)):

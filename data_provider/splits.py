@@ -1,7 +1,7 @@
 """From a panel to scaled windows of training, validation and test."""
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -67,12 +67,6 @@ def split_borders(
         "val": range(train - seq_len, train + val),
         "test": range(train + val - seq_len, train + val + test),
     }
-
-
-def held_out_borders(rows: int, train: int, seq_len: int) -> Borders:
-    """Borders where all rows behind the training rows are for validation, and there is no test."""
-    val = range(max(0, train - seq_len), rows)
-    return {"train": range(train), "val": val, "test": range(rows, rows)}
 
 
 Moments = tuple[np.ndarray, np.ndarray]  # mean and scale, `[series]`
@@ -161,11 +155,13 @@ class Splits:
 
     Args:
         panel: of the channels that are trained on, in their order.
-        options: `seq_len`, `label_len`, `pred_len`, `freq` and `embed` are read.
-        borders: of a table of so many rows, by the percentage of them that is trained on.
-        target: the only channel that is scored; None scores all.
+        options: of the run.
+        train_rows: how many rows of a table are trained on, by its number of rows; the others are
+            for validation. By default the options say it.
 
     Attributes:
+        borders: of each table.
+        target: the only channel that is scored; None scores all.
         scaler: fitted on all training rows, whatever part of them is trained on.
     """
 
@@ -173,10 +169,19 @@ class Splits:
         self,
         panel: Panel,
         options: Configuration,
-        borders: Callable[[int, int], Borders],
-        target: int | None = None,
+        train_rows: Mapping[int, int] | None = None,
     ):
-        self.panel, self.options, self.target = panel, options, target
+        self.panel, self.options = panel, options
+        # as published, MS is the same as M
+        one = options.features == "MS" and options.protocol == "sound"
+        self.target = panel.columns.index(options.target) if one else None
+
+        def borders(rows: int, percent: int) -> Borders:
+            if train_rows is None:
+                return split_borders(options.data, rows, options.seq_len, percent, options.split)
+            split = (train_rows[rows], rows - train_rows[rows], 0)
+            return split_borders("custom", rows, options.seq_len, split=split)
+
         lengths = [len(table.dates) for table in panel.tables]
         self.borders = [borders(rows, options.percent) for rows in lengths]
         whole = [borders(rows, 100)["train"] for rows in lengths]
@@ -358,19 +363,6 @@ def chosen_series(panel: Panel, args: Configuration) -> list:
     if args.data == "custom":
         return [name for name in panel.names if name != target] + [target]
     return list(panel.names)
-
-
-def splits_of(panel: Panel, args: Configuration) -> Splits:
-    """Split a panel, of the channels that are trained on in their order, as the options of a run
-    say."""
-    # as published, MS is the same as M
-    one = args.features == "MS" and args.protocol == "sound"
-    target = panel.columns.index(args.target) if one else None
-
-    def borders(rows: int, percent: int) -> Borders:
-        return split_borders(args.data, rows, args.seq_len, percent, args.split)
-
-    return Splits(panel, args, borders, target)
 
 
 def target_args(args: Configuration) -> dict[str, object]:

@@ -17,9 +17,7 @@ from data_provider.splits import (
     Scaler,
     Splits,
     chosen_series,
-    held_out_borders,
     padded,
-    splits_of,
     target_args,
     windows_of,
 )
@@ -166,13 +164,10 @@ class ExpLongTermForecasting(ExpSeries):
         window = args.seq_len + args.pred_len
         if memory.pad:
             panel = panel.with_tables(lambda table: padded(table, window))
-        if memory.held_out is None and args.split:
-            splits = splits_of(panel, args)
-        else:
-            train = {len(t.dates): self._training_rows(panel, t) for t in panel.tables}
-            splits = Splits(
-                panel, args, lambda rows, _: held_out_borders(rows, train[rows], args.seq_len)
-            )
+        train_rows = None
+        if memory.held_out is not None or not args.split:
+            train_rows = {len(t.dates): self._training_rows(panel, t) for t in panel.tables}
+        splits = Splits(panel, args, train_rows)
         self.splits, self.target, self.scaler = splits, splits.target, splits.scaler
         self.series_notes = self._notes_of(splits)
         self.note_files(panel)
@@ -200,7 +195,7 @@ class ExpLongTermForecasting(ExpSeries):
                 "choose a smaller input_size or val_size, leave it out, or give "
                 "start_padding_enabled=True"
             )
-        return max(rows - held_out, window)
+        return int(max(rows - held_out, window))
 
     def _prepare_forecasts(self) -> None:
         """Take from the checkpoint what its training says of the series."""

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from data_provider.checks import shortened
 from data_provider.panel import Panel
-from data_provider.splits import Splits, chosen_series, read_data, splits_of
+from data_provider.splits import Splits, chosen_series, read_data
 from data_provider.windows import WindowDataset
 from exp.exp_basic import ExpBasic
 from models.interface import DataShape
@@ -65,7 +65,7 @@ class ExpSeries(ExpBasic):
         panel = panel.only(chosen_series(panel, args))
         if notes.get("mode", panel.mode) == "channels":
             panel = self.arranged(panel, trained or notes.get("columns"))
-        return splits_of(panel, args)
+        return Splits(panel, args)
 
     def arranged(self, panel: Panel, trained: Sequence[str] | None) -> Panel:
         """Put channels into the order of the training, and leave out others; missing ones are an

@@ -2,7 +2,7 @@
 
 import pytest
 
-from data_provider.splits import Splits, chosen_series, read_data, splits_of
+from data_provider.splits import Splits, chosen_series, read_data
 from run import parse_args
 from utils.configuration import Configuration
 
@@ -28,6 +28,6 @@ def splits(arguments):
     def build(**more) -> Splits:
         args = arguments(**more)
         panel = read_data(args)
-        return splits_of(panel.only(chosen_series(panel, args)), args)
+        return Splits(panel.only(chosen_series(panel, args)), args)
 
     return build

@@ -11,10 +11,10 @@ from data_provider.panel import Table
 from data_provider.splits import (
     NoWindowError,
     Scaler,
+    Splits,
     chosen_series,
     read_data,
     split_borders,
-    splits_of,
     target_args,
 )
 from tests.conftest import refusal
@@ -125,7 +125,7 @@ def test_pooled_series(pooled, capsys):
     """Each is scaled by its own training rows, and no window has rows of two."""
     args = pooled()
     panel = read_data(args)
-    found = splits_of(panel.only(chosen_series(panel, args)), args)
+    found = Splits(panel.only(chosen_series(panel, args)), args)
     windows = found.split("train")
     assert (found.panel.channels, windows.n_channels) == (["value"], 1)
     lengths = [int(rows * 0.7) for rows in (60, 40, 9)]

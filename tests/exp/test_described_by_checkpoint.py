@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import load_file, save, save_file
 from transformers import GPT2Config, GPT2Model
 
-from data_provider.splits import read_data, splits_of
+from data_provider.splits import Splits, read_data
 from run import EXPERIMENTS, main, parse_args
 from tests.conftest import ROOT, load
 from tests.exp.small_runs import argv
@@ -246,7 +246,7 @@ def test_reference_checkpoint(reference, results):
     """It brings its own backbone."""
     recording, argv = reference
     args = parse_args(argv)
-    windows = splits_of(read_data(args), args).split("test")
+    windows = Splits(read_data(args), args).split("test")
     x, y = windows.batch(torch.arange(len(windows)))
     with torch.no_grad():
         expected = recording.model()(x)

@@ -342,6 +342,15 @@ def test_saved_with_its_series(wide, long, tmp_path, kind):
         CALFForecaster.load(tmp_path).predict()
 
 
+def test_a_single_target(wide, tmp_path):
+    """With `features="MS"`, before the forecaster is saved and after that."""
+    forecaster = CALFForecaster(h=8, features="MS", level=[80], **DLINEAR).fit(wide)
+    expected = forecaster.predict()
+    assert list(expected) == ["date", "OT", "OT-lo-80", "OT-hi-80"]
+    forecaster.save(tmp_path)
+    pd.testing.assert_frame_equal(CALFForecaster.load(tmp_path).predict(), expected)
+
+
 @pytest.mark.draws
 def test_pictures(long, wide, tmp_path):
     forecaster = CALFForecaster(h=8, level=[80], **DLINEAR).fit(long)

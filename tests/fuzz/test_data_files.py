@@ -15,7 +15,7 @@ from sklearn.preprocessing import StandardScaler
 from data_provider.anomaly import read_anomaly
 from data_provider.m4 import read_m4
 from data_provider.reader import read_panel
-from data_provider.splits import NoWindowError, chosen_series, read_data, splits_of
+from data_provider.splits import NoWindowError, Splits, chosen_series, read_data
 from data_provider.uea import read_ts
 from tests.fuzz import examples
 from utils.errors import UserError
@@ -81,7 +81,7 @@ def test_windows_are_slices(tmp_path_factory, table, options):
     )  # fmt: skip
     try:
         panel = read_data(args)
-        source = splits_of(panel.only(chosen_series(panel, args)), args)
+        source = Splits(panel.only(chosen_series(panel, args)), args)
     except UserError as error:
         assert str(path) in str(error) and not good, error
         return

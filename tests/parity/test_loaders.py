@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from data_provider.splits import NoWindowError, chosen_series, read_data, splits_of
+from data_provider.splits import NoWindowError, Splits, chosen_series, read_data
 from tests.conftest import GOLDEN
 
 ROWS = json.loads((GOLDEN / "loaders.json").read_text()) if GOLDEN.is_dir() else []
@@ -41,7 +41,7 @@ def test_row(row, real_data):
         given=["target"],
     )
     panel = read_data(args)
-    source = splits_of(panel.only(chosen_series(panel, args)), args)
+    source = Splits(panel.only(chosen_series(panel, args)), args)
     if "error" in row:
         with pytest.raises(NoWindowError) as caught:
             source.split(row["flag"])

@@ -55,21 +55,6 @@ class AnomalyTables:
     filled: int
 
 
-@dataclass(frozen=True)
-class AnomalySplits:
-    """The splits of an anomaly-detection set, with the same scaling.
-
-    Attributes:
-        train: overlapping windows. val: for early stopping. test: over the test file.
-        train_scored: windows over the whole training file, for the threshold.
-    """
-
-    train: WindowDataset
-    val: WindowDataset
-    train_scored: WindowDataset
-    test: WindowDataset
-
-
 def read_anomaly(data: str, root_path: str | Path) -> AnomalyTables:
     """Read one of the sets in `FILES`.
 
@@ -170,14 +155,15 @@ def _flags(path: Path, labels: np.ndarray) -> np.ndarray:
     return np.array(labels, dtype=bool)
 
 
-def make_splits(tables: AnomalyTables, data: str, seq_len: int) -> AnomalySplits:
+def make_splits(tables: AnomalyTables, data: str, seq_len: int) -> dict[str, WindowDataset]:
     """Standardise with mean and standard deviation of the training file, and cut windows.
-
-    Training windows overlap and end before the last 20 % of the training rows, which are held out
-    for validation; other windows do not overlap.
 
     Args:
         tables: the tables of the set `data`, from `read_anomaly`. seq_len: window length L.
+
+    Returns:
+        `train`, overlapping windows that end before the last 20 % of the training rows, which are
+        held out for `val`; `train_scored` over the whole training file, for the threshold; `test`.
 
     Raises:
         UserError: a split has fewer than `seq_len` rows.
@@ -190,12 +176,13 @@ def make_splits(tables: AnomalyTables, data: str, seq_len: int) -> AnomalySplits
         for rows in (tables.train, tables.test)
     )
     cut = int(len(train) * TRAIN_FRACTION)
-    return AnomalySplits(
-        train=cut_windows(train[:cut], seq_len, STRIDES.get(data, 1), f"{data}, training split"),
-        val=cut_windows(train[cut:], seq_len, seq_len, f"{data}, validation split"),
-        train_scored=cut_windows(train, seq_len, seq_len, f"{data}, training rows"),
-        test=cut_windows(test, seq_len, seq_len, f"{data}, test rows"),
-    )
+    stride = STRIDES.get(data, 1)
+    return {
+        "train": cut_windows(train[:cut], seq_len, stride, f"{data}, training split"),
+        "val": cut_windows(train[cut:], seq_len, seq_len, f"{data}, validation split"),
+        "train_scored": cut_windows(train, seq_len, seq_len, f"{data}, training rows"),
+        "test": cut_windows(test, seq_len, seq_len, f"{data}, test rows"),
+    }
 
 
 def cut_windows(

@@ -60,21 +60,12 @@ class ClassificationDataset:
         lengths: steps of each series before its padding, `[samples]`.
     """
 
-    x: Tensor | np.ndarray
-    y: Tensor | np.ndarray
-    lengths: Tensor | np.ndarray
-
-    def __post_init__(self) -> None:
-        self.x = torch.as_tensor(self.x, dtype=torch.float32)
-        self.y = torch.as_tensor(self.y, dtype=torch.int64)
-        self.lengths = torch.as_tensor(self.lengths)
+    x: Tensor
+    y: Tensor
+    lengths: Tensor
 
     def __len__(self) -> int:
         return len(self.x)
-
-    @property
-    def n_channels(self) -> int:
-        return self.x.shape[2]
 
     def to(self, device: torch.device | str) -> "ClassificationDataset":
         """Move the series to `device`, where batches are then gathered."""
@@ -89,21 +80,6 @@ class ClassificationDataset:
         """1 where the series `index` have steps, 0 where they are padded, `[batch, length]`."""
         steps = torch.arange(self.x.shape[1], device=self.x.device)
         return (steps < self.lengths[index, None]).float()
-
-
-@dataclass(frozen=True)
-class UeaSplits:
-    """The splits of a classification set.
-
-    Attributes:
-        train, val, test: padded to the same length.
-        class_names: in the order of the class indices.
-    """
-
-    train: ClassificationDataset
-    val: ClassificationDataset
-    test: ClassificationDataset
-    class_names: list[str]
 
 
 def read_ts(path: str | Path) -> TsFile:
@@ -209,13 +185,9 @@ def read_pair(root_path: str | Path) -> tuple[TsFile, TsFile]:
     return train, replace(test, class_names=train.class_names, labels=places[test.labels])
 
 
-def common_length(files: tuple[TsFile, TsFile]) -> int:
-    """Number of steps to which both files are padded: that of their longest series."""
-    return max(int(file.lengths.max()) for file in files)
-
-
-def make_splits(files: tuple[TsFile, TsFile], seed: int) -> UeaSplits:
-    """Interpolate, scale and pad the series of both files.
+def make_splits(files: tuple[TsFile, TsFile], seed: int) -> dict[str, ClassificationDataset]:
+    """Interpolate and scale the series of both files, and pad them to the length of the longest:
+    `train`, `val` and `test`.
 
     Missing values are interpolated within their sample and channel; the first and last observed
     values are repeated at the ends. Channels are standardised with mean and standard deviation of
@@ -237,7 +209,7 @@ def make_splits(files: tuple[TsFile, TsFile], seed: int) -> UeaSplits:
     with warnings.catch_warnings():  # a channel that is never observed
         warnings.simplefilter("ignore", RuntimeWarning)
         scaler = StandardScaler().fit(np.concatenate([train.series[index] for index in trained]))
-    length = common_length(files)
+    length = max(file.lengths.max() for file in files)
 
     def dataset(file: TsFile, samples: np.ndarray) -> ClassificationDataset:
         filled = fill([file.series[index] for index in samples])
@@ -245,10 +217,13 @@ def make_splits(files: tuple[TsFile, TsFile], seed: int) -> UeaSplits:
         x = np.zeros((len(filled), length, file.n_channels), dtype=np.float32)
         rows = scaler.transform(np.concatenate(filled))
         x[np.arange(length) < lengths[:, None]] = np.nan_to_num(rows)
-        return ClassificationDataset(x, file.labels[samples], lengths)
+        return ClassificationDataset(*map(torch.from_numpy, (x, file.labels[samples], lengths)))
 
-    whole = dataset(test, np.arange(len(test.series)))
-    return UeaSplits(dataset(train, trained), dataset(train, held_out), whole, train.class_names)
+    return {
+        "train": dataset(train, trained),
+        "val": dataset(train, held_out),
+        "test": dataset(test, np.arange(len(test.series))),
+    }
 
 
 def _only_file(root: Path, pattern: str) -> Path:

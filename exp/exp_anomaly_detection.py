@@ -8,13 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from data_provider.anomaly import (
-    ALIASES,
-    FILES,
-    make_splits,
-    point_scores,
-    read_anomaly,
-)
+from data_provider.anomaly import ALIASES, FILES, make_splits, point_scores, read_anomaly
 from data_provider.windows import WindowDataset
 from exp.exp_basic import ExpBasic
 from utils.batch import Batch
@@ -44,10 +38,10 @@ class ExpAnomalyDetection(ExpBasic):
         if tables.filled:
             print(f"{args.root_path}: missing values replaced by 0: {tables.filled:,}")
         self.labels = tables.labels
-        self.splits = splits = make_splits(tables, data, args.seq_len)
-        self.train_set = splits.train.to(self.device)
-        self.val_set = splits.val.to(self.device)
-        self.test_set = splits.test.to(self.device)
+        self.splits = make_splits(tables, data, args.seq_len)
+        self.train_set, self.val_set, self.test_set = (
+            self.splits[name].to(self.device) for name in ("train", "val", "test")
+        )
         self.n_channels = tables.train.shape[1]
         if not tables.labels.any():
             print(
@@ -85,7 +79,9 @@ class ExpAnomalyDetection(ExpBasic):
         """Score training and test rows, and detect anomalies by a threshold."""
         print(f">>> testing {self.setting}")
         start = time.perf_counter()
-        train_points = self._points(self.splits.train_scored.to(self.device), "the training rows")
+        train_points = self._points(
+            self.splits["train_scored"].to(self.device), "the training rows"
+        )
         points, labels = self._points(self.test_set, "the test rows"), self.labels
         seen = None if self.args.threshold == "train" else points
         limit = threshold(train_points, seen, self.args.anomaly_ratio)

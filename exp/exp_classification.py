@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from data_provider.uea import ClassificationDataset, common_length, make_splits, read_pair
+from data_provider.uea import ClassificationDataset, make_splits, read_pair
 from exp.exp_basic import ExpBasic
 from models.interface import DataShape
 from utils.batch import Batch
@@ -30,27 +30,26 @@ class ExpClassification(ExpBasic):
         if args.data != "UEA":
             raise UserError(f"--data {args.data}: classification needs --data UEA")
         self.files = read_pair(args.root_path)
-        length = common_length(self.files)
+        length = max(int(file.lengths.max()) for file in self.files)
         return args.replace(seq_len=length, pred_len=0)
 
     def prepare_data(self) -> None:
         args = self.args
         self.note_data(*(file.path for file in self.files))
-        self.splits = splits = make_splits(self.files, self.seed)
-        self.train_set = splits.train.to(self.device)
-        self.val_set = splits.val.to(self.device)
-        self.test_set = splits.test.to(self.device)
-        self.n_channels = self.train_set.n_channels
+        splits = make_splits(self.files, self.seed)
+        self.train_set, self.val_set, self.test_set = (
+            splits[name].to(self.device) for name in ("train", "val", "test")
+        )
+        self.class_names, self.n_channels = self.files[0].class_names, self.files[0].n_channels
         print(
             f"{args.root_path}: {self.n_channels} channels, {args.seq_len} steps, "
-            f"{len(splits.class_names)} classes; samples: {len(splits.train):,} train, "
-            f"{len(splits.val):,} validation, {len(splits.test):,} test"
+            f"{len(self.class_names)} classes; samples: {len(self.train_set):,} train, "
+            f"{len(self.val_set):,} validation, {len(self.test_set):,} test"
         )
 
     def data_shape(self) -> DataShape:
         """Take length, channels and classes from the files."""
-        classes = len(self.splits.class_names)
-        return DataShape(self.args.seq_len, 0, self.n_channels, classes)
+        return DataShape(self.args.seq_len, 0, self.n_channels, len(self.class_names))
 
     def training_batch(self, index: Tensor) -> Batch:
         return self._batch(self.train_set, index)
@@ -81,7 +80,7 @@ class ExpClassification(ExpBasic):
         start = time.perf_counter()
         pred, true = self._classes(self.test_set), self.test_set.y.cpu().numpy()
         seconds = time.perf_counter() - start
-        names = self.splits.class_names
+        names = self.class_names
         counts = confusion_matrix(true, pred, labels=range(len(names)))
         with self.folders.arrays(pred=pred.shape, true=true.shape) as files:
             files["pred"].write(torch.from_numpy(pred))

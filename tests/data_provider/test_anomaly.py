@@ -156,7 +156,7 @@ def test_splits(tables, data):
         "test": (test, 50),
     }
     for name, (values, stride) in expected.items():
-        windows = getattr(splits, name)
+        windows = splits[name]
         np.testing.assert_allclose(windows.values, values, rtol=1e-5, atol=1e-6, err_msg=name)
         starts = [*range(0, len(values) - 50, stride), len(values) - 50]
         assert (windows.starts.tolist(), windows.seq_len) == (starts, 50), name

@@ -142,23 +142,23 @@ def test_held_out_validation(made_up):
     root, (series, labels), (test_series, _) = made_up
     splits = make_splits(read_pair(root), seed=1)
     # the first channel says which sample is which, however it is scaled
-    growing = torch.cat([splits.train.x, splits.val.x])[:, 0, 0]
+    growing = torch.cat([splits["train"].x, splits["val"].x])[:, 0, 0]
     numbers = growing.argsort().argsort().numpy()
     kept, held = numbers[:32], numbers[32:]
     assert sorted(kept) == list(kept)
     assert sorted(held) == list(held)
     trained_on = [series[i] for i in kept]
     for part, samples in (
-        (splits.train, trained_on),
-        (splits.val, [series[i] for i in held]),
-        (splits.test, test_series),
+        (splits["train"], trained_on),
+        (splits["val"], [series[i] for i in held]),
+        (splits["test"], test_series),
     ):
         wanted = expected_x(samples, trained_on)
         np.testing.assert_allclose(part.x, wanted, rtol=1e-5, atol=1e-6)
-    assert not splits.test.x[2, :, 2].any()
-    assert splits.test.x[3, 12, 0] < -1
-    np.testing.assert_array_equal(splits.train.y, labels[kept])
-    np.testing.assert_array_equal(splits.val.y, labels[held])
+    assert not splits["test"].x[2, :, 2].any()
+    assert splits["test"].x[3, 12, 0] < -1
+    np.testing.assert_array_equal(splits["train"].y, labels[kept])
+    np.testing.assert_array_equal(splits["val"].y, labels[held])
     assert (np.abs(np.bincount(labels[held]) - np.bincount(labels) / 5) < 1).all()
 
 
@@ -175,19 +175,19 @@ def test_classes_of_few_samples(folder, labels, held):
     text = ts_text([np.full((1, 1), i) for i in range(len(labels))], labels, ["a", "b", "c"])
     for seed in range(5):
         splits = make_splits(read_pair(folder(text, text)), seed)
-        assert splits.val.y.tolist() == held
-        assert sorted(splits.train.y.tolist() + held) == labels
-        assert set(splits.train.y.tolist()) == set(labels)
+        assert splits["val"].y.tolist() == held
+        assert sorted(splits["train"].y.tolist() + held) == labels
+        assert set(splits["train"].y.tolist()) == set(labels)
 
 
 def test_unobserved_in_training(folder):
     """Becomes 0, and so does a constant, however large."""
     train = "@classLabel true a\n@data\n1,3:?,?:a\n1,3:?,?:a\n"
     splits = make_splits(read_pair(folder(train, train.replace("?", "7"))), seed=0)
-    for part, samples in ((splits.train, 1), (splits.val, 1), (splits.test, 2)):
+    for part, samples in ((splits["train"], 1), (splits["val"], 1), (splits["test"], 2)):
         np.testing.assert_array_equal(part.x, [[[-1, 0], [1, 0]]] * samples)
     text = ts_text([np.full((3, 1), 0.1 + 1e9)] * 7, [0] * 7, ["a"])
-    assert make_splits(read_pair(folder(text, text)), seed=0).train.x.abs().max() < 1e-6
+    assert make_splits(read_pair(folder(text, text)), seed=0)["train"].x.abs().max() < 1e-6
 
 
 def test_channels_of_different_length(folder):

@@ -87,7 +87,7 @@ def test_windows_are_slices(tmp_path_factory, table, options):
         return
     assert good
     columns = slice(-1 if args.features == "S" else 1, None)
-    assert source.columns == [name.strip() for name in header[columns]]
+    assert source.panel.channels == [name.strip() for name in header[columns]]
     (values,) = (found.values for found in source.panel.tables)
     expected = [[float(cell) for cell in row[columns]] for row in rows]
     np.testing.assert_allclose(values, expected, rtol=1e-15, atol=1e-300)

@@ -81,8 +81,8 @@ def test_scaling(recorded, detect, workdir):
     tables = read_anomaly("PSM", workdir / "PSM")
     assert tables.filled == 2
     splits = make_splits(tables, "PSM", 24)
-    np.testing.assert_allclose(splits.train_scored.values, recorded["train_scaled"], atol=1e-6)
-    np.testing.assert_allclose(splits.test.values, recorded["test_scaled"], atol=1e-6)
+    np.testing.assert_allclose(splits["train_scored"].values, recorded["train_scaled"], atol=1e-6)
+    np.testing.assert_allclose(splits["test"].values, recorded["test_scaled"], atol=1e-6)
 
 
 def test_point_adjustment(recorded):
@@ -106,7 +106,7 @@ def test_splits(recorded, data):
         test = np.arange(n_test, dtype=float)[:, None]
         tables = AnomalyTables(train, test, np.zeros(n_test, bool), 0)
         splits = make_splits(tables, data.replace("SWAT", "SWaT"), seq_len)
-        assert len(splits.train.values) == about["val_is_train_rows"][0]
+        assert len(splits["train"].values) == about["val_is_train_rows"][0]
         theirs = about["train"]["first_rows"]  # of windows that reach into the validation rows, too
-        inside = [row for row in theirs[:3] if row + seq_len <= len(splits.train.values)]
-        assert splits.train.starts[:3].tolist()[: len(inside)] == inside
+        inside = [row for row in theirs[:3] if row + seq_len <= len(splits["train"].values)]
+        assert splits["train"].starts[:3].tolist()[: len(inside)] == inside

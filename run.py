@@ -15,13 +15,13 @@ from exp.launch import (
     follow_parent,
     launch,
     leave,
-    quiet,
     under_launcher,
     visible_devices,
     world,
 )
 from models import registry
 from utils import options
+from utils.bars import quiet
 from utils.command_line import guarded
 from utils.configuration import Configuration
 from utils.errors import UserError

@@ -1,7 +1,5 @@
 """Look-back, horizon and split of a file, where nobody gave them."""
 
-import contextlib
-import io
 from pathlib import Path
 from statistics import median
 
@@ -10,6 +8,7 @@ from data_provider.checks import require_data_file
 from data_provider.panel import Reading
 from data_provider.reader import read_panel
 from data_provider.splits import split_borders
+from utils.bars import quiet
 
 SPLIT = (0.7, 0.15, 0.15)
 # look-back and horizon by the unit of the step: four days of hours for one, a year of weeks for two
@@ -43,7 +42,7 @@ def guess_options(options: object) -> tuple[dict[str, object], str]:
     """
     path = Path(options.root_path) / options.data_path
     require_data_file(path, "--data_path")
-    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+    with quiet():
         panel = read_panel(path, Reading.of(options))
     rows = int(median(len(table.dates) for table in panel.tables))
     unit = mark_frequency(None, panel.tables[0].dates, panel.clock.counts_steps)

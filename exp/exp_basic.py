@@ -1,5 +1,6 @@
 """The base of all experiments: what a task implements, building a run, and the training loop."""
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Sized
 from dataclasses import asdict
@@ -15,7 +16,7 @@ from exp.baselines import TrivialScores
 from exp.device import autocast, choose_device, choose_precision, speed_up
 from exp.evaluation import Evaluation
 from exp.processes import Processes, Stopping
-from exp.progress import Clock, EpochRecord, Progress
+from exp.progress import EpochRecord, Progress
 from exp.record import Tracker, circumstances, commit
 from exp.resume import TrainingState
 from exp.step import TrainStep, largest_gradients
@@ -115,7 +116,7 @@ class ExpBasic(ABC):
         self.stopping = Stopping(self.processes, device)
         precision = autocast(args.amp, device)
         self.evaluation = Evaluation(objective, self.processes, self.stopping, device, precision)
-        self.progress, self.clock = Progress(finished=not args.is_training), Clock()
+        self.progress = Progress(finished=not args.is_training)
         if not args.is_training:
             return
 
@@ -206,7 +207,7 @@ class ExpBasic(ABC):
         """Optimise, validate, write a better checkpoint, and go to the next epoch."""
         args, progress, steps = self.args, self.progress, len(self.order)
         epoch = progress.epoch
-        self.clock.start()
+        self.begun = time.perf_counter() - progress.seconds  # of this epoch
 
         # optimisation
         self.objective.model.train()
@@ -222,7 +223,7 @@ class ExpBasic(ABC):
                 self.stopping.check(self.step.signals)
 
         # validation, and the best checkpoint
-        trained = self.clock.add_to(progress)
+        trained = time.perf_counter() - self.begun
         self.processes.broadcast_buffers(self.objective.model)
         torch.manual_seed(derived_seed(self.seed, epoch, "validation"))
         validation, test = self.processes.broadcast(*self.epoch_scores(epoch))
@@ -309,7 +310,7 @@ class ExpBasic(ABC):
         were `trained`."""
         progress, order = self.progress, self.order
         found = self.diagnostics()
-        self.clock.add_to(progress)
+        progress.seconds = time.perf_counter() - self.begun
         (norm,) = progress.mean(self.step.sums["gradient_norms"])
         train, *parts = progress.mean(self.step.sums["losses"])
         memory = peak_memory(self.device)
@@ -377,7 +378,8 @@ class ExpBasic(ABC):
 
     def save_state(self) -> None:
         """Write the state of training."""
-        self.clock.add_to(self.progress)
+        if self.progress.steps:  # within an epoch
+            self.progress.seconds = time.perf_counter() - self.begun
         self.state.save(self.progress)
 
     def clear_states(self) -> None:

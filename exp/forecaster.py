@@ -1,9 +1,8 @@
 """Forecasts of one's own data from Python: fit, predict, cross-validate, save, share; see
 docs/python.md."""
 
-import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext, redirect_stderr, redirect_stdout
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from copy import copy
 from dataclasses import replace
 from numbers import Integral
@@ -31,7 +30,7 @@ from exp.forecasts import (
 )
 from exp.sharing import OPTION_NAMES, PARAMETERS, SharedForecaster
 from models import registry
-from utils.bars import hidden_bars
+from utils.bars import quiet
 from utils.configuration import Configuration
 from utils.errors import UserError
 from utils.files import require_picture
@@ -143,7 +142,7 @@ class CALFForecaster(SharedForecaster, library_name="calf", tags=["time-series-f
         """Read a table by the columns of `fit`."""
         reading = Reading.of(self.configuration())
         reading = replace(reading, panel=panel or self.panel, freq=self.freq)
-        with self.output(bars=False):
+        with self.output(errors=False):  # warnings about tables stay
             return read_panel(table, reading, self.run and self.run.series_notes.get("reading"))
 
     def panel_of(self, table: Source | None, future: Source | None = None) -> Panel:
@@ -161,21 +160,9 @@ class CALFForecaster(SharedForecaster, library_name="calf", tags=["time-series-f
         found = self.run and self.run.series_notes.get("scores")
         return found and found["scores"]
 
-    @contextmanager
-    def output(self, bars: bool = True) -> Iterator[None]:
-        """Without `verbose`, leave out what is printed, and progress bars; warnings about tables,
-        which are read without `bars`, stay."""
-        if self.verbose:
-            yield
-            return
-        errors = redirect_stderr if bars else nullcontext
-        with (
-            hidden_bars(),
-            Path(os.devnull).open("w") as nothing,
-            redirect_stdout(nothing),
-            errors(nothing),
-        ):
-            yield
+    def output(self, errors: bool = True) -> AbstractContextManager:
+        """Without `verbose`, leave out what is printed, and progress bars."""
+        return nullcontext() if self.verbose else quiet(errors)
 
     # Training
 

@@ -96,22 +96,19 @@ class Processes:
             tensor.copy_(total.view_as(tensor))
 
     def broadcast(self, *numbers: float | None) -> tuple[float | None, ...]:
-        """Return the numbers of rank 0, on which all ranks decide; what is None is so on all."""
+        """Return the numbers of rank 0, on which all ranks decide."""
         if self.count == 1:
             return numbers
-        from accelerate.utils import broadcast
+        from accelerate.utils import broadcast_object_list
 
-        known = [0.0 if number is None else number for number in numbers]
-        tensor = torch.tensor(known, dtype=torch.float64, device=self.device)
-        received = self._collective(broadcast, tensor).tolist()
-        pairs = zip(numbers, received, strict=True)
-        return tuple(None if number is None else value for number, value in pairs)
+        return tuple(self._collective(broadcast_object_list, list(numbers)))
 
     def broadcast_buffers(self, model: nn.Module) -> None:
         """Copy the buffers of rank 0, such as running statistics, to all ranks."""
-        buffers = [b for b in model.buffers() if b.is_floating_point()]
-        if self.count > 1 and buffers:
-            self.all_reduce([b.zero_() if self.rank else b for b in buffers])
+        if self.count > 1:
+            from accelerate.utils import broadcast
+
+            self._collective(broadcast, [b for b in model.buffers() if b.is_floating_point()])
 
     def _collective(self, operation: Callable[..., T], *arguments: object) -> T:
         """Call a collective; another process that ended, or did not answer in time, raises."""

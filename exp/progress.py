@@ -1,6 +1,5 @@
 """The progress of a training run, and the records of its epochs."""
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import isfinite
@@ -105,21 +104,3 @@ class Progress:
         was_finished = self.finished
         self.finished = self.epoch > epochs or self.epochs_without_improvement >= patience
         return was_finished and not self.finished
-
-
-class Clock:
-    """Adds elapsed time to the seconds of a `Progress`."""
-
-    def __init__(self) -> None:
-        self.start()
-
-    def start(self) -> None:
-        """Start to measure."""
-        self._last = time.perf_counter()
-
-    def add_to(self, progress: Progress) -> float:
-        """Add the time since the last call, or since `start`; returns the seconds so far."""
-        now = time.perf_counter()
-        progress.seconds += now - self._last
-        self._last = now
-        return progress.seconds

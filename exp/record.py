@@ -2,7 +2,7 @@
 
 import platform
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import version
@@ -93,8 +93,9 @@ class Tracker:
         if self.tensorboard:
             from torch.utils.tensorboard import SummaryWriter  # takes seconds to import
 
-            self._writer = SummaryWriter(self.events)
-        self._write(progress, progress.history)
+            self._writer, self._written = SummaryWriter(self.events), 0  # epochs in them
+        if progress.history:
+            self.write(progress)
         try:
             yield
         finally:
@@ -102,14 +103,9 @@ class Tracker:
                 self._writer.close()
 
     def write(self, progress: Progress) -> None:
-        """Write the epochs so far."""
-        if self.folders.writes:
-            self._write(progress, progress.history[-1:])
-
-    def _write(self, progress: Progress, new: Sequence[EpochRecord]) -> None:
         """Write `epochs.csv`, a row for each epoch, where numbers that were not recorded stay
         empty, and add the new epochs to TensorBoard's files."""
-        if not progress.history:
+        if not self.folders.writes:
             return
         table = pd.DataFrame([_columns(record, self.score) for record in progress.history])
         best = progress.best.epoch if progress.best else None
@@ -117,11 +113,12 @@ class Tracker:
             table.assign(best=(table["epoch"] == best).astype(int)).to_csv(part, index=False)
         if self._writer is None:
             return
-        for record in new:
+        for record in progress.history[self._written :]:
             for name, value in _columns(record, self.score).items():
                 if name != "epoch" and value is not None:
                     self._writer.add_scalar(_tag(name), value, record.epoch)
         self._writer.flush()
+        self._written = len(progress.history)
 
 
 def _columns(record: EpochRecord, score: str) -> dict[str, float | None]:

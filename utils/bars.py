@@ -1,11 +1,13 @@
 """Progress of all that may take over two seconds: on the error stream, or a notebook's widgets."""
 
+import os
 import sys
 import threading
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, redirect_stderr, redirect_stdout
+from pathlib import Path
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # in a notebook without ipywidgets: text serves there, too
@@ -35,6 +37,18 @@ def hidden_bars() -> Iterator[None]:
         yield
     finally:
         _hidden -= 1
+
+
+@contextmanager
+def quiet(errors: bool = True) -> Iterator[None]:
+    """Leave out progress and what is printed, on the error stream only with `errors`."""
+    with (
+        hidden_bars(),
+        Path(os.devnull).open("w", encoding="utf-8") as nowhere,
+        redirect_stdout(nowhere),
+        redirect_stderr(nowhere) if errors else nullcontext(),
+    ):
+        yield
 
 
 def progress_bar(label: str, total: int) -> tqdm:

@@ -1,4 +1,4 @@
-"""The state of a training run, from which it is resumed."""
+"""The state of a training run, from which it is resumed, and where it may lie."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -7,14 +7,15 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from exp.device import use_products
-from exp.other_runs import finished_training, other_state
 from exp.progress import Progress
 from exp.step import TrainStep
 from models.interface import Objective
 from utils.checkpoint import Checkpoint, StateFile, read_checkpoint, save_tensors
 from utils.configuration import Configuration
 from utils.errors import UserError
-from utils.results import RunFolders
+from utils.files import read_notes
+from utils.identity import LENGTH
+from utils.results import RunFolders, read_record
 
 
 @dataclass
@@ -70,16 +71,15 @@ class TrainingState:
         args, best = self.args, self.folders.best_checkpoint
         state = self.file.read()
         if state is None:
-            finished = finished_training(self.folders, args.train_epochs, args.patience)
-            if finished is not None:
-                progress, best = finished
-                self._take_over(best)
-                return self._told(progress, best)
-            print(f"{self.file.path} is absent: ", end="")
-            other = other_state(self.folders, args.train_epochs, args.patience)
-            if other is None:
+            found = earlier_training(self.folders, args.train_epochs, args.patience)
+            if found is None:
                 return Progress()
-            state, best = StateFile(other.state).read(), other.best_checkpoint
+            run, finished = found
+            best = run.best_checkpoint
+            if finished is not None:
+                self._take_over(best)
+                return self._told(finished, best)
+            state = StateFile(run.state).read()
         self.objective.check_resumable(state.metadata, state.path)
         if "products" in self.objective.notes and "products" in state.metadata:
             use_products(self.objective, state.metadata["products"])
@@ -174,3 +174,71 @@ def flat_state(objective: Objective, optimiser: Optimizer) -> dict[str, object]:
 
     options = StateDictOptions(flatten_optimizer_state_dict=True)
     return get_optimizer_state_dict(objective.model, optimiser, options=options)
+
+
+def earlier_training(
+    folders: RunFolders, epochs: int, patience: int
+) -> tuple[RunFolders, Progress | None] | None:
+    """Find the training that a run without a state continues; lines tell which, or that there is
+    none.
+
+    Its options are the same, perhaps with paths written in another way, or it only ends earlier; of
+    several it is the one that has come farthest.
+
+    Returns:
+        Its folders, which are those of the run itself if it was finished; and its progress, if it
+        was finished and its state removed.
+    """
+    states, found = [], []
+    for run in (folders, *folders.others()):
+        state = None if run is folders else run.state_notes()
+        states += [run] if state else []
+        if run is not folders and folders.unlike(run, apart_from=LENGTH):
+            continue
+        if state is None:
+            progress = finished = _finished(run, epochs, patience)
+        else:
+            progress, finished = Progress.from_notes(state["progress"]), None
+            done = len(progress.history) + (progress.steps > 0)
+            if done > epochs or state["arguments"]["patience"] > patience:
+                continue  # this training would have stopped before
+        if progress is not None:
+            found.append((progress.epoch, progress.steps, run, finished))
+    absent = f"{folders.state} is absent"
+    if found:
+        *_, run, finished = max(found, key=lambda one: one[:2])
+        if finished is None:
+            how = folders.unlike(run) or "with the same options"
+            print(f"{absent}: continues the run {how}, in {run.state.parent}", flush=True)
+        return run, finished
+    print(f"{absent}: training starts at the beginning", flush=True)
+    if states:
+        more = f" ({len(states) - 1} more)" if len(states) > 1 else ""
+        of = f"{states[0].state} is of a run {folders.unlike(states[0])}{more}"
+        print(f"states of other options: {of}", flush=True)
+    return None
+
+
+def _finished(folders: RunFolders, epochs: int, patience: int) -> Progress | None:
+    """Read the progress of a finished training from its best checkpoint, or else its record."""
+    try:
+        notes = read_notes(folders.best_checkpoint)
+        if notes is None or notes["arguments"]["patience"] > patience:
+            return None
+        best, record = notes["epoch"], notes  # if the last epoch is the best one
+        if len(notes["epochs"]) < epochs:
+            record = read_record(folders.results)
+            if record is None or record["best_epoch"] != best:
+                return None
+        history = record["epochs"]
+        progress = Progress.from_notes({
+            "epoch": len(history) + 1,
+            "epochs_without_improvement": len(history) - best["epoch"],
+            "skipped": record.get("skipped_steps", 0),
+            "history": history,
+            "best": best,
+        })  # fmt: skip
+    except (OSError, LookupError, TypeError):
+        return None
+    progress.reopen(epochs, patience)
+    return progress if progress.finished and len(history) <= epochs else None

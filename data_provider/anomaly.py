@@ -102,7 +102,6 @@ def _read_csv(path: Path) -> pd.DataFrame:
 
 
 def _without_timestamp(path: Path) -> pd.DataFrame:
-    """Read a table without its first column, the timestamps."""
     frame = _read_csv(path)
     if not frame.columns[0].startswith("timestamp"):
         raise UserError(f"{path}: the first column is {frame.columns[0]}, not timestamp_(min)")

@@ -103,7 +103,6 @@ def require_future(panel: Panel, steps: int) -> None:
 def _place(
     panel: Panel, source: object, table: Table, name: str, dates: pd.DatetimeIndex, step: int
 ) -> str:
-    """Name the value of a covariate at one of the dates that follow a table."""
     stamp = str(panel.clock.stamps(dates[step : step + 1])[0]).removesuffix(" 00:00:00")
     return f"{source}: series {shortened(table.ids)}, column {name}, {stamp}"
 

@@ -136,7 +136,6 @@ def _read_parquet(path: Path) -> pd.DataFrame:
 
 
 def _refuse_other_formats(path: Path) -> None:
-    """Refuse a file whose suffix or first bytes are of another format than CSV."""
     with path.open("rb") as file:
         start = file.read(4)
     kind = path.suffix.lower()
@@ -320,7 +319,6 @@ def find_columns(
 
 
 def _no_column(frame: pd.DataFrame, name: object, argument: str, source: Path | str) -> str:
-    """Say that a column is missing."""
     remedy = f"name it by {option(source, argument)}"
     in_index = name in frame.index.names or isinstance(frame.index, pd.DatetimeIndex)
     if isinstance(source, str) and in_index:

@@ -212,7 +212,6 @@ class _Reader:
     # Checks
 
     def _without_duplicates(self, groups: list[_Group]) -> list[_Group]:
-        """Leave out rows with the same timestamp, if asked to; else refuse them."""
         keep = self.reading.duplicates
         if keep is None:
             for group in groups:

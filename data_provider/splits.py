@@ -210,7 +210,6 @@ class Splits:
         return windows_of(self.panel, parts, self.options, self.scaler, self.target)
 
     def _without_window(self, flag: str) -> str:
-        """Say why there is no window, by the longest table."""
         options, panel = self.options, self.panel
         pairs = zip(panel.tables, self.borders, strict=True)
         table, borders = max(pairs, key=lambda pair: len(pair[0].dates))

@@ -65,7 +65,6 @@ class ExpAnomalyDetection(ExpBasic):
         return {"the mean of the training rows": self.val_set.values.square().mean().item()}
 
     def _errors(self, windows: WindowDataset, label: str | None = None) -> Tensor:
-        """Squared errors averaged over channels, `[windows, seq_len]`."""
         errors = []
         for index in self.evaluation.batches(windows, label):
             x = windows.batch(index)[0]

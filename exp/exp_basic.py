@@ -107,7 +107,6 @@ class ExpBasic(ABC):
             self._build(objective_type, keep_states)
 
     def _build(self, objective_type: type[Objective], keep_states: bool) -> None:
-        """Make the model and, for a training, what trains it."""
         args, device, checkpoint = self.args, self.device, self.checkpoint
         self.objective = objective = objective_type(args, self.data_shape(), device, checkpoint)
         if checkpoint is not None:

@@ -67,7 +67,6 @@ class ExpClassification(ExpBasic):
         return float((self._classes(samples) == samples.y.cpu().numpy()).mean())
 
     def _classes(self, samples: ClassificationDataset) -> np.ndarray:
-        """Predict the class of every sample `[samples]`."""
         batches = (self._batch(samples, index) for index in self.evaluation.batches(samples))
         logits = [self.evaluation.predict(batch) for batch in batches]
         return torch.cat(logits).argmax(1).cpu().numpy()

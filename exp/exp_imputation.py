@@ -103,8 +103,6 @@ class ExpImputation(ExpSeries):
         return self.report(errors, windows.columns, tested)
 
     def _plot(self, windows: WindowDataset, files: Mapping[str, NpyWriter]) -> None:
-        """Plot imputations of the target, or the last channel, for the windows that `files`
-        keep."""
         if not self.folders.writes:
             return
         channel = self.shown_channel(windows)

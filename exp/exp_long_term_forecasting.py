@@ -101,7 +101,6 @@ class ExpLongTermForecasting(ExpSeries):
             self._prepare_memory(self.memory.panel)
 
     def _prepare_files(self) -> None:
-        """Read the file that is trained on and the one that is tested."""
         args = self.args
         tested = source = self.read() if args.is_training or not args.zero_shot else None
         if args.zero_shot:
@@ -146,7 +145,6 @@ class ExpLongTermForecasting(ExpSeries):
             )
 
     def _check_covariates(self) -> None:
-        """Check that a checkpoint was trained with the covariates of the run."""
         notes = self.checkpoint.metadata if self.checkpoint else {"arguments": vars(self.args)}
         trained = notes.get("arguments", {})
         for name in COVARIATES:
@@ -158,7 +156,6 @@ class ExpLongTermForecasting(ExpSeries):
                 )
 
     def _prepare_memory(self, panel: Panel) -> None:
-        """Cut the windows of training and validation of series in memory."""
         args, memory = self.args, self.memory
         panel = panel.only(chosen_series(panel, args))
         window = args.seq_len + args.pred_len
@@ -198,7 +195,6 @@ class ExpLongTermForecasting(ExpSeries):
         return int(max(rows - held_out, window))
 
     def _prepare_forecasts(self) -> None:
-        """Take from the checkpoint what its training says of the series."""
         notes, args = self.checkpoint.metadata, self.args
         self.data, self.filled, self.series_notes = {}, {}, self._saved_notes()
         self.n_channels, self.season_length = len(notes["columns"]), notes.get("season_length", 0)
@@ -323,7 +319,6 @@ class ExpLongTermForecasting(ExpSeries):
         return test.results() | {"original_units": self.original_units}
 
     def _plot(self, windows: WindowDataset, files: Mapping[str, NpyWriter]) -> None:
-        """Plot forecasts of the target, or the last channel, for the windows that `files` keep."""
         if not self.folders.writes:
             return
         channel = self.shown_channel(windows)
@@ -421,13 +416,11 @@ class ExpLongTermForecasting(ExpSeries):
         return self.series_notes
 
     def _saved_notes(self) -> dict:
-        """Return what the checkpoint tells of the series of its training."""
         notes = self.checkpoint.metadata if self.checkpoint else {}
         names = "columns series mode season_length reading scaler about refit scores coverage"
         return {"about": ""} | {name: notes[name] for name in names.split() if name in notes}
 
     def _notes_of(self, splits: Splits) -> dict:
-        """Describe the series that are trained on."""
         panel, scaler = splits.panel, splits.scaler
         first = min(table.dates[0] for table in panel.tables)
         last = max(table.dates[-1] for table in panel.tables)

@@ -192,18 +192,16 @@ class ExpShortTermForecasting(ExpBasic):
         return found
 
     def _scores(self, forecasts: np.ndarray) -> PatternScores:
-        """Score forecasts of the test horizon `[series, horizon]`."""
         return score_pattern(forecasts, self.targets, self.series, self.pattern.period)
 
     def _save(self, forecasts: np.ndarray) -> None:
-        """Write the forecasts with the series' ids, and record their run in `runs.json`."""
         pattern, path = self.args.seasonal_patterns, self.path
         table = pd.DataFrame(forecasts, columns=[f"V{i + 1}" for i in range(forecasts.shape[1])])
         table.insert(0, "id", self.train_file.ids)
         notes = self.forecasts / "runs.json"
         with locked(self.forecasts / LOCK, wait=True):
             remove_parts(self.forecasts)
-            runs = _read_notes(notes)
+            runs = json.loads(notes.read_text()) if notes.exists() else {}
             earlier = runs.get(pattern, {}).get("folder", self.folders.name)
             if earlier != self.folders.name:
                 print(f"{path} had the forecasts of {earlier}; they are replaced")
@@ -218,7 +216,6 @@ class ExpShortTermForecasting(ExpBasic):
                 part.write_text(json.dumps(runs, indent=2) + "\n")
 
     def _plot(self, forecasts: np.ndarray) -> None:
-        """Plot forecasts of series spread over the file, with their history."""
         back, pattern = 2 * self.args.seq_len, self.args.seasonal_patterns
         for number in evenly(len(self.series), PLOTTED_SERIES):
             series, true = self.train_file.ids[number], self.targets[number]
@@ -242,15 +239,6 @@ class ExpShortTermForecasting(ExpBasic):
 def as_array(forecasts: Tensor) -> np.ndarray:
     """Convert forecasts `[series, horizon, 1]` to `[series, horizon]`, float64."""
     return forecasts[..., 0].cpu().numpy().astype(np.float64)
-
-
-def _read_notes(path: Path) -> dict[str, dict]:
-    """Read `runs.json`; a damaged file counts as empty."""
-    try:
-        notes = json.loads(path.read_text())
-    except (FileNotFoundError, ValueError):
-        return {}
-    return notes if isinstance(notes, dict) else {}
 
 
 def summarise_folder(root_path: str | Path, folder: Path) -> dict[str, dict[str, float]]:

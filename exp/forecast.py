@@ -147,7 +147,6 @@ class Worker:
             return pair | {"error": named}
 
     def _forecast(self, source: Path, target: Path) -> int:
-        """Forecast a file, which is read once; returns the rows written."""
         from exp.forecasts import write_table
         from utils.plotting.style import save
 

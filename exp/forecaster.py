@@ -299,7 +299,6 @@ class CALFForecaster(SharedForecaster, library_name="calf", tags=["time-series-f
         return steps
 
     def _intervals(self) -> Intervals:
-        """Return the intervals of the validation rows."""
         if self.intervals is None:
             raise UserError(
                 "level: there are no validation windows to take intervals from: fit with a "
@@ -418,7 +417,6 @@ class CALFForecaster(SharedForecaster, library_name="calf", tags=["time-series-f
 
 
 def _before(panel: Panel, rows: int) -> Panel:
-    """Leave out the last rows of each table, which has to have more."""
     for table in panel.tables:
         if len(table.dates) <= rows:
             raise UserError(

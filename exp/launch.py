@@ -176,7 +176,6 @@ def reports(error: BaseException) -> bool:
 
 
 def _wait(done: Callable[[], bool], seconds: float) -> None:
-    """Wait until `done`, at most for `seconds`."""
     end = time.monotonic() + seconds
     while not done() and time.monotonic() < end:
         time.sleep(0.05)

@@ -120,7 +120,6 @@ def scores(notes: Mapping) -> Iterator[str]:
 
 
 def _table(found: Mapping[str, Mapping[str, float]]) -> Sequence[str]:
-    """Write a row for a model and each naive forecast."""
     names = [name for name in ("mse", "mae") if all(name in one for one in found.values())]
     lines = ["| | " + " | ".join(map(str.upper, names)) + " |", "|---" * (1 + len(names)) + "|"]
     for model, one in found.items():

@@ -122,7 +122,6 @@ class Tracker:
 
 
 def _columns(record: EpochRecord, score: str) -> dict[str, float | None]:
-    """Name the numbers of an epoch as the columns of `epochs.csv`."""
     return {
         "epoch": record.epoch,
         "train_loss": record.train,
@@ -139,7 +138,6 @@ def _columns(record: EpochRecord, score: str) -> dict[str, float | None]:
 
 
 def _tag(column: str) -> str:
-    """Name a column for TensorBoard, which groups tags by their prefix."""
     kind, _, rest = column.partition("_")
     if column.endswith("_loss"):
         return f"loss/{column.removesuffix('_loss')}"

@@ -91,7 +91,6 @@ class TrainingState:
         return self._told(progress, state.path)
 
     def _told(self, progress: Progress, file: Path) -> Progress:
-        """Print how far training is, according to a file; returns that."""
         if not progress.finished:
             where = f"epoch {progress.epoch}, after step {progress.steps}"
             print(f"resumed from {file}: {where}", flush=True)

@@ -22,12 +22,7 @@ from data_provider.splits import (
     windows_of,
 )
 from data_provider.windows import WindowDataset
-from exp.forecasts import (
-    Forecast,
-    intervals_of,
-    require_forecast,
-    write_table,
-)
+from exp.forecasts import Forecast, intervals_of, require_forecast, write_table
 from exp.series import PLOTTED_WINDOWS, ExpSeries
 from utils.bars import progress_bar
 from utils.batch import Batch

@@ -20,14 +20,7 @@ from data_provider.reader import read_panel
 from data_provider.splits import padded
 from exp.device import prepare_torch
 from exp.exp_long_term_forecasting import ExpLongTermForecasting, InMemory
-from exp.forecasts import (
-    CUTOFF,
-    Forecast,
-    Schema,
-    in_kind,
-    recent,
-    schema_of,
-)
+from exp.forecasts import CUTOFF, Forecast, Schema, in_kind, recent, schema_of
 from exp.sharing import OPTION_NAMES, PARAMETERS, SharedForecaster
 from models import registry
 from utils.bars import quiet

@@ -223,19 +223,15 @@ class Splits:
             has = f"it has {rows}, {last - rows} fewer than the {last} needed"
             return f"{where}: too few rows for the splits of {of}: {has}; {advice}"
         if border.start < 0:
-            return (
-                f"{where}: no window in the {flag} split: {-border.start} rows are missing before "
-                f"it (a look-back of --seq_len {options.seq_len} rows is needed, "
-                f"{options.seq_len + border.start} are available)"
-            )
-        available = len(border)
-        missing = options.seq_len + options.pred_len - available
+            missing = f"{-border.start} rows are missing before it"
+            needed, available = f"--seq_len {options.seq_len}", options.seq_len + border.start
+        else:
+            available = len(border)
+            missing = f"{options.seq_len + options.pred_len - available} rows are missing"
+            needed = f"--seq_len {options.seq_len} + --pred_len {options.pred_len}"
         at = f" at --percent {options.percent}" if flag == "train" else ""
-        return (
-            f"{where}: no window in the {flag} split: {missing} rows are missing (--seq_len "
-            f"{options.seq_len} + --pred_len {options.pred_len} rows are needed, {available} are "
-            f"available{at})"
-        )
+        found = f"{needed} rows are needed, {available} are available{at}"
+        return f"{where}: no window in the {flag} split: {missing} ({found})"
 
     def describe(self, train: WindowDataset, val: WindowDataset, test: WindowDataset) -> None:
         """Print the sizes of the splits, rows behind them, constant channels, and too large a batch

@@ -8,7 +8,7 @@ from huggingface_hub.errors import HfHubHTTPError
 
 from utils.checkpoint import Checkpoint
 from utils.files import CHECKPOINT
-from utils.naive import LAST_VALUE, SEASONAL_NAIVE
+from utils.naive import TITLES
 from utils.results import read_record
 
 CARD = "README.md"
@@ -19,7 +19,6 @@ LICENCES = {
     **dict.fromkeys(("gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl"), "mit"),
     "distilgpt2": "apache-2.0",
 }
-TITLES = {LAST_VALUE: "last value", SEASONAL_NAIVE: "seasonal naive"}
 
 
 def scores_of(checkpoint: Checkpoint) -> dict[str, dict]:

@@ -33,16 +33,8 @@ def index_batches(
 
 @dataclass(frozen=True)
 class TrainingOrder:
-    """The order in which training visits the windows, which depends on seed and epoch alone.
-
-    Attributes:
-        count: number of windows. per_step: windows of an optimisation step.
-        device: where the rows are.
-        seed: of the run.
-        drop_last: see `index_batches`.
-
-    `len` is the number of steps of an epoch.
-    """
+    """The order in which training visits `count` windows on a device, `per_step` in an optimisation
+    step; it depends on seed and epoch alone. `len` is the number of steps of an epoch."""
 
     count: int
     per_step: int

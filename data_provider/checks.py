@@ -47,11 +47,7 @@ def require_set(data: str) -> None:
 
 
 def cell(source: Path | str, column: object, row: int) -> str:
-    """Name a cell of a table by its column, and by its row, counted from 0 here.
-
-    Args:
-        source: file of the table, or what messages call one in memory.
-    """
+    """Name a cell of a table, of a file or in memory, by its column and its row, counted from 0."""
     return f"{source}: column {column}, {row_and_line(source, row)}"
 
 

@@ -15,13 +15,8 @@ from utils.errors import UserError
 
 @dataclass(frozen=True)
 class Pattern:
-    """The competition's settings for a frequency (`docs/method.md`, section 9).
-
-    Attributes:
-        horizon: P.
-        period: of MASE.
-        history: training windows are cut within the last `history` horizons.
-    """
+    """The competition's settings for a frequency (`docs/method.md`, section 9): horizon P, period
+    of MASE, and how many of the last horizons training windows are cut within."""
 
     horizon: int
     period: int
@@ -135,9 +130,8 @@ class M4Dataset:
     """Windows of M4 series: `batch` cuts at random points, `last_windows` at the ends.
 
     Args:
-        series: values of each series; one of a single value is cut after it.
-        seq_len, pred_len: look-back L and horizon P.
-        history: cut points lie within the last `history` horizons of a series.
+        series: values of each; one of a single value is cut after it.
+        seq_len, pred_len, history: look-back L and horizon P; see `Pattern`.
         label_len: training windows cut after fewer steps than this have no target: the published
             code takes their label window, and with it the target, from the wrong end of the
             series. 0: every window has one.

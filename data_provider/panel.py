@@ -126,7 +126,6 @@ class Panel:
 
     @property
     def mode(self) -> str:
-        """Return `channels` or `pooled`."""
         return "pooled" if self.pooled else "channels"
 
     @property
@@ -152,7 +151,7 @@ class Panel:
         return 0 if self.clock.counts_steps else season_length(self.tables[0].dates)
 
     def step(self, table: Table) -> Step | None:
-        """Find the step after a table: by its own dates, or those of another table."""
+        """The step after a table: by its own dates, or else those of another table."""
         if self.reading.freq is not None:
             return given_step(self.reading.freq, self.clock.counts_steps)
         every = (table.dates, *(other.dates for other in self.tables))

@@ -75,14 +75,8 @@ class Clock:
 
 @dataclass(frozen=True)
 class Times:
-    """A column of timestamps.
-
-    Attributes:
-        dates: `[rows]`, naive: local, or seconds after 1970 if they count steps.
-        order: what sorts the rows: `dates`, in UTC if there is a time zone.
-        clock: how they are written; its `fixed` is not decided yet.
-        note: a line that tells how they were read, if that is not obvious.
-    """
+    """A column of timestamps `[rows]`: `dates` are naive; `order`, which sorts them, is in UTC if
+    there is a time zone; `note` tells how they were read, if that is not obvious."""
 
     dates: pd.DatetimeIndex
     order: pd.DatetimeIndex
@@ -288,13 +282,9 @@ def _unevenness(dates: pd.Series) -> int:
 
 
 def localised(times: Times, rows: np.ndarray, freq: Frequency | None) -> Times:
-    """Decide in which clock dates with a time zone are naive.
-
-    Steps by the calendar, in days or longer, keep local times; hours and the like, which
-    daylight-saving time does not change, are in the UTC offset of the last row.
-
-    `rows` are those of the longest series, in the order of time; `freq` is the step, if given.
-    """
+    """Decide in which clock dates with a time zone are naive: steps by the calendar, in days or
+    longer, keep local times; hours and the like, which daylight-saving time does not change, are in
+    the UTC offset of the last row. `rows` are those of the longest series, in the order of time."""
     if times.clock.tz is None:
         return times
     last = int(times.order.argmax())

@@ -29,10 +29,8 @@ class TsFile:
     """A validated `.ts` file.
 
     Attributes:
-        path: where it was read from.
-        class_names: in the header's order.
         series: one array a sample, `[length, channels]`, float64, NaN where missing.
-        labels: class indices into `class_names`, `[samples]`, int64.
+        labels: indices into `class_names`, which are in the header's order, `[samples]`, int64.
     """
 
     path: Path

@@ -79,20 +79,13 @@ class WindowDataset:
         return self
 
     def batch(self, index: Tensor) -> tuple[Tensor, Tensor]:
-        """Gather windows: `x` `[batch, seq_len, channels]`, `y` `[batch, pred_len, channels]`.
-
-        Args:
-            index: indices of the windows, `[batch]`, on the device of the rows.
-        """
+        """Gather the windows `index` `[batch]`, which is on the device of the rows: `x` `[batch,
+        seq_len, channels]`, `y` `[batch, pred_len, channels]`."""
         return self._windows(self.values, index).split([self.seq_len, self.pred_len], dim=1)
 
     def batch_covariates(self, index: Tensor) -> dict[str, Tensor]:
         """Gather the covariates of windows: `past` `[batch, seq_len, covariates]`, and `future`
-        `[batch, seq_len + pred_len, covariates]`, if there are any.
-
-        Args:
-            index: as for `batch`.
-        """
+        `[batch, seq_len + pred_len, covariates]`, if there are any."""
         found = {}
         if self.past is not None:
             found["past"] = self._windows(self.past, index)[:, : self.seq_len]
@@ -103,9 +96,6 @@ class WindowDataset:
     def batch_marks(self, index: Tensor) -> tuple[Tensor, Tensor]:
         """Gather the time marks of windows: those of the look-back `[batch, seq_len, marks]`, and
         those of its last `label_len` steps and the horizon `[batch, label_len + pred_len, marks]`.
-
-        Args:
-            index: as for `batch`.
         """
         marks = self._windows(self.marks, index)
         return marks[:, : self.seq_len], marks[:, self.seq_len - self.label_len :]
@@ -135,12 +125,8 @@ class WindowDataset:
         return str(self.names[int(self.tables[number])])
 
     def inverse_transform(self, y: Tensor, index: Tensor) -> Tensor:
-        """Undo the scaling, in float64.
-
-        Args:
-            y: `[batch, steps, channels]`, of all channels or the scored ones.
-            index: of the windows, `[batch]`.
-        """
+        """Undo the scaling of `y` `[batch, steps, channels]`, of all channels or the scored ones of
+        the windows `index`, in float64."""
         tables = self.tables[index].to(self.mean.device)
         scale, mean = (values[tables][:, None].to(y.device) for values in (self.scale, self.mean))
         if self.target is not None and y.shape[-1] == 1:

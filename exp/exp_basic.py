@@ -387,7 +387,7 @@ class ExpBasic(ABC):
         self.state.clear(keep=self.val_set is not None and not stopped_early)
 
     def note_data(self, *paths: Path) -> None:
-        """Store the fingerprints of the data files that were read, for `run.json`, on rank 0."""
+        """Note the fingerprints of the data files, for `run.json`, on rank 0."""
         self.data = fingerprints(paths) if self.folders.writes else {}
 
     def record(self, scores: dict[str, float], **more: object) -> dict:
@@ -426,8 +426,7 @@ class ExpBasic(ABC):
     def save_results(
         self, metrics: dict[str, float], scores: dict[str, float], **more: object
     ) -> None:
-        """Write `metrics.npy` (in this order), `run.json` with `more` entries, and the results
-        file, and print the scores."""
+        """Write `metrics.npy`, `run.json` with `more` entries and the results file; print them."""
         self.folders.save_metrics(list(metrics.values()))
         self.folders.save_record(self.record({**metrics, **scores}, **more))
         self.folders.append_result(scores)

@@ -31,11 +31,7 @@ def world() -> tuple[int, int]:
 
 
 def device_numbers(devices: str) -> list[int]:
-    """Parse the value of `--devices`.
-
-    Raises:
-        UserError: it is not a list of distinct numbers.
-    """
+    """Parse the value of `--devices`; raises a `UserError` unless it is distinct numbers."""
     items = devices.replace(" ", "").split(",")
     if not all(re.fullmatch("[0-9]{1,4}", item) for item in items):
         raise UserError(f"--devices {devices}: numbers separated by commas, such as 0,1")
@@ -46,11 +42,7 @@ def device_numbers(devices: str) -> list[int]:
 
 
 def check_devices(numbers: Sequence[int]) -> None:
-    """Check that these GPUs are visible.
-
-    Raises:
-        UserError: some are not.
-    """
+    """Check that these GPUs are visible; raises a `UserError`."""
     import torch
 
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
@@ -72,11 +64,8 @@ def visible_devices(numbers: Sequence[int]) -> str:
 
 
 def launch(command: Sequence[str], count: int, gpus: str | None = None) -> int:
-    """Run a program in `count` processes by torch's elastic launch.
-
-    Args:
-        command: the program and its arguments.
-        gpus: `CUDA_VISIBLE_DEVICES`.
+    """Run a program in `count` processes by torch's elastic launch; `gpus` is their
+    `CUDA_VISIBLE_DEVICES`.
 
     Returns:
         The exit code: that of the first process that failed, which reports its error itself; 1

@@ -22,9 +22,8 @@ T = TypeVar("T")
 class Processes:
     """The processes of a run, started by `--use_multi_gpu`, torchrun or accelerate; usually one.
 
-    All read the same data and draw the same batches. In training each computes a shard of the
-    micro-batches, and the gradients are summed; in evaluation each computes a shard of the
-    windows, and all gather the outputs.
+    All draw the same batches. In training each computes a shard of the micro-batches, and the
+    gradients are summed; in evaluation each computes a shard of the windows.
 
     Args:
         use_gpu: one GPU per process and NCCL; else the CPU and gloo.

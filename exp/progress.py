@@ -13,8 +13,7 @@ class EpochRecord:
 
     Attributes:
         train: mean training loss. losses: its terms by name, with their loss weights.
-        validation, test: scores of these splits; None without the split.
-        learning_rate: of the main optimiser. seconds: duration.
+        validation, test: scores; None without the split. learning_rate: of the main optimiser.
         gradient_norm: mean L2 norm of the gradients of all trained parameters over the updates.
         windows_per_second: of the optimisation alone, without validation.
         peak_memory_mb: so far, in 10^6 bytes: of the GPU if there is one, else of this process.

@@ -27,14 +27,11 @@ COSINE_FLOOR = 1e-8
 def micro_batches(
     batch: Batch, largest: int | None, at_least: int = 1
 ) -> list[tuple[int, Batch, Weight]]:
-    """Split a batch into micro-batches of about equal size.
+    """Split a batch into micro-batches of about equal size: number, windows and weight of each.
 
     Args:
         largest: maximum number of windows of a micro-batch; None does not split.
         at_least: minimum number of micro-batches, if there are as many windows.
-
-    Returns:
-        Number, windows and weight of each.
     """
     windows = len(batch)
     if largest is None:
@@ -51,10 +48,7 @@ def micro_batches(
 
 class TrainStep:
     """Takes optimisation steps: the gradients of a batch, then an Adam for each of the model's
-    parameter groups.
-
-    Args:
-        autocast: makes the context of mixed precision.
+    parameter groups. `autocast` makes the context of mixed precision.
 
     Attributes:
         optimisers: by name of the group; the learning rate of the first one is scheduled.
@@ -137,9 +131,8 @@ class TrainStep:
         return losses
 
     def update(self, loss: Tensor) -> Tensor | None:
-        """Update the parameters, unless the loss of the batch or a gradient is not finite.
-
-        In half precision the scaler checks the gradients, and skips updates by itself.
+        """Update the parameters, unless the loss of the batch or a gradient is not finite; in half
+        precision the scaler checks the gradients.
 
         Returns:
             The L2 norm of all gradients, `[]` on the device; None if the loss is not finite, or,

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from data_provider.batches import TrainingOrder, index_batches
+from data_provider.batches import index_batches
 from exp.baselines import TrivialScores
 from exp.device import autocast, choose_device, choose_precision, speed_up
 from exp.evaluation import Evaluation
@@ -119,9 +119,7 @@ class ExpBasic(ABC):
         if not args.is_training:
             return
 
-        per_step = args.batch_size * args.accumulate
-        self.order = TrainingOrder(len(self.train_set), per_step, device, self.seed, self.drop_last)
-        self.step = TrainStep(objective, args, self.processes, self.stopping, precision)
+        self.step = TrainStep(objective, args, self.processes, device, precision)
         self.state = TrainingState(self.folders, args, self.step, keep_states)
         trivial = {} if self.val_set is None else self.trivial_scores()
         self.trivial = TrivialScores(self.score_name, self.higher_is_better, trivial)
@@ -202,31 +200,38 @@ class ExpBasic(ABC):
         self.processes.broadcast(0)  # wait until rank 0 has written it
         self.load(read_checkpoint(self.folders.best_checkpoint))
 
+    def order(self, epoch: int) -> tuple[Tensor, ...]:
+        """Draw the windows of each optimisation step of an epoch, by its number and the seed."""
+        per_step = self.args.batch_size * self.args.accumulate
+        seed = derived_seed(self.seed, epoch, "order")
+        return index_batches(len(self.train_set), per_step, self.device, seed, self.drop_last)
+
     def train_epoch(self) -> None:
         """Optimise, validate, write a better checkpoint, and go to the next epoch."""
-        args, progress, steps = self.args, self.progress, len(self.order)
-        epoch = progress.epoch
+        args, progress, epoch = self.args, self.progress, self.progress.epoch
+        order = self.order(epoch)
+        steps = len(order)
         self.begun = time.perf_counter() - progress.seconds  # of this epoch
 
         # optimisation
         self.objective.model.train()
         with progress_bar(f"epoch {epoch}/{args.train_epochs}", steps) as bar:
             bar.update(progress.steps)
-            for step, index in self.order.steps(epoch, done=progress.steps):
+            for step, index in list(enumerate(order, start=1))[progress.steps :]:
                 self.train_step(step, index)
                 progress.steps = step
                 if args.save_every and step % args.save_every == 0 and step < steps:
                     self.save_state()
                 if bar.update():
                     bar.set_postfix_str(f"loss {progress.mean(self.step.sums['losses'])[0]:.4f}")
-                self.stopping.check(self.step.signals)
+                self.stopping.check()
 
         # validation, and the best checkpoint
-        trained = time.perf_counter() - self.begun
+        speed = sum(map(len, order)) / (time.perf_counter() - self.begun)
         self.processes.broadcast_buffers(self.objective.model)
         torch.manual_seed(derived_seed(self.seed, epoch, "validation"))
         validation, test = self.processes.broadcast(*self.epoch_scores(epoch))
-        record = self.epoch_record(validation, test, trained)
+        record = self.epoch_record(validation, test, speed)
         improved = progress.is_improvement(record, self.higher_is_better)
         line = record.line(args.train_epochs, self.score_name)
         print(line + self.trivial.remark(record, improved), flush=True)
@@ -303,11 +308,11 @@ class ExpBasic(ABC):
         )
 
     def epoch_record(
-        self, validation: float | None, test: float | None, trained: float
+        self, validation: float | None, test: float | None, speed: float
     ) -> EpochRecord:
-        """Summarise the epoch that has ended, with the scores of two splits, and the seconds that
-        were `trained`."""
-        progress, order = self.progress, self.order
+        """Summarise the epoch that has ended, with the scores of two splits, and the windows that
+        were trained in a second."""
+        progress = self.progress
         found = self.diagnostics()
         progress.seconds = time.perf_counter() - self.begun
         (norm,) = progress.mean(self.step.sums["gradient_norms"])
@@ -322,7 +327,7 @@ class ExpBasic(ABC):
             seconds=progress.seconds,
             losses=dict(zip(self.objective.loss_names, parts, strict=True)),
             gradient_norm=norm if isfinite(norm) else None,
-            windows_per_second=min(order.count, len(order) * order.per_step) / trained,
+            windows_per_second=speed,
             peak_memory_mb=memory["device"] or memory["host"],
             diagnostics=found,
         )
@@ -426,7 +431,7 @@ class ExpBasic(ABC):
     def save_results(
         self, metrics: dict[str, float], scores: dict[str, float], **more: object
     ) -> None:
-        """Write `metrics.npy`, `run.json` with `more` entries and the results file; print them."""
+        """Write `metrics.npy`, `run.json` with `more` entries and the results file, and print all."""
         self.folders.save_metrics(list(metrics.values()))
         self.folders.save_record(self.record({**metrics, **scores}, **more))
         self.folders.append_result(scores)

@@ -203,7 +203,7 @@ class ExpLongTermForecasting(ExpSeries):
 
     def release(self) -> None:
         """Let go of the rows, the optimisers and the states of a training that has ended."""
-        names = "train_set val_set memory splits panel step state order"
+        names = "train_set val_set memory splits panel step state"
         for name in names.split():
             self.__dict__.pop(name, None)
 

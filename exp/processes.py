@@ -141,20 +141,13 @@ class Stopping(Interrupts):
         finally:
             self.active = False
 
-    def flags(self) -> Tensor:
-        """Return which signals this process received, `[signals]`, for all_reduce."""
-        codes = [float(code == self.code) for code in SIGNALS.values()]
-        return torch.tensor(codes, device=self.device)
-
-    def check(self, flags: Tensor | None = None) -> None:
-        """Raise `Interrupted` if any process received a signal; `flags` are those of all
-        processes, if they are reduced already."""
+    def check(self) -> None:
+        """Raise `Interrupted` if any process received a signal."""
         if self.processes.count == 1 or not self.active:
             super().check()
             return
-        if flags is None:
-            flags = self.flags()
-            self.processes.all_reduce([flags])
+        flags = torch.tensor([code == self.code for code in SIGNALS.values()], device=self.device)
+        self.processes.all_reduce([flags])
         for code, received in zip(SIGNALS.values(), flags.tolist(), strict=True):
             if received:
                 raise Interrupted(code)

@@ -15,7 +15,7 @@ from torch.nn.utils import get_total_norm
 from torch.optim import Adam, Optimizer
 from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, LRScheduler
 
-from exp.processes import Processes, Stopping
+from exp.processes import Processes
 from models.interface import Objective
 from utils.batch import Batch, Weight
 from utils.configuration import Configuration
@@ -56,8 +56,6 @@ class TrainStep:
         scaler: of gradients in half precision.
         sums: over the updates of an epoch, on the device: `losses` `[1 + loss_names]`, the total
             first, and `gradient_norms` `[1]`.
-        signals: which signals any process received, reduced with the last gradients; None for a
-            single process.
     """
 
     def __init__(
@@ -65,11 +63,10 @@ class TrainStep:
         objective: Objective,
         args: Configuration,
         processes: Processes,
-        stopping: Stopping,
+        device: torch.device,
         autocast: Callable[[], AbstractContextManager],
     ):
-        self.objective, self.processes, self.stopping = objective, processes, stopping
-        self.autocast, device = autocast, stopping.device
+        self.objective, self.processes, self.autocast = objective, processes, autocast
         groups, fused = objective.parameter_groups(), device.type in ("cpu", "cuda")
         self.parameters = [p for group in groups for p in group.parameters]
         self.optimisers = {
@@ -82,7 +79,6 @@ class TrainStep:
             "losses": torch.zeros(1 + len(objective.loss_names), device=device),
             "gradient_norms": torch.zeros(1, dtype=torch.float64, device=device),
         }
-        self.signals: Tensor | None = None
         # of batch normalisation, which a skipped step must not change
         norms = (m for m in objective.model.modules() if isinstance(m, _BatchNorm))
         self.statistics = [values for norm in norms for values in norm.buffers()]
@@ -123,11 +119,10 @@ class TrainStep:
             self.scaler.scale(terms["total"]).backward()
             losses += torch.stack([terms[name].detach() for name in names])
         if self.processes.count > 1:
-            self.signals = self.stopping.flags()
             for p in self.parameters:
                 p.grad = torch.zeros_like(p) if p.grad is None else p.grad
             gradients = [p.grad for p in self.parameters]
-            self.processes.all_reduce([*gradients, losses, self.signals])
+            self.processes.all_reduce([*gradients, losses])
         return losses
 
     def update(self, loss: Tensor) -> Tensor | None:

@@ -183,7 +183,7 @@ class Case:
         """A training step: gather the batch, compute gradients, step both optimisers."""
         experiment = self.experiment
         experiment.objective.model.train()
-        order = [index for _, index in experiment.order.steps(epoch=1)]
+        order = experiment.order(epoch=1)
         steps = iter(range(10**9))
 
         def task() -> None:
@@ -214,7 +214,7 @@ class Case:
 
     def gather(self) -> object:
         """Gather the first batch of an epoch."""
-        _, index = next(self.experiment.order.steps(epoch=1))
+        index = self.experiment.order(epoch=1)[0]
         return self.experiment.training_batch(index)
 
     def evaluate(self) -> dict:

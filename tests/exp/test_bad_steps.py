@@ -67,7 +67,7 @@ def test_stopped_at_the_step(small_data, workdir, reference, spoil):
     spoil(run, {PLACE})
     with pytest.raises(UserError) as stop:
         run.train()
-    order = next(run.order.steps(2, done=4))[1].tolist()
+    order = run.order(2)[4].tolist()
     found = re.search(r"at epoch 2, step 5 \(windows ([\d, ]+), …\)", str(stop.value))
     assert [int(number) for number in found[1].split(", ")] == order[:8]
     largest = re.search(r"largest gradients: (\S+) \((\S+)\), \S+ \(\S+\), \S+ \(", str(stop.value))

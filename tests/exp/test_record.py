@@ -209,7 +209,7 @@ def test_the_gradient_norm_is_the_mean_over_the_steps(workdir, small_data, monke
     monkeypatch.setattr(TrainStep, "gradients", gradients)
     run = experiment(TASK, small_data, *BRIEF, "--model", "DLinear", *more)
     run.train()
-    assert len(norms) == len(run.order)
+    assert len(norms) == len(run.order(1))
     found = table(run.folders.results)["gradient_norm"]
     np.testing.assert_allclose(found, [np.mean(norms)], rtol=1e-5)
 

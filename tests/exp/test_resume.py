@@ -87,7 +87,7 @@ def test_interrupted_and_resumed(small_data, workdir, reference, monkeypatch, ca
         run.train()
     assert stop.value.code == 130
     saved = read_checkpoint(run.folders.state).metadata["progress"]
-    at = {"step": (2, 2), "validation": (2, len(run.order)), "end of an epoch": (2, 1)}
+    at = {"step": (2, 2), "validation": (2, len(run.order(2))), "end of an epoch": (2, 1)}
     assert saved["finished"] if where == "end" else (saved["epoch"], saved["steps"]) == at[where]
     capsys.readouterr()
     assert differ(trained(task, small_data, *DLINEAR, "--resume"), expected) == []

@@ -138,7 +138,7 @@ def test_zero_shot_tests_have_the_channels_in_the_order_of_the_training(
 def test_fewer_windows_than_the_batch(capsys, build):
     experiment = build("--batch_size", "4096")
     assert "one batch of 389" in capsys.readouterr().out
-    assert [len(index) for _, index in experiment.order.steps(1)] == [389]
+    assert [len(index) for index in experiment.order(1)] == [389]
     experiment.train()
     assert len(experiment.progress.history) == 2
 
@@ -425,7 +425,7 @@ def test_accumulated_batches_are_one(build):
     orders = []
     for more in (["--batch_size", "16"], ["--batch_size", "4", "--accumulate", "4"]):
         experiment = build(*more)
-        orders.append([index.tolist() for _, index in experiment.order.steps(1)])
+        orders.append([index.tolist() for index in experiment.order(1)])
     assert orders[0] == orders[1]
 
 

@@ -431,7 +431,7 @@ class ExpBasic(ABC):
     def save_results(
         self, metrics: dict[str, float], scores: dict[str, float], **more: object
     ) -> None:
-        """Write `metrics.npy`, `run.json` with `more` entries and the results file, and print all."""
+        """Write `metrics.npy`, `run.json` with `more` entries, the results file; print `scores`."""
         self.folders.save_metrics(list(metrics.values()))
         self.folders.save_record(self.record({**metrics, **scores}, **more))
         self.folders.append_result(scores)

@@ -10,16 +10,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from data_provider.m4 import (
-    NAIVE2_FILE,
-    PATTERNS,
-    M4Dataset,
-    align,
-    find_file,
-    read_m4,
-    read_naive2,
-    read_pair,
-)
+from data_provider import m4
 from exp.exp_basic import ExpBasic
 from models.interface import DataShape
 from utils.batch import Batch
@@ -59,12 +50,12 @@ class ExpShortTermForecasting(ExpBasic):
         """Take look-back and horizon from the frequency, as the published code does."""
         if args.data != "m4":
             raise UserError(f"--data {args.data}: short_term_forecast needs --data m4")
-        if args.seasonal_patterns not in PATTERNS:
+        if args.seasonal_patterns not in m4.PATTERNS:
             raise UserError(
                 f"--seasonal_patterns {args.seasonal_patterns} is not a frequency of M4: "
-                f"use one of {', '.join(PATTERNS)}"
+                f"use one of {', '.join(m4.PATTERNS)}"
             )
-        horizon = PATTERNS[args.seasonal_patterns].horizon
+        horizon = m4.PATTERNS[args.seasonal_patterns].horizon
         return args.replace(pred_len=horizon, seq_len=2 * horizon, label_len=horizon, features="M")
 
     def prepare_data(self) -> None:
@@ -72,18 +63,18 @@ class ExpShortTermForecasting(ExpBasic):
         self.forecasts = Path("m4_results") / args.model
         self.folders.more = [self.forecasts]
         self.path = self.forecasts / f"{args.seasonal_patterns}_forecast.csv"
-        self.pattern = PATTERNS[args.seasonal_patterns]
+        self.pattern = m4.PATTERNS[args.seasonal_patterns]
         self.season_length = args.season_length or self.pattern.period
-        self.train_file, self.targets = read_pair(args.root_path, args.seasonal_patterns)
+        self.train_file, self.targets = m4.read_pair(args.root_path, args.seasonal_patterns)
         self.series = self.train_file.series
         self.naive2 = None
-        naive2 = read_naive2(args.root_path)
-        test_path = find_file(args.root_path, "test", args.seasonal_patterns)
+        naive2 = m4.read_naive2(args.root_path)
+        test_path = m4.find_file(args.root_path, "test", args.seasonal_patterns)
         self.note_data(self.train_file.path, test_path, *([naive2.path] if naive2 else []))
         if naive2 is None:
-            print(f"{Path(args.root_path) / NAIVE2_FILE} is missing: OWA can't be computed")
+            print(f"{Path(args.root_path) / m4.NAIVE2_FILE} is missing: OWA can't be computed")
         else:
-            self.naive2 = align(naive2, self.train_file, args.pred_len)
+            self.naive2 = m4.align(naive2, self.train_file, args.pred_len)
         self.test_set = self._dataset(self.series)
         if self.published:
             self.train_set = self._dataset(self.series, args.label_len)
@@ -112,9 +103,9 @@ class ExpShortTermForecasting(ExpBasic):
         self.val_targets = np.stack([values[-horizon:] for values in long])
         self.train_set = self._dataset([*cut, *short])
 
-    def _dataset(self, series: list[np.ndarray], label_len: int = 0) -> M4Dataset:
+    def _dataset(self, series: list[np.ndarray], label_len: int = 0) -> m4.M4Dataset:
         args = self.args
-        dataset = M4Dataset(series, args.seq_len, args.pred_len, self.pattern.history, label_len)
+        dataset = m4.M4Dataset(series, args.seq_len, args.pred_len, self.pattern.history, label_len)
         return dataset.to(self.device)
 
     def data_shape(self) -> DataShape:
@@ -124,7 +115,7 @@ class ExpShortTermForecasting(ExpBasic):
         x, y, y_mask = self.train_set.batch(index)
         return Batch(x, y, y_mask=y_mask, period=self.pattern.period)
 
-    def score(self, windows: M4Dataset) -> float:
+    def score(self, windows: m4.M4Dataset) -> float:
         targets = self.val_targets if windows is self.val_set else self.targets
         return smape(self._forecasts(windows), targets)
 
@@ -137,14 +128,14 @@ class ExpShortTermForecasting(ExpBasic):
         forecasts = self._naive_forecasts(self.val_set)[LAST_VALUE]
         return {"the last value": smape(forecasts, self.val_targets)}
 
-    def _naive_forecasts(self, dataset: M4Dataset) -> dict[str, np.ndarray]:
+    def _naive_forecasts(self, dataset: m4.M4Dataset) -> dict[str, np.ndarray]:
         """Naive forecasts of every series from its end, `[series, horizon]`."""
         everything = torch.arange(len(dataset), device=self.device)
         windows, horizon = dataset.last_windows(everything), self.args.pred_len
         forecasts = naive_forecasts(windows, horizon, self.season_length)
         return {name: as_array(pred) for name, pred in forecasts.items()}
 
-    def _forecasts(self, dataset: M4Dataset) -> np.ndarray:
+    def _forecasts(self, dataset: m4.M4Dataset) -> np.ndarray:
         """Forecast every series from its end, `[series, horizon]`."""
         indices = self.evaluation.batches(dataset)
         batches = (Batch(dataset.last_windows(index)) for index in indices)
@@ -249,17 +240,17 @@ def summarise_folder(root_path: str | Path, folder: Path) -> dict[str, dict[str,
         Scores by frequency (smape, mase, mape and, with Naive2, owa); with all six frequencies also
         "summary": by score and group.
     """
-    naive2 = read_naive2(root_path)
+    naive2 = m4.read_naive2(root_path)
     ours, theirs, lines = {}, {}, {}
     print(f"forecasts so far in {folder}:")
-    for pattern, about in PATTERNS.items():
+    for pattern, about in m4.PATTERNS.items():
         path = folder / f"{pattern}_forecast.csv"
         if not path.is_file():
             continue
         try:
-            train, targets = read_pair(root_path, pattern)
-            forecasts = align(read_m4(path), train, about.horizon)
-            naive = None if naive2 is None else align(naive2, train, about.horizon)
+            train, targets = m4.read_pair(root_path, pattern)
+            forecasts = m4.align(m4.read_m4(path), train, about.horizon)
+            naive = None if naive2 is None else m4.align(naive2, train, about.horizon)
         except UserError as error:
             print(f"M4 {pattern:9} left out: {path} does not match the data: {error}")
             continue
@@ -268,7 +259,7 @@ def summarise_folder(root_path: str | Path, folder: Path) -> dict[str, dict[str,
             theirs[pattern] = score_pattern(naive, targets, train.series, about.period)
         lines[pattern] = with_owa(ours[pattern], theirs.get(pattern))
         print(_line(pattern, lines[pattern]))
-    if len(ours) < len(PATTERNS):
+    if len(ours) < len(m4.PATTERNS):
         return lines
     summary = summarise(ours)
     if theirs:

@@ -60,12 +60,8 @@ class Clock:
         naive = stamps.tz_localize(None)
         if self.date_only and (naive == naive.normalize()).all():
             return naive.strftime("%Y-%m-%d")
-        fraction = ".%f" if (naive.microsecond > 0).any() else ""
-        text = naive.strftime("%Y-%m-%d %H:%M:%S" + fraction)
-        if stamps.tz is None:
-            return text
-        offsets = stamps.strftime("%z")
-        return text + offsets.str[:3] + ":" + offsets.str[3:]
+        precision = "microseconds" if (naive.microsecond > 0).any() else "seconds"
+        return pd.Index([stamp.isoformat(" ", precision) for stamp in stamps])
 
     def axis(self, dates: pd.DatetimeIndex) -> pd.Index:
         """Return the times of a picture: local, without a zone."""

@@ -1,10 +1,10 @@
 """The model card of a forecaster: data, backbone and licence, scores, intervals, how to load."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from huggingface_hub import ModelCard, ModelCardData, try_to_load_from_cache
-from huggingface_hub.errors import HfHubHTTPError
 
 from utils.checkpoint import Checkpoint
 from utils.files import CHECKPOINT
@@ -43,18 +43,15 @@ def scores_of(checkpoint: Checkpoint) -> dict[str, dict]:
 def licence_of(llm: str) -> str | None:
     """Return the licence of a language model: that of its model card, in its folder or in the hub's
     cache, or a known one; None if neither tells."""
-    path = Path(llm) / CARD if Path(llm).is_dir() else None
-    if path is None and not Path(llm).exists():
-        try:
+    path = Path(llm) / CARD
+    if not Path(llm).exists():
+        with suppress(ValueError):  # no id of the hub
             found = try_to_load_from_cache(llm, CARD)
-        except (HfHubHTTPError, ValueError):
-            found = None
-        path = Path(found) if isinstance(found, str) else None
-    if path is not None and path.is_file():
-        try:
+            path = Path(found) if isinstance(found, str) else path
+    if path.is_file():
+        with suppress(ValueError):  # no metadata that can be read
             return ModelCard.load(path).data.license
-        except ValueError:  # no metadata that can be read
-            return None
+        return None
     if Path(llm).exists():
         return FOLDERS.get(Path(llm).name)
     return LICENCES.get(llm.removeprefix("openai-community/").removeprefix("distilbert/"))

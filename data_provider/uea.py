@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch.utils.data import TensorDataset
 
 from data_provider.checks import (
     CHECK,
@@ -46,38 +46,6 @@ class TsFile:
     def lengths(self) -> np.ndarray:
         """Number of steps of each series, `[samples]`."""
         return np.array([len(one) for one in self.series])
-
-
-@dataclass(eq=False)
-class ClassificationDataset:
-    """Labelled series of one split.
-
-    Attributes:
-        x: scaled series, zero-padded at the end, `[samples, length, channels]`, float32.
-        y: their classes, int64.
-        lengths: steps of each series before its padding, `[samples]`.
-    """
-
-    x: Tensor
-    y: Tensor
-    lengths: Tensor
-
-    def __len__(self) -> int:
-        return len(self.x)
-
-    def to(self, device: torch.device | str) -> "ClassificationDataset":
-        """Move the series to `device`, where batches are then gathered."""
-        self.x, self.y, self.lengths = (t.to(device) for t in (self.x, self.y, self.lengths))
-        return self
-
-    def batch(self, index: Tensor) -> tuple[Tensor, Tensor]:
-        """Gather the samples `index` `[batch]`: `x` `[batch, length, channels]`, `y` `[batch]`."""
-        return self.x[index], self.y[index]
-
-    def padding_mask(self, index: Tensor) -> Tensor:
-        """1 where the series `index` have steps, 0 where they are padded, `[batch, length]`."""
-        steps = torch.arange(self.x.shape[1], device=self.x.device)
-        return (steps < self.lengths[index, None]).float()
 
 
 def read_ts(path: str | Path) -> TsFile:
@@ -183,9 +151,8 @@ def read_pair(root_path: str | Path) -> tuple[TsFile, TsFile]:
     return train, replace(test, class_names=train.class_names, labels=places[test.labels])
 
 
-def make_splits(files: tuple[TsFile, TsFile], seed: int) -> dict[str, ClassificationDataset]:
-    """Interpolate and scale the series of both files, and pad them to the length of the longest:
-    `train`, `val` and `test`.
+def make_splits(files: tuple[TsFile, TsFile], seed: int) -> dict[str, TensorDataset]:
+    """Interpolate and scale the series of both files, and pad them to the length of the longest.
 
     Missing values are interpolated within their sample and channel; the first and last observed
     values are repeated at the ends. Channels are standardised with mean and standard deviation of
@@ -196,6 +163,10 @@ def make_splits(files: tuple[TsFile, TsFile], seed: int) -> dict[str, Classifica
         files: the training and the test file, of `read_pair`.
         seed: of the stratified selection of validation samples: 20 % of the training file, at
             least one per class; classes of a single sample stay in training.
+
+    Returns:
+        `train`, `val` and `test`: series, zero-padded at the end `[samples, length, channels]`,
+        float32; their classes, int64; and their lengths before the padding.
 
     Raises:
         UserError: no class has two training samples to hold one out.
@@ -209,13 +180,13 @@ def make_splits(files: tuple[TsFile, TsFile], seed: int) -> dict[str, Classifica
         scaler = StandardScaler().fit(np.concatenate([train.series[index] for index in trained]))
     length = max(file.lengths.max() for file in files)
 
-    def dataset(file: TsFile, samples: np.ndarray) -> ClassificationDataset:
+    def dataset(file: TsFile, samples: np.ndarray) -> TensorDataset:
         filled = fill([file.series[index] for index in samples])
         lengths = file.lengths[samples]
         x = np.zeros((len(filled), length, file.n_channels), dtype=np.float32)
         rows = scaler.transform(np.concatenate(filled))
         x[np.arange(length) < lengths[:, None]] = np.nan_to_num(rows)
-        return ClassificationDataset(*map(torch.from_numpy, (x, file.labels[samples], lengths)))
+        return TensorDataset(*map(torch.from_numpy, (x, file.labels[samples], lengths)))
 
     return {
         "train": dataset(train, trained),

@@ -5,8 +5,9 @@ import time
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.data import TensorDataset
 
-from data_provider.uea import ClassificationDataset, make_splits, read_pair
+from data_provider.uea import make_splits, read_pair
 from exp.exp_basic import ExpBasic
 from models.interface import DataShape
 from utils.batch import Batch
@@ -38,7 +39,8 @@ class ExpClassification(ExpBasic):
         self.note_data(*(file.path for file in self.files))
         splits = make_splits(self.files, self.seed)
         self.train_set, self.val_set, self.test_set = (
-            splits[name].to(self.device) for name in ("train", "val", "test")
+            TensorDataset(*(values.to(self.device) for values in splits[name].tensors))
+            for name in ("train", "val", "test")
         )
         self.class_names, self.n_channels = self.files[0].class_names, self.files[0].n_channels
         print(
@@ -54,19 +56,23 @@ class ExpClassification(ExpBasic):
     def training_batch(self, index: Tensor) -> Batch:
         return self._batch(self.train_set, index)
 
-    def _batch(self, samples: ClassificationDataset, index: Tensor) -> Batch:
+    def _batch(self, samples: TensorDataset, index: Tensor) -> Batch:
         """Make a batch, with the padding if the model uses it."""
-        padding = samples.padding_mask(index) if self.objective.uses_marks else None
-        return Batch(*samples.batch(index), x_mark=padding)
+        x, y, lengths = samples[index]
+        steps = torch.arange(x.shape[1], device=self.device)
+        padding = (steps < lengths[:, None]).float() if self.objective.uses_marks else None
+        return Batch(x, y, x_mark=padding)
 
     def trivial_scores(self) -> dict[str, float]:
-        frequencies = self.val_set.y.bincount() / len(self.val_set)
+        _, y, _ = self.val_set.tensors
+        frequencies = y.bincount() / len(self.val_set)
         return {"the most frequent class": frequencies.max().item()}
 
-    def score(self, samples: ClassificationDataset) -> float:
-        return float((self._classes(samples) == samples.y.cpu().numpy()).mean())
+    def score(self, samples: TensorDataset) -> float:
+        _, y, _ = samples.tensors
+        return float((self._classes(samples) == y.cpu().numpy()).mean())
 
-    def _classes(self, samples: ClassificationDataset) -> np.ndarray:
+    def _classes(self, samples: TensorDataset) -> np.ndarray:
         batches = (self._batch(samples, index) for index in self.evaluation.batches(samples))
         logits = [self.evaluation.predict(batch) for batch in batches]
         return torch.cat(logits).argmax(1).cpu().numpy()
@@ -77,7 +83,7 @@ class ExpClassification(ExpBasic):
 
         print(f">>> testing {self.setting}")
         start = time.perf_counter()
-        pred, true = self._classes(self.test_set), self.test_set.y.cpu().numpy()
+        pred, true = self._classes(self.test_set), self.test_set.tensors[1].cpu().numpy()
         seconds = time.perf_counter() - start
         names = self.class_names
         counts = confusion_matrix(true, pred, labels=range(len(names)))

@@ -134,10 +134,7 @@ class TrainingState:
         return f"the checkpoint of epoch {progress.best.epoch} and {saved}"
 
     def _restore(self, checkpoint: Checkpoint) -> Progress:
-        from torch.distributed.checkpoint.state_dict import (  # takes a second to import
-            StateDictOptions,
-            set_optimizer_state_dict,
-        )
+        from torch.distributed.checkpoint import state_dict  # takes a second to import
 
         state, notes = checkpoint.state, checkpoint.metadata
 
@@ -151,13 +148,15 @@ class TrainingState:
                 f"{checkpoint.path}: the state of another model: --overwrite starts anew"
             )
         self.objective.model.load_state_dict(stored, strict=False)
-        options = StateDictOptions(flatten_optimizer_state_dict=True)
+        options = state_dict.StateDictOptions(flatten_optimizer_state_dict=True)
         for name, sums in self.step.sums.items():
             sums.copy_(state[name])
         for name, optimiser in self.step.optimisers.items():
             if moments := part(name):  # a step was taken
                 flat = flat_state(self.objective, optimiser) | moments
-                set_optimizer_state_dict(self.objective.model, optimiser, flat, options=options)
+                state_dict.set_optimizer_state_dict(
+                    self.objective.model, optimiser, flat, options=options
+                )
             optimiser.param_groups[0].update(notes["rates"][name])
         self.step.scaler.load_state_dict(notes["rates"]["scaler"])
         self.step.schedule.load_state_dict(notes["scheduler"])
@@ -166,13 +165,10 @@ class TrainingState:
 
 def flat_state(objective: Objective, optimiser: Optimizer) -> dict[str, object]:
     """Return an optimiser's state by names: `state.PARAMETER.KIND`, `param_groups.…`."""
-    from torch.distributed.checkpoint.state_dict import (  # takes a second to import
-        StateDictOptions,
-        get_optimizer_state_dict,
-    )
+    from torch.distributed.checkpoint import state_dict  # takes a second to import
 
-    options = StateDictOptions(flatten_optimizer_state_dict=True)
-    return get_optimizer_state_dict(objective.model, optimiser, options=options)
+    options = state_dict.StateDictOptions(flatten_optimizer_state_dict=True)
+    return state_dict.get_optimizer_state_dict(objective.model, optimiser, options=options)
 
 
 def earlier_training(

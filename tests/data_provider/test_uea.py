@@ -142,7 +142,7 @@ def test_held_out_validation(made_up):
     root, (series, labels), (test_series, _) = made_up
     splits = make_splits(read_pair(root), seed=1)
     # the first channel says which sample is which, however it is scaled
-    growing = torch.cat([splits["train"].x, splits["val"].x])[:, 0, 0]
+    growing = torch.cat([splits["train"].tensors[0], splits["val"].tensors[0]])[:, 0, 0]
     numbers = growing.argsort().argsort().numpy()
     kept, held = numbers[:32], numbers[32:]
     assert sorted(kept) == list(kept)
@@ -154,11 +154,11 @@ def test_held_out_validation(made_up):
         (splits["test"], test_series),
     ):
         wanted = expected_x(samples, trained_on)
-        np.testing.assert_allclose(part.x, wanted, rtol=1e-5, atol=1e-6)
-    assert not splits["test"].x[2, :, 2].any()
-    assert splits["test"].x[3, 12, 0] < -1
-    np.testing.assert_array_equal(splits["train"].y, labels[kept])
-    np.testing.assert_array_equal(splits["val"].y, labels[held])
+        np.testing.assert_allclose(part.tensors[0], wanted, rtol=1e-5, atol=1e-6)
+    assert not splits["test"].tensors[0][2, :, 2].any()
+    assert splits["test"].tensors[0][3, 12, 0] < -1
+    np.testing.assert_array_equal(splits["train"].tensors[1], labels[kept])
+    np.testing.assert_array_equal(splits["val"].tensors[1], labels[held])
     assert (np.abs(np.bincount(labels[held]) - np.bincount(labels) / 5) < 1).all()
 
 
@@ -175,9 +175,9 @@ def test_classes_of_few_samples(folder, labels, held):
     text = ts_text([np.full((1, 1), i) for i in range(len(labels))], labels, ["a", "b", "c"])
     for seed in range(5):
         splits = make_splits(read_pair(folder(text, text)), seed)
-        assert splits["val"].y.tolist() == held
-        assert sorted(splits["train"].y.tolist() + held) == labels
-        assert set(splits["train"].y.tolist()) == set(labels)
+        assert splits["val"].tensors[1].tolist() == held
+        assert sorted(splits["train"].tensors[1].tolist() + held) == labels
+        assert set(splits["train"].tensors[1].tolist()) == set(labels)
 
 
 def test_unobserved_in_training(folder):
@@ -185,9 +185,9 @@ def test_unobserved_in_training(folder):
     train = "@classLabel true a\n@data\n1,3:?,?:a\n1,3:?,?:a\n"
     splits = make_splits(read_pair(folder(train, train.replace("?", "7"))), seed=0)
     for part, samples in ((splits["train"], 1), (splits["val"], 1), (splits["test"], 2)):
-        np.testing.assert_array_equal(part.x, [[[-1, 0], [1, 0]]] * samples)
+        np.testing.assert_array_equal(part.tensors[0], [[[-1, 0], [1, 0]]] * samples)
     text = ts_text([np.full((3, 1), 0.1 + 1e9)] * 7, [0] * 7, ["a"])
-    assert make_splits(read_pair(folder(text, text)), seed=0)["train"].x.abs().max() < 1e-6
+    assert make_splits(read_pair(folder(text, text)), seed=0)["train"].tensors[0].abs().max() < 1e-6
 
 
 def test_channels_of_different_length(folder):

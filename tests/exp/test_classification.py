@@ -46,7 +46,7 @@ def test_the_longest_series_is_the_look_back(classify):
     longest = max(file.lengths.max() for file in run.files)
     assert f"_sl{longest}_" in run.setting
     assert "_pl0_" in run.setting
-    assert run.train_set.x.shape[1] == run.test_set.x.shape[1] == longest != 7
+    assert run.train_set.tensors[0].shape[1] == run.test_set.tensors[0].shape[1] == longest != 7
 
 
 def test_the_later_of_equals_is_kept(classify, monkeypatch):

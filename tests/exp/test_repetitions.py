@@ -24,7 +24,9 @@ def test_random_backbones(small_data, workdir):
 
 def test_held_out_samples(small_data, workdir):
     splits = [
-        ExpClassification(parse_args(argv("classification", small_data)), iteration).val_set.x
+        ExpClassification(
+            parse_args(argv("classification", small_data)), iteration
+        ).val_set.tensors[0]
         for iteration in (0, 1)
     ]
     assert splits[0].shape == splits[1].shape

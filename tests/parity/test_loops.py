@@ -13,9 +13,9 @@ import pytest
 import torch
 from torch import Tensor
 from torch.optim import Adam
+from torch.utils.data import TensorDataset
 
 from data_provider.anomaly import cut_windows
-from data_provider.uea import ClassificationDataset
 from data_provider.windows import WindowDataset
 from exp.exp_anomaly_detection import ExpAnomalyDetection
 from exp.exp_classification import ExpClassification
@@ -117,10 +117,10 @@ class Anomaly(Replay, ExpAnomalyDetection):
 
 
 class Classification(Replay, ExpClassification):
-    def split(self, name: str) -> ClassificationDataset:
+    def split(self, name: str) -> TensorDataset:
         name = name.replace("val", "test")  # which chose the epoch
         x, labels = self.recorded[f"x_{name}"].flatten(0, 1), self.recorded[f"labels_{name}"]
-        return ClassificationDataset(x, labels.flatten(), torch.full((len(x),), x.shape[1]))
+        return TensorDataset(x, labels.flatten(), torch.full((len(x),), x.shape[1]))
 
     def recorded_batch(self, name: str, number: int) -> Batch:
         labels = self.recorded[f"labels_{name}"][number].flatten().long()

@@ -148,8 +148,6 @@ def numbers_of(column: pd.Series, in_memory: bool = False) -> np.ndarray:
     Raises:
         RowError: text, a truth value or a date among the numbers.
     """
-    if column.dtype == np.float64:
-        return column.to_numpy()
     if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
         return column.to_numpy(dtype=np.float64, na_value=np.nan)
     if pd.api.types.is_datetime64_any_dtype(column):

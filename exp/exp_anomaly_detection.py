@@ -64,7 +64,7 @@ class ExpAnomalyDetection(ExpBasic):
     def trivial_scores(self) -> dict[str, float]:
         return {"the mean of the training rows": self.val_set.values.square().mean().item()}
 
-    def _errors(self, windows: WindowDataset, label: str | None = None) -> Tensor:
+    def _errors(self, windows: WindowDataset, label: str = "scoring") -> Tensor:
         errors = []
         for index in self.evaluation.batches(windows, label):
             x = windows.batch(index)[0]

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from data_provider.checks import fill_gaps
 from data_provider.windows import WindowDataset
 from exp.series import PLOTTED_WINDOWS, ExpSeries
 from utils.batch import Batch
@@ -73,7 +74,7 @@ class ExpImputation(ExpSeries):
         return masked(batch, mask.to(self.device))
 
     def _imputations(
-        self, windows: WindowDataset, label: str | None = None
+        self, windows: WindowDataset, label: str = "scoring"
     ) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
         """Yield `(index, pred, true, mask)` over all windows, in order."""
         for index in self.evaluation.batches(windows, label):
@@ -110,10 +111,7 @@ class ExpImputation(ExpSeries):
             kept = (files[name].kept[number] for name in ("true", "pred", "mask"))
             true, pred, mask = (rows[:, channel] for rows in kept)
             missing, times = mask == 0, self.times(windows, number)
-            known = np.flatnonzero(~missing)
-            linear = np.full(len(true), np.nan)
-            if len(known):
-                linear = np.interp(np.arange(len(true)), known, true[known])
+            linear = fill_gaps(np.where(missing, np.nan, true)[:, None], "linear")[:, 0]
             errors = f"{self.args.model}: {errors_of(pred[missing], true[missing])}"
             share = f", {missing.mean():.1%} masked"
             linear_name = with_mse("linear interpolation", linear[missing], true[missing])

@@ -297,26 +297,30 @@ class _Reader:
         else:
             longest = max(groups, key=lambda group: len(group.dates))
             step = usual_step(longest.dates, self.clock.counts_steps)
-        calendars, complete, missing, filled = {}, [], {}, 0
+        calendars = {}
         for group in groups:
             key = group.dates.asi8.tobytes()
             if key not in calendars:
                 calendars[key] = self._calendar(group, step)
-            dates, rows, _ = calendars[key]
-            group = replace(group, dates=dates)
-            if fill:
-                names, gaps = [*group.ids, *self.covariates], ~np.isfinite(group.cells)
-                for i in np.flatnonzero(gaps.any(axis=0)):
-                    first = self._row(group.rows[gaps[:, i].argmax()])
-                    count, first = missing.get(names[i], (0, first))  # of a covariate, in others
-                    missing[names[i]] = count + int(gaps[:, i].sum()), first
-                cells = np.where(rows[:, None] < 0, np.nan, group.cells[rows])
-                filled += int((~np.isfinite(cells)).sum())
-                group = replace(group, cells=fill_gaps(cells, fill))
-            complete.append(group)
-        inserted = sum(int((rows < 0).sum()) for _, rows, _ in calendars.values())
         notes = [note for _, _, note in calendars.values() if note]
-        filled_by = self._option("fill_missing", fill) if fill else ""
+        if not fill:
+            if notes:
+                more = and_more(len(notes), "such series")
+                print(f"warning: {notes[0]}{more}", file=sys.stderr)
+            return groups, 0
+        complete, missing, filled = [], {}, 0
+        for group in groups:
+            dates, rows, _ = calendars[group.dates.asi8.tobytes()]
+            names, gaps = [*group.ids, *self.covariates], ~np.isfinite(group.cells)
+            for i in np.flatnonzero(gaps.any(axis=0)):
+                first = self._row(group.rows[gaps[:, i].argmax()])
+                count, first = missing.get(names[i], (0, first))  # of a covariate, in others
+                missing[names[i]] = count + int(gaps[:, i].sum()), first
+            cells = np.where(rows[:, None] < 0, np.nan, group.cells[rows])
+            filled += int((~np.isfinite(cells)).sum())
+            complete.append(replace(group, dates=dates, cells=fill_gaps(cells, fill)))
+        inserted = sum(int((rows < 0).sum()) for _, rows, _ in calendars.values())
+        filled_by = self._option("fill_missing", fill)
         if inserted:
             where = f"{inserted:,}, {notes[0]}, {filled_by}"
             self._print(f"rows inserted where timestamps are missing: {where}")
@@ -325,9 +329,6 @@ class _Reader:
             total = sum(n for n, _ in missing.values())
             where = f"{total:,} ({shortened(listed, '; ')}), {filled_by}"
             self._print(f"missing or infinite values filled: {where}")
-        if notes and not fill:
-            more = and_more(len(notes), "such series")
-            print(f"warning: {notes[0]}{more}", file=sys.stderr)
         return complete, filled
 
     def _calendar(
@@ -375,8 +376,7 @@ class _Reader:
         """Whether each series is by itself: asked for, or because their dates differ."""
         first, asked = groups[0], self.reading.panel
         channels, pooled = self._option("panel", "channels"), self._option("panel", "pooled")
-        others = (g for g in groups if g.dates is not first.dates)
-        other = next((g for g in others if not g.dates.equals(first.dates)), None)
+        other = next((group for group in groups if not group.dates.equals(first.dates)), None)
         if len(groups) > 1 and self.covariates:
             why, remedy = "each has covariates of its own", "a wide table"
         elif other is None:

@@ -142,8 +142,8 @@ class SharedForecaster(ModelHubMixin):
             own |= {name: getattr(intervals, name) for name in INTERVAL_PARTS}
             notes["calibration_windows"] = intervals.windows
         if self.saves_series and self.history is not None:
-            own |= tensors_of(self.history)
-            notes["history"] = notes_of(self.history)
+            tensors, notes["history"] = stored(self.history)
+            own |= tensors
         own = {f"{OWN}{name}": tensor for name, tensor in own.items() if tensor is not None}
         save_tensors(save_directory / MODEL, run.objective.checkpoint_state() | own, notes)
         config = self.get_params() | {
@@ -220,39 +220,28 @@ def read_model(path: Path) -> Checkpoint:
     return checkpoint
 
 
-def covariates_of(panel: Panel) -> dict[str, list[Table]]:
-    """Return the covariates of each table, of its rows alone, by when they are known."""
-    found = {}
+def stored(panel: Panel) -> tuple[dict[str, torch.Tensor], dict[str, object]]:
+    """Return dates, values and covariates of the tables of a panel, one below the other; and what
+    else a panel has, in JSON."""
+    tables, parts = panel.tables, {"values": panel.tables}
     for when in COVARIATES:
-        if getattr(panel.tables[0], when) is not None:
-            found[when] = [getattr(t, when).rows(slice(len(t.dates))) for t in panel.tables]
-    return found
-
-
-def tensors_of(panel: Panel) -> dict[str, torch.Tensor]:
-    """Return dates, values and covariates of the tables of a panel, one below the other."""
-    dates = np.concatenate([table.dates.as_unit("ns").asi8 for table in panel.tables])
-    parts = {"values": panel.tables} | covariates_of(panel)
-    rows = {name: np.concatenate([t.values for t in tables]) for name, tables in parts.items()}
-    return {name: torch.from_numpy(array) for name, array in ({"dates": dates} | rows).items()}
-
-
-def notes_of(panel: Panel) -> dict[str, object]:
-    """Describe what a panel has beside `tensors_of`, in JSON."""
+        if getattr(tables[0], when) is not None:  # of the rows of the series alone
+            parts[when] = [getattr(t, when).rows(slice(len(t.dates))) for t in tables]
+    arrays = {"dates": np.concatenate([table.dates.as_unit("ns").asi8 for table in tables])}
+    arrays |= {name: np.concatenate([t.values for t in found]) for name, found in parts.items()}
     clock, reading = vars(panel.clock), asdict(panel.reading)
-    return {
-        "rows": [len(table.dates) for table in panel.tables],
-        "units": [table.dates.unit for table in panel.tables],
-        "ids": [[written(name) for name in table.ids] for table in panel.tables],
-        "covariates": {
-            when: [part.ids for part in parts] for when, parts in covariates_of(panel).items()
-        },
+    notes = {
+        "rows": [len(table.dates) for table in tables],
+        "units": [table.dates.unit for table in tables],
+        "ids": [[written(name) for name in table.ids] for table in tables],
+        "covariates": {w: [part.ids for part in parts[w]] for w in COVARIATES if w in parts},
         "names": [written(name) for name in panel.names],
         "pooled": panel.pooled,
         "long": panel.long,
         "clock": clock | {name: clock[name] and str(clock[name]) for name in ZONES},
         "reading": reading | {"freq": reading["freq"] and written(reading["freq"])},
     }
+    return {name: torch.from_numpy(array) for name, array in arrays.items()}, notes
 
 
 def series_of(checkpoint: Checkpoint) -> Panel | None:

@@ -84,6 +84,11 @@ def _moments(values: np.ndarray, covariates: bool = False) -> Moments:
     return mean, scale
 
 
+def with_unknown(values: np.ndarray, rows: int) -> np.ndarray:
+    """Continue `values` `[.., columns]` by NaN, up to so many rows."""
+    return np.pad(values, ((0, rows - len(values)), (0, 0)), constant_values=np.nan)
+
+
 @dataclass(frozen=True)
 class Scaler:
     """Mean and standard deviation of each series over its training rows, 1 where it is constant.
@@ -126,25 +131,17 @@ class Scaler:
     def covariates(
         self, panel: Panel, table: Table, part: slice, dates: pd.DatetimeIndex
     ) -> tuple[np.ndarray | None, np.ndarray | None]:
-        """Standardise the covariates of some rows of a table of a panel.
+        """Standardise the covariates of some rows of a table, and of those that follow up to the
+        end of `dates`: those known up to now, and those known ahead, which the calendar follows;
+        `[dates, covariates]`, None where there are none."""
 
-        Args:
-            dates: of the rows, and perhaps those that follow them.
-
-        Returns:
-            Those known up to now `[rows, covariates]`, and those known ahead, which the calendar
-            follows, `[dates, covariates]`; None where there are none.
-        """
-        start, stop, _ = part.indices(len(table.dates))
-
-        def scaled(covariates: Table, stop: int) -> np.ndarray:
+        def scaled(covariates: Table) -> np.ndarray:
             mean, scale = self.of(covariates, covariates=True)
-            return (covariates.values[start:stop] - mean) / scale
+            start, _, _ = part.indices(len(table.dates))
+            return (covariates.values[start : start + len(dates)] - mean) / scale
 
-        past = None if table.past is None else scaled(table.past, stop)
-        ahead = []
-        if table.future is not None:
-            ahead.append(scaled(table.future, start + len(dates)))
+        past = None if table.past is None else with_unknown(scaled(table.past), len(dates))
+        ahead = [] if table.future is None else [scaled(table.future)]
         if panel.reading.calendar:
             ahead.append(calendar(panel.clock.axis(dates)))
         return past, np.concatenate(ahead, axis=1) if ahead else None
@@ -284,11 +281,8 @@ def windows_of(
         rows = table.dates[part]
         dates.append(rows.append(panel.future(table, ahead)) if ahead else rows)
         scaled = (table.values[part] - mean[number]) / scale[number]
-        past, future = scaler.covariates(panel, table, part, dates[-1])
-        unknown = ((0, ahead), (0, 0))
-        values.append(np.pad(scaled, unknown, constant_values=np.nan))
-        past = past if past is None else np.pad(past, unknown, constant_values=np.nan)
-        covariates.append((past, future))
+        values.append(with_unknown(scaled, len(dates[-1])))
+        covariates.append(scaler.covariates(panel, table, part, dates[-1]))
         last = len(dates[-1]) - args.seq_len - args.pred_len
         starts.append(above + np.arange(max(0, last + 1)))
         above += len(dates[-1])

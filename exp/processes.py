@@ -129,21 +129,11 @@ class Stopping(Interrupts):
 
     def __init__(self, processes: Processes, device: torch.device):
         super().__init__()
-        self.processes, self.device, self.active = processes, device, False
-
-    def __enter__(self) -> "Stopping":
-        self.active = True
-        return super().__enter__()
-
-    def __exit__(self, *error: object) -> None:
-        try:
-            super().__exit__(*error)
-        finally:
-            self.active = False
+        self.processes, self.device = processes, device
 
     def check(self) -> None:
         """Raise `Interrupted` if any process received a signal."""
-        if self.processes.count == 1 or not self.active:
+        if self.processes.count == 1:
             super().check()
             return
         flags = torch.tensor([code == self.code for code in SIGNALS.values()], device=self.device)

@@ -48,8 +48,7 @@ from utils.intervals import (
 from utils.metrics import ErrorSums, PlacedErrorSums
 from utils.naive import LAST_VALUE, naive_lines, print_naive
 from utils.option_table import COVARIATES
-from utils.plots import ForecastPanel, errors_of, plot_window, with_mse
-from utils.plotting.style import evenly, save
+from utils.plots import ForecastPanel, errors_of, evenly, plot_window, save, with_mse
 
 JUDGED = ("mse", "mae")  # scores by which a model is compared with naive forecasts
 

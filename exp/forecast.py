@@ -149,7 +149,7 @@ class Worker:
     def _forecast(self, source: Path, target: Path) -> int:
         """Forecast a file, which is read once; returns the rows written."""
         from exp.forecasts import write_table
-        from utils.plotting.style import save
+        from utils.plots import save
 
         args, forecaster = self.args, self.forecaster
         future = args.future and Path(args.future)

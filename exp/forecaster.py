@@ -40,7 +40,7 @@ from utils.intervals import PROBABILITIES, Intervals, LookBacks, check_levels
 from utils.levels import require_levels
 from utils.option_table import NAMES_ELSEWHERE
 from utils.options import configure
-from utils.plotting.style import for_notebooks, save
+from utils.plots import for_notebooks, save
 
 if TYPE_CHECKING:
     import polars

@@ -31,13 +31,7 @@ from exp.forecasts import (
     require_forecast,
     write_table,
 )
-from exp.series import PLOTTED_WINDOWS, ExpSeries
-from utils.bars import progress_bar
-from utils.batch import Batch
-from utils.configuration import Configuration
-from utils.errors import UserError
-from utils.files import NpyWriter, written
-from utils.intervals import (
+from exp.intervals import (
     INTERVALS,
     Intervals,
     IntervalTest,
@@ -45,6 +39,12 @@ from utils.intervals import (
     held_out_coverage,
     thinned,
 )
+from exp.series import PLOTTED_WINDOWS, ExpSeries
+from utils.bars import progress_bar
+from utils.batch import Batch
+from utils.configuration import Configuration
+from utils.errors import UserError
+from utils.files import NpyWriter, written
 from utils.metrics import ErrorSums, PlacedErrorSums
 from utils.naive import LAST_VALUE, naive_lines, print_naive
 from utils.option_table import COVARIATES

@@ -29,6 +29,7 @@ from exp.forecasts import (
     recent,
     schema_of,
 )
+from exp.intervals import PROBABILITIES, Intervals, LookBacks, check_levels, require_levels
 from exp.sharing import OPTION_NAMES, PARAMETERS, SharedForecaster
 from models import registry
 from utils.bars import hidden_bars
@@ -36,8 +37,6 @@ from utils.configuration import Configuration
 from utils.errors import UserError
 from utils.files import require_picture
 from utils.interrupts import Interrupted
-from utils.intervals import PROBABILITIES, Intervals, LookBacks, check_levels
-from utils.levels import require_levels
 from utils.option_table import NAMES_ELSEWHERE
 from utils.options import configure
 from utils.plots import for_notebooks, save

@@ -18,13 +18,13 @@ from data_provider.covariates import require_future
 from data_provider.panel import Panel, Reading, Table
 from data_provider.splits import Scaler
 from exp.evaluation import Evaluation
+from exp.intervals import AT_REST, INTERVALS, Intervals, LookBacks, bounds_of
 from utils.bars import progress_bar
 from utils.batch import Batch
 from utils.checkpoint import Checkpoint
 from utils.configuration import Configuration
 from utils.errors import UserError
 from utils.files import whole_file
-from utils.intervals import AT_REST, INTERVALS, Intervals, LookBacks, bounds_of
 from utils.plots import future_figure
 from utils.timefeatures import time_features
 

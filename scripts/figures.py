@@ -12,6 +12,7 @@ from sklearn.manifold import TSNE
 from torch import Tensor, nn
 
 from exp.exp_long_term_forecasting import ExpLongTermForecasting
+from exp.intervals import Intervals, LookBacks
 from layers.backbone import load_backbone
 from layers.instance_norm import standardise
 from layers.patching import patches
@@ -24,7 +25,6 @@ from utils.checkpoint_options import checkpoint_file
 from utils.configuration import Configuration
 from utils.errors import UserError
 from utils.files import require_file
-from utils.intervals import Intervals, LookBacks
 from utils.metrics import PlacedErrorSums
 from utils.naive import naive_lines
 

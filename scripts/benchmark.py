@@ -28,6 +28,7 @@ import torch
 from torch.optim import Adam
 from transformers import GPT2Config, GPT2Model, PreTrainedModel
 
+from data_provider.synthetic import synthetic_ett
 from exp.device import prepare_torch
 from exp.exp_long_term_forecasting import ExpLongTermForecasting
 from exp.record import circumstances
@@ -37,7 +38,6 @@ from layers.backbone import quiet_transformers
 from layers.match import CrossModalMatch
 from models.objectives import parameter_groups
 from utils.machine import peak_memory
-from utils.synthetic import synthetic_ett
 
 LAYERS, WIDTH, ENCODER_WIDTH, COMPONENTS, LOOK_BACK = 6, 768, 2048, 500, 96
 ETTH1_TEST_ROWS = 2880  # of which 2,785 windows at horizon 96

@@ -334,9 +334,6 @@ def chosen_series(panel: Panel, args: Configuration) -> list:
     by_name = {str(name): name for name in panel.names}
     chosen = "target" in args.given
     if args.features == "M" and (panel.pooled or (args.target not in by_name and not chosen)):
-        if not panel.pooled:
-            last = panel.names[-1]
-            print(f"{panel.source}: no column {args.target}: the target is {last}, the last")
         return list(panel.names)
     if args.target not in by_name:
         among = shortened(panel.names)

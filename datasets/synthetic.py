@@ -21,8 +21,8 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
 
     def run() -> None:
+        from data_provider.synthetic import synthetic_ett
         from utils.files import whole_file
-        from utils.synthetic import synthetic_ett
 
         with whole_file(args.output) as part:
             synthetic_ett(args.rows, args.channels, args.seed).to_csv(part, index=False)

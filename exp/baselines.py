@@ -19,7 +19,7 @@ class TrivialScores:
     scores: Mapping[str, float]
 
     def remark(self, record: EpochRecord, improved: bool) -> str:
-        """What the line of an epoch says at its end."""
+        """Suffix of the log line of an epoch: best, diverged or empty."""
         if self.diverged(record.validation):
             return " | diverged"
         return " | best" if improved and record.validation is not None else ""

@@ -28,11 +28,12 @@ from utils.checkpoint import Checkpoint, read_checkpoint, save_tensors
 from utils.configuration import Configuration
 from utils.errors import ProcessGone, UserError
 from utils.files import fingerprints
-from utils.identity import PUBLISHED_TASKS, settings_string, task_of
+from utils.identity import settings_string, task_of
 from utils.interrupts import Interrupted
 from utils.machine import peak_memory
 from utils.results import RunFolders, find_checkpoint
 from utils.seeds import derived_seed, seed_everything
+from utils.tasks import TASKS
 
 DIAGNOSED = 32  # most windows of the diagnostics
 DIAGNOSED_FRACTION = 200  # of the training windows one in so many, so that they take no time
@@ -87,7 +88,7 @@ class ExpBasic(ABC):
         self.seed = args.seed + iteration
         args = self.resolve_args(objective_type.resolve_args(args.replace(seed=self.seed)))
         self.task = task_of(type(self), args.task_name)
-        if self.task not in PUBLISHED_TASKS:
+        if self.task not in TASKS:
             args = args.replace(experiment=self.task)
         seed_everything(self.seed)
         self.processes = Processes(args.use_gpu, "use_gpu" in args.given)

@@ -16,8 +16,7 @@ from utils.configuration import Configuration
 from utils.errors import UserError
 from utils.files import NpyWriter
 from utils.metrics import ErrorSums, PlacedErrorSums
-from utils.plots import errors_of, plot_imputation, with_mse
-from utils.plotting.style import evenly
+from utils.plots import errors_of, evenly, plot_imputation, with_mse
 
 MASK_SEED = 2021  # of validation and test, independent of --seed: all runs score the same entries
 

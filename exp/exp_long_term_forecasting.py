@@ -23,13 +23,7 @@ from data_provider.splits import (
 )
 from data_provider.windows import WindowDataset
 from exp.forecasts import Forecast, intervals_of, require_forecast, write_table
-from exp.series import PLOTTED_WINDOWS, ExpSeries
-from utils.bars import progress_bar
-from utils.batch import Batch
-from utils.configuration import Configuration
-from utils.errors import UserError
-from utils.files import NpyWriter, written
-from utils.intervals import (
+from exp.intervals import (
     INTERVALS,
     Intervals,
     IntervalTest,
@@ -37,11 +31,16 @@ from utils.intervals import (
     held_out_coverage,
     thinned,
 )
+from exp.series import PLOTTED_WINDOWS, ExpSeries
+from utils.bars import progress_bar
+from utils.batch import Batch
+from utils.configuration import Configuration
+from utils.errors import UserError
+from utils.files import NpyWriter, written
 from utils.metrics import ErrorSums, PlacedErrorSums
 from utils.naive import LAST_VALUE, naive_lines, print_naive
 from utils.option_table import COVARIATES
-from utils.plots import ForecastPanel, errors_of, plot_window, with_mse
-from utils.plotting.style import evenly, save
+from utils.plots import ForecastPanel, errors_of, evenly, plot_window, save, with_mse
 
 JUDGED = ("mse", "mae")  # scores by which a model is compared with naive forecasts
 

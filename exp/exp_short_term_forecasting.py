@@ -28,8 +28,7 @@ from utils.m4_summary import (
     summarise_owa,
 )
 from utils.naive import LAST_VALUE, naive_forecasts, naive_lines, print_naive, with_season
-from utils.plots import ForecastPanel, plot_window
-from utils.plotting.style import evenly
+from utils.plots import ForecastPanel, evenly, plot_window
 from utils.results import LOCK
 
 PLOTTED_SERIES = 5

@@ -11,8 +11,7 @@ from exp.launch import world
 from utils.command_line import Parser, guarded, message_of, whole
 from utils.errors import UserError
 from utils.files import require_file, require_picture
-from utils.levels import level
-from utils.option_table import TABLE_OPTIONS, TABLES
+from utils.option_table import LEVEL, TABLE_OPTIONS, TABLES
 from utils.options import add_option
 
 if TYPE_CHECKING:
@@ -43,7 +42,7 @@ def parse(argv: list[str] | None = None) -> Namespace:
         "--output", required=True, help="CSV or Parquet by its ending; a folder if --input is one"
     )
     parser.add_argument(
-        "--level", type=level, nargs="+", help="of prediction intervals, in %%, as 80 95"
+        "--level", type=LEVEL, nargs="+", help="of prediction intervals, in %%, as 80 95"
     )
     parser.add_argument(
         "--future",
@@ -148,7 +147,7 @@ class Worker:
 
     def _forecast(self, source: Path, target: Path) -> int:
         from exp.forecasts import write_table
-        from utils.plotting.style import save
+        from utils.plots import save
 
         args, forecaster = self.args, self.forecaster
         future = args.future and Path(args.future)

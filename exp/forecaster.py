@@ -21,6 +21,7 @@ from data_provider.splits import padded
 from exp.device import prepare_torch
 from exp.exp_long_term_forecasting import ExpLongTermForecasting, InMemory
 from exp.forecasts import CUTOFF, Forecast, Schema, in_kind, recent, schema_of
+from exp.intervals import PROBABILITIES, Intervals, LookBacks, check_levels, require_levels
 from exp.sharing import OPTION_NAMES, PARAMETERS, SharedForecaster
 from models import registry
 from utils.bars import quiet
@@ -28,11 +29,9 @@ from utils.configuration import Configuration
 from utils.errors import UserError
 from utils.files import require_picture
 from utils.interrupts import Interrupted
-from utils.intervals import PROBABILITIES, Intervals, LookBacks, check_levels
-from utils.levels import require_levels
 from utils.option_table import NAMES_ELSEWHERE
 from utils.options import configure
-from utils.plotting.style import for_notebooks, save
+from utils.plots import for_notebooks, save
 
 if TYPE_CHECKING:
     import polars

@@ -16,11 +16,11 @@ from data_provider.checks import PARQUET, and_more, shortened
 from data_provider.covariates import require_future
 from data_provider.panel import Panel, Reading, Table
 from data_provider.windows import WindowDataset
+from exp.intervals import AT_REST, INTERVALS, Intervals, LookBacks, bounds_of
 from utils.checkpoint import Checkpoint
 from utils.configuration import Configuration
 from utils.errors import UserError
 from utils.files import whole_file
-from utils.intervals import AT_REST, INTERVALS, Intervals, LookBacks, bounds_of
 from utils.plots import future_figure
 
 if TYPE_CHECKING:

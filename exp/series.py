@@ -19,7 +19,7 @@ from utils.batch import Batch
 from utils.errors import UserError
 from utils.metrics import ErrorSums, PlacedErrorSums
 from utils.naive import naive_forecasts, with_season
-from utils.plotting.style import period, shorten
+from utils.plots import period, shorten
 from utils.timefeatures import CALENDAR, mark_count
 
 PLOTTED_WINDOWS = 5

@@ -20,11 +20,11 @@ from data_provider.panel import Panel, Reading, Table
 from data_provider.timestamps import Clock
 from exp.exp_long_term_forecasting import ExpLongTermForecasting, InMemory
 from exp.forecasts import INTERVAL_PARTS, OWN, intervals_of
+from exp.intervals import Intervals
 from exp.model_card import CARD, model_card, scores_of
 from utils.checkpoint import Checkpoint, read_checkpoint, save_tensors
 from utils.errors import UserError
 from utils.files import CHECKPOINT, find_llm, require_file, whole_file, written
-from utils.intervals import Intervals
 
 CONFIG, MODEL = "config.json", "model.safetensors"
 COVARIATES = ("past", "future")  # of a table; so are their tensors named

@@ -8,7 +8,6 @@ shapes in GPT-2's blocks are timed between the steps, since a machine's speed va
 # ruff: noqa: E402 - OpenMP reads its settings when PyTorch is imported
 import argparse
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -29,35 +28,20 @@ import torch
 from torch.optim import Adam
 from transformers import GPT2Config, GPT2Model, PreTrainedModel
 
+from data_provider.synthetic import synthetic_ett
 from exp.device import prepare_torch
 from exp.exp_long_term_forecasting import ExpLongTermForecasting
-from exp.progress import EpochRecord
 from exp.record import circumstances
 from exp.step import micro_batches
 from layers import fast_cpu
 from layers.backbone import quiet_transformers
 from layers.match import CrossModalMatch
 from models.objectives import parameter_groups
-from utils.checkpoint import read_checkpoint
 from utils.machine import peak_memory
-from utils.synthetic import synthetic_ett
 
 LAYERS, WIDTH, ENCODER_WIDTH, COMPONENTS, LOOK_BACK = 6, 768, 2048, 500, 96
 ETTH1_TEST_ROWS = 2880  # of which 2,785 windows at horizon 96
 RESULT = "benchmark result: "
-FIRST_STEP = """
-import os, sys, time
-import run
-run.configure_openmp()
-from exp.step import TrainStep
-step = TrainStep.update
-def first(*arguments):
-    step(*arguments)
-    print("at", time.time(), flush=True)
-    os._exit(0)
-TrainStep.update = first
-run.main(sys.argv[1:])
-"""
 # of the cases: (case, name in the summary, number)
 SUMMARY = (
     ("train", "train_efficiency", "efficiency"),
@@ -271,31 +255,6 @@ class Case:
         slow, fast = (statistics.median(column) for column in zip(*pairs, strict=True))
         return {"seconds": slow, "ours_seconds": fast, "speedup": slow / fast}
 
-    def checkpoint(self) -> dict:
-        """Size of a checkpoint, and the time to read, check and load it."""
-        experiment = self.experiment
-        path = experiment.folders.best_checkpoint
-        self.train_task()()
-        experiment.progress.best = EpochRecord(1, 1.0, 1.0, 1.0, learning_rate=1.0, seconds=1.0)
-        experiment.save_checkpoint()
-        load = self.time(lambda: experiment.load(read_checkpoint(path)))
-        return {"megabytes": path.stat().st_size / 1e6, "seconds_loaded": load}
-
-    def first_step(self) -> dict:
-        """Seconds from the start of `run.py`, in a child process, to the end of its first step."""
-        args = self.experiment.args
-        argv = [f"--{name}={getattr(args, name)}" for name in args.given]
-        took = []
-        for _ in range(self.options["repeats"]):
-            start = time.time()
-            ran = subprocess.run(
-                [sys.executable, "-c", FIRST_STEP, *argv],
-                capture_output=True, text=True, check=True,
-                env=os.environ | {"PYTHONPATH": str(ROOT)},
-            )  # fmt: skip
-            took.append(float(ran.stdout.split("at ")[-1]) - start)
-        return {"seconds": statistics.median(took), "batch": args.batch_size}
-
 
 def cases(quick: bool, device: list[str]) -> dict[str, dict]:
     """All cases by name."""
@@ -312,8 +271,6 @@ def cases(quick: bool, device: list[str]) -> dict[str, dict]:
         "evaluate channels 862": {"kind": "evaluate", "channels": 862, "rows": 1000},
         "grad_checkpoint": {"more": ["--grad_checkpoint"]},
         "bf16": {"more": ["--amp", "bf16"]},
-        "checkpoint": {"kind": "checkpoint", "batch": 32},
-        "first step": {"kind": "first_step", "rows": 5 * ETTH1_TEST_ROWS},
     }
     if quick:
         evaluated = {"kind": "evaluate", "rows": 5 * 700, "repeats": 2, "reference_windows": 8}

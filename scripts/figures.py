@@ -2,7 +2,7 @@
 
 import json
 from argparse import Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from sklearn.manifold import TSNE
 from torch import Tensor, nn
 
 from exp.exp_long_term_forecasting import ExpLongTermForecasting
+from exp.intervals import Intervals, LookBacks
 from layers.backbone import load_backbone
 from layers.instance_norm import standardise
 from layers.patching import patches
@@ -24,17 +25,21 @@ from utils.checkpoint_options import checkpoint_file
 from utils.configuration import Configuration
 from utils.errors import UserError
 from utils.files import require_file
-from utils.intervals import Intervals, LookBacks
 from utils.metrics import PlacedErrorSums
 from utils.naive import naive_lines
-from utils.plotting import method
-from utils.plotting.style import evenly, period
 
 TASK = "long_term_forecast"
 WORDS = 250  # of the t-SNE, and as many tokens of each kind: at most 1250 points in all
 ATTENDED = 2048  # most tokens whose attention is averaged
 PATCH_LEN, STRIDE = 16, 8  # of the untrained projection: those of the published scripts
 LEVELS = (80, 95)  # of intervals, where the run has no others, in %
+# of the kinds of tokens, in this order
+POINTS = (
+    {"color": plots.ORANGE, "marker": "o", "s": 10, "alpha": 0.7, "lw": 0},
+    {"color": plots.BLUE, "marker": "^", "s": 14, "alpha": 0.8, "lw": 0},
+    {"color": plots.VERMILLION, "marker": "x", "s": 14, "alpha": 0.8, "lw": 1},
+)
+MOST_CHANNELS, MOST_WORDS = 40, 40  # in a figure of the attention
 
 
 class LacksError(UserError):
@@ -135,7 +140,7 @@ def draw_tsne(source: Source, against: Source | None, args: Namespace) -> list[P
         for name, (words, tokens) in pairs.items()
     }
     title = f"Word embeddings and tokens of test windows of {source.run.tested_file.name}"
-    return method.plot_embeddings(args.output / "tsne.png", panels, title)
+    return plot_embeddings(args.output / "tsne.png", panels, title)
 
 
 def word_embeddings(source: Source) -> Tensor:
@@ -173,7 +178,7 @@ def untrained_projection(source: Source, width: int) -> Tensor:
 
 def shown_batch(run: ExpLongTermForecasting, windows: int) -> Batch:
     """Make the batch of at most so many test windows, spread evenly."""
-    index = torch.tensor(evenly(len(run.test_set), windows), device=run.device)
+    index = torch.tensor(plots.evenly(len(run.test_set), windows), device=run.device)
     return run.windows_batch(run.test_set, index)
 
 
@@ -206,7 +211,7 @@ def draw_attention(source: Source, against: Source | None, args: Namespace) -> l
         f"mean over heads and {len(batch)} test windows; 1 is uniform attention"
     )
     path, names = args.output / "attention.png", run.test_set.columns
-    return method.plot_attention(path, attention.cpu().numpy(), names, title)
+    return plot_attention(path, attention.cpu().numpy(), names, title)
 
 
 def draw_distance(source: Source, against: Source | None, args: Namespace) -> list[Path]:
@@ -227,7 +232,7 @@ def draw_distance(source: Source, against: Source | None, args: Namespace) -> li
     on = f"{source.name} on {source.run.args.data_path}"
     title = f"{on}: distance between the features of the branches"
     path = args.output / "distance.png"
-    return method.plot_distances(path, numbers, distances, notes["epoch"]["epoch"], title)
+    return plot_distances(path, numbers, distances, notes["epoch"]["epoch"], title)
 
 
 def draw_forecast(source: Source, against: Source | None, args: Namespace) -> list[Path]:
@@ -243,7 +248,7 @@ def draw_forecast(source: Source, against: Source | None, args: Namespace) -> li
         x, true, pred, bands = window_in_units(source, number)
         other = None if against is None else window_in_units(against, number)[2]
         times, panels = run.times(windows, number), []
-        for i in evenly(len(names), plots.MOST_PANELS):
+        for i in plots.evenly(len(names), plots.MOST_PANELS):
             naive_name, naive = naive_forecast(x[:, i], len(true), run.season_length)
             forecasts = {source.name: pred[:, i], naive_name: naive}
             if against is not None:
@@ -254,7 +259,7 @@ def draw_forecast(source: Source, against: Source | None, args: Namespace) -> li
             panels.append(plots.ForecastPanel(title, x[:, i], true[:, i], forecasts, of_channel))
         title = (
             f"{run.tested_file.name}, test window {number} of {len(windows)}: "
-            f"{period(times[-len(true) :])}"
+            f"{plots.period(times[-len(true) :])}"
         )
         path = args.output / f"forecast_{number}.png"
         written += plots.plot_window(path, times, panels, "original units", title)
@@ -297,7 +302,7 @@ def draw_steps(source: Source, against: Source | None, args: Namespace) -> list[
         errors[against.name] = errors_by_step(against)[against.name]
     count = f"{len(source.run.test_set):,} test windows"
     title = f"{source.run.tested_file.name}: errors by step, {count}, standardised"
-    return method.plot_steps(args.output / "steps.png", errors, title)
+    return plot_steps(args.output / "steps.png", errors, title)
 
 
 def errors_by_step(source: Source) -> dict[str, dict[str, list[float]]]:
@@ -312,6 +317,102 @@ def errors_by_step(source: Source) -> dict[str, dict[str, list[float]]]:
         name, naive = naive_forecast(steps_first, true.shape[1], run.season_length)
         of_naive.add(torch.from_numpy(naive).transpose(0, 1), true)
     return {source.name: of_model.by_step(), name: of_naive.by_step()}
+
+
+# The drawings: each writes an image to `path`, and beside a PNG a PDF; returns the written files
+
+
+@plots.styled()
+def plot_embeddings(
+    path: str | Path, panels: Mapping[str, Mapping[str, np.ndarray]], title: str
+) -> list[Path]:
+    """Plot points in the plane by kind, `[points, 2]`, words first, then tokens: a panel by title,
+    one beside the other."""
+    figure, grid = plots.subplots(4.8 * len(panels), 5.2, columns=len(panels))
+    handles = {}
+    for axes, (name, kinds) in zip(grid.flat, panels.items(), strict=True):
+        for (kind, points), style in zip(kinds.items(), POINTS, strict=False):
+            handles.setdefault(kind, axes.scatter(*points.T, label=kind, **style))
+        axes.set(title=name, xlabel="t-SNE 1", ylabel="t-SNE 2", xticks=[], yticks=[])
+        axes.set_box_aspect(1)
+    figure.suptitle(title, x=0.01, ha="left")
+    figure.legend(handles.values(), handles, loc="outside lower center", ncols=3)
+    return plots.save(figure, path)
+
+
+@plots.styled()
+def plot_attention(
+    path: str | Path, attention: np.ndarray, channels: Sequence[str], title: str
+) -> list[Path]:
+    """Plot how channels attend to principal words: the words with the most attention.
+
+    Args:
+        attention: weights `[channels, words]`, whose rows add up to 1.
+        channels: their names.
+    """
+    rows = plots.evenly(len(channels), MOST_CHANNELS)
+    relative = attention * attention.shape[1]
+    words = np.sort(np.argsort(-relative.mean(axis=0), kind="stable")[:MOST_WORDS])
+    figure, ((axes,),) = plots.subplots(2.5 + 0.22 * len(words), 2.2 + 0.24 * len(rows))
+    shown = relative[np.ix_(rows, words)]
+    image = axes.imshow(shown, cmap=plots.SEQUENTIAL, aspect="auto", vmin=min(1, shown.min()))
+    axes.set_yticks(range(len(rows)), plots.shorten([channels[i] for i in rows]))
+    axes.set_xticks(range(len(words)), [str(word + 1) for word in words], rotation=90, fontsize=8)
+    what = f"principal word: {len(words)} of {attention.shape[1]} with the most attention"
+    axes.set(title=title, ylabel="channel", xlabel=what)
+    axes.spines[:].set_visible(False)
+    figure.colorbar(image, ax=axes, label="attention / uniform attention", pad=0.02)
+    return plots.save(figure, path)
+
+
+@plots.styled()
+def plot_distances(
+    path: str | Path, epochs: np.ndarray, distances: np.ndarray, best: int | None, title: str
+) -> list[Path]:
+    """Plot the feature distance between the branches over training, a line a hidden state.
+
+    Args:
+        epochs: their numbers `[epochs]`. distances: `[epochs, states]`. best: of the checkpoint.
+    """
+    from matplotlib import colormaps
+    from matplotlib.ticker import MaxNLocator
+
+    figure, ((axes,),) = plots.subplots(7.5, 4.2)
+    states = distances.shape[1]
+    for i in range(states):
+        colour = colormaps["viridis"](0.9 * i / max(states - 1, 1))
+        name = {0: "0 (embedding)", states - 1: f"{i} (last)"}.get(i, str(i))
+        axes.plot(epochs, distances[:, i], "o-", ms=3.5, lw=1.5, color=colour, label=name)
+    if best is not None:
+        axes.axvline(best, color=plots.BLACK, lw=0.8, ls=":")
+        place = {"xycoords": axes.get_xaxis_transform(), "textcoords": "offset points"}
+        axes.annotate("checkpoint", (best, 0.02), (3, 0), fontsize=8, **place)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=12))
+    axes.set(title=title, xlabel="epoch", ylabel="mean feature loss, without weight")
+    axes.set_ylim(bottom=0)
+    figure.legend(loc="outside right upper", title="hidden state")
+    return plots.save(figure, path)
+
+
+@plots.styled()
+def plot_steps(
+    path: str | Path, errors: Mapping[str, Mapping[str, Sequence[float]]], title: str
+) -> list[Path]:
+    """Plot MSE and MAE by step of the horizon: `mse` and `mae` of each step by forecast, the main
+    one first."""
+    figure, grid = plots.subplots(10, 4, columns=2)
+    for axes, score in zip(grid.flat, ("mse", "mae"), strict=True):
+        for rank, (name, by_step) in enumerate(errors.items()):
+            steps = np.arange(1, len(by_step[score]) + 1)
+            label = name if score == "mse" else None
+            marker = "o" if len(steps) == 1 else None
+            style = plots.LINES[rank % len(plots.LINES)]
+            axes.plot(steps, by_step[score], label=label, marker=marker, **style)
+        axes.set(xlabel="step of the horizon", ylabel=score.upper())
+        axes.set_ylim(bottom=0)
+    figure.suptitle(title, x=0.01, ha="left")
+    figure.legend(loc="outside lower center", ncols=4)
+    return plots.save(figure, path)
 
 
 FIGURES: dict[str, Callable[[Source, Source | None, Namespace], list[Path]]] = {

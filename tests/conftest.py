@@ -21,11 +21,11 @@ import torch
 from matplotlib.figure import Figure
 from transformers import GPT2Config, GPT2Model
 
+from data_provider.synthetic import synthetic_ett
 from pca import principal_word_embeddings
 from run import main
 from tests.layers.families import FAMILIES, small_model
 from utils.errors import UserError
-from utils.synthetic import synthetic_ett
 
 ROOT = Path(__file__).resolve().parent.parent
 GOLDEN = Path(os.environ.get("CALF_GOLDEN", ROOT / "tests" / "golden"))

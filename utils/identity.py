@@ -18,7 +18,7 @@ from utils.configuration import Configuration
 from utils.errors import UserError
 from utils.files import LONGEST_NAME
 from utils.option_table import COVARIATES, SCORED
-from utils.tasks import EXPERIMENTS, FORECASTING
+from utils.tasks import EXPERIMENTS
 from utils.word_embeddings import NO_FILE, RANDOM
 
 # The options that determine a run's results and are not part of its settings string.
@@ -35,10 +35,6 @@ MANIFEST = "manifest.json"
 RECORD = "run.json"
 DIGITS = 8  # of a digest
 LONGEST_SETTING = LONGEST_NAME - len("_") - DIGITS
-
-
-# their names start no other task's, so that their settings strings say which task it is
-PUBLISHED_TASKS = (*FORECASTING, "imputation", "anomaly_detection", "classification")
 
 
 def task_of(experiment: type, task_name: str) -> str:

@@ -8,7 +8,6 @@ settings of `argparse`.
 from argparse import SUPPRESS
 
 from utils.command_line import names, real, split_parts, switch, whole
-from utils.levels import level
 from utils.tasks import TASKS
 
 Option = tuple[str, object, object, str]
@@ -16,6 +15,8 @@ Option = tuple[str, object, object, str]
 COUNT, POSITIVE, WEIGHT, FRACTION = whole(), whole(1), real(), real(below=1)
 BINARY = {"type": COUNT, "choices": (0, 1)}
 FLAG = {"action": "store_true"}
+LEVEL_LIMITS = 1, 99  # of prediction intervals, in %; a number below 1 would be a fraction
+LEVEL = real(LEVEL_LIMITS[0], most=LEVEL_LIMITS[1])
 SWITCH = {"type": switch, "nargs": "?", "const": True}  # a boolean, on if it has no value
 LOSSES = "l1, smooth_l1, mse"
 # fmt: off
@@ -266,7 +267,7 @@ OWN_OPTIONS: dict[str, list[Option]] = {
     ("threshold", ("both", "train"), "both",
      "anomaly detection: a percentile of the scores of training and test rows, as published, or "
      "of training rows alone"),
-    ("level", {"type": level, "nargs": "+", "metavar": "PERCENT"}, None,
+    ("level", {"type": LEVEL, "nargs": "+", "metavar": "PERCENT"}, None,
      "prediction intervals of these levels, as 80 95, by split conformal prediction from the "
      "validation windows: scored on the test windows, and in forecast.csv"),
     ("checkpoint", {"metavar": "FILE"}, None,

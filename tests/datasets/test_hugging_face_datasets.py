@@ -10,7 +10,7 @@ PROGRAM = """
 import sys
 sys.path.insert(1, {folder!r})
 import run
-from utils.synthetic import synthetic_ett
+from data_provider.synthetic import synthetic_ett
 from transformers.utils import is_datasets_available
 import datasets
 print(datasets.__version__, is_datasets_available())

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from data_provider.synthetic import synthetic_ett
 from exp.exp_basic import ExpBasic
 from run import EXPERIMENTS, parse_args
 from tests.conftest import WIDTH
 from utils.checkpoint import read_checkpoint
-from utils.synthetic import synthetic_ett
 
 TASKS = {
     "long_term_forecast": "--data custom --data_path made_up.csv --seq_len 24 --pred_len 8",

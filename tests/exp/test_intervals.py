@@ -11,9 +11,7 @@ import torch
 from sklearn.metrics import mean_pinball_loss
 
 from exp.forecaster import CALFForecaster
-from run import main
-from utils.errors import UserError
-from utils.intervals import (
+from exp.intervals import (
     PROBABILITIES,
     Intervals,
     IntervalTest,
@@ -25,6 +23,8 @@ from utils.intervals import (
     tails,
     windows_needed,
 )
+from run import main
+from utils.errors import UserError
 
 
 def windows(count: int, seed: int = 0, channels: int = 2) -> tuple[torch.Tensor, ...]:

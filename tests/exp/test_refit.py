@@ -10,10 +10,10 @@ from sklearn.preprocessing import StandardScaler
 
 from exp.exp_long_term_forecasting import ExpLongTermForecasting
 from exp.forecast import main as forecast_main
+from exp.intervals import INTERVALS, PROBABILITIES, Intervals
 from run import main
 from tests.exp.small_runs import Killed, argv
 from utils.checkpoint import read_checkpoint
-from utils.intervals import INTERVALS, PROBABILITIES, Intervals
 from utils.results import REFIT
 
 LONG = "long_term_forecast"

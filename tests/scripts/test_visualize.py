@@ -18,7 +18,6 @@ from scripts.visualize import main
 from tests.conftest import load
 from tests.exp.small_runs import argv
 from utils import plots
-from utils.plotting import method
 
 pytestmark = pytest.mark.draws
 TASK = "long_term_forecast"
@@ -48,7 +47,7 @@ def shown(monkeypatch):
     given = {}
     monkeypatch.setattr(figures, "WORDS", 40)  # a t-SNE of all takes seconds
 
-    def watch(name: str, module=method) -> None:
+    def watch(name: str, module=figures) -> None:
         plain = getattr(module, name)
 
         def plot(path, *data):

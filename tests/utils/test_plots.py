@@ -18,7 +18,6 @@ from tests.exp.small_runs import argv, experiment
 from utils import plots
 from utils.naive import naive_lines
 from utils.plots import ForecastPanel, plot_future, plot_window
-from utils.plotting import style
 
 pytestmark = pytest.mark.draws
 OKABE_ITO = "#000000 #e69f00 #56b4e9 #009e73 #f0e442 #0072b2 #d55e00 #cc79a7".split()
@@ -30,7 +29,7 @@ def drawn(monkeypatch):
     """The figures by the names of their files; they are written nevertheless."""
     figures = {}
 
-    def save(figure, path, plain=style.save):
+    def save(figure, path, plain=plots.save):
         figures[Path(path).name] = figure
         return plain(figure, path)
 
@@ -181,7 +180,7 @@ def test_naive_forecasts(steps, season, name, expected):
 
 
 def test_missing_characters_are_reported_once(workdir, capsys, monkeypatch):
-    monkeypatch.setattr(style, "reported_missing", set())
+    monkeypatch.setattr(plots, "reported_missing", set())
     times = pd.date_range("2024-01-01", periods=4)
     with warnings.catch_warnings():
         warnings.simplefilter("error")

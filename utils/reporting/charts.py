@@ -5,15 +5,15 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from utils.plotting import style
+from utils import plots
 from utils.reporting.tables import PLACE, Table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLOURS = (
-    *(style.BLUE, style.VERMILLION, style.GREEN, style.ORANGE),
-    *(style.PURPLE, style.SKY, style.BLACK, style.GREY),
+    *(plots.BLUE, plots.VERMILLION, plots.GREEN, plots.ORANGE),
+    *(plots.PURPLE, plots.SKY, plots.BLACK, plots.GREY),
 )
 MOST = len(COLOURS)  # methods in a picture
 ACROSS = 3  # panels
@@ -37,7 +37,7 @@ def errors_by_step(table: Table, steps: pd.DataFrame) -> "Figure | None":
     return panels(table, curves, "step", "MSE", {"mse": ("-", "")})
 
 
-@style.styled()
+@plots.styled()
 def panels(
     table: Table, curves: pd.DataFrame, x: str, y_name: str, lines: Mapping[str, tuple[str, str]]
 ) -> "Figure | None":
@@ -54,7 +54,7 @@ def panels(
         return None
     by_cell = dict(list(curves.groupby(PLACE)))
     down = -(-len(table.rows) // ACROSS)
-    figure, axes = style.subplots(11, 2.5 * down + 0.8, down, ACROSS)
+    figure, axes = plots.subplots(11, 2.5 * down + 0.8, down, ACROSS)
     colours = dict(zip(table.methods, COLOURS, strict=False))
     for row, panel in zip(table.rows, axes.flat, strict=False):
         for method, colour in colours.items():
@@ -77,4 +77,4 @@ def svg(figure: "Figure") -> bytes:
     from matplotlib import rc_context
 
     with rc_context({"svg.fonttype": "none"}):
-        return style.image(figure, "svg")
+        return plots.image(figure, "svg")

@@ -14,9 +14,10 @@ a local spread); Romano et al., Conformalized Quantile Regression, 2019 (both ta
 """
 
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
+from numbers import Real
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,7 +26,8 @@ import torch
 from torch import Tensor
 
 from utils.checkpoint import read_checkpoint, save_tensors
-from utils.levels import require_levels
+from utils.errors import UserError
+from utils.option_table import LEVEL_LIMITS
 
 # A level of 80 % needs 0.1 and 0.9; other probabilities are interpolated.
 PROBABILITIES = (
@@ -160,6 +162,26 @@ class Intervals:
         start, stop = known[above - 1].item(), known[above].item()
         weight = min(max((probability - start) / (stop - start), 0.0), 1.0)
         return torch.lerp(self.quantiles[above - 1], self.quantiles[above], weight)
+
+
+def require_levels(
+    levels: Collection[float],
+    name: str = "level",
+    within: tuple[float, float] = LEVEL_LIMITS,
+    example: str = "[80, 95], in %",
+) -> None:
+    """Require a list of numbers within limits, by default of levels in %.
+
+    Raises:
+        UserError: it is none, or one is not.
+    """
+    lowest, highest = within
+    if isinstance(levels, str) or not isinstance(levels, Collection):
+        raise UserError(f"{name}={levels!r}: give a list, such as {example}")
+    for one in levels:
+        if isinstance(one, bool) or not isinstance(one, Real) or not lowest <= one <= highest:
+            why = f"{one!r} is not a number from {lowest} to {highest}"
+            raise UserError(f"{name}: {why}: give a list, such as {example}")
 
 
 def check_levels(levels: Sequence[float], intervals: Intervals) -> None:

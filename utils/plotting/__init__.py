@@ -1,1 +1,0 @@
-"""How figures look, and those of the method (docs/report.md); `utils.plots` has those of runs."""

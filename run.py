@@ -15,7 +15,6 @@ from exp.launch import (
     follow_parent,
     launch,
     leave,
-    under_launcher,
     visible_devices,
     world,
 )
@@ -174,7 +173,7 @@ def run_here_or_launch(args: Configuration, argv: list[str]) -> int:
     if world()[1] == 1:  # of several processes all begin, so that one of them says it
         check_paths(args)
     gpus = None
-    if args.use_multi_gpu and not under_launcher():
+    if args.use_multi_gpu and "WORLD_SIZE" not in os.environ:  # nobody has launched several yet
         numbers = device_numbers(args.devices)
         if args.use_gpu:
             check_devices(numbers)

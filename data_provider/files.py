@@ -238,12 +238,8 @@ def _with_signs(
     decimal: str | None,
     thousands: str | None,
 ) -> pd.DataFrame:
-    """Read a CSV whose numbers may have decimal commas and thousands.
-
-    All cells decide together which sign stands before decimals. A number of groups of three digits
-    is one with decimals only if others show that; it is never taken for thousands without
-    `thousands`, or a cell that has both signs.
-    """
+    """Read a CSV whose numbers may have decimal commas and thousands, about which all cells decide
+    together (docs/data.md)."""
     text = read_csv(path, **layout | {"dtype": str})
     cells = text[names].stack().dropna().astype(str)  # noqa: PD013 - melt goes by columns
     cells = cells[cells.str.contains("[.,]")]

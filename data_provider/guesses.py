@@ -25,11 +25,8 @@ LENGTHS = {
 
 
 def guess_options(options: object) -> tuple[dict[str, object], str]:
-    """Guess options of a forecast by the rows of its file; what is printed and warned of is left to
-    the run, which reads it again.
-
-    The horizon takes at most half of the rows of validation or test, look-back and horizon at most
-    half of the training rows.
+    """Guess options of a forecast by the rows of its file (docs/own_data.md); what is printed and
+    warned of is left to the run, which reads it again.
 
     Args:
         options: of a command line; `split` counts if it is there.

@@ -19,11 +19,6 @@ SAVING = 20.0  # seconds that an interrupted process waits for rank 0 to write t
 PARTING = 5.0  # seconds that a failed process waits for the others
 
 
-def under_launcher() -> bool:
-    """Return whether torchrun, `accelerate launch` or `launch` started this process."""
-    return "WORLD_SIZE" in os.environ
-
-
 def world() -> tuple[int, int]:
     """Rank of this process and world size."""
     count = int(os.environ.get("WORLD_SIZE", "1"))

@@ -320,7 +320,7 @@ class ExpLongTermForecasting(ExpSeries):
         mixed = self.args.inverse and self.published
         unit = "history in original units, the rest standardised" if mixed else self.unit
         for number in sorted(files["pred"].kept):
-            index = torch.tensor([number], device=self.device)
+            index = self.one(number)
             x, _ = windows.batch(index)
             seen = self.units(windows, x, index)[0, :, channel].cpu().numpy()
             history = windows.inverse_transform(x, index) if self.args.inverse else x

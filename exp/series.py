@@ -7,6 +7,7 @@ from math import prod
 from pathlib import Path
 
 import pandas as pd
+import torch
 from torch import Tensor
 
 from data_provider.checks import shortened
@@ -201,3 +202,7 @@ class ExpSeries(ExpBasic):
         names = self.tested_file.name, windows.name(number, self.shown_channel(windows))
         what = f"test window {number} of {len(windows)}{more}"
         return f"{' · '.join([*shorten(names, 40), what])}\n{period(times)} · {errors}"
+
+    def one(self, number: int) -> Tensor:
+        """Return the index of a single window as a tensor `[1]`."""
+        return torch.tensor([number], device=self.device)

@@ -26,22 +26,6 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "scri
 NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
 
 
-def rows() -> list[str]:
-    lines = (ROOT / "docs" / "protocols.md").read_text().splitlines()
-    tables = [line for line in lines if line.startswith("| ") and not line.startswith("| | ")]
-    return [line for line in tables if not set(line) <= set("|- ")]
-
-
-@pytest.mark.parametrize("row", rows(), ids=lambda row: row.split("|")[1].strip())
-def test_every_row_of_the_protocols_names_its_tests(row):
-    cells = [cell.strip() for cell in row.strip("|").split("|")]
-    assert len(cells) == 6 and all(cells[2:4])  # published, sound
-    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", cells[-1])
-    assert named
-    for path, name in named:
-        assert f"\ndef {name}(" in (ROOT / path).read_text(), f"{path}::{name}"
-
-
 def blocks(page: str, language: str) -> list[str]:
     """The code blocks of a page in one language."""
     found = re.findall(r"^```(\w*)\n(.*?)^```$", (ROOT / page).read_text(), re.M | re.S)
@@ -249,11 +233,3 @@ def test_every_cell_runs(llm):
     client.execute()
     difference = [cell for cell in tested.cells if cell.cell_type == "code"][-1].outputs[-1]
     assert float(difference.data["text/plain"]) < 1e-3  # of ONNX Runtime's forecast, in °C
-
-
-def test_outputs_are_saved():
-    """It can be read without running it."""
-    cells = [cell for cell in notebook().cells if cell.cell_type == "code"]
-    assert sum("image/png" in output.get("data", {}) for c in cells for output in c.outputs) >= 4
-    assert not [o for cell in cells for o in cell.outputs if o.output_type == "error"]
-    assert "/tmp/" not in (ROOT / "docs" / "quickstart.ipynb").read_text()

@@ -79,9 +79,12 @@ def test_pip_installs_every_room_and_its_programs():
 
 def test_what_is_slow_is_imported_when_it_is_used(synthetic_csv):
     """The libraries behind a model take seconds: an error in the data is reported before that."""
+    of_rooms = [name(path)[:-3].replace("/", ".") for path in files("data_provider", "utils")]
+    modules = ", ".join([*of_rooms, "exp.exp_long_term_forecasting", "exp.exp_classification"])
     code = f"""
-import sys, run, exp.exp_long_term_forecasting, exp.exp_classification
-slow = {{"transformers", "peft", "accelerate", "matplotlib", "torch.distributed.checkpoint"}}
+import sys, run, pca, {modules}
+slow = {{"transformers", "peft", "accelerate", "torch.distributed.checkpoint"}}
+slow |= {{"matplotlib", "scipy", "sklearn"}}
 print(slow & sys.modules.keys())
 from exp.forecaster import CALFForecaster
 forecaster = CALFForecaster(h=8, model="LastValue", use_gpu=False, verbose=False)

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from safetensors.torch import load_file, save, save_file
+from safetensors.torch import load_file, save_file
 from transformers import GPT2Config, GPT2Model
 
 from data_provider.splits import read_data, splits_of
@@ -294,22 +294,6 @@ def test_checkpoint_of_other_options_or_version(workdir, command, refused):
     for name, value in {"lora_alpha": 16, "scale_free": 1, "words": "none"}.items():
         message = with_notes(config=config | {name: value})
         assert f"was trained with --{name} {value}: give the same" in message
-
-
-@pytest.mark.parametrize(
-    "content",
-    [
-        save({"a": torch.ones(3000)})[:500],
-        b"",
-        b"hello, this is no checkpoint at all",
-        save({"a": torch.ones(3)}),
-    ],
-    ids=["cut short", "empty", "text", "another model"],
-)
-def test_no_checkpoint_at_all(workdir, command, refused, content):
-    """`tests/test_security.py` has more kinds."""
-    Path("x.pth").write_bytes(content)
-    assert "x.pth" in refused(command("--checkpoint", "x.pth", "--is_training", "0"))
 
 
 def test_checkpoints_of_several_gpus(workdir, golden):

@@ -180,27 +180,3 @@ def test_the_width_of_a_model_on_a_language_model_identifies_no_run():
             for more in ("", "--d_model 768")
         )
         assert (own == given) is same
-
-
-@pytest.mark.parametrize(
-    ("name", "gains"),
-    [("m4", {"Weekly": 0.65, "Hourly": 0.0}),
-     ("classification", {"BasicMotions": 0.040, "JapaneseVowels": 0.005})],
-)  # fmt: skip
-def test_what_choosing_the_epoch_by_test_data_gains(name, gains):
-    """The numbers of docs/protocols.md: mean over seeds, of CALF under the sound protocol."""
-    runs, _ = read_runs([STORE / name])
-    runs = runs[(runs["model"] == "CALF") & (runs["protocol"] == "sound")]
-    runs = runs[~runs["settings"].str.contains("batch_size 64|patience 40")]
-    by_run = epochs_of(runs).groupby("run")
-    sign = -1 if name == "classification" else 1
-    page = (ROOT / "docs" / "protocols.md").read_text()
-    for place, gain in gains.items():
-        found = []
-        for run in runs.loc[(runs["horizon"] == place) | (runs["dataset"] == place), "run"]:
-            epochs = by_run.get_group(run)
-            (chosen,) = epochs["test"][epochs["best"] == 1]
-            found.append(sign * chosen - (sign * epochs["test"]).min())
-        digits = 2 if name == "m4" else 3
-        assert round(sum(found) / len(found), digits) == gain
-        assert f"{gain:.{digits}f} on {place}" in page

@@ -193,15 +193,6 @@ def test_missing_characters_are_reported_once(workdir, capsys, monkeypatch):
     assert "install" in message
 
 
-def test_the_same_figure_has_the_same_bytes(workdir):
-    times, found = pd.date_range("2024-01-01", periods=4), []
-    for _ in range(2):
-        panel = ForecastPanel("t", np.ones(2), np.ones(2), {"CALF": np.ones(2)})
-        written = plot_window("a.png", times, [panel], "y")
-        found.append([path.read_bytes() for path in written])
-    assert found[0] == found[1]
-
-
 # Forecasts of the future
 
 

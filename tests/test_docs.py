@@ -32,25 +32,6 @@ def blocks(page: str, language: str) -> list[str]:
     return [code for name, code in found if name == language]
 
 
-def anchors(page: Path) -> set[str]:
-    """The anchors of the headings of a page, as GitHub makes them."""
-    text = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.M | re.S)
-    headings = re.findall(r"^#+ (.*)$", text, re.M)
-    return {re.sub(r"[^\w\- ]", "", heading).lower().replace(" ", "-") for heading in headings}
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_links(name):
-    page = ROOT / name
-    for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
-        if link.startswith(("http://", "https://")):
-            continue
-        path, _, anchor = link.partition("#")
-        target = (page.parent / path).resolve() if path else page
-        assert target.exists(), link
-        assert not anchor or anchor in anchors(target), link
-
-
 # The examples
 
 

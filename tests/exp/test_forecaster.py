@@ -411,25 +411,14 @@ def test_any_model_by_name(model, wide, calf, tmp_path):
         np.testing.assert_allclose(table[list(last.index)], [last] * 8, rtol=1e-5)
 
 
-@pytest.mark.parametrize(
-    ("name", "own"),
-    [("epochs", "train_epochs"), ("max_steps", "train_epochs"), ("random_seed", "seed"),
-     ("n_epochs", "train_epochs"), ("context_length", "input_size"), ("lr", "learning_rate"),
-     ("input_chunk_length", "input_size"), ("seq_len", "input_size"), ("loss", "task_loss"),
-     ("early_stop_patience_steps", "patience"), ("accelerator", "use_gpu"), ("horizon", "h"),
-     ("prediction_length", "h"), ("output_chunk_length", "h"), ("pred_len", "h")],
-)  # fmt: skip
+@pytest.mark.parametrize(("name", "own"), NAMES_ELSEWHERE.items())
 def test_words_of_other_libraries(name, own):
-    """Also where another option has the wrong type."""
+    """Are none of ours, or set what ours do; also where another option has the wrong type."""
+    ours = {*CALFForecaster.parameter_names(), *vars(CALFForecaster(h=8).configuration())}
+    assert own in ours and (name not in ours or name in ("seq_len", "pred_len"))
     horizon = {} if own == "h" else {"h": 8}
     with pytest.raises(UserError, match=f"^{name}\\b.*: did you mean {own}\\?$"):
         CALFForecaster(**horizon, **{name: 3}, batch_size="a")
-
-
-def test_names_of_other_libraries_are_none_of_ours():
-    ours = {*CALFForecaster.parameter_names(), *vars(CALFForecaster(h=8).configuration())}
-    assert set(NAMES_ELSEWHERE.values()) <= ours
-    assert NAMES_ELSEWHERE.keys() & ours == {"seq_len", "pred_len"}  # which h and input_size set
 
 
 def test_a_diverged_training_is_no_success(wide):

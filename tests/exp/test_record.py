@@ -142,9 +142,8 @@ def test_the_commit_of_the_code(code, monkeypatch, capfd):
     assert capfd.readouterr() == ("", "")
 
 
-@pytest.mark.parametrize("model", ["CALF", "GPT4TS"])
-def test_whose_weights(small_data, workdir, capsys, newest, model):
-    given = argv("long_term_forecast", small_data, "--model", model, "--train_epochs", "1")
+def test_whose_weights(small_data, workdir, capsys, newest):
+    given = argv("long_term_forecast", small_data, "--train_epochs", "1")
     assert main([*given, "--llm_weights", "random"]) == 0
     assert "file" not in record_of(newest())["backbone"]
 
@@ -243,12 +242,11 @@ def test_nothing_that_is_watched_changes_the_training(workdir, small_data, monke
     assert with_it == without
 
 
-@pytest.mark.parametrize("task", [TASK, "short_term_forecast"])
-def test_the_test_split_changes_no_training(workdir, small_data, task):
+def test_the_test_split_changes_no_training(workdir, small_data):
     """Without its scores in between the model, its epochs and its final score are the same."""
     records, models = [], []
     for more in ((), ("--no_epoch_test", "--overwrite", "--checkpoints", "other")):
-        run = experiment(task, small_data, "--model", "DLinear", *more)
+        run = experiment(TASK, small_data, "--model", "DLinear", *more)
         run.train()
         run.test()
         records.append(json.loads((run.folders.results / "run.json").read_text()))

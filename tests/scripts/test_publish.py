@@ -51,7 +51,7 @@ def test_each_number_of_the_readmes_answers_is_in_its_tables_or_on_the_page(page
 
 
 def test_remarks_on_no_section_are_refused(workdir, monkeypatch):
-    for name in ("make_tables", "answers", "sections_of"):  # which take seconds
+    for name in ("make_tables", "answers", "sections_of", "lists_grid"):  # which take seconds
         monkeypatch.setattr(publish, name, lambda *_: [])
     monkeypatch.setattr(publish, "sound_table", lambda *_: SimpleNamespace(slug=""))
     Path("docs/results").mkdir(parents=True)

@@ -2,13 +2,10 @@
 
 import numpy as np
 import pytest
-import torch
 
 from data_provider.anomaly import (
     AnomalyTables,
-    cut_windows,
     make_splits,
-    point_scores,
     read_anomaly,
 )
 from tests.conftest import refusal, says
@@ -125,16 +122,6 @@ def test_no_file(tmp_path):
 
 def numbered(rows: int, channels: int = 2) -> np.ndarray:
     return np.arange(rows * channels, dtype=float).reshape(rows, channels)
-
-
-@pytest.mark.parametrize("rows", range(5, 17))
-def test_every_row_is_scored_once(rows):
-    windows = cut_windows(numbered(rows), seq_len=5, stride=5)
-    x = windows.batch(torch.arange(len(windows)))[0]
-    np.testing.assert_array_equal(point_scores(windows, x[..., 0]), numbered(rows)[:, 0])
-    # by which window: all of them wholly but the last, which scores what is left
-    window = torch.arange(len(windows))[:, None].expand(-1, 5)
-    np.testing.assert_array_equal(point_scores(windows, window), np.arange(rows) // 5)
 
 
 @pytest.mark.parametrize(

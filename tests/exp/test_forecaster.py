@@ -406,9 +406,6 @@ def test_any_model_by_name(model, wide, calf, tmp_path):
     forecaster.save(tmp_path)
     loaded = CALFForecaster.load(tmp_path)
     pd.testing.assert_frame_equal(loaded.predict(wide, level=[80]), table)
-    if model == "LastValue":
-        last = wide.drop(columns="date").iloc[-1]
-        np.testing.assert_allclose(table[list(last.index)], [last] * 8, rtol=1e-5)
 
 
 @pytest.mark.parametrize(("name", "own"), NAMES_ELSEWHERE.items())

@@ -5,7 +5,6 @@ import signal
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 from safetensors.torch import load_file, save_file
 
@@ -14,8 +13,6 @@ from models.registry import objective_class, options_of
 from run import EXPERIMENTS, main
 from tests.conftest import MODELS
 from tests.exp.small_runs import all_of, argv, built, differ, once_at, send
-from tests.exp.test_processes import check_equal, ended
-from tests.rounding import use_float64
 from utils.interrupts import Interrupted
 
 LONG = "long_term_forecast"
@@ -54,9 +51,9 @@ def test_every_task(small_data, workdir, refused, results, model, task):
     assert len(record["epochs"]) == (model in TRAINED)
 
 
-@pytest.mark.parametrize("model", TRAINED)
+@pytest.mark.parametrize("model", [name for name in TRAINED if name != "DLinear"])
 def test_interrupted_and_resumed(small_data, tmp_path, monkeypatch, model):
-    """To the same bytes: parameters, buffers, moments."""
+    """To the same bytes: parameters, buffers, moments; DLinear in `test_resume.py`."""
     for name in ("undisturbed", "stopped"):
         (tmp_path / name).mkdir()
     monkeypatch.chdir(tmp_path / "undisturbed")
@@ -66,27 +63,6 @@ def test_interrupted_and_resumed(small_data, tmp_path, monkeypatch, model):
     with pytest.raises(Interrupted):
         build(LONG, small_data, model).train()
     assert differ(all_of(build(LONG, small_data, model, "--resume")), expected) == []
-
-
-@pytest.mark.parametrize("model", ["PatchTST", "TimesNet", "LastValue"])
-def test_several_processes(small_data, tmp_path, monkeypatch, model):
-    """Two processes give what one gives, and the forecast of a checkpoint too: of models with
-    batch normalisation, with windows that depend on each other, and without parameters."""
-    given = command(LONG, small_data, model, "--train_epochs", "2", "--do_predict")
-    for name in ("one", "two"):
-        (tmp_path / name).mkdir()
-    monkeypatch.chdir(tmp_path / "one")
-    use_float64(monkeypatch)
-    assert main(given) == 0
-    ended(tmp_path / "two", 2, given)
-    if model in TRAINED:
-        check_equal(tmp_path / "one", tmp_path / "two" / "work")
-    forecasts = [
-        pd.read_csv(next((tmp_path / name).glob("results/*/forecast.csv")), index_col=0)
-        for name in ("one", "two/work")
-    ]
-    assert forecasts[0].shape == (8, 3)
-    pd.testing.assert_frame_equal(*forecasts, rtol=1e-5)
 
 
 def test_a_checkpoint_of_another_model(small_data, workdir, refused):

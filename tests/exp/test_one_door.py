@@ -35,26 +35,18 @@ def csv(frame: pd.DataFrame, **options) -> str:
 BUSINESS = pd.bdate_range("2024-01-01", periods=123)
 BERLIN = pd.date_range("2024-02-20", periods=120, freq="D", tz="Europe/Berlin")
 MONTHS = pd.date_range("2010-01", periods=120, freq="MS")
-GERMAN = TIDY.assign(date=DAYS.strftime("%d.%m.%Y"), a=1000 + TIDY["a"])
 REPEATED = TIDY.iloc[[*range(50), *range(49, 120)]]
-LATE = TIDY.assign(b=TIDY["b"].where(TIDY.index >= 20))
 
 # by name: the file (text, or a frame that becomes Parquet) and the options that it needs
 ACCEPTED = {
-    "tidy": (csv(TIDY), []),
     "decimal commas": ("sep=;\n" + csv(TIDY, sep=";", decimal=","), ["--decimal", ","]),
-    "German dates and numbers": (csv(GERMAN, sep=";", decimal=","), []),
     "named thousands": (
         "date\ta\n" + "".join(f"{d:%Y-%m-%d}\t1,{n:03}\n" for n, d in enumerate(DAYS)),
         ["--thousands", ","],
     ),
     "a missing row, filled": (csv(TIDY.drop(index=50)), ["--fill_missing", "linear"]),
-    "starts late, filled": (csv(LATE), ["--fill_missing", "linear"]),
     "a repeated date, first": (csv(REPEATED), ["--duplicates", "first"]),
-    "shuffled": (csv(TIDY.sample(frac=1, random_state=0)), []),
-    "ds and y, as Prophet": (csv(TIDY[["date", "a"]].set_axis(["ds", "y"], axis=1)), []),
     "a named time": (csv(TIDY.rename(columns={"date": "when"})), ["--time_col", "when"]),
-    "long": (csv(LONG), []),
     "long, other names": (csv(LONG.set_axis(["day", "shop", "sold"], axis=1)),
                           ["--id_col", "shop", "--target_col", "sold"]),
     "long, pooled": (csv(LONG.drop(index=range(120, 140))), []),
@@ -62,7 +54,6 @@ ACCEPTED = {
     "pooled by option": (csv(TIDY), ["--panel", "pooled"]),
     "holidays": (csv(dated(BUSINESS.delete([40, 41, 80]))), []),
     "clocks change, daily": (csv(dated([d.isoformat() for d in BERLIN])), []),
-    "months of six digits": (csv(dated(MONTHS.strftime("%Y%m"))), []),
     "whole numbers": (csv(dated(range(0, 600, 5))), []),
     "day first, by option": (csv(dated(MONTHS.strftime("%d.%m.%Y"))), ["--dayfirst", "true"]),
     "Parquet, indexed": (TIDY.set_index("date"), []),

@@ -106,12 +106,6 @@ def test_a_naive_forecast_has_no_deviation_over_seeds(workdir):
     assert "<u>0.900</u> |" in page
 
 
-def test_a_newer_run_of_the_same_options_counts(workdir):
-    leave_run(workdir, "DLinear", 0.5, digest="a", entry_finished="2026-01-02T00:00:00+00:00")
-    leave_run(workdir, "DLinear", 0.4, digest="b", entry_finished="2026-01-03T00:00:00+00:00")
-    assert table().summary(Row("ETTh1", "96"), "DLinear", "mse").mean == 0.4
-
-
 # What models are called, and what was published
 
 
@@ -203,14 +197,6 @@ def test_a_larger_accuracy_is_better(workdir):
     (row,) = table().rows
     assert table().marks(row, "accuracy")["DLinear"] == "best"
     assert "better than DLinear in 0 of 1 rows" in grids.better_in(table())
-
-
-def test_a_table_counts_the_rows_in_which_its_first_model_is_better(workdir):
-    for dataset, error in (("ETTh1", 0.4), ("ETTh2", 0.6)):
-        leave_run(workdir, "PatchTST", error, dataset=dataset)
-        leave_run(workdir, "DLinear", 0.5, dataset=dataset)
-    line = grids.better_in(table())
-    assert line == "By mean MSE, PatchTST is better than DLinear in 1 of 2 rows."
 
 
 def test_a_forecast_alone_has_no_scores_and_no_fault(workdir):

@@ -111,15 +111,6 @@ class Group:
         for process in self.processes:
             process.start()
 
-    def until(self, text: str) -> None:
-        """Wait for text on the first one's stream."""
-        end = time.monotonic() + HANG
-        path = self.folder / "out0"
-        while not (path.exists() and text in path.read_text()):
-            assert self.processes[0].is_alive(), self.said()
-            assert time.monotonic() < end, self.said()
-            time.sleep(0.02)
-
     def end(self) -> list[int]:
         """The exit codes."""
         end = time.monotonic() + HANG
@@ -263,23 +254,6 @@ def long(command, *more: str) -> list[str]:
     return command(*UNEVEN, "--train_epochs", "500", "--patience", "500", *more)
 
 
-@pytest.mark.parametrize(
-    ("number", "code", "ranks"),
-    [(signal.SIGINT, 130, [1]), (signal.SIGTERM, 143, [0, 1, 2])],
-)
-def test_signals_stop_all_at_the_same_step(command, tmp_path, number, code, ranks):
-    group = Group(tmp_path, 3, long(command), be_patient)
-    group.until("epoch 1/")
-    for rank in ranks:
-        os.kill(group.processes[rank].pid, number)
-    assert group.end() == [code] * 3, group.said()
-    said = "".join(group.said())
-    assert said.count("interrupted") == said.count("--resume continues") == 1
-    assert "error" not in said
-    assert list(tmp_path.glob("work/checkpoints/*/state.safetensors"))
-    assert not group.scratch()
-
-
 def signal_twice(rank: int) -> None:
     def step(self, number, index):
         if number == 3:
@@ -305,30 +279,27 @@ def stop_last(method: str, epoch: int, step: int, number: int, rank: int) -> Non
 
 
 @pytest.mark.parametrize(
-    ("where", "count"), [(("train_step", 1, 12), 1), (("epoch_scores", 1, 0), 2)]
+    ("number", "codes", "where", "count"),
+    [
+        (signal.SIGTERM, [143, 143], ("train_step", 1, 12), 1),
+        (signal.SIGTERM, [143, 143], ("epoch_scores", 1, 0), 2),
+        (signal.SIGKILL, [2, -9], ("train_step", 2, 5), 1),
+    ],
 )
-def test_resumed_as_if_nothing_had_been(alone, tasks, tmp_path, where, count):
-    stop = partial(stop_last, *where, signal.SIGTERM)
-    group = Group(tmp_path, 2, tasks["forecast"], stop)
-    assert group.end() == [143, 143], group.said()
+def test_resumed_as_if_nothing_had_been(alone, tasks, tmp_path, number, codes, where, count):
+    """A signal to one of the processes stops all at the same step; its death ends the others."""
+    group = Group(tmp_path, 2, tasks["forecast"], partial(stop_last, *where, number))
+    assert group.end() == codes, group.said()
+    said = "".join(group.said())
+    if number == signal.SIGKILL:
+        line = only_line(group)
+        assert line.startswith("error: another of the 2 processes ended or does not answer: ")
+    else:
+        assert said.count("interrupted") == said.count("--resume continues") == 1
+        assert "error" not in said and not group.scratch()
     assert not list(tmp_path.glob("work/results/*/*.npy"))
     ended(tmp_path, count, [*tasks["forecast"], "--resume"])
     assert "resumed from" in (tmp_path / "out0").read_text()
-    check_equal(alone("forecast"), tmp_path / "work")
-
-
-@pytest.mark.parametrize(
-    ("where", "kept"), [(("train_step", 2, 5), 4), (("epoch_scores", 2, 0), 25)]
-)
-def test_a_death_ends_the_others(alone, tasks, tmp_path, where, kept):
-    stop = partial(stop_last, *where, signal.SIGKILL)
-    group = Group(tmp_path, 2, tasks["forecast"], stop)
-    assert group.end() == [2, -9], group.said()
-    line = only_line(group)
-    assert line.startswith("error: another of the 2 processes ended or does not answer: ")
-    assert not tree(tmp_path / "work") & {"results_long_term_forecast.txt"}
-    ended(tmp_path, 1, [*tasks["forecast"], "--resume"])
-    assert f"epoch 2, after step {kept}" in (tmp_path / "out0").read_text()
     check_equal(alone("forecast"), tmp_path / "work")
 
 

@@ -76,26 +76,21 @@ def read_or_refuse(read, folder: Path):
         return None
 
 
-@examples(30)
-@given(mutated(b'V1,V2,V3\n"H1",1,2.5\nH2,3,\nH3,4,NA\n'))
-def test_m4(tmp_path_factory, content):
-    path = tmp_path_factory.getbasetemp() / "x.csv"
-    path.write_bytes(content)
-    if file := read_or_refuse(lambda: read_m4(path), path):
-        assert len(set(file.ids)) == len(file.ids) == len(file.series) > 0
-        assert all(in_range(values) and len(values) for values in file.series)
+SERIES = st.one_of(
+    st.tuples(st.just(read_m4), mutated(b'V1,V2,V3\n"H1",1,2.5\nH2,3,\nH3,4,NA\n')),
+    st.tuples(st.just(read_ts), mutated(b"@classLabel true a b\n@data\n1,2:3,?:a\n4:.5:b\n")),
+)
 
 
-@examples(30)
-@given(mutated(b"@dimensions 2\n@classLabel true up down\n@data\n1,2:3,?:up\n4:-1e3,.5:down\n"))
-def test_uea(tmp_path_factory, content):
+@examples(60)
+@given(SERIES)
+def test_m4_and_uea(tmp_path_factory, made):
+    read, content = made
     path = tmp_path_factory.getbasetemp() / "x.ts"
     path.write_bytes(content)
-    if file := read_or_refuse(lambda: read_ts(path), path):
-        assert len(file.series) == len(file.labels) > 0
-        for values in file.series:
-            assert values.shape[1] == file.n_channels
-            assert in_range(values)
+    if file := read_or_refuse(lambda: read(path), path):
+        assert len(file.series) > 0
+        assert all(in_range(values) and len(values) for values in file.series)
 
 
 def npy_bytes() -> bytes:

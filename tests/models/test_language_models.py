@@ -8,15 +8,11 @@ import pytest
 
 from models.objectives import WORD_TABLE
 from run import main
+from tests.conftest import without
 from utils.checkpoint import read_checkpoint
 
 SEVERAL = ["gpt2", "gemma2", "modernbert"]  # learned, rotary and no causal positions
 SHORT = "--train_epochs 1 --percent 30 --word_embedding_path none".split()
-
-
-def without(argv: list[str], option: str) -> list[str]:
-    at = argv.index(option)
-    return argv[:at] + argv[at + 2 :]
 
 
 @pytest.fixture
@@ -61,8 +57,7 @@ def test_weights(run, command, folders, weights, capsys):
 @pytest.mark.parametrize("family", SEVERAL)
 def test_gpt4ts(run, command, folders, family):
     argv = command("--model", "GPT4TS", "--llm", str(folders[family]), *SHORT[:4])
-    for option in ("--d_model", "--word_embedding_path"):
-        argv = without(argv, option)
+    argv = without(argv, "--d_model", "--word_embedding_path")
     argv += ["--patch_len", "8", "--stride", "4"]
     _, predictions = run(argv)
     _, same = run([*argv, "--is_training", "0"])

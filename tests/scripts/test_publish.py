@@ -10,14 +10,11 @@ import pytest
 
 from scripts import publish
 from scripts.reproduction.lists import read_list
-from scripts.reproduction.options import identity, parsed
 from scripts.reproduction.plan import record_of
 from tests.conftest import ROOT
 from tests.utils.report_runs import leave_run
 from utils.errors import UserError
 from utils.runs import epochs_of, read_runs, steps_of, write_runs
-
-STORE = ROOT / "docs" / "results"
 
 
 @pytest.fixture(scope="module")
@@ -172,15 +169,3 @@ def test_published_runs_have_records(workdir, planned):
     publish.add("tiny", Path("results"), Path("docs/results/tiny"))
     records = publish.published_records(Path("docs/results"))
     assert [record_of(run, records) is not None for run in planned] == [True, False]
-
-
-def test_the_width_of_a_model_on_a_language_model_identifies_no_run():
-    """Earlier scripts gave it; another one than the language model's is refused."""
-    words = "--is_training 1 --model_id m --data ETTh1".split()
-    task = ["--task_name", "long_term_forecast"]
-    for model, same in (("CALF", True), ("DLinear", False)):
-        own, given = (
-            identity(vars(parsed([*task, *words, "--model", model, *more.split()])))
-            for more in ("", "--d_model 768")
-        )
-        assert (own == given) is same

@@ -263,6 +263,7 @@ def test_a_plan_is_printed_without_torch(workdir):
         ("", "--seed 2021 --batch_size 32"),
         ("--root_path ./x/", "--root_path x"),
         ("--model LLaTA", "--model CALF"),
+        ("--model CALF", "--model CALF --d_model 768"),  # the width of its language model
         (
             "--task_name short_term_forecast --data m4 --label_len 0",
             "--task_name short_term_forecast --data m4 --seq_len 7",

@@ -257,14 +257,6 @@ def test_a_clock_that_is_set_back(workdir, drawn):
     assert len(lines(drawn["f.png"])["forecast"][1]) == 12
 
 
-def test_wall_times_of_the_future(workdir, drawn):
-    index = pd.date_range("2024-03-29", periods=80, freq="h", tz="Europe/Berlin")
-    history, forecast = future(index)
-    plot_future("f.png", history, forecast)
-    assert lines(drawn["f.png"])["forecast"][0][-1] == np.datetime64("2024-04-01T08:00")
-    assert "2024-04-01 05:00 to 2024-04-01 08:00" in drawn["f.png"].get_suptitle()
-
-
 def test_a_single_step_is_seen(workdir, drawn):
     history, forecast = future(pd.RangeIndex(30), steps=1)
     plot_future("f.png", history, forecast, {90: (forecast - 1, forecast + 1)})

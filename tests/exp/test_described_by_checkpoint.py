@@ -160,15 +160,6 @@ def test_contradictions(trained, refused, given, said):
     assert re.search(said, message)
 
 
-def test_published_command_lines(trained, small_data, refused):
-    """They repeat the options of training, of which those of the model must be the same."""
-    path = trained(LONG, "CALF")
-    full = argv(LONG, small_data, "--is_training", "0", "--checkpoint", str(path))
-    assert main([*full, "--learning_rate", "7", "--train_epochs", "9", "--r", "8"]) == 0
-    assert "--r 4: " in refused([*full, "--r", "4"])
-    assert "--gpt_layers 1: " in refused([*full, "--gpt_layers", "1"])
-
-
 def test_files_without_notes(trained, workdir, refused):
     torch.save({"a": torch.ones(3)}, "x.pth")
     assert "does not tell the options of its training" in refused(["--checkpoint", "x.pth"])

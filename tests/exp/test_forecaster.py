@@ -266,14 +266,10 @@ def test_polars_in_polars_out(long, wide, kind):
         assert table.schema["cutoff"] == pl.Date
 
 
-@pytest.mark.parametrize(
-    ("name", "package", "before"),
-    [("utils.py", "utils", ""), ("models/__init__.py", "models", "import utils, models\n")],
-)
-def test_a_module_that_hides_a_package(workdir, name, package, before):
-    """Beside a script; its remedy is one."""
-    file = workdir / name
-    file.parent.mkdir(exist_ok=True)
+def test_a_module_that_hides_a_package(workdir):
+    """Beside a script, also imported before; its remedy is one."""
+    file = workdir / "models" / "__init__.py"
+    file.parent.mkdir()
     file.touch()
     script = workdir / "script.py"
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
@@ -285,8 +281,8 @@ def test_a_module_that_hides_a_package(workdir, name, package, before):
         return done.returncode, done.stderr.strip().splitlines()[-1:]
 
     code = "from exp.forecaster import CALFForecaster\n"
-    failed, (error,) = run(before + code)
-    assert failed and error.startswith(f"ImportError: {file} hides {ROOT / package}: rename it")
+    failed, (error,) = run(f"import utils, models\n{code}")
+    assert failed and error.startswith(f"ImportError: {file} hides {ROOT / 'models'}: rename it")
     remedy = error.partition("begin with ")[2]
     assert run(f"{remedy}\n{code}") == (0, [])
 

@@ -18,7 +18,7 @@ from run import main, parse_args
 from tests.conftest import load, refusal
 from tests.exp.small_runs import argv
 from utils.identity import TESTED, TRAINED
-from utils.option_table import MODEL_OPTIONS, UNUSED_OPTIONS, UNUSED_OPTIONS_OF_LIBRARY
+from utils.option_table import MODEL_OPTIONS, NEUTRAL, UNUSED_OPTIONS, UNUSED_OPTIONS_OF_LIBRARY
 from utils.options import make_parser
 
 
@@ -328,12 +328,9 @@ def test_another_model_is_another_configuration(workdir, short):
 
 def test_every_option_is_sorted():
     """Whether an option changes the results decides what may be replaced."""
-    neutral = (
-        "task_name is_training model_id model des itr data features seq_len label_len "
-        "pred_len embed checkpoints checkpoint use_gpu gpu use_multi_gpu "
-        "devices do_predict future refit overwrite resume save_every skip_bad_steps compile "
-        "deterministic threads debug level tensorboard no_epoch_test no_save_predictions"
-    ).split()
+    named = "task_name is_training model_id model des itr data features seq_len label_len pred_len"
+    others = "embed checkpoint do_predict refit skip_bad_steps compile deterministic level"
+    neutral = {*NEUTRAL, *named.split(), *others.split()} - {*MODEL_OPTIONS}
     of_none = [*UNUSED_OPTIONS, *UNUSED_OPTIONS_OF_LIBRARY]
     unused = [name for name, *_ in of_none]
     counted = {*TESTED, *TRAINED} - {"experiment"}  # which no option names
@@ -370,13 +367,3 @@ def test_accumulated_batches_are_one(build):
         experiment = build(*more)
         orders.append([index.tolist() for _, index in experiment.order.steps(1)])
     assert orders[0] == orders[1]
-
-
-def test_without_fast_kernels(workdir, command, results):
-    """Plain PyTorch predicts the same with the same parameters."""
-    assert main(command("--train_epochs", "1")) == 0
-    fast = load(results() / "pred.npy")
-    assert json.loads((results() / "run.json").read_text())["fast_cpu"]
-    assert main(command("--train_epochs", "1", "--is_training", "0", "--fast_cpu", "off")) == 0
-    assert not json.loads((results() / "run.json").read_text())["fast_cpu"]
-    np.testing.assert_allclose(load(results() / "pred.npy"), fast, rtol=1e-4, atol=1e-5)

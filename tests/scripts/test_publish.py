@@ -32,19 +32,16 @@ def test_the_pages_are_those_of_the_store(pages):
         assert pages[name] == (ROOT / path).read_text(encoding="utf-8"), path
 
 
-def test_each_number_of_the_remarks_is_in_the_tables_of_its_section(pages):
-    for section in re.split("^## ", pages["RESULTS.md"], flags=re.M)[1:]:
-        remarks, _, found = section.partition("\n### ")
-        numbers = set(re.findall(r"\d+\.\d{3}(?!\d)", found))
-        lacking = set(re.findall(r"\d+\.\d{3}(?!\d)", remarks)) - numbers
-        assert not lacking, section.partition("\n")[0]
-
-
-def test_each_number_of_the_readmes_answers_is_in_its_tables_or_on_the_page(pages):
+def test_each_number_of_the_prose_is_in_a_table(pages):
+    """In remarks, of their section; in the README, of its own or of the page."""
+    found, three_digits = pages["RESULTS.md"], re.compile(r"\d+\.\d{3}(?!\d)")
     answers = pages["README.md"].partition(publish.END)[2].partition("\n## ")[0]
-    numbers = re.findall(r"\d+\.\d{3}(?!\d)", answers)
-    assert numbers
-    assert set(numbers) <= set(re.findall(r"\d+\.\d{3}(?!\d)", pages["RESULTS.md"]))
+    _, *sections = re.split("^## ", found, flags=re.M)
+    pairs = [section.partition("\n### ")[::2] for section in sections]
+    for prose, tables in [*pairs, (answers, found)]:
+        lacking = {*three_digits.findall(prose)} - {*three_digits.findall(tables)}
+        assert not lacking, prose.partition("\n")[0]
+    assert three_digits.search(answers)
 
 
 def test_remarks_on_no_section_are_refused(workdir, monkeypatch):

@@ -255,15 +255,3 @@ def test_a_clock_that_is_set_back(workdir, drawn):
     assert not forecast.index.is_unique
     plot_future("f.png", history, forecast, {80: (forecast - 1, forecast + 1)})
     assert len(lines(drawn["f.png"])["forecast"][1]) == 12
-
-
-def test_a_single_step_is_seen(workdir, drawn):
-    history, forecast = future(pd.RangeIndex(30), steps=1)
-    plot_future("f.png", history, forecast, {90: (forecast - 1, forecast + 1)})
-    axes = drawn["f.png"].axes[0]
-    (line,) = (line for line in axes.lines if line.get_label() == "forecast")
-    assert line.get_marker() == "o"
-    (interval,) = axes.collections
-    assert interval.get_segments()[0][:, 1].tolist() == [
-        forecast.iloc[0, 0] - 1, forecast.iloc[0, 0] + 1,
-    ]  # fmt: skip

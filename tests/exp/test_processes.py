@@ -26,13 +26,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-import exp.launch
-import utils.interrupts
 from exp.exp_basic import ExpBasic
 from exp.launch import device_numbers, visible_devices
 from exp.processes import Processes
 from run import main
 from tests.conftest import HANG, ROOT, load
+from tests.exp.launched import be_patient
 from tests.exp.small_runs import argv, once_at, send
 from tests.rounding import use_float64
 from utils.errors import UserError
@@ -69,11 +68,6 @@ def be_one(rank: int, folder: Path, argv: list[str], variables: dict, first: Cal
     if first is not None:
         first(rank)
     sys.exit(main(argv))
-
-
-def be_patient(rank: int = 0) -> None:
-    """Let no process give up waiting for the others because the machine is busy."""
-    exp.launch.PARTING = exp.launch.SAVING = utils.interrupts.REPEATED = HANG
 
 
 def free_port() -> int:
@@ -156,6 +150,7 @@ PATCHES = [*SMALL, *"--n_heads 2 --patch_len 8 --stride 4".split()]
 def tasks(command, small_data) -> dict[str, list[str]]:
     return {
         "forecast": command("--do_predict", *UNEVEN),
+        "quick model": command("--model", "DLinear", *UNEVEN),
         # 53 validation windows in 5 published batches: one process has one more of them
         "published validation": command("--protocol", "published", *UNEVEN),
         "imputation": command("--task_name", "imputation", *UNEVEN),
@@ -251,7 +246,8 @@ def test_a_mistake_of_one_is_said_by_it_alone(command, tmp_path, last):
 
 
 def long(command, *more: str) -> list[str]:
-    return command(*UNEVEN, "--train_epochs", "500", "--patience", "500", *more)
+    endless = "--model DLinear --train_epochs 9999 --patience 9999".split()
+    return command(*UNEVEN, *endless, *more)
 
 
 def signal_twice(rank: int) -> None:
@@ -320,12 +316,12 @@ def children(process: subprocess.Popen) -> list[int]:
 
 
 def test_launched(alone, tasks, workdir):
-    process = launched(workdir, tasks["forecast"], "tests/exp/launched.py")
+    process = launched(workdir, tasks["quick model"], "tests/exp/launched.py")
     out, errors = process.communicate(timeout=HANG)
     assert process.returncode == 0, errors
     assert out.count("epoch ") == 2
     assert "OMP_NUM_THREADS" not in errors
-    check_equal(alone("forecast"), workdir)
+    check_equal(alone("quick model"), workdir)
 
 
 @pytest.mark.parametrize(
@@ -374,10 +370,10 @@ def test_launched_and_ended(command, workdir, how):
     else:
         process.kill()
         errors = process.communicate(timeout=HANG)[1]  # as long as they hold its streams
-        lines = errors.rpartition("\r")[2].splitlines()  # behind the progress bars
-        assert len(lines) == 2, errors
-        assert "--resume continues" in lines[0]
-        assert lines[1] == "interrupted"
+        said, interrupted = errors.rpartition("\r")[2].splitlines()[-2:]  # behind progress bars
+        assert "--resume continues" in said
+        assert interrupted == "interrupted"
+        assert errors.count("interrupted\n") == 1 and "error" not in errors
     assert list(workdir.glob("checkpoints/*/state.safetensors"))
     end = time.monotonic() + HANG
     while any(Path(f"/proc/{rank}").exists() for rank in ranks):

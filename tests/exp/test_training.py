@@ -154,7 +154,6 @@ def test_never_a_number(monkeypatch, build):
     ("more", "said"),
     [
         ("--d_model 512", "--d_model is 512"),
-        ("--gpt_layers 9", "3 blocks"),
         ("--task_loss huber", "smooth_l1"),
         ("--is_training 0", "no such file"),
         ("--checkpoints /proc/x", "can't write there"),

@@ -169,7 +169,6 @@ def test_files(workdir, small_data):
     [
         (5, 3, "seasonal naive (3)", [2, 3, 4, 2, 3]),
         (2, 5, "seasonal naive (5)", [0, 1]),
-        (2, 0, "last value", [4, 4]),
         (2, 1, "last value", [4, 4]),
         (2, 6, "last value", [4, 4]),
     ],

@@ -1,8 +1,7 @@
 """How tests stay clear of rounding, which differs between processors, libraries and threads.
 
 Adam divides a gradient by its size. Of a gradient that is 0 but for rounding, float32 leaves more
-than Adam's epsilon, and Adam makes whole steps of it; float64 leaves nothing that counts. And a
-ReLU whose input is 0 but for rounding passes its gradient or not.
+than Adam's epsilon, and Adam makes whole steps of it; float64 leaves nothing that counts.
 """
 
 from collections.abc import Callable

@@ -243,6 +243,12 @@ def refusal(call, *args, **options) -> str:
     return str(caught.value)
 
 
+def without(argv: list[str], *options: str) -> list[str]:
+    """A command line without options and their values."""
+    away = {at + n for n in (0, 1) for at, word in enumerate(argv) if word in options}
+    return [word for at, word in enumerate(argv) if at not in away]
+
+
 def says(message: str, *parts: str) -> None:
     """Check that each of these parts is in a message."""
     for part in parts:

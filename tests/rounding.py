@@ -1,8 +1,7 @@
 """How tests stay clear of rounding, which differs between processors, libraries and threads.
 
 Adam divides a gradient by its size. Of a gradient that is 0 but for rounding, float32 leaves more
-than Adam's epsilon, and Adam makes whole steps of it; float64 leaves nothing that counts. And a
-ReLU whose input is 0 but for rounding passes its gradient or not.
+than Adam's epsilon, and Adam makes whole steps of it; float64 leaves nothing that counts.
 """
 
 from collections.abc import Callable
@@ -10,8 +9,7 @@ from dataclasses import fields, replace
 
 import pytest
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from models.objectives import CALFObjective
 from models.supervised import SupervisedObjective
@@ -46,10 +44,3 @@ def use_float64(patch: pytest.MonkeyPatch) -> None:
             patch.setattr(owner, name, compute(getattr(owner, name)))
     to_float32 = Tensor.float  # of sums over processes, and of predictions
     patch.setattr(Tensor, "float", lambda t: t if t.dtype == torch.float64 else to_float32(t))
-
-
-def smooth(model: nn.Module) -> None:
-    """Let the layers of encoders have GELUs in place of their ReLUs."""
-    for module in model.modules():
-        if isinstance(module, nn.TransformerEncoderLayer):
-            module.activation, module.activation_relu_or_gelu = F.gelu, 2

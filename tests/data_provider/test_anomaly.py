@@ -2,13 +2,10 @@
 
 import numpy as np
 import pytest
-import torch
 
 from data_provider.anomaly import (
     AnomalyTables,
-    cut_windows,
     make_splits,
-    point_scores,
     read_anomaly,
 )
 from tests.conftest import refusal, says
@@ -125,41 +122,6 @@ def test_no_file(tmp_path):
 
 def numbered(rows: int, channels: int = 2) -> np.ndarray:
     return np.arange(rows * channels, dtype=float).reshape(rows, channels)
-
-
-@pytest.mark.parametrize("rows", range(5, 17))
-def test_every_row_is_scored_once(rows):
-    windows = cut_windows(numbered(rows), seq_len=5, stride=5)
-    x = windows.batch(torch.arange(len(windows)))[0]
-    np.testing.assert_array_equal(point_scores(windows, x[..., 0]), numbered(rows)[:, 0])
-    # by which window: all of them wholly but the last, which scores what is left
-    window = torch.arange(len(windows))[:, None].expand(-1, 5)
-    np.testing.assert_array_equal(point_scores(windows, window), np.arange(rows) // 5)
-
-
-@pytest.fixture
-def tables():
-    rng = np.random.default_rng(2)
-    train, test = (rng.normal([3, -5], [2, 9], size=(rows, 2)) for rows in (1234, 777))
-    return AnomalyTables(train, test, rng.random(777) < 0.1, filled=0)
-
-
-@pytest.mark.parametrize("data", ["PSM", "MSL", "SMAP", "SMD", "SWaT"])
-def test_splits(tables, data):
-    splits = make_splits(tables, data, seq_len=50)
-    mean, scale = tables.train.mean(axis=0), tables.train.std(axis=0)
-    train, test = ((rows - mean) / scale for rows in (tables.train, tables.test))
-    expected = {
-        "train": (train[:987], 100 if data == "SMD" else 1),
-        "val": (train[987:], 50),
-        "train_scored": (train, 50),
-        "test": (test, 50),
-    }
-    for name, (values, stride) in expected.items():
-        windows = splits[name]
-        np.testing.assert_allclose(windows.values, values, rtol=1e-5, atol=1e-6, err_msg=name)
-        starts = [*range(0, len(values) - 50, stride), len(values) - 50]
-        assert (windows.starts.tolist(), windows.seq_len) == (starts, 50), name
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,9 @@ from pandas.tseries.holiday import USFederalHolidayCalendar
 
 from data_provider.calendars import (
     given_step,
-    insert_missing_rows,
     mark_frequency,
-    usual_step,
 )
-from data_provider.checks import RowError, naming
+from data_provider.checks import naming
 from data_provider.panel import Reading
 from data_provider.reader import read_panel
 from data_provider.timestamps import read_times
@@ -226,21 +224,6 @@ def test_continued(dates, gap):
     """A missing row does not hide the calendar, also as the last step."""
     known = dates[:-3] if gap is None else dates[:-3].delete(gap)
     assert future(panel_of(known), 3).tolist() == dates[-3:].tolist()
-
-
-@pytest.mark.parametrize(
-    ("dates", "row"),
-    [
-        (DAYS.delete([12]).insert(12, pd.Timestamp("2024-01-13 07:00")), 12),  # off the grid
-        (pd.DatetimeIndex(np.cumsum(np.arange(1, 31)) * 86400 * 10**9), 2),
-        (DAYS.append(pd.DatetimeIndex(["2104-02-01"])), 20),  # a slip of the pen
-        (DAYS[[0, 1, 2, 4, 5, 7, 10, 14, 16, 19]], 3),  # most steps are no single day
-    ],
-)
-def test_rows_that_can_not_be_inserted(dates, row):
-    with pytest.raises(RowError) as caught:
-        insert_missing_rows(dates, usual_step(dates))
-    assert caught.value.row == row
 
 
 @pytest.mark.parametrize(

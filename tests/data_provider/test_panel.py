@@ -12,6 +12,7 @@ from data_provider.reader import read_panel
 from tests.conftest import refusal, says
 from tests.data_provider import DAYS, future, long, written
 
+OFF, LATER = DAYS[12] + pd.Timedelta("7h"), DAYS[19] + pd.Timedelta("30000D")
 GOOD = long({"a": DAYS, "b": DAYS})
 TEXT = "date,a,b\n2020-01-01,1,2\n2020-01-02,3,4\n2020-01-03,5,6\n"
 LONG = "unique_id,ds,y\na,2020-01-01,1\n"
@@ -325,6 +326,8 @@ def test_files_refused(tmp_path, text, expected):
         (GOOD.replace({"y": {5.0: np.nan}})[20:], {}, "fill_missing='linear' or 'ffill'"),
         (GOOD, {"freq": "ME"}, "2024-01-01 is off the calendar"),
         (GOOD, {"freq": "h", "fill_missing": "ffill"}, "can't be made evenly spaced"),
+        (wide(date=[*DAYS[:12], OFF, *DAYS[13:]]), {"fill_missing": "ffill"}, "row 13 "),
+        (wide(date=[*DAYS[:19], LATER]), {"fill_missing": "ffill"}, "row 20 "),
         (GOOD.assign(y=np.nan), {"fill_missing": "linear"}, "not a single number"),
         (pd.concat([GOOD, GOOD[["y"]]], axis=1), {}, "2 columns are named y"),
         (pd.concat([wide(), wide()[["a"]]], axis=1), {}, "2 columns are named a"),

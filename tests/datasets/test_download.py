@@ -12,7 +12,7 @@ from huggingface_hub import constants
 
 from data_provider.reader import read_panel
 from layers.backbone import load_backbone
-from tests.conftest import HANG, ROOT
+from tests.conftest import HANG
 from tests.datasets import load_command
 from tests.datasets.hub_server import REPOSITORY, serve, use_hub
 from tests.layers.families import FAMILIES, small_model
@@ -70,20 +70,6 @@ def test_the_hashes_are_those_of_the_real_files(real_data):
             assert download.sha256_of(path) == expected, name
             checked += 1
     assert checked == 12
-
-
-def test_where_scripts_and_loaders_look():
-    scripts = "".join(path.read_text() for path in sorted((ROOT / "scripts").rglob("*.sh")))
-    for data_set in ("weather", "electricity", "traffic", "exchange_rate", "illness"):
-        ((folder, file),) = (name.split("/") for name in download.SETS[data_set])
-        assert f"./datasets/{folder}/ --data_path {file}" in scripts
-    assert sorted(download.UEA) == sorted(
-        (ROOT / "scripts/classification/UEA.sh")
-        .read_text().split('ALL="')[1].split('"')[0].replace("\\", "").split()
-    )  # fmt: skip
-    for name in ("MSL", "SMAP", "SMD", "PSM", "SWaT"):
-        assert f"./datasets/{name}/ " in scripts
-        assert any(file.startswith(f"{name}/") for file in download.SETS["anomaly"])
 
 
 def test_downloads_and_leaves_what_is_intact(target, capsys):

@@ -29,7 +29,8 @@ def prepare(folder: Path, gpt2: Path) -> None:
     """Copy a small GPT-2, and make data for each task, in `folder`."""
     shutil.copytree(gpt2, folder / "gpt2")
     table = synthetic_ett(rows=600, channels=3, seed=1)
-    table.to_csv(folder / "made_up.csv", index=False)
+    for name in ("made_up.csv", "target.csv"):
+        table.to_csv(folder / name, index=False)
     values = table.iloc[:, 1:].to_numpy()
     np.save(folder / "MSL_train.npy", values[:400])
     np.save(folder / "MSL_test.npy", values[400:])

@@ -174,7 +174,6 @@ def test_run_and_its_checkpoint(line, newest, refused, events):
     [
         ("--past_covariates promo", "promo is in --past_covariates and in --future_covariates"),
         ("--past_covariates temp,temp", "temp stands there twice"),
-        ("--past_covariates wind", "x.csv: no column wind"),
         ("--past_covariates date", "x.csv: no column date, which is a covariate"),
         ("--past_covariates temp,y", "no column besides date and the covariates"),
         ("--model PatchTST", "--past_covariates: PatchTST takes no covariates; CALF, iTransformer"),

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from safetensors.torch import load_file, save, save_file
+from safetensors.torch import load_file, save_file
 from transformers import GPT2Config, GPT2Model
 
 from data_provider.splits import Splits, read_data
@@ -160,15 +160,6 @@ def test_contradictions(trained, refused, given, said):
     assert re.search(said, message)
 
 
-def test_published_command_lines(trained, small_data, refused):
-    """They repeat the options of training, of which those of the model must be the same."""
-    path = trained(LONG, "CALF")
-    full = argv(LONG, small_data, "--is_training", "0", "--checkpoint", str(path))
-    assert main([*full, "--learning_rate", "7", "--train_epochs", "9", "--r", "8"]) == 0
-    assert "--r 4: " in refused([*full, "--r", "4"])
-    assert "--gpt_layers 1: " in refused([*full, "--gpt_layers", "1"])
-
-
 def test_files_without_notes(trained, workdir, refused):
     torch.save({"a": torch.ones(3)}, "x.pth")
     assert "does not tell the options of its training" in refused(["--checkpoint", "x.pth"])
@@ -294,22 +285,6 @@ def test_checkpoint_of_other_options_or_version(workdir, command, refused):
     for name, value in {"lora_alpha": 16, "scale_free": 1, "words": "none"}.items():
         message = with_notes(config=config | {name: value})
         assert f"was trained with --{name} {value}: give the same" in message
-
-
-@pytest.mark.parametrize(
-    "content",
-    [
-        save({"a": torch.ones(3000)})[:500],
-        b"",
-        b"hello, this is no checkpoint at all",
-        save({"a": torch.ones(3)}),
-    ],
-    ids=["cut short", "empty", "text", "another model"],
-)
-def test_no_checkpoint_at_all(workdir, command, refused, content):
-    """`tests/test_security.py` has more kinds."""
-    Path("x.pth").write_bytes(content)
-    assert "x.pth" in refused(command("--checkpoint", "x.pth", "--is_training", "0"))
 
 
 def test_checkpoints_of_several_gpus(workdir, golden):

@@ -66,7 +66,6 @@ def test_original_units(impute, workdir, results, capsys):
         ("--mask_rate 1.5", "--mask_rate"),
         ("--features MS", "MS"),
         ("--protocol published", "told in docs/protocols.md"),
-        ("--seq_len 500", "rows are missing"),
     ],
 )
 def test_mistakes(refused, impute, more, said):

@@ -5,17 +5,14 @@ import signal
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 from safetensors.torch import load_file, save_file
 
 from exp.exp_basic import ExpBasic
 from models.registry import objective_class, options_of
 from run import EXPERIMENTS, main
-from tests.conftest import MODELS
+from tests.conftest import MODELS, without
 from tests.exp.small_runs import all_of, argv, built, differ, once_at, send
-from tests.exp.test_processes import check_equal, ended
-from tests.rounding import use_float64
 from utils.interrupts import Interrupted
 
 LONG = "long_term_forecast"
@@ -41,7 +38,9 @@ def build(*given: str) -> ExpBasic:
 @pytest.mark.parametrize("task", EXPERIMENTS)
 @pytest.mark.parametrize("model", MODELS)
 def test_every_task(small_data, workdir, refused, results, model, task):
-    given = command(task, small_data, model, "--train_epochs", "1")
+    """Forecasting in half precision, of which scores and files are float32."""
+    more = ("--amp", "bf16") if "forecast" in task else ()
+    given = command(task, small_data, model, "--train_epochs", "1", *more)
     if model not in TRAINED and "forecast" not in task:
         assert f"{model} does not support --task_name {task}" in refused(given)
         return
@@ -52,20 +51,9 @@ def test_every_task(small_data, workdir, refused, results, model, task):
     assert len(record["epochs"]) == (model in TRAINED)
 
 
-@pytest.mark.parametrize(
-    ("task", "model"),
-    [*((LONG, model) for model in MODELS), ("short_term_forecast", "DLinear")],
-)
-def test_half_precision(small_data, workdir, results, task, model):
-    """Scores and files are float32."""
-    assert main(command(task, small_data, model, "--train_epochs", "1", "--amp", "bf16")) == 0
-    record = json.loads((results() / "run.json").read_text())
-    assert all(np.isfinite(value) for value in record["scores"].values())
-
-
-@pytest.mark.parametrize("model", TRAINED)
+@pytest.mark.parametrize("model", [name for name in TRAINED if name != "DLinear"])
 def test_interrupted_and_resumed(small_data, tmp_path, monkeypatch, model):
-    """To the same bytes: parameters, buffers, moments."""
+    """To the same bytes: parameters, buffers, moments; DLinear in `test_resume.py`."""
     for name in ("undisturbed", "stopped"):
         (tmp_path / name).mkdir()
     monkeypatch.chdir(tmp_path / "undisturbed")
@@ -75,27 +63,6 @@ def test_interrupted_and_resumed(small_data, tmp_path, monkeypatch, model):
     with pytest.raises(Interrupted):
         build(LONG, small_data, model).train()
     assert differ(all_of(build(LONG, small_data, model, "--resume")), expected) == []
-
-
-@pytest.mark.parametrize("model", ["PatchTST", "TimesNet", "LastValue"])
-def test_several_processes(small_data, tmp_path, monkeypatch, model):
-    """Two processes give what one gives, and the forecast of a checkpoint too: of models with
-    batch normalisation, with windows that depend on each other, and without parameters."""
-    given = command(LONG, small_data, model, "--train_epochs", "2", "--do_predict")
-    for name in ("one", "two"):
-        (tmp_path / name).mkdir()
-    monkeypatch.chdir(tmp_path / "one")
-    use_float64(monkeypatch)
-    assert main(given) == 0
-    ended(tmp_path / "two", 2, given)
-    if model in TRAINED:
-        check_equal(tmp_path / "one", tmp_path / "two" / "work")
-    forecasts = [
-        pd.read_csv(next((tmp_path / name).glob("results/*/forecast.csv")), index_col=0)
-        for name in ("one", "two/work")
-    ]
-    assert forecasts[0].shape == (8, 3)
-    pd.testing.assert_frame_equal(*forecasts, rtol=1e-5)
 
 
 def test_a_checkpoint_of_another_model(small_data, workdir, refused):
@@ -130,5 +97,4 @@ def test_the_usual_loss_of_a_task(small_data, workdir):
     usual = {LONG: "mse", "imputation": "mse", "classification": "ce"}
     for task, loss in (usual | {"short_term_forecast": "smape"}).items():
         line = command(task, small_data, "DLinear")
-        given = [word for word in line if word not in ("--task_loss", "smape")]
-        assert built(given).args.task_loss == loss
+        assert built(without(line, "--task_loss")).args.task_loss == loss

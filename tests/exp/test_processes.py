@@ -21,21 +21,22 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file
 
-import exp.launch
-import utils.interrupts
 from exp.exp_basic import ExpBasic
 from exp.launch import device_numbers, visible_devices
 from exp.processes import Processes
 from run import main
 from tests.conftest import HANG, ROOT, load
+from tests.exp.launched import be_patient
 from tests.exp.small_runs import argv, once_at, send
 from tests.rounding import use_float64
 from utils.errors import UserError
 
+LONG = "long_term_forecast"
 FORKED = multiprocessing.get_context("forkserver")
 FORKED.set_forkserver_preload(  # imports that take seconds
     [
@@ -67,11 +68,6 @@ def be_one(rank: int, folder: Path, argv: list[str], variables: dict, first: Cal
     if first is not None:
         first(rank)
     sys.exit(main(argv))
-
-
-def be_patient(rank: int = 0) -> None:
-    """Let no process give up waiting for the others because the machine is busy."""
-    exp.launch.PARTING = exp.launch.SAVING = utils.interrupts.REPEATED = HANG
 
 
 def free_port() -> int:
@@ -109,15 +105,6 @@ class Group:
         for process in self.processes:
             process.start()
 
-    def until(self, text: str) -> None:
-        """Wait for text on the first one's stream."""
-        end = time.monotonic() + HANG
-        path = self.folder / "out0"
-        while not (path.exists() and text in path.read_text()):
-            assert self.processes[0].is_alive(), self.said()
-            assert time.monotonic() < end, self.said()
-            time.sleep(0.02)
-
     def end(self) -> list[int]:
         """The exit codes."""
         end = time.monotonic() + HANG
@@ -152,20 +139,27 @@ def ended(folder: Path, count: int, argv: list[str]) -> Group:
     return group
 
 
-# 389 windows in steps of 15, in micro-batches of 5: 25 steps and 14 windows dropped; in evaluation
+# 389 windows in steps of 27, in micro-batches of 9: 14 steps and 11 windows dropped; in evaluation
 # shards of 53, 113 and 121 windows, which neither 2 nor 3 divide
-UNEVEN = "--batch_size 5 --accumulate 3 --train_epochs 2".split()
+UNEVEN = "--batch_size 9 --accumulate 3 --train_epochs 2".split()
+SMALL = "--d_model 8 --e_layers 1 --d_ff 16 --train_epochs 2".split()
+PATCHES = [*SMALL, *"--n_heads 2 --patch_len 8 --stride 4".split()]
 
 
 @pytest.fixture(scope="module")
 def tasks(command, small_data) -> dict[str, list[str]]:
     return {
-        "forecast": command(*UNEVEN),
-        # 53 validation windows in published batches of 5: one process has one more of them
+        "forecast": command("--do_predict", *UNEVEN),
+        "quick model": command("--model", "DLinear", *UNEVEN),
+        # 53 validation windows in 5 published batches: one process has one more of them
         "published validation": command("--protocol", "published", *UNEVEN),
         "imputation": command("--task_name", "imputation", *UNEVEN),
+        # windows that depend on each other
+        "batch normalisation": argv(LONG, small_data, "--model", "PatchTST", *PATCHES),
+        "no parameters": argv(LONG, small_data, "--model", "LastValue", "--do_predict"),
+        "periods of a batch": argv(LONG, small_data, "--model", "TimesNet", *SMALL),
         # 48 windows in steps of 15, the last of 3: one process has none of them
-        "classification": argv("classification", small_data, *UNEVEN),
+        "classification": argv("classification", small_data, *UNEVEN, "--batch_size", "5"),
     }
 
 
@@ -186,19 +180,12 @@ def alone(tasks, tmp_path_factory) -> Callable:
     return run
 
 
-def saved(folder: Path, name: str) -> dict[str, torch.Tensor]:
-    """Read the checkpoint or the state that a run left."""
-    (path,) = folder.glob(f"checkpoints/*/{name}.safetensors")
-    return load_file(path)
-
-
 def check_equal(one: Path, other: Path) -> None:
     """Two runs in float64 left the same files, with the same losses, metrics, outputs, parameters
     and moments; sums of losses, and what is in arrays, are float32."""
     assert tree(one) == tree(other)
     records = [json.loads(next(f.glob("results/*/run.json")).read_text()) for f in (one, other)]
     assert records[0]["scores"] == pytest.approx(records[1]["scores"], rel=1e-10)
-    assert len(records[0]["epochs"]) == len(records[1]["epochs"]) == 2
     for epochs in zip(*(record["epochs"] for record in records), strict=True):
         for name in ("train", "validation", "test", "learning_rate"):
             assert epochs[0][name] == pytest.approx(epochs[1][name], rel=1e-6), name
@@ -206,8 +193,11 @@ def check_equal(one: Path, other: Path) -> None:
         left, right = load(path), load(other / path.relative_to(one))
         assert left.shape == right.shape
         np.testing.assert_allclose(left, right, rtol=1e-6, atol=1e-7, err_msg=path.name)
-    for name in ("checkpoint", "state"):
-        before, after = saved(one, name), saved(other, name)
+    for path in one.glob("results/*/forecast.csv"):
+        left, right = (pd.read_csv(p, index_col=0) for p in (path, other / path.relative_to(one)))
+        pd.testing.assert_frame_equal(left, right, rtol=1e-5)
+    for path in one.glob("checkpoints/*/*.safetensors"):
+        before, after = load_file(path), load_file(other / path.relative_to(one))
         assert before.keys() == after.keys()
         for key, value in before.items():
             close = 1e-10 if value.dtype == torch.float64 else 1e-6
@@ -220,6 +210,9 @@ def check_equal(one: Path, other: Path) -> None:
         ("forecast", 3),
         ("published validation", 2),
         ("imputation", 2),
+        ("batch normalisation", 2),
+        ("no parameters", 2),
+        ("periods of a batch", 2),
         ("classification", 2),
     ],
 )
@@ -238,13 +231,6 @@ def only_line(group: Group) -> str:
     return line
 
 
-def test_a_mistake_of_all_is_said_once(command, tmp_path):
-    group = Group(tmp_path, 3, command("--data_path", "none.csv"))
-    assert group.end() == [2, 2, 2]
-    assert "none.csv" in only_line(group)
-    assert not tree(tmp_path / "work")
-
-
 @pytest.mark.parametrize("last", [True, False])
 def test_a_mistake_of_one_is_said_by_it_alone(command, tmp_path, last):
     good, bad = command(), command("--data_path", "none.csv")
@@ -260,24 +246,8 @@ def test_a_mistake_of_one_is_said_by_it_alone(command, tmp_path, last):
 
 
 def long(command, *more: str) -> list[str]:
-    return command(*UNEVEN, "--train_epochs", "500", "--patience", "500", *more)
-
-
-@pytest.mark.parametrize(
-    ("number", "code", "ranks"),
-    [(signal.SIGINT, 130, [1]), (signal.SIGTERM, 143, [0, 1, 2])],
-)
-def test_signals_stop_all_at_the_same_step(command, tmp_path, number, code, ranks):
-    group = Group(tmp_path, 3, long(command), be_patient)
-    group.until("epoch 1/")
-    for rank in ranks:
-        os.kill(group.processes[rank].pid, number)
-    assert group.end() == [code] * 3, group.said()
-    said = "".join(group.said())
-    assert said.count("interrupted") == said.count("--resume continues") == 1
-    assert "error" not in said
-    assert saved(tmp_path / "work", "state")
-    assert not group.scratch()
+    endless = "--model DLinear --train_epochs 9999 --patience 9999".split()
+    return command(*UNEVEN, *endless, *more)
 
 
 def signal_twice(rank: int) -> None:
@@ -305,30 +275,27 @@ def stop_last(method: str, epoch: int, step: int, number: int, rank: int) -> Non
 
 
 @pytest.mark.parametrize(
-    ("where", "count"), [(("train_step", 1, 12), 1), (("epoch_scores", 1, 0), 2)]
+    ("number", "codes", "where", "count"),
+    [
+        (signal.SIGTERM, [143, 143], ("train_step", 1, 12), 1),
+        (signal.SIGTERM, [143, 143], ("epoch_scores", 1, 0), 2),
+        (signal.SIGKILL, [2, -9], ("train_step", 2, 5), 1),
+    ],
 )
-def test_resumed_as_if_nothing_had_been(alone, tasks, tmp_path, where, count):
-    stop = partial(stop_last, *where, signal.SIGTERM)
-    group = Group(tmp_path, 2, tasks["forecast"], stop)
-    assert group.end() == [143, 143], group.said()
+def test_resumed_as_if_nothing_had_been(alone, tasks, tmp_path, number, codes, where, count):
+    """A signal to one of the processes stops all at the same step; its death ends the others."""
+    group = Group(tmp_path, 2, tasks["forecast"], partial(stop_last, *where, number))
+    assert group.end() == codes, group.said()
+    said = "".join(group.said())
+    if number == signal.SIGKILL:
+        line = only_line(group)
+        assert line.startswith("error: another of the 2 processes ended or does not answer: ")
+    else:
+        assert said.count("interrupted") == said.count("--resume continues") == 1
+        assert "error" not in said and not group.scratch()
     assert not list(tmp_path.glob("work/results/*/*.npy"))
     ended(tmp_path, count, [*tasks["forecast"], "--resume"])
     assert "resumed from" in (tmp_path / "out0").read_text()
-    check_equal(alone("forecast"), tmp_path / "work")
-
-
-@pytest.mark.parametrize(
-    ("where", "kept"), [(("train_step", 2, 5), 4), (("epoch_scores", 2, 0), 25)]
-)
-def test_a_death_ends_the_others(alone, tasks, tmp_path, where, kept):
-    stop = partial(stop_last, *where, signal.SIGKILL)
-    group = Group(tmp_path, 2, tasks["forecast"], stop)
-    assert group.end() == [2, -9], group.said()
-    line = only_line(group)
-    assert line.startswith("error: another of the 2 processes ended or does not answer: ")
-    assert not tree(tmp_path / "work") & {"results_long_term_forecast.txt"}
-    ended(tmp_path, 1, [*tasks["forecast"], "--resume"])
-    assert f"epoch 2, after step {kept}" in (tmp_path / "out0").read_text()
     check_equal(alone("forecast"), tmp_path / "work")
 
 
@@ -349,12 +316,12 @@ def children(process: subprocess.Popen) -> list[int]:
 
 
 def test_launched(alone, tasks, workdir):
-    process = launched(workdir, tasks["forecast"], "tests/exp/launched.py")
+    process = launched(workdir, tasks["quick model"], "tests/exp/launched.py")
     out, errors = process.communicate(timeout=HANG)
     assert process.returncode == 0, errors
     assert out.count("epoch ") == 2
     assert "OMP_NUM_THREADS" not in errors
-    check_equal(alone("forecast"), workdir)
+    check_equal(alone("quick model"), workdir)
 
 
 @pytest.mark.parametrize(
@@ -403,10 +370,10 @@ def test_launched_and_ended(command, workdir, how):
     else:
         process.kill()
         errors = process.communicate(timeout=HANG)[1]  # as long as they hold its streams
-        lines = errors.rpartition("\r")[2].splitlines()  # behind the progress bars
-        assert len(lines) == 2, errors
-        assert "--resume continues" in lines[0]
-        assert lines[1] == "interrupted"
+        said, interrupted = errors.rpartition("\r")[2].splitlines()[-2:]  # behind progress bars
+        assert "--resume continues" in said
+        assert interrupted == "interrupted"
+        assert errors.count("interrupted\n") == 1 and "error" not in errors
     assert list(workdir.glob("checkpoints/*/state.safetensors"))
     end = time.monotonic() + HANG
     while any(Path(f"/proc/{rank}").exists() for rank in ranks):

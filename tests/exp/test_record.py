@@ -13,7 +13,6 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from exp import record
 from exp.exp_basic import ExpBasic
 from exp.record import Tracker, commit
 from exp.step import TrainStep
@@ -33,15 +32,11 @@ READ = {
 UNITS = {"short_term_forecast": "series", "classification": "samples", "anomaly_detection": "rows"}
 
 
-def record_of(folder: Path) -> dict:
-    return json.loads((folder / "run.json").read_text())
-
-
 @pytest.mark.parametrize("task", EXPERIMENTS)
-def test_every_task(small_data, workdir, results, task):
+def test_every_task(small_data, workdir, results, record, task):
     given = argv(task, small_data, "--train_epochs", "1", "--model", "DLinear", "--des", "it's")
     assert main(given) == 0
-    found = record_of(results())
+    found = record()
     assert (found["task"], found["model"]) == (task, "DLinear")
     assert shlex.split(found["command"]) == ["python", "run.py", *given]
     contents = {str(small_data / name): (small_data / name).read_bytes() for name in READ[task]}
@@ -70,7 +65,7 @@ def test_every_task(small_data, workdir, results, task):
         ("imputation", ()),
     ],
 )
-def test_errors_by_step_and_channel(small_data, workdir, results, task, more):
+def test_errors_by_step_and_channel(small_data, workdir, results, record, task, more):
     """Those of the arrays, whose mean is the score."""
     given = argv(task, small_data, "--model", "DLinear", "--train_epochs", "1", *more)
     assert main(given) == 0
@@ -78,7 +73,7 @@ def test_errors_by_step_and_channel(small_data, workdir, results, task, more):
     error = (pred - true).astype(np.float64)
     if task == "imputation":
         error[load(results() / "mask.npy") > 0] = np.nan
-    found = record_of(results())
+    found = record()
     errors = found["errors"]
     channels = ["HUFL", "HULL", "OT"] if pred.shape[2] == 3 else ["OT"]
     assert list(errors["by_channel"]) == channels
@@ -92,10 +87,10 @@ def test_errors_by_step_and_channel(small_data, workdir, results, task, more):
             assert np.mean(errors["by_step"][name]) == pytest.approx(found["scores"][name])
 
 
-def test_m4_errors_by_step(small_data, workdir, results):
+def test_m4_errors_by_step(small_data, workdir, record):
     brief = ("--train_epochs", "1", "--model", "DLinear")
     assert main(argv("short_term_forecast", small_data, *brief)) == 0
-    found = record_of(results())
+    found = record()
     smape = found["errors"]["by_step"]["smape"]
     assert np.mean(smape) == pytest.approx(found["scores"]["smape"])
     pred = pd.read_csv("m4_results/DLinear/Weekly_forecast.csv").to_numpy()[:, 1:].astype(float)
@@ -107,7 +102,7 @@ def test_m4_errors_by_step(small_data, workdir, results):
 @pytest.fixture
 def code(tmp_path, monkeypatch) -> Path:
     """A folder with a run.py, in place of that of the code."""
-    monkeypatch.setattr(record, "ROOT", tmp_path)
+    monkeypatch.setattr("exp.record.ROOT", tmp_path)
     (tmp_path / "run.py").write_text("pass\n")
     yield tmp_path
     commit.cache_clear()
@@ -142,15 +137,14 @@ def test_the_commit_of_the_code(code, monkeypatch, capfd):
     assert capfd.readouterr() == ("", "")
 
 
-@pytest.mark.parametrize("model", ["CALF", "GPT4TS"])
-def test_whose_weights(small_data, workdir, capsys, newest, model):
-    given = argv("long_term_forecast", small_data, "--model", model, "--train_epochs", "1")
+def test_whose_weights(small_data, workdir, capsys, record):
+    given = argv("long_term_forecast", small_data, "--train_epochs", "1")
     assert main([*given, "--llm_weights", "random"]) == 0
-    assert "file" not in record_of(newest())["backbone"]
+    assert "file" not in record()["backbone"]
 
     llm = small_data / "gpt2"
     assert main(given) == 0
-    file = record_of(newest())["backbone"]["file"]
+    file = record()["backbone"]["file"]
     content = (llm / "model.safetensors").read_bytes()
     assert file["sha256"] == hashlib.sha256(content).hexdigest()
     assert file["is_published_gpt2"] is False
@@ -243,12 +237,11 @@ def test_nothing_that_is_watched_changes_the_training(workdir, small_data, monke
     assert with_it == without
 
 
-@pytest.mark.parametrize("task", [TASK, "short_term_forecast"])
-def test_the_test_split_changes_no_training(workdir, small_data, task):
+def test_the_test_split_changes_no_training(workdir, small_data):
     """Without its scores in between the model, its epochs and its final score are the same."""
     records, models = [], []
     for more in ((), ("--no_epoch_test", "--overwrite", "--checkpoints", "other")):
-        run = experiment(task, small_data, "--model", "DLinear", *more)
+        run = experiment(TASK, small_data, "--model", "DLinear", *more)
         run.train()
         run.test()
         records.append(json.loads((run.folders.results / "run.json").read_text()))

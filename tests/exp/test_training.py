@@ -2,9 +2,7 @@
 
 import json
 import re
-import resource
 import shutil
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +18,7 @@ from run import main, parse_args
 from tests.conftest import load, refusal
 from tests.exp.small_runs import argv
 from utils.identity import TESTED, TRAINED
-from utils.option_table import MODEL_OPTIONS, UNUSED_OPTIONS, UNUSED_OPTIONS_OF_LIBRARY
+from utils.option_table import MODEL_OPTIONS, NEUTRAL, UNUSED_OPTIONS, UNUSED_OPTIONS_OF_LIBRARY
 from utils.options import make_parser
 
 
@@ -44,13 +42,8 @@ def test_a_run_leaves_everything_in_its_place(workdir, command, results, capsys)
     setting, _, digest = folder.name.rpartition("_")
     assert re.fullmatch("[0-9a-f]{8}", digest)
     pred, true = load(folder / "pred.npy"), load(folder / "true.npy")
-    metrics = load(folder / "metrics.npy")
     assert pred.shape == true.shape == (120 - 8 + 1, 8, 3)
-    error = (pred - true).astype(np.float64)
-    mae, mse = np.abs(error).mean(), np.square(error).mean()
-    np.testing.assert_allclose(metrics[:3], [mae, mse, mse**0.5], rtol=1e-5)
-    np.testing.assert_allclose(metrics[3:], [100 * np.abs(error / true).mean(),
-                               np.square(error / true).mean()], rtol=1e-4)  # fmt: skip
+    mae = np.abs((pred - true).astype(np.float64)).mean()
     heading, scores, empty, end = (
         (workdir / "results_long_term_forecast.txt").read_text().split("\n")
     )
@@ -60,10 +53,6 @@ def test_a_run_leaves_everything_in_its_place(workdir, command, results, capsys)
     assert empty == end == ""
     assert len(list((workdir / "test_results" / folder.name).glob("*.png"))) == 5
     record = json.loads((folder / "run.json").read_text())
-    assert record["scores"]["mse"] == pytest.approx(mse, rel=1e-6)
-    assert record["backbone"]["llm_weights"] == "pretrained"
-    assert record["best_epoch"]["epoch"] in (1, 2)
-    assert len(record["epochs"]) == 2
     assert record["arguments"]["seed"] == record["seed"] == 2021
     assert (record["setting"], record["digest"]) == (setting, digest)
     assert record["folder"] == folder.name
@@ -89,48 +78,24 @@ def test_training_learns(build):
     assert experiment.test_score() == pytest.approx(best.test, rel=1e-6)
 
 
-def test_forecast_beyond_the_file(workdir, command, results, synthetic_csv):
-    assert main(command("--do_predict")) == 0
-    table = pd.read_csv(synthetic_csv, parse_dates=["date"])
-    ahead = pd.read_csv(results() / "forecast.csv", parse_dates=["date"])
-    assert list(ahead.columns) == list(table.columns)
-    assert len(ahead) == 8
-    steps = pd.date_range(table["date"].iloc[-1], periods=9, freq="h")[1:]
-    assert list(ahead["date"]) == list(steps)
-    # in original units: near the last values, whatever each channel's scale
-    recent = table.iloc[-24:, 1:]
-    assert (ahead.iloc[:, 1:] > recent.min() - 2 * recent.std()).all(axis=None)
-    assert (ahead.iloc[:, 1:] < recent.max() + 2 * recent.std()).all(axis=None)
-
-
-def test_zero_shot(workdir, synthetic_csv, short, record):
+def test_zero_shot(workdir, command, synthetic_csv, record):
+    """The target has a scaler of its own, and its channels are in the order of the training: also
+    in the run that trains, which otherwise tests another model than its checkpoint."""
     table = pd.read_csv(synthetic_csv)
+    table.to_csv("made_up.csv", index=False)
     table.iloc[:, 1:] *= 100
     table["date"] = pd.date_range("2020-01-01", periods=len(table), freq="15min")
-    shutil.copy(synthetic_csv, workdir / "made_up.csv")
-    table.to_csv(workdir / "other.csv", index=False)
-    zero_shot = ("--zero_shot", "1", "--target_data", "other", "--root_path", ".")
+    table[["date", *table.columns[:0:-1]]].to_csv("other.csv", index=False)
+    short = command("--root_path", ".", "--target", "OT", "--train_epochs", "1")
+    zero_shot = ("--zero_shot", "1", "--target_data", "other")
     assert main(short) == 0
     plain = record()
     assert main([*short, *zero_shot]) == 0
-    assert record()["test"]["data"] == "other.csv"
-    # its own scaler makes the scaled copy the same data
-    assert record()["scores"]["mse"] == pytest.approx(plain["scores"]["mse"], rel=1e-4)
-
-
-def test_zero_shot_tests_have_the_channels_in_the_order_of_the_training(
-    workdir, command, synthetic_csv, record
-):
-    """Also in the run that trains, which otherwise tests another model than its checkpoint."""
-    table = pd.read_csv(synthetic_csv)
-    table.to_csv(workdir / "made_up.csv", index=False)
-    table[["date", *table.columns[:0:-1]]].to_csv(workdir / "other.csv", index=False)
-    more = ("--zero_shot", "1", "--target_data", "other", "--root_path", ".", "--target", "OT")
-    assert main(command(*more)) == 0
     trained = record()
-    path = f"checkpoints/{trained['folder']}"
-    test = ("--is_training", "0", "--checkpoint", path, "--des", "again")
-    assert main(command(*more, *test)) == 0
+    assert trained["test"]["data"] == "other.csv"
+    assert trained["scores"]["mse"] == pytest.approx(plain["scores"]["mse"], rel=1e-4)
+    test = ("--is_training", "0", "--checkpoint", f"checkpoints/{trained['folder']}")
+    assert main([*short, *zero_shot, *test, "--des", "again"]) == 0
     assert record()["folder"] != trained["folder"]
     assert record()["scores"] == trained["scores"]
 
@@ -189,11 +154,8 @@ def test_never_a_number(monkeypatch, build):
     ("more", "said"),
     [
         ("--d_model 512", "--d_model is 512"),
-        ("--gpt_layers 9", "3 blocks"),
-        ("--percent 1", "5 rows are missing"),
         ("--task_loss huber", "smooth_l1"),
         ("--is_training 0", "no such file"),
-        ("--freq fortnight", "fortnight"),
         ("--checkpoints /proc/x", "can't write there"),
         ("--task_w 0 --output_w 0 --feature_w 0", "all 0"),
         ("--amp fp16 --use_gpu 0", "--amp bf16"),
@@ -211,16 +173,12 @@ def test_mistakes_get_one_line(refused, command, workdir, more, said):
     [
         ("anomaly_detection", "--protocol published", "told in docs/protocols.md"),
         ("anomaly_detection", "--data XYZ", "PSM, MSL"),
-        ("anomaly_detection", "--root_path .", "no such file"),
         ("anomaly_detection", "--anomaly_ratio 0", "--anomaly_ratio"),
-        ("anomaly_detection", "--seq_len 1000", "rows are missing"),
         ("classification", "--protocol published", "told in docs/protocols.md"),
         ("classification", "--data ETTh1", "needs --data UEA"),
-        ("classification", "--root_path .", "_TRAIN.ts"),
         ("classification", "--task_loss l1", "use one of ce"),
         ("short_term_forecast", "--seasonal_patterns Fortnightly", "Yearly, Quarterly"),
         ("short_term_forecast", "--data ETTh1", "needs --data m4"),
-        ("short_term_forecast", "--root_path .", "Train/Weekly-train.csv"),
         ("short_term_forecast", "--task_loss ce", "smape, mase, mape"),
         ("short_term_forecast", "--do_predict", "--do_predict"),
     ],
@@ -285,8 +243,6 @@ def test_filled_values_are_recorded(workdir, command, results, synthetic_csv, ca
     "more",
     [
         ["--seed", "3"],
-        ["--task_loss", "smooth_l1"],
-        ["--learning_rate", "0.004"],
         ["--is_training", "0", "--inverse"],
     ],
 )
@@ -371,12 +327,9 @@ def test_another_model_is_another_configuration(workdir, short):
 
 def test_every_option_is_sorted():
     """Whether an option changes the results decides what may be replaced."""
-    neutral = (
-        "task_name is_training model_id model des itr data features seq_len label_len "
-        "pred_len embed checkpoints checkpoint use_gpu gpu use_multi_gpu "
-        "devices do_predict future refit overwrite resume save_every skip_bad_steps compile "
-        "deterministic threads debug level tensorboard no_epoch_test no_save_predictions"
-    ).split()
+    named = "task_name is_training model_id model des itr data features seq_len label_len pred_len"
+    others = "embed checkpoint do_predict refit skip_bad_steps compile deterministic level"
+    neutral = {*NEUTRAL, *named.split(), *others.split()} - {*MODEL_OPTIONS}
     of_none = [*UNUSED_OPTIONS, *UNUSED_OPTIONS_OF_LIBRARY]
     unused = [name for name, *_ in of_none]
     counted = {*TESTED, *TRAINED} - {"experiment"}  # which no option names
@@ -390,20 +343,6 @@ def test_a_second_run_with_the_same_options(workdir, command, refused):
     with ExpLongTermForecasting(parse_args(argv)).folders.claim():
         assert "another run with the same options" in refused(argv)
     assert not list(workdir.rglob(".lock"))
-
-
-def test_full_disk(workdir, command, refused, monkeypatch):
-    """A limit on file sizes stands in for a full disk: writes fail in the same way."""
-    monkeypatch.setattr(sys, "dont_write_bytecode", True)  # which would be cut short too
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
-    try:
-        message = refused(command("--train_epochs", "1"))
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert message.startswith("error: checkpoints/")
-    assert "File too large" in message
-    assert not [path for path in workdir.rglob("*") if path.is_file()]
 
 
 def test_compiling_is_for_gpus(capsys, build):
@@ -427,13 +366,3 @@ def test_accumulated_batches_are_one(build):
         experiment = build(*more)
         orders.append([index.tolist() for index in experiment.order(1)])
     assert orders[0] == orders[1]
-
-
-def test_without_fast_kernels(workdir, command, results):
-    """Plain PyTorch predicts the same with the same parameters."""
-    assert main(command("--train_epochs", "1")) == 0
-    fast = load(results() / "pred.npy")
-    assert json.loads((results() / "run.json").read_text())["fast_cpu"]
-    assert main(command("--train_epochs", "1", "--is_training", "0", "--fast_cpu", "off")) == 0
-    assert not json.loads((results() / "run.json").read_text())["fast_cpu"]
-    np.testing.assert_allclose(load(results() / "pred.npy"), fast, rtol=1e-4, atol=1e-5)

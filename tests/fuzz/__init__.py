@@ -1,4 +1,4 @@
-"""Random inputs: loaders against plain slicing, argument combinations, whole small runs.
+"""Random inputs: damaged data files, argument combinations, whole small runs.
 
 `CALF_FUZZ=100` tries a hundred times as many examples, each time other ones; without it they are
 few and always the same. Faults that were found are `@example`s or tests of their own.

@@ -1,113 +1,18 @@
-"""Any table, and any bytes in the place of a data file: a clear error, or exact values."""
+"""Any bytes in the place of a data file: a clear error, or values in range."""
 
-import csv
-from argparse import Namespace
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
-import torch
 from hypothesis import example, given
 from hypothesis import strategies as st
-from sklearn.preprocessing import StandardScaler
 
 from data_provider.anomaly import read_anomaly
 from data_provider.m4 import read_m4
 from data_provider.reader import read_panel
-from data_provider.splits import NoWindowError, Splits, chosen_series, read_data
 from data_provider.uea import read_ts
 from tests.fuzz import examples
 from utils.errors import UserError
-
-GOOD_NUMBERS = st.one_of(
-    st.floats(-1e30, 1e30).map(repr),
-    st.floats(-1e3, 1e3, width=32).map(repr),
-    st.integers(-(10**29), 10**29).map(str),
-    st.sampled_from(["0", "-0.0", "1e5", "+3", "1E-300", " 7", "99999999999999999999"]),
-)
-BAD_CELLS = st.sampled_from(
-    ["", "NA", "nan", "null", "inf", "-Infinity", "x", "1,5", "1 2", "1e31", "-1e300", "True",
-     "2020-01-01", "--1", "1.2.3", "é", "=1+1", '"']
-)  # fmt: skip
-NAMES = st.one_of(
-    st.text(st.characters(codec="utf-8", exclude_characters="\0\r"), max_size=8),
-    st.sampled_from(["OT", "date", " date", "a", " a ", "", "NA", "null", "0", "1.1", "a,b", 'q"',
-                     "two\nlines", "é", "$x$", "Unnamed: 0", "Date"]),
-)  # fmt: skip
-
-
-@st.composite
-def tables(draw):
-    """A header, rows of text, and whether a CSV of them is valid."""
-    names = ["date", *draw(st.lists(NAMES, max_size=4)), "OT"]
-    dates = pd.date_range("2016-07-01", periods=draw(st.integers(1, 80)), freq="h").astype(str)
-    cells = draw(st.lists(GOOD_NUMBERS, min_size=1, max_size=7))
-    rows = [
-        [date, *(cells[(i * 5 + j * 3) % len(cells)] for j in range(len(names) - 1))]
-        for i, date in enumerate(dates)
-    ]
-    stripped = [name.strip() for name in names]
-    good = "" not in stripped and len(set(stripped)) == len(names)
-    if not draw(st.integers(0, 4)):
-        row = rows[draw(st.integers(0, len(rows) - 1))]
-        row[draw(st.integers(1, len(names) - 1))] = draw(BAD_CELLS)
-        good = False
-    return names, rows, good
-
-
-OPTIONS = st.fixed_dictionaries(
-    {
-        "features": st.sampled_from(["M", "S", "MS"]),
-        "seq_len": st.integers(1, 20),
-        "label_len": st.integers(0, 25),
-        "pred_len": st.integers(0, 12),
-        "percent": st.integers(1, 100),
-    }
-)
-
-
-@examples(50)
-@given(tables(), OPTIONS)
-def test_windows_are_slices(tmp_path_factory, table, options):
-    """Of the file's values, scaled by scikit-learn."""
-    header, rows, good = table
-    path = tmp_path_factory.getbasetemp() / "x.csv"
-    with path.open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([header, *rows])
-    args = Namespace(
-        **options, data="custom", root_path=str(path.parent), data_path=path.name, target="OT",
-        given=["target"], split=None, protocol="sound", embed="timeF", freq="h",
-    )  # fmt: skip
-    try:
-        panel = read_data(args)
-        source = Splits(panel.only(chosen_series(panel, args)), args)
-    except UserError as error:
-        assert str(path) in str(error) and not good, error
-        return
-    assert good
-    columns = slice(-1 if args.features == "S" else 1, None)
-    assert source.panel.channels == [name.strip() for name in header[columns]]
-    (values,) = (found.values for found in source.panel.tables)
-    expected = [[float(cell) for cell in row[columns]] for row in rows]
-    np.testing.assert_allclose(values, expected, rtol=1e-15, atol=1e-300)
-    n, look_back, n_train, n_test = len(rows), args.seq_len, int(len(rows) * 0.7), len(rows) // 5
-    scaled = StandardScaler().fit(values[: max(n_train, 1)]).transform(values).astype(np.float32)
-    few_shot = (n_train - look_back) * args.percent // 100 + look_back
-    spans = {"train": (0, few_shot), "val": (n_train - look_back, n - n_test)}
-    for flag, (start, stop) in (spans | {"test": (n - n_test - look_back, n)}).items():
-        count = stop - start - look_back - args.pred_len + 1
-        if start < 0 or count < 1:
-            with pytest.raises(NoWindowError):
-                source.split(flag)
-            continue
-        windows = source.split(flag)
-        assert len(windows) == count
-        x, y = windows.batch(torch.arange(count))
-        first = np.arange(start, start + count)[:, None]
-        np.testing.assert_array_equal(x, scaled[first + np.arange(look_back)])
-        np.testing.assert_array_equal(y, scaled[first + look_back + np.arange(args.pred_len)])
-
 
 BASE = (
     b"date,a,OT\n2020-01-01 00:00,1,2\n2020-01-01 01:00,3.5,-4\n2020-01-01 02:00,5e3,6\n"
@@ -171,26 +76,21 @@ def read_or_refuse(read, folder: Path):
         return None
 
 
-@examples(30)
-@given(mutated(b'V1,V2,V3\n"H1",1,2.5\nH2,3,\nH3,4,NA\n'))
-def test_m4(tmp_path_factory, content):
-    path = tmp_path_factory.getbasetemp() / "x.csv"
-    path.write_bytes(content)
-    if file := read_or_refuse(lambda: read_m4(path), path):
-        assert len(set(file.ids)) == len(file.ids) == len(file.series) > 0
-        assert all(in_range(values) and len(values) for values in file.series)
+SERIES = st.one_of(
+    st.tuples(st.just(read_m4), mutated(b'V1,V2,V3\n"H1",1,2.5\nH2,3,\nH3,4,NA\n')),
+    st.tuples(st.just(read_ts), mutated(b"@classLabel true a b\n@data\n1,2:3,?:a\n4:.5:b\n")),
+)
 
 
-@examples(30)
-@given(mutated(b"@dimensions 2\n@classLabel true up down\n@data\n1,2:3,?:up\n4:-1e3,.5:down\n"))
-def test_uea(tmp_path_factory, content):
+@examples(60)
+@given(SERIES)
+def test_m4_and_uea(tmp_path_factory, made):
+    read, content = made
     path = tmp_path_factory.getbasetemp() / "x.ts"
     path.write_bytes(content)
-    if file := read_or_refuse(lambda: read_ts(path), path):
-        assert len(file.series) == len(file.labels) > 0
-        for values in file.series:
-            assert values.shape[1] == file.n_channels
-            assert in_range(values)
+    if file := read_or_refuse(lambda: read(path), path):
+        assert len(file.series) > 0
+        assert all(in_range(values) and len(values) for values in file.series)
 
 
 def npy_bytes() -> bytes:

@@ -12,7 +12,6 @@ from layers.backbone import (
     load_backbone,
     load_config,
     most_tokens,
-    random_backbone,
     with_depth,
 )
 from layers.branches import (
@@ -129,18 +128,6 @@ def test_only_the_blocks_are_in_memory_and_once(folders, family):
     assert sum(p.numel() for p in both.values()) == one_branch + own + lora
 
 
-def test_gradients_of_both_branches_reach_the_match_module(folders, family):
-    model = calf(folders[family]).train()
-    match = dict(model.in_layer.named_parameters())
-    names = ["linear.weight", "transformer_encoder.layers.0.linear1.weight"]
-    for outputs in ("outputs_time", "outputs_text"):
-        model.zero_grad()
-        output = model.branches(torch.randn(2, 16, 3), text_branch=True)
-        getattr(output, outputs).sum().backward()
-        assert all(match[name].grad.abs().max() > 0 for name in names), outputs
-    assert match["cross_attention.in_proj_weight"].grad.abs().max() > 0
-
-
 @pytest.mark.parametrize("llm_ablation", REPLACED)
 def test_ablations(prepare, folders, family, x, llm_ablation):
     """One layer of the same architecture, freshly drawn, and all of it is trained."""
@@ -192,14 +179,6 @@ def test_one_layer_of_gpt2(folders, x, llm_ablation):
     assert ("ln_2.weight" in names) == (llm_ablation == "transformer")
 
 
-def test_random_is_the_model_that_its_seed_gives(folders, family):
-    folder = str(folders[family])
-    config = load_config(folder)
-    ours = build_blocks(load_backbone(folder, n_layer=2), config, "random", 3).state_dict()
-    for name, tensor in random_backbone(config, 3, 2).state_dict().items():
-        assert name not in ours or torch.equal(tensor, ours[name]), name
-
-
 def test_merged_weights_are_those_of_the_textual_branch_too(prepare, folders, family, x):
     model = load_backbone(str(folders[family]), n_layer=2)
     temporal, textual = build_branches(build_blocks(model, model.config), 4, 16, 0.0)
@@ -248,17 +227,6 @@ def assert_same(model: Model, other: Model, state: dict[str, torch.Tensor]) -> N
     ours, theirs = (m.eval().branches(x, text_branch=True) for m in (model, other))
     torch.testing.assert_close(ours.outputs_time, theirs.outputs_time, **CLOSE)
     torch.testing.assert_close(ours.outputs_text, theirs.outputs_text, **CLOSE)
-
-
-def test_attention_is_causal_if_the_models_is(folders, family, x):
-    """A causal model's token sees those before it; an encoder's sees all."""
-    model = load_backbone(str(folders[family]), n_layer=2)
-    changed = x.clone()
-    changed[:, 3] = torch.randn(2, WIDTH)
-    with torch.no_grad():
-        before, after = (hidden_states(model, tokens, False)[0] for tokens in (x, changed))
-    assert torch.allclose(before[:, 2], after[:, 2]) == (family not in ("bert", "modernbert"))
-    assert not torch.allclose(before[:, 4], after[:, 4])
 
 
 def test_recomputed_blocks(prepare):

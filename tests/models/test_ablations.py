@@ -14,6 +14,7 @@ from models.CALF import WORDS, CALFConfig, Model
 from models.objectives import parameter_groups
 from pca import principal_word_embeddings
 from run import main
+from tests.conftest import without
 from tests.models.same_results import assert_every_way_agrees
 from utils.checkpoint import read_checkpoint
 from utils.errors import UserError
@@ -106,7 +107,7 @@ def test_too_many_components(config):
 
 @pytest.mark.parametrize(
     ("option", "value"),
-    [("llm_ablation", v) for v in ABLATIONS[1:]] + [("words", "random"), ("words", "none")],
+    [("llm_ablation", "random"), ("llm_ablation", "transformer"), ("words", "none")],
 )
 def test_checkpoints(workdir, command, refused, option, value):
     """One loads with the same options, and with no other of these."""
@@ -125,12 +126,7 @@ def test_checkpoints(workdir, command, refused, option, value):
 
 
 SHORT = ("--train_epochs", "1", "--percent", "40")
-
-
-def without_path(argv: list[str]) -> list[str]:
-    """A command line that leaves the word embeddings to the defaults."""
-    at = argv.index("--word_embedding_path")
-    return argv[:at] + argv[at + 2 :]
+WORDS_FILE = "--word_embedding_path"
 
 
 def manifests(results: Path) -> set[str]:
@@ -153,7 +149,7 @@ def write_words(path: str, seed: int = 0) -> None:
 def test_random_weights_ignore_a_file_that_happens_to_be_there(
     workdir, command, capsys, newest, record
 ):
-    argv = without_path(command(*SHORT, "--llm_weights", "random"))
+    argv = without(command(*SHORT, "--llm_weights", "random"), WORDS_FILE)
     assert main(argv) == 0
     assert "is not read" not in capsys.readouterr().out
     plain = predictions(newest())
@@ -176,7 +172,7 @@ def test_random_weights_ignore_a_file_that_happens_to_be_there(
 
 def test_pretrained_weights_read_the_default_file(workdir, command, refused, newest, record):
     """Also with `--llm_ablation random`, which leaves the token table alone."""
-    argv = without_path(command(*SHORT))
+    argv = without(command(*SHORT), WORDS_FILE)
     named = [*argv, "--word_embedding_path", DEFAULT_PATH]
     assert f"{DEFAULT_PATH}: no such file" in refused([*named, "--llm_weights", "random"])
     assert main([*named, "--words", "none"]) == 0

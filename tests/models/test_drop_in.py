@@ -168,25 +168,11 @@ def test_its_options_tell_runs_apart(drop, small_data, workdir):
         assert len(list(Path("results").iterdir())) == folders
 
 
-RECORDER = """
-    from torch import nn
-
-    class Model(nn.Module):
-        def __init__(self, configs):
-            super().__init__()
-            self.linear = nn.Linear(configs.seq_len, configs.pred_len)
-            self.seen = []
-
-        def forward(self, x_enc, x_mark_enc, x_dec, x_mark_dec, mask=None):
-            self.seen.append((x_enc, x_mark_enc, x_dec, x_mark_dec))
-            return self.linear(x_enc.transpose(1, 2)).transpose(1, 2)
-"""
-
-
 @pytest.mark.parametrize("embed", ["timeF", "fixed"])
 def test_it_sees_what_the_neighbours_loaders_give(drop, small_data, workdir, results, embed):
     """Windows and marks, which the parity tests compare with theirs."""
-    drop("Recorder", RECORDER)
+    keep = "self.seen.append((x_enc, x_mark_enc, x_dec, x_mark_dec))"
+    drop("Recorder", linear("self.seen = []", keep))
     args = parse_args(command(LONG, small_data, "Recorder", "--embed", embed, "--do_predict"))
     run = ExpLongTermForecasting(args)
     index = torch.tensor([5, 17])

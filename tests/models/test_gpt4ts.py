@@ -9,7 +9,7 @@ from transformers import GPT2Model
 
 from layers.backbone import load_backbone
 from layers.branches import ABLATIONS, REPLACED
-from models.GPT4TS import Model, patches
+from models.GPT4TS import Model
 from tests.models.same_results import assert_every_way_agrees
 from utils.errors import UserError
 
@@ -38,17 +38,6 @@ def cut(series: list[float], patch_len: int, stride: int) -> list[list[float]]:
     padded = series + [series[-1]] * stride
     starts = range(0, len(padded) - patch_len + 1, stride)
     return [padded[start : start + patch_len] for start in starts]
-
-
-@pytest.mark.parametrize(
-    ("length", "patch_len", "stride"), [(20, 6, 4), (96, 16, 8), (21, 6, 4), (5, 8, 3), (7, 3, 3)]
-)
-def test_patches(length, patch_len, stride):
-    x = torch.randn(2, 3, length)
-    found = patches(x.transpose(1, 2), patch_len, stride)
-    for i in range(2):
-        for j in range(3):
-            assert found[i, j].tolist() == cut(x[i, j].tolist(), patch_len, stride)
 
 
 def hugging_face(model: Model, gpt_layers: int, llm: str) -> GPT2Model:

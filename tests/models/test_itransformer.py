@@ -39,9 +39,7 @@ def by_hand(state: dict, options, x: torch.Tensor, marks: torch.Tensor | None) -
 
 
 def norm(h: torch.Tensor, state: dict, name: str) -> torch.Tensor:
-    centred = h - h.mean(dim=2, keepdim=True)
-    scaled = centred / torch.sqrt((centred**2).mean(dim=2, keepdim=True) + 1e-5)
-    return scaled * state[f"{name}.weight"] + state[f"{name}.bias"]
+    return F.layer_norm(h, h.shape[2:], state[f"{name}.weight"], state[f"{name}.bias"])
 
 
 def scattered(options) -> Model:

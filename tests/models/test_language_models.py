@@ -1,4 +1,5 @@
-"""CALF and GPT4TS on a language model of each family, by the command line."""
+"""CALF and GPT4TS on language models of several families, by the command line;
+`tests/layers/test_branches.py` says of each family what their modules compute."""
 
 from pathlib import Path
 
@@ -7,14 +8,11 @@ import pytest
 
 from models.objectives import WORD_TABLE
 from run import main
+from tests.conftest import without
 from utils.checkpoint import read_checkpoint
 
+SEVERAL = ["gpt2", "gemma2", "modernbert"]  # learned, rotary and no causal positions
 SHORT = "--train_epochs 1 --percent 30 --word_embedding_path none".split()
-
-
-def without(argv: list[str], option: str) -> list[str]:
-    at = argv.index(option)
-    return argv[:at] + argv[at + 2 :]
 
 
 @pytest.fixture
@@ -28,6 +26,7 @@ def run(workdir, newest, record):
     return run
 
 
+@pytest.mark.parametrize("family", SEVERAL)
 def test_checkpoints(run, command, folders, family):
     """They have trained parameters alone, and predict what was predicted; `--d_model` is the
     model's."""
@@ -55,10 +54,10 @@ def test_weights(run, command, folders, weights, capsys):
     assert np.array_equal(predictions, same)
 
 
+@pytest.mark.parametrize("family", SEVERAL)
 def test_gpt4ts(run, command, folders, family):
     argv = command("--model", "GPT4TS", "--llm", str(folders[family]), *SHORT[:4])
-    for option in ("--d_model", "--word_embedding_path"):
-        argv = without(argv, option)
+    argv = without(argv, "--d_model", "--word_embedding_path")
     argv += ["--patch_len", "8", "--stride", "4"]
     _, predictions = run(argv)
     _, same = run([*argv, "--is_training", "0"])

@@ -3,12 +3,16 @@
 import json
 import re
 from argparse import Namespace
+from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from data_provider.splits import NoWindowError, Splits, chosen_series, read_data
+from data_provider.panel import Panel
+from data_provider.reader import read_panel
+from data_provider.splits import NoWindowError, Splits, chosen_series
 from tests.conftest import GOLDEN
 
 ROWS = json.loads((GOLDEN / "loaders.json").read_text()) if GOLDEN.is_dir() else []
@@ -26,6 +30,12 @@ def name(row: dict) -> str:
     return f"{file}-{row['features']}-{row['percent']}-{row['flag']}-{row['pred_len']}"
 
 
+@cache
+def panel_of(path: Path) -> Panel:
+    """Read a file once, which takes most of the time."""
+    return read_panel(path)
+
+
 @pytest.mark.skipif(not ROWS, reason=f"no recordings of the reference at {GOLDEN}")
 @pytest.mark.parametrize("row", full_rows(), ids=name)
 def test_row(row, real_data):
@@ -40,7 +50,7 @@ def test_row(row, real_data):
         protocol="sound",
         given=["target"],
     )
-    panel = read_data(args)
+    panel = panel_of(real_data / row["root"] / row["file"])
     source = Splits(panel.only(chosen_series(panel, args)), args)
     if "error" in row:
         with pytest.raises(NoWindowError) as caught:

@@ -103,13 +103,6 @@ def test_initialisation(golden, task):
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_trainable_parameters(load, task):
-    recording, model = load(task)
-    named = model.named_parameters()
-    assert {name for name, p in named if p.requires_grad} == set(recording.trainable)
-
-
-@pytest.mark.parametrize("task", TASKS)
 def test_losses(load, task):
     recording, model = load(task)
     for settings in recording.notes["losses"]:

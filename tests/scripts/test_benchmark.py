@@ -14,14 +14,6 @@ def test_operations_are_those_of_the_method():
     assert benchmark.evaluation_flops(7, 96) / 7 == pytest.approx(85e6 + 11.3e6, rel=0.01)
 
 
-def test_quick_cases_are_those_that_the_summary_needs():
-    assert list(benchmark.cases(True, [])) == ["train", "evaluate"]
-    every = benchmark.cases(False, ["--use_gpu", "0"])
-    assert {"channels 321", "channels 862", "bf16"} <= set(every)
-    for options in every.values():
-        assert hasattr(benchmark.Case, options["kind"])
-
-
 def test_unknown_case(capsys, monkeypatch):
     monkeypatch.setattr("sys.argv", ["benchmark.py", "--only", "nothing"])
     with pytest.raises(SystemExit) as end:

@@ -2,29 +2,27 @@
 
 import gzip
 import re
-import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 
 from scripts import publish
 from scripts.reproduction.lists import read_list
-from scripts.reproduction.options import identity, parsed
 from scripts.reproduction.plan import record_of
 from tests.conftest import ROOT
 from tests.utils.report_runs import leave_run
 from utils.errors import UserError
 from utils.runs import epochs_of, read_runs, steps_of, write_runs
 
-STORE = ROOT / "docs" / "results"
-
 
 @pytest.fixture(scope="module")
 def pages() -> dict[str, str | bytes]:
     """The contents of the published pages by name, made of the store."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("matplotlib.figure.Figure.savefig", lambda *_, **__: None)
+        for name in ("training_curves", "errors_by_step"):  # which the HTML page alone has
+            patch.setattr(f"utils.reporting.charts.{name}", lambda *_: None)
         return {name: text for of in publish.pages(ROOT).values() for name, text in of.items()}
 
 
@@ -34,23 +32,23 @@ def test_the_pages_are_those_of_the_store(pages):
         assert pages[name] == (ROOT / path).read_text(encoding="utf-8"), path
 
 
-def test_each_number_of_the_remarks_is_in_the_tables_of_its_section(pages):
-    for section in re.split("^## ", pages["RESULTS.md"], flags=re.M)[1:]:
-        remarks, _, found = section.partition("\n### ")
-        numbers = set(re.findall(r"\d+\.\d{3}(?!\d)", found))
-        lacking = set(re.findall(r"\d+\.\d{3}(?!\d)", remarks)) - numbers
-        assert not lacking, section.partition("\n")[0]
-
-
-def test_each_number_of_the_readmes_answers_is_in_its_tables_or_on_the_page(pages):
+def test_each_number_of_the_prose_is_in_a_table(pages):
+    """In remarks, of their section; in the README, of its own or of the page."""
+    found, three_digits = pages["RESULTS.md"], re.compile(r"\d+\.\d{3}(?!\d)")
     answers = pages["README.md"].partition(publish.END)[2].partition("\n## ")[0]
-    numbers = re.findall(r"\d+\.\d{3}(?!\d)", answers)
-    assert numbers
-    assert set(numbers) <= set(re.findall(r"\d+\.\d{3}(?!\d)", pages["RESULTS.md"]))
+    _, *sections = re.split("^## ", found, flags=re.M)
+    pairs = [section.partition("\n### ")[::2] for section in sections]
+    for prose, tables in [*pairs, (answers, found)]:
+        lacking = {*three_digits.findall(prose)} - {*three_digits.findall(tables)}
+        assert not lacking, prose.partition("\n")[0]
+    assert three_digits.search(answers)
 
 
-def test_remarks_on_no_section_are_refused(workdir):
-    shutil.copytree(STORE, "docs/results")
+def test_remarks_on_no_section_are_refused(workdir, monkeypatch):
+    for name in ("make_tables", "answers", "sections_of", "lists_grid"):  # which take seconds
+        monkeypatch.setattr(publish, name, lambda *_: [])
+    monkeypatch.setattr(publish, "sound_table", lambda *_: SimpleNamespace(slug=""))
+    Path("docs/results").mkdir(parents=True)
     Path("docs/results/notes.md").write_text("## Other\n\nText.\n")
     with pytest.raises(UserError, match="no section is called Other"):
         publish.pages(workdir)
@@ -168,39 +166,3 @@ def test_published_runs_have_records(workdir, planned):
     publish.add("tiny", Path("results"), Path("docs/results/tiny"))
     records = publish.published_records(Path("docs/results"))
     assert [record_of(run, records) is not None for run in planned] == [True, False]
-
-
-def test_the_width_of_a_model_on_a_language_model_identifies_no_run():
-    """Earlier scripts gave it; another one than the language model's is refused."""
-    words = "--is_training 1 --model_id m --data ETTh1".split()
-    task = ["--task_name", "long_term_forecast"]
-    for model, same in (("CALF", True), ("DLinear", False)):
-        own, given = (
-            identity(vars(parsed([*task, *words, "--model", model, *more.split()])))
-            for more in ("", "--d_model 768")
-        )
-        assert (own == given) is same
-
-
-@pytest.mark.parametrize(
-    ("name", "gains"),
-    [("m4", {"Weekly": 0.65, "Hourly": 0.0}),
-     ("classification", {"BasicMotions": 0.040, "JapaneseVowels": 0.005})],
-)  # fmt: skip
-def test_what_choosing_the_epoch_by_test_data_gains(name, gains):
-    """The numbers of docs/protocols.md: mean over seeds, of CALF under the sound protocol."""
-    runs, _ = read_runs([STORE / name])
-    runs = runs[(runs["model"] == "CALF") & (runs["protocol"] == "sound")]
-    runs = runs[~runs["settings"].str.contains("batch_size 64|patience 40")]
-    by_run = epochs_of(runs).groupby("run")
-    sign = -1 if name == "classification" else 1
-    page = (ROOT / "docs" / "protocols.md").read_text()
-    for place, gain in gains.items():
-        found = []
-        for run in runs.loc[(runs["horizon"] == place) | (runs["dataset"] == place), "run"]:
-            epochs = by_run.get_group(run)
-            (chosen,) = epochs["test"][epochs["best"] == 1]
-            found.append(sign * chosen - (sign * epochs["test"]).min())
-        digits = 2 if name == "m4" else 3
-        assert round(sum(found) / len(found), digits) == gain
-        assert f"{gain:.{digits}f} on {place}" in page

@@ -5,7 +5,6 @@ A stand-in takes the place of `run.py`; `tests/exp/test_kills.py` resumes real t
 
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -197,8 +196,6 @@ def test_the_list_of_the_documentation(workdir):
     tests = [run for run in runs if run.parent]
     assert (len(runs), len(tests)) == (2 * 3 + 2 * 2 + 18, 18)
     assert {run.args.train_epochs for run in runs} == {10}
-    for name, count in COUNTS.items():
-        assert f"| `{name}` | {count} |" in page
 
 
 @pytest.mark.parametrize(
@@ -242,17 +239,17 @@ def test_an_unknown_list(workdir, capsys):
     assert "use baselines, cpu-evening" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("argv", [["--list"], ["cpu-evening", "--dry-run"]])
-def test_plans_need_no_torch(workdir, argv):
-    code = (
-        f"import sys; from scripts.reproduce import main; main({argv}); print(sorted(sys.modules))"
-    )
+def test_a_plan_is_printed_without_torch(workdir):
+    plan = 'from scripts.reproduce import main; main(["cpu-evening", "--dry-run"])'
     done = subprocess.run(
-        [sys.executable, "-c", code],
+        [sys.executable, "-c", f"import sys; {plan}; print(sorted(sys.modules))"],
         env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=True,
     )  # fmt: skip
-    assert re.search("cpu-evening: (34|0 of 34) runs", done.stdout)
-    assert "'torch'" not in done.stdout.splitlines()[-1].split(", ")
+    *_, status, modules = done.stdout.splitlines()
+    assert status == "cpu-evening: 0 of 34 runs are done"
+    assert "1 to run: python run.py --is_training 1 --model LastValue" in done.stdout
+    assert "'torch'" not in modules.split(", ")
+    assert not list(workdir.iterdir())
 
 
 # Which runs are the same
@@ -261,11 +258,10 @@ def test_plans_need_no_torch(workdir, argv):
 @pytest.mark.parametrize(
     ("one", "other"),
     [
-        ("--seq_len 24 --pred_len 8", "--pred_len 8 --seq_len=24"),
         ("", "--seed 2021 --batch_size 32"),
-        ("--resume --threads 2 --use_gpu 0", "--overwrite --gpu 1 --save_every 5"),
         ("--root_path ./x/", "--root_path x"),
         ("--model LLaTA", "--model CALF"),
+        ("--model CALF", "--model CALF --d_model 768"),  # the width of its language model
         (
             "--task_name short_term_forecast --data m4 --label_len 0",
             "--task_name short_term_forecast --data m4 --seq_len 7",
@@ -330,18 +326,6 @@ def test_a_test_takes_the_checkpoint_of_its_training(stand_in):
     trained.unlink()  # then it is trained again
     plan = planning.Plan(read_list(name))
     assert [plan.number(run) for run in plan.left] == [1, 3]
-
-
-# The plan
-
-
-def test_dry_run(stand_in, capsys):
-    name = a_list("options = '--pred_len {n}'\nmatrix.n = [8, 16]", "options = '--model LastValue'")
-    assert reproduce.main([name, "--dry-run"]) == 0
-    printed = capsys.readouterr().out
-    assert "tiny: 0 of 3 runs are done" in printed
-    assert "1 to run: python run.py --task_name long_term_forecast --is_training 1" in printed
-    assert not Path("reproduce").exists()
 
 
 # Doing

@@ -11,9 +11,11 @@ from models import registry
 from models.registry import objective_class
 from run import parse_args
 from tests.conftest import ROOT
+from tests.datasets import load_command
 from utils.identity import settings_string
 from utils.options import warn_unused
 
+download = load_command("download")
 SCRIPTS = ROOT / "scripts"
 LONG, FEW, ZERO = "long_term_forecasting", "few_shot_forecasting", "zero_shot_forecasting"
 HORIZONS = [96, 192, 336, 720]
@@ -31,19 +33,8 @@ PUBLISHED = {
     "traffic": ("custom", "traffic/traffic.csv", "smooth_l1", (5e-4, 8, 10, 10, 5), None),
 }  # fmt: skip
 FEW_SHOT = [name for name, (*_, of_few) in PUBLISHED.items() if of_few]
-# scripts without published settings: (folder, script): (file, look-back, horizons)
-MORE = {
-    (LONG, "illness"): ("illness/national_illness.csv", 104, [24, 36, 48, 60]),
-    (LONG, "exchange_rate"): ("exchange_rate/exchange_rate.csv", 96, HORIZONS),
-    (FEW, "illness"): ("illness/national_illness.csv", 36, [24, 36, 48, 60]),
-    (FEW, "traffic"): ("traffic/traffic.csv", 96, HORIZONS),
-}
 # zero-shot scripts: (learning rate, epochs)
 ZERO_SHOT = {"ETTh1": (1e-3, 5), "ETTh2": (1e-4, 100), "ETTm1": (5e-4, 100), "ETTm2": (1e-4, 100)}
-UEA = (
-    "EthanolConcentration FaceDetection Handwriting Heartbeat JapaneseVowels PEMS-SF "
-    "SelfRegulationSCP1 SelfRegulationSCP2 SpokenArabicDigits UWaveGestureLibrary"
-)
 # what all runs of CALF share, but for the option that an ablation varies
 CALF = {
     "gpt_layers": 6, "r": 8, "lora_alpha": 32, "lora_dropout": 0.1, "cos": 1,
@@ -86,32 +77,6 @@ def check(args: Namespace, file: str = "", settings: tuple = (), **expected: obj
         assert args.root_path + args.data_path == f"./datasets/{file}"
     expected |= dict(zip(SETTINGS, settings, strict=False))
     assert {name: getattr(args, name) for name in expected} == expected
-
-
-@pytest.mark.parametrize(
-    ("folder", "names"),
-    [
-        (LONG, PUBLISHED),
-        (FEW, FEW_SHOT),
-        (ZERO, ZERO_SHOT),
-        ("imputation", FEW_SHOT),
-        ("ablation", ("ETT", *ABLATIONS)),
-        ("baselines", BASELINES),
-        ("short_term_forecasting", ("m4", "m4_baselines")),
-    ],
-)
-def test_every_script_is_tested(folder, names):
-    more = {script for of, script in MORE if of == folder}
-    assert {path.stem for path in (SCRIPTS / folder).glob("*.sh")} == set(names) | more
-
-
-@pytest.mark.parametrize(("folder", "script"), MORE)
-def test_scripts_without_published_settings(folder, script):
-    file, seq_len, horizons = MORE[folder, script]
-    runs = parsed(f"{folder}/{script}")
-    assert [args.pred_len for args in runs] == horizons
-    for args in runs:
-        check(args, file, seq_len=seq_len, percent=10 if folder == FEW else 100)
 
 
 def test_no_two_runs_share_a_folder():
@@ -241,8 +206,8 @@ def test_anomaly_detection_and_classification():
     for name in ("PSM", "MSL", "SMAP", "SMD", "SWaT"):
         (args,) = parsed(f"anomaly_detection/{name}")
         check(args, data=name, root_path=f"./datasets/{name}/")
-    runs = parsed("classification/UEA")
-    assert [args.root_path for args in runs] == [f"./datasets/uea/{name}/" for name in UEA.split()]
+    roots = [args.root_path for args in parsed("classification/UEA")]
+    assert sorted(roots) == [f"./datasets/uea/{name}/" for name in sorted(download.UEA)]
 
 
 def test_more_options_come_last():

@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from torch import nn
 
 from run import main as run
 from scripts import figures, visualize
@@ -157,23 +156,14 @@ def test_attention_is_that_of_the_model(inside, shown, tmp_path):
     args = Namespace(root_path=None, data_path=None, use_gpu=False)
     source = figures.Source.read(inside[0], args)
     module, windows = source.run.objective.model.in_layer, source.run.test_set
-    attended = module.cross_attention
-    weight, bias = attended.in_proj_weight, attended.in_proj_bias
+    words = module.word_embedding[None]
     total = torch.zeros(3, 12)
     with torch.no_grad():
         for number in range(len(windows)):  # all windows, as there are fewer than are averaged
             x = windows.batch(torch.tensor([number]))[0][0].T
             variance, mean = torch.var_mean(x, dim=1, unbiased=False, keepdim=True)
-            x = (x - mean) / (variance + 1e-5).sqrt()
-            tokens = module.temporal_tokens(x[None])[0]
-            q, k = (
-                nn.functional.linear(y, w, b).unflatten(-1, (attended.num_heads, -1))
-                for y, w, b in zip(
-                    (tokens, module.word_embedding), weight.chunk(3), bias.chunk(3), strict=False
-                )
-            )
-            scores = torch.einsum("chd,nhd->hcn", q, k) / q.shape[-1] ** 0.5
-            total += scores.softmax(-1).mean(0) / len(windows)
+            tokens = module.temporal_tokens((x - mean)[None] / (variance + 1e-5).sqrt())
+            total += module.cross_attention(tokens, words, words)[1][0] / len(windows)
     np.testing.assert_allclose(attention, total, rtol=1e-3, atol=1e-6)
 
 

@@ -3,53 +3,21 @@
 import json
 from pathlib import Path
 
-CALF_OPTIONS = ["feature_w", "gpt_layers", "llm", "llm_ablation", "llm_weights", "output_w",
-                "task_w"]  # fmt: skip
+from run import parse_args
+
 GPT2 = {"file": {"is_published_gpt2": True}}
 
 
 def arguments(model: str, dataset: str = "ETTh1", horizon: int = 96, **options) -> dict:
-    """The options of a run."""
-    given = {
-        "task_name": "long_term_forecast",
-        "is_training": 1,
-        "model_id": f"{dataset}_96_{horizon}",
-        "model": model,
-        "data": dataset,
-        "data_path": f"{dataset}.csv",
-        "root_path": "./datasets/ETT-small/",
-        "features": "M",
-        "freq": "h",
-        "embed": "timeF",
-        "target": "OT",
-        "seq_len": 96,
-        "label_len": 48,
-        "pred_len": horizon,
-        "percent": 100,
-        "zero_shot": 0,
-        "target_data": "ETTm1",
-        "learning_rate": 0.0005,
-        "batch_size": 32,
-        "seed": 2021,
-        "protocol": "sound",
-        "mask_rate": 0.25,
-        "seasonal_patterns": "Monthly",
-        "model_options": [],
-        "inverse": False,
-        "word_embedding_path": "wte_pca_500.pt",
-        "d_model": 768,
-    }
-    if model in ("CALF", "GPT4TS"):
-        given |= {"llm": "gpt2", "llm_weights": "pretrained", "model_options": CALF_OPTIONS}
-        given |= {"task_w": 1.0, "feature_w": 0.01, "output_w": 1.0, "gpt_layers": 6}
-        given |= {"llm_ablation": "none"}
-    return given | options
-
-
-def command(given: dict) -> str:
-    """The command line of these options."""
-    names = "task_name is_training model_id model data root_path data_path freq seq_len pred_len"
-    return "python run.py " + " ".join(f"--{name} {given[name]}" for name in names.split())
+    """The options of a run, and its command line; a model that is not ours has those of DLinear."""
+    words = (
+        f"--task_name long_term_forecast --is_training 1 --model_id {dataset}_96_{horizon} "
+        f"--data {dataset} --root_path ./datasets/ETT-small/ --data_path {dataset}.csv "
+        f"--pred_len {horizon} --d_model 768 --model "
+    )
+    own = model if model in ("CALF", "GPT4TS") else "DLinear"
+    given = vars(parse_args([*words.split(), own])) | {"model": model}
+    return given | {"command": f"python run.py {words}{model}"} | options
 
 
 def leave_run(
@@ -96,14 +64,14 @@ def leave_run(
         "errors": {"by_step": {"mse": [validation * step for step in (0.8, 1.0, 1.2)]}},
         "data": {f"./datasets/{given['data_path']}": {"sha256": "ab" * 32, "bytes": 9}},
         "commit": None,
-        "command": command(given),
+        "command": given["command"],
         "checkpoint": f"checkpoints/{folder.name}/checkpoint.safetensors",
         "started": f"2026-01-01T00:00:{given['seed'] % 60:02d}+00:00",
         "finished": f"2026-01-01T01:00:{given['seed'] % 60:02d}+00:00",
         "arguments": given,
         "trained_with": None,
     }
-    if "llm" in given:
+    if "llm" in given["model_options"]:
         known = {"llm": given["llm"], "llm_weights": given["llm_weights"]}
         record["backbone"] = {**known, "fingerprint": "cd" * 32, **backbone}
         record["config"] = {"d_model": given["d_model"]}

@@ -35,12 +35,6 @@ def test_errors_are_one_line(capsys, error):
     assert message.count("\n") == 1
 
 
-def test_parser_errors_are_one_line(capsys):
-    with pytest.raises(SystemExit):
-        Parser(prog="x").parse_args(["--a\nb"])
-    assert capsys.readouterr().err.count("\n") == 1
-
-
 @pytest.mark.parametrize(
     ("words", "message"),
     [

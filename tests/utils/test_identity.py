@@ -36,11 +36,3 @@ def test_it_shares_no_folder_and_no_results_file(workdir):
     assert names[0][1] == "results_imputation.txt"
     assert names[1][1] == "results_denoising.txt"
     assert not set(names[0]) & set(names[1])
-
-
-def test_an_equal_settings_string_of_another_task_has_another_digest():
-    """Of `imputation_a` and model_id `x`, and of `imputation` and model_id `a_x`."""
-    args = parse_args(WORDS.replace("model_id x", "model_id a_x").split())
-    own = parse_args(WORDS.split()).replace(experiment="imputation_a")
-    assert settings_string(args, 0) == settings_string(own, 0)
-    assert digest(vars(args)) != digest(vars(own))

@@ -169,7 +169,6 @@ def test_files(workdir, small_data):
     [
         (5, 3, "seasonal naive (3)", [2, 3, 4, 2, 3]),
         (2, 5, "seasonal naive (5)", [0, 1]),
-        (2, 0, "last value", [4, 4]),
         (2, 1, "last value", [4, 4]),
         (2, 6, "last value", [4, 4]),
     ],
@@ -191,15 +190,6 @@ def test_missing_characters_are_reported_once(workdir, capsys, monkeypatch):
     assert message.count("\n") == 1
     assert "油温" in message
     assert "install" in message
-
-
-def test_the_same_figure_has_the_same_bytes(workdir):
-    times, found = pd.date_range("2024-01-01", periods=4), []
-    for _ in range(2):
-        panel = ForecastPanel("t", np.ones(2), np.ones(2), {"CALF": np.ones(2)})
-        written = plot_window("a.png", times, [panel], "y")
-        found.append([path.read_bytes() for path in written])
-    assert found[0] == found[1]
 
 
 # Forecasts of the future
@@ -264,23 +254,3 @@ def test_a_clock_that_is_set_back(workdir, drawn):
     assert not forecast.index.is_unique
     plot_future("f.png", history, forecast, {80: (forecast - 1, forecast + 1)})
     assert len(lines(drawn["f.png"])["forecast"][1]) == 12
-
-
-def test_wall_times_of_the_future(workdir, drawn):
-    index = pd.date_range("2024-03-29", periods=80, freq="h", tz="Europe/Berlin")
-    history, forecast = future(index)
-    plot_future("f.png", history, forecast)
-    assert lines(drawn["f.png"])["forecast"][0][-1] == np.datetime64("2024-04-01T08:00")
-    assert "2024-04-01 05:00 to 2024-04-01 08:00" in drawn["f.png"].get_suptitle()
-
-
-def test_a_single_step_is_seen(workdir, drawn):
-    history, forecast = future(pd.RangeIndex(30), steps=1)
-    plot_future("f.png", history, forecast, {90: (forecast - 1, forecast + 1)})
-    axes = drawn["f.png"].axes[0]
-    (line,) = (line for line in axes.lines if line.get_label() == "forecast")
-    assert line.get_marker() == "o"
-    (interval,) = axes.collections
-    assert interval.get_segments()[0][:, 1].tolist() == [
-        forecast.iloc[0, 0] - 1, forecast.iloc[0, 0] + 1,
-    ]  # fmt: skip

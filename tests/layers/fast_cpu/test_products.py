@@ -6,19 +6,6 @@ from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 from layers.fast_cpu import install, products
-from layers.fast_cpu.products import is_float32_on_cpu, linear
-
-
-def test_linear_elsewhere():
-    weight = torch.randn(4, 6)
-    assert is_float32_on_cpu(torch.randn(2, 6), weight)
-    assert not is_float32_on_cpu(torch.randn(2, 6).double(), weight.double())
-    assert not is_float32_on_cpu(torch.randn(2, 6), weight.double())
-    assert not is_float32_on_cpu(torch.randn(0, 6), weight)
-    assert linear(torch.randn(0, 6), weight).shape == (0, 4)
-    with torch.autocast("cpu", torch.bfloat16):
-        assert not is_float32_on_cpu(torch.randn(2, 6), weight)
-        assert linear(torch.randn(2, 6), weight).dtype == torch.bfloat16
 
 
 def test_a_frozen_weight_changed_before_backward_is_refused():

@@ -6,7 +6,6 @@ import shlex
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Mapping, Sequence
-from numbers import Integral, Real
 from pathlib import Path
 from types import ModuleType
 
@@ -380,36 +379,33 @@ def checked(action: argparse.Action, value: object, name: str) -> object:
     """
     if value is None and action.default is None:
         return None
-    if action.nargs != "+" and action.type is not names:
-        return _checked_item(action, value, name)
-    what = "a list of names" if action.type is names else "a list"
-    if isinstance(value, str) or not isinstance(value, Sequence):
-        raise UserError(f"{name}={value!r}: give {what}")
-    if action.nargs == "+":
-        return [_checked_item(action, item, name) for item in value]
-    if comma := next((item for item in value if "," in str(item)), None):
-        raise UserError(f"{name}: {comma!r} has a comma: rename the column")
-    return _checked_item(action, value, name) if value else None
-
-
-def _checked_item(action: argparse.Action, value: object, name: str) -> object:
-    """Check the type of a value, then its text."""
-    kind, what = getattr(action.type, "of_python", (str | Path, "a text"))
+    wanted = "a list" if action.nargs == "+" else getattr(action.type, "of_python", "a text")
+    is_text = isinstance(value, str | Path)
+    is_list = isinstance(value, Sequence) and not is_text
+    fits = is_text == (wanted == "a text") and is_list == wanted.startswith("a list")
     if action.nargs == 0:
-        kind, what = bool, "True or False"
-    is_number = kind in (Integral, Real)
-    if not isinstance(value, kind) or (is_number and isinstance(value, bool)):
-        raise UserError(f"{name}={value!r}: give {what}")
+        wanted, fits = "True or False", isinstance(value, bool)
+    if value is None or not fits:
+        raise UserError(f"{name}={value!r}: give {wanted}")
     if action.nargs == 0:
         return value
-    is_list = isinstance(value, Sequence) and not isinstance(value, str)
-    text = ",".join(map(str, value)) if is_list else str(value)
+    if action.nargs == "+":
+        return [_parsed(action, item, name) for item in value]
+    if action.type is names and (comma := next((x for x in value if "," in str(x)), None)):
+        raise UserError(f"{name}: {comma!r} has a comma: rename the column")
+    if is_list:
+        return _parsed(action, ",".join(map(str, value)), name) if value else None
+    return _parsed(action, value, name)
+
+
+def _parsed(action: argparse.Action, value: object, name: str) -> object:
+    """Parse a value as the word that it is written as."""
     try:
-        found = action.type(text) if callable(action.type) else text
+        found = action.type(str(value)) if action.type else str(value)
     except argparse.ArgumentTypeError as error:
-        raise UserError(f"{name}={value!r}: {error}") from None
+        raise UserError(f"{name}: {error}") from None
     if action.choices is not None and found not in action.choices:
-        raise UserError(f"{name}={value!r}: use one of {', '.join(map(str, action.choices))}")
+        raise UserError(f"{name}={value}: use one of {', '.join(map(str, action.choices))}")
     return found
 
 

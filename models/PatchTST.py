@@ -79,18 +79,8 @@ class Model(nn.Module):
         self.embedding = nn.Linear(configs.patch_len, configs.d_model)
         self.position = nn.Parameter(torch.empty(count, configs.d_model).uniform_(-0.02, 0.02))
         self.dropout = nn.Dropout(configs.dropout)
-        self.encoder = nn.Sequential(
-            *(
-                EncoderLayer(
-                    configs.d_model,
-                    configs.n_heads,
-                    configs.d_ff,
-                    configs.dropout,
-                    configs.activation,
-                )
-                for _ in range(configs.e_layers)
-            )
-        )
+        sizes = configs.d_model, configs.n_heads, configs.d_ff, configs.dropout, configs.activation
+        self.encoder = nn.Sequential(*(EncoderLayer(*sizes) for _ in range(configs.e_layers)))
         self.classifies = configs.task_name == "classification"
         features = configs.d_model * count
         if self.classifies:

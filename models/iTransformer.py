@@ -34,16 +34,9 @@ class Model(nn.Module):
         self.embedding = nn.Linear(configs.seq_len, configs.d_model)
         self.dropout = nn.Dropout(configs.dropout)
         # not nn.TransformerEncoder, whose layers start as copies of one
+        sizes = configs.d_model, configs.n_heads, configs.d_ff, configs.dropout, configs.activation
         layers = (
-            nn.TransformerEncoderLayer(
-                configs.d_model,
-                configs.n_heads,
-                configs.d_ff,
-                configs.dropout,
-                configs.activation,
-                batch_first=True,
-            )
-            for _ in range(configs.e_layers)
+            nn.TransformerEncoderLayer(*sizes, batch_first=True) for _ in range(configs.e_layers)
         )
         self.encoder = nn.Sequential(*layers, nn.LayerNorm(configs.d_model))
         if self.classifies:

@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from scripts.reproduction.lists import Run, read_list, ready_made
-from scripts.reproduction.options import identity
+from scripts.reproduction.lists import Run, identity, read_list, ready_made
 from scripts.reproduction.plan import Record, Records, of_command, read_records, record_of
 from utils.command_line import Parser, guarded, split_options
 from utils.errors import UserError

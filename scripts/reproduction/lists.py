@@ -1,6 +1,8 @@
-"""Read lists of runs from TOML files (docs/reproduce.md)."""
+"""Read lists of runs from TOML files (docs/reproduce.md); what identifies a run of `run.py`."""
 
+import contextlib
 import difflib
+import io
 import itertools
 import os
 import re
@@ -11,15 +13,24 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from scripts.reproduction.options import Identity, identity, parsed
+from models.registry import ALIASES, options_of
+from run import parse_args
+from utils.checkpoint_options import DEPENDENT, SET_BY_TASK
 from utils.command_line import one_line
 from utils.configuration import Configuration
 from utils.errors import UserError
+from utils.option_table import COVARIATES, NEUTRAL, UNUSED_OPTIONS, UNUSED_OPTIONS_OF_LIBRARY
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPTS, LISTS = ROOT / "scripts", ROOT / "scripts" / "lists"
 OF_LIST = ("description", "options", "seeds", "runs")
 OF_ITEM = ("name", "script", "options", "matrix", "seeds", "after", "targets")
+Identity = frozenset[tuple[str, object]]
+# what changes no result
+IGNORED = NEUTRAL.union(
+    "given model_options command".split(),  # which are no options
+    (name for name, *_ in UNUSED_OPTIONS + UNUSED_OPTIONS_OF_LIBRARY),
+)
 
 
 @dataclass(frozen=True)
@@ -240,3 +251,41 @@ def runs_of_script(
     if done.returncode:
         raise UserError(f"the script {name}: {one_line(done.stderr) or 'it fails'}")
     return [shlex.split(line)[2:] for line in done.stdout.splitlines()]  # after -u run.py
+
+
+def parsed(options: Sequence[str]) -> Configuration:
+    """Parse options of `run.py`.
+
+    Raises:
+        UserError: they are invalid; the message is that of `run.py`.
+    """
+    errors = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(errors), contextlib.redirect_stdout(io.StringIO()):
+            return parse_args(list(options))
+    except SystemExit:
+        message = errors.getvalue().partition("error: ")[2].partition("; python run.py")[0]
+        raise UserError(one_line(message) or "these are no options of a run") from None
+
+
+def identity(arguments: Mapping[str, object]) -> Identity:
+    """Return the options that determine a run's results; those of equal runs are equal.
+
+    Args:
+        arguments: of a run, with `given`, the names of the options on its command line.
+    """
+    ignored = IGNORED.union(SET_BY_TASK.get(arguments["task_name"], ()))
+    found = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in arguments.items()
+        if name not in ignored
+        and (name not in DEPENDENT or name in arguments["given"])
+        and (value or name not in COVARIATES)  # which states of earlier versions lack
+    }
+    found["model"] = ALIASES.get(found["model"], found["model"])
+    if "llm" in options_of(found["model"]):  # the width is that of the language model
+        found.pop("d_model", None)
+    for name in ("root_path", "checkpoint"):
+        if found[name]:
+            found[name] = os.path.normpath(found[name])
+    return frozenset(found.items())

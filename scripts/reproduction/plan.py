@@ -8,8 +8,7 @@ from functools import cache
 from pathlib import Path
 
 from run import check_paths
-from scripts.reproduction.lists import Run, RunList
-from scripts.reproduction.options import Identity, identity, parsed
+from scripts.reproduction.lists import Identity, Run, RunList, identity, parsed
 from utils.configuration import Configuration
 from utils.errors import UserError
 

@@ -9,8 +9,7 @@ import pandas as pd
 import pytest
 
 from scripts import publish
-from scripts.reproduction.lists import read_list
-from scripts.reproduction.options import identity, parsed
+from scripts.reproduction.lists import identity, parsed, read_list
 from scripts.reproduction.plan import record_of
 from tests.conftest import ROOT
 from tests.utils.report_runs import leave_run

@@ -155,13 +155,8 @@ class CALFObjective(FrozenBackbone):
         print(f"word embeddings: {model.word_embeddings_source}")
 
     def losses(self, batch: Batch, weight: Weight) -> dict[str, Tensor]:
-        output = self.branches(
-            batch.x,
-            batch.mask,
-            text_branch=self.loss.needs_text_branch,
-            features=self.loss.needs_features,
-            **batch.covariates,
-        )
+        needed = {"text_branch": self.loss.needs_text_branch, "features": self.loss.needs_features}
+        output = self.branches(batch.x, batch.mask, **needed, **batch.covariates)
         return self.loss(output, batch, weight)
 
     def predict(self, batch: Batch) -> Tensor:
@@ -248,15 +243,9 @@ class GPT4TSObjective(FrozenBackbone, SupervisedObjective):
     def resolve_args(args: Configuration) -> Configuration:
         return SupervisedObjective.resolve_args(FrozenBackbone.resolve_args(args))
 
-    def __init__(
-        self,
-        args: Configuration,
-        shape: DataShape,
-        device: torch.device,
-        checkpoint: Checkpoint | None = None,
-    ):
+    def __init__(self, args: Configuration, *of_run: object):
         args = self.seed_of_backbone(args)
-        super().__init__(args, shape, device)
+        super().__init__(args, *of_run)
         self.model.grad_checkpoint(args.grad_checkpoint)
         self.notes["backbone"] = self.backbone_notes(args)
 

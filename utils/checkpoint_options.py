@@ -19,10 +19,8 @@ OF_THE_TEST = OF_THE_COMMAND.union(
 )
 # options of models that matter to training alone, or that the backbone's fingerprint checks
 OF_TRAINING = frozenset(
-    (
-        *"dropout lora_dropout task_w feature_w output_w feature_loss output_loss".split(),
-        *"llm_weights llm_seed season_length".split(),
-    )
+    "dropout lora_dropout task_w feature_w output_w feature_loss output_loss "
+    "llm_weights llm_seed season_length".split()
 )
 # options whose defaults depend on model and task
 DEPENDENT = ("d_model", "task_loss", "word_embedding_path")

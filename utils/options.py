@@ -40,15 +40,12 @@ DRAFT |= {"model": "CALF", "data": "custom"}
 REQUIRED = tuple(DRAFT)
 # Guesses options from the file of others, and says why.
 Guess = Callable[[Namespace], tuple[dict[str, object], str]]
+TASKS_OF_TABLES = ("long_term_forecast", "imputation")
 # Options that other tasks than these refuse, because they would have no effect.
 TASKS_OF_OPTION = {
-    "do_predict": ("long_term_forecast",),
-    "future": ("long_term_forecast",),
+    **dict.fromkeys("do_predict future refit zero_shot level".split(), ("long_term_forecast",)),
     **dict.fromkeys(COVARIATES, ("long_term_forecast",)),
-    "refit": ("long_term_forecast",),
-    "split": ("long_term_forecast", "imputation"),
-    "zero_shot": ("long_term_forecast",),
-    "level": ("long_term_forecast",),
+    **dict.fromkeys(("split", *TABLES), TASKS_OF_TABLES),
     "threshold": ("anomaly_detection",),
 }
 # Options that tests refuse, and what they do.
@@ -57,7 +54,6 @@ OF_TRAININGS = {
     "tensorboard": "records a training",
     "refit": "trains",
 }
-TASKS_OF_TABLES = ("long_term_forecast", "imputation")
 # Options that other tasks than these accept, as published command lines have them, and do not use.
 READ_BY_TASKS = {
     **dict.fromkeys("data_path features target percent inverse".split(), TASKS_OF_TABLES),
@@ -165,18 +161,18 @@ def parse_with_checkpoint(parser: Parser, argv: Sequence[str], models: ModuleTyp
             given contradict it.
     """
     described = not given_options(parser, argv).issuperset(REQUIRED)
+    for action in parser._actions:
+        action.required = False
+    path = checkpoint_file(parser.parse_args(argv).checkpoint)
     if described:
-        for action in parser._actions:
-            action.required = False
-        path = checkpoint_file(parser.parse_args(argv).checkpoint)
         require_file(path, "check --checkpoint")
-        trained = training_of(path)
-        if not trained:
-            raise UserError(
-                f"{path} does not tell the options of its training, as those of the "
-                f"authors' code: give --{', --'.join(REQUIRED)}, and --seq_len, --pred_len, "
-                "--gpt_layers and the like"
-            )
+    trained = training_of(path) if path.is_file() else {}
+    if described and not trained:
+        raise UserError(
+            f"{path} does not tell the options of its training, as those of the authors' code: "
+            f"give --{', --'.join(REQUIRED)}, and --seq_len, --pred_len, --gpt_layers and the like"
+        )
+    if described:
         defaults = {"is_training": 0, "model_id": "tested"}
         for action in parser._actions:
             value = trained.get(action.dest)
@@ -188,11 +184,8 @@ def parse_with_checkpoint(parser: Parser, argv: Sequence[str], models: ModuleTyp
         return args
     if args.is_training:
         parser.error("--checkpoint is for --is_training 0 (the folder is --checkpoints)")
-    path = checkpoint_file(args.checkpoint)
     if Path(args.checkpoint).is_dir():
         args.checkpoint = str(path)
-    if not described:
-        trained = training_of(path) if path.is_file() else {}
     check_given(args, trained, described, models.ALIASES)
     if described:
         from_checkpoint(args, trained)
@@ -246,8 +239,7 @@ def check_options(args: Namespace, models: ModuleType) -> None:
         if args.zero_shot or args.percent < 100:
             raise UserError("--refit trains on all rows: leave --zero_shot and --percent out")
         args.do_predict = True
-    tasks_of_option = TASKS_OF_OPTION | dict.fromkeys(TABLES, TASKS_OF_TABLES)
-    for option, tasks in tasks_of_option.items():
+    for option, tasks in TASKS_OF_OPTION.items():
         asked = option in args.given and getattr(args, option)
         if asked and args.task_name not in tasks:
             raise UserError(f"--{option} is for {', '.join(tasks)}")

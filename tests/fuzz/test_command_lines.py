@@ -116,8 +116,8 @@ def check_parsed(args: Namespace) -> None:
     assert 0 <= args.lora_dropout < 1
     assert not args.checkpoint or not args.is_training
     for option, tasks in TASKS_OF_OPTION.items():
-        default = OPTIONS[f"--{option}"].default
-        assert args.task_name in tasks or getattr(args, option, default) == default
+        value, default = getattr(args, option), OPTIONS[f"--{option}"].default
+        assert args.task_name in tasks or not value or value == default
     for check in (CALFLoss.from_args, choose_device, lambda args: settings_string(args, 0)):
         try:
             found = check(args)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
 from layers.fast_cpu.attention import DropoutAttention
-from layers.fast_cpu.dropout import Dropout, draws_masks
+from layers.fast_cpu.dropout import draws_masks, drop_out
 from layers.fast_cpu.products import linear, on_cpu
 
 
@@ -38,7 +38,7 @@ class FastDropout(nn.Dropout):
 
     def forward(self, input: Tensor) -> Tensor:
         if self.training and not self.inplace and draws_masks(input, self.p):
-            return Dropout.apply(input, self.p)
+            return drop_out(input, self.p)
         return super().forward(input)
 
 

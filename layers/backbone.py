@@ -178,11 +178,8 @@ def describe_backbone(llm: str, weights: str, seed: int) -> str:
 
 
 def check_hidden_states(model: PreTrainedModel, llm: str) -> None:
-    """Check with two tokens that a model maps embeddings to hidden states of the same width.
-
-    Raises:
-        UserError: it does not.
-    """
+    """Raise a `UserError` if a model does not map embeddings, here two, to hidden states of the
+    same width."""
     n_layer, width = model.config.num_hidden_layers, model.config.hidden_size
     cannot = f"--llm {llm}: a {model.config.model_type} model can't serve:"
     if "inputs_embeds" not in inspect.signature(model.forward).parameters:

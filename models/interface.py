@@ -186,12 +186,8 @@ class Objective(ABC):
         self.model.load_state_dict(state, strict=False)
 
     def check_resumable(self, notes: Mapping, path: Path) -> None:  # noqa: B027
-        """Check that a training state with these notes belongs to this model; by default its
-        shapes say enough.
-
-        Raises:
-            UserError: it does not.
-        """
+        """Raise a `UserError` if a training state with these notes is of another model; by default
+        its shapes say enough."""
 
     def check_state(self, state: Mapping[str, Tensor], path: Path) -> None:
         """Check names and shapes of a state; see `load_state`."""

@@ -140,11 +140,8 @@ class SupervisedObjective(Objective):
         return Batch(x, **more)
 
     def _check_outputs(self, batch: Batch) -> None:
-        """Predict a batch, with gradients, so that a model fails before training begins.
-
-        Raises:
-            UserError: the model lacks the task, or returns another shape.
-        """
+        """Predict a batch, with gradients: a model that lacks the task, or returns another shape,
+        fails before training begins."""
         shape, device = self.shape, batch.x.device
         self.model.eval()
         with torch.random.fork_rng([device] if device.type == "cuda" else []):

@@ -114,14 +114,8 @@ def read_list(
 
 
 def check_names(table: object, known: Collection[str], variables: bool = False) -> None:
-    """Check the names in a table of a list.
-
-    Args:
-        variables: whether names in capitals, variables of scripts, are known, too.
-
-    Raises:
-        UserError: a name is unknown, or this is no table.
-    """
+    """Raise a `UserError` if a table of a list is none, or has an unknown name; with `variables`
+    names in capitals are known, too: those of scripts."""
     if not isinstance(table, dict):
         raise UserError(f"{table} is no table of names and values")
     for name in table.keys() - known:
@@ -190,11 +184,7 @@ def tests_after(
 
 
 def combinations(item: Mapping, options: str) -> Iterator[dict[str, object]]:
-    """Yield all combinations of the values in an item's matrix.
-
-    Raises:
-        UserError: a name of the matrix does not occur in the options.
-    """
+    """Yield all combinations of the values in an item's matrix, whose names the options have."""
     matrix = item.get("matrix", {})
     if not isinstance(matrix, dict):
         raise UserError("matrix: give a list of values for each name")
@@ -254,11 +244,7 @@ def runs_of_script(
 
 
 def parsed(options: Sequence[str]) -> Configuration:
-    """Parse options of `run.py`.
-
-    Raises:
-        UserError: they are invalid; the message is that of `run.py`.
-    """
+    """Parse options of `run.py`; a `UserError` has its message."""
     errors = io.StringIO()
     try:
         with contextlib.redirect_stderr(errors), contextlib.redirect_stdout(io.StringIO()):

@@ -122,11 +122,7 @@ class Plan:
         print(self.status())
 
     def check(self) -> None:
-        """Check that the files exist that the runs left are going to read.
-
-        Raises:
-            UserError: one does not.
-        """
+        """Raise a `UserError` if a file is missing that the runs left are going to read."""
         for run in self.left:
             try:
                 check_paths(run.args)

@@ -283,11 +283,8 @@ def make_tables(
 
 
 def require(name: str, named: pd.DataFrame, option: str) -> list[str]:
-    """Return the methods with this name, or of the model with this name.
-
-    Raises:
-        UserError: there are none.
-    """
+    """Return the methods with this name, or of the model with this name; a `UserError` if there
+    are none."""
     found = named.loc[(named["method"] == name) | (named["model"] == name), "method"].unique()
     if not len(found):
         known = ", ".join(sorted(named["method"].unique()))

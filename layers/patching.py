@@ -8,11 +8,8 @@ from utils.errors import UserError
 
 
 def patch_count(seq_len: int, patch_len: int, stride: int) -> int:
-    """Count the patches that `patches` makes of `seq_len` steps: ⌊(L - P) / S⌋ + 2.
-
-    Raises:
-        UserError: not even one.
-    """
+    """Count the patches that `patches` makes of `seq_len` steps: ⌊(L - P) / S⌋ + 2. If there is not
+    even one, raise a `UserError`."""
     if patch_len > seq_len + stride:
         longer = f"longer than --seq_len {seq_len} and --stride {stride} together"
         raise UserError(f"--patch_len {patch_len} is {longer}: choose shorter patches")

@@ -90,15 +90,10 @@ def _data(trained: Mapping[str, object]) -> str:
 def check_given(
     args: Namespace, trained: Mapping[str, object], described: bool, aliases: Mapping[str, str]
 ) -> None:
-    """Refuse options that contradict those of the training of a checkpoint.
+    """Raise a `UserError` if an option contradicts that of the training of a checkpoint.
 
-    Args:
-        described: whether the checkpoint completes the command line; otherwise only options of the
-            model are checked, since published command lines repeat those of the training.
-        aliases: other names of models.
-
-    Raises:
-        UserError: one of them does.
+    Unless the checkpoint completes the command line, as `described` says, only options of the model
+    are checked, since published command lines repeat those of the training.
     """
     ignored = OF_THE_TEST.union(SET_BY_TASK.get(args.task_name, ()))
     checked = set(args.given) & trained.keys() - ignored

@@ -154,12 +154,8 @@ def words_of(values: Mapping[str, object]) -> list[str]:
 
 def parse_with_checkpoint(parser: Parser, argv: Sequence[str], models: ModuleType) -> Namespace:
     """Parse a command line with a checkpoint; without the options that a training needs, those of
-    its training are the defaults.
-
-    Raises:
-        UserError: there is no such checkpoint, it does not tell its options, or others that are
-            given contradict it.
-    """
+    its training are the defaults. A `UserError` if there is no such checkpoint, it does not tell
+    its options, or others that are given contradict it."""
     described = not given_options(parser, argv).issuperset(REQUIRED)
     for action in parser._actions:
         action.required = False
@@ -196,14 +192,7 @@ def parse_with_guesses(
     parser: Parser, argv: Sequence[str], models: ModuleType, guess: Guess
 ) -> Namespace:
     """Parse a command line that names a file of one's own by `--data_path` and lacks options that a
-    forecast needs; a line says what was guessed.
-
-    Args:
-        guess: guesses options from the file; see `data_provider.guesses.guess_options`.
-
-    Raises:
-        UserError: the file can't be read.
-    """
+    forecast needs, which `guess` finds in the file; a line says what was guessed."""
     given, found = given_options(parser, argv), dict(DRAFT)
     args = parser.parse_args([*words_of(found), *argv])
     if args.task_name != "long_term_forecast" or args.data != "custom":
@@ -226,12 +215,8 @@ def parse_with_guesses(
 
 
 def check_options(args: Namespace, models: ModuleType) -> None:
-    """Check options together; `--refit` implies `--do_predict`, and only CALF has a cosine schedule
-    unless `--cos` says so.
-
-    Raises:
-        UserError: some contradict each other, or one means nothing in this task.
-    """
+    """Raise a `UserError` if options contradict each other, or one means nothing in this task;
+    `--refit` implies `--do_predict`, and only CALF has a cosine schedule unless `--cos` says so."""
     for option, what in OF_TRAININGS.items():
         if getattr(args, option) and not args.is_training:
             raise UserError(f"--{option} {what}: it is for --is_training 1")
@@ -259,12 +244,8 @@ def check_options(args: Namespace, models: ModuleType) -> None:
 
 
 def check_covariates(args: Namespace, models: ModuleType) -> None:
-    """Check the options of covariates together.
-
-    Raises:
-        UserError: the model reads none, a column is in both lists, or what is known ahead lacks a
-            file of the steps to forecast.
-    """
+    """Raise a `UserError` if the model reads no covariates, a column is in both lists, or what is
+    known ahead lacks a file of the steps to forecast."""
     past, future = args.past_covariates or (), args.future_covariates or ()
     asked = [name for name in COVARIATES if getattr(args, name)]
     if asked and "future_covariates" not in models.options_of(args.model):
@@ -361,14 +342,7 @@ def configure(
 
 
 def checked(action: argparse.Action, value: object, name: str) -> object:
-    """Check a Python value as an option's words are.
-
-    Args:
-        name: of the value in messages.
-
-    Raises:
-        UserError: its type or its value is wrong.
-    """
+    """Check a Python value as an option's words are; if it is wrong, a `UserError` names it."""
     if value is None and action.default is None:
         return None
     wanted = "a list" if action.nargs == "+" else getattr(action.type, "of_python", "a text")

@@ -44,11 +44,8 @@ _UNITS = {
 
 
 def frequency_unit(freq: str) -> str:
-    """Return the unit of a frequency such as `h`, `H`, `15min`, `t`, `W-SUN` or `QE-DEC`.
-
-    Raises:
-        UserError: unknown frequency.
-    """
+    """Return the unit of a frequency such as `h`, `H`, `15min`, `t`, `W-SUN` or `QE-DEC`; a
+    `UserError` if it is unknown."""
     match = re.fullmatch(r"\d*\s*([A-Za-z]+)(-[A-Za-z]+)?", freq)
     unit = _UNITS.get(match.group(1)) if match else None
     if unit is None:
@@ -67,11 +64,7 @@ def calendar(dates: pd.DatetimeIndex) -> np.ndarray:
 
 
 def mark_count(freq: str, embed: str = "timeF") -> int:
-    """Count the features that `time_features` computes; yearly data have none.
-
-    Raises:
-        UserError: unknown frequency.
-    """
+    """Count the features that `time_features` computes; yearly data have none."""
     return time_features(pd.DatetimeIndex(["2000-01-01"]), freq, embed).shape[1]
 
 

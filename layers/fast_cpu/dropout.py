@@ -9,12 +9,9 @@ LEVELS = 2**16  # a probability is rounded to a multiple of 1 / LEVELS
 
 
 def draws_masks(x: Tensor, p: float) -> bool:
-    """Return whether `draw_keep_mask` draws the masks of `x` for the probability `p`."""
-    return (
-        0 < p <= 1 - 1 / LEVELS  # PyTorch drops all or nothing
-        and x.is_floating_point()
-        and on_cpu(x)
-    )
+    """Return whether `draw_keep_mask` draws the masks of `x` for the probability `p`; PyTorch drops
+    all or nothing."""
+    return 0 < p <= 1 - 1 / LEVELS and x.is_floating_point() and on_cpu(x)
 
 
 def scale_of_kept(p: float) -> float:

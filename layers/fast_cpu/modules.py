@@ -84,10 +84,8 @@ class FastMultiheadAttention(nn.MultiheadAttention):
 
 
 class FastTransformerEncoderLayer(nn.TransformerEncoderLayer):
-    """A post-norm layer that calls its fast modules at evaluation, too.
-
-    There `nn.TransformerEncoderLayer` calls a fused kernel, which does not use oneDNN.
-    """
+    """A post-norm layer that calls its fast modules at evaluation, too, where
+    `nn.TransformerEncoderLayer` calls a fused kernel, which does not use oneDNN."""
 
     def forward(self, src: Tensor, *masks: Tensor | None, **more: Tensor | bool | None) -> Tensor:
         if masks or is_masked(more) or self.norm_first or not on_cpu(src):

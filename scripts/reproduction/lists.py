@@ -73,16 +73,11 @@ def ready_made() -> list[str]:
 def read_list(
     name: str, seeds: Sequence[int] | None = None, options: Sequence[str] = ()
 ) -> RunList:
-    """Read a list.
+    """Read a ready-made list, or a TOML file; a `UserError` if it is none.
 
     Args:
-        name: of a ready-made list, or a TOML file.
         seeds: of every run, instead of those of the list.
         options: of `run.py`, for every run; they replace those of the list.
-
-    Raises:
-        UserError: there is no such list, it is damaged, or a name or an option in it is unknown.
-        OSError: the file can't be read.
     """
     path = Path(name)
     if path.suffix != ".toml":
@@ -135,13 +130,8 @@ def runs_of_item(
     more: Sequence[str],
     named: Mapping[str, Sequence[Run]],
 ) -> Iterator[Run]:
-    """Return the runs of an item of a list.
-
-    Args:
-        common: options of the list. more: of the command line, which replace all others.
-        seeds: of the runs; by default as their options say.
-        named: the runs of earlier items by their names.
-    """
+    """Return the runs of an item of a list, with `common` options of the list and `more` of the
+    command line, which replace all others; `named` are the runs of earlier items by name."""
     scripts, options = listed(item.get("script")), str(item.get("options", ""))
     variables = {name: item[name] for name in sorted(item.keys() - OF_ITEM)}
     if variables and not scripts:
@@ -208,17 +198,11 @@ def words(text: str, values: Mapping[str, object]) -> list[str]:
 def runs_of_script(
     name: str | None, variables: Mapping[str, object], options: Sequence[str]
 ) -> list[list[str]]:
-    """Return the options of each `run.py` that a script would start.
-
-    The script runs with `echo` in place of Python.
+    """Return the options of each `run.py` that a script starts, run with `echo` for Python.
 
     Args:
         name: of the script, relative to `scripts/`; None: one run with the options alone.
-        variables: of its environment, such as `HORIZONS`.
-        options: more options for every run.
-
-    Raises:
-        UserError: there is no such script, it does not read a variable, or it fails.
+        variables: of its environment, such as `HORIZONS`. options: more options for every run.
     """
     if name is None:
         return [list(options)]
@@ -255,11 +239,7 @@ def parsed(options: Sequence[str]) -> Configuration:
 
 
 def identity(arguments: Mapping[str, object]) -> Identity:
-    """Return the options that determine a run's results; those of equal runs are equal.
-
-    Args:
-        arguments: of a run, with `given`, the names of the options on its command line.
-    """
+    """Return the options that determine a run's results; those of equal runs are equal."""
     ignored = IGNORED.union(SET_BY_TASK.get(arguments["task_name"], ()))
     found = {
         name: tuple(value) if isinstance(value, list) else value

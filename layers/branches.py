@@ -121,10 +121,7 @@ def build_branches(
             both branches are trained, which share none, without adapters.
 
     Returns:
-        `(temporal, textual)`.
-
-    Raises:
-        UserError: there are no projections to adapt.
+        `(temporal, textual)`; a `UserError` if there are no projections to adapt.
     """
     if llm_ablation in REPLACED:
         model.requires_grad_(True)

@@ -17,13 +17,7 @@ def patch_count(seq_len: int, patch_len: int, stride: int) -> int:
 
 
 def patches(x: Tensor, patch_len: int, stride: int) -> Tensor:
-    """Cut windows into patches, after `stride` repeats of the last value were appended.
-
-    Args:
-        x: `[batch, length, channels]`.
-
-    Returns:
-        `[batch, channels, patches, patch_len]`.
-    """
+    """Cut windows `[batch, length, channels]`, with `stride` repeats of the last value behind, into
+    patches `[batch, channels, patches, patch_len]`."""
     padded = F.pad(rearrange(x, "b l c -> b c l"), (0, stride), "replicate")
     return padded.unfold(-1, patch_len, stride)

@@ -95,13 +95,8 @@ class CALFConfig:
 
     @classmethod
     def from_args(cls, configs: object) -> "CALFConfig":
-        """Read the fields from the attributes of any object, such as parsed arguments.
-
-        Without `n_channels`, `enc_in` is read, its name in Time-Series-Library.
-
-        Raises:
-            UserError: a field of the published command line is missing.
-        """
+        """Read the fields from the attributes of any object, such as parsed arguments, `n_channels`
+        also as `enc_in`. A `UserError` if a field of the published command line is missing."""
         known = {f.name: getattr(configs, f.name, MISSING) for f in fields(cls)}
         if known["n_channels"] is MISSING:
             known["n_channels"] = getattr(configs, N_CHANNELS, MISSING)
@@ -227,7 +222,8 @@ class Model(nn.Module):
         past_covariates: Tensor | None = None,
         future_covariates: Tensor | None = None,
     ) -> Tensor:
-        """Predict from windows, with the arguments of Time-Series-Library's models.
+        """Predict `[batch, steps, channels]` or `[batch, classes]` by the temporal branch, with the
+        arguments of Time-Series-Library's models; see `branches` for errors.
 
         Args:
             x_enc: `[batch, seq_len, channels]`; for imputation with masked entries set to 0.
@@ -235,12 +231,6 @@ class Model(nn.Module):
             mask: for imputation, 1 where observed, shape of `x_enc`.
             past_covariates: `[batch, seq_len, covariates]`.
             future_covariates: `[batch, seq_len + pred_len, covariates]`.
-
-        Returns:
-            The temporal branch's prediction, `[batch, steps, channels]` or `[batch, classes]`.
-
-        Raises:
-            UserError: more channels than the backbone has learned positions.
         """
         covariates = {"past": past_covariates, "future": future_covariates}
         return self.branches(x_enc, mask, text_branch=False, **covariates).outputs_time

@@ -58,14 +58,8 @@ class Source:
 
     @classmethod
     def read(cls, path: Path, args: Namespace) -> "Source":
-        """Read a checkpoint, or that of a folder of results or checkpoints, and rebuild its run.
-
-        Args:
-            args: of this program: data to use instead, device.
-
-        Raises:
-            UserError: there is none; it is of another task or program; its data are missing.
-        """
+        """Read a checkpoint, or that of a folder of results or checkpoints, and rebuild its run, on
+        the device and the data of `args`. A `UserError` if that can't be."""
         file = find_checkpoint(path)
         checkpoint = read_checkpoint(file)
         run = ExpLongTermForecasting(run_arguments(checkpoint, args), writes=False)

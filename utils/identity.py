@@ -1,10 +1,9 @@
 """What identifies a run.
 
-A run has a name: the published settings string, which starts with the task, and a digest of all
-other options that determine its results. Folders are named by both, and `manifest.json` in them
-lists the options, so that a run replaces its own results alone. Options that change no result, such
-as devices, do not count. An experiment that `run.py` does not start by its `--task_name` is a task
-of its own, named after its class: it shares neither folders nor results file with that task.
+Its folders are named by the published settings string, which starts with the task, and a digest of
+all other options that determine its results; `manifest.json` in them lists the options, so that a
+run replaces its own results alone. An experiment that `run.py` does not start by its `--task_name`
+is a task of its own, named after its class.
 """
 
 import hashlib

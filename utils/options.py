@@ -29,8 +29,7 @@ from utils.option_table import (
     OWN_OPTIONS,
     PUBLISHED_OPTIONS,
     TABLES,
-    UNUSED_OPTIONS,
-    UNUSED_OPTIONS_OF_LIBRARY,
+    UNUSED,
     Option,
 )
 
@@ -108,11 +107,10 @@ def add_options(
             add_option(group, option, **more)
 
 
-def expand_abbreviations(parser: Parser, argv: Sequence[str], published: list[str]) -> list[str]:
-    """Expand abbreviated options as if there were only the published ones.
-
-    So no new option makes an abbreviation in a published command line ambiguous.
-    """
+def expand_abbreviations(parser: Parser, argv: Sequence[str]) -> list[str]:
+    """Expand abbreviated options as if there were only the published ones, so that no new option
+    makes an abbreviation in a published command line ambiguous."""
+    published = {f"--{name}" for group in PUBLISHED_OPTIONS.values() for name, *_ in group}
     everything = [name for action in parser._actions for name in action.option_strings]
     expanded = []
     for word in argv:
@@ -264,8 +262,8 @@ def check_covariates(args: Namespace, models: ModuleType) -> None:
         )
 
 
-def make_parser(models: ModuleType) -> tuple[Parser, list[str]]:
-    """Make the parser of `run.py`; return also the names of the published options."""
+def make_parser(models: ModuleType) -> Parser:
+    """Make the parser of `run.py`."""
     parser = Parser(
         prog="python run.py",
         usage="python run.py --task_name TASK --is_training 1 --model_id NAME --model CALF "
@@ -274,10 +272,8 @@ def make_parser(models: ModuleType) -> tuple[Parser, list[str]]:
         description="CALF: cross-modal fine-tuning of a language model for time series.",
         allow_abbrev=False,
     )
-    add_options(parser, PUBLISHED_OPTIONS, models)
-    published = [name for action in parser._actions for name in action.option_strings]
-    add_options(parser, OWN_OPTIONS, models)
-    return parser, published
+    add_options(parser, PUBLISHED_OPTIONS | OWN_OPTIONS, models)
+    return parser
 
 
 def parse_args(
@@ -291,8 +287,8 @@ def parse_args(
     Args:
         command: as it is recorded. guess: see `parse_with_guesses`.
     """
-    parser, published = make_parser(models)
-    argv = expand_abbreviations(parser, argv, published)
+    parser = make_parser(models)
+    argv = expand_abbreviations(parser, argv)
     if any("\0" in word for word in argv):
         parser.error("an option contains a null character")
     given = given_options(parser, argv)
@@ -324,7 +320,7 @@ def configure(
     Raises:
         UserError: there is no such option, or its value is of a wrong type or out of range.
     """
-    parser, _ = make_parser(models)
+    parser = make_parser(models)
     actions = {a.dest: a for a in parser._actions if a.default is not argparse.SUPPRESS}
     found = {name: action.default for name, action in actions.items()}
     for name in (name for name in values if name not in actions):
@@ -378,7 +374,6 @@ def _parsed(action: argparse.Action, value: object, name: str) -> object:
 def warn_unused(args: Configuration, models: ModuleType) -> None:
     """Name in one line the options given that nothing in this run reads. Those of a training count
     as read in a test, where published command lines repeat them; 0 asks for nothing."""
-    of_none = {name for name, *_ in UNUSED_OPTIONS + UNUSED_OPTIONS_OF_LIBRARY}
     unread = {name for name, tasks in READ_BY_TASKS.items() if args.task_name not in tasks}
     unread.update(SET_BY_TASK.get(args.task_name, ()))
     if not args.zero_shot:
@@ -391,7 +386,7 @@ def warn_unused(args: Configuration, models: ModuleType) -> None:
         unread |= {"cos", "tmax"}
         unread |= set() if args.lradj in ("type2", "type4") else {"decay_fac"}
     unread = {name for name in unread if getattr(args, name)}
-    unread |= of_none | MODEL_OPTIONS - models.options_of(args.model)
+    unread |= UNUSED | MODEL_OPTIONS - models.options_of(args.model)
     unused = [f"--{name}" for name in args.given if name in unread]
     if unused:
         print(f"warning: {args.model} does not use {' '.join(unused)}", file=sys.stderr)

@@ -69,16 +69,12 @@ def mark_count(freq: str, embed: str = "timeF") -> int:
 
 
 def time_features(dates: pd.DatetimeIndex, freq: str, embed: str = "timeF") -> np.ndarray:
-    """Compute time marks.
+    """Compute time marks `[rows, features]` of timestamps.
 
     Args:
-        dates: timestamps of the rows.
         freq: sampling frequency, which determines the features.
         embed: "timeF" for features scaled to [-0.5, 0.5]; any other value for the integers month,
             day, weekday, hour and, for minute data, quarter of an hour.
-
-    Returns:
-        `[rows, features]`.
     """
     unit = frequency_unit(freq)
     if embed == "timeF":

@@ -19,7 +19,7 @@ from utils.checkpoint_options import DEPENDENT, SET_BY_TASK
 from utils.command_line import one_line
 from utils.configuration import Configuration
 from utils.errors import UserError
-from utils.option_table import COVARIATES, NEUTRAL, UNUSED_OPTIONS, UNUSED_OPTIONS_OF_LIBRARY
+from utils.option_table import COVARIATES, NEUTRAL
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPTS, LISTS = ROOT / "scripts", ROOT / "scripts" / "lists"
@@ -27,10 +27,7 @@ OF_LIST = ("description", "options", "seeds", "runs")
 OF_ITEM = ("name", "script", "options", "matrix", "seeds", "after", "targets")
 Identity = frozenset[tuple[str, object]]
 # what changes no result
-IGNORED = NEUTRAL.union(
-    "given model_options command".split(),  # which are no options
-    (name for name, *_ in UNUSED_OPTIONS + UNUSED_OPTIONS_OF_LIBRARY),
-)
+IGNORED = NEUTRAL.union("given model_options command".split())  # which are no options
 
 
 @dataclass(frozen=True)

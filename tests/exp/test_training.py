@@ -20,7 +20,7 @@ from run import main, parse_args
 from tests.conftest import load, refusal
 from tests.exp.small_runs import argv
 from utils.identity import TESTED, TRAINED
-from utils.option_table import MODEL_OPTIONS, UNUSED_OPTIONS, UNUSED_OPTIONS_OF_LIBRARY
+from utils.option_table import MODEL_OPTIONS, UNUSED
 from utils.options import make_parser
 
 
@@ -235,7 +235,7 @@ def test_a_gpu_that_is_absent(refused, command, monkeypatch):
     assert "--gpu 1" in refused(command("--gpu", "1", "--use_gpu", "1"))
 
 
-PARSER, _ = make_parser(registry)
+PARSER = make_parser(registry)
 NUMERIC = [
     action.option_strings[0]
     for action in PARSER._actions
@@ -377,10 +377,8 @@ def test_every_option_is_sorted():
         "devices do_predict future refit overwrite resume save_every skip_bad_steps compile "
         "deterministic threads debug level tensorboard no_epoch_test no_save_predictions"
     ).split()
-    of_none = [*UNUSED_OPTIONS, *UNUSED_OPTIONS_OF_LIBRARY]
-    unused = [name for name, *_ in of_none]
     counted = {*TESTED, *TRAINED} - {"experiment"}  # which no option names
-    known = ["help", *neutral, *unused, *counted, *MODEL_OPTIONS]
+    known = ["help", *neutral, *UNUSED, *counted, *MODEL_OPTIONS]
     assert sorted(known) == sorted({action.dest for action in PARSER._actions})
 
 

@@ -25,7 +25,7 @@ from utils.options import TASKS_OF_OPTION, make_parser, warn_unused
 
 def options() -> dict:
     """Every option with its action."""
-    parser, _ = make_parser(registry)
+    parser = make_parser(registry)
     actions = {action.option_strings[0]: action for action in parser._actions}
     return {name: action for name, action in actions.items() if action.dest != "help"}
 

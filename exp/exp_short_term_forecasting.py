@@ -25,7 +25,6 @@ from utils.m4_summary import (
     score_pattern,
     smape,
     summarise,
-    summarise_owa,
 )
 from utils.naive import LAST_VALUE, naive_forecasts, naive_lines, print_naive, with_season
 from utils.plots import ForecastPanel, evenly, plot_window
@@ -260,9 +259,7 @@ def summarise_folder(root_path: str | Path, folder: Path) -> dict[str, dict[str,
         print(_line(pattern, lines[pattern]))
     if len(ours) < len(m4.PATTERNS):
         return lines
-    summary = summarise(ours)
-    if theirs:
-        summary["owa"] = summarise_owa(summary, summarise(theirs))
+    summary = summarise(ours, theirs)
     print("summary of the six, as the competition groups them:")
     for group in summary["smape"]:
         print(_line(group, {name: values[group] for name, values in summary.items()}))

@@ -136,11 +136,8 @@ def set_depth(config: PreTrainedConfig, n_layer: int) -> None:
 
 
 def shuffle_weights(model: PreTrainedModel, seed: int) -> None:
-    """Put the values of every weight matrix of the blocks into a random order, in place.
-
-    Scale and spread of the weights stay, and what was learned is gone. Norms, biases, positions
-    and word embeddings stay as they are.
-    """
+    """Put the values of every weight matrix of the blocks into a random order, in place: scale and
+    spread of the weights stay, and norms, biases, positions and word embeddings as they are."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in blocks_of(model).parameters():
@@ -160,15 +157,11 @@ def positions_of(model: nn.Module) -> list[nn.Embedding]:
 
 def most_tokens(model: nn.Module) -> float:
     """Return how many tokens a model has learned positions for; infinite if it learns none."""
-    return min(
-        (
-            table.num_embeddings
-            - getattr(table, "offset", 0)
-            - (0 if table.padding_idx is None else table.padding_idx + 1)
-            for table in positions_of(model)
-        ),
-        default=float("inf"),
-    )
+    most = float("inf")
+    for table in positions_of(model):
+        first = 0 if table.padding_idx is None else table.padding_idx + 1
+        most = min(most, table.num_embeddings - getattr(table, "offset", 0) - first)
+    return most
 
 
 def describe_backbone(llm: str, weights: str, seed: int) -> str:
@@ -178,11 +171,8 @@ def describe_backbone(llm: str, weights: str, seed: int) -> str:
 
 
 def check_hidden_states(model: PreTrainedModel, llm: str) -> None:
-    """Check with two tokens that a model maps embeddings to hidden states of the same width.
-
-    Raises:
-        UserError: it does not.
-    """
+    """Raise a `UserError` if a model does not map embeddings, here two, to hidden states of the
+    same width."""
     n_layer, width = model.config.num_hidden_layers, model.config.hidden_size
     cannot = f"--llm {llm}: a {model.config.model_type} model can't serve:"
     if "inputs_embeds" not in inspect.signature(model.forward).parameters:
@@ -336,12 +326,9 @@ def quiet_transformers():
 
 
 def describe_weights_file(llm: str) -> dict[str, object] | None:
-    """Describe the file that `load_backbone` reads pre-trained weights from.
-
-    Returns:
-        `name`; `sha256`; `revision`, None unless it is known; and `is_published_gpt2`, whether this
-        is the published file of GPT-2. None if the weights are in several files.
-    """
+    """Describe the file that `load_backbone` reads pre-trained weights from: `name`; `sha256`;
+    `revision`, None unless it is known; and `is_published_gpt2`, whether this is the published file
+    of GPT-2. None if the weights are in several files."""
     local = Path(llm)
     if local.exists():
         found = [local, *(local / name for name in WEIGHTS_FILES)]  # the first: .gguf

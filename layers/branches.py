@@ -60,11 +60,8 @@ def recompute_blocks(model: nn.Module, enabled: bool) -> None:
 
 
 def blocks_used(gpt_layers: int, llm_ablation: str) -> int:
-    """Return how many blocks `build_blocks` needs of a language model.
-
-    Raises:
-        UserError: an unknown ablation.
-    """
+    """Return how many blocks `build_blocks` needs of a language model; a `UserError` if there is no
+    such ablation."""
     if llm_ablation not in ABLATIONS:
         raise UserError(f"--llm_ablation {llm_ablation}: use one of {', '.join(ABLATIONS)}")
     return 1 if llm_ablation in REPLACED else gpt_layers
@@ -124,10 +121,7 @@ def build_branches(
             both branches are trained, which share none, without adapters.
 
     Returns:
-        `(temporal, textual)`.
-
-    Raises:
-        UserError: there are no projections to adapt.
+        `(temporal, textual)`; a `UserError` if there are no projections to adapt.
     """
     if llm_ablation in REPLACED:
         model.requires_grad_(True)

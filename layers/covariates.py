@@ -7,14 +7,9 @@ LEAST_SPREAD = 1.0  # of a history, in the spread of the training rows
 
 
 def standardise_by_history(values: Tensor, seq_len: int) -> Tensor:
-    """Standardise covariates by their own history.
-
-    A history that varies less than the training rows, whose spread is 1, is divided by that
-    spread: so an event that the look-back lacks keeps its size.
-
-    Args:
-        values: `[batch, steps, covariates]`, of which the first `seq_len` steps are the history.
-    """
+    """Standardise covariates `[batch, steps, covariates]` by their history, the first `seq_len`
+    steps. One that varies less than the training rows, whose spread is 1, is divided by that
+    spread: so an event that the look-back lacks keeps its size."""
     history = values[:, :seq_len]
     scale = history.std(dim=1, keepdim=True, unbiased=False).clamp(min=LEAST_SPREAD)
     return (values - history.mean(dim=1, keepdim=True)) / scale

@@ -32,14 +32,8 @@ class CalendarEmbedding(nn.Module):
 
 
 class StepEmbedding(nn.Module):
-    """Embed every step of a multivariate window as one token.
-
-    Args:
-        seq_len: steps of a window.
-        channels: channels of the values.
-        freq, embed: the kind of time marks, as in `utils.timefeatures.time_features`; `freq` None
-            makes an embedding without marks.
-    """
+    """Embed every step of a multivariate window as one token; `freq` and `embed` are the kind of
+    time marks, as in `utils.timefeatures.time_features`, or `freq` is None, without marks."""
 
     def __init__(
         self,
@@ -63,14 +57,8 @@ class StepEmbedding(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor, x_mark: Tensor | None = None) -> Tensor:
-        """Embed windows.
-
-        Args:
-            x: values `[batch, seq_len, channels]`. x_mark: time marks `[batch, seq_len, marks]`.
-
-        Returns:
-            `[batch, seq_len, d_model]`.
-        """
+        """Embed values `[batch, seq_len, channels]` and their time marks `[batch, seq_len, marks]`
+        as `[batch, seq_len, d_model]`."""
         value = rearrange(self.value(rearrange(x, "b l c -> b c l")), "b d l -> b l d")
         tokens = value + self.position
         if self.marks is not None and x_mark is not None:

@@ -10,10 +10,6 @@ class InceptionBlock(nn.Module):
 
     Convolution is linear in the kernel: the mean of the outputs is the output of the mean kernel,
     once all are padded to one size. So there is one convolution instead of `num_kernels`.
-
-    Args:
-        in_channels, out_channels: channels of input and output.
-        num_kernels: number of kernels.
     """
 
     def __init__(self, in_channels: int, out_channels: int, num_kernels: int):

@@ -17,9 +17,7 @@ class CrossModalMatch(nn.Module):
         word_embeddings: principal word embeddings `[d_model, components]`, a component in each
             column, as `pca.py` writes them. With 0 components there is no cross-attention: the
             textual tokens are the temporal tokens.
-        n_heads: attention heads of both attentions.
-        d_ff: width of the encoder layer's feed-forward part.
-        dropout: dropout of the encoder layer.
+        n_heads: of both attentions. d_ff, dropout: of the encoder layer.
         scale_free: divide principal words and textual tokens by their root mean square, which is
             about 1 for temporal tokens (`docs/method.md`, section 11).
         steps_ahead: look-back and horizon L + P of covariates that are known ahead; 0 without any.

@@ -8,11 +8,8 @@ from utils.errors import UserError
 
 
 def patch_count(seq_len: int, patch_len: int, stride: int) -> int:
-    """Count the patches that `patches` makes of `seq_len` steps: ⌊(L - P) / S⌋ + 2.
-
-    Raises:
-        UserError: not even one.
-    """
+    """Count the patches that `patches` makes of `seq_len` steps: ⌊(L - P) / S⌋ + 2. If there is not
+    even one, raise a `UserError`."""
     if patch_len > seq_len + stride:
         longer = f"longer than --seq_len {seq_len} and --stride {stride} together"
         raise UserError(f"--patch_len {patch_len} is {longer}: choose shorter patches")
@@ -20,13 +17,7 @@ def patch_count(seq_len: int, patch_len: int, stride: int) -> int:
 
 
 def patches(x: Tensor, patch_len: int, stride: int) -> Tensor:
-    """Cut windows into patches, after `stride` repeats of the last value were appended.
-
-    Args:
-        x: `[batch, length, channels]`.
-
-    Returns:
-        `[batch, channels, patches, patch_len]`.
-    """
+    """Cut windows `[batch, length, channels]`, with `stride` repeats of the last value behind, into
+    patches `[batch, channels, patches, patch_len]`."""
     padded = F.pad(rearrange(x, "b l c -> b c l"), (0, stride), "replicate")
     return padded.unfold(-1, patch_len, stride)

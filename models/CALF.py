@@ -49,30 +49,20 @@ N_CHANNELS = "enc_in"  # what Time-Series-Library calls them; in this project th
 
 @dataclass(frozen=True)
 class CALFConfig:
-    """Configuration of a CALF model; the names are those of the command line.
+    """Configuration of a CALF model; the names are those of the command line, whose help explains
+    them.
 
     Attributes:
         task_name: determines the head: P steps for forecasting, L steps for reconstruction
             (imputation, anomaly detection), logits for classification.
         seq_len: look-back L. pred_len: horizon P.
-        d_model: width of the backbone. gpt_layers: how many of its blocks are used.
-        r, lora_alpha, lora_dropout: LoRA; no adapters with `r` 0.
-        word_embedding_path: a file, see `utils.word_embeddings.load_word_embeddings`; or "none":
-            the principal components of the backbone's token table, also where the default file is
-            absent; or "random": as "none" with `words` "random".
         llm, llm_weights, seed: see `layers.backbone.load_backbone`.
         llm_ablation: what is left of it, see `layers.branches.build_blocks`.
-        words: "pca", or "random": Gaussian ones with the same variances, or "none": no
-            cross-attention, the textual tokens are the temporal tokens.
         n_components: principal components used; 0 uses all of the file, or computes 500 or, if
             that is less, as many as the backbone is wide.
         n_channels, num_class: channels M and classes, for classification only.
         match_heads: heads of the match module; the backbone's number of heads is used if these
             do not divide its width.
-        scale_free: divide principal words, textual tokens and features by their root mean square,
-            for backbones whose scales are not GPT-2's (`docs/method.md`, section 11).
-        past_covariates, future_covariates: names of covariates that are known up to now, and ahead
-            (`docs/method.md`, section 12).
     """
 
     task_name: str = "long_term_forecast"
@@ -105,13 +95,8 @@ class CALFConfig:
 
     @classmethod
     def from_args(cls, configs: object) -> "CALFConfig":
-        """Read the fields from the attributes of any object, such as parsed arguments.
-
-        Without `n_channels`, `enc_in` is read, its name in Time-Series-Library.
-
-        Raises:
-            UserError: a field of the published command line is missing.
-        """
+        """Read the fields from the attributes of any object, such as parsed arguments, `n_channels`
+        also as `enc_in`. A `UserError` if a field of the published command line is missing."""
         known = {f.name: getattr(configs, f.name, MISSING) for f in fields(cls)}
         if known["n_channels"] is MISSING:
             known["n_channels"] = getattr(configs, N_CHANNELS, MISSING)
@@ -237,7 +222,8 @@ class Model(nn.Module):
         past_covariates: Tensor | None = None,
         future_covariates: Tensor | None = None,
     ) -> Tensor:
-        """Predict from windows, with the arguments of Time-Series-Library's models.
+        """Predict `[batch, steps, channels]` or `[batch, classes]` by the temporal branch, with the
+        arguments of Time-Series-Library's models; see `branches` for errors.
 
         Args:
             x_enc: `[batch, seq_len, channels]`; for imputation with masked entries set to 0.
@@ -245,12 +231,6 @@ class Model(nn.Module):
             mask: for imputation, 1 where observed, shape of `x_enc`.
             past_covariates: `[batch, seq_len, covariates]`.
             future_covariates: `[batch, seq_len + pred_len, covariates]`.
-
-        Returns:
-            The temporal branch's prediction, `[batch, steps, channels]` or `[batch, classes]`.
-
-        Raises:
-            UserError: more channels than the backbone has learned positions.
         """
         covariates = {"past": past_covariates, "future": future_covariates}
         return self.branches(x_enc, mask, text_branch=False, **covariates).outputs_time
@@ -330,11 +310,8 @@ class Model(nn.Module):
             recompute_blocks(branch, enabled)
 
     def check_channels(self, channels: int) -> None:
-        """Check that a backbone that learns positions has one for each channel and covariate.
-
-        Raises:
-            UserError: it has fewer.
-        """
+        """Raise a `UserError` if the backbone learns positions, and has fewer than there are
+        channels and covariates."""
         positions = most_tokens(self.gpt2)
         if channels + self.n_covariates > positions:
             more = f" and {self.n_covariates} covariates" if self.n_covariates else ""

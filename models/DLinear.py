@@ -58,11 +58,8 @@ class Model(nn.Module):
     def forward(
         self, x_enc: Tensor, x_mark_enc=None, x_dec=None, x_mark_dec=None, mask=None
     ) -> Tensor:
-        """Predict from windows `x_enc` `[batch, seq_len, channels]`; the others are not used.
-
-        Returns:
-            `[batch, steps, channels]`, or logits `[batch, num_class]`.
-        """
+        """Predict `[batch, steps, channels]`, or logits `[batch, num_class]`, from windows `x_enc`
+        `[batch, seq_len, channels]`; the others are not used."""
         seasonal, trend = (
             rearrange(part, "b l c -> b c l") for part in decompose(x_enc, self.kernel)
         )

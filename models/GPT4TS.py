@@ -3,12 +3,7 @@
 from einops import rearrange
 from torch import Tensor, nn
 
-from layers.backbone import (
-    describe_backbone,
-    load_backbone,
-    load_config,
-    most_tokens,
-)
+from layers.backbone import describe_backbone, load_backbone, load_config, most_tokens
 from layers.branches import (
     blocks_used,
     build_blocks,
@@ -58,9 +53,8 @@ class Model(nn.Module):
         if n_patches > most_tokens(backbone):
             has = f"{configs.llm} has positions for {most_tokens(backbone)}"
             raise UserError(f"{n_patches} patches, but {has}: choose a larger --stride")
-        language_model = describe_backbone(configs.llm, configs.llm_weights, configs.seed)
-        blocks = describe_blocks(n_layer, configs.llm_ablation, configs.seed)
-        self.backbone = f"{language_model}, {blocks}"
+        self.backbone = describe_backbone(configs.llm, configs.llm_weights, configs.seed)
+        self.backbone += f", {describe_blocks(n_layer, configs.llm_ablation, configs.seed)}"
         self.tokens_per_window = configs.enc_in * n_patches
 
         self.in_layer = nn.Linear(configs.patch_len, configs.d_model)
@@ -77,15 +71,9 @@ class Model(nn.Module):
     def forward(
         self, x_enc: Tensor, x_mark_enc=None, x_dec=None, x_mark_dec=None, mask=None
     ) -> Tensor:
-        """Predict from windows; marks and `x_dec` are not used.
-
-        Args:
-            x_enc: `[batch, seq_len, channels]`; for imputation with masked entries 0.
-            mask: for imputation, 1 where observed, shape of `x_enc`.
-
-        Returns:
-            `[batch, steps, channels]`, or logits `[batch, num_class]`.
-        """
+        """Predict `[batch, steps, channels]`, or logits `[batch, num_class]`, from windows `x_enc`
+        `[batch, seq_len, channels]`; for imputation, `mask`, of that shape, is 1 where `x_enc` is
+        observed and 0 where it is masked and 0. Marks and `x_dec` are not used."""
         if self.task_name == "classification":
             y = self._encode(x_enc)
             return self.out_layer(rearrange(y, "b c n d -> b (c n d)"))

@@ -79,18 +79,8 @@ class Model(nn.Module):
         self.embedding = nn.Linear(configs.patch_len, configs.d_model)
         self.position = nn.Parameter(torch.empty(count, configs.d_model).uniform_(-0.02, 0.02))
         self.dropout = nn.Dropout(configs.dropout)
-        self.encoder = nn.Sequential(
-            *(
-                EncoderLayer(
-                    configs.d_model,
-                    configs.n_heads,
-                    configs.d_ff,
-                    configs.dropout,
-                    configs.activation,
-                )
-                for _ in range(configs.e_layers)
-            )
-        )
+        sizes = configs.d_model, configs.n_heads, configs.d_ff, configs.dropout, configs.activation
+        self.encoder = nn.Sequential(*(EncoderLayer(*sizes) for _ in range(configs.e_layers)))
         self.classifies = configs.task_name == "classification"
         features = configs.d_model * count
         if self.classifies:
@@ -102,20 +92,15 @@ class Model(nn.Module):
     def forward(
         self, x_enc: Tensor, x_mark_enc=None, x_dec=None, x_mark_dec=None, mask=None
     ) -> Tensor:
-        """Predict from windows; marks and `x_dec` are not used.
-
-        Args:
-            x_enc: `[batch, seq_len, channels]`; for imputation with masked entries 0.
-            mask: for imputation, 1 where observed, shape of `x_enc`.
-
-        Returns:
-            `[batch, steps, channels]`, or logits `[batch, num_class]`.
-        """
+        """Predict `[batch, steps, channels]`, or logits `[batch, num_class]`, from windows `x_enc`
+        `[batch, seq_len, channels]`; for imputation, `mask`, of that shape, is 1 where `x_enc` is
+        observed and 0 where it is masked and 0. Marks and `x_dec` are not used."""
         x, mean, scale = standardise(x_enc, mask)
         features = self.encode(x)
+        axes = "b (c n d)" if self.classifies else "b c (n d)"
+        y = self.head(self.dropout(rearrange(features, f"b c n d -> {axes}")))
         if self.classifies:
-            return self.head(self.dropout(rearrange(features, "b c n d -> b (c n d)")))
-        y = self.head(self.dropout(rearrange(features, "b c n d -> b c (n d)")))
+            return y
         return denormalise(rearrange(y, "b c p -> b p c"), mean, scale)
 
     def encode(self, x: Tensor) -> Tensor:

@@ -100,17 +100,11 @@ class Model(nn.Module):
     def forward(
         self, x_enc: Tensor, x_mark_enc=None, x_dec=None, x_mark_dec=None, mask=None
     ) -> Tensor:
-        """Predict from windows.
-
-        Args:
-            x_enc: `[batch, seq_len, channels]`; for imputation with masked entries 0.
-            x_mark_enc: time marks `[batch, seq_len, marks]`; for classification, 1 where a step
-                is real and 0 where it is padding, `[batch, seq_len]`.
-            mask: for imputation, 1 where observed, shape of `x_enc`.
-
-        Returns:
-            `[batch, steps, channels]`, or logits `[batch, num_class]`.
-        """
+        """Predict `[batch, steps, channels]`, or logits `[batch, num_class]`, from windows `x_enc`
+        `[batch, seq_len, channels]` and their time marks `[batch, seq_len, marks]`, for
+        classification 1 where a step is real and 0 where it is padding, `[batch, seq_len]`. For
+        imputation, `mask`, shaped as `x_enc`, is 1 where it is observed and 0 where it is masked
+        and 0."""
         if self.classifies:
             features = self.dropout(F.gelu(self.encode(self.embedding(x_enc))))
             if x_mark_enc is not None:

@@ -7,21 +7,14 @@ from utils.tasks import TASKS
 
 
 def check_task(model: str, task: str, supported: Collection[str] = TASKS) -> None:
-    """Check that a model has a head for a task.
-
-    Raises:
-        UserError: it has none.
-    """
+    """Raise a `UserError` if a model has no head for a task."""
     if task not in supported:
         raise UserError(f"{model} does not support --task_name {task}")
 
 
 def check_transformer(d_model: int, n_heads: int, activation: str) -> None:
-    """Check the sizes of a transformer encoder.
-
-    Raises:
-        UserError: the heads do not divide the width, or the activation is unknown.
-    """
+    """Raise a `UserError` if the heads of a transformer encoder do not divide its width, or the
+    activation is unknown."""
     if d_model % n_heads:
         raise UserError(f"--d_model {d_model} is not a multiple of --n_heads {n_heads}")
     if activation not in ("relu", "gelu"):

@@ -34,16 +34,9 @@ class Model(nn.Module):
         self.embedding = nn.Linear(configs.seq_len, configs.d_model)
         self.dropout = nn.Dropout(configs.dropout)
         # not nn.TransformerEncoder, whose layers start as copies of one
+        sizes = configs.d_model, configs.n_heads, configs.d_ff, configs.dropout, configs.activation
         layers = (
-            nn.TransformerEncoderLayer(
-                configs.d_model,
-                configs.n_heads,
-                configs.d_ff,
-                configs.dropout,
-                configs.activation,
-                batch_first=True,
-            )
-            for _ in range(configs.e_layers)
+            nn.TransformerEncoderLayer(*sizes, batch_first=True) for _ in range(configs.e_layers)
         )
         self.encoder = nn.Sequential(*layers, nn.LayerNorm(configs.d_model))
         if self.classifies:
@@ -70,18 +63,10 @@ class Model(nn.Module):
         past_covariates: Tensor | None = None,
         future_covariates: Tensor | None = None,
     ) -> Tensor:
-        """Predict from windows.
-
-        Args:
-            x_enc: `[batch, seq_len, channels]`; for imputation with masked entries 0.
-            x_mark_enc: time marks `[batch, seq_len, marks]`, tokens too; for forecasting only.
-            mask: for imputation, 1 where observed, shape of `x_enc`.
-            past_covariates: `[batch, seq_len, covariates]`.
-            future_covariates: `[batch, seq_len + pred_len, covariates]`.
-
-        Returns:
-            `[batch, steps, channels]`, or logits `[batch, num_class]`.
-        """
+        """Predict `[batch, steps, channels]`, or logits `[batch, num_class]`, from windows `x_enc`
+        `[batch, seq_len, channels]`, in forecasting with their time marks `[batch, seq_len,
+        marks]`, which are tokens too. Covariates, and `mask` of imputation: see
+        `models.CALF.Model.forward`."""
         if self.classifies:
             features = self.dropout(F.gelu(self.encode(x_enc)))
             return self.projection(rearrange(features, "b c d -> b (c d)"))

@@ -92,15 +92,9 @@ class Objective(ABC):
         device: torch.device,
         checkpoint: Checkpoint | None = None,
     ):
-        """Build the model on `device`, and print a line about it.
-
-        Args:
-            checkpoint: that will be loaded: what it has besides parameters need not come from
-                files.
-
-        Raises:
-            UserError: options, data or files do not match the model.
-        """
+        """Build the model on `device`, and print a line about it; a `UserError` if options, data or
+        files do not match it. What the checkpoint, which will be loaded, has besides parameters
+        need not come from files."""
 
     @abstractmethod
     def losses(self, batch: Batch, weight: Weight) -> dict[str, Tensor]:
@@ -174,24 +168,15 @@ class Objective(ABC):
         return self.saved_state()
 
     def load_state(self, state: Mapping[str, Tensor], notes: Mapping, path: Path) -> None:
-        """Load what `saved_state` returned; it may contain parameters that are not saved.
-
-        Args:
-            notes: those of the checkpoint; may be empty. path: of the checkpoint, for messages.
-
-        Raises:
-            UserError: names or shapes differ, or, for some models, what the notes tell.
-        """
+        """Load what `saved_state` returned, perhaps with parameters that are not saved, from the
+        checkpoint `path`. A `UserError` if names or shapes differ, or, for some models, what its
+        notes tell, which may be empty."""
         self.check_state(state, path)
         self.model.load_state_dict(state, strict=False)
 
     def check_resumable(self, notes: Mapping, path: Path) -> None:  # noqa: B027
-        """Check that a training state with these notes belongs to this model; by default its
-        shapes say enough.
-
-        Raises:
-            UserError: it does not.
-        """
+        """Raise a `UserError` if a training state with these notes is of another model; by default
+        its shapes say enough."""
 
     def check_state(self, state: Mapping[str, Tensor], path: Path) -> None:
         """Check names and shapes of a state; see `load_state`."""

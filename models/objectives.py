@@ -70,12 +70,8 @@ class FrozenBackbone(Objective):
         return {name: value for name, value in state.items() if name not in frozen}
 
     def load_state(self, state: Mapping[str, Tensor], notes: Mapping, path: Path) -> None:
-        """Load trained parameters, which need the backbone that they were trained on, or a complete
-        state dict, which contains its own.
-
-        Raises:
-            UserError: parameters or the backbone differ.
-        """
+        """Load trained parameters, or a complete state dict, which contains its own backbone; a
+        `UserError` if the parameters are others, or were trained on another backbone."""
         self.check_state(state, path)
         backbone = notes.get("backbone", {})
         whole = state.keys() >= self.model.state_dict().keys()
@@ -108,11 +104,7 @@ class CALFObjective(FrozenBackbone):
 
     @staticmethod
     def resolve_args(args: Configuration) -> Configuration:
-        """Classification has a loss of its own; word embeddings come from somewhere.
-
-        Raises:
-            UserError: the default file of word embeddings is given, and absent.
-        """
+        """Classification has a loss of its own; word embeddings come from somewhere."""
         args = FrozenBackbone.resolve_args(args)
         args = args.replace(word_embedding_path=resolve_word_embedding_path(args))
         if args.task_name == "classification" and "task_loss" not in args.given:
@@ -155,13 +147,8 @@ class CALFObjective(FrozenBackbone):
         print(f"word embeddings: {model.word_embeddings_source}")
 
     def losses(self, batch: Batch, weight: Weight) -> dict[str, Tensor]:
-        output = self.branches(
-            batch.x,
-            batch.mask,
-            text_branch=self.loss.needs_text_branch,
-            features=self.loss.needs_features,
-            **batch.covariates,
-        )
+        needed = {"text_branch": self.loss.needs_text_branch, "features": self.loss.needs_features}
+        output = self.branches(batch.x, batch.mask, **needed, **batch.covariates)
         return self.loss(output, batch, weight)
 
     def predict(self, batch: Batch) -> Tensor:
@@ -223,11 +210,8 @@ class CALFObjective(FrozenBackbone):
         return self.saved_state() | ({} if words is None else {WORD_TABLE: words})
 
     def load_state(self, state: Mapping[str, Tensor], notes: Mapping, path: Path) -> None:
-        """Load trained parameters, or a complete state dict of the authors' code.
-
-        Raises:
-            UserError: parameters, ablation, word embeddings, `lora_alpha` or the backbone differ.
-        """
+        """Load trained parameters, or a complete state dict of the authors' code; a `UserError` if
+        ablation, word embeddings, `lora_alpha`, backbone or shapes are others."""
         trained = notes.get("config")
         if trained is not None:  # no shape shows all of these
             own, before = self.model.config, asdict(CALFConfig()) | trained
@@ -248,15 +232,9 @@ class GPT4TSObjective(FrozenBackbone, SupervisedObjective):
     def resolve_args(args: Configuration) -> Configuration:
         return SupervisedObjective.resolve_args(FrozenBackbone.resolve_args(args))
 
-    def __init__(
-        self,
-        args: Configuration,
-        shape: DataShape,
-        device: torch.device,
-        checkpoint: Checkpoint | None = None,
-    ):
+    def __init__(self, args: Configuration, *of_run: object):
         args = self.seed_of_backbone(args)
-        super().__init__(args, shape, device)
+        super().__init__(args, *of_run)
         self.model.grad_checkpoint(args.grad_checkpoint)
         self.notes["backbone"] = self.backbone_notes(args)
 
@@ -269,11 +247,8 @@ class GPT4TSObjective(FrozenBackbone, SupervisedObjective):
 
 def resolve_word_embedding_path(args: Configuration) -> str:
     """Choose the word embeddings where `--word_embedding_path` does not: those of the default file
-    belong to pre-trained weights; with others, or without the file, none is read.
-
-    Raises:
-        UserError: the default file is given for a training with random weights, and absent.
-    """
+    belong to pre-trained weights; with others, or without the file, none is read. A `UserError` if
+    it is given for a training with random weights, and absent."""
     is_read, random = args.words != "none", args.llm_weights == "random"
     path, exists = args.word_embedding_path, Path(DEFAULT_PATH).exists()
     if "word_embedding_path" in args.given and is_read:

@@ -114,11 +114,7 @@ def _classes(name: str) -> list[str]:
 
 
 def import_file(name: str) -> ModuleType:
-    """Import a model's file.
-
-    Raises:
-        UserError: that fails; the message names what is missing.
-    """
+    """Import a model's file; if that fails, a `UserError` names what is missing."""
     name, path = ALIASES.get(name, name), model_file(name)
     try:
         return importlib.import_module(f"{FOLDER.name}.{name}")

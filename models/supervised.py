@@ -109,21 +109,16 @@ class SupervisedObjective(Objective):
             # what the decoder knows: the last label_len steps of the look-back
             known = x[:, shape.seq_len - self.label_len :]
             x_dec = torch.cat([known, x.new_zeros(x.shape[0], shape.pred_len, x.shape[2])], dim=1)
-            covariates = {
-                f"{when}_covariates": values
-                for when, values in batch.covariates.items()
-                if values is not None
-            }
+            given = {when: of for when, of in batch.covariates.items() if of is not None}
+            covariates = {f"{when}_covariates": of for when, of in given.items()}
             outputs = self.model(x, batch.x_mark, x_dec, batch.y_mark, **covariates)
         elif self.task == "imputation":
             outputs = self.model(x, batch.x_mark, None, None, batch.mask)
         else:  # of classification the marks are the padding
             outputs = self.model(x, batch.x_mark, None, None)
-        if isinstance(outputs, tuple):  # with --output_attention
-            outputs = outputs[0]
-        if self.task in FORECASTING and outputs is not None:
-            return outputs[:, -shape.pred_len :]
-        return outputs
+        outputs = outputs[0] if isinstance(outputs, tuple) else outputs  # --output_attention
+        is_forecast = self.task in FORECASTING and outputs is not None
+        return outputs[:, -shape.pred_len :] if is_forecast else outputs
 
     def _random_batch(self, device: torch.device) -> Batch:
         """Draw two windows with all that the task has."""
@@ -145,11 +140,8 @@ class SupervisedObjective(Objective):
         return Batch(x, **more)
 
     def _check_outputs(self, batch: Batch) -> None:
-        """Predict a batch, with gradients, so that a model fails before training begins.
-
-        Raises:
-            UserError: the model lacks the task, or returns another shape.
-        """
+        """Predict a batch, with gradients: a model that lacks the task, or returns another shape,
+        fails before training begins."""
         shape, device = self.shape, batch.x.device
         self.model.eval()
         with torch.random.fork_rng([device] if device.type == "cuda" else []):

@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from copy import deepcopy
+from itertools import cycle
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -167,14 +168,8 @@ class Case:
         """A training step: gather the batch, compute gradients, step both optimisers."""
         experiment = self.experiment
         experiment.objective.model.train()
-        order = experiment.order(epoch=1)
-        steps = iter(range(10**9))
-
-        def task() -> None:
-            step = next(steps)
-            experiment.train_step(step, order[step % len(order)])
-
-        return task
+        steps = enumerate(cycle(experiment.order(epoch=1)))
+        return lambda: experiment.train_step(*next(steps))
 
     def train(self) -> dict:
         """Time and memory of training steps."""

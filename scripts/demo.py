@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 from transformers import GPT2Config
 
 from utils.reporting.tables import published_results
@@ -57,11 +58,6 @@ def newest_record(model: str) -> tuple[Path, dict]:
     return newest.parent, json.loads(newest.read_text())
 
 
-def published(model: str) -> dict[str, float]:
-    """Read the paper's scores of a model on the same data."""
-    return published_results().loc[("few_shot_10", "ETTh1", "96", model), "value"].to_dict()
-
-
 def main() -> int:
     """Run the demo; returns 1 if CALF on SmolLM2 does not beat the seasonal naive forecast."""
     llm = choose_language_model()
@@ -74,23 +70,21 @@ def main() -> int:
     _, other = newest_record("DLinear")
     pretrained = str(SMOLLM2) in llm
     name = "SmolLM2-135M, pre-trained" if pretrained else "small random GPT-2"
-    naive = record["baselines"]
+    naive, published = record["baselines"], published_results().loc["few_shot_10", "ETTh1", "96"]
     rows = {
         f"CALF ({name})": record["scores"],
         "DLinear": other["scores"],
         "seasonal naive": naive["SeasonalNaive"],
         "last value": naive["LastValue"],
-        "published: CALF (GPT-2)": published("CALF"),
-        "published: DLinear": published("DLinear"),
+        "published: CALF (GPT-2)": published["value"]["CALF"],
+        "published: DLinear": published["value"]["DLinear"],
     }
     print(
         f"\nETTh1, a tenth of the training rows, horizon 96: {record['test']['windows']} test "
         "windows, standardised data"
     )
-    print(f"{'':34}{'MSE':>8}{'MAE':>8}")
-    for name, scores in rows.items():
-        if scores:
-            print(f"{name:34}{scores['mse']:8.3f}{scores['mae']:8.3f}")
+    table = pd.DataFrame(rows, index=["mse", "mae"]).T.dropna()
+    print(table.to_string(float_format="{:.3f}".format))
     print(f"\npictures: {FIGURES}; record: {folder / 'run.json'}")
     if pretrained and record["scores"]["mse"] >= naive["SeasonalNaive"]["mse"]:
         print("CALF does not beat the seasonal naive forecast", file=sys.stderr)

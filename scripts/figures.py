@@ -58,14 +58,8 @@ class Source:
 
     @classmethod
     def read(cls, path: Path, args: Namespace) -> "Source":
-        """Read a checkpoint, or that of a folder of results or checkpoints, and rebuild its run.
-
-        Args:
-            args: of this program: data to use instead, device.
-
-        Raises:
-            UserError: there is none; it is of another task or program; its data are missing.
-        """
+        """Read a checkpoint, or that of a folder of results or checkpoints, and rebuild its run, on
+        the device and the data of `args`. A `UserError` if that can't be."""
         file = find_checkpoint(path)
         checkpoint = read_checkpoint(file)
         run = ExpLongTermForecasting(run_arguments(checkpoint, args), writes=False)
@@ -74,11 +68,7 @@ class Source:
         return cls(checkpoint, run, run.args.model, results)
 
     def check_comparable(self, other: "Source") -> None:
-        """Check that the other run has the same test windows, and name the two apart.
-
-        Raises:
-            UserError: it has others.
-        """
+        """Raise a `UserError` if the other run has other test windows; name the two apart."""
         ours, theirs = self.run.test_set, other.run.test_set
         same = ours.columns == theirs.columns and ours.pred_len == theirs.pred_len
         if not same or len(ours) != len(theirs) or ours.dates[-1] != theirs.dates[-1]:
@@ -91,11 +81,7 @@ class Source:
 
 
 def find_checkpoint(path: Path) -> Path:
-    """Find the checkpoint of a folder of results or checkpoints; a file is one itself.
-
-    Raises:
-        UserError: there is none.
-    """
+    """Find the checkpoint of a folder of results or checkpoints; a file is one itself."""
     file = checkpoint_file(path)
     if (path / "run.json").is_file():
         named = json.loads((path / "run.json").read_text()).get("checkpoint")
@@ -144,11 +130,7 @@ def draw_tsne(source: Source, against: Source | None, args: Namespace) -> list[P
 
 
 def word_embeddings(source: Source) -> Tensor:
-    """Return the token table `[vocabulary, d_model]` of the language model.
-
-    Raises:
-        UserError: the model has none.
-    """
+    """Return the token table `[vocabulary, d_model]` of the language model."""
     backbone = source.run.objective.notes.get("backbone")
     if backbone is None:
         raise LacksError(f"tsne: {source.name} has no language model")
@@ -249,7 +231,8 @@ def draw_forecast(source: Source, against: Source | None, args: Namespace) -> li
         other = None if against is None else window_in_units(against, number)[2]
         times, panels = run.times(windows, number), []
         for i in plots.evenly(len(names), plots.MOST_PANELS):
-            naive_name, naive = naive_forecast(x[:, i], len(true), run.season_length)
+            lines = naive_lines(x[:, i], len(true), run.season_length)
+            naive_name, naive = next(iter(lines.items()))
             forecasts = {source.name: pred[:, i], naive_name: naive}
             if against is not None:
                 forecasts[against.name] = other[:, i]
@@ -264,11 +247,6 @@ def draw_forecast(source: Source, against: Source | None, args: Namespace) -> li
         path = args.output / f"forecast_{number}.png"
         written += plots.plot_window(path, times, panels, "original units", title)
     return written
-
-
-def naive_forecast(history: np.ndarray, steps: int, season: int) -> tuple[str, np.ndarray]:
-    """Return the best known of `naive_lines`, with its name."""
-    return next(iter(naive_lines(history, steps, season).items()))
 
 
 def window_in_units(source: Source, number: int) -> tuple:
@@ -314,7 +292,8 @@ def errors_by_step(source: Source) -> dict[str, dict[str, list[float]]]:
         x, true = windows.scored(batch.x), windows.scored(batch.y).cpu()
         of_model.add(windows.scored(run.evaluation.predict(batch)).cpu(), true)
         steps_first = x.transpose(0, 1).cpu().numpy()
-        name, naive = naive_forecast(steps_first, true.shape[1], run.season_length)
+        lines = naive_lines(steps_first, true.shape[1], run.season_length)
+        name, naive = next(iter(lines.items()))
         of_naive.add(torch.from_numpy(naive).transpose(0, 1), true)
     return {source.name: of_model.by_step(), name: of_naive.by_step()}
 

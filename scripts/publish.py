@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from scripts.reproduction.lists import Run, read_list, ready_made
-from scripts.reproduction.options import identity
+from scripts.reproduction.lists import Run, identity, read_list, ready_made
 from scripts.reproduction.plan import Record, Records, of_command, read_records, record_of
 from utils.command_line import Parser, guarded, split_options
 from utils.errors import UserError
@@ -35,19 +34,9 @@ LEAD = (
 
 
 def add(name: str, results: Path, target: Path, options: Sequence[str] = ()) -> str:
-    """Add the finished runs of a list to its published ones. Of a run that is there already the
-    newer one stays; a run that another list has published is left out.
-
-    Args:
-        name: of the list. results: folder of results of `run.py`. target: folder of the list's
-            published runs. options: of `run.py`; they replace those of the list.
-
-    Returns:
-        A line to print.
-
-    Raises:
-        UserError: there is no finished run of the list; or the list is damaged.
-    """
+    """Add the finished runs of a list in `results` to its published ones in `target`; return a line
+    to print. Of a run that is there already the newer one stays; a run that another list has
+    published is left out. `options` of `run.py` replace those of the list."""
     path = target.with_suffix(".toml")
     planned = read_list(str(path) if path.exists() else name, options=options)
     records = read_records(results)
@@ -118,12 +107,7 @@ def lists_grid(folder: Path) -> Grid:
 
 
 def pages(root: Path) -> dict[Path, Files]:
-    """Make the published pages of the runs in `docs/results/`: contents by folder and name.
-
-    Raises:
-        UserError: there is no run; a list is damaged; `notes.md` has a heading that is none of a
-            section; or the README has no place for results.
-    """
+    """Make the published pages of the runs in `docs/results/`: contents by folder and name."""
     docs = root / "docs"
     runs, problems = read_runs([docs / "results"])
     tables = make_tables(runs)

@@ -8,6 +8,7 @@ Exit codes: 0 all runs are finished; 1 a run or the report failed; 2 the list or
 
 import sys
 
+from scripts.reproduction import work
 from scripts.reproduction.lists import RunList, read_list, ready_made
 from scripts.reproduction.plan import Plan
 from utils.command_line import Parser, guarded, split_options, whole
@@ -56,8 +57,6 @@ def _seeds(text: str) -> list[int]:
 
 def do(run_list: RunList, jobs: int | None, devices: str | None) -> int:
     """Run what is left of a list, then write the report; returns the exit code."""
-    from scripts.reproduction import work
-
     failed = {}
     with work.locked(run_list.name) as lock:
         plan = Plan(run_list)

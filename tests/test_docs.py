@@ -142,7 +142,7 @@ def test_three_commands(as_a_user):
 @pytest.mark.parametrize("page", NAMES)
 def test_options_of_commands(page):
     """Every command of `run.py` in the pages has options that exist."""
-    known = set(make_parser(registry)[0]._option_string_actions)
+    known = set(make_parser(registry)._option_string_actions)
     for words in commands(page):
         if words[1] == "run.py":
             given = {word for word in words if word.startswith("--")}
@@ -166,7 +166,7 @@ def test_options():
         assert len(names) == len(values), names
         assert not defaults.keys() & set(names), names
         defaults |= dict(zip(names, values, strict=True))
-    known = make_parser(registry)[0]._actions
+    known = make_parser(registry)._actions
     actions = {action.option_strings[0]: action for action in known if action.dest != "help"}
     assert defaults.keys() == actions.keys()
     for name, shown in defaults.items():

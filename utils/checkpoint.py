@@ -135,11 +135,7 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
 
 
 def _parse_notes(text: str) -> dict:
-    """Parse the notes of one of our files.
-
-    Raises:
-        ValueError: their structure is not that of our experiments.
-    """
+    """Parse the notes of one of our files; a `ValueError` if their structure is another one."""
     notes = json.loads(text)
     try:
         columns, epochs = notes.get("columns", []), notes.get("epochs", [])
@@ -182,11 +178,8 @@ class StateFile:
                 path.unlink()
 
     def read(self) -> Checkpoint | None:
-        """Read the newest undamaged state; None if there is no state.
-
-        Raises:
-            UserError: all are damaged.
-        """
+        """Read the newest undamaged state; None if there is none, a `UserError` if all are
+        damaged."""
         there = [path for path in (self.path, self.previous) if path.exists()]
         for path in there:
             try:

@@ -19,10 +19,8 @@ OF_THE_TEST = OF_THE_COMMAND.union(
 )
 # options of models that matter to training alone, or that the backbone's fingerprint checks
 OF_TRAINING = frozenset(
-    (
-        *"dropout lora_dropout task_w feature_w output_w feature_loss output_loss".split(),
-        *"llm_weights llm_seed season_length".split(),
-    )
+    "dropout lora_dropout task_w feature_w output_w feature_loss output_loss "
+    "llm_weights llm_seed season_length".split()
 )
 # options whose defaults depend on model and task
 DEPENDENT = ("d_model", "task_loss", "word_embedding_path")
@@ -92,15 +90,10 @@ def _data(trained: Mapping[str, object]) -> str:
 def check_given(
     args: Namespace, trained: Mapping[str, object], described: bool, aliases: Mapping[str, str]
 ) -> None:
-    """Refuse options that contradict those of the training of a checkpoint.
+    """Raise a `UserError` if an option contradicts that of the training of a checkpoint.
 
-    Args:
-        described: whether the checkpoint completes the command line; otherwise only options of the
-            model are checked, since published command lines repeat those of the training.
-        aliases: other names of models.
-
-    Raises:
-        UserError: one of them does.
+    Unless the checkpoint completes the command line, as `described` says, only options of the model
+    are checked, since published command lines repeat those of the training.
     """
     ignored = OF_THE_TEST.union(SET_BY_TASK.get(args.task_name, ()))
     checked = set(args.given) & trained.keys() - ignored

@@ -8,7 +8,6 @@ import shlex
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from numbers import Integral, Real
 from typing import NoReturn
 
 from utils.errors import UserError
@@ -74,7 +73,7 @@ def real(
             raise argparse.ArgumentTypeError(f"{text} is not {what} {start} {least:.10g}{end}")
         return number
 
-    parse.of_python = (Integral, "a whole number") if kind is int else (Real, "a number")
+    parse.of_python = "a whole number" if kind is int else "a number"
     return parse
 
 
@@ -117,9 +116,9 @@ def switch(text: str) -> bool:
     return values[text.lower()]
 
 
-# what Python values an option type accepts, and what to call them; others have text
-switch.of_python = bool | int, "True or False"
-names.of_python = split_parts.of_python = object, "a list"
+# what Python values of an option type are called; others are texts
+switch.of_python, names.of_python = "True or False", "a list of names"
+split_parts.of_python = "a list"
 
 
 def split_options(argv: Sequence[str]) -> tuple[list[str], list[str]]:

@@ -24,8 +24,5 @@ class Configuration(Namespace):
     def __setattr__(self, name: str, value: object) -> NoReturn:
         raise AttributeError(f"a configuration is frozen: use replace({name}=...)")
 
-    def __delattr__(self, name: str) -> NoReturn:
-        raise AttributeError("a configuration is frozen")
-
     def __init__(self, **options: object):
         vars(self).update(options)

@@ -73,11 +73,7 @@ def file_name(text: str) -> str:
 
 
 def require_file(path: Path, what_to_do: str) -> None:
-    """Check that a file exists.
-
-    Raises:
-        UserError: it does not; the message ends with `what_to_do`.
-    """
+    """Raise a `UserError`, which ends with `what_to_do`, if there is no such file."""
     if path.is_dir():
         raise UserError(f"{path}: a folder, not a file; {what_to_do}")
     if not path.is_file():
@@ -85,21 +81,14 @@ def require_file(path: Path, what_to_do: str) -> None:
 
 
 def require_picture(path: Path) -> None:
-    """Check that the suffix of a file is that of a picture.
-
-    Raises:
-        UserError: it is not.
-    """
+    """Raise a `UserError` if the suffix of a file is not that of a picture."""
     if path.suffix.lower() not in PICTURES:
         raise UserError(f"{path}: give the name of a picture: {', '.join(PICTURES)}")
 
 
 def require_model_folder(llm: str) -> None:
-    """Check that a language model is a folder, a `.gguf` file or possibly a hub id.
-
-    Raises:
-        UserError: it is not.
-    """
+    """Raise a `UserError` if a language model is no folder, no `.gguf` file, and can't be a hub
+    id."""
     path = Path(llm)
     if path.is_file() and path.suffix != ".gguf":
         raise UserError(f"--llm {llm}: a file; give the folder that contains it, or a .gguf file")

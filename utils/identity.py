@@ -1,10 +1,9 @@
 """What identifies a run.
 
-A run has a name: the published settings string, which starts with the task, and a digest of all
-other options that determine its results. Folders are named by both, and `manifest.json` in them
-lists the options, so that a run replaces its own results alone. Options that change no result, such
-as devices, do not count. An experiment that `run.py` does not start by its `--task_name` is a task
-of its own, named after its class: it shares neither folders nor results file with that task.
+Its folders are named by the published settings string, which starts with the task, and a digest of
+all other options that determine its results; `manifest.json` in them lists the options, so that a
+run replaces its own results alone. An experiment that `run.py` does not start by its `--task_name`
+is a task of its own, named after its class.
 """
 
 import hashlib
@@ -54,12 +53,7 @@ def task(args: Configuration) -> str:
 
 def settings_string(args: Configuration, iteration: int) -> str:
     """Name a run: its heading in the results file, and with a digest its folders; one whose options
-    were partly guessed by fewer of them.
-
-    Raises:
-        UserError: the name has a slash, a line break or another invisible character, or is too long
-            for a folder.
-    """
+    were partly guessed by fewer of them. A `UserError` if that can't name a folder."""
     setting = (
         f"{args.model_id}_{args.model}_{args.seq_len}_{args.pred_len}"
         + (f"_{iteration}" if iteration else "")
@@ -84,11 +78,8 @@ def settings_string(args: Configuration, iteration: int) -> str:
 
 
 def digest(arguments: Mapping, trained: Mapping | None = None) -> str:
-    """Hash what determines a run's results and is not in its settings string: 8 hex digits.
-
-    Paths count as they are given, normalised: a project that is moved with its data still finds
-    the states of its runs. See `configuration` for the arguments.
-    """
+    """Hash what `configuration` selects: 8 hex digits. Paths count as they are given, normalised: a
+    project that is moved with its data still finds the states of its runs."""
     options = configuration(arguments, trained, _as_given)
     text = json.dumps(options, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:DIGITS]
@@ -145,11 +136,8 @@ def configuration(
 
 
 def difference(earlier: Mapping[str, object], now: Mapping[str, object]) -> str:
-    """Describe how two configurations differ; empty if they do not.
-
-    Options that one of them lacks are ignored. So are files that are not where they were, because
-    the project was moved.
-    """
+    """Describe how two configurations differ; empty if they do not. Options that one of them lacks
+    are ignored, and files that are not where they were, because the project was moved."""
     found = {}
     for name in now:
         if name in earlier and earlier[name] != now[name] and not _is_moved(name, earlier[name]):

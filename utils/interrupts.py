@@ -68,10 +68,6 @@ class Interrupts:
         self.code = self.code or SIGNALS[number]
 
     def check(self) -> None:
-        """Stop if a signal was received.
-
-        Raises:
-            Interrupted: one was.
-        """
+        """Raise `Interrupted` if a signal was received."""
         if self.code:
             raise Interrupted(self.code)

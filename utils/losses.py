@@ -70,11 +70,7 @@ def feature_regularisation(
 
 
 def choose_loss(args: object, option: str) -> Loss | SeriesLoss:
-    """Return the loss that an option names.
-
-    Raises:
-        UserError: it is unknown, or not for this task.
-    """
+    """Return the loss that an option names; a `UserError` if this task has no such loss."""
     names = [name for name in POINT_LOSSES if name != "ce"]
     if args.task_name == "classification" and option == "task_loss":
         names = ["ce"]
@@ -130,16 +126,12 @@ class CALFLoss:
         return self.feature_w != 0
 
     def __call__(self, output: object, batch: Batch, weight: Weight = WHOLE) -> dict[str, Tensor]:
-        """Compute the terms whose loss weight is not 0.
-
-        Args:
-            output: `models.CALF.CALFOutput`, with what the loss weights require.
-            weight: of a micro-batch in the means over its batch.
+        """Compute the terms whose loss weight is not 0 of `models.CALF.CALFOutput`.
 
         Returns:
             `total`, the scalar to minimise, and its terms `task`, `output` and `feature`, times
-            their loss weights, detached. Those of the micro-batches of a batch add up to those
-            of the batch.
+            their loss weights, detached. Those of the micro-batches of a batch, each with its
+            weight, add up to those of the batch.
         """
         time = output.outputs_time
         parts = dict.fromkeys(("task", "output", "feature"), time.new_zeros(()))

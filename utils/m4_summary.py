@@ -54,38 +54,33 @@ def overall_weighted_average(ours: Mapping[str, float], naive2: Mapping[str, flo
     return (ours["smape"] / naive2["smape"] + ours["mase"] / naive2["mase"]) / 2
 
 
-def summarise(scores: Mapping[str, PatternScores]) -> dict[str, dict[str, float]]:
+def summarise(
+    scores: Mapping[str, PatternScores], naive2: Mapping[str, PatternScores] | None = None
+) -> dict[str, dict[str, float]]:
     """Average the scores of all six frequencies by the competition's groups: for each score its
-    value by group; Others and Average are weighted by number of series."""
+    value by group, with those of Naive2 OWA too; Others and Average are weighted by number of
+    series."""
 
     def mean(patterns: Sequence[str], name: str) -> float:
         values = [getattr(scores[pattern], name) for pattern in patterns]
         return float(np.average(values, weights=[scores[pattern].series for pattern in patterns]))
 
-    return {name: {group: mean(of, name) for group, of in GROUPS.items()} for name in SCORES}
-
-
-def summarise_owa(
-    ours: Mapping[str, Mapping[str, float]], naive2: Mapping[str, Mapping[str, float]]
-) -> dict[str, float]:
-    """OWA of each group, from two results of `summarise`."""
-    return {
-        group: overall_weighted_average(
-            *({name: summary[name][group] for name in SCORES} for summary in (ours, naive2))
-        )
-        for group in GROUPS
-    }
+    found = {name: {group: mean(of, name) for group, of in GROUPS.items()} for name in SCORES}
+    if naive2:
+        both, owa = (found, summarise(naive2)), {}
+        for group in GROUPS:
+            of_group = ({name: summary[name][group] for name in SCORES} for summary in both)
+            owa[group] = overall_weighted_average(*of_group)
+        found["owa"] = owa
+    return found
 
 
 def average_of_runs(runs: Sequence[Mapping], group: str, metric: str) -> float:
-    """Average a score over the frequencies of a group, weighted by number of series; NaN if it is
-    unknown.
+    """Average a score over the frequencies of a group, of which `runs` has a row of `utils.runs`
+    each, weighted by number of series; NaN if it is unknown.
 
     OWA needs the scores of Naive2. It is taken from a run's summary of all forecasts whose sMAPE
     and MASE are those of these runs.
-
-    Args:
-        runs: a row of `utils.runs` for each frequency.
     """
 
     def mean(name: str) -> float:

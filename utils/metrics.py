@@ -14,7 +14,7 @@ class ErrorSums:
     NAMES = ("mae", "mse", "rmse", "mape", "mspe")
 
     def __init__(self) -> None:
-        self._sums: Tensor | None = None
+        self._sums: Tensor | int = 0
         self._count = 0
 
     def add(self, pred: Tensor, true: Tensor, scored: Tensor | None = None) -> None:
@@ -27,20 +27,13 @@ class ErrorSums:
             pred, true = pred[scored], true[scored]
         error = pred - true
         relative = error / (true + EPS)
-        sums = torch.stack(
-            [
-                error.abs().sum(dtype=torch.float64),
-                error.square().sum(dtype=torch.float64),
-                relative.abs().sum(dtype=torch.float64),
-                relative.square().sum(dtype=torch.float64),
-            ]
-        )
-        self._sums = sums if self._sums is None else self._sums + sums
+        terms = error.abs(), error.square(), relative.abs(), relative.square()
+        self._sums = self._sums + torch.stack([term.sum(dtype=torch.float64) for term in terms])
         self._count += error.numel()
 
     def metrics(self) -> dict[str, float]:
         """Return mae, mse, rmse, mape (in %) and mspe (a fraction), as the published code."""
-        if self._sums is None:
+        if not self._count:
             return dict.fromkeys(self.NAMES, float("nan"))
         mae, mse, mape, mspe = (self._sums / self._count).tolist()
         return {"mae": mae, "mse": mse, "rmse": mse**0.5, "mape": 100 * mape, "mspe": mspe}
@@ -51,7 +44,7 @@ class PlacedErrorSums(ErrorSums):
 
     def __init__(self) -> None:
         super().__init__()
-        self._by_place: Tensor | None = None  # [squared, absolute, count; steps; channels]
+        self._by_place: Tensor | int = 0  # [squared, absolute, count; steps; channels]
 
     def add(self, pred: Tensor, true: Tensor, scored: Tensor | None = None) -> None:
         super().add(pred, true, scored)
@@ -62,7 +55,7 @@ class PlacedErrorSums(ErrorSums):
             error = error.where(scored, 0.0)  # not a product, which would keep NaN
             counts = scored.sum(0, dtype=torch.float64)
         sums = torch.stack([error.square().sum(0), error.abs_().sum(0), counts])
-        self._by_place = sums if self._by_place is None else self._by_place + sums
+        self._by_place = self._by_place + sums
 
     def by_step(self) -> dict[str, list[float]]:
         """Return mse and mae of each step, means over windows and channels."""

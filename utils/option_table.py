@@ -95,13 +95,6 @@ OWN_MODEL_OPTIONS: list[Option] = [
     ("pos", BINARY, 1, "1: position embeddings"),
 ]
 MODEL_OPTIONS = frozenset(name for name, *_ in PUBLISHED_MODEL_OPTIONS + OWN_MODEL_OPTIONS)
-# options that change no result: sizes, of which those of the data count; what a run shows and
-# saves; where it is computed
-NEUTRAL = frozenset(
-    "enc_in dec_in c_out grad_checkpoint checkpoints resume overwrite save_every debug tensorboard "
-    "no_epoch_test no_save_predictions future use_gpu gpu use_multi_gpu devices threads".split()
-)
-
 TABLE_OPTIONS: list[Option] = [
     ("time_col", str, None,
      "column of timestamps; by default the first of date, ds, timestamp, datetime, time, … that "
@@ -157,6 +150,13 @@ UNUSED_OPTIONS_OF_LIBRARY: list[Option] = [
     ("extra_tag", str, "", SUPPRESS),
     *((name, FLAG, SUPPRESS, SUPPRESS) for name in AUGMENTATIONS.split()),
 ]
+UNUSED = frozenset(name for name, *_ in UNUSED_OPTIONS + UNUSED_OPTIONS_OF_LIBRARY)
+# options that change no result: sizes, of which those of the data count; what a run shows and
+# saves; where it is computed; what nothing uses
+NEUTRAL = UNUSED.union(
+    "enc_in dec_in c_out grad_checkpoint checkpoints resume overwrite save_every debug tensorboard "
+    "no_epoch_test no_save_predictions future use_gpu gpu use_multi_gpu devices threads".split()
+)
 
 # What neuralforecast, darts, GluonTS and their like call parameters of the forecaster, and options.
 NAMES_ELSEWHERE = {

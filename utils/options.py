@@ -6,7 +6,6 @@ import shlex
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Mapping, Sequence
-from numbers import Integral, Real
 from pathlib import Path
 from types import ModuleType
 
@@ -30,8 +29,7 @@ from utils.option_table import (
     OWN_OPTIONS,
     PUBLISHED_OPTIONS,
     TABLES,
-    UNUSED_OPTIONS,
-    UNUSED_OPTIONS_OF_LIBRARY,
+    UNUSED,
     Option,
 )
 
@@ -41,15 +39,12 @@ DRAFT |= {"model": "CALF", "data": "custom"}
 REQUIRED = tuple(DRAFT)
 # Guesses options from the file of others, and says why.
 Guess = Callable[[Namespace], tuple[dict[str, object], str]]
+TASKS_OF_TABLES = ("long_term_forecast", "imputation")
 # Options that other tasks than these refuse, because they would have no effect.
 TASKS_OF_OPTION = {
-    "do_predict": ("long_term_forecast",),
-    "future": ("long_term_forecast",),
+    **dict.fromkeys("do_predict future refit zero_shot level".split(), ("long_term_forecast",)),
     **dict.fromkeys(COVARIATES, ("long_term_forecast",)),
-    "refit": ("long_term_forecast",),
-    "split": ("long_term_forecast", "imputation"),
-    "zero_shot": ("long_term_forecast",),
-    "level": ("long_term_forecast",),
+    **dict.fromkeys(("split", *TABLES), TASKS_OF_TABLES),
     "threshold": ("anomaly_detection",),
 }
 # Options that tests refuse, and what they do.
@@ -58,7 +53,6 @@ OF_TRAININGS = {
     "tensorboard": "records a training",
     "refit": "trains",
 }
-TASKS_OF_TABLES = ("long_term_forecast", "imputation")
 # Options that other tasks than these accept, as published command lines have them, and do not use.
 READ_BY_TASKS = {
     **dict.fromkeys("data_path features target percent inverse".split(), TASKS_OF_TABLES),
@@ -113,11 +107,10 @@ def add_options(
             add_option(group, option, **more)
 
 
-def expand_abbreviations(parser: Parser, argv: Sequence[str], published: list[str]) -> list[str]:
-    """Expand abbreviated options as if there were only the published ones.
-
-    So no new option makes an abbreviation in a published command line ambiguous.
-    """
+def expand_abbreviations(parser: Parser, argv: Sequence[str]) -> list[str]:
+    """Expand abbreviated options as if there were only the published ones, so that no new option
+    makes an abbreviation in a published command line ambiguous."""
+    published = {f"--{name}" for group in PUBLISHED_OPTIONS.values() for name, *_ in group}
     everything = [name for action in parser._actions for name in action.option_strings]
     expanded = []
     for word in argv:
@@ -159,25 +152,21 @@ def words_of(values: Mapping[str, object]) -> list[str]:
 
 def parse_with_checkpoint(parser: Parser, argv: Sequence[str], models: ModuleType) -> Namespace:
     """Parse a command line with a checkpoint; without the options that a training needs, those of
-    its training are the defaults.
-
-    Raises:
-        UserError: there is no such checkpoint, it does not tell its options, or others that are
-            given contradict it.
-    """
+    its training are the defaults. A `UserError` if there is no such checkpoint, it does not tell
+    its options, or others that are given contradict it."""
     described = not given_options(parser, argv).issuperset(REQUIRED)
+    for action in parser._actions:
+        action.required = False
+    path = checkpoint_file(parser.parse_args(argv).checkpoint)
     if described:
-        for action in parser._actions:
-            action.required = False
-        path = checkpoint_file(parser.parse_args(argv).checkpoint)
         require_file(path, "check --checkpoint")
-        trained = training_of(path)
-        if not trained:
-            raise UserError(
-                f"{path} does not tell the options of its training, as those of the "
-                f"authors' code: give --{', --'.join(REQUIRED)}, and --seq_len, --pred_len, "
-                "--gpt_layers and the like"
-            )
+    trained = training_of(path) if path.is_file() else {}
+    if described and not trained:
+        raise UserError(
+            f"{path} does not tell the options of its training, as those of the authors' code: "
+            f"give --{', --'.join(REQUIRED)}, and --seq_len, --pred_len, --gpt_layers and the like"
+        )
+    if described:
         defaults = {"is_training": 0, "model_id": "tested"}
         for action in parser._actions:
             value = trained.get(action.dest)
@@ -189,11 +178,8 @@ def parse_with_checkpoint(parser: Parser, argv: Sequence[str], models: ModuleTyp
         return args
     if args.is_training:
         parser.error("--checkpoint is for --is_training 0 (the folder is --checkpoints)")
-    path = checkpoint_file(args.checkpoint)
     if Path(args.checkpoint).is_dir():
         args.checkpoint = str(path)
-    if not described:
-        trained = training_of(path) if path.is_file() else {}
     check_given(args, trained, described, models.ALIASES)
     if described:
         from_checkpoint(args, trained)
@@ -204,14 +190,7 @@ def parse_with_guesses(
     parser: Parser, argv: Sequence[str], models: ModuleType, guess: Guess
 ) -> Namespace:
     """Parse a command line that names a file of one's own by `--data_path` and lacks options that a
-    forecast needs; a line says what was guessed.
-
-    Args:
-        guess: guesses options from the file; see `data_provider.guesses.guess_options`.
-
-    Raises:
-        UserError: the file can't be read.
-    """
+    forecast needs, which `guess` finds in the file; a line says what was guessed."""
     given, found = given_options(parser, argv), dict(DRAFT)
     args = parser.parse_args([*words_of(found), *argv])
     if args.task_name != "long_term_forecast" or args.data != "custom":
@@ -234,12 +213,8 @@ def parse_with_guesses(
 
 
 def check_options(args: Namespace, models: ModuleType) -> None:
-    """Check options together; `--refit` implies `--do_predict`, and only CALF has a cosine schedule
-    unless `--cos` says so.
-
-    Raises:
-        UserError: some contradict each other, or one means nothing in this task.
-    """
+    """Raise a `UserError` if options contradict each other, or one means nothing in this task;
+    `--refit` implies `--do_predict`, and only CALF has a cosine schedule unless `--cos` says so."""
     for option, what in OF_TRAININGS.items():
         if getattr(args, option) and not args.is_training:
             raise UserError(f"--{option} {what}: it is for --is_training 1")
@@ -247,8 +222,7 @@ def check_options(args: Namespace, models: ModuleType) -> None:
         if args.zero_shot or args.percent < 100:
             raise UserError("--refit trains on all rows: leave --zero_shot and --percent out")
         args.do_predict = True
-    tasks_of_option = TASKS_OF_OPTION | dict.fromkeys(TABLES, TASKS_OF_TABLES)
-    for option, tasks in tasks_of_option.items():
+    for option, tasks in TASKS_OF_OPTION.items():
         asked = option in args.given and getattr(args, option)
         if asked and args.task_name not in tasks:
             raise UserError(f"--{option} is for {', '.join(tasks)}")
@@ -268,12 +242,8 @@ def check_options(args: Namespace, models: ModuleType) -> None:
 
 
 def check_covariates(args: Namespace, models: ModuleType) -> None:
-    """Check the options of covariates together.
-
-    Raises:
-        UserError: the model reads none, a column is in both lists, or what is known ahead lacks a
-            file of the steps to forecast.
-    """
+    """Raise a `UserError` if the model reads no covariates, a column is in both lists, or what is
+    known ahead lacks a file of the steps to forecast."""
     past, future = args.past_covariates or (), args.future_covariates or ()
     asked = [name for name in COVARIATES if getattr(args, name)]
     if asked and "future_covariates" not in models.options_of(args.model):
@@ -292,8 +262,8 @@ def check_covariates(args: Namespace, models: ModuleType) -> None:
         )
 
 
-def make_parser(models: ModuleType) -> tuple[Parser, list[str]]:
-    """Make the parser of `run.py`; return also the names of the published options."""
+def make_parser(models: ModuleType) -> Parser:
+    """Make the parser of `run.py`."""
     parser = Parser(
         prog="python run.py",
         usage="python run.py --task_name TASK --is_training 1 --model_id NAME --model CALF "
@@ -302,10 +272,8 @@ def make_parser(models: ModuleType) -> tuple[Parser, list[str]]:
         description="CALF: cross-modal fine-tuning of a language model for time series.",
         allow_abbrev=False,
     )
-    add_options(parser, PUBLISHED_OPTIONS, models)
-    published = [name for action in parser._actions for name in action.option_strings]
-    add_options(parser, OWN_OPTIONS, models)
-    return parser, published
+    add_options(parser, PUBLISHED_OPTIONS | OWN_OPTIONS, models)
+    return parser
 
 
 def parse_args(
@@ -319,8 +287,8 @@ def parse_args(
     Args:
         command: as it is recorded. guess: see `parse_with_guesses`.
     """
-    parser, published = make_parser(models)
-    argv = expand_abbreviations(parser, argv, published)
+    parser = make_parser(models)
+    argv = expand_abbreviations(parser, argv)
     if any("\0" in word for word in argv):
         parser.error("an option contains a null character")
     given = given_options(parser, argv)
@@ -352,7 +320,7 @@ def configure(
     Raises:
         UserError: there is no such option, or its value is of a wrong type or out of range.
     """
-    parser, _ = make_parser(models)
+    parser = make_parser(models)
     actions = {a.dest: a for a in parser._actions if a.default is not argparse.SUPPRESS}
     found = {name: action.default for name, action in actions.items()}
     for name in (name for name in values if name not in actions):
@@ -370,53 +338,42 @@ def configure(
 
 
 def checked(action: argparse.Action, value: object, name: str) -> object:
-    """Check a Python value as an option's words are.
-
-    Args:
-        name: of the value in messages.
-
-    Raises:
-        UserError: its type or its value is wrong.
-    """
+    """Check a Python value as an option's words are; if it is wrong, a `UserError` names it."""
     if value is None and action.default is None:
         return None
-    if action.nargs != "+" and action.type is not names:
-        return _checked_item(action, value, name)
-    what = "a list of names" if action.type is names else "a list"
-    if isinstance(value, str) or not isinstance(value, Sequence):
-        raise UserError(f"{name}={value!r}: give {what}")
-    if action.nargs == "+":
-        return [_checked_item(action, item, name) for item in value]
-    if comma := next((item for item in value if "," in str(item)), None):
-        raise UserError(f"{name}: {comma!r} has a comma: rename the column")
-    return _checked_item(action, value, name) if value else None
-
-
-def _checked_item(action: argparse.Action, value: object, name: str) -> object:
-    """Check the type of a value, then its text."""
-    kind, what = getattr(action.type, "of_python", (str | Path, "a text"))
+    wanted = "a list" if action.nargs == "+" else getattr(action.type, "of_python", "a text")
+    is_text = isinstance(value, str | Path)
+    is_list = isinstance(value, Sequence) and not is_text
+    fits = is_text == (wanted == "a text") and is_list == wanted.startswith("a list")
     if action.nargs == 0:
-        kind, what = bool, "True or False"
-    is_number = kind in (Integral, Real)
-    if not isinstance(value, kind) or (is_number and isinstance(value, bool)):
-        raise UserError(f"{name}={value!r}: give {what}")
+        wanted, fits = "True or False", isinstance(value, bool)
+    if value is None or not fits:
+        raise UserError(f"{name}={value!r}: give {wanted}")
     if action.nargs == 0:
         return value
-    is_list = isinstance(value, Sequence) and not isinstance(value, str)
-    text = ",".join(map(str, value)) if is_list else str(value)
+    if action.nargs == "+":
+        return [_parsed(action, item, name) for item in value]
+    if action.type is names and (comma := next((x for x in value if "," in str(x)), None)):
+        raise UserError(f"{name}: {comma!r} has a comma: rename the column")
+    if is_list:
+        return _parsed(action, ",".join(map(str, value)), name) if value else None
+    return _parsed(action, value, name)
+
+
+def _parsed(action: argparse.Action, value: object, name: str) -> object:
+    """Parse a value as the word that it is written as."""
     try:
-        found = action.type(text) if callable(action.type) else text
+        found = action.type(str(value)) if action.type else str(value)
     except argparse.ArgumentTypeError as error:
-        raise UserError(f"{name}={value!r}: {error}") from None
+        raise UserError(f"{name}: {error}") from None
     if action.choices is not None and found not in action.choices:
-        raise UserError(f"{name}={value!r}: use one of {', '.join(map(str, action.choices))}")
+        raise UserError(f"{name}={value}: use one of {', '.join(map(str, action.choices))}")
     return found
 
 
 def warn_unused(args: Configuration, models: ModuleType) -> None:
     """Name in one line the options given that nothing in this run reads. Those of a training count
     as read in a test, where published command lines repeat them; 0 asks for nothing."""
-    of_none = {name for name, *_ in UNUSED_OPTIONS + UNUSED_OPTIONS_OF_LIBRARY}
     unread = {name for name, tasks in READ_BY_TASKS.items() if args.task_name not in tasks}
     unread.update(SET_BY_TASK.get(args.task_name, ()))
     if not args.zero_shot:
@@ -429,7 +386,7 @@ def warn_unused(args: Configuration, models: ModuleType) -> None:
         unread |= {"cos", "tmax"}
         unread |= set() if args.lradj in ("type2", "type4") else {"decay_fac"}
     unread = {name for name in unread if getattr(args, name)}
-    unread |= of_none | MODEL_OPTIONS - models.options_of(args.model)
+    unread |= UNUSED | MODEL_OPTIONS - models.options_of(args.model)
     unused = [f"--{name}" for name in args.given if name in unread]
     if unused:
         print(f"warning: {args.model} does not use {' '.join(unused)}", file=sys.stderr)

@@ -62,10 +62,8 @@ SHOWN_HORIZONS, SHOWN_STEPS = 4, 24  # least history before a forecast of the fu
 
 @contextmanager
 def styled() -> Iterator[None]:
-    """Draw in the common style; also a decorator, `@styled()`, of functions that draw.
-
-    Installed fonts fill in for characters that matplotlib's own lacks.
-    """
+    """Draw in the common style; also a decorator, `@styled()`, of functions that draw. Installed
+    fonts fill in for characters that matplotlib's own lacks."""
     from matplotlib import rc_context, rcParams
     from matplotlib.font_manager import fontManager
 
@@ -96,10 +94,8 @@ def image(figure: "Figure", kind: str, dpi: int = 100) -> bytes:
 
 
 def save(figure: "Figure", path: str | Path) -> list[Path]:
-    """Write a figure, atomically; beside a PNG its PDF. Returns the written paths.
-
-    Where the fonts lack a character, one line says so, once in a process.
-    """
+    """Write a figure, atomically; beside a PNG its PDF. Returns the written paths. Where the fonts
+    lack a character, one line says so, once in a process."""
     path = Path(path)
     also = [path.with_suffix(".pdf")] if path.suffix.lower() == ".png" else []
     with warnings.catch_warnings(record=True) as caught:
@@ -311,14 +307,8 @@ def plot_imputation(
     title: str,
     ylabel: str,
 ) -> list[Path]:
-    """Plot one channel of one window with its imputed values.
-
-    Args:
-        times: timestamps, or numbers, of the window `[length]`. true: truth `[length]`.
-        imputations: reconstructions `[length]` by name, the main one first.
-        observed: True where the value was not masked `[length]`.
-        ylabel: channel and unit.
-    """
+    """Plot the truth of one channel of one window, whose `times` are timestamps or numbers, and
+    reconstructions by name, the main one first, where it was not `observed`; all `[length]`."""
     x = times.to_numpy()
     figure, ((axes,),) = subplots(9, 3.6)
     axes.plot(x, true, color=GREY, lw=0.9, alpha=0.6, label="truth")

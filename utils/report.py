@@ -50,19 +50,16 @@ def make_report(
     metrics: Sequence[str] = (),
     transpose: bool = False,
 ) -> tuple[Files, list[str]]:
-    """Make the files of a report; the same runs give the same bytes.
+    """Make the files of a report, contents by path, and a line for each run that is left out; the
+    same runs give the same bytes.
 
     Args:
         folders: with results. models: to show, in this order; by default all.
         names: other names of models. metrics: to show, the main one first.
         transpose: whether models are rows, and data sets columns.
 
-    Returns:
-        Contents by path within the output folder, and a line for each run that is left out.
-
     Raises:
-        UserError: a folder does not exist, there is no usable run, or a model or a metric is
-            unknown.
+        UserError: there is no such folder, usable run, model or metric.
     """
     runs, notes = read_runs(folders)
     if runs.empty:

@@ -52,14 +52,8 @@ ITERATION = re.compile(r"_gpt\d+_(\d+)(?:_[0-9a-f]{8})?$")  # of a repetition, i
 
 
 def read_runs(folders: Iterable[Path]) -> tuple[pd.DataFrame, list[str]]:
-    """Read the runs in folders, at any depth; of runs with the same name the newest.
-
-    Returns:
-        A row for each run, with its folder as `source`; and a line for each unusable run.
-
-    Raises:
-        UserError: a folder does not exist.
-    """
+    """Read the runs in folders, which must exist, at any depth; of runs with the same name the
+    newest: a row for each, with its folder as `source`; and a line for each unusable run."""
     rows, frames, problems = [], [], []
     for folder in folders:
         if not folder.is_dir():
@@ -85,12 +79,8 @@ def newest(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def row_of(record: Mapping, folder: str) -> dict[str, object]:
-    """Make the row of a run, of its `run.json` and the name of its folder.
-
-    Raises:
-        LookupError, TypeError, ValueError, AttributeError: the record is damaged, or a score is not
-            finite.
-    """
+    """Make the row of a run, of its `run.json` and the name of its folder. A damaged record raises
+    errors of Python, and a score that is not finite a `ValueError`."""
     given, test, spent = record["arguments"], record["test"], record.get("peak_memory_mb") or {}
     trained, seed = record.get("trained_with") or given, record["seed"]
     checkpoint = Path(str(record.get("checkpoint"))).parent.name
@@ -198,11 +188,7 @@ def interval_scores(entry: Mapping | None) -> dict[str, float]:
 
 
 def read_csv(path: Path) -> pd.DataFrame:
-    """Read a `runs.csv`.
-
-    Raises:
-        UserError: it is damaged.
-    """
+    """Read a `runs.csv`; a `UserError` if it is damaged."""
     try:
         text = {name: str for name in (*WHAT, *SPENT) if name not in NUMBERS}
         runs = pd.read_csv(path, dtype=text)

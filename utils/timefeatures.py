@@ -44,11 +44,8 @@ _UNITS = {
 
 
 def frequency_unit(freq: str) -> str:
-    """Return the unit of a frequency such as `h`, `H`, `15min`, `t`, `W-SUN` or `QE-DEC`.
-
-    Raises:
-        UserError: unknown frequency.
-    """
+    """Return the unit of a frequency such as `h`, `H`, `15min`, `t`, `W-SUN` or `QE-DEC`; a
+    `UserError` if it is unknown."""
     match = re.fullmatch(r"\d*\s*([A-Za-z]+)(-[A-Za-z]+)?", freq)
     unit = _UNITS.get(match.group(1)) if match else None
     if unit is None:
@@ -67,25 +64,17 @@ def calendar(dates: pd.DatetimeIndex) -> np.ndarray:
 
 
 def mark_count(freq: str, embed: str = "timeF") -> int:
-    """Count the features that `time_features` computes; yearly data have none.
-
-    Raises:
-        UserError: unknown frequency.
-    """
+    """Count the features that `time_features` computes; yearly data have none."""
     return time_features(pd.DatetimeIndex(["2000-01-01"]), freq, embed).shape[1]
 
 
 def time_features(dates: pd.DatetimeIndex, freq: str, embed: str = "timeF") -> np.ndarray:
-    """Compute time marks.
+    """Compute time marks `[rows, features]` of timestamps.
 
     Args:
-        dates: timestamps of the rows.
         freq: sampling frequency, which determines the features.
         embed: "timeF" for features scaled to [-0.5, 0.5]; any other value for the integers month,
             day, weekday, hour and, for minute data, quarter of an hour.
-
-    Returns:
-        `[rows, features]`.
     """
     unit = frequency_unit(freq)
     if embed == "timeF":

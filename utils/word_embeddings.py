@@ -83,11 +83,7 @@ def describe_file(path: str) -> str:
 
 def first_components(embeddings: "Tensor", n_components: int, source: str) -> "Tensor":
     """Select the components of largest variance, which are the first ones of `[d_model,
-    components]`; 0 selects all.
-
-    Raises:
-        UserError: there are fewer; the message names `source`.
-    """
+    components]`; 0 selects all. If there are fewer, a `UserError` names `source`."""
     if n_components > embeddings.shape[1]:
         raise UserError(
             f"--n_components {n_components}: {source} has {embeddings.shape[1]} components"

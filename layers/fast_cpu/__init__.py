@@ -12,13 +12,8 @@ __all__ = ["install", "onednn_is_faster", "uninstall", "use_onednn"]
 
 def install(model: nn.Module) -> int:
     """Replace the classes of known modules by fast ones, and the attention function "sdpa" of
-    language models by `FAST_CPU`.
-
-    Names, parameters and results stay the same, up to rounding and the masks of dropout.
-
-    Returns:
-        How many modules were replaced.
-    """
+    language models by `FAST_CPU`; returns how many modules were replaced. Names, parameters and
+    results stay the same, up to rounding and the masks of dropout."""
     return _replace(model, FAST, "sdpa", FAST_CPU)
 
 

@@ -22,12 +22,11 @@ WIDE = 256  # from so many tokens on, heads go one by one, and causal maps in ba
 
 
 class DropoutAttention(torch.autograd.Function):
-    """Scaled dot-product attention of every token to those of its sample, with dropout.
+    """Scaled dot-product attention of every token to those of its sample, with dropout
+    (docs/fast_cpu.md).
 
-    PyTorch's fused kernel for the CPU has no dropout: with dropout, PyTorch stores whole maps for
-    the backward pass. This one computes the maps in parts, and again in the backward pass; it
-    stores only maps narrower than a head, which are smaller than the queries. Masks follow from a
-    seed drawn from PyTorch's random state, so that the backward pass draws the same ones.
+    The maps are computed in parts, and again in the backward pass; only maps narrower than a head
+    are stored. Masks follow from a seed drawn from PyTorch's random state.
 
     `apply(query, key, value, dropout, is_causal, scale)` takes `[batch, heads, tokens, width]`
     three times, and returns `[batch, tokens, heads, width]`.
@@ -132,14 +131,8 @@ def attention(
     **more: object,
 ) -> tuple[Tensor, None]:
     """Attention function of Transformers: with dropout and without a mask `DropoutAttention`, else
-    PyTorch's fused kernel, as "sdpa".
-
-    Args:
-        query: `[batch, heads, tokens, width]`. key, value: of as many heads, or a fraction of them.
-
-    Returns:
-        `[batch, tokens, heads, width]`, and no attention maps.
-    """
+    PyTorch's fused kernel, as "sdpa". From a query `[batch, heads, tokens, width]`, key and value
+    of as many heads or a fraction of them, to `[batch, tokens, heads, width]`, without maps."""
     causal = getattr(module, "is_causal", True) if is_causal is None else is_causal
     known = query[:, 0].shape == key[:, 0].shape == value[:, 0].shape and attention_mask is None
     if not (known and draws_masks(query, dropout)):

@@ -2,7 +2,6 @@
 
 import torch
 from torch import Tensor
-from torch.autograd.function import FunctionCtx, once_differentiable
 
 from layers.fast_cpu.products import on_cpu
 
@@ -10,12 +9,9 @@ LEVELS = 2**16  # a probability is rounded to a multiple of 1 / LEVELS
 
 
 def draws_masks(x: Tensor, p: float) -> bool:
-    """Return whether `draw_keep_mask` draws the masks of `x` for the probability `p`."""
-    return (
-        0 < p <= 1 - 1 / LEVELS  # PyTorch drops all or nothing
-        and x.is_floating_point()
-        and on_cpu(x)
-    )
+    """Return whether `draw_keep_mask` draws the masks of `x` for the probability `p`; PyTorch drops
+    all or nothing."""
+    return 0 < p <= 1 - 1 / LEVELS and x.is_floating_point() and on_cpu(x)
 
 
 def scale_of_kept(p: float) -> float:
@@ -36,17 +32,6 @@ def draw_keep_mask(shape: torch.Size, p: float, generator: torch.Generator | Non
     return torch.ge(draws, round(p * LEVELS) - LEVELS // 2, out=keep_mask)
 
 
-class Dropout(torch.autograd.Function):
-    """Dropout by drawn masks."""
-
-    @staticmethod
-    def forward(ctx: FunctionCtx, x: Tensor, p: float) -> Tensor:
-        keep_mask, ctx.scale = draw_keep_mask(x.shape, p), scale_of_kept(p)
-        ctx.save_for_backward(keep_mask)
-        return (x * keep_mask).mul_(ctx.scale)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor, None]:
-        (keep_mask,) = ctx.saved_tensors
-        return (grad * keep_mask).mul_(ctx.scale), None
+def drop_out(x: Tensor, p: float) -> Tensor:
+    """Drop entries of `x` out by a drawn mask."""
+    return (x * draw_keep_mask(x.shape, p)).mul_(scale_of_kept(p))

@@ -2,14 +2,21 @@
 no fast way for.
 """
 
+from collections.abc import Mapping
+
 import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
 from layers.fast_cpu.attention import DropoutAttention
-from layers.fast_cpu.dropout import Dropout, draws_masks
+from layers.fast_cpu.dropout import draws_masks, drop_out
 from layers.fast_cpu.products import linear, on_cpu
+
+
+def is_masked(masks: Mapping[str, Tensor | bool | None]) -> bool:
+    """Whether an attention is restricted by a mask, or causal."""
+    return not all(mask is None or mask is False for mask in masks.values())
 
 
 class FastLinear(nn.Linear):
@@ -31,7 +38,7 @@ class FastDropout(nn.Dropout):
 
     def forward(self, input: Tensor) -> Tensor:
         if self.training and not self.inplace and draws_masks(input, self.p):
-            return Dropout.apply(input, self.p)
+            return drop_out(input, self.p)
         return super().forward(input)
 
 
@@ -43,18 +50,14 @@ class FastMultiheadAttention(nn.MultiheadAttention):
         query: Tensor,
         key: Tensor,
         value: Tensor,
-        key_padding_mask: Tensor | None = None,
+        *masks: Tensor | None,
         need_weights: bool = True,
-        attn_mask: Tensor | None = None,
-        average_attn_weights: bool = True,
-        is_causal: bool = False,
+        **more: Tensor | bool | None,
     ) -> tuple[Tensor, Tensor | None]:
         dropout = self.dropout if self.training else 0.0
         own = query is key is value
         known = (
-            key_padding_mask is None
-            and attn_mask is None
-            and not (need_weights or is_causal)
+            not (need_weights or masks or is_masked(more))
             and query.dim() == 3
             and on_cpu(query)
             and (dropout == 0 or (own and draws_masks(query, dropout)))
@@ -65,10 +68,8 @@ class FastMultiheadAttention(nn.MultiheadAttention):
             and not self.add_zero_attn
         )
         if not known:
-            return super().forward(
-                query, key, value, key_padding_mask, need_weights, attn_mask, average_attn_weights,
-                is_causal,
-            )  # fmt: skip
+            more["need_weights"] = need_weights
+            return super().forward(query, key, value, *masks, **more)
         if own:
             qkv = linear(query, self.in_proj_weight, self.in_proj_bias).chunk(3, dim=-1)
         else:
@@ -83,26 +84,12 @@ class FastMultiheadAttention(nn.MultiheadAttention):
 
 
 class FastTransformerEncoderLayer(nn.TransformerEncoderLayer):
-    """A post-norm layer that calls its fast modules at evaluation, too.
+    """A post-norm layer that calls its fast modules at evaluation, too, where
+    `nn.TransformerEncoderLayer` calls a fused kernel, which does not use oneDNN."""
 
-    There `nn.TransformerEncoderLayer` calls a fused kernel, which does not use oneDNN.
-    """
-
-    def forward(
-        self,
-        src: Tensor,
-        src_mask: Tensor | None = None,
-        src_key_padding_mask: Tensor | None = None,
-        is_causal: bool = False,
-    ) -> Tensor:
-        known = (
-            src_mask is None
-            and src_key_padding_mask is None
-            and not (is_causal or self.norm_first)
-            and on_cpu(src)
-        )
-        if not known:
-            return super().forward(src, src_mask, src_key_padding_mask, is_causal)
+    def forward(self, src: Tensor, *masks: Tensor | None, **more: Tensor | bool | None) -> Tensor:
+        if masks or is_masked(more) or self.norm_first or not on_cpu(src):
+            return super().forward(src, *masks, **more)
         x = self.norm1(src + self._sa_block(src, None, None))
         return self.norm2(x + self._ff_block(x))
 

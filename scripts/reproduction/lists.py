@@ -1,6 +1,8 @@
-"""Read lists of runs from TOML files (docs/reproduce.md)."""
+"""Read lists of runs from TOML files (docs/reproduce.md); what identifies a run of `run.py`."""
 
+import contextlib
 import difflib
+import io
 import itertools
 import os
 import re
@@ -11,15 +13,21 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from scripts.reproduction.options import Identity, identity, parsed
+from models.registry import ALIASES, options_of
+from run import parse_args
+from utils.checkpoint_options import DEPENDENT, SET_BY_TASK
 from utils.command_line import one_line
 from utils.configuration import Configuration
 from utils.errors import UserError
+from utils.option_table import COVARIATES, NEUTRAL
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPTS, LISTS = ROOT / "scripts", ROOT / "scripts" / "lists"
 OF_LIST = ("description", "options", "seeds", "runs")
 OF_ITEM = ("name", "script", "options", "matrix", "seeds", "after", "targets")
+Identity = frozenset[tuple[str, object]]
+# what changes no result
+IGNORED = NEUTRAL.union("given model_options command".split())  # which are no options
 
 
 @dataclass(frozen=True)
@@ -62,16 +70,11 @@ def ready_made() -> list[str]:
 def read_list(
     name: str, seeds: Sequence[int] | None = None, options: Sequence[str] = ()
 ) -> RunList:
-    """Read a list.
+    """Read a ready-made list, or a TOML file; a `UserError` if it is none.
 
     Args:
-        name: of a ready-made list, or a TOML file.
         seeds: of every run, instead of those of the list.
         options: of `run.py`, for every run; they replace those of the list.
-
-    Raises:
-        UserError: there is no such list, it is damaged, or a name or an option in it is unknown.
-        OSError: the file can't be read.
     """
     path = Path(name)
     if path.suffix != ".toml":
@@ -103,14 +106,8 @@ def read_list(
 
 
 def check_names(table: object, known: Collection[str], variables: bool = False) -> None:
-    """Check the names in a table of a list.
-
-    Args:
-        variables: whether names in capitals, variables of scripts, are known, too.
-
-    Raises:
-        UserError: a name is unknown, or this is no table.
-    """
+    """Raise a `UserError` if a table of a list is none, or has an unknown name; with `variables`
+    names in capitals are known, too: those of scripts."""
     if not isinstance(table, dict):
         raise UserError(f"{table} is no table of names and values")
     for name in table.keys() - known:
@@ -130,13 +127,8 @@ def runs_of_item(
     more: Sequence[str],
     named: Mapping[str, Sequence[Run]],
 ) -> Iterator[Run]:
-    """Return the runs of an item of a list.
-
-    Args:
-        common: options of the list. more: of the command line, which replace all others.
-        seeds: of the runs; by default as their options say.
-        named: the runs of earlier items by their names.
-    """
+    """Return the runs of an item of a list, with `common` options of the list and `more` of the
+    command line, which replace all others; `named` are the runs of earlier items by name."""
     scripts, options = listed(item.get("script")), str(item.get("options", ""))
     variables = {name: item[name] for name in sorted(item.keys() - OF_ITEM)}
     if variables and not scripts:
@@ -179,11 +171,7 @@ def tests_after(
 
 
 def combinations(item: Mapping, options: str) -> Iterator[dict[str, object]]:
-    """Yield all combinations of the values in an item's matrix.
-
-    Raises:
-        UserError: a name of the matrix does not occur in the options.
-    """
+    """Yield all combinations of the values in an item's matrix, whose names the options have."""
     matrix = item.get("matrix", {})
     if not isinstance(matrix, dict):
         raise UserError("matrix: give a list of values for each name")
@@ -207,17 +195,11 @@ def words(text: str, values: Mapping[str, object]) -> list[str]:
 def runs_of_script(
     name: str | None, variables: Mapping[str, object], options: Sequence[str]
 ) -> list[list[str]]:
-    """Return the options of each `run.py` that a script would start.
-
-    The script runs with `echo` in place of Python.
+    """Return the options of each `run.py` that a script starts, run with `echo` for Python.
 
     Args:
         name: of the script, relative to `scripts/`; None: one run with the options alone.
-        variables: of its environment, such as `HORIZONS`.
-        options: more options for every run.
-
-    Raises:
-        UserError: there is no such script, it does not read a variable, or it fails.
+        variables: of its environment, such as `HORIZONS`. options: more options for every run.
     """
     if name is None:
         return [list(options)]
@@ -240,3 +222,33 @@ def runs_of_script(
     if done.returncode:
         raise UserError(f"the script {name}: {one_line(done.stderr) or 'it fails'}")
     return [shlex.split(line)[2:] for line in done.stdout.splitlines()]  # after -u run.py
+
+
+def parsed(options: Sequence[str]) -> Configuration:
+    """Parse options of `run.py`; a `UserError` has its message."""
+    errors = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(errors), contextlib.redirect_stdout(io.StringIO()):
+            return parse_args(list(options))
+    except SystemExit:
+        message = errors.getvalue().partition("error: ")[2].partition("; python run.py")[0]
+        raise UserError(one_line(message) or "these are no options of a run") from None
+
+
+def identity(arguments: Mapping[str, object]) -> Identity:
+    """Return the options that determine a run's results; those of equal runs are equal."""
+    ignored = IGNORED.union(SET_BY_TASK.get(arguments["task_name"], ()))
+    found = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in arguments.items()
+        if name not in ignored
+        and (name not in DEPENDENT or name in arguments["given"])
+        and (value or name not in COVARIATES)  # which states of earlier versions lack
+    }
+    found["model"] = ALIASES.get(found["model"], found["model"])
+    if "llm" in options_of(found["model"]):  # the width is that of the language model
+        found.pop("d_model", None)
+    for name in ("root_path", "checkpoint"):
+        if found[name]:
+            found[name] = os.path.normpath(found[name])
+    return frozenset(found.items())

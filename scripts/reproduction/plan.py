@@ -8,8 +8,7 @@ from functools import cache
 from pathlib import Path
 
 from run import check_paths
-from scripts.reproduction.lists import Run, RunList
-from scripts.reproduction.options import Identity, identity, parsed
+from scripts.reproduction.lists import Identity, Run, RunList, identity, parsed
 from utils.configuration import Configuration
 from utils.errors import UserError
 
@@ -123,11 +122,7 @@ class Plan:
         print(self.status())
 
     def check(self) -> None:
-        """Check that the files exist that the runs left are going to read.
-
-        Raises:
-            UserError: one does not.
-        """
+        """Raise a `UserError` if a file is missing that the runs left are going to read."""
         for run in self.left:
             try:
                 check_paths(run.args)

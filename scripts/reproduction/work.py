@@ -28,13 +28,8 @@ Jobs = dict[Run, tuple[subprocess.Popen, Mapping[str, str]]]  # with their envir
 
 @contextmanager
 def locked(name: str) -> Iterator[int]:
-    """Lock a list in this working folder; yields the descriptor of the lock.
-
-    Jobs that inherit the descriptor keep the lock until they end, even if this process is killed.
-
-    Raises:
-        UserError: another process or its jobs hold the lock.
-    """
+    """Lock a list in this working folder; yields the descriptor of the lock. Jobs that inherit it
+    keep the lock until they end, even if this process is killed."""
     folder = LOGS / name
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("a") as file:
@@ -47,19 +42,11 @@ def locked(name: str) -> Iterator[int]:
 
 
 def do(plan: Plan, environments: Sequence[Mapping[str, str]], lock: int) -> dict[Run, str]:
-    """Run what is left of a plan; other runs go on after a failure.
+    """Run what is left of a plan, a job in each of the environments; return the runs that failed,
+    and why. Other runs go on after a failure.
 
-    Args:
-        plan: updated as runs finish.
-        environments: environment variables, one mapping for each concurrent job.
-        lock: descriptor that the jobs inherit; see `locked`.
-
-    Returns:
-        The runs that failed, and why.
-
-    Raises:
-        Interrupted: after a signal, once the jobs have saved their states. A second signal ends
-            this process at once, and the jobs within a second.
+    After a signal, `Interrupted` is raised once the jobs have saved their states. A second one ends
+    this process at once, and the jobs within a second.
     """
     waiting, free, failed = list(plan.left), list(environments), {}
     jobs: Jobs = {}
@@ -144,18 +131,11 @@ def say(plan: Plan, run: Run, what: str) -> None:
 
 
 def environments(jobs: int | None, devices: str | None, plan: Plan) -> list[dict[str, str]]:
-    """Divide GPUs and cores among concurrent jobs.
+    """Divide GPUs and cores among concurrent jobs: the environment variables of each.
 
     Args:
         jobs: their number; by default one for each of `devices`, or one.
         devices: such as `0,1`, numbers of visible GPUs; by default all of them.
-        plan: its runs say whether a GPU may be used.
-
-    Returns:
-        Environment variables of each job.
-
-    Raises:
-        UserError: there are fewer GPUs than jobs.
     """
     gpus = device_numbers(devices) if devices is not None else []
     jobs = jobs or len(gpus) or 1

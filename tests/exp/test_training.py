@@ -18,7 +18,7 @@ from run import main, parse_args
 from tests.conftest import load, refusal
 from tests.exp.small_runs import argv
 from utils.identity import TESTED, TRAINED
-from utils.option_table import MODEL_OPTIONS, NEUTRAL, UNUSED_OPTIONS, UNUSED_OPTIONS_OF_LIBRARY
+from utils.option_table import MODEL_OPTIONS, NEUTRAL
 from utils.options import make_parser
 
 
@@ -193,7 +193,7 @@ def test_a_gpu_that_is_absent(refused, command, monkeypatch):
     assert "--gpu 1" in refused(command("--gpu", "1", "--use_gpu", "1"))
 
 
-PARSER, _ = make_parser(registry)
+PARSER = make_parser(registry)
 NUMERIC = [
     action.option_strings[0]
     for action in PARSER._actions
@@ -330,10 +330,8 @@ def test_every_option_is_sorted():
     named = "task_name is_training model_id model des itr data features seq_len label_len pred_len"
     others = "embed checkpoint do_predict refit skip_bad_steps compile deterministic level"
     neutral = {*NEUTRAL, *named.split(), *others.split()} - {*MODEL_OPTIONS}
-    of_none = [*UNUSED_OPTIONS, *UNUSED_OPTIONS_OF_LIBRARY]
-    unused = [name for name, *_ in of_none]
     counted = {*TESTED, *TRAINED} - {"experiment"}  # which no option names
-    known = ["help", *neutral, *unused, *counted, *MODEL_OPTIONS]
+    known = ["help", *neutral, *counted, *MODEL_OPTIONS]
     assert sorted(known) == sorted({action.dest for action in PARSER._actions})
 
 

@@ -25,7 +25,7 @@ from utils.options import TASKS_OF_OPTION, make_parser, warn_unused
 
 def options() -> dict:
     """Every option with its action."""
-    parser, _ = make_parser(registry)
+    parser = make_parser(registry)
     actions = {action.option_strings[0]: action for action in parser._actions}
     return {name: action for name, action in actions.items() if action.dest != "help"}
 
@@ -116,8 +116,8 @@ def check_parsed(args: Namespace) -> None:
     assert 0 <= args.lora_dropout < 1
     assert not args.checkpoint or not args.is_training
     for option, tasks in TASKS_OF_OPTION.items():
-        default = OPTIONS[f"--{option}"].default
-        assert args.task_name in tasks or getattr(args, option, default) == default
+        value, default = getattr(args, option), OPTIONS[f"--{option}"].default
+        assert args.task_name in tasks or not value or value == default
     for check in (CALFLoss.from_args, choose_device, lambda args: settings_string(args, 0)):
         try:
             found = check(args)

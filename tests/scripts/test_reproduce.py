@@ -16,8 +16,7 @@ import pytest
 from scripts import reproduce
 from scripts.reproduction import plan as planning
 from scripts.reproduction import work
-from scripts.reproduction.lists import read_list, ready_made
-from scripts.reproduction.options import identity, parsed
+from scripts.reproduction.lists import identity, parsed, read_list, ready_made
 from tests.conftest import HANG, ROOT
 
 BASE = "--task_name long_term_forecast --is_training 1 --model_id t --data custom"

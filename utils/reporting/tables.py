@@ -191,17 +191,10 @@ class Table:
 @cache
 def published_results() -> pd.DataFrame:
     """Read the published results: `value`, `checked_twice` and `source` by setting, data set,
-    horizon, model and metric.
-
-    Raises:
-        UserError: the file is damaged or absent.
-    """
-    try:
-        keys = ["setting", "dataset", "horizon", "model", "metric"]
-        found = pd.read_csv(PUBLISHED, dtype={"horizon": str}).set_index(keys).sort_index()
-        return found[["value", "checked_twice", "source"]].astype({"value": float})
-    except (OSError, ValueError, KeyError) as error:
-        raise UserError(f"{PUBLISHED}: damaged or absent: git checkout restores it") from error
+    horizon, model and metric."""
+    keys = ["setting", "dataset", "horizon", "model", "metric"]
+    found = pd.read_csv(PUBLISHED, dtype={"horizon": str}).set_index(keys).sort_index()
+    return found[["value", "checked_twice", "source"]].astype({"value": float})
 
 
 def metrics_of(kind: str, runs: pd.DataFrame) -> tuple[str, ...]:
@@ -241,16 +234,11 @@ def make_tables(
     models: Sequence[str] = (),
     names: Mapping[str, str] | None = None,
 ) -> list[Table]:
-    """Group runs into tables, one for each set of conditions.
+    """Group runs into tables, one for each set of conditions, with these metrics, and models in
+    this order, which must exist; `names` are other names of models.
 
     Of runs with equal options and seed the last one counts. Naive forecasts do not depend on the
     seed: one run of each counts.
-
-    Args:
-        metrics: to show. models: to show, in this order. names: other names of models.
-
-    Raises:
-        UserError: no run has such a model or metric.
     """
     runs = runs.assign(amp=[settings(run).get("amp", "no") for _, run in runs.iterrows()])
     groups = [group for _, group in runs.groupby(CONDITIONS, dropna=False)]
@@ -283,11 +271,8 @@ def make_tables(
 
 
 def require(name: str, named: pd.DataFrame, option: str) -> list[str]:
-    """Return the methods with this name, or of the model with this name.
-
-    Raises:
-        UserError: there are none.
-    """
+    """Return the methods with this name, or of the model with this name; a `UserError` if there
+    are none."""
     found = named.loc[(named["method"] == name) | (named["model"] == name), "method"].unique()
     if not len(found):
         known = ", ".join(sorted(named["method"].unique()))

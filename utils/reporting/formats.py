@@ -44,7 +44,7 @@ def markdown(grid: Grid, level: int = 3) -> str:
     """A grid as a Markdown table with heading and notes."""
     labels = [name or "" for name in grid.cells.index.names]
     heads = [plain(" ".join(filter(None, column))) for column in grid.cells.columns]
-    lines = [labels + heads, ["---"] * len(labels) + ["---:"] * len(heads)]
+    lines = [labels + heads, ["-"] * len(labels) + ["-:"] * len(heads)]
     for where, cells in grid.cells.iterrows():
         marked = zip(cells, grid.marks.loc[where], strict=True)
         lines.append([*map(plain, where), *(MARKDOWN[mark].format(plain(c)) for c, mark in marked)])

@@ -179,11 +179,16 @@ def paired_grid(table: Table, method: str, others: Iterable[str]) -> Grid | None
     from scipy import stats  # slow to import
 
     metric, lines, stem = table.metrics[0], {}, method.removesuffix(")")
+    backbone = f"{stem.partition(', ')[0]}, "  # which both share
     heads = ("its MSE", "the other's", "difference", "in %", "95 % interval", "deviation", "lower")
     for other, row in product(others, table.rows):
         if not {(row, method), (row, other)} <= table.cells.keys():
             continue
-        name = f"the same{other[len(stem) : -1]}" if other.startswith(stem) else other
+        name = other
+        if other.startswith(stem):
+            name = f"the same{other[len(stem) : -1]}"
+        elif other.startswith(backbone):
+            name = other[len(backbone) : -1]
         cells = [table.cells[row, m][metric] for m in (method, other)]
         both = pd.concat(cells, axis=1, join="inner").to_numpy()
         gaps, (own, others_mean), n = both[:, 0] - both[:, 1], both.mean(axis=0), len(both)

@@ -1,5 +1,6 @@
 """Anomaly-detection sets in the files of Time-Series-Library, and their windows."""
 
+import warnings
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -123,7 +124,9 @@ def _numbers(path: Path, frame: pd.DataFrame, gaps: bool = False) -> np.ndarray:
 def _read_npy(path: Path) -> np.ndarray:
     """Memory-map an array of numbers; pickled objects are refused, never loaded."""
     try:
-        array = open_memmap(path, mode="r")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a header that Python 2 wrote, which reads alike
+            array = open_memmap(path, mode="r")
     except (ValueError, SyntaxError, TokenError) as error:  # the latter two: a damaged header
         reason = " ".join(str(error).split())
         raise UserError(f"{path}: damaged, or not a .npy file of numbers: {reason}") from error

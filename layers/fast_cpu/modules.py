@@ -50,14 +50,16 @@ class FastMultiheadAttention(nn.MultiheadAttention):
         query: Tensor,
         key: Tensor,
         value: Tensor,
-        *masks: Tensor | None,
+        key_padding_mask: Tensor | None = None,
         need_weights: bool = True,
+        *masks: Tensor | bool | None,
         **more: Tensor | bool | None,
     ) -> tuple[Tensor, Tensor | None]:
         dropout = self.dropout if self.training else 0.0
         own = query is key is value
         known = (
-            not (need_weights or masks or is_masked(more))
+            key_padding_mask is None
+            and not (need_weights or masks or is_masked(more))
             and query.dim() == 3
             and on_cpu(query)
             and (dropout == 0 or (own and draws_masks(query, dropout)))
@@ -68,8 +70,9 @@ class FastMultiheadAttention(nn.MultiheadAttention):
             and not self.add_zero_attn
         )
         if not known:
-            more["need_weights"] = need_weights
-            return super().forward(query, key, value, *masks, **more)
+            return super().forward(
+                query, key, value, key_padding_mask, need_weights, *masks, **more
+            )
         if own:
             qkv = linear(query, self.in_proj_weight, self.in_proj_bias).chunk(3, dim=-1)
         else:

@@ -50,6 +50,9 @@ def test_modules_are_pytorchs(prepare, norm_first):
         lambda: attention(x, x, x, attn_mask=mask, need_weights=False, is_causal=True)[0],
         lambda: attention(x, x, x, key_padding_mask=padding, average_attn_weights=False)[1],
         lambda: attention(x[0], x[0], x[0], need_weights=False)[0],
+        lambda: attention(x, x, x, padding, False)[0],
+        lambda: attention(x, x, x, None, False, mask)[0],
+        lambda: layer(x, mask, padding),
     ]
     expected = [call() for call in calls]
     prepare(match)

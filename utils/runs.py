@@ -255,4 +255,5 @@ def _beside(
             frame = pd.read_csv(table) if table.exists() else frames[0]
         frames.append(frame[frame["run"].isin(of_source["run"])])
     frames = [frame for frame in frames if len(frame)] or frames[:1]
-    return pd.concat(frames).sort_values([*frames[0].columns[:2]], ignore_index=True)
+    found = pd.concat(frames).infer_objects()  # numbers, where a record lacks some
+    return found.sort_values([*frames[0].columns[:2]], ignore_index=True)

@@ -1,4 +1,4 @@
-"""What the readers of data files share: limits, errors of a cell, and cells to numbers."""
+"""Checks for all readers of data files: limits, errors of a cell, and cells to numbers."""
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator

@@ -1,4 +1,4 @@
-"""What is known ahead of a forecast: the future covariates of the steps that follow a panel."""
+"""Future covariates of the steps that follow a panel, which are known ahead of a forecast."""
 
 from dataclasses import replace
 from functools import partial

@@ -1,4 +1,4 @@
-"""What a model has to beat in validation: trivial predictions."""
+"""Trivial predictions, which a model has to beat in validation."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What the tasks on sliding windows of a table have in common."""
+"""The common part of the tasks on sliding windows of a table."""
 
 from collections import defaultdict
 from collections.abc import Sequence

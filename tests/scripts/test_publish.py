@@ -1,6 +1,7 @@
 """Published results: the store of runs, and pages that are made of it and of nothing else."""
 
 import gzip
+import json
 import re
 from pathlib import Path
 from types import SimpleNamespace
@@ -60,6 +61,10 @@ def test_no_setting_is_lost(workdir):
         leave_run(workdir, "CALF", 1 / 3 / seed, seed=seed, backbone_llm_weights="random")
     m4 = {"task_name": "short_term_forecast", "data": "m4", "entry_summary": {"owa": {}}}
     leave_run(workdir, "DLinear", {"smape": 1 / 7, "mase": 1.0, "owa": 1.0}, **m4)
+    path = next(Path("results").glob("*CALF*")) / "run.json"
+    record = json.loads(path.read_text())
+    record["epochs"] = [epoch | {"test": 1 / 3} for epoch in record["epochs"]]  # others lack it
+    path.write_text(json.dumps(record))
     before, _ = read_runs([Path("results")])
     write_runs(Path("store"), before)
     after, _ = read_runs([Path("store")])

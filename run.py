@@ -182,6 +182,7 @@ def run_here_or_launch(args: Configuration, argv: list[str]) -> int:
             command = [sys.executable, str(Path(__file__).resolve()), *argv]
             return launch(command, len(numbers), gpus)
         args = args.replace(gpu=numbers[0])
+    options.warn_unused(args, registry)
     configure_openmp(args.threads)  # not before `launch`: its processes divide the cores
     run(args)
     leave()
@@ -206,7 +207,6 @@ def main(argv: list[str] | None = None) -> int:
     silence = nullcontext if world()[0] == 0 else quiet
     with silence():
         args = parse_args(argv, shlex.join(["python", "run.py", *argv]))
-        options.warn_unused(args, registry)
     handle(signal.SIGTERM, _terminate)
     follow_parent()
 

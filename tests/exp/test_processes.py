@@ -316,11 +316,12 @@ def children(process: subprocess.Popen) -> list[int]:
 
 
 def test_launched(alone, tasks, workdir):
-    process = launched(workdir, tasks["quick model"], "tests/exp/launched.py")
+    argv = [*tasks["quick model"], "--extra_tag", "x"]
+    process = launched(workdir, argv, "tests/exp/launched.py")
     out, errors = process.communicate(timeout=HANG)
     assert process.returncode == 0, errors
     assert out.count("epoch ") == 2
-    assert "OMP_NUM_THREADS" not in errors
+    assert "OMP_NUM_THREADS" not in errors and errors.count("does not use") == 1
     check_equal(alone("quick model"), workdir)
 
 

@@ -23,9 +23,7 @@ from utils.runs import newest, read_runs, write_runs
 
 ROOT = Path(__file__).resolve().parent.parent
 START, END = "<!-- results -->", "<!-- end of results -->"  # of the results in the README
-AHEAD = "Is CALF ahead of the other models?"
-AHEAD_OF = ("PatchTST", "iTransformer", "DLinear", "GPT4TS (GPT-2, random weights)")
-CALFS = ("CALF (GPT-2, random weights)", "CALF (SmolLM2-135M, pre-trained, 4-bit weights)")
+PRETRAINED = "CALF (SmolLM2-135M, pre-trained, 4-bit weights)"
 LEAD = (
     "Made by `python -m scripts.publish` from docs/results/: `runs.csv` of each list has a row a "
     "run, `notes.md` the remarks. Only a model with *published file* in its name is on the GPT-2 "
@@ -115,9 +113,9 @@ def pages(root: Path) -> dict[Path, Files]:
         *answers(tables, docs / "results/smollm2/questions.toml"),
         *sections_of(tables, runs),
     ]
-    answered = f"{sound_table(tables, 'few_shot', 'bf16').slug}_variants"
+    answered = [f"{table.slug}_variants" for table in language_tables(tables)]
     for section in sections:
-        section.grids = [grid for grid in section.grids if grid.slug != answered]
+        section.grids = [grid for grid in section.grids if grid.slug not in answered]
     sections.append(formats.Section("Lists", [lists_grid(docs / "results")]))
     notes = (docs / "results" / "notes.md").read_text(encoding="utf-8")
     for title, prose in re.findall(r"^## (.*)\n+((?:(?!## ).*\n)*)", notes, re.M):
@@ -146,19 +144,25 @@ def sound_table(tables: Sequence[Table], *wanted: str) -> Table:
     )
 
 
+def language_tables(tables: Sequence[Table]) -> list[Table]:
+    """The tables of SmolLM2, few-shot first."""
+    found = [t for t in tables if (t.runs["amp"].iloc[0], t.protocol) == ("bf16", "sound")]
+    return sorted(found, key=lambda table: table.kind != "few_shot")
+
+
 def answers(tables: Sequence[Table], questions: Path) -> list[formats.Section]:
-    """The questions that the results answer, each with its table."""
-    main, few = sound_table(tables, "long_term", "no"), sound_table(tables, "few_shot", "no")
-    language = sound_table(tables, "few_shot", "bf16")
+    """The questions that the results answer, each with its tables; the last one, which is on the
+    other models, with the paper's main table, too."""
     sections = []
     for question in tomllib.loads(questions.read_text(encoding="utf-8"))["questions"]:
-        grid = grids.paired_grid(language, question.get("method", CALFS[1]), question["others"])
-        sections += [formats.Section(question["title"], [grid])] if grid else []
-    ahead = [grids.main_grid(main), grids.main_grid(few)]
-    for grid, table in zip(ahead, (main, few), strict=True):
+        pair = question.get("method", PRETRAINED), question["others"]
+        pairs = [grids.paired_grid(table, *pair) for table in language_tables(tables)]
+        sections.append(formats.Section(question["title"], [grid for grid in pairs if grid]))
+    for kind in ("few_shot", "long_term"):
+        table = sound_table(tables, kind, "no")
+        grid = grids.main_grid(table)
         grid.title = table.heading
-    ahead += [grids.paired_grid(few, ours, AHEAD_OF) for ours in CALFS]
-    sections.append(formats.Section(AHEAD, ahead))
+        sections[-1].grids.insert(0, grid)
     for number, grid in enumerate(grid for section in sections for grid in section.grids):
         grid.slug = f"answer_{number}"  # names the table on the HTML page
     return sections

@@ -4,7 +4,6 @@ import gzip
 import json
 import re
 from pathlib import Path
-from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -48,7 +47,6 @@ def test_each_number_of_the_prose_is_in_a_table(pages):
 def test_remarks_on_no_section_are_refused(workdir, monkeypatch):
     for name in ("make_tables", "answers", "sections_of", "lists_grid"):  # which take seconds
         monkeypatch.setattr(publish, name, lambda *_: [])
-    monkeypatch.setattr(publish, "sound_table", lambda *_: SimpleNamespace(slug=""))
     Path("docs/results").mkdir(parents=True)
     Path("docs/results/notes.md").write_text("## Other\n\nText.\n")
     with pytest.raises(UserError, match="no section is called Other"):

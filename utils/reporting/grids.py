@@ -106,8 +106,8 @@ def intervals_grid(table: Table) -> Grid | None:
 
 
 def loss_weights(table: Table) -> list[str]:
-    """Write the loss weights of each CALF, by data set where they differ."""
-    lines = []
+    """Write the loss weights of the CALFs, by data set where they differ."""
+    alike: dict[str, list[str]] = {}
     for method in table.methods:
         found: dict[str, set[str]] = {}
         for _, run in table.of(method).iterrows():
@@ -115,9 +115,9 @@ def loss_weights(table: Table) -> list[str]:
             given = ", ".join(f"{name} {used[name]}" for name in LOSS_WEIGHTS)
             found.setdefault(given, set()).add(run["dataset"])
         parts = [f"{', '.join(sorted(names))}: {given}" for given, names in sorted(found.items())]
-        text = "; ".join(parts if len(parts) > 1 else found)
-        lines += [f"Loss weights of {method}: {text}."] * (run["model"] == "CALF")
-    return lines
+        if run["model"] == "CALF":
+            alike.setdefault("; ".join(parts if len(parts) > 1 else found), []).append(method)
+    return [f"Loss weights of {', '.join(names)}: {text}." for text, names in alike.items()]
 
 
 def better_in(table: Table) -> str:
@@ -202,7 +202,7 @@ def paired_grid(table: Table, method: str, others: Iterable[str]) -> Grid | None
             interval, deviation, f"{(gaps < 0).sum()} of {n}",
         )  # fmt: skip
         lines[name, *row] = {("", head): text for head, text in zip(heads, texts, strict=True)}
-    notes = [f"{table.heading}; means over the seeds that both have; deviation: of the other's."]
+    notes = [f"{table.heading}; over the seeds that both have; deviation: of the other's."]
     labels = ["the other", "data set", "horizon"]
     return Grid(f"{method}, and others", "paired", notes, labels, lines) if lines else None
 
@@ -262,6 +262,7 @@ def published_grids(table: Table) -> list[Grid]:
         for row, method in product(table.parts, methods):
             theirs = table.published(row, method)
             ours = {metric: table.summary(row, method, metric) for metric in table.metrics}
+            ours = {m: found and found._replace(deviation=None) for m, found in ours.items()}
             if len(theirs) and any(ours.values()):
                 values = {m: Summary(value, None, 1) for m, value in theirs["value"].items()}
                 found.append((row, method, {m: (ours[m], values.get(m)) for m in ours}))

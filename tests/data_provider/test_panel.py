@@ -222,7 +222,6 @@ def test_ids_of_any_type():
     assert panel.columns == [str(name) for name in ids]
     categories = GOOD.assign(unique_id=pd.Categorical(GOOD["unique_id"], ["c", "b", "a"]))
     assert read_panel(categories).names == ["a", "b"]
-    assert read_panel(long({1: DAYS, "1": DAYS})).columns == ["1", "'1'"]
 
 
 def test_pooled_or_channels(capsys):
@@ -331,6 +330,7 @@ def test_files_refused(tmp_path, text, expected):
         (GOOD.assign(y=np.nan), {"fill_missing": "linear"}, "not a single number"),
         (pd.concat([GOOD, GOOD[["y"]]], axis=1), {}, "2 columns are named y"),
         (pd.concat([wide(), wide()[["a"]]], axis=1), {}, "2 columns are named a"),
+        (wide().set_axis(["date", 1, "1"], axis=1), {}, "2 series are named 1"),
         (list(DAYS), {}, "DataFrame"),
     ],
 )

@@ -319,14 +319,16 @@ def frames(wide: pd.DataFrame, long: pd.DataFrame) -> dict[str, pd.DataFrame]:
 
 @pytest.mark.parametrize("kind", ["long", "time zone", "whole numbers", "months", "text"])
 def test_saved_with_its_series(wide, long, tmp_path, kind):
-    """Unless told not to."""
-    options = DLINEAR | {"train_epochs": 1, "level": [80]}
-    forecaster = CALFForecaster(h=8, **options).fit(frames(wide, long)[kind])
+    """Unless told not to; a file of the same series, whose ids are text, is forecast alike."""
+    options, frame = DLINEAR | {"train_epochs": 1, "level": [80]}, frames(wide, long)[kind]
+    frame.to_csv(file := tmp_path / "x.csv", index=False)
+    forecaster = CALFForecaster(h=8, **options).fit(frame)
     expected = forecaster.predict()
     assert all(table.values.flags.c_contiguous for table in forecaster.history.tables)
     forecaster.save(tmp_path)
     loaded = CALFForecaster.load(tmp_path)
     pd.testing.assert_frame_equal(loaded.predict(), expected)
+    np.testing.assert_array_equal(loaded.predict(file).iloc[:, 2], expected.iloc[:, 2])
     loaded.save(tmp_path / "again")
     pd.testing.assert_frame_equal(CALFForecaster.load(tmp_path / "again").predict(), expected)
     forecaster.save(tmp_path, save_dataset=False)

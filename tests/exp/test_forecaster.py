@@ -56,10 +56,8 @@ def naive(synthetic_csv) -> CALFForecaster:
 MISTAKES = [
     (lambda f, t: f.predict(level=80), r"level=80: give a list, such as \[80, 95\]"),
     (lambda f, t: f.plot("x.bmp"), r"x\.bmp: give the name of a picture: \.png"),
-    (
-        lambda f, t: f.predict_df(t, id_column="a", timestamp_column="b", quantile_levels=[0.999]),
-        r"0\.999 is not a number from 0\.005 to 0\.995",
-    ),
+    (lambda f, t: f.predict_df(t, "a", "b", quantile_levels=[0.999]), "not a number from 0.005"),
+    (lambda f, t: clone(f).fit(t.assign(**{"OT-lo-80": 1.0})).predict(), "the bound of another"),
     (lambda f, t: f.predict(h=2.5), r"h=2\.5"),
     (lambda f, t: f.predict(h=9), "1 to 8 steps"),
     (lambda f, t: f.predict(t.tail(20)), "4 rows are missing to forecast from: the look-back is"),
@@ -161,8 +159,9 @@ def test_columns_are_those_of_neuralforecast_and_chronos(long):
     assert table.groupby("unique_id", sort=False).size().to_dict() == dict.fromkeys(
         long["unique_id"].unique(), 8
     )
-    step = pd.Timedelta("1h")
-    assert (table["ds"] == [long["ds"].max() + step * n for n in range(1, 9)] * 2).all()
+    assert (
+        table["ds"] == [long["ds"].max() + pd.Timedelta(hours=n) for n in range(1, 9)] * 2
+    ).all()
     assert (table["DLinear-lo-95"] <= table["DLinear-lo-80"]).all()
     assert (table["DLinear-lo-80"] <= table["DLinear-hi-80"]).all()
     assert len(forecaster.predict(h=3)) == 6

@@ -108,12 +108,9 @@ def read_file(
 
 def time_name(names: Sequence[object]) -> str | None:
     """Find the column that is named like timestamps: `date`, `ds`, `timestamp`, …, or None."""
-    for change in (str, str.lower):
-        found = {change(str(name).strip()): name for name in reversed(names)}
-        for name in TIME_NAMES:
-            if name in found:
-                return found[name]
-    return None
+    exact = {str(name).strip(): name for name in reversed(names)}
+    lower = {text.lower(): name for text, name in exact.items()}
+    return next((found[n] for n in TIME_NAMES for found in (exact, lower) if n in found), None)
 
 
 def _read_parquet(path: Path) -> pd.DataFrame:

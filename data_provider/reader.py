@@ -352,10 +352,9 @@ class _Reader:
         def place(row: int) -> str:
             return f"{self._place(group.rows[row])}: {self._stamp(group.rows[row])}"
 
-        if self.reading.freq is not None and not (
-            isinstance(step, pd.offsets.Tick) or step.is_on_offset(dates[0])
-        ):
-            raise UserError(f"{place(0)} is off the calendar, whose freq is {usual}")
+        for row in (0, *np.flatnonzero(irregular) + 1) if self.reading.freq is not None else ():
+            if not (isinstance(step, pd.offsets.Tick) or step.is_on_offset(dates[row])):
+                raise UserError(f"{place(row)} is off the calendar, whose freq is {usual}")
         if not irregular.any():
             return dates, rows, ""
         row = int(irregular.argmax())

@@ -321,7 +321,7 @@ def test_files_refused(tmp_path, text, expected):
         (GOOD.set_index("ds"), {}, "reset_index"),
         (GOOD.astype(object).replace({"y": {5.0: "x"}}), {}, "row 6 (iloc 5): 'x' is not a number"),
         (GOOD.replace({"y": {5.0: np.nan}})[20:], {}, "fill_missing='linear' or 'ffill'"),
-        (GOOD, {"freq": "ME"}, "2024-01-01 is off the calendar"),
+        (GOOD, {"freq": "W-MON"}, "2024-01-02 is off the calendar"),
         (GOOD, {"freq": "h", "fill_missing": "ffill"}, "can't be made evenly spaced"),
         (wide(date=[*DAYS[:12], OFF, *DAYS[13:]]), {"fill_missing": "ffill"}, "row 13 "),
         (wide(date=[*DAYS[:19], LATER]), {"fill_missing": "ffill"}, "row 20 "),

@@ -232,7 +232,7 @@ def _parsed(
     where no date is ambiguous."""
     if re.match(NUMERIC_DATE, text.iloc[0]) is None:
         return _attempt(text), None
-    parts = text.str.extract(NUMERIC_DATE + "(.*)")
+    parts = text.str.extract(f"^{NUMERIC_DATE}(.*)")
     orders = {True: (0, 2, 3), False: (2, 0, 3)}  # of day, month and year, by `dayfirst`
     if dayfirst is not None:
         orders = {dayfirst: orders[dayfirst]}

@@ -27,7 +27,8 @@ Frequency = str | int | Step
 def usual_step(dates: pd.DatetimeIndex, counts_steps: bool = False) -> Step | None:
     """Find the step between most of the increasing `dates`: a frequency that pandas infers from
     them or a block of them (hours, business days, month ends, third Fridays, …), the same day of
-    each month, or their most common difference, which alone is meant if they count steps.
+    each month, or their most common difference, which alone is meant if they count steps, or the
+    median one.
 
     Returns:
         None where there are not two different timestamps.
@@ -35,16 +36,20 @@ def usual_step(dates: pd.DatetimeIndex, counts_steps: bool = False) -> Step | No
     dates = dates.as_unit("us").unique()  # nanoseconds end in the year 2262
     if len(dates) < 2:
         return None
-    differences, counts = np.unique(np.diff(dates.asi8), return_counts=True)
-    most_common = to_offset(pd.Timedelta(int(differences[counts.argmax()]), unit=dates.unit))
+    gaps = np.diff(dates.asi8)
+    differences, counts = np.unique(gaps, return_counts=True)
+    most_common, median = (
+        to_offset(pd.Timedelta(int(gap), unit=dates.unit))
+        for gap in (differences[counts.argmax()], np.median(gaps))
+    )
     if counts_steps:
         return most_common
     frequencies = _inferred(dates, BLOCK) or _inferred(dates, SHORT_BLOCK)
     candidates = [step for step, _ in frequencies.most_common(3)]
-    months = round(float(np.median(np.diff(dates.asi8))) / (30.44 * DAY * 10**6))
+    months = round(float(np.median(gaps)) / (30.44 * DAY * 10**6))
     if months and len(set(dates[:SHORT_BLOCK].day)) == 1:
         candidates.append(pd.DateOffset(months=months))
-    candidates.append(most_common)
+    candidates += [most_common, median]
     return min(candidates, key=lambda step: irregular_under(dates, step).sum())
 
 

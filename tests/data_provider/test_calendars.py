@@ -7,10 +7,7 @@ import pandas as pd
 import pytest
 from pandas.tseries.holiday import USFederalHolidayCalendar
 
-from data_provider.calendars import (
-    given_step,
-    mark_frequency,
-)
+from data_provider.calendars import given_step, mark_frequency
 from data_provider.checks import naming
 from data_provider.panel import Reading
 from data_provider.reader import read_panel
@@ -115,6 +112,7 @@ def test_midnight_that_clocks_leave_out():
         ([20240228, 20240229, 20240301], 20240302),
         ([2024022822, 2024022823], 2024022900),
         (["3", "5", "7"], 9),
+        (pd.to_datetime([0, 50, 109.9, 169.9, 230, 300], unit="s"), pd.Timestamp(360, unit="s")),
         (["201510", "201511", "201512"], pd.Timestamp("2016-01-01")),
         (
             ["2024-03-31 01:00+01:00", "2024-03-31 03:00+02:00", "2024-03-31 04:00+02:00"],
@@ -200,6 +198,7 @@ def test_undecided_dates(stamps):
     [
         (["2024-01-01", "yesterday"], "row 2: 'yesterday' is not a date"),
         (["13.02.2024", "02.13.2024"], "row 2: '02.13.2024' is not a date"),
+        (["13.02.2024", "2024-02-14"], "row 2: '2024-02-14' is not a date"),
         (["2024-01-01", None], "row 2: a missing timestamp"),
         ([pd.NaT, DAYS[0]], "row 1: a missing timestamp"),
         (["Jan-01", "Feb-01"], "row 1: 'Jan-01' is read as the year 1, which is not within 1600"),

@@ -152,9 +152,9 @@ class ExpLongTermForecasting(ExpSeries):
     def _prepare_memory(self, panel: Panel) -> None:
         args, memory = self.args, self.memory
         panel = panel.only(chosen_series(panel, args))
-        window = args.seq_len + args.pred_len
         if memory.pad:
-            panel = panel.with_tables(lambda table: padded(table, window))
+            ahead = args.pred_len * (2 if memory.held_out is None else 1)  # to validate on, too
+            panel = panel.with_tables(lambda table: padded(table, args.seq_len + ahead))
         train_rows = None
         if memory.held_out is not None or not args.split:
             train_rows = {len(t.dates): self._training_rows(panel, t) for t in panel.tables}

@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+from copy import copy
 
 import numpy as np
 import pandas as pd
@@ -59,7 +60,7 @@ MISTAKES = [
     (lambda f, t: f.predict_df(t, "a", "b", quantile_levels=[0.999]), "not a number from 0.005"),
     (lambda f, t: clone(f).fit(t.assign(**{"OT-lo-80": 1.0})).predict(), "the bound of another"),
     (lambda f, t: f.predict(h=2.5), r"h=2\.5"),
-    (lambda f, t: f.predict(h=9), "1 to 8 steps"),
+    (lambda f, t: copy(f).set_params(h=9).predict(), "1 to 8 steps"),
     (lambda f, t: f.predict(t.tail(20)), "4 rows are missing to forecast from: the look-back is"),
     (lambda f, t: clone(f).fit(t, val_size="a"), "val_size='a': give a whole number from 0"),
     (lambda f, t: clone(f).fit(t, val_size=True), "val_size=True: give a whole number from 0"),
@@ -430,7 +431,7 @@ def test_a_diverged_training_is_no_success(wide):
 def test_short_series_are_padded_if_asked(wide):
     options = DLINEAR | {"start_padding_enabled": True}
     short = wide[["date", wide.columns[1]]].tail(20)
-    forecaster = CALFForecaster(h=8, **options).fit(short, val_size=0)
+    forecaster = CALFForecaster(h=8, **options).fit(short)
     assert np.isfinite(forecaster.predict().iloc[:, 1]).all()
     assert len(forecaster.predict(short.tail(5))) == 8
 

@@ -50,7 +50,10 @@ def usual_step(dates: pd.DatetimeIndex, counts_steps: bool = False) -> Step | No
     if months and len(set(dates[:SHORT_BLOCK].day)) == 1:
         candidates.append(pd.DateOffset(months=months))
     candidates += [most_common, median]
-    return min(candidates, key=lambda step: irregular_under(dates, step).sum())
+    # 365 days are within the tolerance of a year
+    return min(
+        candidates, key=lambda step: [irregular_under(dates, step, t).sum() for t in (TOLERANCE, 0)]
+    )
 
 
 def _inferred(dates: pd.DatetimeIndex, block: int) -> Counter[Step]:
@@ -95,16 +98,18 @@ def step_name(step: Step, counts_steps: bool = False) -> str:
     return f"{months} month{'s' * (months > 1)}" if months else step.freqstr
 
 
-def irregular_under(dates: pd.DatetimeIndex, step: Step) -> np.ndarray:
-    """Tell which steps of non-decreasing `dates` differ from `step` by more than 1 %, `[rows - 1]`;
-    between equal dates there is none."""
+def irregular_under(
+    dates: pd.DatetimeIndex, step: Step, tolerance: float = TOLERANCE
+) -> np.ndarray:
+    """Tell which steps of non-decreasing `dates` differ from `step` by more than `tolerance` of the
+    median one, `[rows - 1]`; between equal dates there is none."""
     dates = dates.as_unit("us")
     with warnings.catch_warnings():  # some offsets are added one by one
         warnings.simplefilter("ignore", pd.errors.PerformanceWarning)
         expected = (dates[:-1] + step).as_unit("us").asi8
     gaps = np.diff(dates.asi8)
-    tolerance = np.median(gaps) * TOLERANCE if len(gaps) else 0
-    return (np.abs(expected - dates.asi8[1:]) > tolerance) & (gaps > 0)
+    most = np.median(gaps) * tolerance if len(gaps) else 0
+    return (np.abs(expected - dates.asi8[1:]) > most) & (gaps > 0)
 
 
 def insert_missing_rows(dates: pd.DatetimeIndex, step: Step) -> tuple[pd.DatetimeIndex, np.ndarray]:

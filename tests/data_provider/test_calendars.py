@@ -217,7 +217,7 @@ def test_no_timestamps(stamps, problem):
 
 @pytest.mark.parametrize(
     "dates",
-    [FRIDAYS, FIFTEENTH, WORKDAYS]
+    [FRIDAYS, FIFTEENTH, WORKDAYS, pd.date_range("1990", "2023", freq="YS") + pd.Timedelta("14D")]
     + [pd.date_range("2020-01-01", periods=34, freq=freq) for freq in ("B", "MS", "ME", "QE", "D")],
 )
 @pytest.mark.parametrize("gap", [None, 3, -4, -2])

@@ -27,8 +27,7 @@ Frequency = str | int | Step
 def usual_step(dates: pd.DatetimeIndex, counts_steps: bool = False) -> Step | None:
     """Find the step between most of the increasing `dates`: a frequency that pandas infers from
     them or a block of them (hours, business days, month ends, third Fridays, …), the same day of
-    each month, or their most common difference, which alone is meant if they count steps, or the
-    median one.
+    each month, their median difference, or the most common one; that alone if they count steps.
 
     Returns:
         None where there are not two different timestamps.
@@ -38,10 +37,8 @@ def usual_step(dates: pd.DatetimeIndex, counts_steps: bool = False) -> Step | No
         return None
     gaps = np.diff(dates.asi8)
     differences, counts = np.unique(gaps, return_counts=True)
-    most_common, median = (
-        to_offset(pd.Timedelta(int(gap), unit=dates.unit))
-        for gap in (differences[counts.argmax()], np.median(gaps))
-    )
+    both = differences[counts.argmax()], np.median(gaps)
+    most_common, median = (to_offset(pd.Timedelta(int(gap), unit=dates.unit)) for gap in both)
     if counts_steps:
         return most_common
     frequencies = _inferred(dates, BLOCK) or _inferred(dates, SHORT_BLOCK)
@@ -50,20 +47,17 @@ def usual_step(dates: pd.DatetimeIndex, counts_steps: bool = False) -> Step | No
     if months and len(set(dates[:SHORT_BLOCK].day)) == 1:
         candidates.append(pd.DateOffset(months=months))
     candidates += [most_common, median]
-    # 365 days are within the tolerance of a year
-    return min(
-        candidates, key=lambda step: [irregular_under(dates, step, t).sum() for t in (TOLERANCE, 0)]
-    )
+    return min(candidates, key=lambda step: irregular_under(dates, step).sum())
 
 
 def _inferred(dates: pd.DatetimeIndex, block: int) -> Counter[Step]:
-    """Count the frequencies that pandas infers from blocks of `dates`."""
+    """Count the frequencies that pandas infers from blocks of `dates`; 365 days are a year."""
     starts = np.linspace(0, max(len(dates) - block, 0), BLOCKS, dtype=int)
     if len(dates) < 3:
         return Counter()
     with pd.option_context("future.infer_freq_returns_offset", True):
         found = [pd.infer_freq(dates[start : start + block]) for start in {0, *starts}]
-    return Counter(step for step in found if step is not None)
+    return Counter(step for step in found if step not in (None, pd.offsets.Day(365)))
 
 
 def given_step(freq: Frequency, counts_steps: bool) -> Step:
@@ -98,18 +92,16 @@ def step_name(step: Step, counts_steps: bool = False) -> str:
     return f"{months} month{'s' * (months > 1)}" if months else step.freqstr
 
 
-def irregular_under(
-    dates: pd.DatetimeIndex, step: Step, tolerance: float = TOLERANCE
-) -> np.ndarray:
-    """Tell which steps of non-decreasing `dates` differ from `step` by more than `tolerance` of the
-    median one, `[rows - 1]`; between equal dates there is none."""
+def irregular_under(dates: pd.DatetimeIndex, step: Step) -> np.ndarray:
+    """Tell which steps of non-decreasing `dates` differ from `step` by more than 1 %, `[rows - 1]`;
+    between equal dates there is none."""
     dates = dates.as_unit("us")
     with warnings.catch_warnings():  # some offsets are added one by one
         warnings.simplefilter("ignore", pd.errors.PerformanceWarning)
         expected = (dates[:-1] + step).as_unit("us").asi8
     gaps = np.diff(dates.asi8)
-    most = np.median(gaps) * tolerance if len(gaps) else 0
-    return (np.abs(expected - dates.asi8[1:]) > most) & (gaps > 0)
+    tolerance = np.median(gaps) * TOLERANCE if len(gaps) else 0
+    return (np.abs(expected - dates.asi8[1:]) > tolerance) & (gaps > 0)
 
 
 def insert_missing_rows(dates: pd.DatetimeIndex, step: Step) -> tuple[pd.DatetimeIndex, np.ndarray]:
@@ -157,11 +149,9 @@ def mark_frequency(
     with contextlib.suppress(UserError):  # of pandas' frequencies some have no name of marks
         if isinstance(freq, str) and frequency_unit(freq):
             return freq
-    if dates is None or counts_steps:
-        return "h"
     limits = {"y": 300 * DAY, "q": 80 * DAY, "m": 27 * DAY, "w": 6.5 * DAY, "d": 0.9 * DAY}
     limits |= {"h": 3600, "t": 60, "s": 0}
-    step = usual_step(dates)
+    step = None if dates is None or counts_steps else usual_step(dates)
     if step is None:
         return "h"
     if isinstance(step, pd.offsets.BDay):

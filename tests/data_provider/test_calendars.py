@@ -28,9 +28,7 @@ WORKDAYS = WORKDAYS.difference(USFederalHolidayCalendar().holidays("2024", "2025
 
 def panel_of(stamps, **reading):
     """A panel of one series with these timestamps."""
-    return read_panel(
-        pd.DataFrame({"date": stamps, "a": np.arange(len(stamps))}), Reading(**reading)
-    )
+    return read_panel(pd.DataFrame({"date": stamps, "a": range(len(stamps))}), Reading(**reading))
 
 
 def times_of(stamps, *dayfirst):

@@ -429,9 +429,8 @@ def test_a_diverged_training_is_no_success(wide):
 
 
 def test_short_series_are_padded_if_asked(wide):
-    options = DLINEAR | {"start_padding_enabled": True}
     short = wide[["date", wide.columns[1]]].tail(20)
-    forecaster = CALFForecaster(h=8, **options).fit(short)
+    forecaster = CALFForecaster(h=8, **DLINEAR, start_padding_enabled=True).fit(short)
     assert np.isfinite(forecaster.predict().iloc[:, 1]).all()
     assert len(forecaster.predict(short.tail(5))) == 8
 

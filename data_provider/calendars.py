@@ -44,8 +44,8 @@ def usual_step(dates: pd.DatetimeIndex, counts_steps: bool = False) -> Step | No
     frequencies = _inferred(dates, BLOCK) or _inferred(dates, SHORT_BLOCK)
     candidates = [step for step, _ in frequencies.most_common(3)]
     months = round(float(np.median(gaps)) / (30.44 * DAY * 10**6))
-    if months and len(set(dates[:SHORT_BLOCK].day)) == 1:
-        candidates.append(pd.DateOffset(months=months))
+    if months:  # the 30th is followed by the 28th of February, and that by the 30th
+        candidates.append(pd.DateOffset(months=months, day=int(np.bincount(dates.day).argmax())))
     candidates += [most_common, median]
     return min(candidates, key=lambda step: irregular_under(dates, step).sum())
 

@@ -19,8 +19,8 @@ FREQUENCIES = ["min", "15min", "h", "6h", "D", "2D", "B", "W", "W-THU", "2W", "M
 FREQUENCIES += ["QS", "QE", "QE-FEB", "YS", "YE", "BYE", "WOM-3FRI"]
 MONTHS = pd.date_range("2024-01-01", periods=12, freq="MS")
 FRIDAYS = pd.date_range("2023-01-01", periods=23, freq="WOM-3FRI")
-FIFTEENTH = pd.DatetimeIndex(
-    [pd.Timestamp(2023, 1, 15) + pd.DateOffset(months=i) for i in range(23)]
+THIRTIETH = pd.DatetimeIndex(
+    [pd.Timestamp(2023, 7, 30) + pd.DateOffset(months=i) for i in range(23)]
 )
 WORKDAYS = pd.bdate_range("2024-01-02", "2024-12-20")
 WORKDAYS = WORKDAYS.difference(USFederalHolidayCalendar().holidays("2024", "2025"))
@@ -215,7 +215,7 @@ def test_no_timestamps(stamps, problem):
 
 @pytest.mark.parametrize(
     "dates",
-    [FRIDAYS, FIFTEENTH, WORKDAYS, pd.date_range("1990", "2023", freq="YS") + pd.Timedelta("14D")]
+    [FRIDAYS, THIRTIETH, WORKDAYS, pd.date_range("1990", "2023", freq="YS") + pd.Timedelta("14D")]
     + [pd.date_range("2020-01-01", periods=34, freq=freq) for freq in ("B", "MS", "ME", "QE", "D")],
 )
 @pytest.mark.parametrize("gap", [None, 3, -4, -2])

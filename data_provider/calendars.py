@@ -27,7 +27,7 @@ Frequency = str | int | Step
 def usual_step(dates: pd.DatetimeIndex, counts_steps: bool = False) -> Step | None:
     """Find the step between most of the increasing `dates`: a frequency that pandas infers from
     them or a block of them (hours, business days, month ends, third Fridays, …), the same day of
-    each month, or their most common difference, which alone is meant if they count steps.
+    each month, their median difference, or the most common one; that alone if they count steps.
 
     Returns:
         None where there are not two different timestamps.
@@ -35,27 +35,29 @@ def usual_step(dates: pd.DatetimeIndex, counts_steps: bool = False) -> Step | No
     dates = dates.as_unit("us").unique()  # nanoseconds end in the year 2262
     if len(dates) < 2:
         return None
-    differences, counts = np.unique(np.diff(dates.asi8), return_counts=True)
-    most_common = to_offset(pd.Timedelta(int(differences[counts.argmax()]), unit=dates.unit))
+    gaps = np.diff(dates.asi8)
+    differences, counts = np.unique(gaps, return_counts=True)
+    both = differences[counts.argmax()], np.median(gaps)
+    most_common, median = (to_offset(pd.Timedelta(int(gap), unit=dates.unit)) for gap in both)
     if counts_steps:
         return most_common
     frequencies = _inferred(dates, BLOCK) or _inferred(dates, SHORT_BLOCK)
     candidates = [step for step, _ in frequencies.most_common(3)]
-    months = round(float(np.median(np.diff(dates.asi8))) / (30.44 * DAY * 10**6))
-    if months and len(set(dates[:SHORT_BLOCK].day)) == 1:
-        candidates.append(pd.DateOffset(months=months))
-    candidates.append(most_common)
+    months = round(float(np.median(gaps)) / (30.44 * DAY * 10**6))
+    if months:  # the 30th is followed by the 28th of February, and that by the 30th
+        candidates.append(pd.DateOffset(months=months, day=int(np.bincount(dates.day).argmax())))
+    candidates += [most_common, median]
     return min(candidates, key=lambda step: irregular_under(dates, step).sum())
 
 
 def _inferred(dates: pd.DatetimeIndex, block: int) -> Counter[Step]:
-    """Count the frequencies that pandas infers from blocks of `dates`."""
+    """Count the frequencies that pandas infers from blocks of `dates`; 365 days are a year."""
     starts = np.linspace(0, max(len(dates) - block, 0), BLOCKS, dtype=int)
     if len(dates) < 3:
         return Counter()
     with pd.option_context("future.infer_freq_returns_offset", True):
         found = [pd.infer_freq(dates[start : start + block]) for start in {0, *starts}]
-    return Counter(step for step in found if step is not None)
+    return Counter(step for step in found if step not in (None, pd.offsets.Day(365)))
 
 
 def given_step(freq: Frequency, counts_steps: bool) -> Step:
@@ -147,11 +149,9 @@ def mark_frequency(
     with contextlib.suppress(UserError):  # of pandas' frequencies some have no name of marks
         if isinstance(freq, str) and frequency_unit(freq):
             return freq
-    if dates is None or counts_steps:
-        return "h"
     limits = {"y": 300 * DAY, "q": 80 * DAY, "m": 27 * DAY, "w": 6.5 * DAY, "d": 0.9 * DAY}
     limits |= {"h": 3600, "t": 60, "s": 0}
-    step = usual_step(dates)
+    step = None if dates is None or counts_steps else usual_step(dates)
     if step is None:
         return "h"
     if isinstance(step, pd.offsets.BDay):

@@ -146,15 +146,15 @@ def numbers_of(column: pd.Series, in_memory: bool = False) -> np.ndarray:
             a column is text if one of its cells is.
 
     Raises:
-        RowError: text, a truth value or a date among the numbers.
+        RowError: text, a truth value, a date or a complex number among the numbers.
     """
-    if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
+    if pd.api.types.is_any_real_numeric_dtype(column):
         return column.to_numpy(dtype=np.float64, na_value=np.nan)
     if pd.api.types.is_datetime64_any_dtype(column):
         raise RowError(0, f"{str(column.iloc[0])!r} is not a number; drop the column")
     parsed = pd.to_numeric(column.astype(object), errors="coerce")
-    boolean = column.map(lambda value: isinstance(value, bool | np.bool_)).to_numpy(bool)
-    wrong = (column.notna() & parsed.isna()).to_numpy() | boolean
+    other = column.map(lambda value: isinstance(value, bool | np.bool_ | complex)).to_numpy(bool)
+    wrong = (column.notna() & parsed.isna()).to_numpy() | other
     text = column.map(lambda value: isinstance(value, str)).to_numpy(bool)
     if in_memory and not wrong.any():
         wrong = text

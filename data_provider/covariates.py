@@ -18,7 +18,7 @@ from data_provider.checks import (
     shortened,
 )
 from data_provider.files import read_table, time_name
-from data_provider.panel import Panel, Table
+from data_provider.panel import Panel, Table, series_name
 from data_provider.timestamps import read_times
 from utils.errors import UserError
 
@@ -48,12 +48,12 @@ def with_future(panel: Panel, source: str | Path | pd.DataFrame, steps: int) -> 
         if column not in frame:
             column = column or f"of timestamps, such as {reading.time_col}"
             raise UserError(f"{name}: no column {column}; it has {shortened(frame.columns)}")
-    ids = frame[reading.id_col].map(str).to_numpy() if several else None
+    ids = frame[reading.id_col].map(series_name).to_numpy() if several else None
     stamps = _read_dates(panel, frame[time_col], f"{name}: column {time_col}")
     frame = frame.set_axis(frame.columns.map(str), axis=1).set_axis(stamps)
 
     def ahead(table: Table) -> Table:
-        rows = frame if ids is None else frame[ids == str(table.ids[0])]
+        rows = frame if ids is None else frame[ids == series_name(table.ids[0])]
         dates = panel.future(table, steps)
         wanted = _comparable(panel, dates)
         columns = []

@@ -50,8 +50,8 @@ def read_table(
         if not hasattr(source, "to_pandas"):
             raise UserError(f"a DataFrame or a path is needed, not {type(source).__name__}")
         source = source.to_pandas()
-    if not len(source):
-        raise UserError(f"{name}: no rows")
+    if source.empty:
+        raise UserError(f"{name}: an empty table")
     return source, name
 
 
@@ -108,12 +108,9 @@ def read_file(
 
 def time_name(names: Sequence[object]) -> str | None:
     """Find the column that is named like timestamps: `date`, `ds`, `timestamp`, …, or None."""
-    for change in (str, str.lower):
-        found = {change(str(name).strip()): name for name in reversed(names)}
-        for name in TIME_NAMES:
-            if name in found:
-                return found[name]
-    return None
+    exact = {str(name).strip(): name for name in reversed(names)}
+    lower = {text.lower(): name for text, name in exact.items()}
+    return next((found[n] for n in TIME_NAMES for found in (exact, lower) if n in found), None)
 
 
 def _read_parquet(path: Path) -> pd.DataFrame:
@@ -129,7 +126,6 @@ def _read_parquet(path: Path) -> pd.DataFrame:
     if named or isinstance(frame.index, pd.DatetimeIndex):
         frame = frame.reset_index(names=None if named else "date")
     frame = frame.reset_index(drop=True)
-    _require_distinct(path, [str(name) for name in frame.columns])
     if frame.empty:
         raise UserError(f"{path}: no rows")
     return frame
@@ -176,13 +172,13 @@ def _read_header(path: Path) -> tuple[str, int, list[str]]:
     return best, above, headers.get(best, [])
 
 
-def _require_distinct(path: Path, names: list[str]) -> None:
+def _require_distinct(source: Path | str, names: list[str]) -> None:
     name, count = Counter(names).most_common(1)[0]
     if "" in names:
         remedy = "name it (date, if it has the timestamps), or remove it"
-        raise UserError(f"{path}: column {names.index('') + 1} has no name: {remedy}")
+        raise UserError(f"{source}: column {names.index('') + 1} has no name: {remedy}")
     if count > 1:
-        raise UserError(f"{path}: {count} columns are named {name}")
+        raise UserError(f"{source}: {count} columns are named {name}")
 
 
 def read_csv(path: Path, **options: object) -> pd.DataFrame:
@@ -293,8 +289,9 @@ def find_columns(
     """Find the covariates of a table, and the columns that are left.
 
     Raises:
-        UserError: a column that `reading` names is not there, or there twice.
+        UserError: a column that `reading` names is not there; one is there twice, or nameless.
     """
+    _require_distinct(source, ["" if pd.isna(name) else str(name) for name in frame.columns])
     arguments = ("time_col", "id_col", "target_col") if long else ("time_col",)
     named = {getattr(reading, argument): argument for argument in arguments}
     for name, argument in named.items():
@@ -302,10 +299,6 @@ def find_columns(
             raise UserError(_no_column(frame, name, argument, source))
     rest = [name for name in frame.columns if name not in named]
     found = [str(name) for name in rest]
-    repeated = list(frame.columns[frame.columns.duplicated()])
-    for name in (*named, *reading.covariates, *(() if long else rest)):
-        if name in repeated:
-            raise UserError(f"{source}: {repeated.count(name) + 1} columns are named {name}")
     for name in reading.covariates:
         if name not in found:
             missing = f"no column {name}, which is a covariate"

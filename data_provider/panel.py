@@ -22,6 +22,11 @@ from utils.errors import UserError
 FRAME = "the frame"
 
 
+def series_name(name: Hashable) -> str:
+    """Write the id of a series as a model knows it: 1 of a CSV, 1 and 1.0 of a frame are one."""
+    return str(int(name) if isinstance(name, float) and name.is_integer() else name)
+
+
 @dataclass(frozen=True)
 class Reading:
     """How to read a table.
@@ -131,10 +136,7 @@ class Panel:
     @property
     def columns(self) -> list[str]:
         """Names of the series of the first table, as text."""
-        names = [str(name) for name in self.tables[0].ids]
-        if len(set(names)) < len(names):  # such as 1 and "1"
-            return [repr(name) for name in self.tables[0].ids]
-        return names
+        return [series_name(name) for name in self.tables[0].ids]
 
     @property
     def channels(self) -> list[str]:

@@ -2,6 +2,7 @@
 
 import hashlib
 import sys
+from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -33,7 +34,7 @@ from data_provider.checks import (
     shortened,
 )
 from data_provider.files import find_columns, read_table, refuse_unnamed_long_table, time_name
-from data_provider.panel import FRAME, Panel, Reading, Table
+from data_provider.panel import FRAME, Panel, Reading, Table, series_name
 from data_provider.timestamps import Clock, Times, localised, read_times
 from utils.errors import UserError
 
@@ -136,6 +137,9 @@ class _Reader:
                 groups = [one for group in groups for one in group.single()]
             groups = [self._from_first_values(group) for group in groups]
         names = [name for group in groups for name in group.ids]
+        name, count = Counter(map(series_name, names)).most_common(1)[0]
+        if count > 1:  # such as 1 and "1"
+            raise UserError(f"{self.source}: {count} series are named {name}")
         groups, filled = self._evenly_spaced(groups)
         pooled = self._pooled(groups)
         if pooled:
@@ -348,10 +352,9 @@ class _Reader:
         def place(row: int) -> str:
             return f"{self._place(group.rows[row])}: {self._stamp(group.rows[row])}"
 
-        if self.reading.freq is not None and not (
-            isinstance(step, pd.offsets.Tick) or step.is_on_offset(dates[0])
-        ):
-            raise UserError(f"{place(0)} is off the calendar, whose freq is {usual}")
+        for row in (0, *np.flatnonzero(irregular) + 1) if self.reading.freq is not None else ():
+            if not (isinstance(step, pd.offsets.Tick) or step.is_on_offset(dates[row])):
+                raise UserError(f"{place(row)} is off the calendar, whose freq is {usual}")
         if not irregular.any():
             return dates, rows, ""
         row = int(irregular.argmax())
@@ -396,7 +399,7 @@ class _Reader:
 
     def _table(self, group: _Group, pooled: bool) -> Table:
         """Arrange a group; covariates of pooled series are named after them, too."""
-        of_series = f" of {group.ids[0]}" if pooled or self.long else ""
+        of_series = f" of {series_name(group.ids[0])}" if pooled or self.long else ""
         start, parts = len(group.ids), []
         for names in (self.reading.past_covariates, self.reading.future_covariates):
             stop = start + len(names or ())

@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 
 from data_provider.checks import PARQUET, require_data_file, require_set, shortened
-from data_provider.panel import Panel, Reading, Table
+from data_provider.panel import Panel, Reading, Table, series_name
 from data_provider.reader import read_panel
 from data_provider.windows import WindowDataset
 from utils.configuration import Configuration
@@ -94,12 +94,12 @@ class Scaler:
     """Mean and standard deviation of each series over its training rows, 1 where it is constant.
 
     Attributes:
-        mean, scale: `[series]`, float64. number: of a series, by its id.
+        mean, scale: `[series]`, float64. number: of a series, by its `series_name`.
     """
 
     mean: np.ndarray
     scale: np.ndarray
-    number: dict[object, int]
+    number: dict[str, int]
 
     @classmethod
     def fit(cls, tables: Sequence[Table], rows: Sequence[int]) -> "Scaler":
@@ -114,14 +114,15 @@ class Scaler:
         ]
         moments = [_moments(part.values[:stop], covariates) for part, stop, covariates in parts]
         mean, scale = (np.concatenate(numbers) for numbers in zip(*moments, strict=True))
-        ids = [name for part, _, _ in parts for name in part.ids]
+        ids = [series_name(name) for part, _, _ in parts for name in part.ids]
         return cls(mean, scale, {name: number for number, name in enumerate(ids)})
 
     def of(self, table: Table, covariates: bool = False) -> Moments:
         """Return mean and scale of the series of a table; those of a series that training has not
         seen are of the rows at hand."""
-        unseen = [name not in self.number for name in table.ids]
-        places = [self.number.get(name, 0) for name in table.ids]
+        names = [series_name(name) for name in table.ids]
+        unseen = [name not in self.number for name in names]
+        places = [self.number.get(name, 0) for name in names]
         mean, scale = self.mean[places], self.scale[places]
         if any(unseen):
             own_mean, own_scale = _moments(table.values, covariates)

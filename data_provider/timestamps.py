@@ -18,6 +18,7 @@ LARGEST_COUNT = 9 * 10**12  # a whole number of steps; microseconds of as many s
 NUMERIC_DATE = r"\s*(\d{1,2})([./-])(\d{1,2})\2(\d{4}|\d{2})(?!\d)"  # of which the year comes last
 OFFSET = r"[:T ]\d{2,}(?:\.\d+)?\s*([+-])(\d{2}):?(\d{2})?\s*$"
 ZONE = r"(?:[+-]\d{2}:?(?:\d{2})?|[Zz]|UTC|GMT)\s*$"
+HOURS = "%Y%m%d%H"
 TIME_ALONE = r"\s*\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?\s*$"
 
 
@@ -86,7 +87,8 @@ def read_times(
     """Read a column of timestamps of any kind.
 
     Whole numbers count steps; but text of years from 1600 to 2200, of seconds, milli-, micro- or
-    nanoseconds after 1970 is dates, and so are months (202401) and days (20240131) of digits.
+    nanoseconds after 1970 is dates, and so are months (202401), days (20240131) and hours
+    (2024013123) of digits.
 
     Args:
         column: datetimes, dates, periods (by their start), whole numbers, or text.
@@ -135,7 +137,7 @@ def _datetimes(column: pd.Series) -> pd.DatetimeIndex:
 
 
 def _of_digits(text: pd.Series, in_memory: bool) -> Times:
-    """Read whole numbers: years (not `in_memory`), months, days, or else steps."""
+    """Read whole numbers: years (not `in_memory`), months, days, hours, or else steps."""
     numbers = text.astype("int64")
 
     def years(places: int) -> bool:
@@ -148,12 +150,26 @@ def _of_digits(text: pd.Series, in_memory: bool) -> Times:
         form = "%Y%m"
     elif years(4):
         form = "%Y%m%d"
+    elif _are_hours(text):
+        form = HOURS
     else:
         seconds = pd.DatetimeIndex(numbers.to_numpy().astype("datetime64[s]"))
         return Times(seconds, seconds, Clock(counts_steps=True))
-    dates = pd.DatetimeIndex(pd.to_datetime(text.str.strip(), format=form, errors="coerce"))
+    dates = _dates_of(text, form)
     refuse_first(dates.isna(), lambda row: f"{text.iloc[row]!r} is not a date")
-    return Times(dates, dates, Clock(digits=form if in_memory else None, date_only=True))
+    digits = form if in_memory else None
+    return Times(dates, dates, Clock(digits=digits, date_only=form != HOURS))
+
+
+def _dates_of(text: pd.Series, form: str) -> pd.DatetimeIndex:
+    """Parse dates of this format, NaT where that fails."""
+    return pd.DatetimeIndex(pd.to_datetime(text.str.strip(), format=form, errors="coerce"))
+
+
+def _are_hours(text: pd.Series) -> bool:
+    """Whether all are hours as 2024013123; seconds after 1970 have no such years until 2030."""
+    ten = text.str.fullmatch(r"\s*\d{10}\s*").all()
+    return bool(ten and (_dates_of(text, HOURS).year >= 1900).all())
 
 
 def _of_text(text: pd.Series, dayfirst: bool | None, trained_dayfirst: bool | None) -> Times:
@@ -203,7 +219,7 @@ def utc_offsets(text: pd.Series) -> pd.TimedeltaIndex:
 def _epoch_unit(text: pd.Series) -> str | None:
     """The unit of whole numbers that count time after 1970 and are in this century; else None."""
     unit = EPOCH_UNITS.get(len(text.iloc[0].strip()))
-    if unit is None or not text.str.fullmatch(r"\s*\d{10,19}\s*").all():
+    if unit is None or not text.str.fullmatch(r"\s*\d{10,19}\s*").all() or _are_hours(text):
         return None
     seconds = pd.to_numeric(text) // (pd.Timedelta("1s") // pd.Timedelta(1, unit))
     return unit if seconds.between(*EPOCHS).all() else None
@@ -216,7 +232,7 @@ def _parsed(
     where no date is ambiguous."""
     if re.match(NUMERIC_DATE, text.iloc[0]) is None:
         return _attempt(text), None
-    parts = text.str.extract(NUMERIC_DATE + "(.*)")
+    parts = text.str.extract(f"^{NUMERIC_DATE}(.*)")
     orders = {True: (0, 2, 3), False: (2, 0, 3)}  # of day, month and year, by `dayfirst`
     if dayfirst is not None:
         orders = {dayfirst: orders[dayfirst]}

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from data_provider.covariates import with_future
-from data_provider.panel import Panel, Table
+from data_provider.panel import Panel, Table, series_name
 from data_provider.splits import (
     NoWindowError,
     Scaler,
@@ -36,7 +36,7 @@ from utils.bars import progress_bar
 from utils.batch import Batch
 from utils.configuration import Configuration
 from utils.errors import UserError
-from utils.files import NpyWriter, written
+from utils.files import NpyWriter
 from utils.metrics import ErrorSums, PlacedErrorSums
 from utils.naive import LAST_VALUE, naive_lines, print_naive
 from utils.option_table import COVARIATES
@@ -152,9 +152,9 @@ class ExpLongTermForecasting(ExpSeries):
     def _prepare_memory(self, panel: Panel) -> None:
         args, memory = self.args, self.memory
         panel = panel.only(chosen_series(panel, args))
-        window = args.seq_len + args.pred_len
         if memory.pad:
-            panel = panel.with_tables(lambda table: padded(table, window))
+            ahead = args.pred_len * (2 if memory.held_out is None else 1)  # to validate on, too
+            panel = panel.with_tables(lambda table: padded(table, args.seq_len + ahead))
         train_rows = None
         if memory.held_out is not None or not args.split:
             train_rows = {len(t.dates): self._training_rows(panel, t) for t in panel.tables}
@@ -404,7 +404,7 @@ class ExpLongTermForecasting(ExpSeries):
             return None
         mean, scale = (np.array(notes["scaler"][name]) for name in ("mean", "scale"))
         series = notes.get("series", notes["columns"])
-        return Scaler(mean, scale, {name: number for number, name in enumerate(series)})
+        return Scaler(mean, scale, {series_name(name): i for i, name in enumerate(series)})
 
     def checkpoint_notes(self) -> dict:
         return self.series_notes
@@ -421,7 +421,7 @@ class ExpLongTermForecasting(ExpSeries):
         refit = {"refit": True} if self.memory and self.memory.held_out == 0 else {}
         return {
             "columns": panel.channels,
-            "series": [written(name) for name in scaler.number],
+            "series": list(scaler.number),
             "mode": panel.mode,
             "season_length": panel.season_length,
             "reading": panel.notes(),

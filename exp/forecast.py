@@ -100,7 +100,7 @@ def files(args: Namespace) -> list[tuple[Path, Path]]:
 
 def require_checkpoint(name: str) -> None:
     """Check that a checkpoint is there, or may be on the hub."""
-    if not Path(name).exists() and name.count("/") != 1:
+    if not Path(name).exists() and (name.count("/") != 1 or Path(name).parent.is_dir()):
         raise UserError(f"{name}: no such file or folder; check --checkpoint")
 
 

@@ -143,7 +143,7 @@ class CALFForecaster(SharedForecaster, library_name="calf", tags=["time-series-f
         if table is None and self.history is None:
             raise UserError("give df: this forecaster was saved without its series")
         panel = self.history if table is None else self.read(table, run.mode)
-        return panel if future is None else with_future(panel, future, self.h)
+        return panel if future is None else with_future(panel, future, run.args.pred_len)
 
     @property
     def validation_scores(self) -> dict[str, dict[str, float]] | None:
@@ -285,9 +285,9 @@ class CALFForecaster(SharedForecaster, library_name="calf", tags=["time-series-f
 
     def steps(self, h: int | None) -> int:
         """Return how many steps to forecast: at most those that the model was trained for."""
-        steps = self.h if h is None else h
-        if isinstance(steps, bool) or not isinstance(steps, Integral) or not 0 < steps <= self.h:
-            raise UserError(f"h={steps!r}: this model was trained for 1 to {self.h} steps")
+        steps, most = self.h if h is None else h, self.trained().args.pred_len
+        if isinstance(steps, bool) or not isinstance(steps, Integral) or not 0 < steps <= most:
+            raise UserError(f"h={steps!r}: this model was trained for 1 to {most} steps")
         return steps
 
     def _intervals(self) -> Intervals:

@@ -101,6 +101,9 @@ class Forecast:
                 for output, values in columns.items()
                 for name, row, number in zip(panel.names, values, tables, strict=True)
             }
+            if len(series) < len(columns) * len(panel.names):
+                why = "a series is named like the bound of another, as NAME-lo-80: rename it"
+                raise UserError(f"{panel.source}: {why}")
             return pd.DataFrame(series).rename_axis(reading.time_col).reset_index()
         first, *others = [times[number] for number in tables]
         return pd.DataFrame(

@@ -146,8 +146,9 @@ def options_read(model: str, models: ModuleType) -> list[str]:
 
 
 def words_of(values: Mapping[str, object]) -> list[str]:
-    """Write options as words of a command line."""
-    return [word for name, value in values.items() for word in (f"--{name}", str(value))]
+    """Write options as words of a command line, a value that looks like an option with its name."""
+    pairs = [(f"--{name}", str(value)) for name, value in values.items()]
+    return [w for n, v in pairs for w in ([f"{n}={v}"] if v.startswith("-") else (n, v))]
 
 
 def parse_with_checkpoint(parser: Parser, argv: Sequence[str], models: ModuleType) -> Namespace:

@@ -7,10 +7,7 @@ import pandas as pd
 import pytest
 from pandas.tseries.holiday import USFederalHolidayCalendar
 
-from data_provider.calendars import (
-    given_step,
-    mark_frequency,
-)
+from data_provider.calendars import given_step, mark_frequency
 from data_provider.checks import naming
 from data_provider.panel import Reading
 from data_provider.reader import read_panel
@@ -22,8 +19,8 @@ FREQUENCIES = ["min", "15min", "h", "6h", "D", "2D", "B", "W", "W-THU", "2W", "M
 FREQUENCIES += ["QS", "QE", "QE-FEB", "YS", "YE", "BYE", "WOM-3FRI"]
 MONTHS = pd.date_range("2024-01-01", periods=12, freq="MS")
 FRIDAYS = pd.date_range("2023-01-01", periods=23, freq="WOM-3FRI")
-FIFTEENTH = pd.DatetimeIndex(
-    [pd.Timestamp(2023, 1, 15) + pd.DateOffset(months=i) for i in range(23)]
+THIRTIETH = pd.DatetimeIndex(
+    [pd.Timestamp(2023, 7, 30) + pd.DateOffset(months=i) for i in range(23)]
 )
 WORKDAYS = pd.bdate_range("2024-01-02", "2024-12-20")
 WORKDAYS = WORKDAYS.difference(USFederalHolidayCalendar().holidays("2024", "2025"))
@@ -31,9 +28,7 @@ WORKDAYS = WORKDAYS.difference(USFederalHolidayCalendar().holidays("2024", "2025
 
 def panel_of(stamps, **reading):
     """A panel of one series with these timestamps."""
-    return read_panel(
-        pd.DataFrame({"date": stamps, "a": np.arange(len(stamps))}), Reading(**reading)
-    )
+    return read_panel(pd.DataFrame({"date": stamps, "a": range(len(stamps))}), Reading(**reading))
 
 
 def times_of(stamps, *dayfirst):
@@ -113,7 +108,9 @@ def test_midnight_that_clocks_leave_out():
         ([-5, -3, -1], 1),
         ([1_704_067_200, 1_704_070_800, 1_704_074_400], 1_704_078_000),
         ([20240228, 20240229, 20240301], 20240302),
+        ([2024022822, 2024022823], 2024022900),
         (["3", "5", "7"], 9),
+        (pd.to_datetime([0, 50, 109.9, 169.9, 230, 300], unit="s"), pd.Timestamp(360, unit="s")),
         (["201510", "201511", "201512"], pd.Timestamp("2016-01-01")),
         (
             ["2024-03-31 01:00+01:00", "2024-03-31 03:00+02:00", "2024-03-31 04:00+02:00"],
@@ -141,6 +138,7 @@ def test_kinds_of_timestamps(stamps, after, order):
         (["2024-01-01 00:00", "2024-01-02 00:00"], "2024-01-03 00:00:00"),
         (["13.01.2024", "14.01.2024", "15.01.2024"], "2024-01-16"),
         (["20240101", "20240102"], "2024-01-03"),
+        (["2024010122", "2024010123"], "2024-01-02 00:00:00"),
         (["2020-03-29 01:00+01:00", "2020-03-29 03:00+02:00"], "2020-03-29 04:00:00+02:00"),
         (["2020-10-25 02:00+0200", "2020-10-25 02:00+0100"], "2020-10-25 03:00:00+01:00"),
         (["2020-03-29T00:00+01:00", "2020-03-30T00:00+02:00"], "2020-03-31 00:00:00+02:00"),
@@ -198,6 +196,7 @@ def test_undecided_dates(stamps):
     [
         (["2024-01-01", "yesterday"], "row 2: 'yesterday' is not a date"),
         (["13.02.2024", "02.13.2024"], "row 2: '02.13.2024' is not a date"),
+        (["13.02.2024", "2024-02-14"], "row 2: '2024-02-14' is not a date"),
         (["2024-01-01", None], "row 2: a missing timestamp"),
         ([pd.NaT, DAYS[0]], "row 1: a missing timestamp"),
         (["Jan-01", "Feb-01"], "row 1: 'Jan-01' is read as the year 1, which is not within 1600"),
@@ -216,7 +215,7 @@ def test_no_timestamps(stamps, problem):
 
 @pytest.mark.parametrize(
     "dates",
-    [FRIDAYS, FIFTEENTH, WORKDAYS]
+    [FRIDAYS, THIRTIETH, WORKDAYS, pd.date_range("1990", "2023", freq="YS") + pd.Timedelta("14D")]
     + [pd.date_range("2020-01-01", periods=34, freq=freq) for freq in ("B", "MS", "ME", "QE", "D")],
 )
 @pytest.mark.parametrize("gap", [None, 3, -4, -2])

@@ -30,18 +30,18 @@ def write(path: Path, rows: int, freq: str, **more) -> str:
     list(zip("s 15min h D B W MS QE YS".split(), "sthdbwmqy", strict=True)),
 )
 def test_look_back_and_horizon_by_the_step(freq, unit, workdir, capsys):
-    args = parse_args(["--data_path", write(Path("data/my sales.csv"), 200, freq)])
+    args = parse_args(["--data_path", write(Path("data/-my sales.csv"), 200, freq)])
     look_back, horizon = LENGTHS[unit][0], min(LENGTHS[unit][1], 15)
     assert (args.seq_len, args.pred_len) == (min(look_back, 70 - horizon), horizon)
     assert (args.task_name, args.is_training, args.model) == ("long_term_forecast", 1, "CALF")
-    assert (args.data, args.root_path, args.data_path) == ("custom", "data", "my sales.csv")
-    assert (args.model_id, args.split) == ("my_sales", [0.7, 0.15, 0.15])
+    assert (args.data, args.root_path, args.data_path) == ("custom", "data", "-my sales.csv")
+    assert (args.model_id, args.split) == ("-my_sales", [0.7, 0.15, 0.15])
     (line,) = capsys.readouterr().out.splitlines()
     repeated = parse_args(shlex.split(line.partition("): ")[2]))
     both = (vars(one) | {"command": "", "guessed": "", "given": ""} for one in (args, repeated))
     assert next(both) == next(both)
-    assert settings_string(args, 0) == f"my_sales_CALF_{args.seq_len}_{args.pred_len}"
-    assert settings_string(repeated, 0).startswith("long_term_forecast_my_sales_CALF_custom_ftM_sl")
+    assert settings_string(args, 0) == f"-my_sales_CALF_{args.seq_len}_{args.pred_len}"
+    assert settings_string(repeated, 0).startswith("long_term_forecast_-my_sales_CALF_custom_ft")
 
 
 def test_what_is_given_counts(workdir, capsys):

@@ -125,7 +125,7 @@ def test_a_folder_goes_on_after_a_bad_file(pooled, folder, tmp_path, capsys):
     ("change", "message"),
     [
         ({"source": "absent.csv"}, "absent.csv: no such file; check --input"),
-        ({"checkpoint": "absent"}, "absent: no such file or folder; check --checkpoint"),
+        ({"checkpoint": "./absent"}, "absent: no such file or folder; check --checkpoint"),
         ({"target": "out.txt"}, "out.txt: the ending has to be one of .csv, .parquet"),
         ({"target": "in.csv"}, "is the input"),
     ],

@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+from copy import copy
 
 import numpy as np
 import pandas as pd
@@ -56,12 +57,10 @@ def naive(synthetic_csv) -> CALFForecaster:
 MISTAKES = [
     (lambda f, t: f.predict(level=80), r"level=80: give a list, such as \[80, 95\]"),
     (lambda f, t: f.plot("x.bmp"), r"x\.bmp: give the name of a picture: \.png"),
-    (
-        lambda f, t: f.predict_df(t, id_column="a", timestamp_column="b", quantile_levels=[0.999]),
-        r"0\.999 is not a number from 0\.005 to 0\.995",
-    ),
+    (lambda f, t: f.predict_df(t, "a", "b", quantile_levels=[0.999]), "not a number from 0.005"),
+    (lambda f, t: clone(f).fit(t.assign(**{"OT-lo-80": 1.0})).predict(), "the bound of another"),
     (lambda f, t: f.predict(h=2.5), r"h=2\.5"),
-    (lambda f, t: f.predict(h=9), "1 to 8 steps"),
+    (lambda f, t: copy(f).set_params(h=9).predict(), "1 to 8 steps"),
     (lambda f, t: f.predict(t.tail(20)), "4 rows are missing to forecast from: the look-back is"),
     (lambda f, t: clone(f).fit(t, val_size="a"), "val_size='a': give a whole number from 0"),
     (lambda f, t: clone(f).fit(t, val_size=True), "val_size=True: give a whole number from 0"),
@@ -161,8 +160,9 @@ def test_columns_are_those_of_neuralforecast_and_chronos(long):
     assert table.groupby("unique_id", sort=False).size().to_dict() == dict.fromkeys(
         long["unique_id"].unique(), 8
     )
-    step = pd.Timedelta("1h")
-    assert (table["ds"] == [long["ds"].max() + step * n for n in range(1, 9)] * 2).all()
+    assert (
+        table["ds"] == [long["ds"].max() + pd.Timedelta(hours=n) for n in range(1, 9)] * 2
+    ).all()
     assert (table["DLinear-lo-95"] <= table["DLinear-lo-80"]).all()
     assert (table["DLinear-lo-80"] <= table["DLinear-hi-80"]).all()
     assert len(forecaster.predict(h=3)) == 6
@@ -319,14 +319,16 @@ def frames(wide: pd.DataFrame, long: pd.DataFrame) -> dict[str, pd.DataFrame]:
 
 @pytest.mark.parametrize("kind", ["long", "time zone", "whole numbers", "months", "text"])
 def test_saved_with_its_series(wide, long, tmp_path, kind):
-    """Unless told not to."""
-    options = DLINEAR | {"train_epochs": 1, "level": [80]}
-    forecaster = CALFForecaster(h=8, **options).fit(frames(wide, long)[kind])
+    """Unless told not to; a file of the same series, whose ids are text, is forecast alike."""
+    options, frame = DLINEAR | {"train_epochs": 1, "level": [80]}, frames(wide, long)[kind]
+    frame.to_csv(file := tmp_path / "x.csv", index=False)
+    forecaster = CALFForecaster(h=8, **options).fit(frame)
     expected = forecaster.predict()
     assert all(table.values.flags.c_contiguous for table in forecaster.history.tables)
     forecaster.save(tmp_path)
     loaded = CALFForecaster.load(tmp_path)
     pd.testing.assert_frame_equal(loaded.predict(), expected)
+    np.testing.assert_array_equal(loaded.predict(file).iloc[:, 2], expected.iloc[:, 2])
     loaded.save(tmp_path / "again")
     pd.testing.assert_frame_equal(CALFForecaster.load(tmp_path / "again").predict(), expected)
     forecaster.save(tmp_path, save_dataset=False)
@@ -427,9 +429,8 @@ def test_a_diverged_training_is_no_success(wide):
 
 
 def test_short_series_are_padded_if_asked(wide):
-    options = DLINEAR | {"start_padding_enabled": True}
     short = wide[["date", wide.columns[1]]].tail(20)
-    forecaster = CALFForecaster(h=8, **options).fit(short, val_size=0)
+    forecaster = CALFForecaster(h=8, **DLINEAR, start_padding_enabled=True).fit(short)
     assert np.isfinite(forecaster.predict().iloc[:, 1]).all()
     assert len(forecaster.predict(short.tail(5))) == 8
 

@@ -73,11 +73,12 @@ def given_step(freq: Frequency, counts_steps: bool) -> Step:
         return to_offset(pd.Timedelta(int(freq), unit="s"))
     try:
         step = to_offset(freq)
+        known = step is not None and step.n > 0 and to_offset(step.freqstr) == step
     except (ValueError, TypeError):
-        step = None
-    if step is None or step.n < 1:
-        known = "s, min, h, D, B, W-MON, MS, ME, QE, YE or the like, or a multiple such as 15min"
-        raise UserError(f"freq={freq!r} is no frequency of pandas: use {known}")
+        known = False  # also if its alias, which is what a saved model keeps, is not all of it
+    if not known:
+        likely = "s, min, h, D, B, W-MON, MS, ME, QE, YE or the like, or a multiple such as 15min"
+        raise UserError(f"freq={freq!r} is no frequency of pandas: use {likely}")
     return step
 
 

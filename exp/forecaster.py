@@ -349,6 +349,8 @@ class CALFForecaster(SharedForecaster, library_name="calf", tags=["time-series-f
         """
         _require_whole("n_windows", n_windows, 1)
         _require_whole("step_size", step_size, 1)
+        if {CUTOFF, "y"} & {id_col, time_col}:
+            raise UserError("id_col, time_col: the result has columns cutoff and y: rename yours")
         self._check_val_size(val_size, self.levels(level))
         trial, found = copy(self), []
         trial.run = trial.intervals = trial.history = None

@@ -229,7 +229,7 @@ def test_continued(dates, gap):
     ("freq", "counts_steps", "expected"),
     [("M", False, "freq='M' is no frequency of pandas"), (7, False, "freq=7"),
      ("-1D", False, "freq='-1D'"), ("h", True, "whole numbers: give one"), (0, True, "freq=0"),
-     ("1.5", True, "freq='1.5'")],
+     ("1.5", True, "freq='1.5'"), (pd.offsets.CDay(weekmask="Sun"), False, "freq=<Cus")],
 )  # fmt: skip
 def test_no_step(freq, counts_steps, expected):
     assert expected in refusal(given_step, freq, counts_steps)

@@ -66,6 +66,7 @@ MISTAKES = [
     (lambda f, t: clone(f).fit(t, val_size=True), "val_size=True: give a whole number from 0"),
     (lambda f, t: f.cross_validation(t, n_windows=0), "n_windows=0: give a whole number from 1"),
     (lambda f, t: f.cross_validation(t, step_size=0), "step_size=0: give a whole number from 1"),
+    (lambda f, t: f.cross_validation(t, time_col="y"), "the result has columns cutoff and y"),
     (lambda f, t: clone(f).fit(t.head(20)), "too short to train on"),
     (lambda f, t: clone(f).fit(t.head(0)), "empty|no rows"),
     (lambda f, t: clone(f).fit("a path.csv"), "a path.csv: no such file"),

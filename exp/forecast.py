@@ -58,7 +58,7 @@ def parse(argv: list[str] | None = None) -> Namespace:
     parser.add_argument(
         "--start_padding", action="store_true", help="accept series shorter than the look-back"
     )
-    parser.add_argument("--llm", help="the language model of the training, where it is now")
+    parser.add_argument("--llm", help="where the language model of the training is now")
     parser.add_argument("--use_gpu", choices=("0", "1"), help="0: on the CPU")
     parser.add_argument(
         "--engine",

@@ -32,7 +32,7 @@ TASK = "long_term_forecast"
 WORDS = 250  # of the t-SNE, and as many tokens of each kind: at most 1250 points in all
 ATTENDED = 2048  # most tokens whose attention is averaged
 PATCH_LEN, STRIDE = 16, 8  # of the untrained projection: those of the published scripts
-LEVELS = (80, 95)  # of intervals, where the run has no others, in %
+LEVELS = (80, 95)  # of intervals, in %
 # of the kinds of tokens, in this order
 POINTS = (
     {"color": plots.ORANGE, "marker": "o", "s": 10, "alpha": 0.7, "lw": 0},

@@ -102,9 +102,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "folders", nargs="*", metavar="FOLDER", help="with results; by default results"
     )
-    parser.add_argument("--models", nargs="+", default=[], help="to show, in this order")
-    parser.add_argument("--rename", nargs="+", default=[], metavar="OLD=NEW", help="models")
-    parser.add_argument("--metric", nargs="+", default=[], help="such as mse: to show")
+    parser.add_argument("--models", nargs="+", default=[], help="show these alone, in this order")
+    parser.add_argument("--rename", nargs="+", default=[], metavar="OLD=NEW", help="rename models")
+    parser.add_argument("--metric", nargs="+", default=[], help="show these scores, such as mse")
     parser.add_argument("--transpose", action="store_true", help="models down, data sets across")
     parser.add_argument("--output", default="report", help="folder to write to (default: report)")
     args = parser.parse_args(argv)

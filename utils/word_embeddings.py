@@ -63,7 +63,8 @@ def load_word_embeddings(path: str | Path, d_model: int) -> "Tensor":
     if not fits or not embeddings.is_floating_point():
         raise UserError(
             f"{path} has shape {tuple(embeddings.shape)} ({embeddings.dtype}), but the backbone "
-            f"needs ({d_model}, components): write the file with python pca.py and the same --llm"
+            f"needs ({d_model}, components): write the file with python pca.py and the same --llm, "
+            "or give --word_embedding_path none"
         )
     if not torch.isfinite(embeddings).all():
         raise UserError(f"{path} has non-finite values: write it again with python pca.py")

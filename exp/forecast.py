@@ -24,7 +24,9 @@ def parser_of(program: str, description: str) -> Parser:
     """Make the parser of a program that reads a trained model."""
     parser = Parser(prog=f"python -m exp.{program}", description=description)
     parser.add_argument(
-        "--checkpoint", required=True, help="what save_pretrained wrote, a hub id, or a checkpoint"
+        "--checkpoint",
+        required=True,
+        help="a checkpoint of run.py or its folder, what save_pretrained wrote, or a hub id",
     )
     parser.add_argument("--debug", action="store_true", help="show where an error comes from")
     return parser

@@ -247,8 +247,8 @@ class GPT4TSObjective(FrozenBackbone, SupervisedObjective):
 
 def resolve_word_embedding_path(args: Configuration) -> str:
     """Choose the word embeddings where `--word_embedding_path` does not: those of the default file
-    belong to pre-trained weights; with others, or without the file, none is read. A `UserError` if
-    it is given for a training with random weights, and absent."""
+    belong to GPT-2's pre-trained weights; with others, or without the file, none is read. A
+    `UserError` if it is given for a training with random weights, and absent."""
     is_read, random = args.words != "none", args.llm_weights == "random"
     path, exists = args.word_embedding_path, Path(DEFAULT_PATH).exists()
     if "word_embedding_path" in args.given and is_read:
@@ -256,10 +256,13 @@ def resolve_word_embedding_path(args: Configuration) -> str:
             require_word_embeddings(path)
         if path != DEFAULT_PATH or exists:
             return path
-    if exists and random and is_read:
-        remedy = f"--word_embedding_path {DEFAULT_PATH} reads it"
-        print(f"{DEFAULT_PATH} is not read with random weights: {remedy}")
-    return DEFAULT_PATH if exists and is_read and not random else NO_FILE
+    if not (exists and is_read):
+        return NO_FILE
+    if not random and load_config(args.llm).model_type == "gpt2":
+        return DEFAULT_PATH
+    why = "random weights" if random else f"--llm {args.llm}"
+    print(f"{DEFAULT_PATH} is not read with {why}: --word_embedding_path {DEFAULT_PATH} reads it")
+    return NO_FILE
 
 
 def parameter_groups(model: Model) -> list[ParameterGroup]:

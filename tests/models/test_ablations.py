@@ -11,10 +11,11 @@ import torch
 from layers.backbone import load_backbone
 from layers.branches import ABLATIONS
 from models.CALF import WORDS, CALFConfig, Model
-from models.objectives import parameter_groups
+from models.objectives import CALFObjective, parameter_groups
 from pca import principal_word_embeddings
-from run import main
+from run import main, parse_args
 from tests.conftest import without
+from tests.layers.families import FAMILIES
 from tests.models.same_results import assert_every_way_agrees
 from utils.checkpoint import read_checkpoint
 from utils.errors import UserError
@@ -142,8 +143,7 @@ def predictions(results: Path) -> bytes:
 
 
 def write_words(path: str, seed: int = 0) -> None:
-    words = torch.randn(24, 12, generator=torch.Generator().manual_seed(seed))
-    torch.save(words, path)
+    torch.save(torch.randn(24, 12, generator=torch.Generator().manual_seed(seed)), path)
 
 
 def test_random_weights_ignore_a_file_that_happens_to_be_there(
@@ -185,6 +185,9 @@ def test_pretrained_weights_read_the_default_file(workdir, command, refused, new
         assert main([*argv, *more]) == 0
         assert manifests(newest()) == {str(Path(DEFAULT_PATH).resolve())}
         assert record()["word_embeddings"].startswith(f"{DEFAULT_PATH} (SHA-256 ")
+    FAMILIES["llama"].save_pretrained("llama")  # the file is GPT-2's
+    args = parse_args([*argv, "--llm", "llama"], "")
+    assert CALFObjective.resolve_args(args).word_embedding_path == "none"
 
 
 def test_sources_of_word_embeddings(workdir, command, capsys, newest, record):

@@ -113,7 +113,8 @@ def pages(root: Path) -> dict[Path, Files]:
         *answers(tables, docs / "results/smollm2/questions.toml"),
         *sections_of(tables, runs),
     ]
-    answered = [f"{table.slug}_variants" for table in language_tables(tables)]
+    # what the answers compare, seed by seed
+    answered = [t.slug + end for t in language_tables(tables) for end in ("", "_variants")]
     for section in sections:
         section.grids = [grid for grid in section.grids if grid.slug not in answered]
     sections.append(formats.Section("Lists", [lists_grid(docs / "results")]))

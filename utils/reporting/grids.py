@@ -202,9 +202,10 @@ def paired_grid(table: Table, method: str, others: Iterable[str]) -> Grid | None
             interval, deviation, f"{(gaps < 0).sum()} of {n}",
         )  # fmt: skip
         lines[name, *row] = {("", head): text for head, text in zip(heads, texts, strict=True)}
-    notes = [f"{table.heading}; over the seeds that both have; deviation: of the other's."]
+    title = f"{method}, and others. {table.heading}"
+    notes = ["Over the seeds that both have; deviation: of the other's."]
     labels = ["the other", "data set", "horizon"]
-    return Grid(f"{method}, and others", "paired", notes, labels, lines) if lines else None
+    return Grid(title, "paired", notes, labels, lines) if lines else None
 
 
 def compared(

@@ -329,7 +329,7 @@ def test_files_refused(tmp_path, text, expected):
         (wide(a=1j), {}, "'1j' is not a number"),
         (wide().rename(columns={"a": None}), {}, "column 2 has no name"),
         (wide().set_axis(["date", 1, "1"], axis=1), {}, "2 columns are named 1"),
-        (long({1: DAYS, "1": DAYS}), {}, "2 series are named 1"),
+        (long({1.0: DAYS, "1": DAYS}), {}, "2 series are named 1"),
         (list(DAYS), {}, "DataFrame"),
     ],
 )

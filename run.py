@@ -15,6 +15,7 @@ from exp.launch import (
     follow_parent,
     launch,
     leave,
+    reports,
     visible_devices,
     world,
 )
@@ -146,7 +147,7 @@ def check_paths(args: Configuration) -> None:
 
 def _check_data(args: Configuration) -> None:
     # with NumPy, which --help does not need
-    from data_provider.checks import require_data_file, require_set
+    from data_provider.checks import require_data_file, require_set, target_file
 
     root = Path(args.root_path)
     if args.task_name not in ("long_term_forecast", "imputation"):
@@ -160,8 +161,8 @@ def _check_data(args: Configuration) -> None:
     options = "--root_path and --data_path, or --target_data"
     if args.is_training or not args.zero_shot:
         require_data_file(root / args.data_path, options)
-    if args.zero_shot and not (root / args.target_data).is_file():
-        require_data_file(root / f"{args.target_data.removesuffix('.csv')}.csv", options)
+    if args.zero_shot:
+        require_data_file(root / target_file(args.target_data), options)
 
 
 def run_here_or_launch(args: Configuration, argv: list[str]) -> int:
@@ -191,11 +192,7 @@ def run_here_or_launch(args: Configuration, argv: list[str]) -> int:
 
 def speaks(error: BaseException) -> bool:
     """Return whether this process prints `error`."""
-    if world()[1] == 1:
-        return True
-    from exp.launch import reports
-
-    return reports(error)
+    return world()[1] == 1 or reports(error)
 
 
 def main(argv: list[str] | None = None) -> int:

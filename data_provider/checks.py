@@ -18,6 +18,11 @@ SETS = ("ETTh1", "ETTh2", "ETTm1", "ETTm2", "custom")
 PARQUET = (".parquet", ".pq")  # suffixes
 
 
+def target_file(name: str) -> str:
+    """Return the file in `root_path` that `--target_data` names, with or without its suffix."""
+    return name if name.lower().endswith((".csv", *PARQUET)) else f"{name}.csv"
+
+
 def require_data_file(path: Path, options: str = "--root_path") -> None:
     """Refuse a path that is not a file.
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from data_provider.checks import PARQUET, require_data_file, require_set, shortened
+from data_provider.checks import require_data_file, require_set, shortened, target_file
 from data_provider.panel import Panel, Reading, Table, series_name
 from data_provider.reader import read_panel
 from data_provider.windows import WindowDataset
@@ -360,9 +360,8 @@ def target_args(args: Configuration) -> dict[str, object]:
     of the training set's `--freq`, for which the model was made.
     """
     name = args.target_data
-    path = name if name.lower().endswith((".csv", *PARQUET)) else f"{name}.csv"
     data = name if name in ETT_ROWS_A_DAY else "custom"
-    return {"data": data, "data_path": path, "split": None}
+    return {"data": data, "data_path": target_file(name), "split": None}
 
 
 def padded(table: Table, rows: int) -> Table:

@@ -113,6 +113,11 @@ class WindowDataset:
         return y[..., self.target : self.target + 1]
 
     @property
+    def scored_columns(self) -> list[str]:
+        """Names of the scored channels."""
+        return list(self.columns) if self.target is None else [self.columns[self.target]]
+
+    @property
     def unit(self) -> Tensor | None:
         """A standardised unit of each scored channel in original units, `[channels]`; None of
         several tables."""

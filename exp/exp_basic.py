@@ -24,7 +24,7 @@ from models.interface import DataShape, Objective
 from models.registry import ALIASES, objective_class
 from utils.bars import progress_bar
 from utils.batch import Batch
-from utils.checkpoint import Checkpoint, read_checkpoint, save_tensors
+from utils.checkpoint import OWN, Checkpoint, read_checkpoint, save_tensors
 from utils.configuration import Configuration
 from utils.errors import ProcessGone, UserError
 from utils.files import fingerprints
@@ -218,7 +218,7 @@ class ExpBasic(ABC):
         self.objective.model.train()
         with progress_bar(f"epoch {epoch}/{args.train_epochs}", steps) as bar:
             bar.update(progress.steps)
-            for step, index in list(enumerate(order, start=1))[progress.steps :]:
+            for step, index in enumerate(order[progress.steps :], start=progress.steps + 1):
                 self.train_step(step, index)
                 progress.steps = step
                 if args.save_every and step % args.save_every == 0 and step < steps:
@@ -324,7 +324,7 @@ class ExpBasic(ABC):
             train=train,
             validation=validation,
             test=test,
-            learning_rate=self.step.schedule.optimizer.param_groups[0]["lr"],
+            learning_rate=self.step.schedule.get_last_lr()[0],
             seconds=progress.seconds,
             losses=dict(zip(self.objective.loss_names, parts, strict=True)),
             gradient_norm=norm if isfinite(norm) else None,
@@ -351,8 +351,7 @@ class ExpBasic(ABC):
 
     def load(self, checkpoint: Checkpoint) -> None:
         """Load a model's checkpoint; tensors of a forecaster are not the model's."""
-        names = [name for name in checkpoint.state if not name.startswith("forecaster.")]
-        state = {name: checkpoint.state[name] for name in names}
+        state = {n: tensor for n, tensor in checkpoint.state.items() if not n.startswith(OWN)}
         self.objective.load_state(state, checkpoint.metadata, checkpoint.path)
 
     def notes(self) -> dict:

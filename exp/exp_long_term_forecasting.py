@@ -191,7 +191,8 @@ class ExpLongTermForecasting(ExpSeries):
     def _prepare_forecasts(self) -> None:
         notes, args = self.checkpoint.metadata, self.args
         self.data, self.filled, self.series_notes = {}, {}, self._saved_notes()
-        self.n_channels, self.season_length = len(notes["columns"]), notes.get("season_length", 0)
+        self.n_channels = len(notes["columns"])
+        self.season_length = self.args.season_length or notes.get("season_length", 0)
         if args.features == "MS" and args.protocol == "sound":
             self.target = notes["columns"].index(args.target)
         self.scaler = self._saved_scaler()
@@ -240,8 +241,7 @@ class ExpLongTermForecasting(ExpSeries):
 
     def calibration(self, windows: WindowDataset) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """Yield look-back, forecast and truth of the windows that intervals come from."""
-        channels = 1 if windows.target is not None else windows.n_channels
-        chosen = thinned(len(windows), windows.pred_len * channels)
+        chosen = thinned(len(windows), windows.pred_len * len(windows.scored_columns))
         numbers = torch.tensor(chosen, device=self.device).split(self.evaluation.windows)
         with progress_bar("interval calibration", len(numbers)) as bar:
             for _, *batch in self.forecasts(windows, numbers):
@@ -255,12 +255,11 @@ class ExpLongTermForecasting(ExpSeries):
             return {}
         print(f">>> testing {self.setting}")
         start = time.perf_counter()
-        errors, intervals, scored = PlacedErrorSums(), None, windows.target
+        errors, intervals = PlacedErrorSums(), None
         if self.calibration_set is not None:
             calibration, unit = self.calibration(self.calibration_set), self.calibration_set.unit
             units = partial(self.units, windows)
             intervals = IntervalTest(self.args.level, calibration, unit, windows.pred_len, units)
-        channels = windows.columns if scored is None else [windows.columns[scored]]
         shapes, shown = self.array_shapes(), evenly(len(windows), PLOTTED_WINDOWS)
         with self.folders.arrays(self.original_units, shown, **shapes) as files:
             batches = self.evaluation.batches(windows, "testing")
@@ -274,13 +273,13 @@ class ExpLongTermForecasting(ExpSeries):
         tested = {
             "data": str(self.panel.source),
             "windows": len(windows),
-            "channels": len(channels),
+            "channels": len(windows.scored_columns),
             "seconds": time.perf_counter() - start,
         }
         naive = self.naive_errors(windows)
         self._plot(windows, files)
         more = {} if intervals is None else {"intervals": self.save_intervals(intervals)}
-        metrics = self.report(errors, channels, tested, baselines=naive, **more)
+        metrics = self.report(errors, windows.scored_columns, tested, baselines=naive, **more)
         print_naive(self.args.model, {name: metrics[name] for name in JUDGED}, naive)
         return metrics
 

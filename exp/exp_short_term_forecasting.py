@@ -58,9 +58,9 @@ class ExpShortTermForecasting(ExpBasic):
 
     def prepare_data(self) -> None:
         args = self.args
-        self.forecasts = Path("m4_results") / args.model
-        self.folders.more = [self.forecasts]
-        self.path = self.forecasts / f"{args.seasonal_patterns}_forecast.csv"
+        self.folder = Path("m4_results") / args.model
+        self.folders.more = [self.folder]
+        self.forecast_file = self.folder / f"{args.seasonal_patterns}_forecast.csv"
         self.pattern = m4.PATTERNS[args.seasonal_patterns]
         self.season_length = args.season_length or self.pattern.period
         self.train_file, self.targets = m4.read_pair(args.root_path, args.seasonal_patterns)
@@ -153,16 +153,14 @@ class ExpShortTermForecasting(ExpBasic):
         scores = {name: found[name] for name in ("smape", "mase", "owa") if name in found}
         steps = zip(forecasts.T, self.targets.T, strict=True)
         by_step = [smape(forecast, target) for forecast, target in steps]
-        baselines = {}
-        for name, forecast in self._naive_forecasts(self.test_set).items():
-            naive = self._scores(forecast)
-            baselines[name] = {"smape": naive.smape, "mase": naive.mase}
+        naive = {name: self._scores(y) for name, y in self._naive_forecasts(self.test_set).items()}
+        baselines = {name: {"smape": one.smape, "mase": one.mase} for name, one in naive.items()}
         baselines = with_season(baselines, self.season_length)
         summary = {}
         if self.folders.writes:
             self._plot(forecasts)
             self._save(forecasts)
-            summary = summarise_folder(args.root_path, self.forecasts)
+            summary = summarise_folder(args.root_path, self.folder)
         self.save_results(
             metrics,
             scores,
@@ -170,7 +168,7 @@ class ExpShortTermForecasting(ExpBasic):
                 "windows": len(self.series),
                 "series": len(self.series),
                 "seconds": seconds,
-                "forecasts": str(self.path),
+                "forecasts": str(self.forecast_file),
             },
             errors={"by_step": {"smape": by_step}},
             frequency=args.seasonal_patterns,
@@ -184,12 +182,12 @@ class ExpShortTermForecasting(ExpBasic):
         return score_pattern(forecasts, self.targets, self.series, self.pattern.period)
 
     def _save(self, forecasts: np.ndarray) -> None:
-        pattern, path = self.args.seasonal_patterns, self.path
+        pattern, path = self.args.seasonal_patterns, self.forecast_file
         table = pd.DataFrame(forecasts, columns=[f"V{i + 1}" for i in range(forecasts.shape[1])])
         table.insert(0, "id", self.train_file.ids)
-        notes = self.forecasts / "runs.json"
-        with locked(self.forecasts / LOCK, wait=True):
-            remove_parts(self.forecasts)
+        notes = self.folder / "runs.json"
+        with locked(self.folder / LOCK, wait=True):
+            remove_parts(self.folder)
             runs = json.loads(notes.read_text()) if notes.exists() else {}
             earlier = runs.get(pattern, {}).get("folder", self.folders.name)
             if earlier != self.folders.name:
@@ -211,7 +209,7 @@ class ExpShortTermForecasting(ExpBasic):
             history = self.series[number][-back:]
             known = len(self.series[number])
             steps = range(known - len(history) + 1, known + len(true) + 1)
-            naive = naive_lines(history, len(true), self.pattern.period)
+            naive = naive_lines(history, len(true), self.season_length)
             panel = ForecastPanel(
                 f"M4 {pattern} · series {series} of {len(self.series):,} · {len(true)} steps ahead "
                 f"· sMAPE {smape(forecasts[number], true):.3g}",

@@ -206,10 +206,10 @@ def forecast_by_ray(args: Namespace, pairs: list[dict[str, str]]) -> list[dict[s
     found = {name: str(Path(p).resolve()) for name, p in paths.items() if Path(p).exists()}
     args = Namespace(**vars(args) | found)
     try:
-        found = ray.data.from_items(pairs).map(
+        results = ray.data.from_items(pairs).map(
             Worker, fn_constructor_args=(args,), concurrency=args.workers
         )
-        return found.take_all()
+        return results.take_all()
     except ray.exceptions.RayError as error:
         raise UserError(f"a worker of Ray failed: {str(error).strip().splitlines()[-1]}") from error
 

@@ -17,7 +17,7 @@ from data_provider.covariates import require_future
 from data_provider.panel import Panel, Reading, Table
 from data_provider.windows import WindowDataset
 from exp.intervals import AT_REST, INTERVALS, Intervals, LookBacks, bounds_of
-from utils.checkpoint import Checkpoint
+from utils.checkpoint import OWN, Checkpoint
 from utils.configuration import Configuration
 from utils.errors import UserError
 from utils.files import whole_file
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 Schema = dict[str, object]  # of a Polars frame: types by column
 CUTOFF = "cutoff"  # column of a cross-validation: the last timestamp that was known
-OWN = "forecaster."  # begins the names of a checkpoint's tensors that are not the model's
 INTERVAL_PARTS = ("quantiles", "least", "unit")  # tensors of the intervals
 
 

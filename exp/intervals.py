@@ -144,7 +144,8 @@ class Intervals:
     def quantile(self, pred: Tensor, looks: LookBacks, probability: float) -> Tensor:
         """Quantile of the truth at a probability in (0, 1), of forecasts `pred`; both `[batch,
         steps, channels]`."""
-        found = pred + self._errors(probability).to(pred.device) * looks.scale(self.least)
+        errors = interpolated(self.quantiles, probability).to(pred.device)
+        found = pred + errors * looks.scale(self.least)
         return looks.include(found, probability)
 
     def bounds(self, pred: Tensor, looks: LookBacks, level: float) -> tuple[Tensor, Tensor]:
@@ -155,13 +156,14 @@ class Intervals:
         lower, upper = (self.quantile(pred, looks, probability) for probability in tails(level))
         return torch.minimum(lower, pred), torch.maximum(upper, pred)
 
-    def _errors(self, probability: float) -> Tensor:
-        """Interpolate the quantiles at a probability, `[steps, channels]`."""
-        known = torch.tensor(PROBABILITIES, dtype=torch.float64)
-        above = int(torch.searchsorted(known, probability - 1e-9).clamp(1, len(known) - 1))
-        start, stop = known[above - 1].item(), known[above].item()
-        weight = min(max((probability - start) / (stop - start), 0.0), 1.0)
-        return torch.lerp(self.quantiles[above - 1], self.quantiles[above], weight)
+
+def interpolated(found: Tensor, probability: float) -> Tensor:
+    """Interpolate what `quantiles` returns at a probability: `[…]`."""
+    known = torch.tensor(PROBABILITIES, dtype=torch.float64)
+    above = int(torch.searchsorted(known, probability - 1e-9).clamp(1, len(known) - 1))
+    start, stop = known[above - 1].item(), known[above].item()
+    weight = min(max((probability - start) / (stop - start), 0.0), 1.0)
+    return torch.lerp(found[above - 1], found[above], weight)
 
 
 def require_levels(
@@ -208,10 +210,10 @@ def held_out_coverage(errors: Tensor) -> dict[str, float]:
     level in %, of those that the earlier half has windows enough for."""
     half, steps = len(errors) // 2, errors.shape[1]
     first, later = errors[: max(0, half - steps + 1)], errors[half:]
-    found = {}
-    for level in (level for level in REPORTED if len(first) >= windows_needed(level)):
-        intervals = Intervals(quantiles(first), first, len(first))
-        lower, upper = (intervals._errors(probability) for probability in tails(level))
+    levels = [level for level in REPORTED if len(first) >= windows_needed(level)]
+    known, found = quantiles(first) if levels else None, {}
+    for level in levels:
+        lower, upper = (interpolated(known, probability) for probability in tails(level))
         inside = (later >= lower.clamp(max=0)) & (later <= upper.clamp(min=0))
         found[f"{level:g}"] = inside.double().mean().item()
     return found

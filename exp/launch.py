@@ -130,7 +130,7 @@ def reports(error: BaseException) -> bool:
     from torch.distributed import distributed_c10d as c10d
 
     if not c10d.is_initialized():  # before that all processes have the same errors
-        rank = int(os.environ.get("RANK", "0"))
+        rank, _ = world()
         if rank:
             time.sleep(PARTING)
         return rank == 0

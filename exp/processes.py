@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Iterable
 from datetime import timedelta
 from functools import partial
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import TypeVar
 
 import torch
@@ -57,7 +57,7 @@ class Processes:
 
     def shard(self, items: Iterable[T]) -> list[T]:
         """This rank's shard: every `count`-th of `items`."""
-        return [item for number, item in enumerate(items) if number % self.count == self.rank]
+        return list(islice(items, self.rank, None, self.count))
 
     def bounds(self, rows: int, size: int | None = None) -> list[int]:
         """Divide `rows` among the ranks: the first row of each rank's shard, and at last `rows`.

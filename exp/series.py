@@ -93,7 +93,7 @@ class ExpSeries(ExpBasic):
         panels = [panel for panel in panels if panel is not None]
         self.filled = {str(panel.source): panel.filled for panel in panels}
         self.panel = panels[-1]
-        self.season_length = self.panel.season_length
+        self.season_length = self.args.season_length or self.panel.season_length
         self.n_channels = len(self.panel.tables[0].ids)
         self.note_data(*(p.source for p in panels if isinstance(p.source, Path)))
 
@@ -117,24 +117,21 @@ class ExpSeries(ExpBasic):
     ) -> dict[str, dict[str, float]]:
         """Score naive forecasts of windows in the units of the results, or standardised: mse and
         mae by model."""
-        season = self.args.season_length or self.season_length
         sums: dict[str, ErrorSums] = defaultdict(ErrorSums)
         for index in self.evaluation.batches(windows, "naive forecasts"):
             self.stopping.check()
             x, y = (windows.scored(part) for part in windows.batch(index))
             true = self.units(windows, y, index) if in_units else y
-            for name, pred in naive_forecasts(x, windows.pred_len, season).items():
+            for name, pred in naive_forecasts(x, windows.pred_len, self.season_length).items():
                 sums[name].add(self.units(windows, pred, index) if in_units else pred, true)
         errors = {name: summed.metrics() for name, summed in sums.items()}
-        return with_season(
-            {name: {"mse": e["mse"], "mae": e["mae"]} for name, e in errors.items()}, season
-        )
+        found = {name: {"mse": e["mse"], "mae": e["mae"]} for name, e in errors.items()}
+        return with_season(found, self.season_length)
 
     def array_shapes(self) -> dict[str, tuple[int, ...]]:
         """Return the shapes of the arrays that the test writes, by name."""
         windows = self.test_set
-        channels = windows.n_channels if windows.target is None else 1
-        shape = (len(windows), windows.pred_len or windows.seq_len, channels)
+        shape = (len(windows), windows.pred_len or windows.seq_len, len(windows.scored_columns))
         return dict.fromkeys(self.arrays, shape)
 
     def announce_arrays(self) -> None:

@@ -19,17 +19,17 @@ from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, LocalEntr
 from data_provider.panel import Panel, Reading, Table
 from data_provider.timestamps import Clock
 from exp.exp_long_term_forecasting import ExpLongTermForecasting, InMemory
-from exp.forecasts import INTERVAL_PARTS, OWN, intervals_of
+from exp.forecasts import INTERVAL_PARTS, intervals_of
 from exp.intervals import Intervals
 from exp.model_card import CARD, model_card, scores_of
-from utils.checkpoint import Checkpoint, read_checkpoint, save_tensors
+from utils.checkpoint import OWN, Checkpoint, read_checkpoint, save_tensors
 from utils.errors import UserError
 from utils.files import CHECKPOINT, find_llm, require_file, whole_file, written
+from utils.option_table import TABLES
 
 CONFIG, MODEL = "config.json", "model.safetensors"
-COVARIATES = ("past", "future")  # of a table; so are their tensors named
+WHEN_KNOWN = ("past", "future")  # of a table; so are their tensors named
 ZONES = ("tz", "fixed")  # of a clock
-TABLE_OPTIONS = ("id_col", "time_col", "target_col", "decimal", "thousands")
 OPTION_NAMES = {  # what parameters call options
     "pred_len": "h",
     "seq_len": "input_size",
@@ -189,7 +189,7 @@ class SharedForecaster(ModelHubMixin):
         params |= {name: value for name, value in config.items() if name in trained}
         forecaster = cls(**params | options)
         forecaster.table_options = {
-            name: trained[name] for name in TABLE_OPTIONS if trained.get(name) is not None
+            name: trained[name] for name in TABLES if trained.get(name) is not None
         }
         args, names = forecaster.configuration(), forecaster.options
         own = {name: getattr(args, name) for name in names} | {
@@ -224,7 +224,7 @@ def stored(panel: Panel) -> tuple[dict[str, torch.Tensor], dict[str, object]]:
     """Return dates, values and covariates of the tables of a panel, one below the other; and what
     else a panel has, in JSON."""
     tables, parts = panel.tables, {"values": panel.tables}
-    for when in COVARIATES:
+    for when in WHEN_KNOWN:
         if getattr(tables[0], when) is not None:  # of the rows of the series alone
             parts[when] = [getattr(t, when).rows(slice(len(t.dates))) for t in tables]
     arrays = {"dates": np.concatenate([table.dates.as_unit("ns").asi8 for table in tables])}
@@ -234,7 +234,7 @@ def stored(panel: Panel) -> tuple[dict[str, torch.Tensor], dict[str, object]]:
         "rows": [len(table.dates) for table in tables],
         "units": [table.dates.unit for table in tables],
         "ids": [[written(name) for name in table.ids] for table in tables],
-        "covariates": {w: [part.ids for part in parts[w]] for w in COVARIATES if w in parts},
+        "covariates": {w: [part.ids for part in parts[w]] for w in WHEN_KNOWN if w in parts},
         "names": [written(name) for name in panel.names],
         "pooled": panel.pooled,
         "long": panel.long,

@@ -135,8 +135,7 @@ class TrainStep:
         """
         norm = get_total_norm([p.grad for p in self.parameters if p.grad is not None])
         scales = self.scaler.is_enabled()
-        if scales:
-            norm = norm / self.scaler.get_scale()
+        norm = norm / self.scaler.get_scale()  # 1 but for half precision
         finite = torch.isfinite(loss if scales else loss + norm).item()
         if finite or scales:
             for optimiser in self.optimisers.values():
@@ -152,13 +151,13 @@ class TrainStep:
             self.schedule.step()
 
 
-def largest_gradients(model: nn.Module, count: int = 3) -> str:
-    """Name the parameters with the largest gradient norms, non-finite ones first."""
+def largest_gradients(model: nn.Module) -> str:
+    """Name the three parameters with the largest gradient norms, non-finite ones first."""
     found = [
         (name, p.grad.norm().item()) for name, p in model.named_parameters() if p.grad is not None
     ]
     found.sort(key=lambda pair: pair[1] if pair[1] < inf else inf, reverse=True)
-    return ", ".join(f"{name} ({norm:.3g})" for name, norm in found[:count])
+    return ", ".join(f"{name} ({norm:.3g})" for name, norm in found[:3])
 
 
 def learning_rate_schedule(optimiser: Optimizer, args: Configuration) -> LRScheduler:

@@ -204,11 +204,11 @@ def _with_lora(model: PreTrainedModel, r: int, lora_alpha: int, lora_dropout: fl
 
 def _fresh_block(config: PreTrainedConfig, seed: int) -> nn.Module:
     """Draw one block, as the only one of a language model."""
-    config = deepcopy(config)
+    config = with_depth(config, 1)
     config.update({"vocab_size": 1, "pad_token_id": None})
     if config.model_type == "gpt2":
         config.max_position_embeddings = 1
-    return blocks_of(random_backbone(with_depth(config, 1), seed, 1))[0]
+    return blocks_of(random_backbone(config, seed, 1))[0]
 
 
 class _Zeros(nn.Module):
@@ -225,10 +225,10 @@ def _keep_attention(model: PreTrainedModel) -> None:
     _remove_feed_forward(block)
     block.requires_grad_(True)
     training = model.training
-    x = torch.ones(1, 2, model.config.hidden_size)
     if attention:
+        x = torch.ones(1, 2, model.config.hidden_size)
         model.eval()(inputs_embeds=x).last_hidden_state.sum().backward()
-    if not all(module.weight.grad is not None for module in attention) or not attention:
+    if not attention or any(module.weight.grad is None for module in attention):
         kind = f"a {model.config.model_type} model"
         raise UserError(f"--llm_ablation attention: {kind} can't be reduced to its attention")
     model.train(training)

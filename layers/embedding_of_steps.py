@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from utils.timefeatures import mark_count
 
-CALENDAR = (13, 32, 7, 24, 4)  # month, day, weekday, hour, quarter of an hour
+TABLE_SIZES = (13, 32, 7, 24, 4)  # month, day, weekday, hour, quarter of an hour
 
 
 def sinusoids(length: int, d_model: int) -> Tensor:
@@ -23,7 +23,7 @@ class CalendarEmbedding(nn.Module):
 
     def __init__(self, marks: int, d_model: int):
         super().__init__()
-        self.tables = nn.ModuleList(nn.Embedding(size, d_model) for size in CALENDAR[:marks])
+        self.tables = nn.ModuleList(nn.Embedding(size, d_model) for size in TABLE_SIZES[:marks])
 
     def forward(self, marks: Tensor) -> Tensor:
         """Map integer marks `[batch, length, marks]` to `[batch, length, d_model]`."""

@@ -17,7 +17,7 @@ class CrossModalMatch(nn.Module):
         word_embeddings: principal word embeddings `[d_model, components]`, a component in each
             column, as `pca.py` writes them. With 0 components there is no cross-attention: the
             textual tokens are the temporal tokens.
-        n_heads: of both attentions. d_ff, dropout: of the encoder layer.
+        n_heads: of both attentions. dropout: of the encoder layer.
         scale_free: divide principal words and textual tokens by their root mean square, which is
             about 1 for temporal tokens (`docs/method.md`, section 11).
         steps_ahead: look-back and horizon L + P of covariates that are known ahead; 0 without any.
@@ -28,7 +28,6 @@ class CrossModalMatch(nn.Module):
         seq_len: int,
         word_embeddings: Tensor,
         n_heads: int = 12,
-        d_ff: int = 2048,
         dropout: float = 0.1,
         scale_free: bool = False,
         steps_ahead: int = 0,
@@ -36,7 +35,7 @@ class CrossModalMatch(nn.Module):
         super().__init__()
         d_model = word_embeddings.shape[0]
         self.linear = nn.Linear(seq_len, d_model)
-        layer = nn.TransformerEncoderLayer(d_model, n_heads, d_ff, dropout, batch_first=True)
+        layer = nn.TransformerEncoderLayer(d_model, n_heads, dropout=dropout, batch_first=True)
         self.transformer_encoder = nn.TransformerEncoder(layer, 1, enable_nested_tensor=False)
         self.cross_attention, self.scale_free = None, scale_free
         if word_embeddings.shape[1] > 0:

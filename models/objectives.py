@@ -217,8 +217,8 @@ class CALFObjective(FrozenBackbone):
             own, before = self.model.config, asdict(CALFConfig()) | trained
             for name in ("llm_ablation", "words", "scale_free", "lora_alpha"):
                 if before[name] != getattr(own, name):
-                    trained = f"was trained with --{name} {before[name]}"
-                    raise UserError(f"{path} {trained}: give the same")
+                    how = f"was trained with --{name} {before[name]}"
+                    raise UserError(f"{path} {how}: give the same")
         # token tables and causal masks, which this model does not have
         left_out = (".wte.weight", ".attn.bias", ".attn.masked_bias", WORD_TABLE)
         state = {name: value for name, value in state.items() if not name.endswith(left_out)}

@@ -221,7 +221,7 @@ def draw_forecast(source: Source, against: Source | None, args: Namespace) -> li
     """Draw the forecasts of some channels of the chosen windows, in original units."""
     run, written = source.run, []
     windows = run.test_set
-    names = windows.columns if windows.target is None else [windows.columns[windows.target]]
+    names = windows.scored_columns
     for number in args.windows:
         if number >= len(windows):
             raise UserError(

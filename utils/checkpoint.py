@@ -20,6 +20,7 @@ from utils.files import METADATA_KEY, load_tensors, require_file, whole_file
 from utils.results import previous_state
 
 CHECKSUM_KEY = "sha256"  # over the tensors and notes of a file
+OWN = "forecaster."  # begins the names of tensors that are not the model's
 TIED = "tied"  # in the notes: names of tensors that stand in the file by another name
 FORMAT = 1  # raise it when earlier versions would misread new files
 

@@ -56,12 +56,12 @@ def on_cpu(x: Tensor) -> bool:
     )
 
 
-def is_float32_on_cpu(x: Tensor, *weights: Tensor) -> bool:
-    """Return whether the products of `x` with these weights are float32 on the CPU."""
+def is_float32_on_cpu(x: Tensor, weight: Tensor) -> bool:
+    """Return whether the products of `x` with a weight are float32 on the CPU."""
     return (
         on_cpu(x)
-        and x.dtype == torch.float32
-        and all(w.device == x.device and w.dtype == x.dtype for w in weights)
+        and weight.device == x.device
+        and x.dtype == weight.dtype == torch.float32
         and x.numel() > 0
         and not torch.is_autocast_enabled("cpu")
     )

@@ -157,6 +157,7 @@ def test_features_of_pooled_series(pooled):
         ("ETTm2", "ETTm2", "ETTm2.csv"),
         ("other", "custom", "other.csv"),
         ("x.csv", "custom", "x.csv"),
+        ("x.Parquet", "custom", "x.Parquet"),
     ],
 )
 def test_target_args(arguments, name, data, path):

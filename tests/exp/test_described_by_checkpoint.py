@@ -193,7 +193,7 @@ def test_wrong_paths_need_no_torch(trained, small_data, workdir):
         "--llm ./no: no such folder": [*calf, "--llm", "./no"],
         "--llm file: a file": [*calf, "--llm", "file"],
         "no.pt: no such file": [*calf, "--word_embedding_path", "no.pt"],
-        "elsewhere.csv: no such file": [*calf, "--zero_shot", "1", "--target_data", "elsewhere"],
+        "elsewhere.pq: no such file": [*calf, "--zero_shot", "1", "--target_data", "elsewhere.pq"],
         "no/m4: no such folder": argv("short_term_forecast", Path("no/m4")),
         "no/uea: no such folder": argv("classification", Path("no/uea")),
         "no.pth: no such file": [*calf, "--is_training", "0", "--checkpoint", "no.pth"],

@@ -65,7 +65,7 @@ def check_common(figure) -> None:
 
 
 def test_forecasts(workdir, small_data, drawn, results):
-    assert main(argv("long_term_forecast", small_data, *BRIEF)) == 0
+    assert main(argv("long_term_forecast", small_data, *BRIEF, "--season_length", "12")) == 0
     pred, true = (load(results() / f"{name}.npy")[..., -1] for name in ("pred", "true"))
     table = pd.read_csv(small_data / "made_up.csv", parse_dates=["date"])
     train = table["OT"][: int(0.7 * len(table))]
@@ -83,10 +83,10 @@ def test_forecasts(workdir, small_data, drawn, results):
         np.testing.assert_allclose(found["truth"][1], scaled[start - 24 : end], atol=1e-5)
         assert np.array_equal(found["DLinear"][0], dates[start:end])
         assert np.array_equal(found["DLinear"][1], pred[number])
-        (naive,) = (label for label in found if label.startswith("seasonal naive (24): MSE "))
-        day_before = scaled[start - 24 : end - 24]
-        np.testing.assert_allclose(found[naive][1], day_before, atol=1e-5)
-        mse = mean_squared_error(true[number], day_before)
+        (naive,) = (label for label in found if label.startswith("seasonal naive (12): MSE "))
+        earlier = scaled[start - 12 : end - 12]
+        np.testing.assert_allclose(found[naive][1], earlier, atol=1e-5)
+        mse = mean_squared_error(true[number], earlier)
         assert numbers(naive) == [pytest.approx(mse, rel=0.01)]
         errors = [e(true[number], pred[number]) for e in (mean_squared_error, mean_absolute_error)]
         assert numbers(title(figure)) == [pytest.approx(error, rel=0.01) for error in errors]

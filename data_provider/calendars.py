@@ -52,9 +52,9 @@ def usual_step(dates: pd.DatetimeIndex, counts_steps: bool = False) -> Step | No
 
 def _inferred(dates: pd.DatetimeIndex, block: int) -> Counter[Step]:
     """Count the frequencies that pandas infers from blocks of `dates`; 365 days are a year."""
-    starts = np.linspace(0, max(len(dates) - block, 0), BLOCKS, dtype=int)
     if len(dates) < 3:
         return Counter()
+    starts = np.linspace(0, max(len(dates) - block, 0), BLOCKS, dtype=int)
     with pd.option_context("future.infer_freq_returns_offset", True):
         found = [pd.infer_freq(dates[start : start + block]) for start in {0, *starts}]
     return Counter(step for step in found if step not in (None, pd.offsets.Day(365)))

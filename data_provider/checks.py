@@ -1,6 +1,7 @@
 """Checks for all readers of data files: limits, errors of a cell, and cells to numbers."""
 
 import contextlib
+import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -170,7 +171,7 @@ def numbers_of(column: pd.Series, in_memory: bool = False) -> np.ndarray:
             advice = f"; turn it into 1 and 0, in pandas by df[{str(column.name)!r}].astype(int)"
         elif in_memory and text[row]:
             advice = "; pandas.to_numeric converts text, or drop the column"
-        elif pd.Series([found]).str.fullmatch(r"\s*[+-]?\d{1,3}(,\d{3})+(\.\d*)?\s*").item():
+        elif re.fullmatch(r"\s*[+-]?\d{1,3}(,\d{3})+(\.\d*)?\s*", found):
             advice = "; give --thousands , if it has thousands, or --decimal ,"
         raise RowError(row, f"{found!r} is not a number{advice}")
     return parsed.to_numpy(dtype=np.float64, na_value=np.nan)

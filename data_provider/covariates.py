@@ -22,7 +22,7 @@ from data_provider.panel import Panel, Table, series_name
 from data_provider.timestamps import read_times
 from utils.errors import UserError
 
-FRAME = "futr_df"
+FUTURE_FRAME = "futr_df"
 
 
 def with_future(panel: Panel, source: str | Path | pd.DataFrame, steps: int) -> Panel:
@@ -38,10 +38,10 @@ def with_future(panel: Panel, source: str | Path | pd.DataFrame, steps: int) -> 
             names series, column and date.
     """
     reading, in_memory = panel.reading, not isinstance(source, str | Path)
-    name = FRAME if in_memory else str(source)
+    name = FUTURE_FRAME if in_memory else str(source)
     if not reading.future_covariates:
         raise UserError(f"{name}: the model has no covariates that are known ahead")
-    frame, _ = read_table(source, reading, FRAME)
+    frame, _ = read_table(source, reading, FUTURE_FRAME)
     time_col = reading.time_col if reading.time_col in frame else time_name(frame.columns)
     several = panel.long and (panel.pooled or reading.id_col in frame)
     for column in (time_col, *([reading.id_col] if several else [])):

@@ -16,7 +16,7 @@ from pandas._libs.parsers import STR_NA_VALUES
 from data_provider.checks import PARQUET, cell, option, require_data_file, shortened
 from data_provider.panel import FRAME, Reading
 from utils.bars import clock
-from utils.errors import UserError
+from utils.errors import UserError, first_line
 
 DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 TIME_NAMES = ("date", "ds", "timestamp", "datetime", "time", "date_time", "day", "month", "index")
@@ -120,8 +120,8 @@ def _read_parquet(path: Path) -> pd.DataFrame:
     try:
         frame = pd.read_parquet(path)
     except (pa.ArrowException, OSError, ValueError) as error:
-        text = str(error).strip().partition("\n")[0]
-        raise UserError(f"{path}: not a Parquet file that can be read: {text}") from error
+        why = f"not a Parquet file that can be read: {first_line(error)}"
+        raise UserError(f"{path}: {why}") from error
     named = [name for name in frame.index.names if name is not None]
     if named or isinstance(frame.index, pd.DatetimeIndex):
         frame = frame.reset_index(names=None if named else "date")

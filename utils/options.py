@@ -48,7 +48,7 @@ TASKS_OF_OPTION = {
     "threshold": ("anomaly_detection",),
 }
 # Options that tests refuse, and what they do.
-OF_TRAININGS = {
+REFUSED_BY_TESTS = {
     "resume": "continues a training",
     "tensorboard": "records a training",
     "refit": "trains",
@@ -147,8 +147,11 @@ def options_read(model: str, models: ModuleType) -> list[str]:
 
 def words_of(values: Mapping[str, object]) -> list[str]:
     """Write options as words of a command line, a value that looks like an option with its name."""
-    pairs = [(f"--{name}", str(value)) for name, value in values.items()]
-    return [w for n, v in pairs for w in ([f"{n}={v}"] if v.startswith("-") else (n, v))]
+    words = []
+    for name, value in values.items():
+        text = str(value)
+        words += [f"--{name}={text}"] if text.startswith("-") else [f"--{name}", text]
+    return words
 
 
 def parse_with_checkpoint(parser: Parser, argv: Sequence[str], models: ModuleType) -> Namespace:
@@ -216,7 +219,7 @@ def parse_with_guesses(
 def check_options(args: Namespace, models: ModuleType) -> None:
     """Raise a `UserError` if options contradict each other, or one means nothing in this task;
     `--refit` implies `--do_predict`, and only CALF has a cosine schedule unless `--cos` says so."""
-    for option, what in OF_TRAININGS.items():
+    for option, what in REFUSED_BY_TESTS.items():
         if getattr(args, option) and not args.is_training:
             raise UserError(f"--{option} {what}: it is for --is_training 1")
     if args.refit:

@@ -331,7 +331,7 @@ def plot_confusion(
     side = max(4, 0.45 * len(names) + 2.5)
     figure, ((axes,),) = subplots(side + 0.8, side)
     recall = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    image = axes.imshow(recall, cmap="Blues", vmin=0, vmax=1)
+    shades = axes.imshow(recall, cmap="Blues", vmin=0, vmax=1)
     style = {"ha": "center", "va": "center", "fontsize": 8}
     for row, column in np.argwhere(counts > 0) if len(names) <= 26 else ():
         color = "white" if recall[row, column] > 0.5 else "black"
@@ -339,7 +339,7 @@ def plot_confusion(
     axes.set(xlabel="predicted class", ylabel="true class", title=title)
     axes.set_xticks(range(len(names)), shorten(names), rotation=90)
     axes.set_yticks(range(len(names)), shorten(names))
-    figure.colorbar(image, ax=axes, shrink=0.7, label="share of the true class")
+    figure.colorbar(shades, ax=axes, shrink=0.7, label="share of the true class")
     return save(figure, path)
 
 

@@ -65,20 +65,20 @@ def make_report(
     if runs.empty:
         first = f"; {notes[0]}" if notes else ""
         raise UserError(f"{', '.join(map(str, folders))}: no finished run{first}")
-    sections = sections_of(make_tables(runs, metrics, models, names or {}), runs)
+    sections = sections_of(make_tables(runs, metrics, models, names), runs)
     if transpose:
         for section in sections:
             for grid in section.grids:
                 grid.cells, grid.marks = grid.cells.T, grid.marks.T
-    lead, grids = f"{len(runs)} runs.", [grid for section in sections for grid in section.grids]
+    lead, every = f"{len(runs)} runs.", [grid for section in sections for grid in section.grids]
     files: Files = {
         "report.md": formats.markdown_page(lead, sections, notes),
         "report.html": formats.html_page(lead, sections, notes),
-        "report.tex": formats.LATEX_HEAD + "\n".join(map(formats.latex, grids)),
+        "report.tex": formats.LATEX_HEAD + "\n".join(map(formats.latex, every)),
         "runs.csv": runs.drop(columns="source").to_csv(index=False),
     }
     files |= {
-        f"tables/{grid.slug}.csv": pd.DataFrame(grid.records).to_csv(index=False) for grid in grids
+        f"tables/{grid.slug}.csv": pd.DataFrame(grid.records).to_csv(index=False) for grid in every
     }
     figures = [figure for section in sections for figure in section.figures.values()]
     return files | {f"figures/{number}.svg": svg for number, svg in enumerate(figures, 1)}, notes

@@ -15,6 +15,7 @@ from utils.errors import UserError
 from utils.files import whole_file
 from utils.identity import RECORD, configuration
 from utils.option_table import OWN_OPTIONS, PUBLISHED_OPTIONS
+from utils.results import TRAINING
 
 RUNS, EPOCHS, STEPS = "runs.csv", "epochs.csv.gz", "steps.csv.gz"
 # the columns of runs.csv: in front of the scores, and behind them
@@ -249,7 +250,8 @@ def _beside(
     for source, of_source in runs.groupby("source"):
         record, table = Path(source) / RECORD, Path(source) / name
         if record.exists():
-            frame = pd.DataFrame(of_record(json.loads(record.read_text())))
+            found = json.loads(record.read_text())
+            frame = pd.DataFrame(of_record(found | found.get(TRAINING, {})))
             frame.insert(0, "run", of_source["run"].iloc[0])
         else:
             frame = pd.read_csv(table) if table.exists() else frames[0]

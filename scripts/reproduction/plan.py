@@ -32,18 +32,21 @@ Records = Mapping[Identity, Record]
 
 def read_records(folder: Path) -> Records:
     """Read the records in a folder of results, without damaged ones."""
-    paths = sorted(folder.glob("*/run.json"))
-    found = filter(None, (read_record(path, path.stat().st_mtime_ns) for path in paths))
-    return {record.identity: record for record in found}
+    found = []
+    for path in sorted(folder.glob("*/run.json")):
+        has_forecast = path.with_name("forecast.csv").exists()
+        found.append(read_record(path, path.stat().st_mtime_ns, has_forecast))
+    return {record.identity: record for record in found if record}
 
 
 @cache
-def read_record(path: Path, changed: int) -> Record | None:
-    """Read a `run.json`, once for each modification time; None if it is damaged."""
+def read_record(path: Path, changed: int, has_forecast: bool) -> Record | None:
+    """Read a `run.json`, once for each modification time; None if it is damaged, or if the forecast
+    of `--do_predict`, which is written later, is not there."""
     try:
         record = json.loads(path.read_text())
         args = of_command(record["command"]).replace(seed=record["seed"], itr=1)
-        if args.do_predict and not path.with_name("forecast.csv").exists():
+        if args.do_predict and not has_forecast:
             return None
         checkpoint = record["checkpoint"] and Path(record["checkpoint"])
         return Record(path, identity(vars(args)), checkpoint)

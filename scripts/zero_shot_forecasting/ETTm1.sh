@@ -2,7 +2,7 @@
 # CALF, zero-shot forecasting: trained on ETTm1, tested on the other ETT sets; the set's long-term
 # settings with the zero-shot patience, since none are published.
 # From the root: sh scripts/zero_shot_forecasting/ETTm1.sh [more options of run.py]
-# TARGETS="ETTm1" and HORIZONS="96 192" run some only.
+# TARGETS="ETTh1" and HORIZONS="96 192" run some only.
 set -e
 cd "$(dirname "$0")/../.."
 . scripts/common.sh

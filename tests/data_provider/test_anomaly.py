@@ -3,11 +3,7 @@
 import numpy as np
 import pytest
 
-from data_provider.anomaly import (
-    AnomalyTables,
-    make_splits,
-    read_anomaly,
-)
+from data_provider.anomaly import AnomalyTables, make_splits, read_anomaly
 from tests.conftest import refusal, says
 
 TRAIN = "timestamp_(min),a,b\n0,1,2\n1,3,4\n2,5,6\n"

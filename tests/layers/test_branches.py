@@ -8,12 +8,7 @@ import torch
 from torch import nn
 from transformers import AutoModel, BloomConfig, MambaConfig, PreTrainedModel
 
-from layers.backbone import (
-    load_backbone,
-    load_config,
-    most_tokens,
-    with_depth,
-)
+from layers.backbone import load_backbone, load_config, most_tokens, with_depth
 from layers.branches import (
     ABLATIONS,
     REPLACED,

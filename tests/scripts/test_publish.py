@@ -61,9 +61,12 @@ def test_no_setting_is_lost(workdir):
     leave_run(workdir, "DLinear", {"smape": 1 / 7, "mase": 1.0, "owa": 1.0}, **m4)
     path = next(Path("results").glob("*CALF*")) / "run.json"
     record = json.loads(path.read_text())
-    record["epochs"] = [epoch | {"test": 1 / 3} for epoch in record["epochs"]]  # others lack it
-    path.write_text(json.dumps(record))
+    epochs = [epoch | {"test": 1 / 3} for epoch in record["epochs"]]  # others lack it
+    path.write_text(
+        json.dumps(record | {"epochs": epochs[:1], "training_record": {"epochs": epochs}})
+    )
     before, _ = read_runs([Path("results")])
+    assert epochs_of(before)["test"].count() == len(epochs) > 1
     write_runs(Path("store"), before)
     after, _ = read_runs([Path("store")])
     for column in before.columns.drop("source"):

@@ -298,11 +298,13 @@ def test_a_done_run_is_not_done_again(stand_in):
 
 def test_a_repetition_by_hand_counts(stand_in):
     (folder := Path("results/x")).mkdir(parents=True)
-    record = {
-        "command": f"torchrun run.py {OPTIONS} --itr 2", "seed": 2022, "checkpoint": None,
-    }  # fmt: skip
+    command = f"torchrun run.py {OPTIONS} --do_predict --itr 2"
+    record = {"command": command, "seed": 2022, "checkpoint": None}
     (folder / "run.json").write_text(json.dumps(record))
-    plan = planning.Plan(read_list(a_list("seeds = [2021, 2022]\noptions = ''")))
+    plan = planning.Plan(read_list(a_list("seeds = [2021, 2022]\noptions = '--do_predict'")))
+    assert [run.args.seed for run in plan.left] == [2021, 2022]
+    (folder / "forecast.csv").touch()  # written after the record
+    plan.refresh()
     assert [run.args.seed for run in plan.left] == [2021]
 
 

@@ -263,7 +263,7 @@ def published_grids(table: Table) -> list[Grid]:
         for row, method in product(table.parts, methods):
             theirs = table.published(row, method)
             ours = {metric: table.summary(row, method, metric) for metric in table.metrics}
-            ours = {m: found and found._replace(deviation=None) for m, found in ours.items()}
+            ours = {m: one and one._replace(deviation=None) for m, one in ours.items()}
             if len(theirs) and any(ours.values()):
                 values = {m: Summary(value, None, 1) for m, value in theirs["value"].items()}
                 found.append((row, method, {m: (ours[m], values.get(m)) for m in ours}))

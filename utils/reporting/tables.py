@@ -90,7 +90,7 @@ class Table:
 
     def __init__(self, runs: pd.DataFrame, metrics: Sequence[str] = (), order: Sequence[str] = ()):
         self.runs, self.order, first = runs, order, runs.iloc[0]
-        self.kind, self.protocol = first["kind"], first["protocol"]
+        self.kind, self.protocol, self.amp = first["kind"], first["protocol"], first["amp"]
         self.title = TITLES.get(self.kind, self.kind.replace("_", " ").capitalize())
         words = in_words(first)
         self.heading = f"{words[0][:1].upper()}{', '.join(words)[1:]}"
@@ -254,7 +254,7 @@ def make_tables(
     for model in models:
         order += require(model, named, "--models")
     for metric in metrics:
-        if metric not in runs:
+        if metric not in runs.select_dtypes("number"):
             raise UserError(f"--metric {metric}: no run has such a score")
     named = named[named["method"].isin(order)] if order else named
     seeded = named["seed"].where(named["parameters"] > 0, 0)

@@ -356,7 +356,8 @@ class ExpLongTermForecasting(ExpSeries):
             record = self.record({}, forecast_from=str(panel.source), filled=self.filled)
             self.folders.save_record(record)
         stamps = table[panel.reading.time_col]
-        print(f"forecast of {stamps.min()} to {stamps.max()} in {path}")
+        first, last = (str(one).removesuffix(" 00:00:00") for one in (stamps.min(), stamps.max()))
+        print(f"forecast of {first} to {last} in {path}")
 
     def _forecast_intervals(self) -> Intervals | None:
         """Return the intervals of `--level`: of the test, or else of the checkpoint."""

@@ -67,15 +67,16 @@ def published_records(folder: Path) -> Records:
     return records
 
 
-def hours(runs: Sequence[Run], published: pd.DataFrame) -> float:
+def hours(runs: Sequence[Run], published: pd.DataFrame, source: Path) -> float:
     """Estimate the hours of runs by the medians of published ones of the same model, of the same
-    data set and horizon where there are such; those of a checkpoint are tested alone."""
+    list (`source`), data set and horizon where there are such; those of a checkpoint are tested
+    alone."""
     total = 0.0
     for run in runs:
         alike = published[published["model"].eq(run.args.model)]
         alike = alike[alike["trained_by"].ne("").eq(run.parent is not None)]
         place = {"dataset": dataset_name(vars(run.args)), "horizon": str(run.args.pred_len)}
-        for column, value in place.items():
+        for column, value in {"source": str(source), **place}.items():
             found = alike[alike[column].eq(value)]
             alike = alike if found.empty else found
         seconds = alike["test_seconds"] + (0 if run.parent else alike["training_seconds"])
@@ -91,17 +92,18 @@ def lists_grid(folder: Path) -> Grid:
     for path in sorted(folder.glob("*.toml")):
         planned = read_list(str(path))
         absent = [run for run in planned.runs if record_of(run, records) is None]
+        estimate = hours(absent, published, path.with_suffix(""))
         missing = Counter(run.args.model for run in absent)
         lines[planned.name, planned.description] = {
             ("", "missing"): ", ".join(map("{} {}".format, missing, missing.values())) or ABSENT,
             ("", "runs"): f"{len(planned.runs)}",
             ("", "published"): f"{len(planned.runs) - len(absent)}",
-            ("", "hours"): f"{hours(absent, published):.1f}" if absent else ABSENT,
+            ("", "hours"): f"{estimate:.1f}" if absent else ABSENT,
         }
     notes = [
         "python -m scripts.reproduce docs/results/LIST.toml runs what is missing. The hours are "
-        "estimated from published runs of the same model, on one core or two; too few where it has "
-        "none of such a data set."
+        "estimated from published runs of the same model, and list where it has some, on one core "
+        "or two; too few where those are of smaller data sets or without alignment losses."
     ]
     return Grid("Runs of each list", "lists", notes, ["list", "what"], lines)
 

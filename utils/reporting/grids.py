@@ -215,12 +215,14 @@ def compared(
     table: Table,
     names: tuple[str, str],
     found: Sequence[tuple[Row, str, Mapping[str, tuple[Summary | None, Summary | None]]]],
+    models_alone: bool = False,
 ) -> Grid | None:
     """Make a grid of two scores and their difference, the first minus the second, by row and
     method; None without any.
 
     Args:
         names: of the two scores. found: row, method, and both scores by metric.
+        models_alone: show of a method its model, as the title tells the rest.
     """
     lines, records = {}, []
     metrics = [m for m in table.metrics if any(m in pairs and pairs[m][1] for *_, pairs in found)]
@@ -228,7 +230,8 @@ def compared(
         return None
     for row, method, pairs in found:
         n = next((f"{one.n}" for one, _ in pairs.values() if one), "")
-        texts = lines[*row[: len(table.labels)], method, n] = {}
+        shown = method.partition(" (")[0] if models_alone else method
+        texts = lines[*row[: len(table.labels)], shown, n] = {}
         for metric in metrics:
             one, two = pairs[metric]
             head, gap = NAMES.get(metric, metric), one.mean - two.mean if one and two else None
@@ -280,7 +283,8 @@ def published_grids(table: Table) -> list[Grid]:
             title = (f"{models} on {other} and, for orientation, the paper's numbers, which are on "
                      f"the published GPT-2. {table.heading}")  # fmt: skip
         slug = f"{table.slug}_published" + (f"_{len(grids)}" if other else "")
-        grids.append(compared(title, slug, notes, table, ("ours", "published"), found))
+        names = ("ours", "published")
+        grids.append(compared(title, slug, notes, table, names, found, models_alone=bool(other)))
     return [grid for grid in grids if grid]
 
 

@@ -56,8 +56,11 @@ class Clock:
         first = np.ones(len(dates), dtype=bool)  # of two equal local times, the one in summer time
         return dates.tz_localize(self.tz, ambiguous=first, nonexistent="shift_forward")
 
-    def written(self, stamps: pd.DatetimeIndex) -> pd.Index:
-        """Write timestamps as a CSV has them: without a time of day if it had none."""
+    def written(self, stamps: pd.Index) -> pd.Index:
+        """Write timestamps as a CSV has them: without a time of day if it had none; whole numbers
+        stay."""
+        if not isinstance(stamps, pd.DatetimeIndex):
+            return stamps
         naive = stamps.tz_localize(None)
         if self.date_only and (naive == naive.normalize()).all():
             return naive.strftime("%Y-%m-%d")

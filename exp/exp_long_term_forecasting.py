@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor
 
@@ -356,7 +357,7 @@ class ExpLongTermForecasting(ExpSeries):
             record = self.record({}, forecast_from=str(panel.source), filled=self.filled)
             self.folders.save_record(record)
         stamps = table[panel.reading.time_col]
-        first, last = (str(one).removesuffix(" 00:00:00") for one in (stamps.min(), stamps.max()))
+        first, last = panel.clock.written(pd.Index([stamps.min(), stamps.max()]))
         print(f"forecast of {first} to {last} in {path}")
 
     def _forecast_intervals(self) -> Intervals | None:

@@ -190,10 +190,8 @@ def write_table(path: Path, table: pd.DataFrame, panel: Panel) -> None:
             table.to_parquet(part, index=False)
             return
         time_col = panel.reading.time_col
-        stamps = table[time_col]
-        if stamps.dtype.kind == "M":
-            table = table.assign(**{time_col: panel.clock.written(pd.DatetimeIndex(stamps))})
-        table.to_csv(part, index=False)
+        stamps = panel.clock.written(pd.Index(table[time_col]))
+        table.assign(**{time_col: stamps}).to_csv(part, index=False)
 
 
 def recent(panel: Panel, rows: int) -> Panel:

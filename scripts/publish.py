@@ -75,8 +75,8 @@ def hours(runs: Sequence[Run], published: pd.DataFrame, source: Path) -> float:
     for run in runs:
         alike = published[published["model"].eq(run.args.model)]
         alike = alike[alike["trained_by"].ne("").eq(run.parent is not None)]
-        place = {"dataset": dataset_name(vars(run.args)), "horizon": str(run.args.pred_len)}
-        for column, value in {"source": str(source), **place}.items():
+        name, horizon = dataset_name(vars(run.args)), str(run.args.pred_len)
+        for column, value in (("source", str(source)), ("dataset", name), ("horizon", horizon)):
             found = alike[alike[column].eq(value)]
             alike = alike if found.empty else found
         seconds = alike["test_seconds"] + (0 if run.parent else alike["training_seconds"])

@@ -50,23 +50,29 @@ def choose_device(args: Configuration) -> torch.device:
     return torch.device("cpu")
 
 
-def choose_precision(amp: str, device: torch.device) -> str:
-    """Return the precision of matrix products: for "auto" bf16 where the hardware multiplies in it,
-    else "no". A precision that the device lacks is an error."""
-    if amp == "auto":
-        return "bf16" if multiplies_bf16(device) else "no"
+def choose_precision(amp: str, device: torch.device, processes: Processes) -> str:
+    """Return the precision of matrix products: for "auto" bf16 where it is faster than float32, as
+    rank 0 finds, else "no". A precision that the device lacks is an error."""
     if amp == "fp16" and device.type == "cpu":
         raise UserError("--amp fp16 is for GPUs: use --amp bf16, or leave it out, on the CPU")
     if amp == "bf16" and device.type == "cuda" and not torch.cuda.is_bf16_supported():
         raise UserError("--amp bf16: this GPU has no bfloat16: use --amp fp16")
+    if amp == "auto":
+        (is_faster,) = processes.broadcast(float(bf16_is_faster(device)))
+        return "bf16" if is_faster else "no"
+    if amp == "bf16" and not bf16_is_faster(device):
+        print("--amp bf16: without it, in float32, this is as fast or faster here")
     return amp
 
 
-def multiplies_bf16(device: torch.device) -> bool:
-    """Tell whether the device has instructions that multiply bfloat16."""
+def bf16_is_faster(device: torch.device) -> bool:
+    """Tell whether matrix products are faster in bfloat16 than in float32: on a GPU that has the
+    instructions, on the CPU where a measurement finds it."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    from layers import fast_cpu
+
+    return fast_cpu.bf16_is_faster()
 
 
 def autocast(amp: str, device: torch.device) -> Callable[[], AbstractContextManager]:

@@ -94,7 +94,8 @@ class ExpBasic(ABC):
         self.processes = Processes(args.use_gpu, "use_gpu" in args.given)
         self.device = device = self.processes.device or choose_device(args)
         # what "auto" finds is recorded, and names the run's folder, as it changes results
-        self.args = args = args.replace(amp=choose_precision(args.amp, device))
+        amp = choose_precision(args.amp, device, self.processes)
+        self.args = args = args.replace(amp=amp)
         self.setting = settings_string(args, iteration)
         self.checkpoint = checkpoint
         if checkpoint is None and objective_type.trained and not args.is_training:

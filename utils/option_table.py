@@ -294,8 +294,8 @@ OWN_OPTIONS: dict[str, list[Option]] = {
     ("accumulate", {"type": POSITIVE, "metavar": "K"}, 1,
      "gradient accumulation: a step is one batch of K times --batch_size windows"),
     ("amp", ("no", "bf16", "fp16", "auto"), "no",
-     "mixed precision: faster, results differ by rounding; auto: bf16 where the processor or GPU "
-     "multiplies in it"),
+     "mixed precision: faster, results differ by rounding; auto: bf16 where a GPU multiplies in "
+     "it, or the processor is faster in it"),
     ("tf32", FLAG, False, "TensorFloat-32 products on GPUs"),
     ("compile", FLAG, False, "compile the model, on GPUs"),
     ("deterministic", FLAG, False, "PyTorch's strict mode, for equal bytes on GPUs"),

@@ -5,9 +5,9 @@ from transformers import PreTrainedModel
 
 from layers.fast_cpu.attention import FAST_CPU
 from layers.fast_cpu.modules import FAST
-from layers.fast_cpu.products import onednn_is_faster, use_onednn
+from layers.fast_cpu.products import bf16_is_faster, onednn_is_faster, use_onednn
 
-__all__ = ["install", "onednn_is_faster", "uninstall", "use_onednn"]
+__all__ = ["bf16_is_faster", "install", "onednn_is_faster", "uninstall", "use_onednn"]
 
 
 def install(model: nn.Module) -> int:

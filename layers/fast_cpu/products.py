@@ -2,6 +2,7 @@
 
 import platform
 import time
+from collections.abc import Callable
 from functools import cache
 
 import torch
@@ -16,19 +17,16 @@ ONEDNN_IS_THERE = (
     and torch.backends.mkldnn.is_available()
     and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 )
-MARGIN = 1.2  # what MKL has to be faster by, so that noise does not decide where both are alike
+MARGIN = 1.2  # what MKL, or bf16, has to be faster by: noise shall not decide between equals
 ROWS, WIDTH, REPETITIONS = 256, 768, 5  # of the measurement, about 40 ms
 _uses_onednn = ONEDNN_IS_THERE
 
 
-@cache
-def onednn_is_faster() -> bool:
-    """Time products of both libraries, once in a process, on one thread: of several, those that
-    wait for another count, which on a busy machine would decide."""
-    if not ONEDNN_IS_THERE:
-        return False
+def least_seconds(*products: Callable[[Tensor, Tensor], Tensor]) -> list[float]:
+    """Time matrix products in turn on one thread: of several, those that wait for another count,
+    which on a busy machine would decide."""
     x, weight = torch.ones(ROWS, WIDTH), torch.ones(WIDTH, WIDTH)
-    seconds, threads = {product: [], F.linear: []}, torch.get_num_threads()
+    seconds, threads = {product: [] for product in products}, torch.get_num_threads()
     torch.set_num_threads(1)
     with torch.no_grad():
         for _ in range(REPETITIONS):
@@ -37,7 +35,31 @@ def onednn_is_faster() -> bool:
                 multiply(x, weight)
                 measured.append(time.thread_time() - start)
     torch.set_num_threads(threads)
-    return min(seconds[product]) < MARGIN * min(seconds[F.linear])
+    return [min(measured) for measured in seconds.values()]
+
+
+@cache
+def onednn_is_faster() -> bool:
+    """Measure, once in a process, whether oneDNN has the faster products."""
+    if not ONEDNN_IS_THERE:
+        return False
+    onednn, default = least_seconds(product, F.linear)
+    return onednn < MARGIN * default
+
+
+@cache
+def bf16_is_faster() -> bool:
+    """Measure, once in a process, whether products under bfloat16's autocast are faster than in
+    float32: some processors have the instructions at a lower rate."""
+    if not (torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()):
+        return False
+
+    def in_bf16(x: Tensor, weight: Tensor) -> Tensor:
+        with torch.autocast("cpu", torch.bfloat16):
+            return F.linear(x, weight)
+
+    bf16, *float32 = least_seconds(in_bf16, F.linear, *([product] if ONEDNN_IS_THERE else []))
+    return MARGIN * bf16 < min(float32)
 
 
 def use_onednn(use: bool) -> None:

@@ -348,13 +348,14 @@ def test_compiling_is_for_gpus(capsys, build):
     assert "--compile: skipped" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(("multiplies", "chosen"), [(True, "bf16"), (False, "no")])
-def test_auto_takes_bf16_where_the_hardware_multiplies_it(monkeypatch, multiplies, chosen, build):
+@pytest.mark.parametrize(("faster", "chosen"), [(True, "bf16"), (False, "no")])
+def test_auto_takes_bf16_where_that_is_faster(monkeypatch, faster, chosen, build, capsys):
     """The choice is recorded, and names the folder, as it changes results."""
-    monkeypatch.setattr("exp.device.multiplies_bf16", lambda device: multiplies)
-    runs = [build("--amp", amp) for amp in ("auto", chosen)]
+    monkeypatch.setattr("exp.device.bf16_is_faster", lambda device: faster)
+    runs = [build("--amp", amp) for amp in ("auto", chosen, "bf16")]
     assert runs[0].args.amp == chosen
     assert runs[0].folders.name == runs[1].folders.name
+    assert ("--amp bf16: " in capsys.readouterr().out) != faster
 
 
 def test_accumulated_batches_are_one(build):

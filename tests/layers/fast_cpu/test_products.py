@@ -44,11 +44,12 @@ def test_subclasses_are_left_alone():
     assert type(model[0]) is Own
 
 
-def test_the_measurement_leaves_the_number_of_threads():
+@pytest.mark.parametrize("measure", [products.onednn_is_faster, products.bf16_is_faster])
+def test_a_measurement_leaves_the_number_of_threads(measure):
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
-        products.onednn_is_faster.__wrapped__()
+        measure.__wrapped__()
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)

@@ -115,10 +115,10 @@ def pages(root: Path) -> dict[Path, Files]:
     tables = make_tables(runs)
     sections = [
         *answers(tables, docs / "results/smollm2/questions.toml"),
-        *sections_of(tables, runs),
+        *sections_of(tables, runs, brackets=True),
     ]
     # what the answers compare, seed by seed
-    answered = [t.slug + end for t in language_tables(tables) for end in ("", "_variants")]
+    answered = [f"{t.slug}_variants" for t in tables if t.amp == "bf16"]
     for section in sections:
         section.grids = [grid for grid in section.grids if grid.slug not in answered]
     sections.append(formats.Section("Lists", [lists_grid(docs / "results")]))
@@ -149,8 +149,8 @@ def sound_table(tables: Sequence[Table], kind: str, amp: str) -> Table:
 
 def language_tables(tables: Sequence[Table]) -> list[Table]:
     """The tables of SmolLM2, few-shot first."""
-    found = [t for t in tables if (t.amp, t.protocol) == ("bf16", "sound")]
-    return sorted(found, key=lambda table: table.kind != "few_shot")
+    found = [t for t in tables if PRETRAINED in t.methods and t.protocol == "sound"]
+    return sorted(found, key=lambda table: (table.kind != "few_shot", table.amp != "bf16"))
 
 
 def answers(tables: Sequence[Table], questions: Path) -> list[formats.Section]:

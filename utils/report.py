@@ -17,8 +17,11 @@ from utils.runs import epochs_of, read_runs, steps_of
 Files = dict[str, str | bytes]
 
 
-def sections_of(tables: Sequence[Table], runs: pd.DataFrame) -> list[Section]:
-    """Make a section for each kind of experiment."""
+def sections_of(
+    tables: Sequence[Table], runs: pd.DataFrame, brackets: bool = False
+) -> list[Section]:
+    """Make a section for each kind of experiment; published scores stand in tables of their own, or
+    in `brackets` behind ours."""
     sections: dict[str, Section] = {}
     epochs, steps = epochs_of(runs), steps_of(runs)
     for table in tables:
@@ -26,8 +29,8 @@ def sections_of(tables: Sequence[Table], runs: pd.DataFrame) -> list[Section]:
         plain = table.runs[table.runs["method"] == table.runs["usual"]]
         usual = Table(plain, table.metrics, table.order) if len(plain) else table
         section.grids += filter(None, [
-            grids.scores_grid(usual),
-            *grids.published_grids(table),
+            grids.scores_grid(usual, published=brackets),
+            *([] if brackets else grids.published_grids(table)),
             grids.variants_grid(table),
             grids.intervals_grid(table),
         ])  # fmt: skip

@@ -46,7 +46,7 @@ def test_each_number_of_the_prose_is_in_a_table(pages):
 
 def test_remarks_on_no_section_are_refused(workdir, monkeypatch):
     for name in ("make_tables", "answers", "sections_of", "lists_grid"):  # which take seconds
-        monkeypatch.setattr(publish, name, lambda *_: [])
+        monkeypatch.setattr(publish, name, lambda *_, **__: [])
     Path("docs/results").mkdir(parents=True)
     Path("docs/results/notes.md").write_text("## Other\n\nText.\n")
     with pytest.raises(UserError, match="no section is called Other"):

@@ -130,7 +130,7 @@ def test_published_numbers_stand_beside_models_on_the_same_backbone(workdir):
     leave_run(workdir, "CALF", 0.5, digest="random", backbone_llm_weights="random")
     beside, apart = grids.published_grids(table())
     assert beside.title.startswith("Published beside ours.")
-    models = [where[2] for where in beside.cells.index]
+    own, _ = models = [where[2] for where in beside.cells.index]
     assert models == ["CALF (GPT-2, published file cdcdcdcd)", "PatchTST"]
     assert apart.title.startswith(
         "CALF on GPT-2, random weights and, for orientation, the paper's numbers, which are on "
@@ -138,6 +138,8 @@ def test_published_numbers_stand_beside_models_on_the_same_backbone(workdir):
     )
     assert [where[2] for where in apart.cells.index] == ["CALF"]  # the title tells the rest
     theirs = published_results().loc[("long_term", "ETTh1", "96", "CALF", "mse"), "value"]
+    scores = grids.scores_grid(table(), published=True).cells
+    assert scores.iloc[0][f"{own}, n=1", "MSE"] == f"0.400 ({theirs:.3f})"
     assert apart.cells.iloc[0]["MSE", "published"] == f"{theirs:.3f}"
     assert apart.cells.iloc[0]["MSE", "difference"] == f"{0.5 - theirs:+.3f}"
 
@@ -155,13 +157,10 @@ def test_nothing_published_stands_beside_ablations_and_other_settings(workdir, o
 
 
 def test_a_published_average_is_compared_over_the_same_horizons(workdir):
-    for horizon in (96, 192, 336):
+    for horizon in (96, 192, 336, 720):
         leave_run(workdir, "PatchTST", horizon=horizon)
-    (grid,) = grids.published_grids(table())
-    assert AVERAGE not in grid.cells.index.get_level_values("horizon")
-    leave_run(workdir, "PatchTST", horizon=720)
-    (grid,) = grids.published_grids(table())
-    assert AVERAGE in grid.cells.index.get_level_values("horizon")
+        (grid,) = grids.published_grids(table())
+        assert (AVERAGE in grid.cells.index.get_level_values("horizon")) == (horizon == 720)
 
 
 def test_variants_stand_beside_the_usual_settings(workdir):

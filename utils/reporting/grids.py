@@ -64,12 +64,13 @@ def score(summary: Summary | None, most: int | None = None) -> str:
     return text if most in (None, summary.n) else f"{text} (n={summary.n})"
 
 
-def scores_grid(table: Table, title: str = "") -> Grid:
-    """The table in the paper's layout: data sets and horizons down, models across."""
+def scores_grid(table: Table, title: str = "", published: bool = False) -> Grid:
+    """The table in the paper's layout: data sets and horizons down, models across; with published
+    scores in brackets if `published`."""
     seeds = {method: table.seeds(method) for method in table.methods}
     is_trained = {method: (table.of(method)["parameters"] > 0).any() for method in seeds}
     heads = {m: f"{m}, n={n}" if is_trained[m] else m for m, n in seeds.items()}
-    lines, marks, records = {}, {}, []
+    lines, marks, records, theirs = {}, {}, [], []
     for row in table.parts:
         of_row = {metric: table.marks(row, metric) for metric in table.metrics}
         texts = lines[row[: len(table.labels)]] = {}
@@ -78,11 +79,16 @@ def scores_grid(table: Table, title: str = "") -> Grid:
             column = heads[method], NAMES.get(metric, metric)
             found, mark = table.summary(row, method, metric), of_row[metric].get(method, "")
             texts[column], signs[column] = score(found, seeds[method]), mark
+            paper = table.published(row, method) if published and found else pd.DataFrame()
+            if metric in paper.index:
+                texts[column] += f" ({paper.loc[metric, 'value']:.3f})"
+                theirs.append(paper.loc[metric])
             if found:
                 where = row._asdict() | {"method": method, "metric": metric}
                 records.append(where | found._asdict() | {"mark": mark})
     notes = [
         f"{SEEDS}; best in bold, second best underlined.",
+        f"In brackets: {sources(pd.DataFrame(theirs))}" if theirs else "",
         *loss_weights(table),
         better_in(table),
         missing_rows(table),
@@ -90,6 +96,12 @@ def scores_grid(table: Table, title: str = "") -> Grid:
     ]
     title = title or table.heading
     return Grid(title, table.slug, notes, table.labels, lines, marks, records)
+
+
+def sources(found: pd.DataFrame) -> str:
+    """Name the sources of published results, and how many of them were read twice."""
+    checked = f"{(found['checked_twice'] == 'yes').sum()} of {len(found)} numbers"
+    return f"{'; '.join(sorted(set(found['source'])))}; {checked} read twice."
 
 
 def intervals_grid(table: Table) -> Grid | None:
@@ -254,12 +266,9 @@ def published_grids(table: Table) -> list[Grid]:
     groups: dict[str, list[str]] = {}
     for method in table.methods:
         run = table.of(method).iloc[0]
-        is_control = run["weights"] == "shuffled" or "llm_ablation" in run["settings"]
-        is_control |= run["weights"] == "random" and run["backbone"] != "gpt2"
-        if run["usual"] == method and not is_control:
-            is_ours = run["backbone"] and run["published_file"] != "yes"
-            other = method.partition("(")[2].rstrip(")") if is_ours else ""
-            groups.setdefault(other, []).append(method)
+        is_ours = run["backbone"] and run["published_file"] != "yes"
+        other = method.partition("(")[2].rstrip(")") if is_ours else ""
+        groups.setdefault(other, []).append(method)
     grids = []
     for other, methods in groups.items():
         found, details = [], []
@@ -273,10 +282,7 @@ def published_grids(table: Table) -> list[Grid]:
                 details.append(theirs)
         if not found:
             continue
-        all_of = pd.concat(details)
-        checked = f"{(all_of['checked_twice'] == 'yes').sum()} of {len(all_of)} numbers"
-        sources = "; ".join(sorted(set(all_of["source"])))
-        notes = [f"Published: {sources}; {checked} read twice."]
+        notes = [f"Published: {sources(pd.concat(details))}"]
         title = f"Published beside ours. {table.heading}"
         if other:
             models = " and ".join(dict.fromkeys(m.partition(" (")[0] for m in methods))
@@ -289,27 +295,19 @@ def published_grids(table: Table) -> list[Grid]:
 
 
 def main_grid(table: Table) -> Grid:
-    """The README's table: main metric of trained models in their usual settings, with the published
-    score in brackets, on data sets with all horizons."""
-    metric, runs = table.metrics[0], table.runs
-    usual = Table(runs[(runs["method"] == runs["usual"]) & (runs["parameters"] > 0)], [metric])
+    """The README's table: the main metric of trained models in their usual settings, with published
+    scores in brackets, of those that have all horizons of a data set; on data sets of the first."""
+    trained = table.runs[table.runs["parameters"] > 0]
+    usual = Table(trained[trained["method"] == trained["usual"]], table.metrics[:1])
     averages = [row for row in usual.parts if row.horizon == AVERAGE]
-    methods = [m for m in usual.methods if any(usual.summary(r, m, metric) for r in averages)]
-    heads = {m: (f"{m}, n={usual.seeds(m)}", NAMES.get(metric, metric)) for m in methods}
-    lines, marks = {}, {}
-    for row in usual.parts:
-        found = {method: usual.summary(row, method, metric) for method in methods}
-        has_average = Row(row.dataset, AVERAGE) in averages
-        if not (has_average and next(iter(found.values()), None)):
-            continue
-        signs, texts = usual.marks(row, metric), lines.setdefault(row, {})
-        for method, summary in found.items():
-            theirs = usual.published(row, method)["value"]
-            text = ABSENT if summary is None else f"{summary.mean:.3f}"
-            texts[heads[method]] = text + (f" ({theirs[metric]:.3f})" if metric in theirs else "")
-        marks[row] = {heads[method]: signs.get(method, "") for method in methods}
-    notes = ["Mean over n seeds, in brackets what the paper gives; its CALF is on GPT-2's weights."]
-    return Grid("", "main", notes, usual.labels, lines, marks)
+    found = {m: [row.dataset for row in averages if usual.summary(row, m, *usual.metrics)]
+             for m in usual.methods}  # fmt: skip
+    methods = [method for method, names in found.items() if names]
+    runs = usual.runs[usual.runs["method"].isin(methods)]
+    runs = runs[runs["dataset"].isin(found[methods[0]])]
+    grid = scores_grid(Table(runs, usual.metrics), published=True)
+    grid.notes = [f"{SEEDS}, in brackets what the paper gives; its CALF is on GPT-2's weights."]
+    return grid
 
 
 def variants_grid(table: Table) -> Grid | None:

@@ -165,9 +165,13 @@ class Table:
 
     def published(self, row: Row, method: str) -> pd.DataFrame:
         """Published results of the method's model on a row, see `published_results`, by metric; of
-        averages only over the same horizons."""
+        averages only over the same horizons, of variants and of controls (another backbone's random
+        or shuffled weights, replaced blocks) none."""
         found, run = published_results(), self.of(method).iloc[0]
         like = run["units"] == "standardised" and run["features"] == "M" and self.kind != "anomaly"
+        like &= run["usual"] == method and run["weights"] != "shuffled"
+        like &= "llm_ablation" not in run["settings"]
+        like &= run["weights"] != "random" or run["backbone"] == "gpt2"
         setting = self.kind if run["percent"] == 100 else f"{self.kind}_{run['percent']:g}"
         horizons, is_average = {part.horizon for part in self.parts[row]}, row.horizon == AVERAGE
         if is_average and horizons not in (PUBLISHED_HORIZONS, set(M4_ORDER)):

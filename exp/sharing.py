@@ -4,7 +4,7 @@ its model card."""
 import inspect
 import json
 from copy import copy
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -204,7 +204,10 @@ class SharedForecaster(ModelHubMixin):
                 root=Path(folder),
                 checkpoint=checkpoint,
             )
-        forecaster.intervals, forecaster.history = intervals_of(checkpoint), series_of(checkpoint)
+        forecaster.intervals, history = intervals_of(checkpoint), series_of(checkpoint)
+        if history is not None and "freq" in options:
+            history = replace(history, reading=replace(history.reading, freq=options["freq"]))
+        forecaster.history = history
         return forecaster
 
 

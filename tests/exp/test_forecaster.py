@@ -327,6 +327,7 @@ def test_saved_with_its_series(wide, long, tmp_path, kind):
     expected = forecaster.predict()
     assert all(table.values.flags.c_contiguous for table in forecaster.history.tables)
     forecaster.save(tmp_path)
+    assert CALFForecaster.load(tmp_path, freq="D").history.reading.freq == "D"
     loaded = CALFForecaster.load(tmp_path)
     pd.testing.assert_frame_equal(loaded.predict(), expected)
     np.testing.assert_array_equal(loaded.predict(file).iloc[:, 2], expected.iloc[:, 2])

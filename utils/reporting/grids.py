@@ -214,7 +214,7 @@ def paired_grid(table: Table, method: str, others: Iterable[str]) -> Grid | None
             interval, deviation, f"{(gaps < 0).sum()} of {n}",
         )  # fmt: skip
         lines[name, *row] = {("", head): text for head, text in zip(heads, texts, strict=True)}
-    title = f"{method}, and others. {table.heading}"
+    title = f"{table.title}: {method}, and others. {table.heading}"
     notes = ["Over the seeds that both have; deviation: of the other's."]
     labels = ["the other", "data set", "horizon"]
     return Grid(title, "paired", notes, labels, lines) if lines else None

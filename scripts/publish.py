@@ -204,12 +204,14 @@ def main(argv: list[str] | None = None) -> int:
         parser.error(f"--add {args.add}: no such list: {', '.join([*lists, *ready_made()])}")
 
     def run() -> None:
+        lines = []
         if args.add:
             target = ROOT / "docs" / "results" / args.add
-            print(add(args.add, Path(args.results or "results"), target, options))
+            lines.append(add(args.add, Path(args.results or "results"), target, options))
         for folder, files in pages(ROOT).items():
             write_report(files, folder)
-            print(*(str((folder / name).relative_to(ROOT)) for name in files), sep="\n")
+            lines += [str((folder / name).relative_to(ROOT)) for name in files]
+        print(*lines, sep="\n")
 
     return guarded(run)
 

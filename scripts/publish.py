@@ -27,7 +27,7 @@ PRETRAINED = "CALF (SmolLM2-135M, pre-trained, 4-bit weights)"
 LEAD = (
     "Made by `python -m scripts.publish` from docs/results/: `runs.csv` of each list has a row a "
     "run, `notes.md` the remarks. Only a model with *published file* in its name is on the GPT-2 "
-    "that the paper uses."
+    "that the paper uses. Scores in brackets are published ones: of CALF and GPT4TS on that GPT-2."
 )
 
 

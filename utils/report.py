@@ -29,7 +29,7 @@ def sections_of(
         plain = table.runs[table.runs["method"] == table.runs["usual"]]
         usual = Table(plain, table.metrics, table.order) if len(plain) else table
         section.grids += filter(None, [
-            grids.scores_grid(usual, published=brackets),
+            grids.scores_grid(usual, brackets=brackets),
             *([] if brackets else grids.published_grids(table)),
             grids.variants_grid(table),
             grids.intervals_grid(table),

@@ -138,7 +138,7 @@ def test_published_numbers_stand_beside_models_on_the_same_backbone(workdir):
     )
     assert [where[2] for where in apart.cells.index] == ["CALF"]  # the title tells the rest
     theirs = published_results().loc[("long_term", "ETTh1", "96", "CALF", "mse"), "value"]
-    scores = grids.scores_grid(table(), published=True).cells
+    scores = grids.scores_grid(table(), brackets=True).cells
     assert scores.iloc[0][f"{own}, n=1", "MSE"] == f"0.400 ({theirs:.3f})"
     assert apart.cells.iloc[0]["MSE", "published"] == f"{theirs:.3f}"
     assert apart.cells.iloc[0]["MSE", "difference"] == f"{0.5 - theirs:+.3f}"

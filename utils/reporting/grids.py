@@ -64,9 +64,9 @@ def score(summary: Summary | None, most: int | None = None) -> str:
     return text if most in (None, summary.n) else f"{text} (n={summary.n})"
 
 
-def scores_grid(table: Table, title: str = "", published: bool = False) -> Grid:
-    """The table in the paper's layout: data sets and horizons down, models across; with published
-    scores in brackets if `published`."""
+def scores_grid(table: Table, title: str = "", brackets: bool = False) -> Grid:
+    """The table in the paper's layout: data sets and horizons down, models across; if `brackets`, with
+    published scores in brackets."""
     seeds = {method: table.seeds(method) for method in table.methods}
     is_trained = {method: (table.of(method)["parameters"] > 0).any() for method in seeds}
     heads = {m: f"{m}, n={n}" if is_trained[m] else m for m, n in seeds.items()}
@@ -79,7 +79,7 @@ def scores_grid(table: Table, title: str = "", published: bool = False) -> Grid:
             column = heads[method], NAMES.get(metric, metric)
             found, mark = table.summary(row, method, metric), of_row[metric].get(method, "")
             texts[column], signs[column] = score(found, seeds[method]), mark
-            paper = table.published(row, method) if published and found else pd.DataFrame()
+            paper = table.published(row, method) if brackets and found else pd.DataFrame()
             if metric in paper.index:
                 texts[column] += f" ({paper.loc[metric, 'value']:.3f})"
                 theirs.append(paper.loc[metric])
@@ -305,7 +305,7 @@ def main_grid(table: Table) -> Grid:
     methods = [method for method, names in found.items() if names]
     runs = usual.runs[usual.runs["method"].isin(methods)]
     runs = runs[runs["dataset"].isin(found[methods[0]])]
-    grid = scores_grid(Table(runs, usual.metrics), published=True)
+    grid = scores_grid(Table(runs, usual.metrics), brackets=True)
     grid.notes = [f"{SEEDS}, in brackets what the paper gives; its CALF is on GPT-2's weights."]
     return grid
 

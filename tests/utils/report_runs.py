@@ -6,6 +6,7 @@ from pathlib import Path
 from run import parse_args
 
 GPT2 = {"file": {"is_published_gpt2": True}}
+BARE = {"llm_ablation": "identity", "backbone_file": None}  # a model without blocks
 
 
 def arguments(model: str, dataset: str = "ETTh1", horizon: int = 96, **options) -> dict:

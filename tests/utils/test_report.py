@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from tests.utils.report_runs import GPT2, leave_run
+from tests.utils.report_runs import BARE, GPT2, leave_run
 from utils.report import main, make_report
 from utils.reporting import charts, formats, grids
 from utils.reporting.tables import AVERAGE, Row, Table, make_tables, published_results
@@ -144,14 +144,12 @@ def test_published_numbers_stand_beside_models_on_the_same_backbone(workdir):
     assert apart.cells.iloc[0]["MSE", "difference"] == f"{0.5 - theirs:+.3f}"
 
 
-@pytest.mark.parametrize(
-    "other", [{"llm_ablation": "identity"}, {"output_w": 0.0}, {"seq_len": 192}, {"inverse": True}]
-)
+@pytest.mark.parametrize("other", [BARE, {"output_w": 0.0}, {"seq_len": 192}, {"inverse": True}])
 def test_nothing_published_stands_beside_ablations_and_other_settings(workdir, other):
     leave_run(workdir, "CALF", backbone_file=GPT2["file"])
     units = {"windows": 1, "seconds": 1.0, "original_units": "inverse" in other}
     more = {"backbone_file": GPT2["file"], "entry_test": units}
-    leave_run(workdir, "CALF", digest="other", **more, **other)
+    leave_run(workdir, "CALF", digest="other", **more | other)
     shown = [len(g.cells) for found in tables() for g in grids.published_grids(found)]
     assert shown == [1]
 

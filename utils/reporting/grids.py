@@ -65,8 +65,8 @@ def score(summary: Summary | None, most: int | None = None) -> str:
 
 
 def scores_grid(table: Table, title: str = "", brackets: bool = False) -> Grid:
-    """The table in the paper's layout: data sets and horizons down, models across; if `brackets`, with
-    published scores in brackets."""
+    """The table in the paper's layout: data sets and horizons down, models across; published scores
+    stand in brackets if `brackets`."""
     seeds = {method: table.seeds(method) for method in table.methods}
     is_trained = {method: (table.of(method)["parameters"] > 0).any() for method in seeds}
     heads = {m: f"{m}, n={n}" if is_trained[m] else m for m, n in seeds.items()}
